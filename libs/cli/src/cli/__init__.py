@@ -1,0 +1,1 @@
+"""mill: run, feed, train, chat and watch Modelmill from a terminal."""

@@ -1,0 +1,1 @@
+"""Scoring by log-likelihood and honest intervals, whatever engine computes the numbers."""

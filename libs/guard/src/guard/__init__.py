@@ -1,0 +1,1 @@
+"""The rule engine: a pure function from compiled policy and text to a verdict."""

@@ -1,0 +1,1 @@
+"""Content-addressed artifacts, manifests, models, datasets, aliases, lineage."""

@@ -1,0 +1,83 @@
+"""Errors a caller can act on. Everything else is a bug and surfaces as INTERNAL.
+
+To add one: subclass `DomainError`, set `reason`, and add its row to `service_kit.status.STATUS`
+(a test fails until the row is there).
+"""
+
+from collections.abc import Sequence
+
+
+class DomainError(Exception):
+    """A rule said no. `reason` is a stable machine-readable word, the message is for people."""
+
+    reason: str
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class NotFoundError(DomainError):
+    """The named thing does not exist, or is another tenant's: callers cannot tell which."""
+
+    reason = "NOT_FOUND"
+
+
+class InvalidInputError(DomainError):
+    """The request is wrong. `errors` lists everything that is wrong with it, not the first."""
+
+    reason = "INVALID_INPUT"
+
+    def __init__(self, errors: str | Sequence[str]) -> None:
+        self.errors = [errors] if isinstance(errors, str) else list(errors)
+        super().__init__("; ".join(self.errors))
+
+
+class AlreadyExistsError(DomainError):
+    """The id or key was used before, for something else."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class PreconditionError(DomainError):
+    """The request is right, but the system is not in a state to do it; waiting alone won't help."""
+
+    reason = "FAILED_PRECONDITION"
+
+
+class UnauthenticatedError(DomainError):
+    """No token, or one that does not verify."""
+
+    reason = "UNAUTHENTICATED"
+
+
+class PermissionDeniedError(DomainError):
+    """The token is good but does not grant this."""
+
+    reason = "PERMISSION_DENIED"
+
+
+class OverloadedError(DomainError):
+    """There is no room now. Nothing was begun; retry after `retry_after_seconds`."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnavailableError(DomainError):
+    """Something that this needs does not answer. Retry after `retry_after_seconds`."""
+
+    reason = "UNAVAILABLE"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 2.0) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class DeadlineError(DomainError):
+    """The caller's deadline passed before the answer was there."""
+
+    reason = "DEADLINE_EXCEEDED"

@@ -1,0 +1,58 @@
+"""How a service process starts, says what is wrong, and ends."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from service_kit.errors import DomainError
+from service_kit.settings import ServiceSettings
+from service_kit.telemetry import telemetry
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+
+def run_service(
+    name: str,
+    settings_type: type[SettingsT],
+    serve: Callable[[SettingsT, asyncio.Event], Awaitable[None]],
+) -> None:
+    """Run `serve(settings, stopping)` until it returns; SIGTERM and SIGINT set `stopping`.
+
+    What a person can mend (a missing setting, a taken port, no permission on a folder) ends the
+    process with one line and status 2. Anything else is a bug and keeps its traceback.
+    """
+    try:
+        settings = settings_type()
+    except ValidationError as error:
+        prefix = settings_type.model_config.get("env_prefix", "")
+        wrong = ", ".join(f"{prefix}{'.'.join(map(str, e['loc']))}".upper() for e in error.errors())
+        sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
+    try:
+        with telemetry(name, settings):
+            asyncio.run(_until_stopped(settings, serve))
+    except (DomainError, OSError) as error:
+        sys.exit(_fail(name, str(error)))
+
+
+async def _until_stopped(
+    settings: SettingsT, serve: Callable[[SettingsT, asyncio.Event], Awaitable[None]]
+) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await serve(settings, stopping)
+
+
+def _fail(name: str, message: str) -> int:
+    print(f"{name}: {message}", file=sys.stderr)
+    return 2
+
+
+def announce_ready(**ports: int) -> None:
+    """Tell whoever started this process that it answers, and where: one line on stdout."""
+    print("READY", *(f"{name}={port}" for name, port in ports.items()), flush=True)

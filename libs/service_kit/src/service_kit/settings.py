@@ -1,0 +1,61 @@
+"""What every service reads from its environment; each service adds its own in `settings.py`."""
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that all services share, under each service's own prefix.
+
+    Subclasses set `env_prefix`, for example `TRAINER_`. A setting without a default must be given:
+    a service never guesses which bus, folder or secret is meant.
+    """
+
+    model_config = SettingsConfigDict(frozen=True)
+
+    nats_url: str
+    """For example nats://127.0.0.1:4222."""
+
+    nats_token: SecretStr
+    """Presented to the broker."""
+
+    service_secret: SecretStr
+    """Presented by services to each other; required on every gRPC call and on /metrics."""
+
+    artifact_root: Path
+    """Folder of the content-addressed artifact store."""
+
+    grpc_address: str = "127.0.0.1:0"
+    """Where this service listens for gRPC; port 0 takes a free one."""
+
+    metrics_address: str = "127.0.0.1:0"
+    """Where this service answers Prometheus, to holders of the service secret."""
+
+    otlp_endpoint: str | None = None
+    """OTLP/gRPC collector, for example http://127.0.0.1:4317; no traces leave when unset."""
+
+    otlp_token: SecretStr | None = None
+    """Sent to the collector as a bearer token."""
+
+    drain_seconds: float = 10.0
+    """How long calls in hand may go on after SIGTERM; below the pod's grace period."""
+
+    log_level: str = "INFO"
+
+
+class WorkerSettings(ServiceSettings):
+    """Settings of a service that owns jobs: it serves, works, or does both."""
+
+    role: str = "both"
+    """serve (answers gRPC), work (claims jobs) or both."""
+
+    work_root: Path
+    """Scratch folder for running jobs; everything durable goes to the artifact store."""
+
+    worker_slots: int = 1
+    """Jobs that this process works on at a time."""
+
+    claim_seconds: float = 30.0
+    """A claim that shows no sign of life for this long is given to another worker."""

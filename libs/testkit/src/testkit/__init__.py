@@ -1,0 +1,1 @@
+"""A real throwaway NATS server, tiny models and builders; imported by tests only."""

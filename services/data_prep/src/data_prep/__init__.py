@@ -1,0 +1,1 @@
+"""Files and datasets: import, clean, deduplicate, split, render."""

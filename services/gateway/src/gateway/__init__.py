@@ -1,0 +1,1 @@
+"""The public API: HTTP (OpenAI-compatible) and gRPC; identity, routing, guarded streaming."""

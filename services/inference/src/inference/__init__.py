@@ -1,0 +1,1 @@
+"""Engines that generate tokens from built models."""

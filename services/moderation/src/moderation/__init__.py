@@ -1,0 +1,1 @@
+"""Policies and the verdict on a text, whole or streamed."""
