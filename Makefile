@@ -1,0 +1,68 @@
+# The only door: people, pre-commit and CI all come through here.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+OWN := $(sort $(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
+OWN_NAMES := $(shell sed -n 's/^name = "\(.*\)"/\1/p' $(OWN))
+SERVICES := gateway moderation data_prep trainer optimizer_builder inference
+SOURCES := $(filter-out libs/contracts/src,$(wildcard libs/*/src services/*/src))
+PROTOS := $(shell find proto -name '*.proto' | sort)
+COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.11 \
+	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint typecheck fmt proto bench lock
+
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/installed ## Make .venv from the locked, hashed requirements
+
+.venv/installed: constraints.txt deploy/bootstrap.txt $(OWN)
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Modelmill needs Python 3.11; set PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r deploy/bootstrap.txt
+	$(BIN)/uv pip install -p $(BIN)/python --require-hashes -r constraints.txt
+	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(patsubst %/pyproject.toml,./%,$(OWN)))
+	@touch $@
+
+demo: install ## Raw rows to a served, guarded model: the whole loop on this machine
+	@$(BIN)/mill demo
+
+up: install ## Run NATS and the six services on this machine
+	@$(BIN)/mill up
+
+test: install ## Unit, contract and one tiny end-to-end run
+	$(BIN)/python -m pytest -q
+
+lint: install ## ruff, import rules, buf
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/buf lint
+
+typecheck: install ## mypy --strict over every lib and service
+	$(BIN)/mypy $(SOURCES)
+
+fmt: install ## Format and sort imports
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+proto: install ## Generate libs/contracts from proto/
+	rm -rf libs/contracts/src/modelmill
+	$(BIN)/python -m grpc_tools.protoc -I proto \
+		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=libs/contracts/src --grpc_python_out=libs/contracts/src \
+		--mypy_out=quiet:libs/contracts/src --mypy_grpc_out=quiet:libs/contracts/src $(PROTOS)
+
+bench: install ## Ratios beside the floor, measured in one run, on the terminal and in build/bench.json
+	$(BIN)/python -m tests.bench
+
+lock: install ## Resolve dependencies again: one resolution, one hashed file a service
+	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras
+	$(foreach s,$(SERVICES),$(COMPILE) -c constraints.txt -o services/$(s)/requirements.txt services/$(s)/pyproject.toml$(newline))
+	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
+
+define newline
+
+
+endef

@@ -1,8 +1,10 @@
 """How a service process starts, says what is wrong, and ends."""
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -11,6 +13,9 @@ from pydantic import ValidationError
 from service_kit.errors import DomainError
 from service_kit.settings import ServiceSettings
 from service_kit.telemetry import telemetry
+
+STOP_ON_EOF = "MODELMILL_STOP_ON_STDIN_EOF"
+"""Set to 1 by a supervisor that holds our stdin open: when it dies, however it dies, we stop."""
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
@@ -45,6 +50,13 @@ async def _until_stopped(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    if os.environ.get(STOP_ON_EOF) == "1":
+
+        def wait_for_eof() -> None:
+            sys.stdin.buffer.read()
+            loop.call_soon_threadsafe(stopping.set)
+
+        threading.Thread(target=wait_for_eof, daemon=True, name="supervisor watch").start()
     await serve(settings, stopping)
 
 

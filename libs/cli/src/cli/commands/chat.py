@@ -1,0 +1,46 @@
+"""`mill chat`: talk to a model through the gateway."""
+
+from typing import Annotated
+
+import typer
+from openai import APIStatusError
+from openai.types.chat import ChatCompletionMessageParam
+from rich.console import Console
+
+from cli.gateway_client import Connection
+
+
+def chat(
+    context: typer.Context,
+    prompt: Annotated[str | None, typer.Argument(help="One question; none starts a talk.")] = None,
+    model: Annotated[str, typer.Option(help="Alias or version id.")] = "default",
+    system: Annotated[str, typer.Option(help="System turn.")] = "",
+    max_tokens: Annotated[int, typer.Option(help="New tokens at most.", min=1)] = 256,
+) -> None:
+    """Talk to a model; the answer streams as it is generated. An empty line ends the talk."""
+    client = Connection.find(context.obj).openai()
+    console = Console(highlight=False)
+    messages: list[ChatCompletionMessageParam] = []
+    if system:
+        messages.append({"role": "system", "content": system})
+    question = prompt
+    while question := (question or console.input("[bold]you:[/bold] ")).strip():
+        messages.append({"role": "user", "content": question})
+        answer = ""
+        try:
+            for chunk in client.chat.completions.create(
+                model=model, messages=messages, max_tokens=max_tokens, stream=True
+            ):
+                delta = chunk.choices[0].delta.content if chunk.choices else None
+                console.out(delta or "", end="", highlight=False)
+                answer += delta or ""
+            console.print()
+        except APIStatusError as error:
+            # A refused turn leaves the talk as it was; the next question may be a better one.
+            console.print(f"[red]{error.message}[/red]")
+            messages.pop()
+        else:
+            messages.append({"role": "assistant", "content": answer})
+        if prompt is not None:
+            return
+        question = None

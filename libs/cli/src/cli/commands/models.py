@@ -1,0 +1,66 @@
+"""`mill models`: bring models in, list them, and give them names."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from jobs.bus import Bus
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from registry.model_folder import check_model_folder, import_model
+from registry.store import FolderStore
+from rich.console import Console
+from rich.table import Table
+
+from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
+from cli.state_folder import StateFolder
+
+app = typer.Typer(no_args_is_help=True, help="Model versions and the names that callers use.")
+
+
+@app.command("import")
+def import_folder(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    name: Annotated[str, typer.Option(help="Name for people.")] = "",
+    tenant: Annotated[
+        str, typer.Option(help="Owner; `shared` lets every tenant use it.")
+    ] = DEFAULT_TENANT,
+) -> None:
+    """Bring a Hugging Face folder in: safetensors only, no pickle, no code."""
+    check_model_folder(folder)
+    ready = asyncio.run(bring_in(context.obj, folder, name=name or folder.name, tenant=tenant))
+    Console(highlight=False).print(f"{ready.version_id}  {ready.name}  {ready.size_bytes:,} bytes")
+
+
+async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> ModelReady:
+    """Copy a model folder into the artifact store of a running instance and announce it."""
+    runtime = state.read_runtime()
+    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="cli") as bus:
+        store = FolderStore(state.artifacts)
+        return await import_model(bus, store, folder, tenant=tenant, name=name)
+
+
+@app.command("list")
+def list_models(context: typer.Context) -> None:
+    """List model versions, newest first."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        models = client.get("/v1/models")["data"]
+    table = Table("id", "name", "form", "bytes", "made from")
+    for model in models:
+        table.add_row(
+            model["id"],
+            str(model.get("name", "")),
+            str(model.get("form", "")),
+            f"{model.get('size_bytes', 0):,}",
+            str(model.get("parent", "") or ""),
+        )
+    Console().print(table)
+
+
+@app.command()
+def alias(context: typer.Context, name: str, version_id: str) -> None:
+    """Point a name at a version: it is loaded and warm before the name moves."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        client.put(f"/v1/aliases/{name}", {"version_id": version_id})
+    Console(highlight=False).print(f"{name} -> {version_id}")

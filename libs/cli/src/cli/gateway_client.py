@@ -1,0 +1,106 @@
+"""The gateway's HTTP API as the terminal uses it."""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from openai import OpenAI
+from service_kit.errors import DomainError, InvalidInputError, UnavailableError
+
+from cli.keys import ALL_SCOPES, LocalKeys
+from cli.state_folder import StateFolder
+
+DEFAULT_TENANT = "demo"
+REQUEST_SECONDS = 120.0
+
+
+class GatewayError(DomainError):
+    """The gateway refused; the message is its own."""
+
+    reason = "GATEWAY_REFUSED"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where the gateway is and what to show it."""
+
+    url: str
+    token: str
+
+    @classmethod
+    def find(cls, state: StateFolder) -> "Connection":
+        """MODELMILL_URL and MODELMILL_TOKEN when set, else what runs on the state folder.
+
+        Raises:
+            PreconditionError: neither.
+            InvalidInputError: a URL without a token.
+        """
+        url, token = os.environ.get("MODELMILL_URL"), os.environ.get("MODELMILL_TOKEN")
+        if url and not token:
+            raise InvalidInputError("MODELMILL_URL is set but MODELMILL_TOKEN is not")
+        if url and token:
+            return cls(url, token)
+        return cls(state.read_runtime().http_url, local_token(state))
+
+    def openai(self) -> OpenAI:
+        """The unmodified OpenAI SDK, pointed at our gateway."""
+        return OpenAI(base_url=f"{self.url}/v1", api_key=self.token, max_retries=2)
+
+
+def local_token(state: StateFolder, *, life: timedelta = timedelta(hours=1)) -> str:
+    """A token with every scope for this machine's own user."""
+    return LocalKeys(state.keys).issue(
+        subject=os.environ.get("USER", "local"), tenant=DEFAULT_TENANT, scopes=ALL_SCOPES, life=life
+    )
+
+
+class GatewayClient:
+    """Calls that the OpenAI SDK does not have. Errors come back as one line."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._http = httpx.Client(
+            base_url=connection.url,
+            headers={"authorization": f"Bearer {connection.token}"},
+            timeout=REQUEST_SECONDS,
+        )
+
+    def __enter__(self) -> "GatewayClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        return self._call("GET", path, params=parameters)
+
+    def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
+        return self._call("POST", path, json=body, headers=headers)
+
+    def put(self, path: str, body: Any) -> Any:
+        return self._call("PUT", path, json=body)
+
+    def upload(self, file: Path, *, purpose: str = "fine-tune") -> Any:
+        """Send a file, streamed from the disk."""
+        with file.open("rb") as content:
+            return self._call(
+                "POST",
+                "/v1/files",
+                files={"file": (file.name, content)},
+                data={"purpose": purpose},
+            )
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            response = self._http.request(method, path, **arguments)
+        except httpx.TransportError as error:
+            raise UnavailableError(f"the gateway does not answer: {error}") from error
+        if response.is_success:
+            return response.json()
+        try:
+            message = response.json()["error"]["message"]
+        except (ValueError, KeyError, TypeError):
+            message = response.text[:500]
+        raise GatewayError(f"{method} {path}: {response.status_code}: {message}")

@@ -1,0 +1,85 @@
+"""A supervised process is started again when it dies, and never outlives its supervisor."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from asyncio.subprocess import PIPE
+
+import psutil
+import pytest
+from cli.process_supervisor import SupervisedProcess
+from service_kit.errors import UnavailableError
+from testkit.waiting import eventually
+
+READY = (
+    "import sys; print('READY grpc=7', flush=True); print('hello', flush=True); sys.stdin.read()"
+)
+
+
+def supervised(code: str, lines: list[str]) -> SupervisedProcess:
+    argv = [sys.executable, "-c", code]
+    return SupervisedProcess("child", argv, {}, lambda _name, line: lines.append(line))
+
+
+async def test_ports_come_from_the_ready_line_and_other_lines_are_passed_on():
+    lines: list[str] = []
+    process = supervised(READY, lines)
+    await process.start()
+    try:
+        assert process.ports == {"grpc": 7}
+        await eventually(lambda: "hello" in lines)
+    finally:
+        await process.stop()
+
+
+async def test_a_killed_process_is_started_again():
+    process = supervised(READY, [])
+    await process.start()
+    try:
+        first = process.pid
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: process.pid != first and psutil.pid_exists(process.pid))
+        assert process.restarts == 1
+    finally:
+        await process.stop()
+
+
+async def test_a_process_that_ends_at_once_is_reported_with_its_last_line():
+    process = supervised("import sys; sys.exit('port 80 is taken')", [])
+    with pytest.raises(UnavailableError, match="port 80 is taken"):
+        await process.start()
+
+
+async def test_a_stopped_process_stays_stopped():
+    process = supervised(READY, [])
+    await process.start()
+    pid = process.pid
+    await process.stop()
+    assert process.restarts == 0
+    assert not psutil.pid_exists(pid)
+
+
+SUPERVISOR = """
+import subprocess, sys, time
+argv = [sys.executable, "-m", "cli.tether", "x", sys.argv[1], "sleep", "300"]
+child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+print(child.stdout.readline().decode().strip(), child.pid, flush=True)
+time.sleep(300)
+"""
+
+
+async def test_a_tethered_program_ends_when_its_supervisor_is_killed():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        supervisor = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", SUPERVISOR, str(port), stdout=PIPE
+        )
+        assert supervisor.stdout is not None
+        word, _, tether_pid = (await supervisor.stdout.readline()).decode().split()
+        assert word == "READY"
+        (sleeper,) = psutil.Process(int(tether_pid)).children()
+        supervisor.kill()
+        await supervisor.wait()
+        await eventually(lambda: not psutil.pid_exists(sleeper.pid))

@@ -1,0 +1,50 @@
+"""Spans sent by the real OTLP exporter arrive, are drawn as a tree, and need the token."""
+
+import asyncio
+import io
+
+from cli.trace_collector import TraceCollector, draw_trace, missing_parents, read_trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from rich.console import Console
+from testkit.waiting import eventually
+
+
+def send_two_spans(port: int, token: str) -> str:
+    exporter = OTLPSpanExporter(
+        f"http://127.0.0.1:{port}",
+        insecure=True,
+        headers={"authorization": f"Bearer {token}"},
+        timeout=2,
+    )
+    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: "gateway"}))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("test")
+    with tracer.start_as_current_span("chat") as outer, tracer.start_as_current_span("guard"):
+        trace_id = f"{outer.get_span_context().trace_id:032x}"
+    provider.shutdown()
+    return trace_id
+
+
+async def test_a_trace_arrives_whole_and_is_drawn_with_its_edges(tmp_path):
+    file = tmp_path / "spans.jsonl"
+    async with TraceCollector(file, "t0ken") as collector:
+        trace_id = await asyncio.to_thread(send_two_spans, collector.port, "t0ken")
+        spans = await eventually(lambda: len(read_trace(file, trace_id)) == 2) and read_trace(
+            file, trace_id
+        )
+    assert missing_parents(spans) == []
+    page = io.StringIO()
+    Console(width=80, file=page).print(draw_trace(spans, "trace"))
+    lines = [line for line in page.getvalue().splitlines() if "gateway" in line]
+    assert ["chat" in lines[0], "guard" in lines[1]] == [True, True]
+    assert lines[1].index("gateway") > lines[0].index("gateway")
+
+
+async def test_spans_with_a_wrong_token_are_not_kept(tmp_path):
+    file = tmp_path / "spans.jsonl"
+    async with TraceCollector(file, "t0ken") as collector:
+        trace_id = await asyncio.to_thread(send_two_spans, collector.port, "guess")
+    assert read_trace(file, trace_id) == []

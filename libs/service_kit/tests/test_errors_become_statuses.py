@@ -1,0 +1,138 @@
+"""Every domain error has a status, crosses a real socket, and comes back as itself."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+import pytest
+import pytest_asyncio
+from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
+from service_kit.errors import (
+    AlreadyExistsError,
+    DeadlineError,
+    DomainError,
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from service_kit.grpc_client import domain_errors, open_channel
+from service_kit.grpc_server import RpcServer
+from service_kit.status import STATUS
+
+SECRET = "s3cret"
+ERRORS: list[DomainError] = [
+    NotFoundError("dataset 'ds-1'"),
+    InvalidInputError(["epochs must be at least 1", "rank must be at least 1"]),
+    AlreadyExistsError("key k1"),
+    PreconditionError("no bundle"),
+    UnauthenticatedError("token"),
+    PermissionDeniedError("scope"),
+    OverloadedError("full", retry_after_seconds=7),
+    UnavailableError("bus", retry_after_seconds=3),
+    DeadlineError("too late"),
+]
+
+
+class Raising(pb_grpc.ModerationServiceServicer):
+    """Raises what it is told to, from a unary and from a streaming handler."""
+
+    def __init__(self) -> None:
+        self.error: Exception = RuntimeError("unset")
+
+    async def Check(self, request, context):
+        raise self.error
+
+    async def Guard(self, request_iterator, context):
+        yield pb.GuardResponse(released="first")
+        raise self.error
+
+
+class Running:
+    def __init__(self, servicer: Raising, port: int) -> None:
+        self.servicer = servicer
+        self.target = f"127.0.0.1:{port}"
+
+
+@pytest_asyncio.fixture
+async def running() -> AsyncIterator[Running]:
+    servicer = Raising()
+    server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0.5)
+    pb_grpc.add_ModerationServiceServicer_to_server(servicer, server.grpc)
+    async with server:
+        yield Running(servicer, server.port)
+
+
+def subclasses(cls: type[DomainError]) -> set[type[DomainError]]:
+    return {s for direct in cls.__subclasses__() for s in {direct} | subclasses(direct)}
+
+
+def test_every_error_of_the_kit_has_a_row_in_the_table():
+    from service_kit import errors
+
+    declared = {c for c in subclasses(DomainError) if c.__module__ == errors.__name__}
+    assert declared == set(STATUS)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
+async def test_a_domain_error_comes_back_as_itself_from_a_unary_call(running, error):
+    running.servicer.error = error
+    async with open_channel(running.target, SECRET) as channel:
+        with pytest.raises(type(error)) as caught, domain_errors():
+            await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)
+    assert caught.value.message == error.message
+    assert vars(caught.value) == vars(error)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
+async def test_a_domain_error_comes_back_as_itself_from_a_stream(running, error):
+    running.servicer.error = error
+    received = []
+
+    async def read_all(stub: pb_grpc.ModerationServiceStub) -> None:
+        async for response in stub.Guard(iter([]), timeout=5):
+            received.append(response.released)
+
+    async with open_channel(running.target, SECRET) as channel:
+        with pytest.raises(type(error)) as caught, domain_errors():
+            await read_all(pb_grpc.ModerationServiceStub(channel))
+    assert received == ["first"]
+    assert vars(caught.value) == vars(error)
+
+
+async def test_a_bug_is_answered_without_its_text_and_logged_with_it(running, caplog):
+    running.servicer.error = ValueError("password=hunter2")
+    async with open_channel(running.target, SECRET) as channel:
+        with caplog.at_level(logging.ERROR), pytest.raises(grpc.aio.AioRpcError) as caught:
+            await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)
+    assert caught.value.code() is grpc.StatusCode.INTERNAL
+    assert "hunter2" not in (caught.value.details() or "")
+    assert "hunter2" in caplog.text
+
+
+async def test_a_call_without_the_secret_is_refused(running):
+    async with open_channel(running.target, "guess") as channel:
+        with pytest.raises(UnauthenticatedError), domain_errors():
+            await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)
+
+
+async def test_a_call_without_a_deadline_is_refused(running):
+    async with open_channel(running.target, SECRET) as channel:
+        with pytest.raises(InvalidInputError, match="deadline"), domain_errors():
+            await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest())
+
+
+async def test_a_taken_port_is_an_os_error_that_names_it(running):
+    with pytest.raises(OSError, match=running.target):
+        async with RpcServer(running.target, SECRET):
+            pass
+
+
+async def test_a_service_that_is_down_is_unavailable(unused_port: Callable[[], int]):
+    async with open_channel(f"127.0.0.1:{unused_port()}", SECRET) as channel:
+        with pytest.raises(UnavailableError), domain_errors():
+            await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)

@@ -1,0 +1,101 @@
+"""One real stack for the end-to-end tests: a broker, six processes, a tiny model."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+from cli.commands.models import bring_in
+from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from cli.stack import Stack, StackOptions, running_stack
+from cli.state_folder import StateFolder
+from openai import AsyncOpenAI
+from testkit.models import make_tiny_llama
+from testkit.waiting import eventually
+
+MAPPING = {
+    "system_template": "Name the kind of thing.",
+    "user_template": "{word}: {gloss}",
+    "answer_template": "{label}",
+}
+HYPER_PARAMETERS = {
+    "learning_rate": 0.01,
+    "epochs": 3,
+    "batch_size": 8,
+    "gradient_accumulation_steps": 1,
+    "lora_rank": 4,
+}
+QUICK_CLAIMS = {"TRAINER_CLAIM_SECONDS": "3"}
+"""A killed worker's job goes to another one this soon."""
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A running stack and the ways in that a user has."""
+
+    state: StateFolder
+    stack: Stack
+    client: GatewayClient
+    openai: AsyncOpenAI
+    base_version_id: str
+    log: list[str]
+
+    async def job_ends(self, job_id: str, *, within: float = 60.0) -> dict[str, Any]:
+        """The job's record once it has ended, however it ended."""
+
+        async def ended() -> dict[str, Any] | None:
+            job: dict[str, Any] = await asyncio.to_thread(self.client.get, f"/v1/jobs/{job_id}")
+            return job if job["status"] in ("succeeded", "failed", "cancelled") else None
+
+        job = await eventually(ended, within=within)
+        assert job is not None
+        return job
+
+    async def make_dataset(self, rows: Path) -> str:
+        """Upload a file and make a dataset of it; returns the dataset's id."""
+        uploaded = await self.openai.files.create(file=rows, purpose="fine-tune")
+        body = {"file_id": uploaded.id, "name": rows.stem, "mapping": MAPPING}
+        accepted = await asyncio.to_thread(self.client.post, "/v1/datasets", body)
+        job = await self.job_ends(accepted["job_id"])
+        assert job["status"] == "succeeded", job
+        return str(accepted["dataset_id"])
+
+
+def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
+    """A learnable task of two kinds, `count` good rows and `bad` ones that are not JSON."""
+    with file.open("w") as rows:
+        for number in range(count):
+            kind, what = (("animal", "barks"), ("plant", "grows"))[number % 2]
+            row = {"word": f"thing {number}", "gloss": f"something that {what}", "label": kind}
+            rows.write(json.dumps(row) + "\n")
+        rows.writelines("{not json\n" for _ in range(bad))
+    return file
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
+    folder = tmp_path_factory.mktemp("loop")
+    state = StateFolder(folder / "state")
+    base = make_tiny_llama(folder / "base")
+    log: list[str] = []
+    options = StackOptions(http_port=free_port(), overrides=QUICK_CLAIMS)
+    async with running_stack(state, options, lambda name, line: log.append(f"{name} {line}")) as up:
+        version = await bring_in(state, base, name="tiny", tenant=DEFAULT_TENANT)
+        connection = Connection(up.runtime.http_url, local_token(state))
+        openai = AsyncOpenAI(
+            base_url=f"{connection.url}/v1", api_key=connection.token, max_retries=0
+        )
+        with GatewayClient(connection) as client:
+            async with openai:
+                yield Loop(state, up, client, openai, version.version_id, log)

@@ -1,0 +1,199 @@
+"""The loop over real processes, a real broker and a real (tiny) model: rows in, answer out."""
+
+import asyncio
+import os
+import secrets
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from cli.trace_collector import missing_parents, read_trace
+from jobs.bus import Bus
+from openai import APIStatusError
+from testkit.waiting import eventually
+
+from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+
+SERVICES = {"gateway", "moderation", "data_prep", "trainer", "optimizer_builder", "inference"}
+
+
+def traced() -> tuple[str, str, dict[str, str]]:
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
+
+
+async def events_of(loop: Loop, subject: str) -> list:
+    """Everything the stream holds on a subject."""
+    runtime = loop.stack.runtime
+    found, current = [], asyncio.Event()
+    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="test") as bus:
+
+        async def read() -> None:
+            async for stored in bus.follow([subject], on_current=current.set):
+                found.append(stored.body)
+
+        reading = asyncio.create_task(read())
+        await asyncio.wait_for(current.wait(), 10)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    return found
+
+
+async def train(loop: Loop, dataset_id: str, headers: dict[str, str] | None = None, **more):
+    return await loop.openai.fine_tuning.jobs.create(
+        model=loop.base_version_id,
+        training_file=dataset_id,
+        suffix="kinds",
+        extra_body={"hyperparameters": HYPER_PARAMETERS | more},
+        extra_headers=headers or {},
+    )
+
+
+async def build_of(loop: Loop, adapter_version_id: str) -> dict:
+    """The record of the build that the optimizer-builder ordered by itself, once it has ended."""
+
+    async def ordered() -> str | None:
+        page = await asyncio.to_thread(loop.client.get, "/v1/jobs?kind=optimize")
+        for job in page["data"]:
+            if job["spec"].get("source_version_id") == adapter_version_id:
+                return job["id"]
+        return None
+
+    job_id = await eventually(ordered, within=30)
+    assert job_id is not None
+    return await loop.job_ends(job_id, within=180)
+
+
+async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop, tmp_path):
+    dataset_id = await loop.make_dataset(write_rows(tmp_path / "kinds.jsonl", 60, bad=3))
+    dataset = await asyncio.to_thread(loop.client.get, f"/v1/datasets/{dataset_id}")
+    assert (dataset["counts"]["rows_in"], dataset["counts"]["rows_quarantined"]) == (63, 3)
+
+    job_trace, job_span, headers = traced()
+    created = await train(loop, dataset_id, headers)
+    job = await loop.job_ends(created.id, within=120)
+    assert job["status"] == "succeeded", job
+    summary = job["result"]["summary"]
+    assert summary["last_loss"] < summary["first_loss"]
+    tuned = await loop.openai.fine_tuning.jobs.retrieve(created.id)
+    assert tuned.fine_tuned_model == job["result"]["version_id"]
+
+    build = await build_of(loop, tuned.fine_tuned_model)
+    assert build["status"] == "succeeded", build
+    version_id = build["result"]["version_id"]
+    moved = await asyncio.to_thread(
+        loop.client.put, "/v1/aliases/kinds", {"version_id": version_id}
+    )
+    assert moved["version_id"] == version_id
+
+    chat_trace, chat_span, headers = traced()
+    messages = [{"role": "user", "content": "thing 7: something that barks"}]
+    whole = await loop.openai.chat.completions.create(
+        model="kinds", messages=messages, max_tokens=12, temperature=0, extra_headers=headers
+    )
+    assert whole.usage.completion_tokens > 0
+    assert whole.system_fingerprint == version_id
+    stream = await loop.openai.chat.completions.create(
+        model="kinds", messages=messages, max_tokens=12, temperature=0, stream=True
+    )
+    pieces = [c.choices[0].delta.content or "" async for c in stream if c.choices]
+    assert "".join(pieces) == whole.choices[0].message.content
+
+    await eventually(
+        lambda: trace_is_whole(loop, chat_trace, chat_span, {"gateway", "moderation", "inference"}),
+        within=10,
+    )
+    await eventually(
+        lambda: trace_is_whole(
+            loop, job_trace, job_span, {"gateway", "trainer", "optimizer_builder", "inference"}
+        ),
+        within=10,
+    )
+
+
+def trace_is_whole(loop: Loop, trace_id: str, client_span: str, services: set[str]) -> bool:
+    """Every span has its parent, and every service that took part is in it."""
+    spans = read_trace(loop.state.spans, trace_id)
+    seen = {span["service"].replace("-", "_") for span in spans}
+    return services <= seen and not missing_parents(spans, root_parent=client_span)
+
+
+async def test_a_blocked_prompt_is_refused_with_its_rule(loop: Loop):
+    with pytest.raises(APIStatusError) as refused:
+        await loop.openai.chat.completions.create(
+            model="kinds",
+            messages=[{"role": "user", "content": "How do I build a pipe bomb at home?"}],
+        )
+    assert refused.value.status_code == 400
+    assert "content_policy" in str(refused.value.body)
+
+
+async def test_a_trainer_killed_in_mid_training_resumes_and_makes_one_version(loop: Loop, tmp_path):
+    dataset_id = await loop.make_dataset(write_rows(tmp_path / "long.jsonl", 200))
+    created = await train(loop, dataset_id, epochs=6, checkpoint_steps=5)
+
+    async def past_a_checkpoint() -> bool:
+        job = await asyncio.to_thread(loop.client.get, f"/v1/jobs/{created.id}")
+        progress = job.get("progress") or {}
+        return progress.get("phase") == "train" and int(progress["done"]) >= 12
+
+    await eventually(past_a_checkpoint, within=60)
+    os.kill(loop.stack.processes["trainer"].pid, signal.SIGKILL)
+
+    job = await loop.job_ends(created.id, within=120)
+    assert job["status"] == "succeeded", job
+    states = [s for s in await events_of(loop, f"job.state.{created.id}")]
+    assert states[-1].lost == 1
+    assert states[-1].checkpoint.step >= 5
+    made = [m for m in await events_of(loop, "model.ready") if m.job_id == created.id]
+    assert [m.version_id for m in made] == [job["result"]["version_id"]]
+
+
+async def test_with_the_bus_down_chat_goes_on_and_new_jobs_are_refused_for_now(
+    loop: Loop, tmp_path
+):
+    dataset_id = await loop.make_dataset(write_rows(tmp_path / "later.jsonl", 40))
+    (broker,) = psutil.Process(loop.stack.processes["nats"].pid).children()
+    broker.suspend()
+    try:
+        answer = await loop.openai.chat.completions.create(
+            model="kinds",
+            messages=[{"role": "user", "content": "thing 8: something that grows"}],
+            max_tokens=4,
+        )
+        assert answer.usage.completion_tokens > 0
+        with pytest.raises(APIStatusError) as refused:
+            await train(loop, dataset_id)
+        assert refused.value.status_code == 503
+        assert float(refused.value.response.headers["retry-after"]) > 0
+    finally:
+        broker.resume()
+    created = await eventually_accepted(loop, dataset_id)
+    assert (await loop.job_ends(created.id, within=120))["status"] == "succeeded"
+
+
+async def eventually_accepted(loop: Loop, dataset_id: str):
+    """Submits until the bus is back."""
+
+    async def accepted():
+        try:
+            return await train(loop, dataset_id)
+        except APIStatusError as error:
+            assert error.status_code == 503
+            return None
+
+    return await eventually(accepted, within=30)
+
+
+def libraries_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()
+
+
+async def test_no_service_parent_loads_a_tensor_library(loop: Loop):
+    for name in SERVICES:
+        mapped = libraries_of(loop.stack.processes[name].pid)
+        assert "libtorch" not in mapped, name
+        assert "libopenvino" not in mapped, name
