@@ -62,7 +62,7 @@ class Loop:
         accepted = await asyncio.to_thread(self.client.post, "/v1/datasets", body)
         job = await self.job_ends(accepted["job_id"])
         assert job["status"] == "succeeded", job
-        return str(accepted["dataset_id"])
+        return str(accepted["id"])
 
 
 def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:

@@ -93,7 +93,7 @@ def figures_line(progress: dict[str, Any]) -> str:
         words.append(f"lr {metrics['learning_rate']:.1e}")
     if "tokens_per_second" in metrics:
         words.append(f"{metrics['tokens_per_second']:.0f} tokens/s")
-    eta = float(progress.get("eta_seconds", -1))
-    if eta >= 0:
+    eta = progress.get("eta_seconds")
+    if eta is not None:
         words.append(f"{eta:.0f} s left")
     return "  ".join(words)

@@ -1,1 +1,21 @@
 """Scoring by log-likelihood and honest intervals, whatever engine computes the numbers."""
+
+from evaluation.choices import (
+    ChoiceQuestion,
+    ContinuationScorer,
+    PromptTokenizer,
+    answer_questions,
+    choice_questions,
+)
+from evaluation.intervals import Interval, accuracy, paired_difference
+
+__all__ = [
+    "ChoiceQuestion",
+    "ContinuationScorer",
+    "Interval",
+    "PromptTokenizer",
+    "accuracy",
+    "answer_questions",
+    "choice_questions",
+    "paired_difference",
+]

@@ -1,1 +1,4 @@
-"""The job protocol over NATS JetStream."""
+"""The job protocol over NATS JetStream.
+
+Import the module you need: nothing is imported here, so that `jobs.child` stays light.
+"""

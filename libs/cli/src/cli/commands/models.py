@@ -46,14 +46,14 @@ def list_models(context: typer.Context) -> None:
     """List model versions, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:
         models = client.get("/v1/models")["data"]
-    table = Table("id", "name", "form", "bytes", "made from")
+    table = Table("id", "name", "form", "bytes", "made from / names")
     for model in models:
         table.add_row(
             model["id"],
             str(model.get("name", "")),
             str(model.get("form", "")),
             f"{model.get('size_bytes', 0):,}",
-            str(model.get("parent", "") or ""),
+            str(model.get("parent_version_id") or model.get("version_id") or ""),
         )
     Console().print(table)
 

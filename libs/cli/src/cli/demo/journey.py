@@ -87,7 +87,7 @@ class Journey:
         accepted = self._client.post("/v1/datasets", recipe.DATASET | {"file_id": uploaded.id})
         job = watch_job(self._client, accepted["job_id"], "data-prep", self._console)
         self.findings.dataset = job["result"]["summary"]
-        return str(accepted["dataset_id"])
+        return str(accepted["id"])
 
     def _train(self, dataset_id: str) -> dict[str, Any]:
         span = ClientSpan.start()
@@ -96,6 +96,7 @@ class Journey:
             model=self._base,
             training_file=dataset_id,
             suffix=recipe.ALIAS,
+            seed=recipe.SEED,
             extra_body={"hyperparameters": recipe.HYPER_PARAMETERS},
             extra_headers=span.headers,
         )

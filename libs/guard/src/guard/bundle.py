@@ -1,0 +1,157 @@
+"""A policy compiled to bytes that name themselves, and those bytes ready to judge texts."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from guard.found import RuleHead
+from guard.normalise import normalise
+from guard.pattern import PatternError, parse_pattern
+from guard.policy import Policy, PolicyError, Rule, policy_from_objects
+from guard.scan import RuleSet
+from guard.stream import StreamGuard
+from guard.verdict import Action, Direction, Verdict
+
+FORMAT = "modelmill.guard/1"
+"""Changes when the same bytes would judge differently: rules' meaning, normalisation."""
+_PIECE_CHARACTERS = 4096
+"""A whole text is judged in pieces of this size, which bounds what one search looks at."""
+
+
+class TextTooLongError(ValueError):
+    """The text is longer than the policy allows."""
+
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(f"the text has {length} characters; the limit is {limit}")
+        self.limit = limit
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What is published and stored of a compiled policy."""
+
+    content: bytes
+    """Canonical JSON: equal policies give equal bytes."""
+    digest: str
+    """"sha256:<hex>" of `content`."""
+
+
+def compile_policy(policy: Policy) -> Bundle:
+    """The canonical bundle of a policy."""
+    rules = [_rule_object(rule) for rule in sorted(policy.rules, key=lambda rule: rule.id)]
+    content = _canonical(
+        {
+            "format": FORMAT,
+            "policy": {"max_check_characters": policy.max_check_characters, "rules": rules},
+        }
+    )
+    return Bundle(content, digest_of(content))
+
+
+def digest_of(content: bytes) -> str:
+    """Name of a bundle's bytes."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+class CompiledPolicy:
+    """A policy ready to judge; immutable, shared by all texts."""
+
+    def __init__(self, policy: Policy, digest: str) -> None:
+        """Use `from_bundle`, which verifies that policy and digest belong together."""
+        self.digest = digest
+        self.max_check_characters = policy.max_check_characters
+        self._rules = {direction: _rule_sets(policy, direction) for direction in Direction}
+
+    @classmethod
+    def from_bundle(cls, content: bytes, digest: str | None = None) -> "CompiledPolicy":
+        """Verify a bundle and build its automata.
+
+        Args:
+            content: what `compile_policy` made.
+            digest: what the bundle was announced as; None accepts whatever the bytes are.
+
+        Raises:
+            PolicyError: the bytes are not a canonical bundle of a valid policy in this format, or
+                not those that `digest` names.
+        """
+        actual = digest_of(content)
+        if digest is not None and digest != actual:
+            raise PolicyError([f"bundle: announced as {digest}, but its bytes are {actual}"])
+        try:
+            bundle = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise PolicyError([f"bundle: not JSON: {error}"]) from error
+        if not isinstance(bundle, dict) or bundle.get("format") != FORMAT:
+            raise PolicyError([f"bundle: not of format {FORMAT}"])
+        policy = policy_from_objects({"bundle": bundle.get("policy")})
+        if compile_policy(policy).content != content:
+            raise PolicyError(["bundle: not canonical, so its digest does not name its policy"])
+        return cls(policy, actual)
+
+    def stream(self, direction: Direction) -> StreamGuard:
+        """A guard for one growing text."""
+        holding, watching = self._rules[direction]
+        return StreamGuard(holding, watching, self.digest)
+
+    def check(self, text: str, direction: Direction) -> Verdict:
+        """The verdict on a whole text: by construction the one its stream would get.
+
+        Raises:
+            TextTooLongError: over the policy's `max_check_characters`.
+        """
+        if len(text) > self.max_check_characters:
+            raise TextTooLongError(len(text), self.max_check_characters)
+        guard = self.stream(direction)
+        for start in range(0, len(text), _PIECE_CHARACTERS):
+            verdict = guard.push(text[start : start + _PIECE_CHARACTERS]).verdict
+            if verdict is not None:
+                return verdict
+        verdict = guard.finish().verdict
+        assert verdict is not None, "finish always has the verdict"
+        return verdict
+
+
+def _rule_object(rule: Rule) -> dict[str, object]:
+    written: dict[str, object] = {
+        "id": rule.id,
+        "category": rule.category,
+        "severity": rule.severity.value,
+        "action": rule.action.name.lower(),
+        "directions": rule.directions_name,
+    }
+    if rule.pattern is not None:
+        return written | {"pattern": rule.pattern}
+    keywords = sorted({normalise(keyword).strip() for keyword in rule.keywords})
+    return written | {"keywords": keywords, "within_words": rule.within_words}
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _rule_sets(policy: Policy, direction: Direction) -> tuple[RuleSet, RuleSet]:
+    """Rules that hold text back, and rules that only watch."""
+    rules = [rule for rule in policy.rules if direction in rule.directions]
+    try:
+        return (
+            _rule_set([rule for rule in rules if rule.action > Action.FLAG]),
+            _rule_set([rule for rule in rules if rule.action <= Action.FLAG]),
+        )
+    except PatternError as error:
+        raise PolicyError([f"the patterns together: {error}"]) from error
+
+
+def _rule_set(rules: list[Rule]) -> RuleSet:
+    heads = {rule.id: RuleHead(rule.id, rule.category, rule.action) for rule in rules}
+    return RuleSet(
+        keywords=[
+            (normalise(keyword).strip(), heads[rule.id], rule.within_words)
+            for rule in rules
+            for keyword in rule.keywords
+        ],
+        patterns=[
+            (parse_pattern(rule.pattern), heads[rule.id])
+            for rule in rules
+            if rule.pattern is not None
+        ],
+    )

@@ -1,0 +1,23 @@
+"""A match while it is still counted in shadow positions."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from guard.verdict import Action
+
+
+@dataclass(frozen=True)
+class RuleHead:
+    """What a match says of its rule."""
+
+    rule_id: str
+    category: str
+    action: Action
+
+
+class Found(NamedTuple):
+    """One rule matched from `start` to before `end`."""
+
+    start: int
+    end: int
+    rule: RuleHead

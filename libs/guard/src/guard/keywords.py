@@ -1,0 +1,145 @@
+"""Keywords by an Aho-Corasick automaton that also knows how much of a keyword may be growing."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from guard.found import Found, RuleHead
+from guard.normalise import ShadowWindow, is_word_character
+
+
+class _Keyword(NamedTuple):
+    length: int
+    rule: RuleHead
+    starts_word: bool
+    """It must not start within a word."""
+    ends_word: bool
+    """It must not end within a word."""
+
+
+class KeywordAutomaton:
+    """Finds every occurrence of every keyword in one pass; built once, shared by all scans.
+
+    A node stands for a beginning of a keyword. `fallback` leads to the longest proper suffix of it
+    that is also one, so that the chain from the current node lists all that may be growing.
+    """
+
+    def __init__(self, keywords: Iterable[tuple[str, RuleHead, bool]]) -> None:
+        """Build from (normalised keyword, its rule, whether it may match within words)."""
+        self.children: list[dict[str, int]] = [{}]
+        self.depth: list[int] = [0]
+        self.fallback: list[int] = [0]
+        self.keywords: list[list[_Keyword]] = [[]]
+        self.next_ending: list[int] = [0]
+        """Nearest node on the fallback chain at which a keyword ends; 0 when none does."""
+        self.may_start_in_word: list[bool] = [False]
+        """Whether some keyword below this node may start within a word."""
+        for keyword, rule, within_words in keywords:
+            self._add(keyword, rule, within_words=within_words)
+        self._link()
+
+    def _add(self, keyword: str, rule: RuleHead, *, within_words: bool) -> None:
+        starts_word = not within_words and is_word_character(keyword[0])
+        ends_word = not within_words and is_word_character(keyword[-1])
+        node = 0
+        for character in keyword:
+            node = self.children[node].get(character) or self._new_node(node, character)
+            self.may_start_in_word[node] |= not starts_word
+        self.keywords[node].append(_Keyword(len(keyword), rule, starts_word, ends_word))
+
+    def _new_node(self, parent: int, character: str) -> int:
+        node = len(self.children)
+        self.children[parent][character] = node
+        self.children.append({})
+        self.depth.append(self.depth[parent] + 1)
+        self.fallback.append(0)
+        self.keywords.append([])
+        self.next_ending.append(0)
+        self.may_start_in_word.append(False)
+        return node
+
+    def _link(self) -> None:
+        """Set the fallbacks, breadth first, so that each finds shallower ones in place."""
+        queue = deque(self.children[0].values())
+        while queue:
+            node = queue.popleft()
+            fallback = self.fallback[node]
+            ends = bool(self.keywords[fallback])
+            self.next_ending[node] = fallback if ends else self.next_ending[fallback]
+            for character, child in self.children[node].items():
+                self.fallback[child] = self.step(fallback, character)
+                queue.append(child)
+
+    def step(self, node: int, character: str) -> int:
+        """The node after one more character."""
+        children = self.children
+        while character not in children[node]:
+            if not node:
+                return 0
+            node = self.fallback[node]
+        return children[node][character]
+
+    def ending_at(self, node: int) -> Iterator[_Keyword]:
+        """Every keyword that ends at `node`."""
+        while node:
+            yield from self.keywords[node]
+            node = self.next_ending[node]
+
+
+class KeywordScan:
+    """One text's way through an automaton."""
+
+    def __init__(self, automaton: KeywordAutomaton) -> None:
+        self._automaton = automaton
+        self._node = 0
+        self._at = 0
+        self._awaiting_end: list[Found] = []
+        """Whole-word keywords that ended at the last character: the next one decides."""
+
+    def feed(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
+        """Read what the window has gained; return the occurrences that are now certain."""
+        found: list[Found] = []
+        automaton, node = self._automaton, self._node
+        keywords, next_ending = automaton.keywords, automaton.next_ending
+        for position in range(self._at, window.end):
+            character = window.character(position)
+            if self._awaiting_end:
+                self._decide_awaiting(found, inside_word=is_word_character(character))
+            node = automaton.step(node, character)
+            if keywords[node] or next_ending[node]:
+                self._node = node
+                self._occurrences(window, position + 1, found)
+        self._node, self._at = node, window.end
+        if finished:
+            self._decide_awaiting(found, inside_word=False)
+        return found
+
+    def _decide_awaiting(self, found: list[Found], *, inside_word: bool) -> None:
+        if not inside_word:
+            found.extend(self._awaiting_end)
+        self._awaiting_end.clear()
+
+    def _occurrences(self, window: ShadowWindow, end: int, found: list[Found]) -> None:
+        for keyword in self._automaton.ending_at(self._node):
+            start = end - keyword.length
+            if keyword.starts_word and not _starts_word(window, start):
+                continue
+            occurrence = Found(start, end, keyword.rule)
+            (self._awaiting_end if keyword.ends_word else found).append(occurrence)
+
+    def frontier(self, window: ShadowWindow) -> int:
+        """The first position at which a keyword may be growing; the end when none is."""
+        automaton, node = self._automaton, self._node
+        while node:
+            start = window.end - automaton.depth[node]
+            if automaton.may_start_in_word[node] or _starts_word(window, start):
+                return start
+            node = automaton.fallback[node]
+        return window.end
+
+
+def _starts_word(window: ShadowWindow, start: int) -> bool:
+    if start == 0:
+        return True
+    # What lies before the window was released because no match could start there: it is no start.
+    return start > window.start and not is_word_character(window.character(start - 1))

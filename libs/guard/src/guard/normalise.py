@@ -1,0 +1,184 @@
+"""The shadow copy on which rules match: the text as a reader sees it, without its disguises.
+
+Each character is mapped by itself (compatibility decomposition, case folding, invisible characters
+and combining marks dropped, look-alike letters to Latin) and runs of white space become one space.
+The copy of a prefix is therefore a prefix of the copy, and every shadow character knows which
+character of the original it came from. The original is never altered.
+"""
+
+import unicodedata
+
+_DROPPED_CATEGORIES = frozenset({"Cf", "Mn", "Me"})
+_DROPPED_CHARACTERS = frozenset("\u115f\u1160\u3164\uffa0\u2065") | frozenset(
+    map(chr, range(0xFFF0, 0xFFF9))
+)
+"""Invisible, but letters or unassigned to Unicode: Hangul fillers and default ignorables."""
+_TAG_BLOCK = range(0xE0000, 0xE1000)
+_BLANKS = frozenset("\u2800")
+"""Drawn as a blank, though no white space to Unicode: the empty Braille pattern."""
+
+_LOOKALIKES = str.maketrans(
+    {
+        **dict(
+            zip("авсԁеҽһніјкӏмпоԛрѕтуѵԝхүґ", "abcdeehhijklmnoqpstyvwxyr", strict=True)
+        ),  # Cyrillic
+        **dict(zip("αβεηικνορτυχγω", "abenikvoptuxyw", strict=True)),  # Greek
+        **dict(zip("ıɑɡɩʋøłđħ", "iagivoldh", strict=True)),  # Latin letters that do not decompose
+    }
+)
+"""The commonest letters that pass for a Latin one, after case folding; not all of UTS 39."""
+_BOXED_A = (0x1F150, 0x1F170)
+"""Negative circled and negative squared A; neither alphabet decomposes to letters."""
+
+_CACHE_LIMIT = 65_536
+
+
+class _ShadowTable(dict[str, str]):
+    """Shadow of each character, computed when first met; bounded, as texts choose the keys."""
+
+    def __missing__(self, character: str) -> str:
+        shadow = _shadow_of(character)
+        if len(self) < _CACHE_LIMIT:
+            self[character] = shadow
+        return shadow
+
+
+def _shadow_of(character: str) -> str:
+    folded = unicodedata.normalize("NFKD", character).casefold()
+    decomposed = unicodedata.normalize("NFKD", folded)
+    return "".join(map(_plain, decomposed)).translate(_LOOKALIKES)
+
+
+def _plain(character: str) -> str:
+    code = ord(character)
+    category = unicodedata.category(character)
+    if character.isspace() or character in _BLANKS:
+        return " "
+    if category in _DROPPED_CATEGORIES or character in _DROPPED_CHARACTERS or code in _TAG_BLOCK:
+        return ""
+    if category == "Cc":
+        return ""
+    if category == "Cs":  # half a pair: cannot be encoded, so no rule can name it
+        return "\ufffd"
+    for first in _BOXED_A:
+        if first <= code < first + 26:
+            return chr(ord("a") + code - first)
+    return character
+
+
+_TABLE = _ShadowTable()
+
+
+def normalise(text: str) -> str:
+    """The shadow copy of a whole text."""
+    window = ShadowWindow()
+    window.append(text)
+    return window.text
+
+
+_UNSPACED_SCRIPTS = (
+    range(0x0E00, 0x1000),  # Thai, Lao, Tibetan
+    range(0x1000, 0x10A0),  # Burmese
+    range(0x1100, 0x1200),  # Hangul letters, to which syllables decompose
+    range(0x1780, 0x1800),  # Khmer
+    range(0x2E80, 0x3300),  # radicals, Kana, Bopomofo
+    range(0x3400, 0xA000),  # Han
+    range(0xF900, 0xFB00),
+    range(0x1AFF0, 0x1B170),
+    range(0x20000, 0x40000),
+)
+
+
+def is_word_character(shadow: str) -> bool:
+    """Whether a shadow character is part of a word that spaces or punctuation would end.
+
+    False for Chinese, Japanese, Korean and other scripts in which words may touch.
+    """
+    if shadow.isascii():
+        return shadow.isalnum() or shadow == "_"
+    code = ord(shadow)
+    return shadow.isalnum() and not any(code in script for script in _UNSPACED_SCRIPTS)
+
+
+class ShadowWindow:
+    """The part of a growing text's shadow that rules may still need.
+
+    Positions are counted in shadow characters from the start of the whole text.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.start = 0
+        """Position of `text[0]`."""
+        self.original_length = 0
+        """Characters of the original text seen so far."""
+        self._origins: list[int] = []
+        """For each character of `text`, the index in the original that it came from."""
+        self._after_space = False
+
+    @property
+    def end(self) -> int:
+        """One past the last position."""
+        return self.start + len(self.text)
+
+    def append(self, original: str) -> None:
+        """Take the next piece of the original, cut anywhere."""
+        first = self.original_length
+        self.original_length += len(original)
+        if original.isascii() and original.isprintable() and not self._repeats_space(original):
+            shadow = original.lower()
+            self._origins.extend(range(first, self.original_length))
+        else:
+            shadow = self._append_slowly(original, first)
+        if shadow:
+            self.text += shadow
+            self._after_space = shadow[-1] == " "
+
+    def _repeats_space(self, original: str) -> bool:
+        return "  " in original or (self._after_space and original[:1] == " ")
+
+    def _append_slowly(self, original: str, first: int) -> str:
+        kept: list[str] = []
+        after_space = self._after_space
+        for index, character in enumerate(original, first):
+            for shadow in _TABLE[character]:
+                if shadow == " " and after_space:
+                    continue
+                after_space = shadow == " "
+                kept.append(shadow)
+                self._origins.append(index)
+        return "".join(kept)
+
+    def character(self, position: int) -> str:
+        """The shadow character at a position inside the window."""
+        return self.text[position - self.start]
+
+    def original_start(self, position: int) -> int:
+        """Index in the original of the character at `position`; at the end, the length so far."""
+        if position == self.end:
+            return self.original_length
+        return self._origins[position - self.start]
+
+    def original_end(self, position: int) -> int | None:
+        """One past the original character before `position`, with what belongs to it.
+
+        Marks and invisible characters belong to the character they follow.
+
+        Returns:
+            None when the text ends first: what is still to come may belong to it.
+        """
+        origins = self._origins
+        local = position - self.start
+        last = origins[local - 1]
+        for index in range(local, len(origins)):
+            if origins[index] > last:
+                return origins[index]
+        return None
+
+    def drop_before(self, position: int) -> None:
+        """Forget what lies before `position`."""
+        count = position - self.start
+        if count > 0:
+            self.text = self.text[count:]
+            del self._origins[:count]
+            self.start = position

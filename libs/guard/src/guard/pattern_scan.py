@@ -1,0 +1,93 @@
+"""Patterns over a growing text: each finds its leftmost longest matches, none overlapping."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from guard.found import Found, RuleHead
+from guard.normalise import ShadowWindow
+from guard.pattern import BoundedPattern, compile_pattern, ending_in
+
+
+class PatternSet:
+    """The compiled patterns of some rules; built once, shared by all scans.
+
+    Raises:
+        PatternError: together the patterns are more than RE2's memory limit allows.
+    """
+
+    def __init__(self, patterns: Sequence[tuple[BoundedPattern, RuleHead]]) -> None:
+        self.rules = tuple(rule for _, rule in patterns)
+        self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
+        closures = [pattern.prefixes for pattern, _ in patterns]
+        self.growing = tuple(compile_pattern(ending_in([closure])) for closure in closures)
+        # Most pieces of most texts match nothing: two searches find that out for all patterns.
+        self.any_matching = compile_pattern("|".join(pattern.source for pattern, _ in patterns))
+        self.any_growing = compile_pattern(ending_in(closures))
+
+
+class PatternScan:
+    """One text's way through a set of patterns.
+
+    A match is certain once no text to come can lengthen it, or start another further left. Which
+    matches there are then depends on the text alone, and not on how it was cut.
+    """
+
+    def __init__(self, patterns: PatternSet) -> None:
+        self._patterns = patterns
+        self._from = [0] * len(patterns.rules)
+        """For each pattern, where its next match may start."""
+        self.growing_at = 0
+        """The first position at which a match may still be growing, as of the last `feed`."""
+
+    def feed(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
+        """Search what the window has gained; return the matches that are now certain."""
+        if not self._from:
+            self.growing_at = window.end
+            return []
+        first = min(self._from)
+        if _search(self._patterns.any_matching, window, first) is not None:
+            return self._feed_each(window, finished=finished)
+        growing_at = (
+            window.end if finished else _growing_at(self._patterns.any_growing, window, first)
+        )
+        self._from = [max(start, growing_at) for start in self._from]
+        self.growing_at = growing_at
+        return []
+
+    def _feed_each(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
+        found: list[Found] = []
+        self.growing_at = window.end
+        for index in range(len(self._from)):
+            growing_at = self._feed_one(index, window, found, finished=finished)
+            self.growing_at = min(self.growing_at, growing_at)
+        return found
+
+    def _feed_one(
+        self, index: int, window: ShadowWindow, found: list[Found], *, finished: bool
+    ) -> int:
+        """Collect one pattern's certain matches; return where it may still be growing."""
+        patterns = self._patterns
+        while True:
+            start = self._from[index]
+            growing_at = (
+                window.end if finished else _growing_at(patterns.growing[index], window, start)
+            )
+            match = _search(patterns.matching[index], window, start)
+            if match is None or match[0] >= growing_at:
+                self._from[index] = max(start, growing_at)
+                return growing_at
+            found.append(Found(*match, patterns.rules[index]))
+            self._from[index] = match[1]
+
+
+def _search(pattern: Any, window: ShadowWindow, start: int) -> tuple[int, int] | None:
+    # `pos` and not a slice: a word boundary looks at the character before it.
+    match = pattern.search(window.text, start - window.start)
+    if match is None:
+        return None
+    return window.start + match.start(), window.start + match.end()
+
+
+def _growing_at(pattern: Any, window: ShadowWindow, start: int) -> int:
+    match = _search(pattern, window, start)
+    return window.end if match is None else match[0]

@@ -1,0 +1,50 @@
+"""The rules of one direction, and one text's way through them."""
+
+from collections.abc import Iterable, Sequence
+
+from guard.found import Found, RuleHead
+from guard.keywords import KeywordAutomaton, KeywordScan
+from guard.normalise import ShadowWindow
+from guard.pattern import BoundedPattern
+from guard.pattern_scan import PatternScan, PatternSet
+
+
+class RuleSet:
+    """Keywords and patterns, ready to scan texts."""
+
+    def __init__(
+        self,
+        keywords: Iterable[tuple[str, RuleHead, bool]],
+        patterns: Sequence[tuple[BoundedPattern, RuleHead]],
+    ) -> None:
+        self.automaton = KeywordAutomaton(keywords)
+        self.patterns = PatternSet(patterns)
+
+
+class RuleScan:
+    """Finds the matches of a rule set in a growing text, and says what is decided."""
+
+    def __init__(self, rules: RuleSet) -> None:
+        self._keywords = KeywordScan(rules.automaton)
+        self._patterns = PatternScan(rules.patterns)
+        self._found: list[Found] = []
+        """Certain, but beyond the frontier: a match that starts before them may still come."""
+
+    def feed(self, window: ShadowWindow, *, finished: bool) -> tuple[list[Found], int]:
+        """Read what the window has gained.
+
+        Returns:
+            The new final matches and the frontier: every match that starts before it is now known,
+            with its end in the original, and no match to come starts before it.
+        """
+        found = self._found
+        found += self._keywords.feed(window, finished=finished)
+        found += self._patterns.feed(window, finished=finished)
+        frontier = window.end
+        if not finished:
+            frontier = min(self._keywords.frontier(window), self._patterns.growing_at)
+            # The last character of a match may still gather marks, which belong to it.
+            open_ended = [m.start for m in found if window.original_end(m.end) is None]
+            frontier = min(frontier, *open_ended) if open_ended else frontier
+        self._found = [match for match in found if match.start >= frontier]
+        return [match for match in found if match.start < frontier], frontier

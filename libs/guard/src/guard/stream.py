@@ -1,0 +1,129 @@
+"""The verdict on a text as it grows, and what of the text may be shown meanwhile."""
+
+from collections.abc import Sequence
+
+from guard.found import Found
+from guard.normalise import ShadowWindow
+from guard.scan import RuleScan, RuleSet
+from guard.verdict import Action, Released, RuleMatch, Verdict
+
+MASK = "*"
+
+
+class StreamGuard:
+    """Judges one text, given in pieces cut anywhere; released text and verdict ignore the cuts.
+
+    Text is released once no block or mask rule can still turn it into a match. Flag rules hold
+    nothing back.
+    """
+
+    def __init__(self, holding: RuleSet, watching: RuleSet, policy_digest: str) -> None:
+        """Use `CompiledPolicy.stream`; `holding` blocks or masks, `watching` only flags."""
+        self._window = ShadowWindow()
+        self._holding = RuleScan(holding)
+        self._watching = RuleScan(watching)
+        self._digest = policy_digest
+        self._held = _HeldText()
+        self._shown: list[str] = []
+        self._matches: list[tuple[int, RuleMatch]] = []
+        """Final matches, each with its start in the shadow."""
+        self._block_at: int | None = None
+        """Shadow position of the first block; nothing from there on is released."""
+        self._verdict: Verdict | None = None
+
+    def push(self, text: str) -> Released:
+        """Take the next piece.
+
+        After a block this does nothing and releases nothing.
+
+        Raises:
+            ValueError: the text was finished.
+        """
+        if self._verdict is not None:
+            if self._block_at is None:
+                raise ValueError("the text was finished; a new text needs a new stream")
+            return Released("", None)
+        self._window.append(text)
+        self._held.append(text)
+        return self._advance(finished=False)
+
+    def finish(self) -> Released:
+        """Say that the text is complete; the answer always has the verdict."""
+        if self._verdict is not None:
+            return Released("", self._verdict)
+        return self._advance(finished=True)
+
+    def _advance(self, *, finished: bool) -> Released:
+        blocked_before = self._block_at is not None
+        holding, release_to = self._holding.feed(self._window, finished=finished)
+        watching, watched_to = self._watching.feed(self._window, finished=finished)
+        self._record(holding)
+        self._record(watching)
+        released = "" if blocked_before else self._release(release_to)
+        decided = min(release_to, watched_to)
+        if finished or (self._block_at is not None and self._block_at < decided):
+            self._verdict = self._judge()
+        # One more than what may still match: a word boundary looks back one character.
+        self._window.drop_before(decided - 1)
+        return Released(released, self._verdict)
+
+    def _record(self, found: Sequence[Found]) -> None:
+        window = self._window
+        for start, end, rule in found:
+            original_end = window.original_end(end)
+            if original_end is None:
+                original_end = window.original_length
+            match = RuleMatch(
+                rule.rule_id, rule.category, rule.action, window.original_start(start), original_end
+            )
+            self._matches.append((start, match))
+            if rule.action is Action.MASK:
+                self._held.mask(match.start, match.end)
+            elif rule.action is Action.BLOCK:
+                self._block_at = start if self._block_at is None else min(start, self._block_at)
+
+    def _release(self, position: int) -> str:
+        if self._block_at is not None:
+            position = min(position, self._block_at)
+        released = self._held.release(self._window.original_start(position))
+        if released:
+            self._shown.append(released)
+        return released
+
+    def _judge(self) -> Verdict:
+        last = self._block_at
+        matches = {match for start, match in self._matches if last is None or start <= last}
+        return Verdict(
+            action=max((match.action for match in matches), default=Action.ALLOW),
+            matches=tuple(sorted(matches, key=lambda m: (m.start, m.end, m.rule_id))),
+            text="".join(self._shown) if last is None else "",
+            policy_digest=self._digest,
+        )
+
+
+class _HeldText:
+    """Original text that was not released yet, and where masks lie on it."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._start = 0
+        self._masks: list[tuple[int, int]] = []
+
+    def append(self, text: str) -> None:
+        self._text += text
+
+    def mask(self, start: int, end: int) -> None:
+        self._masks.append((start, end))
+
+    def release(self, end: int) -> str:
+        """Take out what lies before `end`, masked characters replaced one for one."""
+        length = end - self._start
+        released, self._text = self._text[:length], self._text[length:]
+        for mask_start, mask_end in self._masks:
+            first = max(mask_start - self._start, 0)
+            last = min(mask_end - self._start, length)
+            if first < last:
+                released = released[:first] + MASK * (last - first) + released[last:]
+        self._masks = [span for span in self._masks if span[1] > end]
+        self._start = end
+        return released

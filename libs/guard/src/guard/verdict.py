@@ -1,0 +1,64 @@
+"""What the engine says of a text: plain values, equal to what goes over the wire."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Action(IntEnum):
+    """What is done with a text; a stronger action is a larger number, as in the proto."""
+
+    ALLOW = 1
+    FLAG = 2
+    MASK = 3
+    BLOCK = 4
+
+
+class Direction(StrEnum):
+    """Which way a text goes."""
+
+    INPUT = "input"
+    """From the caller to the model."""
+
+    OUTPUT = "output"
+    """From the model to the caller."""
+
+
+@dataclass(frozen=True)
+class RuleMatch:
+    """One place where one rule matched, in characters of the original text."""
+
+    rule_id: str
+    category: str
+    action: Action
+    start: int
+    """First character."""
+    end: int
+    """One past the last, with the combining and invisible characters that belong to it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the policy says of one text.
+
+    A block ends the judging: `matches` then holds the first blocked match and what starts no later
+    than it, so that a stream, which ends there, and a whole text get the same verdict.
+    """
+
+    action: Action
+    """The strongest among the matches; ALLOW when there are none."""
+    matches: tuple[RuleMatch, ...]
+    """In order of start, end and rule id."""
+    text: str
+    """The text with masked characters replaced one for one; empty when blocked."""
+    policy_digest: str
+    """Digest of the bundle that judged."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """What a stream may show now."""
+
+    text: str
+    """Next characters, masks applied; never taken back."""
+    verdict: Verdict | None
+    """Set by `finish`, or by the push in which a block was found; nothing is released after it."""

@@ -1,0 +1,101 @@
+"""What a policy may say, and how it is told everything that is wrong with it."""
+
+import json
+
+import pytest
+from guard.policy import PolicyError, Severity, parse_policy
+from guard.verdict import Action, Direction
+
+
+def rule(**changes: object) -> str:
+    fields: dict[str, object] = {
+        "id": "rule-1",
+        "category": "illicit",
+        "severity": "high",
+        "action": "block",
+        "directions": "both",
+        "keywords": ["pipe bomb"],
+    }
+    fields |= changes
+    lines = [f"{key}: {json.dumps(value)}" for key, value in fields.items() if value is not None]
+    return "rules:\n- " + "\n  ".join(lines)
+
+
+def errors_of(text: str) -> list[str]:
+    with pytest.raises(PolicyError) as refusal:
+        parse_policy({"p.yaml": text})
+    return refusal.value.errors
+
+
+def test_a_policy_is_read_whole() -> None:
+    policy = parse_policy({"p.yaml": "max_check_characters: 500\n" + rule()})
+
+    (read,) = policy.rules
+    assert (read.id, read.category, read.severity) == ("rule-1", "illicit", Severity.HIGH)
+    assert (read.action, read.keywords, read.pattern) == (Action.BLOCK, ("pipe bomb",), None)
+    assert read.directions == {Direction.INPUT, Direction.OUTPUT}
+    assert not read.within_words
+    assert policy.max_check_characters == 500
+
+
+def test_documents_are_one_policy_with_the_smallest_limit() -> None:
+    policy = parse_policy(
+        {
+            "a": "max_check_characters: 500\n" + rule(id="a"),
+            "b": "max_check_characters: 400\n" + rule(id="b"),
+        }
+    )
+
+    assert [read.id for read in policy.rules] == ["a", "b"]
+    assert policy.max_check_characters == 400
+
+
+def test_all_errors_of_all_documents_are_listed_at_once() -> None:
+    with pytest.raises(PolicyError) as refusal:
+        parse_policy(
+            {
+                "a": rule(id="Bad Id", action="delete", pattern="a+"),
+                "b": "rules: [",
+                "c": "limit: 5",
+                "d": rule(id="twice"),
+                "e": rule(id="twice"),
+            }
+        )
+
+    text = "\n".join(refusal.value.errors)
+    for part in (
+        "a: rule Bad Id: id must be",
+        "a: rule Bad Id: action must be one of flag, mask, block",
+        "a: rule Bad Id: needs either keywords or a pattern",
+        "a: rule Bad Id: pattern has no upper bound",
+        "b: not YAML",
+        "c: unknown key 'limit'",
+        "c: `rules` must be a list",
+        "rule twice: the id is used twice",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("- 3", "p.yaml: a policy is a mapping"),
+        ("rules: [3]", "rule 1: is not a mapping"),
+        ("max_check_characters: true\n" + rule(), "max_check_characters must be a whole number"),
+        ("max_check_characters: 0\n" + rule(), "max_check_characters must be a whole number"),
+        (rule(keywords=None), "needs either keywords or a pattern"),
+        (rule(keywords=[]), "keywords must be a list of at least one phrase"),
+        (rule(keywords=[1]), "keyword 1 is not text"),
+        (rule(keywords=["​ "]), "has no visible character"),
+        (rule(keywords=["x" * 129]), "has 129 characters; the limit is 128"),
+        (rule(within_words="yes"), "within_words must be true or false"),
+        (rule(keywords=None, pattern="abc", within_words=True), "within_words is for keywords"),
+        (rule(keywords=None, pattern=3), "pattern must be text"),
+        (rule(colour="red"), "unknown key 'colour'"),
+        (rule(severity="bad"), "severity must be one of low, medium, high, critical"),
+        (rule(directions="out"), "directions must be one of input, output, both"),
+        (rule(category=None), "category must be a word"),
+    ],
+)
+def test_a_mistake_is_named_with_its_rule(text: str, part: str) -> None:
+    assert part in "; ".join(errors_of(text))

@@ -1,0 +1,191 @@
+"""What a handler holds while it works on a job."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import json_format
+from modelmill.jobs.v1.job_pb2 import Checkpoint, JobRequested
+
+from jobs.children import ChildProcess
+from jobs.claims import Claim
+from jobs.envelope import M
+from jobs.errors import ChildDied, JobFailed, Preempted
+from jobs.progress import ProgressReporter, Report
+from jobs.pulse import HANDLER_SILENCE_SECONDS, Pulse
+
+START_SILENCE_SECONDS = 180.0
+"""Until a child's first report: it imports torch, perhaps beside seven others."""
+SAVE_SILENCE_SECONDS = 900.0
+"""For making a checkpoint durable."""
+STOP_SECONDS = 10.0
+"""How long a child may take to save and stop; within a pod's grace period."""
+LOOK_SECONDS = 0.2
+
+OnCheckpoint = Callable[[Path, int], Awaitable[str]]
+
+
+class ActiveJob:
+    """A claimed job. Only the worker makes one.
+
+    Args:
+        folder: private to this claim; a zombie of an older claim writes elsewhere.
+        stopping: set when this process was told to stop.
+    """
+
+    def __init__(
+        self,
+        request: JobRequested,
+        claim: Claim,
+        progress: ProgressReporter,
+        folder: Path,
+        stopping: asyncio.Event,
+    ) -> None:
+        self.request = request
+        self.job_id = request.job_id
+        self.tenant = request.tenant
+        self.fence = claim.fence
+        self.attempt: int = claim.state.attempt
+        self.folder = folder
+        self.pulse = Pulse()
+        self._claim = claim
+        self._progress = progress
+        self._stopping = stopping
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where an earlier attempt got to, or this one; None before the first."""
+        state = self._claim.state
+        return state.checkpoint if state.checkpoint.digest else None
+
+    def spec(self, kind: type[M]) -> M:
+        """The spec as it was submitted."""
+        return json_format.ParseDict(
+            json_format.MessageToDict(self.request.spec), kind(), ignore_unknown_fields=True
+        )
+
+    async def report(
+        self,
+        phase: str,
+        *,
+        done: int = 0,
+        total: int = 0,
+        unit: str = "",
+        metrics: Mapping[str, float] | None = None,
+        eta_seconds: float = -1,
+    ) -> None:
+        """Say how far the handler itself is; the same as `ChildPort.report` for a child.
+
+        A handler that says nothing new for ten minutes outside `run_child` is taken for hung.
+        """
+        self.pulse.beat(phase, done, HANDLER_SILENCE_SECONDS)
+        self._progress.report(Report(phase, done, total, unit, dict(metrics or {}), eta_seconds))
+
+    async def save_checkpoint(self, digest: str, step: int) -> None:
+        """Record a durable artifact as the place from which another attempt goes on.
+
+        Raises:
+            Fenced: another worker owns the job.
+        """
+        state = self._claim.copy()
+        state.checkpoint.CopyFrom(Checkpoint(digest=digest, step=step))
+        await self._claim.write(state)
+
+    async def run_child(
+        self,
+        module: str,
+        request: Mapping[str, Any],
+        *,
+        on_checkpoint: OnCheckpoint | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Run `python -m module` (see `jobs.child`) and return what it succeeds with.
+
+        Args:
+            request: JSON; becomes `ChildPort.request`.
+            on_checkpoint: makes a folder of the child durable and returns its digest.
+            env: added to this process's environment.
+
+        Raises:
+            JobFailed: the child said that it cannot be done.
+            ChildDied: it ended without a word, or was silent for longer than its phase allows.
+            Preempted: this process was told to stop, and so was the child.
+            Fenced: a checkpoint found that another worker owns the job.
+        """
+        self.pulse.rest(START_SILENCE_SECONDS)
+        child = await ChildProcess.start(module, request, folder=self.folder, env=env)
+        watch = asyncio.create_task(self._watch(child))
+        try:
+            return await self._converse(child, on_checkpoint)
+        finally:
+            watch.cancel()
+            await child.close()
+            self.pulse.rest(HANDLER_SILENCE_SECONDS)
+
+    async def _converse(
+        self, child: ChildProcess, on_checkpoint: OnCheckpoint | None
+    ) -> dict[str, Any]:
+        async for message in child.messages():
+            match message["type"]:
+                case "progress":
+                    self._take_progress(message)
+                case "checkpoint":
+                    await self._take_checkpoint(child, message, on_checkpoint)
+                case "succeeded":
+                    await child.wait()
+                    result: dict[str, Any] = message["result"]
+                    return result
+                case "failed":
+                    await child.wait()
+                    raise JobFailed(
+                        message["code"], message["message"], message["remedy"], child.log_tail()
+                    )
+                case "preempted":
+                    raise Preempted
+        status = await child.wait()
+        if self.pulse.overdue:
+            limit = self.pulse.limit_seconds
+            reason = f"silent for more than {limit:g} s while in phase {self.pulse.phase!r}"
+            raise ChildDied("HUNG", reason, child.log_tail())
+        if self._stopping.is_set():
+            raise Preempted
+        raise ChildDied("CHILD_DIED", _say_status(status), child.log_tail())
+
+    def _take_progress(self, message: dict[str, Any]) -> None:
+        phase, done = message["phase"], message["done"]
+        self.pulse.beat(phase, done, message["max_silence_seconds"])
+        self._progress.report(
+            Report(phase, done, message["total"], message["unit"], message["metrics"])
+        )
+
+    async def _take_checkpoint(
+        self, child: ChildProcess, message: dict[str, Any], on_checkpoint: OnCheckpoint | None
+    ) -> None:
+        if on_checkpoint is None:
+            raise TypeError("the child saves checkpoints, but run_child was given no on_checkpoint")
+        limit = self.pulse.limit_seconds
+        self.pulse.rest(SAVE_SILENCE_SECONDS)
+        digest = await on_checkpoint(Path(message["folder"]), message["step"])
+        await self.save_checkpoint(digest, message["step"])
+        self.pulse.rest(limit)
+        await child.send({"saved_step": message["step"]})
+
+    async def _watch(self, child: ChildProcess) -> None:
+        """Ask the child to stop when we are told to; kill it when it takes too long or hangs."""
+        stop_by = float("inf")
+        clock = asyncio.get_running_loop().time
+        while not self.pulse.overdue and clock() < stop_by:
+            await asyncio.sleep(LOOK_SECONDS)
+            if self._stopping.is_set() and stop_by == float("inf"):
+                child.terminate()
+                stop_by = clock() + STOP_SECONDS
+        child.kill()
+
+
+def _say_status(status: int) -> str:
+    if status == -9:
+        return "the work process was killed (signal 9); it may have run out of memory"
+    if status < 0:
+        return f"the work process crashed (signal {-status})"
+    return f"the work process ended with status {status} and no result"

@@ -1,0 +1,243 @@
+"""One claim on one job, from the first heartbeat to the state that it leaves behind."""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_FAILED,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_SUCCEEDED,
+    JobError,
+    JobRequested,
+    JobResult,
+)
+from nats.errors import Error as NatsError
+from service_kit.errors import DomainError, UnavailableError
+
+from jobs.active import STOP_SECONDS, ActiveJob
+from jobs.announcements import announce, announcement_of
+from jobs.bus import Bus
+from jobs.claims import Claim
+from jobs.errors import ChildDied, Fenced, JobFailed, Preempted
+from jobs.progress import ProgressReporter
+
+log = logging.getLogger(__name__)
+
+FINAL = ("succeeded", "failed")
+HUNG_GRACE_SECONDS = 10.0
+"""How long `run_child`, which knows more, has to end a hung child before the attempt is ended."""
+
+
+class Delivery(Protocol):
+    """The message that woke us; nats-py's `Msg`."""
+
+    async def ack(self) -> None:
+        """The job is done with."""
+
+    async def nak(self, delay: float | None = None) -> None:
+        """Deliver it again, after `delay` seconds."""
+
+    async def in_progress(self) -> None:
+        """It is still in hand."""
+
+
+class Attempt:
+    """Runs a handler on a claimed job and writes what came of it."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        request: JobRequested,
+        claim: Claim,
+        delivery: Delivery,
+        stopping: asyncio.Event,
+        *,
+        folder: Path,
+        claim_seconds: float,
+        max_failures: int,
+        retry_seconds: float,
+        after_commit: Callable[[], None],
+    ) -> None:
+        self._bus = bus
+        self._claim = claim
+        self._delivery = delivery
+        self._stopping = stopping
+        self._folder = folder
+        self._beat_seconds = claim_seconds / 4
+        self._max_failures = max_failures
+        self._retry_seconds = retry_seconds
+        self._after_commit = after_commit
+        self._progress = ProgressReporter(bus, request.job_id, claim.fence)
+        self._job = ActiveJob(request, claim, self._progress, folder, stopping)
+
+    async def run(self, handler: Callable[[ActiveJob], Awaitable[JobResult]]) -> str:
+        """Work, write the outcome, and name it for the metrics.
+
+        Raises:
+            UnavailableError: while stopping, the broker was away: the outcome is not written, and
+                the next claim finds the job as a crash would have left it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        outcome = ""
+        try:
+            outcome = await self._work(handler)
+        except Fenced:
+            log.warning("job %s went to another worker; nothing is written", self._job.job_id)
+            outcome = "fenced"
+        finally:
+            await asyncio.to_thread(_clear, self._folder, final=outcome in FINAL)
+        return outcome
+
+    async def _work(self, handler: Callable[[ActiveJob], Awaitable[JobResult]]) -> str:
+        try:
+            result = await self._supervise(handler)
+            announcement_of(result)
+        except Fenced:
+            raise
+        except Preempted:
+            return await self._give_back()
+        except JobFailed as failure:
+            error = JobError(
+                code=failure.code,
+                message=failure.message,
+                remedy=failure.remedy,
+                log_tail=failure.log_tail,
+            )
+            return await self._fail(error)
+        except Exception as failure:
+            log.exception("attempt %d of job %s failed", self._job.attempt, self._job.job_id)
+            return await self._count_failure(_error_of(failure))
+        return await self._commit(result)
+
+    async def _supervise(self, handler: Callable[[ActiveJob], Awaitable[JobResult]]) -> JobResult:
+        """The handler's result, unless the claim is lost, the process stops or nothing moves."""
+        work: asyncio.Task[JobResult] = asyncio.ensure_future(handler(self._job))
+        watches = [asyncio.create_task(self._beat()), asyncio.create_task(self._until_stopped())]
+        publishing = asyncio.create_task(self._progress.run())
+        try:
+            await asyncio.wait({work, *watches}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                return work.result()
+            # A watch ends only by raising why the work must end.
+            await _cancelled(work)
+            for watch in watches:
+                if watch.done():
+                    await watch
+            raise AssertionError("a watch ended without saying why")
+        finally:
+            await _cancelled(work, publishing, *watches)
+            await self._progress.flush()
+
+    async def _beat(self) -> None:
+        """Renew the claim while the work moves."""
+        while True:
+            await asyncio.sleep(self._beat_seconds)
+            if self._job.pulse.overdue_seconds > HUNG_GRACE_SECONDS:
+                raise ChildDied("HUNG", "the work stopped moving", "")
+            if self._job.pulse.overdue:
+                continue
+            try:
+                if not await self._claim.is_ours():
+                    raise Fenced(f"job {self._job.job_id} has another owner")
+                await self._delivery.in_progress()
+            except (UnavailableError, NatsError) as error:
+                log.info("claim on %s could not be renewed: %s", self._job.job_id, error)
+            self._progress.keep_alive()
+
+    async def _until_stopped(self) -> None:
+        await self._stopping.wait()
+        await asyncio.sleep(STOP_SECONDS + 1)
+        raise Preempted
+
+    async def _commit(self, result: JobResult) -> str:
+        """Success is the state; the announcement follows from it; the ack comes last."""
+        state = self._claim.copy()
+        state.status = JOB_STATUS_SUCCEEDED
+        state.result.CopyFrom(result)
+        state.ClearField("error")
+        await self._claim.write(state)
+        self._after_commit()
+        while True:
+            try:
+                await announce(self._bus, result)
+            except UnavailableError:
+                if self._stopping.is_set():
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                break
+        await self._ack()
+        return "succeeded"
+
+    async def _give_back(self) -> str:
+        state = self._claim.copy()
+        state.status = JOB_STATUS_QUEUED
+        state.preemptions += 1
+        await self._claim.write(state)
+        await self._nak(None)
+        return "preempted"
+
+    async def _fail(self, error: JobError) -> str:
+        state = self._claim.copy()
+        state.status = JOB_STATUS_FAILED
+        state.error.CopyFrom(error)
+        await self._claim.write(state)
+        await self._ack()
+        return "failed"
+
+    async def _count_failure(self, error: JobError) -> str:
+        state = self._claim.copy()
+        state.failures += 1
+        state.error.CopyFrom(error)
+        failed = state.failures >= self._max_failures
+        state.status = JOB_STATUS_FAILED if failed else JOB_STATUS_QUEUED
+        await self._claim.write(state)
+        if failed:
+            await self._ack()
+            return "failed"
+        await self._nak(self._retry_seconds * state.failures)
+        return "retried"
+
+    async def _ack(self) -> None:
+        with suppress(NatsError):
+            await self._delivery.ack()
+
+    async def _nak(self, delay: float | None) -> None:
+        with suppress(NatsError):
+            await self._delivery.nak(delay=delay)
+
+
+def _clear(folder: Path, *, final: bool) -> None:
+    """Remove an attempt's folder; after the last one also what crashed attempts left behind."""
+    shutil.rmtree(folder.parent if final else folder, ignore_errors=True)
+    with suppress(OSError):  # there is none any more, or another attempt's folder is in it
+        folder.parent.rmdir()
+
+
+async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel and wait for the end of each; what they raise then is of no interest."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _error_of(failure: Exception) -> JobError:
+    if isinstance(failure, ChildDied):
+        return JobError(
+            code=failure.code,
+            message=failure.message,
+            remedy="See the log; the job was tried again before this.",
+            log_tail=failure.log_tail,
+        )
+    if isinstance(failure, DomainError):
+        return JobError(code=failure.reason, message=failure.message)
+    return JobError(
+        code="INTERNAL",
+        message=f"the service failed unexpectedly ({type(failure).__name__})",
+        remedy="This is a fault of ours; the service's log has the details.",
+    )

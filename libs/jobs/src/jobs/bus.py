@@ -1,0 +1,288 @@
+"""The bus as the services see it: publish, read the last, follow, consume."""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from google.protobuf.message import Message
+from nats.js.errors import APIError, NotFoundError
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind
+from service_kit.errors import UnavailableError
+
+from jobs.deliveries import Deliveries
+from jobs.envelope import (
+    EXPECTED_LAST,
+    M,
+    MalformedMessageError,
+    Stored,
+    decode,
+    encode,
+    headers_for,
+)
+from jobs.errors import StaleWriteError
+from jobs.following import Follower
+from jobs.link import REQUEST_SECONDS, Link, open_link
+from jobs.measures import PUBLISH_FAILED, PUBLISHED
+from jobs.subjects import STREAMS, Route, route, stream_of, token
+from jobs.tracing import process_span
+
+__all__ = ["Bus", "StaleWriteError", "Stored"]
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+WRONG_LAST_SEQUENCE = (10071, 10164)
+NO_SUCH_MESSAGE = 10037
+LOSSY = frozenset(stream.name for stream in STREAMS if stream.lossy)
+CONSUME_ACK_WAIT_SECONDS = 30.0
+CONSUME_RETRY_SECONDS = 1.0
+CONSUME_TURN_SECONDS = 0.5
+
+Handle = Callable[[Stored[Any]], Awaitable[None]]
+
+
+class Bus:
+    """One JetStream connection, shared by all tasks of a process; reconnects for ever."""
+
+    def __init__(self, link: Link, name: str) -> None:
+        self._link = link
+        self._name = name
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(cls, url: str, token: str, *, name: str) -> AsyncIterator["Bus"]:
+        """A bus with all streams in place, closed when the block ends.
+
+        Args:
+            name: the service; shown in the broker's monitoring and in `ce-source`.
+
+        Raises:
+            UnavailableError: no broker within 30 s, or it refuses the token.
+        """
+        async with open_link(url, token, name=name) as link:
+            yield cls(link, name)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker is there, as far as this side knows."""
+        return self._link.connected
+
+    async def publish(
+        self,
+        subject: str,
+        body: Message,
+        *,
+        msg_id: str | None = None,
+        expect_last: int | None = None,
+    ) -> int:
+        """Store a message and return its sequence, within about three seconds.
+
+        Args:
+            msg_id: a second publish with the same id within the stream's window stores nothing
+                and returns the first one's sequence.
+            expect_last: store only if the subject's last sequence is this; 0 means none yet.
+
+        Raises:
+            StaleWriteError: `expect_last` is not the last sequence.
+            UnavailableError: the broker is away, full or silent. After a silence the message may
+                have been stored, or be stored later: find out before writing something else.
+            InvalidInputError: the subject is not in the table.
+        """
+        where = route(subject)
+        if not isinstance(body, where.body):
+            raise TypeError(f"{subject} carries {where.body.__name__}, not {type(body).__name__}")
+        if where.stream in LOSSY:
+            # Several a second for each job: as spans they would bury the trace.
+            return await self._store(where, subject, body, msg_id, expect_last)
+        with tracer.start_as_current_span(
+            f"publish {where.template}",
+            kind=SpanKind.PRODUCER,
+            attributes={"messaging.system": "nats", "messaging.destination.name": where.template},
+            record_exception=False,
+        ):
+            return await self._store(where, subject, body, msg_id, expect_last)
+
+    async def _store(
+        self,
+        where: Route,
+        subject: str,
+        body: Message,
+        msg_id: str | None,
+        expect_last: int | None,
+    ) -> int:
+        headers = headers_for(body, subject=subject, source=self._name, msg_id=msg_id)
+        if expect_last is not None:
+            headers[EXPECTED_LAST] = str(expect_last)
+        try:
+            async with self._link.request(f"publish {where.template}"):
+                ack = await self._link.js.publish(
+                    subject, encode(body), timeout=REQUEST_SECONDS, headers=dict(headers)
+                )
+        except UnavailableError:
+            PUBLISH_FAILED.labels(subject=where.template, reason="unavailable").inc()
+            raise
+        except APIError as error:
+            if error.err_code not in WRONG_LAST_SEQUENCE:
+                raise
+            PUBLISH_FAILED.labels(subject=where.template, reason="stale").inc()
+            raise _stale(subject, error) from error
+        PUBLISHED.labels(subject=where.template).inc()
+        return int(ack.seq)
+
+    async def last(self, subject: str, kind: type[M]) -> Stored[M] | None:
+        """The newest message of a subject, read from the stream's leader; None when there is none.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+            MalformedMessageError: it is not a message of that kind.
+        """
+        where = route(subject)
+        try:
+            async with self._link.request(f"read {where.template}"):
+                raw: Any = await self._link.js.get_last_msg(where.stream, subject)
+        except NotFoundError as error:
+            if error.err_code == NO_SUCH_MESSAGE:
+                return None
+            raise
+        return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
+
+    async def last_sequence(self, stream: str) -> int:
+        """Sequence of the newest message of a stream, 0 when it never had one.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        async with self._link.request(f"read {stream}"):
+            info: Any = await self._link.js.stream_info(stream)
+        return int(info.state.last_seq)
+
+    async def fill(self, stream: str) -> float:
+        """Share of a stream's room that is used, 0 to 1; 0 for a stream without a limit.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        async with self._link.request(f"read {stream}"):
+            info: Any = await self._link.js.stream_info(stream)
+        limit = info.config.max_bytes or 0
+        return float(info.state.bytes) / limit if limit > 0 else 0.0
+
+    async def follow(
+        self,
+        subjects: Sequence[str],
+        kinds: Mapping[str, type[Message]] | None = None,
+        *,
+        after: int = 0,
+        on_current: Callable[[], None] | None = None,
+    ) -> AsyncIterator[Stored[Any]]:
+        """Every message of `subjects` in order, replayed from the start and then as they come.
+
+        Goes on across reconnects and broker restarts, each message once. A message that does not
+        parse is logged and left out.
+
+        Args:
+            subjects: filters of one stream; `*` and a last `>` allowed.
+            kinds: body types by row of the table, where they differ from the table's.
+            after: begin behind this sequence.
+            on_current: called each time all that is stored has been handed out, also when there
+                is nothing; a read model is ready then.
+        """
+        stream = stream_of(tuple(subjects))
+        follower = Follower(self._link, stream, subjects, after=after, on_current=on_current)
+        async with aclosing(follower.messages()) as messages:  # type: ignore[type-var]
+            async for message in messages:
+                stored = decoded(message, kinds)
+                if stored is not None:
+                    yield stored
+
+    async def replay(
+        self, subjects: Sequence[str], *, since: datetime | None = None
+    ) -> AsyncIterator[Stored[Any]]:
+        """What `subjects` of one stream hold now, in order, from `since` on; then it ends."""
+        stream = stream_of(tuple(subjects))
+        follower = Follower(self._link, stream, subjects, since=since, ends=True)
+        async with aclosing(follower.messages()) as messages:  # type: ignore[type-var]
+            async for message in messages:
+                stored = decoded(message)
+                if stored is not None:
+                    yield stored
+
+    def deliveries(
+        self, durable: str, subjects: Sequence[str], *, ack_wait_seconds: float
+    ) -> Deliveries:
+        """The durable pull consumer of that name; see `consume` for the usual loop around it."""
+        return Deliveries(
+            self._link,
+            stream_of(tuple(subjects)),
+            token(durable, "durable"),
+            subjects,
+            ack_wait_seconds,
+        )
+
+    async def consume(
+        self, durable: str, subjects: Sequence[str], handle: Handle, stopping: asyncio.Event
+    ) -> None:
+        """Hand each message to `handle` until `stopping`; acknowledge after it returned.
+
+        An exception of `handle` is logged and the message comes again a second later. Messages may
+        come twice and, after a failure, out of order: `handle` must be idempotent.
+        """
+        deliveries = self.deliveries(durable, subjects, ack_wait_seconds=CONSUME_ACK_WAIT_SECONDS)
+        try:
+            while not stopping.is_set():
+                message = await deliveries.next(timeout=CONSUME_TURN_SECONDS)
+                if message is not None:
+                    await _handle_one(message, handle)
+        finally:
+            await deliveries.close()
+
+
+async def _handle_one(message: Any, handle: Handle) -> None:
+    stored = decoded(message)
+    if stored is None:
+        await message.term()
+        return
+    alive = asyncio.create_task(_keep(message))
+    try:
+        with process_span(route(stored.subject).template, stored.trace):
+            await handle(stored)
+    except Exception:
+        log.exception("handling %s failed; it comes again", stored.subject)
+        await message.nak(delay=CONSUME_RETRY_SECONDS)
+    else:
+        await message.ack()
+    finally:
+        alive.cancel()
+
+
+async def _keep(message: Any) -> None:
+    """Tell the broker that the message is still in hand."""
+    while True:
+        await asyncio.sleep(CONSUME_ACK_WAIT_SECONDS / 3)
+        await message.in_progress()
+
+
+def decoded(
+    message: Any, kinds: Mapping[str, type[Message]] | None = None
+) -> Stored[Message] | None:
+    """The message as its row of the table says, or None (logged) when it is not that."""
+    where = route(message.subject)
+    kind = (kinds or {}).get(where.template, where.body)
+    sequence = message.metadata.sequence.stream
+    try:
+        return decode(sequence, message.subject, message.data, message.headers, kind)
+    except MalformedMessageError:
+        log.exception("a message of %s is left out", where.stream)
+        return None
+
+
+def _stale(subject: str, error: APIError) -> StaleWriteError:
+    found = re.search(r"wrong last sequence: (\d+)", error.description or "")
+    return StaleWriteError(
+        f"{subject} was written by somebody else first", int(found[1]) if found else None
+    )

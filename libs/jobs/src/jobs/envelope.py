@@ -1,0 +1,78 @@
+"""How a message travels: protobuf JSON, CloudEvents attributes, W3C trace context."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+M_co = TypeVar("M_co", bound=Message, covariant=True)
+M = TypeVar("M", bound=Message)
+
+MSG_ID = "Nats-Msg-Id"
+EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class MalformedMessageError(Exception):
+    """What a stream holds is not what the table says; nothing of ours wrote it."""
+
+
+@dataclass(frozen=True)
+class Stored(Generic[M_co]):
+    """A message that a stream holds."""
+
+    sequence: int
+    """Its place in the stream; two streams count apart."""
+    subject: str
+    body: M_co
+    trace: Context
+    """Trace that its writer was in; empty when it was in none."""
+    msg_id: str = ""
+    """What a repeat of it would carry, too."""
+
+
+def headers_for(body: Message, *, subject: str, source: str, msg_id: str | None) -> dict[str, str]:
+    """CloudEvents attributes (binary mode) and the trace context of the running span."""
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": msg_id or uuid.uuid4().hex,
+        "ce-source": f"modelmill/{source}",
+        "ce-type": body.DESCRIPTOR.full_name,
+        "ce-subject": subject,
+        "ce-time": datetime.now(UTC).isoformat(),
+        "content-type": "application/json",
+    }
+    if msg_id:
+        headers[MSG_ID] = msg_id
+    _PROPAGATOR.inject(headers)
+    return headers
+
+
+def encode(body: Message) -> bytes:
+    """Protobuf JSON under the names of the .proto files, as other languages read it, too."""
+    text: str = json_format.MessageToJson(body, preserving_proto_field_name=True, indent=None)
+    return text.encode()
+
+
+def decode(
+    sequence: int, subject: str, payload: bytes, headers: Mapping[str, str] | None, kind: type[M]
+) -> Stored[M]:
+    """The message, fields unknown to this version left out.
+
+    Raises:
+        MalformedMessageError: the payload is not JSON of that message.
+    """
+    headers = headers or {}
+    try:
+        body = json_format.Parse(payload, kind(), ignore_unknown_fields=True)
+    except (json_format.ParseError, UnicodeDecodeError) as error:
+        raise MalformedMessageError(f"message {sequence} of {subject}: {error}") from error
+    trace = _PROPAGATOR.extract(headers, context=Context())
+    return Stored(sequence, subject, body, trace, headers.get(MSG_ID, ""))

@@ -1,0 +1,52 @@
+"""What can go wrong between the bus, the worker and the work."""
+
+from service_kit.errors import PreconditionError
+
+from jobs.child import Preempted
+
+__all__ = ["ChildDied", "Fenced", "JobFailed", "Preempted", "StaleWriteError"]
+
+
+class StaleWriteError(PreconditionError):
+    """A compare-and-set lost: somebody wrote the subject first.
+
+    `last` is the sequence that the subject has now, or None when the broker did not say.
+    """
+
+    reason = "STALE_WRITE"
+
+    def __init__(self, message: str, last: int | None = None) -> None:
+        super().__init__(message)
+        self.last = last
+
+
+class JobFailed(Exception):  # noqa: N818 - an outcome of the work, not a fault of ours
+    """The job cannot succeed, however often it is tried.
+
+    Args:
+        code: stable word, for example "NO_VALID_ROWS".
+        message: one clear line for the person who asked.
+        remedy: what to do about it.
+        log_tail: last lines of the child's log.
+    """
+
+    def __init__(self, code: str, message: str, remedy: str = "", log_tail: str = "") -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.remedy = remedy
+        self.log_tail = log_tail
+
+
+class ChildDied(Exception):  # noqa: N818
+    """A child process ended without a result, or was silent for too long; worth another try."""
+
+    def __init__(self, code: str, message: str, log_tail: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.log_tail = log_tail
+
+
+class Fenced(Exception):  # noqa: N818
+    """Another worker owns the job now: stop, write nothing, do not acknowledge."""

@@ -1,0 +1,146 @@
+"""Replays a stream in order and then stays on it, across reconnects and broker restarts.
+
+nats-py's ordered consumer takes one filter and does not notice a broker that restarted under a
+pull; this takes several, and starts again after the last message seen whenever the consumer's own
+count has a gap, its heartbeat stops, or the connection was made anew.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from nats.errors import Error as NatsError
+from nats.errors import TimeoutError as NatsTimeoutError
+from nats.js import api
+
+from jobs.link import Link
+
+log = logging.getLogger(__name__)
+
+BATCH = 256
+PULL_SECONDS = 30.0
+HEARTBEAT_SECONDS = 2.0
+LOOK_SECONDS = 1.0
+SILENT_LOOKS = 5
+RETRY_SECONDS = 0.3
+NANO = 1_000_000_000
+
+
+class Follower:
+    """The raw messages of `filters` after a sequence, in order, for ever.
+
+    Args:
+        since: begin with what was stored at that time; `after` wins once a message came.
+        ends: stop once everything stored so far has been handed out.
+        on_current: called each time everything stored so far has been handed out.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        stream: str,
+        filters: Sequence[str],
+        *,
+        after: int = 0,
+        since: datetime | None = None,
+        ends: bool = False,
+        on_current: Callable[[], None] | None = None,
+    ) -> None:
+        self._link = link
+        self._stream = stream
+        self._filters = list(filters)
+        self._last = after
+        self._since = since
+        self._ends = ends
+        self._current = False
+        self._tell = on_current
+
+    async def messages(self) -> AsyncIterator[Any]:
+        """Each message once."""
+        while not (self._ends and self._current):
+            try:
+                async for message in self._until_broken():
+                    yield message
+            except (NatsError, TimeoutError, OSError) as error:
+                log.info("following %s again after %s", self._stream, error or type(error))
+                await asyncio.sleep(RETRY_SECONDS)
+            await self._link.wait_connected(5.0)
+
+    async def _until_broken(self) -> AsyncIterator[Any]:
+        """Messages of one ephemeral consumer, until anything about it looks wrong."""
+        epoch = self._link.epoch
+        info = await self._link.js.add_consumer(self._stream, self._config())
+        if not info.num_pending:
+            self._on_current()
+        inbox = self._link.client.new_inbox()
+        subscription = await self._link.client.subscribe(inbox)
+        expected, wanted, silent = 1, 0, 0
+        try:
+            while epoch == self._link.epoch and silent < SILENT_LOOKS:
+                if self._ends and self._current:
+                    return
+                if wanted == 0:
+                    await self._pull(info.name, inbox)
+                    wanted = BATCH
+                try:
+                    message = await subscription.next_msg(timeout=LOOK_SECONDS)
+                except NatsTimeoutError:
+                    silent += 1
+                    continue
+                silent = 0
+                status = (message.headers or {}).get("Status")
+                if status == "100":
+                    continue
+                if status in ("404", "408"):
+                    wanted = 0
+                    continue
+                if status is not None or message.metadata.sequence.consumer != expected:
+                    return
+                expected, wanted = expected + 1, wanted - 1
+                self._last = message.metadata.sequence.stream
+                yield message
+                if not message.metadata.num_pending:
+                    self._on_current()
+        finally:
+            await self._drop(subscription)
+
+    def _on_current(self) -> None:
+        self._current = True
+        if self._tell is not None:
+            self._tell()
+
+    def _config(self) -> api.ConsumerConfig:
+        by_time = self._since is not None and self._last == 0
+        policy = api.DeliverPolicy
+        return api.ConsumerConfig(
+            deliver_policy=policy.BY_START_TIME if by_time else policy.BY_START_SEQUENCE,
+            opt_start_time=self._since if by_time else None,
+            opt_start_seq=None if by_time else self._last + 1,
+            filter_subjects=self._filters,
+            ack_policy=api.AckPolicy.NONE,
+            max_deliver=1,
+            mem_storage=True,
+            num_replicas=1,
+            inactive_threshold=60.0,
+        )
+
+    async def _pull(self, consumer: str, inbox: str) -> None:
+        request = {
+            "batch": BATCH,
+            "expires": int(PULL_SECONDS * NANO),
+            "idle_heartbeat": int(HEARTBEAT_SECONDS * NANO),
+        }
+        await self._link.client.publish(
+            f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{consumer}",
+            json.dumps(request).encode(),
+            reply=inbox,
+        )
+
+    async def _drop(self, subscription: Any) -> None:
+        try:
+            await subscription.unsubscribe()
+        except NatsError as error:
+            log.debug("subscription was gone already: %s", error)

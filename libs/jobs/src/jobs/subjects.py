@@ -1,0 +1,242 @@
+"""The only table of streams, subjects and the messages they carry.
+
+Every subject that leaves this process is built or checked here, so that no text of a caller can
+reach the wire as a wildcard, a second token or a line break.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+from modelmill.gateway.v1.gateway_events_pb2 import (
+    BudgetState,
+    FeedbackRecorded,
+    KeyState,
+    UsageRecorded,
+)
+from modelmill.jobs.v1.job_pb2 import JobControl, JobProgress, JobRequested, JobResumed, JobState
+from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded, PolicyState
+from modelmill.registry.v1.model_events_pb2 import (
+    AliasState,
+    DatasetReady,
+    FileState,
+    ModelReady,
+    ModelRetired,
+    ModelServing,
+)
+from service_kit.errors import InvalidInputError
+
+TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+"""One part of a subject, always matched whole: lower case, digits, inner and trailing dashes."""
+
+MIB = 1024 * 1024
+HOUR_SECONDS = 3600.0
+KINDS = ("import", "dataset", "train", "evaluate", "optimize", "batch")
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A JetStream stream as this system needs it; replicas and limits may be raised by operators.
+
+    Args:
+        max_age_seconds: messages older than this may go; 0 keeps them for ever.
+        duplicate_window_seconds: how long a Nats-Msg-Id is remembered.
+        lossy: when full, drop the oldest instead of refusing the newest.
+    """
+
+    name: str
+    subjects: Mapping[str, type[Message]]
+    max_bytes: int
+    max_age_seconds: float = 0.0
+    duplicate_window_seconds: float = 24 * HOUR_SECONDS
+    lossy: bool = False
+
+
+MODEL_READY = "model.ready"
+MODEL_RETIRED = "model.retired"
+MODEL_SERVING = "model.serving"
+DATASET_READY = "dataset.ready"
+
+STREAMS = (
+    Stream(
+        "JOBS",
+        {
+            "job.requested.*.*.*": JobRequested,
+            "job.resumed.*.*.*": JobResumed,
+            "job.control.*": JobControl,
+            "job.state.*": JobState,
+        },
+        max_bytes=256 * MIB,
+    ),
+    Stream(
+        "PROGRESS",
+        {"job.progress.*": JobProgress},
+        max_bytes=64 * MIB,
+        max_age_seconds=HOUR_SECONDS,
+        duplicate_window_seconds=120.0,
+        lossy=True,
+    ),
+    Stream(
+        "MODELS",
+        {MODEL_READY: ModelReady, MODEL_RETIRED: ModelRetired, MODEL_SERVING: ModelServing},
+        max_bytes=64 * MIB,
+    ),
+    Stream("DATASETS", {"file.state.*": FileState, DATASET_READY: DatasetReady}, 64 * MIB),
+    Stream(
+        "CONFIG",
+        {
+            "alias.state.*.*": AliasState,
+            "policy.state.*": PolicyState,
+            "key.state.*": KeyState,
+            "budget.state.*": BudgetState,
+        },
+        max_bytes=64 * MIB,
+    ),
+    Stream("USAGE", {"usage.recorded.*": UsageRecorded}, max_bytes=256 * MIB),
+    Stream("FEEDBACK", {"feedback.recorded.*": FeedbackRecorded}, max_bytes=64 * MIB),
+    Stream("AUDIT", {"audit.*": ModerationRecorded}, max_bytes=256 * MIB),
+)
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where messages of a subject, or of a filter over subjects, live."""
+
+    stream: str
+    template: str
+    """The row of the table, ids as `*`: a name of bounded variety for spans and metrics."""
+    body: type[Message]
+
+
+def route(subject: str) -> Route:
+    """The row of one concrete subject.
+
+    Raises:
+        InvalidInputError: the subject is not in the table or a token is not allowed.
+    """
+    tokens = subject.split(".")
+    for stream in STREAMS:
+        for template, body in stream.subjects.items():
+            pattern = template.split(".")
+            if len(pattern) == len(tokens) and all(
+                TOKEN.fullmatch(token) if want == "*" else token == want
+                for want, token in zip(pattern, tokens, strict=True)
+            ):
+                return Route(stream.name, template, body)
+    raise InvalidInputError(f"no such subject: {subject!r}")
+
+
+def stream_of(filters: tuple[str, ...]) -> str:
+    """The one stream that all `filters` (subjects, `*` and a last `>` allowed) read from.
+
+    Raises:
+        InvalidInputError: a filter matches nothing in the table, or they span two streams.
+    """
+    found = set()
+    for subject in filters:
+        names = {s.name for s in STREAMS if any(_overlaps(subject, t) for t in s.subjects)}
+        if not names:
+            raise InvalidInputError(f"no such subject: {subject!r}")
+        found |= names
+    if len(found) != 1:
+        raise InvalidInputError(f"{filters} must be of one stream, not of {sorted(found)}")
+    return found.pop()
+
+
+def _overlaps(subject: str, template: str) -> bool:
+    """Whether a filter can match a subject of the template."""
+    wanted, pattern = subject.split("."), template.split(".")
+    if wanted[-1] == ">":
+        wanted = wanted[:-1]
+        pattern, rest = pattern[: len(wanted)], pattern[len(wanted) :]
+        if not rest:
+            return False
+    return len(wanted) == len(pattern) and all(
+        want == "*" or want == token or (token == "*" and TOKEN.fullmatch(want) is not None)
+        for want, token in zip(wanted, pattern, strict=True)
+    )
+
+
+def token(value: str, what: str = "id") -> str:
+    """`value`, if it may be one token of a subject.
+
+    Raises:
+        InvalidInputError: it is anything but 1-63 of a-z, 0-9 and `-`, not beginning with `-`.
+    """
+    if TOKEN.fullmatch(value) is None:
+        raise InvalidInputError(
+            f"{what} must be 1 to 63 of a-z, 0-9 and '-', not {value[:80]!r}",
+        )
+    return value
+
+
+def job_requested(kind: str, tenant: str, job_id: str) -> str:
+    """Subject of the order for one job."""
+    return f"job.requested.{_kind(kind)}.{token(tenant, 'tenant')}.{token(job_id)}"
+
+
+def job_resumed(kind: str, tenant: str, job_id: str) -> str:
+    """Subject of the wish that a paused or ended job runs again."""
+    return f"job.resumed.{_kind(kind)}.{token(tenant, 'tenant')}.{token(job_id)}"
+
+
+def job_control(job_id: str) -> str:
+    """Subject of what somebody wishes a job to do."""
+    return f"job.control.{token(job_id)}"
+
+
+def job_state(job_id: str) -> str:
+    """Subject of a job's state, the only record of where it stands."""
+    return f"job.state.{token(job_id)}"
+
+
+def job_progress(job_id: str) -> str:
+    """Subject of a job's progress."""
+    return f"job.progress.{token(job_id)}"
+
+
+def file_state(file_id: str) -> str:
+    """Subject of an uploaded file's record."""
+    return f"file.state.{token(file_id)}"
+
+
+def alias_state(tenant: str, name: str) -> str:
+    """Subject of the version that an alias names."""
+    return f"alias.state.{token(tenant, 'tenant')}.{token(name, 'alias')}"
+
+
+def policy_state(tenant: str) -> str:
+    """Subject of the policy in force for a tenant."""
+    return f"policy.state.{token(tenant, 'tenant')}"
+
+
+def key_state(key_id: str) -> str:
+    """Subject of an API key's record."""
+    return f"key.state.{token(key_id)}"
+
+
+def budget_state(budget_id: str) -> str:
+    """Subject of a budget's record."""
+    return f"budget.state.{token(budget_id)}"
+
+
+def usage_recorded(tenant: str) -> str:
+    """Subject of the requests that a tenant made."""
+    return f"usage.recorded.{token(tenant, 'tenant')}"
+
+
+def feedback_recorded(tenant: str) -> str:
+    """Subject of what a tenant's people said about answers."""
+    return f"feedback.recorded.{token(tenant, 'tenant')}"
+
+
+def audit(service: str) -> str:
+    """Subject of a service's audit trail, for example `audit.moderation`."""
+    return f"audit.{token(service, 'service')}"
+
+
+def _kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise InvalidInputError(f"kind must be one of {', '.join(KINDS)}, not {kind[:80]!r}")
+    return kind

@@ -1,0 +1,164 @@
+"""A real broker for each test, and workers in this process or in processes of their own."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from google.protobuf.struct_pb2 import Struct
+from jobs.bus import Bus
+from jobs.subjects import MODEL_READY, job_state
+from jobs.submit import JobQueue, SubmittedJob
+from jobs.worker import Worker
+from modelmill.jobs.v1.job_pb2 import JobState
+from nats.js.errors import NotFoundError
+from testkit.nats_server import NatsServer, run_nats
+from testkit.waiting import eventually
+
+SUPPORT = Path(__file__).parent / "support"
+sys.path.append(str(SUPPORT))
+
+CLAIM_SECONDS = 1.2
+DURABLE = "trainer-work-train"
+
+
+@pytest_asyncio.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with run_nats(tmp_path / "nats") as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def bus(broker: NatsServer) -> AsyncIterator[Bus]:
+    async with Bus.connect(broker.url, broker.token, name="tester") as connected:
+        yield connected
+
+
+class Jobs:
+    """What tests do with chain jobs, and see of them."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self._queue = JobQueue(bus)
+
+    async def submit(self, key: str = "", **spec: Any) -> SubmittedJob:
+        body = Struct()
+        body.update({"steps": 20, **spec})
+        return await self._queue.submit(
+            kind="train",
+            prefix="ftjob",
+            tenant="acme",
+            requested_by="tester",
+            idempotency_key=key,
+            spec=body,
+        )
+
+    async def state(self, job_id: str) -> JobState:
+        stored = await self.bus.last(job_state(job_id), JobState)
+        return stored.body if stored else JobState()
+
+    async def until(self, job_id: str, *statuses: int, within: float = 20.0) -> JobState:
+        async def reached() -> JobState | None:
+            state = await self.state(job_id)
+            return state if state.status in statuses else None
+
+        return await eventually(reached, within=within)
+
+    async def states(self, job_id: str) -> list[JobState]:
+        """Everything that was ever written about the job, in order."""
+        return [stored.body async for stored in self.bus.replay([job_state(job_id)])]
+
+    async def announced(self) -> list[str]:
+        """Version ids of model.ready, as often as the stream has them."""
+        return [stored.body.version_id async for stored in self.bus.replay([MODEL_READY])]
+
+    async def delivered(self) -> int:
+        """How often the worker's durable consumer has handed out a request."""
+        try:
+            info = await self.bus._link.js.consumer_info("JOBS", DURABLE)
+        except NotFoundError:
+            return 0
+        return info.delivered.consumer_seq
+
+    async def all_acknowledged(self) -> bool:
+        """Whether the worker's durable consumer has nothing left to see to."""
+        info = await self.bus._link.js.consumer_info("JOBS", DURABLE)
+        return info.num_pending + info.num_ack_pending == 0
+
+    async def forget_deliveries(self) -> None:
+        """As a broker that lost the consumer: every request comes again."""
+        await self.bus._link.js.delete_consumer("JOBS", DURABLE)
+
+
+@pytest.fixture
+def jobs(bus: Bus) -> Jobs:
+    return Jobs(bus)
+
+
+Working = Callable[..., AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def working(bus: Bus, tmp_path: Path) -> Working:
+    """`async with working(handler)`: a worker in this process, stopped when the block ends."""
+
+    @asynccontextmanager
+    async def run(handler: Any, **options: Any) -> AsyncIterator[None]:
+        stopping = asyncio.Event()
+        settings = {"claim_seconds": CLAIM_SECONDS, "retry_seconds": 0.05, **options}
+        worker = Worker(bus, [handler], service="trainer", work_root=tmp_path / "work", **settings)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker.run(stopping))
+            try:
+                yield
+            finally:
+                stopping.set()
+
+    return run
+
+
+StartWorker = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def start_worker(broker: NatsServer, store: Path, tmp_path: Path) -> Iterator[StartWorker]:
+    """Starts worker processes; all are dead when the test ends."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(**options: Any) -> subprocess.Popen[bytes]:
+        given = {
+            "url": broker.url,
+            "token": broker.token,
+            "store": str(store),
+            "work_root": str(tmp_path / "work"),
+            "claim_seconds": CLAIM_SECONDS,
+            **options,
+        }
+        with (tmp_path / "workers.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, str(SUPPORT / "chain_worker.py"), json.dumps(given)],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "PYTHONPATH": str(SUPPORT)},
+            )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()

@@ -1,0 +1,106 @@
+"""A handler for chain jobs, and a worker process around it that tests may kill."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.struct_pb2 import Struct
+from jobs.active import ActiveJob
+from jobs.bus import Bus
+from jobs.ids import derived_id
+from jobs.subjects import MODEL_READY
+from jobs.worker import Worker
+from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from service_kit.errors import DomainError
+
+SUPPORT = str(Path(__file__).parent)
+
+
+class ChainHandler:
+    """Runs chain_job in a child; checkpoints are folders under `store`, named by their step."""
+
+    kind = "train"
+
+    def __init__(self, store: Path, **changes: Any) -> None:
+        self._store = store
+        self._changes = changes
+        self.ready = True
+
+    async def is_ready(self, request: JobRequested) -> bool:
+        return self.ready
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        spec = dict(job.spec(Struct))
+        began = {"value": "", "step": 0}
+        if job.checkpoint is not None:
+            began = json.loads((self._store / job.checkpoint.digest / "state.json").read_text())
+        request = {**spec, **self._changes, **began, "job_id": job.job_id}
+        request["steps"] = int(request["steps"])
+        result = await job.run_child(
+            "chain_job",
+            request,
+            on_checkpoint=lambda folder, step: self._keep(job, folder, step),
+            env={"PYTHONPATH": SUPPORT},
+        )
+        return result_of(job, result)
+
+    async def _keep(self, job: ActiveJob, folder: Path, step: int) -> str:
+        digest = f"{job.job_id}-{job.fence}-{step}"
+        shutil.copytree(folder, self._store / digest)
+        return digest
+
+
+def result_of(job: ActiveJob, result: dict[str, Any]) -> JobResult:
+    """A success with the announcement that a trainer would make."""
+    version_id = derived_id("mv", job.job_id)
+    summary, announcement = Struct(), Struct()
+    summary.update(result)
+    announcement.update({"version_id": version_id, "tenant": job.tenant, "job_id": job.job_id})
+    return JobResult(
+        digest=result["value"],
+        version_id=version_id,
+        announce_subject=MODEL_READY,
+        announcement=announcement,
+        summary=summary,
+    )
+
+
+def is_alive(pid: int) -> bool:
+    """Whether the process exists and is not merely waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def die() -> None:
+    """As `kill -9` would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def main() -> None:
+    options = json.loads(sys.argv[1])
+    stopping = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
+    async with Bus.connect(options["url"], options["token"], name="trainer") as bus:
+        worker = Worker(
+            bus,
+            [ChainHandler(Path(options["store"]), **options.get("changes", {}))],
+            service="trainer",
+            work_root=Path(options["work_root"]),
+            claim_seconds=options["claim_seconds"],
+            after_commit=die if options.get("die_after_commit") else lambda: None,
+        )
+        await worker.run(stopping)
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except DomainError as error:
+        sys.exit(str(error))

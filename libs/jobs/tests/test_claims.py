@@ -1,0 +1,83 @@
+"""Claim and fence: who may write a job's state."""
+
+import asyncio
+
+import pytest
+from jobs.claims import Claim
+from jobs.errors import Fenced
+from jobs.subjects import job_requested, job_state
+from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
+from testkit.waiting import eventually
+
+
+@pytest.fixture
+def never() -> asyncio.Event:
+    return asyncio.Event()
+
+
+async def request_of(bus, job) -> JobRequested:
+    return (await bus.last(job_requested("train", "acme", job.job_id), JobRequested)).body
+
+
+async def test_of_fifty_claims_at_once_one_wins(bus, jobs, never):
+    job = await jobs.submit()
+    request = await request_of(bus, job)
+    claims = [Claim(bus, request, None, never) for _ in range(50)]
+    outcomes = await asyncio.gather(
+        *(claim.take(f"worker-{number}") for number, claim in enumerate(claims)),
+        return_exceptions=True,
+    )
+
+    assert outcomes.count(None) == 1
+    assert sum(isinstance(outcome, Fenced) for outcome in outcomes) == 49
+    winner = claims[outcomes.index(None)]
+    stored = await bus.last(job_state(job.job_id), JobState)
+    assert winner.fence == stored.sequence
+    assert await winner.is_ours()
+
+
+async def test_a_claim_that_another_took_over_can_write_nothing(bus, jobs, never):
+    job = await jobs.submit()
+    request = await request_of(bus, job)
+    zombie = Claim(bus, request, None, never)
+    await zombie.take("zombie")
+    heir = Claim(bus, request, await bus.last(job_state(job.job_id), JobState), never)
+    await heir.take("heir")
+
+    with pytest.raises(Fenced):
+        await zombie.write(zombie.copy())
+    assert not await zombie.is_ours()
+    assert heir.fence > zombie.fence
+    assert heir.state.lost == 1
+    assert (await jobs.state(job.job_id)).owner == "heir"
+
+
+async def test_a_write_whose_answer_got_lost_counts_once(broker, bus, jobs, never):
+    job = await jobs.submit()
+    claim = Claim(bus, await request_of(bus, job), None, never)
+    broker.pause()
+    taking = asyncio.create_task(claim.take("worker"))
+    # The broker keeps what the frozen process got, and the client has given up on the answer.
+    await eventually(lambda: bus._link.client.stats["out_msgs"] > 0)
+    done, _ = await asyncio.wait({taking}, timeout=2.5)
+    broker.resume()
+    await asyncio.wait_for(taking, 10)
+
+    assert not done
+    assert [state.attempt for state in await jobs.states(job.job_id)] == [1]
+    assert claim.fence == (await bus.last(job_state(job.job_id), JobState)).sequence
+
+
+async def test_a_stopping_worker_waits_for_a_broker_only_so_long(broker, bus, jobs, monkeypatch):
+    from jobs import claims
+    from service_kit.errors import UnavailableError
+
+    monkeypatch.setattr(claims, "GIVE_UP_SECONDS", 0.5)
+    stopping = asyncio.Event()
+    job = await jobs.submit()
+    claim = Claim(bus, await request_of(bus, job), None, stopping)
+    broker.kill()
+    stopping.set()
+
+    with pytest.raises(UnavailableError):
+        await asyncio.wait_for(claim.take("worker"), 10)

@@ -1,0 +1,109 @@
+"""The read model of jobs."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from chain_worker import ChainHandler
+from jobs.ledger import JobLedger
+from jobs.subjects import job_progress
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_SUCCEEDED,
+    JobProgress,
+)
+from service_kit.errors import NotFoundError, UnavailableError
+from testkit.waiting import eventually
+
+
+@pytest_asyncio.fixture
+async def ledger(bus):
+    book = JobLedger(bus)
+    running = asyncio.create_task(book.run())
+    yield book
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_writer_reads_its_own_write(ledger, jobs):
+    job = await jobs.submit()
+    await ledger.wait_for(job.sequence, timeout=5)
+    record = ledger.get("acme", job.job_id)
+
+    assert record.requested.spec["steps"] == 20
+    assert (record.state.status, record.state.attempt) == (JOB_STATUS_QUEUED, 0)
+    assert record.progress is None
+    assert record.events == ()
+
+
+async def test_what_is_not_there_yet_is_not_waited_for_for_ever(ledger):
+    with pytest.raises(UnavailableError):
+        await ledger.wait_for(1, timeout=0.1)
+
+
+async def test_another_tenants_job_is_not_found(ledger, jobs):
+    job = await jobs.submit()
+    await ledger.wait_for(job.sequence, timeout=5)
+
+    with pytest.raises(NotFoundError):
+        ledger.get("other", job.job_id)
+    with pytest.raises(NotFoundError):
+        ledger.get("acme", "ftjob-none")
+    assert ledger.list("other") == []
+
+
+async def test_the_list_is_newest_first_and_by_kind(ledger, jobs):
+    submitted = [await jobs.submit() for _ in range(3)]
+    await ledger.wait_for(submitted[-1].sequence, timeout=5)
+
+    listed = [record.requested.job_id for record in ledger.list("acme", "train")]
+    assert listed == [job.job_id for job in reversed(submitted)]
+    assert ledger.list("acme", "dataset") == []
+
+
+async def test_events_join_states_and_figures_in_the_order_of_their_time(
+    ledger, jobs, working, store
+):
+    async with working(ChainHandler(store)):
+        job = await jobs.submit(steps=50, step_seconds=0.01)
+        await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+    await eventually(lambda: _is_complete(ledger, job.job_id))
+    events = ledger.get("acme", job.job_id).events
+
+    assert events[0].message == "running, attempt 1"
+    assert events[-1].message == "succeeded"
+    assert any("saved at step 5" in event.message for event in events)
+    assert any(event.message.startswith("chain step 50/50: step_metric=50") for event in events)
+    assert [event.at for event in events] == sorted(event.at for event in events)
+    assert len({event.id for event in events}) == len(events)
+
+
+def _is_complete(ledger, job_id: str) -> bool:
+    record = ledger.get("acme", job_id)
+    done = record.progress.done if record.progress else 0
+    return record.state.status == JOB_STATUS_SUCCEEDED and done == 50
+
+
+async def test_a_zombies_progress_does_not_turn_back_the_clock(ledger, jobs, bus):
+    job = await jobs.submit()
+    subject = job_progress(job.job_id)
+    for fence, done in ((5, 10), (9, 2), (5, 11)):
+        await bus.publish(subject, JobProgress(job_id=job.job_id, fence=fence, done=done))
+    await bus.publish(subject, JobProgress(job_id=job.job_id, fence=9, done=3, metrics={"m": 1}))
+    await eventually(lambda: ledger.get("acme", job.job_id).events)
+    record = ledger.get("acme", job.job_id)
+
+    assert (record.progress.fence, record.progress.done) == (9, 3)
+
+
+async def test_the_last_thousand_figures_are_kept(ledger, jobs, bus):
+    job = await jobs.submit()
+    subject = job_progress(job.job_id)
+    for first in range(0, 1050, 50):
+        reports = [
+            JobProgress(job_id=job.job_id, fence=1, done=number, metrics={"loss": 1.0})
+            for number in range(first, first + 50)
+        ]
+        await asyncio.gather(*(bus.publish(subject, report) for report in reports))
+    await eventually(lambda: len(ledger.get("acme", job.job_id).events) == 1000)
+    await eventually(lambda: ledger.get("acme", job.job_id).events[-1].sequence == 1050)

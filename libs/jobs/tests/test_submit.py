@@ -1,0 +1,88 @@
+"""Accepting jobs."""
+
+import asyncio
+import time
+
+import pytest
+from google.protobuf.struct_pb2 import Struct
+from jobs.subjects import job_requested
+from jobs.submit import JobQueue
+from modelmill.jobs.v1.job_pb2 import JobRequested
+from service_kit.errors import AlreadyExistsError, InvalidInputError, UnavailableError
+
+
+async def test_fifty_submits_of_one_key_make_one_job(jobs, bus):
+    submitted = await asyncio.gather(*(jobs.submit("key-1") for _ in range(50)))
+
+    assert sum(job.created for job in submitted) == 1
+    assert len({(job.job_id, job.sequence) for job in submitted}) == 1
+    assert len([each async for each in bus.replay(["job.requested.>"])]) == 1
+
+
+async def test_the_same_key_with_another_spec_is_refused(jobs):
+    await jobs.submit("key-1", steps=20)
+
+    with pytest.raises(AlreadyExistsError):
+        await jobs.submit("key-1", steps=21)
+
+
+async def test_another_tenants_key_is_another_job_and_no_key_is_always_another(bus, jobs):
+    mine, again = await jobs.submit(), await jobs.submit()
+    first, other = [
+        await JobQueue(bus).submit(
+            kind="train",
+            prefix="ftjob",
+            tenant=tenant,
+            requested_by="tester",
+            idempotency_key="k",
+            spec=Struct(),
+        )
+        for tenant in ("acme", "other")
+    ]
+
+    assert len({mine.job_id, again.job_id, first.job_id, other.job_id}) == 4
+
+
+async def test_the_request_is_stored_as_it_was_submitted(jobs, bus):
+    job = await jobs.submit("key-1", steps=7)
+    stored = await bus.last(job_requested("train", "acme", job.job_id), JobRequested)
+
+    assert stored.sequence == job.sequence
+    assert (stored.body.kind, stored.body.tenant) == ("train", "acme")
+    assert stored.body.spec["steps"] == 7
+    assert stored.body.spec_type == "google.protobuf.Struct"
+
+
+async def test_with_the_broker_away_a_submit_is_refused_within_four_seconds(broker, jobs):
+    broker.kill()
+    began = time.monotonic()
+    with pytest.raises(UnavailableError):
+        await jobs.submit()
+
+    assert time.monotonic() - began < 4
+
+
+async def test_with_a_silent_broker_a_submit_is_refused_and_the_same_key_settles_it(broker, jobs):
+    broker.pause()
+    began = time.monotonic()
+    with pytest.raises(UnavailableError):
+        await jobs.submit("key-1")
+    waited = time.monotonic() - began
+    broker.resume()
+    job = await jobs.submit("key-1")
+    again = await jobs.submit("key-1")
+
+    assert waited < 4
+    assert (again.job_id, again.sequence) == (job.job_id, job.sequence)
+
+
+async def test_a_tenant_that_is_no_token_is_refused(bus):
+    with pytest.raises(InvalidInputError, match="tenant"):
+        await JobQueue(bus).submit(
+            kind="train",
+            prefix="ftjob",
+            tenant="acme.*",
+            requested_by="tester",
+            idempotency_key="",
+            spec=Struct(),
+        )

@@ -1,0 +1,63 @@
+"""One trace from the caller through the queue, the worker and the announcement."""
+
+import asyncio
+
+import pytest
+from chain_worker import ChainHandler
+from jobs.subjects import MODEL_READY
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from testkit.waiting import eventually
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    """Every span of this process that ends from now on."""
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(TracerProvider())
+    exporter = InMemorySpanExporter()
+    trace.get_tracer_provider().add_span_processor(SimpleSpanProcessor(exporter))
+    yield exporter
+    exporter.shutdown()
+
+
+async def test_one_trace_runs_from_the_submit_to_whoever_hears_of_the_model(
+    spans, bus, jobs, working, store
+):
+    stopping, followed = asyncio.Event(), asyncio.Event()
+
+    async def follow(_stored) -> None:
+        followed.set()
+
+    with trace.get_tracer("test").start_as_current_span("client") as client:
+        job = await jobs.submit()
+    consuming = asyncio.create_task(bus.consume("follower", [MODEL_READY], follow, stopping))
+    async with working(ChainHandler(store)):
+        await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+        await eventually(followed.is_set)
+    stopping.set()
+    await consuming
+
+    mine = client.get_span_context().trace_id
+    finished = {s.name: s for s in spans.get_finished_spans() if s.context.trace_id == mine}
+    names = {span.context.span_id: name for name, span in finished.items()}
+
+    def parent(name: str) -> str:
+        return names[finished[name].parent.span_id]
+
+    assert parent("publish job.requested.*.*.*") == "client"
+    assert parent("job train") == "publish job.requested.*.*.*"
+    assert parent("publish job.state.*") == "job train"
+    assert parent("publish model.ready") == "job train"
+    assert parent("process model.ready") == "publish model.ready"
+    assert finished["job train"].attributes == {
+        "job.id": job.job_id,
+        "job.kind": "train",
+        "tenant": "acme",
+        "attempt": 1,
+        "outcome": "succeeded",
+    }
+    assert not any("progress" in name for name in finished)

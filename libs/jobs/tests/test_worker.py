@@ -1,0 +1,306 @@
+"""One worker in this process, jobs whose work is a child process."""
+
+import asyncio
+from pathlib import Path
+
+from chain_job import chain
+from chain_worker import ChainHandler, is_alive, result_of
+from jobs import active, attempt
+from jobs.claims import Claim
+from jobs.errors import JobFailed
+from jobs.subjects import job_progress, job_requested, job_resumed, job_state
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_FAILED,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JobRequested,
+    JobResumed,
+    JobState,
+)
+from prometheus_client import REGISTRY
+from testkit.waiting import eventually
+
+
+async def test_a_job_succeeds_is_announced_once_and_acknowledged(working, jobs, store, tmp_path):
+    async with working(ChainHandler(store)):
+        job = await jobs.submit(steps=20)
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+        await eventually(jobs.all_acknowledged)
+
+    assert state.result.digest == chain(job.job_id, 20)
+    assert (state.attempt, state.failures, state.lost) == (1, 0, 0)
+    assert state.checkpoint.step == 20
+    assert await jobs.announced() == [state.result.version_id]
+    assert not list((tmp_path / "work").iterdir())
+
+
+async def test_progress_comes_at_most_four_times_a_second_and_always_the_last(
+    working, bus, jobs, store
+):
+    async with working(ChainHandler(store)):
+        job = await jobs.submit(steps=200, step_seconds=0.005)
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    seen = [stored.body async for stored in bus.replay([job_progress(job.job_id)])]
+    assert [report.done for report in seen] == sorted(report.done for report in seen)
+    assert seen[-1].done == seen[-1].total == 200
+    assert {report.fence for report in seen} == {state.fence}
+    seconds = seen[-1].at.ToSeconds() - seen[0].at.ToSeconds() + 1
+    assert 2 <= len(seen) <= 4 * seconds + 2
+    assert any(report.eta_seconds > 0 for report in seen)
+
+
+async def test_a_job_that_keeps_failing_ends_failed_with_the_end_of_its_log(working, jobs, store):
+    async with working(ChainHandler(store)):
+        job = await jobs.submit(steps=20, raise_at=3)
+        state = await jobs.until(job.job_id, JOB_STATUS_FAILED)
+        await eventually(jobs.all_acknowledged)
+
+    assert (state.failures, state.attempt, state.lost) == (3, 3, 0)
+    assert state.error.code == "CHILD_DIED"
+    assert "ArithmeticError: the chain broke" in state.error.log_tail
+    assert state.error.remedy
+    states = [each.status for each in await jobs.states(job.job_id)]
+    assert states == [JOB_STATUS_RUNNING, JOB_STATUS_QUEUED] * 2 + [
+        JOB_STATUS_RUNNING,
+        JOB_STATUS_FAILED,
+    ]
+
+
+async def test_a_child_killed_from_outside_costs_one_failure_and_goes_on_from_its_checkpoint(
+    working, jobs, store
+):
+    handler = ChainHandler(store)
+    async with working(handler):
+        job = await jobs.submit(steps=20, die_at=13)
+        await eventually(lambda: _failed_once(jobs, job.job_id))
+        handler._changes["die_at"] = 0
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    assert 1 <= state.failures < 3
+    assert not state.HasField("error")
+    assert state.result.digest == chain(job.job_id, 20)
+    assert state.result.summary["began_at"] == 10
+
+
+async def _failed_once(jobs, job_id: str) -> bool:
+    return (await jobs.state(job_id)).failures > 0
+
+
+async def test_a_hung_child_is_killed_and_counted(working, jobs, store, tmp_path):
+    pid_file = tmp_path / "hung.pid"
+    async with working(ChainHandler(store), max_failures=1):
+        job = await jobs.submit(hang_at=7, max_silence_seconds=0.5, pid_file=str(pid_file))
+        state = await jobs.until(job.job_id, JOB_STATUS_FAILED)
+
+    assert state.error.code == "HUNG"
+    assert "'chain'" in state.error.message
+    assert state.failures == 1
+    assert not is_alive(int(pid_file.read_text()))
+
+
+async def test_what_the_child_refuses_is_final_at_once(working, jobs, store):
+    async with working(ChainHandler(store)):
+        job = await jobs.submit(refuse="no rows")
+        state = await jobs.until(job.job_id, JOB_STATUS_FAILED)
+
+    assert (state.error.code, state.error.message) == ("REFUSED", "no rows")
+    assert state.error.remedy == "ask for something else"
+    assert state.attempt == 1
+
+
+async def test_a_job_that_is_not_ready_waits_unclaimed(working, jobs, store):
+    handler = ChainHandler(store)
+    handler.ready = False
+    asked = asyncio.Event()
+
+    async def is_ready(_request) -> bool:
+        asked.set()
+        return handler.ready
+
+    handler.is_ready = is_ready
+    async with working(handler):
+        job = await jobs.submit()
+        await asked.wait()
+        assert (await jobs.state(job.job_id)).attempt == 0
+        handler.ready = True
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    assert state.attempt == 1
+
+
+class InProcess(ChainHandler):
+    """Work in the handler itself: waits for `go`, then does what it was told."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        super().__init__(Path())
+        self.go = asyncio.Event()
+        self.began = asyncio.Event()
+        self.failure = failure
+
+    async def __call__(self, job):
+        self.began.set()
+        await job.report("wait")
+        await self.go.wait()
+        if self.failure:
+            raise self.failure
+        return result_of(job, {"value": chain(job.job_id, 1)})
+
+
+async def test_a_stop_gives_the_job_back_uncounted_and_another_goes_on(working, jobs, store):
+    async with working(ChainHandler(store)):
+        job = await jobs.submit(steps=60, step_seconds=0.02)
+        await eventually(lambda: _saved(jobs, job.job_id))
+    stopped = await jobs.state(job.job_id)
+    async with working(ChainHandler(store)):
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    assert stopped.status == JOB_STATUS_QUEUED
+    assert (stopped.preemptions, stopped.failures) == (1, 0)
+    assert state.result.digest == chain(job.job_id, 60)
+    assert state.result.summary["began_at"] == stopped.checkpoint.step > 0
+    assert (state.lost, state.failures) == (0, 0)
+
+
+async def _saved(jobs, job_id: str) -> bool:
+    return (await jobs.state(job_id)).checkpoint.step > 0
+
+
+async def test_a_long_job_keeps_its_claim_while_another_worker_looks_for_work(working, jobs, bus):
+    slow, idle = InProcess(), InProcess()
+    async with working(slow, claim_seconds=0.8):
+        job = await jobs.submit()
+        await slow.began.wait()
+        async with working(idle, claim_seconds=0.8):
+            # A sign of life each quarter: three claims long, and an expired one would be taken.
+            await eventually(lambda: _reports(bus, job.job_id, at_least=12))
+            slow.go.set()
+            state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    assert not idle.began.is_set()
+    assert state.attempt == 1
+    assert await jobs.delivered() == 1
+
+
+async def test_a_second_delivery_of_a_job_in_good_hands_is_put_off(working, jobs):
+    slow, idle = InProcess(), InProcess()
+    async with working(slow):
+        job = await jobs.submit()
+        await slow.began.wait()
+        await jobs.forget_deliveries()
+        async with working(idle):
+            await eventually(lambda: _delivered(jobs, at_least=1))
+            slow.go.set()
+            state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+            await eventually(jobs.all_acknowledged)
+
+    assert not idle.began.is_set()
+    assert (state.attempt, state.lost) == (1, 0)
+
+
+async def _delivered(jobs, *, at_least: int) -> bool:
+    return await jobs.delivered() >= at_least
+
+
+async def test_a_job_delivered_again_long_after_its_end_is_not_announced_again(
+    working, jobs, bus, store
+):
+    models = (await bus._link.js.stream_info("MODELS")).config
+    await bus._link.js.update_stream(models.evolve(duplicate_window=0.1))
+    async with working(ChainHandler(store)):
+        job = await jobs.submit()
+        await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+        await eventually(jobs.all_acknowledged)
+    await jobs.forget_deliveries()
+    async with working(ChainHandler(store)):
+        await eventually(lambda: _delivered(jobs, at_least=1))
+        await eventually(jobs.all_acknowledged)
+
+    assert len(await jobs.announced()) == 1
+
+
+async def test_a_handler_that_hangs_is_ended_and_counted(working, jobs, monkeypatch):
+    monkeypatch.setattr(active, "HANDLER_SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(attempt, "HUNG_GRACE_SECONDS", 0.1)
+    async with working(InProcess(), max_failures=1):
+        job = await jobs.submit()
+        state = await jobs.until(job.job_id, JOB_STATUS_FAILED)
+
+    assert (state.error.code, state.failures) == ("HUNG", 1)
+
+
+async def test_a_handler_that_does_not_stop_when_told_is_stopped(working, jobs, monkeypatch):
+    monkeypatch.setattr(attempt, "STOP_SECONDS", -0.9)
+    handler = InProcess()
+    async with working(handler):
+        job = await jobs.submit()
+        await handler.began.wait()
+    state = await jobs.state(job.job_id)
+
+    assert state.status == JOB_STATUS_QUEUED
+    assert (state.preemptions, state.failures) == (1, 0)
+
+
+async def test_outcomes_are_counted_for_prometheus(working, jobs):
+    def finished(outcome: str) -> float:
+        labels = {"kind": "train", "outcome": outcome}
+        return REGISTRY.get_sample_value("modelmill_jobs_finished_total", labels) or 0.0
+
+    before = finished("retried"), finished("failed")
+    handler = InProcess(RuntimeError("no luck"))
+    handler.go.set()
+    async with working(handler):
+        job = await jobs.submit()
+        await jobs.until(job.job_id, JOB_STATUS_FAILED)
+
+    assert (finished("retried"), finished("failed")) == (before[0] + 2, before[1] + 1)
+
+
+async def _reports(bus, job_id: str, *, at_least: int) -> bool:
+    return len([each async for each in bus.replay([job_progress(job_id)])]) >= at_least
+
+
+async def test_a_job_that_takes_its_workers_along_ends_failed(working, jobs, bus):
+    job = await jobs.submit()
+    request = (await bus.last(job_requested("train", "acme", job.job_id), JobRequested)).body
+    for _ in range(3):
+        before = await bus.last(job_state(job.job_id), JobState)
+        await Claim(bus, request, before, asyncio.Event()).take("a worker that dies")
+    handler = InProcess()
+    async with working(handler, max_lost=2):
+        state = await jobs.until(job.job_id, JOB_STATUS_FAILED)
+
+    assert state.lost == 3
+    assert state.error.code == "WORKER_LOST"
+    assert not handler.began.is_set()
+
+
+async def test_a_failed_job_runs_again_only_when_it_is_resumed(working, jobs, bus):
+    handler = InProcess(JobFailed("NO", "not today"))
+    handler.go.set()
+    async with working(handler):
+        job = await jobs.submit()
+        await jobs.until(job.job_id, JOB_STATUS_FAILED)
+        handler.failure = None
+        await bus.publish(job_resumed("train", "acme", job.job_id), JobResumed(job_id=job.job_id))
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    assert state.attempt == 2
+    assert not state.HasField("error")
+    assert state.failures == 0
+
+
+async def test_an_announcement_that_is_not_one_fails_before_the_commit(working, jobs):
+    class Wrong(InProcess):
+        async def __call__(self, job):
+            result = result_of(job, {"value": ""})
+            result.announcement.update({"no_such_field": 1})
+            return result
+
+    async with working(Wrong()):
+        job = await jobs.submit()
+        state = await jobs.until(job.job_id, JOB_STATUS_FAILED)
+
+    assert state.failures == 3
+    assert await jobs.announced() == []

@@ -1,0 +1,136 @@
+"""What exists: model versions, datasets and files, as their streams tell it."""
+
+from typing import Any
+
+from jobs.envelope import Stored
+from jobs.subjects import DATASET_READY, MODEL_READY, MODEL_RETIRED
+from modelmill.registry.v1.model_events_pb2 import (
+    DatasetReady,
+    FileState,
+    ModelReady,
+    ModelRetired,
+)
+from service_kit.errors import NotFoundError
+
+from registry.read_model import Follows, ReadModel, visible_to
+
+
+class ModelCatalogue(ReadModel):
+    """Model versions that are ready and not retired; an id that was announced twice counts once."""
+
+    def __init__(self, bus: Follows) -> None:
+        super().__init__(bus, (MODEL_READY, MODEL_RETIRED))
+        self._versions: dict[str, ModelReady] = {}
+        self._retired: dict[str, str] = {}
+
+    def get(self, tenant: str, version_id: str) -> ModelReady:
+        """The version, if it is the tenant's or shared.
+
+        Raises:
+            NotFoundError: There is none, it is another tenant's, or it is retired.
+        """
+        version = self._versions.get(version_id)
+        if version is None or not visible_to(tenant, version.tenant) or self._is_retired(version):
+            raise NotFoundError(f"no model {version_id!r}")
+        return version
+
+    def builds_of(
+        self, version_id: str, form_prefix: str = "", *, tenant: str | None = None
+    ) -> list[ModelReady]:
+        """Versions made directly from `version_id`, newest first.
+
+        Args:
+            version_id: The parent.
+            form_prefix: Only forms that start with it, for example "openvino".
+            tenant: Whose builds to look at; the parent's owner's when None.
+        """
+        parent = self._versions.get(version_id)
+        owner = tenant if tenant is not None else parent.tenant if parent is not None else None
+        if owner is None:
+            return []
+        return [
+            version
+            for version in self.list(owner)
+            if version.parent_version_id == version_id and version.form.startswith(form_prefix)
+        ]
+
+    def list(self, tenant: str) -> list[ModelReady]:
+        """Every version that the tenant may use, newest first."""
+        return [
+            version
+            for version in reversed(self._versions.values())
+            if visible_to(tenant, version.tenant) and not self._is_retired(version)
+        ]
+
+    def _is_retired(self, version: ModelReady) -> bool:
+        # Only its owner retires a version; a message of another tenant's changes nothing.
+        return self._retired.get(version.version_id) == version.tenant
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        body = stored.body
+        if isinstance(body, ModelReady):
+            self._versions.setdefault(body.version_id, body)
+        elif isinstance(body, ModelRetired):
+            self._retired[body.version_id] = body.tenant
+
+
+class DatasetCatalogue(ReadModel):
+    """Datasets that are ready; an id that was announced twice counts once."""
+
+    def __init__(self, bus: Follows) -> None:
+        super().__init__(bus, (DATASET_READY,))
+        self._datasets: dict[str, DatasetReady] = {}
+
+    def get(self, tenant: str, dataset_id: str) -> DatasetReady:
+        """The dataset, if it is the tenant's or shared.
+
+        Raises:
+            NotFoundError: There is none, or it is another tenant's.
+        """
+        dataset = self._datasets.get(dataset_id)
+        if dataset is None or not visible_to(tenant, dataset.tenant):
+            raise NotFoundError(f"no dataset {dataset_id!r}")
+        return dataset
+
+    def list(self, tenant: str) -> list[DatasetReady]:
+        """Every dataset that the tenant may use, newest first."""
+        return [
+            dataset
+            for dataset in reversed(self._datasets.values())
+            if visible_to(tenant, dataset.tenant)
+        ]
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        self._datasets.setdefault(stored.body.dataset_id, stored.body)
+
+
+class FileCatalogue(ReadModel):
+    """Uploaded files that were not deleted; the last message of a file is its record."""
+
+    def __init__(self, bus: Follows) -> None:
+        super().__init__(bus, ("file.state.*",))
+        self._files: dict[str, FileState] = {}
+
+    def get(self, tenant: str, file_id: str) -> FileState:
+        """The file, if it is the tenant's or shared.
+
+        Raises:
+            NotFoundError: There is none, it is another tenant's, or it was deleted.
+        """
+        file = self._files.get(file_id)
+        if file is None or not visible_to(tenant, file.tenant) or file.deleted:
+            raise NotFoundError(f"no file {file_id!r}")
+        return file
+
+    def list(self, tenant: str) -> list[FileState]:
+        """Every file that the tenant may use, newest first."""
+        return [
+            file
+            for file in reversed(self._files.values())
+            if visible_to(tenant, file.tenant) and not file.deleted
+        ]
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        known = self._files.get(stored.body.file_id)
+        if known is None or not known.deleted:  # a deleted id is never used again
+            self._files[stored.body.file_id] = stored.body

@@ -1,0 +1,37 @@
+"""Writes that a power cut leaves whole or absent: temp name, fsync, replace, fsync the folder."""
+
+import os
+from pathlib import Path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its parents, each of them durable in its own parent."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def write_durably(temporary: Path, final: Path, content: bytes) -> None:
+    """Put `content` at `final` as a whole; both paths are on the same filesystem."""
+    with temporary.open("xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    publish(temporary, final)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Give an already synced file its final name, durably."""
+    os.replace(temporary, final)
+    sync_folder(final.parent)

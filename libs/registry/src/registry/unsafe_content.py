@@ -1,0 +1,115 @@
+"""Which files could run code when somebody loads them, by name and by content.
+
+Nothing of ours unpickles, but artifacts leave the store for tools that do. This keeps out pickles,
+archives that hold them and scripts. It does not judge Jinja templates (the reader sandboxes them)
+nor the operators of a graph file.
+"""
+
+import pickletools
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import BinaryIO
+
+REFUSED_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
+_CODE_SUFFIXES = frozenset({".py", ".pyc", ".pyd", ".so", ".sh"})
+_ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_NUMPY_MAGIC = b"\x93NUMPY"
+_NUMPY_HEADER_BYTES = 1024
+_MAX_OPCODES = 100_000
+_PROTO = b"\x80"
+_MIN_OPCODES = 3
+_OPCODES = {opcode.code.encode("latin-1"): opcode for opcode in pickletools.opcodes}
+_TUPLES = frozenset({"TUPLE", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"})
+_IDENTIFIER = re.compile(rb"[A-Za-z_][A-Za-z0-9_.]*")
+
+
+def unsafe_reason(path: str, content: BinaryIO, *, kind: str) -> str | None:
+    """Why this file may not enter an artifact of `kind`, or None when it may.
+
+    Args:
+        path: Relative path, for its suffix.
+        content: Seekable, at its start; read a little and left anywhere.
+        kind: The artifact's kind; scripts are refused in models only.
+    """
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix in REFUSED_SUFFIXES:
+        return f"has the suffix of a pickle ({suffix})"
+    if kind == "model" and suffix in _CODE_SUFFIXES:
+        return f"is code ({suffix})"
+    head = content.read(_NUMPY_HEADER_BYTES)
+    if head.startswith(_ZIP_MAGIC):
+        return "is a zip archive, as torch.save and numpy.savez write them"
+    if head.startswith(_NUMPY_MAGIC) and re.search(rb"'descr':[^}]*O", head):
+        return "is a numpy file of objects, which is a pickle"
+    # Prose can look like a protocol-0 pickle; uploads and rows are text and are never loaded.
+    if _is_pickle(content, without_header=kind not in ("file", "dataset")):
+        return "is a pickle"
+    return None
+
+
+def _is_pickle(content: BinaryIO, *, without_header: bool) -> bool:
+    """Whether an unpickler would get somewhere with this content; only the opcodes are read.
+
+    With a protocol header a few well-formed opcodes are enough (raw weights may start with the
+    same two bytes by chance). Without it a call must be built, as any harmful pickle does.
+    """
+    content.seek(0, 2)
+    size = content.tell()
+    content.seek(0)
+    header = content.read(2)
+    with_header = header[:1] == _PROTO and header[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    content.seek(0)
+    if not with_header and not without_header:
+        return False
+    seen: set[str] = set()
+    for count, name in enumerate(_opcode_names(content, size), start=1):
+        if with_header and (name == "STOP" or count > _MIN_OPCODES):
+            return True
+        if name == "STOP":
+            return False
+        if _is_call(name, seen):
+            return True
+        seen.add(name)
+    return False
+
+
+def _is_call(name: str, seen: set[str]) -> bool:
+    """Whether opcode `name`, after the `seen` ones, calls something that the pickle names."""
+    if name in ("REDUCE", "NEWOBJ", "NEWOBJ_EX"):
+        return bool(seen & {"GLOBAL", "STACK_GLOBAL"}) and bool(seen & _TUPLES)
+    return (name == "INST" and "MARK" in seen) or (name == "OBJ" and {"MARK", "GLOBAL"} <= seen)
+
+
+def _opcode_names(content: BinaryIO, size: int) -> Iterator[str]:
+    """Names of the opcodes from the start, until one is malformed; arguments are skipped."""
+    for _ in range(_MAX_OPCODES):
+        opcode = _OPCODES.get(content.read(1))
+        if opcode is None:
+            return
+        if opcode.name in ("GLOBAL", "INST"):
+            pair = (content.readline(512), content.readline(512))
+            if not all(line[-1:] == b"\n" and _IDENTIFIER.fullmatch(line[:-1]) for line in pair):
+                return
+        elif opcode.arg is not None and not _skip_argument(content, opcode.arg.n, size):
+            return
+        yield opcode.name
+
+
+def _skip_argument(content: BinaryIO, width: int, size: int) -> bool:
+    """Step over an argument whose `width` is as in pickletools; False when it does not fit."""
+    if width == pickletools.UP_TO_NEWLINE:
+        return content.readline(1 << 16)[-1:] == b"\n"
+    if width < 0:
+        prefix = {
+            pickletools.TAKEN_FROM_ARGUMENT1: 1,
+            pickletools.TAKEN_FROM_ARGUMENT4: 4,
+            pickletools.TAKEN_FROM_ARGUMENT4U: 4,
+            pickletools.TAKEN_FROM_ARGUMENT8U: 8,
+        }[width]
+        width = int.from_bytes(content.read(prefix), "little")
+    end = content.tell() + width
+    if end > size:
+        return False
+    content.seek(end)
+    return True

@@ -1,0 +1,68 @@
+"""Lineage: a walk over manifests, and a check of every byte of the chain."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from registry.errors import CorruptArtifactError
+from registry.lineage import Edge, verify, walk
+from registry.store import FolderStore
+from service_kit.errors import NotFoundError
+
+FolderOf = Callable[[Mapping[str, bytes]], Path]
+
+
+@pytest.fixture
+def chain(store: FolderStore, folder_of: FolderOf) -> dict[str, str]:
+    """A build, made from an adapter, made from a base and a dataset, made from a file."""
+    digests: dict[str, str] = {}
+
+    def commit(name: str, kind: str, **made_from: str) -> None:
+        sources = {role: digests[source] for role, source in made_from.items()}
+        folder = folder_of({"content": name.encode()})
+        digests[name] = store.commit(folder, kind=kind, form="x", made_from=sources).digest
+
+    commit("file", "file")
+    commit("dataset", "dataset", file="file")
+    commit("base", "model")
+    commit("adapter", "model", base="base", dataset="dataset")
+    commit("build", "model", source="adapter", base="base", dataset="dataset")
+    return digests
+
+
+def test_a_walk_gives_every_edge_once_nearest_first(
+    store: FolderStore, chain: dict[str, str]
+) -> None:
+    assert walk(store, chain["build"]) == (
+        Edge(chain["build"], "base", chain["base"]),
+        Edge(chain["build"], "dataset", chain["dataset"]),
+        Edge(chain["build"], "source", chain["adapter"]),
+        Edge(chain["dataset"], "file", chain["file"]),
+        Edge(chain["adapter"], "base", chain["base"]),
+        Edge(chain["adapter"], "dataset", chain["dataset"]),
+    )
+    assert walk(store, chain["base"]) == ()
+
+
+def test_verify_reads_each_artifact_of_the_chain(store: FolderStore, chain: dict[str, str]) -> None:
+    assert {manifest.digest for manifest in verify(store, chain["build"])} == set(chain.values())
+
+
+@pytest.mark.parametrize("name", ["file", "dataset", "base", "adapter", "build"])
+def test_a_flipped_byte_anywhere_in_the_chain_is_found(
+    store: FolderStore, tmp_path: Path, chain: dict[str, str], name: str
+) -> None:
+    sha256 = store.manifest(chain[name]).files[0].sha256
+    blob = tmp_path / "store" / "blobs" / "sha256" / sha256[:2] / sha256
+    blob.chmod(0o644)
+    blob.write_bytes(name.encode().swapcase())
+    with pytest.raises(CorruptArtifactError, match=sha256):
+        verify(store, chain["build"])
+
+
+def test_a_source_that_is_gone_is_not_found(
+    store: FolderStore, tmp_path: Path, chain: dict[str, str]
+) -> None:
+    (tmp_path / "store" / "manifests" / f"{chain['file'][7:]}.json").unlink()
+    with pytest.raises(NotFoundError, match=chain["file"]):
+        walk(store, chain["build"])

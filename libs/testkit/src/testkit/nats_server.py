@@ -1,0 +1,129 @@
+"""A real nats-server on loopback that a test may kill, freeze and start again."""
+
+import asyncio
+import json
+import secrets
+import signal
+import socket
+import subprocess
+import sysconfig
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+START_SECONDS = 20.0
+
+CONFIG = """\
+listen: "127.0.0.1:{port}"
+authorization {{ token: "{token}" }}
+jetstream {{
+  store_dir: "{store}"
+  sync_interval: always
+}}
+"""
+
+
+class NatsServer:
+    """One broker, one store folder, one port: `start` after `kill` finds what was stored."""
+
+    def __init__(self, store: Path, port: int, token: str) -> None:
+        self.url = f"nats://127.0.0.1:{port}"
+        self.token = token
+        self._port = port
+        self._store = store
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        return self._running().pid
+
+    async def start(self) -> None:
+        """Start on the same port and store, and return once it takes JetStream requests."""
+        process = self._spawn()
+        async with asyncio.timeout(START_SECONDS):
+            while not await self._answers():
+                if process.poll() is not None:
+                    raise RuntimeError(f"nats-server ended: {self._log_tail()}")
+                await asyncio.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would: nothing is flushed, nobody is told."""
+        self._end(signal.SIGKILL)
+
+    async def stop(self) -> None:
+        """SIGTERM and wait; nothing happens when it is not running."""
+        if self._process is not None:
+            await asyncio.to_thread(self._end, signal.SIGTERM)
+
+    def pause(self) -> None:
+        """SIGSTOP: the port stays open and nobody answers, like a half-open link."""
+        self._running().send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT after `pause`."""
+        self._running().send_signal(signal.SIGCONT)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self._store.mkdir(parents=True, exist_ok=True)
+        config = self._store / "nats.conf"
+        config.write_text(
+            CONFIG.format(port=self._port, token=self.token, store=self._store / "jetstream")
+        )
+        binary = Path(sysconfig.get_path("scripts")) / "nats-server"
+        with (self._store / "nats.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [binary, "-c", config], stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        return self._process
+
+    def _end(self, number: signal.Signals) -> None:
+        process = self._running()
+        process.send_signal(number)
+        # A frozen process takes SIGTERM only once it runs again.
+        process.send_signal(signal.SIGCONT)
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._process = None
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("nats-server is not running")
+        return self._process
+
+    async def _answers(self) -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            return False
+        try:
+            line = await reader.readline()
+        finally:
+            writer.close()
+        greeting = line.decode().removeprefix("INFO ").strip()
+        return bool(greeting) and bool(json.loads(greeting).get("jetstream"))
+
+    def _log_tail(self) -> str:
+        return "\n".join((self._store / "nats.log").read_text().splitlines()[-10:])
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listened on a moment ago."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def run_nats(store: Path) -> AsyncIterator[NatsServer]:
+    """A started server with a random token, storing under `store`; stopped when the block ends."""
+    server = NatsServer(store, free_port(), secrets.token_hex(16))
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()

@@ -1,0 +1,200 @@
+"""From messages to token ids and back, by the files that a model folder carries."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from service_kit.errors import InvalidInputError
+from tokenizers import Tokenizer
+
+from tokenization.chat_template import ChatTemplate, Turn
+
+NAMED_SPECIAL_TOKENS = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+_PROBE = "endofturnprobe"
+"""An answer that no template contains; what follows it in a rendering is the end of a turn."""
+
+
+class EncodedExample(NamedTuple):
+    """One training example."""
+
+    ids: list[int]
+    """Prompt and answer together."""
+
+    answer_start: int
+    """Index of the first id of the answer; the loss is taken from there on."""
+
+
+class ChatTokenizer:
+    """A model's tokenizer and chat template; equal to what transformers makes of the same folder.
+
+    Immutable once loaded, so threads may share it.
+    """
+
+    vocab_size: int
+    """One more than the highest token id, added tokens included."""
+
+    eos_ids: frozenset[int]
+    """Ids that end a generation."""
+
+    end_of_turn: str
+    """What closes an assistant's turn, for example `<|im_end|>`; empty when nothing does."""
+
+    special_ids: frozenset[int]
+    """Ids that `decode` leaves out."""
+
+    longest_token: int
+    """Characters of the longest token: n characters are at least n / longest_token tokens."""
+
+    def __init__(
+        self, tokenizer: Tokenizer, template: ChatTemplate | None, eos_ids: frozenset[int]
+    ) -> None:
+        # A tokenizer.json may carry the truncation and padding of whoever saved it.
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        self._tokenizer = tokenizer
+        self._template = template
+        vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+        added = tokenizer.get_added_tokens_decoder()
+        self.vocab_size = max(vocabulary.values(), default=-1) + 1
+        self.special_ids = frozenset(i for i, token in added.items() if token.special)
+        self.longest_token = max(map(len, vocabulary), default=1)
+        self.end_of_turn = self._find_end_of_turn([token.content for token in added.values()])
+        end_id = tokenizer.token_to_id(self.end_of_turn) if self.end_of_turn else None
+        self.eos_ids = eos_ids if end_id is None else eos_ids | {end_id}
+
+    @classmethod
+    def load(cls, folder: Path) -> "ChatTokenizer":
+        """Read `tokenizer.json`, `tokenizer_config.json`, the chat template and the eos ids.
+
+        Raises:
+            InvalidInputError: a needed file is missing or is not what its name says.
+        """
+        try:
+            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        # The library raises bare Exception for a missing and for a malformed file.
+        except Exception as error:
+            raise InvalidInputError(f"tokenizer.json cannot be read: {error}") from error
+        config = _read_json(folder / "tokenizer_config.json")
+        special = _special_tokens(config)
+        source = _template_source(folder, config)
+        template = None if source is None else ChatTemplate(source, special)
+        eos_ids = _configured_eos_ids(folder)
+        if eos_token := special.get("eos_token"):
+            eos_id = tokenizer.token_to_id(eos_token)
+            eos_ids |= frozenset() if eos_id is None else {eos_id}
+        return cls(tokenizer, template, eos_ids)
+
+    def render(self, messages: Sequence[Turn], *, add_generation_prompt: bool) -> str:
+        """The conversation as the text the model knows.
+
+        Raises:
+            InvalidInputError: the model has no chat template, or its template refuses the messages.
+        """
+        if self._template is None:
+            raise InvalidInputError("the model has no chat template; send plain text instead")
+        return self._template.render(messages, add_generation_prompt=add_generation_prompt)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text` as it is: no beginning or end is added."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def encode_prompt(self, messages: Sequence[Turn]) -> list[int]:
+        """Ids of the conversation up to the point where the assistant begins to speak."""
+        return self.encode(self.render(messages, add_generation_prompt=True))
+
+    def encode_answer(self, text: str) -> list[int]:
+        """Ids that an engine must generate after `encode_prompt` to answer `text` and stop."""
+        return self.encode(text + self.end_of_turn)
+
+    def encode_example(self, messages: Sequence[Turn]) -> EncodedExample:
+        """Prompt and answer of a conversation whose last turn is the assistant's.
+
+        They are encoded apart and joined, because that is how the answer comes to be in serving:
+        ids across the seam that only training saw would never be generated.
+
+        Raises:
+            InvalidInputError: the last turn is not the assistant's, or nothing comes before it.
+        """
+        if len(messages) < 2 or messages[-1]["role"] != "assistant":
+            raise InvalidInputError("an example is a prompt followed by an assistant's turn")
+        prompt = self.encode_prompt(messages[:-1])
+        return EncodedExample(prompt + self.encode_answer(messages[-1]["content"]), len(prompt))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids` without special tokens; bytes that are no character become U+FFFD."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def _find_end_of_turn(self, added: Sequence[str]) -> str:
+        """The first added token that the template writes after an assistant's answer."""
+        if self._template is None:
+            return ""
+        turns: list[Turn] = [
+            {"role": "user", "content": "question"},
+            {"role": "assistant", "content": _PROBE},
+        ]
+        try:
+            rendered = self._template.render(turns, add_generation_prompt=False)
+        except InvalidInputError:
+            return ""
+        tail = rendered.rpartition(_PROBE)[2]
+        found = [token for token in added if token in tail]
+        # Where two begin at one place, the longer is what the tokenizer will match.
+        return min(found, key=lambda token: (tail.index(token), -len(token)), default="")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InvalidInputError(f"{path.name} is missing") from error
+    except ValueError as error:
+        raise InvalidInputError(f"{path.name} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"{path.name} is not a JSON object")
+    return content
+
+
+def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    """Named tokens; a value is the text itself or an object that has it as `content`."""
+    tokens = {name: config.get(name) for name in NAMED_SPECIAL_TOKENS}
+    texts = {
+        name: token.get("content") if isinstance(token, dict) else token
+        for name, token in tokens.items()
+    }
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _template_source(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """The template file when there is one, else the one in the configuration, else None."""
+    file = folder / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    source = config.get("chat_template")
+    if isinstance(source, list):
+        # Several named templates; the default one is for conversations without tools.
+        source = {entry["name"]: entry["template"] for entry in source}.get("default")
+    return source if isinstance(source, str) else None
+
+
+def _configured_eos_ids(folder: Path) -> frozenset[int]:
+    """`eos_token_id` of generation_config.json, or of config.json when the former is silent."""
+    for name in ("generation_config.json", "config.json"):
+        if not (folder / name).is_file():
+            continue
+        eos = _read_json(folder / name).get("eos_token_id")
+        if isinstance(eos, int):
+            return frozenset({eos})
+        if isinstance(eos, list):
+            return frozenset(eos)
+    return frozenset()

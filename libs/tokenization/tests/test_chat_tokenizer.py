@@ -1,0 +1,201 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from service_kit.errors import InvalidInputError
+from testkit.models import make_tiny_llama
+from tokenization import ChatTokenizer, Turn
+from tokenizers import Tokenizer
+
+MakeFolder = Callable[..., Path]
+REFERENCE = """
+import json, sys
+from transformers import AutoTokenizer
+request = json.load(sys.stdin)
+answers = []
+for folder in request["folders"]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for messages in request["conversations"]:
+        for generate in (True, False):
+            text = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=generate)
+            ids = tokenizer.encode(text, add_special_tokens=False)
+            answers.append([text, ids, tokenizer.decode(ids, skip_special_tokens=True)])
+json.dump(answers, sys.stdout)
+"""
+CONVERSATIONS: list[list[Turn]] = [
+    [{"role": "user", "content": "What is 12345 + 1?"}],
+    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "价格是多少? 😀"}],
+    [
+        {"role": "user", "content": "  two  spaces\n\nand a tab\t"},
+        {"role": "assistant", "content": "a <|im_end|> inside"},
+        {"role": "user", "content": "<|endoftext|> ë́ 🏳️‍🌈"},
+    ],
+]
+OWN_TEMPLATE = """{%- for message in messages %}
+    {%- if message.role == 'assistant' %}
+[A]{% generation %}{{ message.content }}{{ eos_token }}{% endgeneration %}
+    {%- else %}
+[{{ message.role | upper }}]{{ message.content | tojson }}
+    {%- endif %}
+    {%- if loop.index > 8 %}{% break %}{% endif %}
+{% endfor %}
+{%- if add_generation_prompt %}[A]{% endif %}"""
+
+
+def ask_transformers(folders: list[Path]) -> list[list[object]]:
+    """What transformers makes of the conversations, asked in a process of its own."""
+    request = {"folders": [str(folder) for folder in folders], "conversations": CONVERSATIONS}
+    done = subprocess.run(
+        [sys.executable, "-c", REFERENCE],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answers: list[list[object]] = json.loads(done.stdout)
+    return answers
+
+
+@pytest.mark.heavy
+def test_text_and_ids_equal_those_of_transformers(tmp_path: Path, make_folder: MakeFolder) -> None:
+    folders = [
+        make_tiny_llama(tmp_path / "llama"),
+        make_folder(tmp_path / "smollm2"),
+        make_folder(tmp_path / "own", OWN_TEMPLATE, template_in_config=True),
+    ]
+    ours: list[list[object]] = []
+    for folder in folders:
+        tokenizer = ChatTokenizer.load(folder)
+        for messages in CONVERSATIONS:
+            for generate in (True, False):
+                text = tokenizer.render(messages, add_generation_prompt=generate)
+                ids = tokenizer.encode(text)
+                ours.append([text, ids, tokenizer.decode(ids)])
+
+    assert ours == ask_transformers(folders)
+
+
+def test_it_imports_neither_torch_nor_transformers() -> None:
+    check = (
+        "import sys, tokenization\n"
+        "sys.exit(bool({'torch', 'transformers', 'grpc'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def test_an_answer_ends_with_what_stops_the_engine(tokenizer: ChatTokenizer) -> None:
+    answer = tokenizer.encode_answer("the price")
+
+    assert tokenizer.end_of_turn == "<|im_end|>"
+    assert answer[-1] in tokenizer.eos_ids
+    assert not tokenizer.eos_ids & set(answer[:-1])
+    assert tokenizer.decode(answer) == "the price"
+
+
+def test_an_example_is_the_prompt_of_serving_followed_by_the_answer(
+    tokenizer: ChatTokenizer,
+) -> None:
+    prompt: list[Turn] = [{"role": "user", "content": "a thing"}]
+
+    example = tokenizer.encode_example([*prompt, {"role": "assistant", "content": "价格"}])
+
+    assert example.ids[: example.answer_start] == tokenizer.encode_prompt(prompt)
+    assert example.ids[example.answer_start :] == tokenizer.encode_answer("价格")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [],
+        [{"role": "assistant", "content": "alone"}],
+        [{"role": "assistant", "content": "first"}, {"role": "user", "content": "last"}],
+    ],
+)
+def test_an_example_must_end_with_an_answer_to_something(
+    tokenizer: ChatTokenizer, messages: list[Turn]
+) -> None:
+    with pytest.raises(InvalidInputError, match="assistant's turn"):
+        tokenizer.encode_example(messages)
+
+
+def test_the_truncation_of_whoever_saved_the_tokenizer_is_not_applied(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    folder = make_folder(tmp_path)
+    saved = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    saved.enable_truncation(4)
+    saved.enable_padding(length=64)
+    saved.save(str(folder / "tokenizer.json"))
+
+    tokenizer = ChatTokenizer.load(folder)
+
+    assert len(tokenizer.encode("1234567")) == 7
+
+
+def test_the_eos_ids_come_from_the_generation_config_first(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    folder = make_folder(tmp_path)
+    (folder / "config.json").write_text('{"eos_token_id": 9}')
+    (folder / "generation_config.json").write_text('{"eos_token_id": [0, 7]}')
+
+    assert ChatTokenizer.load(folder).eos_ids == {0, 7, 2}
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+        "{{ raise_exception('roles must alternate') }}",
+        "{{ messages.append(1) }}",
+        "{{ range(10 ** 9) | list }}",
+        "{{ messages[5].content }}",
+        "{{ 1 / 0 }}",
+    ],
+)
+def test_a_template_that_fails_or_reaches_out_is_refused(
+    tmp_path: Path, make_folder: MakeFolder, template: str
+) -> None:
+    tokenizer = ChatTokenizer.load(make_folder(tmp_path, template))
+
+    with pytest.raises(InvalidInputError, match="chat template refuses"):
+        tokenizer.encode_prompt([{"role": "user", "content": "x"}])
+
+
+def test_a_template_that_does_not_parse_is_refused_at_loading(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    with pytest.raises(InvalidInputError, match="does not parse"):
+        ChatTokenizer.load(make_folder(tmp_path, "{% for %}"))
+
+
+def test_a_model_without_a_template_takes_only_plain_text(
+    tmp_path: Path, make_folder: MakeFolder
+) -> None:
+    tokenizer = ChatTokenizer.load(make_folder(tmp_path, None))
+
+    assert tokenizer.encode("the price")
+    with pytest.raises(InvalidInputError, match="no chat template"):
+        tokenizer.encode_prompt([{"role": "user", "content": "x"}])
+
+
+@pytest.mark.parametrize("missing", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_folder_without_a_needed_file_is_refused_by_name(
+    tmp_path: Path, make_folder: MakeFolder, missing: str
+) -> None:
+    folder = make_folder(tmp_path)
+    (folder / missing).unlink()
+
+    with pytest.raises(InvalidInputError, match=missing):
+        ChatTokenizer.load(folder)
+
+
+def test_the_smollm2_template_adds_its_own_system_turn(tokenizer: ChatTokenizer) -> None:
+    text = tokenizer.render([{"role": "user", "content": "hi"}], add_generation_prompt=True)
+
+    assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
+    assert text.endswith("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n")

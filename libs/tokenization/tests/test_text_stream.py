@@ -1,0 +1,83 @@
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenization import ChatTokenizer, TextStream
+from tokenization.text_stream import HOLD_TOKENS
+
+TEXTS = st.text(
+    alphabet=st.one_of(
+        st.sampled_from("the price 价格人们😀🏳️‍🌈é́1\n\ufffd"), st.characters(codec="utf-8")
+    ),
+    max_size=40,
+)
+
+
+def in_chunks(tokenizer: ChatTokenizer, ids: list[int], sizes: list[int]) -> list[str]:
+    """What a stream returns when `ids` come in chunks of these sizes, the rest one by one."""
+    stream, pieces, start = TextStream(tokenizer), [], 0
+    for size in [*sizes, *[1] * len(ids)]:
+        pieces.append(stream.push(ids[start : start + size]))
+        start += size
+    return [*pieces, stream.finish()]
+
+
+@settings(max_examples=300, deadline=None)
+@given(text=TEXTS, sizes=st.lists(st.integers(0, 7), max_size=20))
+def test_the_pieces_of_a_text_join_to_it_however_it_is_cut(
+    tokenizer: ChatTokenizer, text: str, sizes: list[int]
+) -> None:
+    ids = tokenizer.encode(text)
+
+    assert "".join(in_chunks(tokenizer, ids, sizes)) == tokenizer.decode(ids) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    ids=st.lists(st.integers(0, 299), max_size=80), sizes=st.lists(st.integers(0, 7), max_size=20)
+)
+def test_ids_that_are_no_text_join_to_what_decoding_them_at_once_gives(
+    tokenizer: ChatTokenizer, ids: list[int], sizes: list[int]
+) -> None:
+    assert "".join(in_chunks(tokenizer, ids, sizes)) == tokenizer.decode(ids)
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(alphabet="价格人们😀🏳️‍🌈é́", max_size=20))
+def test_no_piece_holds_half_a_character(tokenizer: ChatTokenizer, text: str) -> None:
+    pieces = in_chunks(tokenizer, tokenizer.encode(text), [])
+
+    assert "\ufffd" not in "".join(pieces)
+
+
+def test_a_character_comes_with_its_last_token(tokenizer: ChatTokenizer) -> None:
+    ids = tokenizer.encode("😀")
+    stream = TextStream(tokenizer)
+
+    assert len(ids) == 4
+    assert [stream.push([token]) for token in ids] == ["", "", "", "😀"]
+
+
+def test_special_tokens_leave_no_trace(tokenizer: ChatTokenizer) -> None:
+    stream = TextStream(tokenizer)
+
+    assert stream.push(tokenizer.encode("<|im_start|>hi<|im_end|>")) == "hi"
+    assert stream.finish() == ""
+
+
+def test_an_unfinished_character_ends_as_one_replacement(tokenizer: ChatTokenizer) -> None:
+    stream = TextStream(tokenizer)
+
+    assert stream.push(tokenizer.encode("a😀")[:3]) == ""
+    assert stream.finish() == "a\ufffd"
+    assert stream.finish() == ""
+
+
+def test_bytes_that_never_become_a_character_are_not_held_for_ever(
+    tokenizer: ChatTokenizer,
+) -> None:
+    middle = tokenizer.encode("😀")[1]
+    stream = TextStream(tokenizer)
+
+    held = [stream.push([middle]) for _ in range(10 * HOLD_TOKENS)]
+
+    assert len("".join(held)) >= 8 * HOLD_TOKENS
+    assert "".join(held) + stream.finish() == "\ufffd" * 10 * HOLD_TOKENS

@@ -1,0 +1,148 @@
+"""Use case: a wish for a dataset to an accepted job, with everything wrong said at once."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import Protocol
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from jobs.ids import derived_id
+from jobs.submit import SubmittedJob
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, SplitShares
+from modelmill.registry.v1.model_events_pb2 import FileState
+from service_kit.errors import InvalidInputError
+
+from data_prep.domain.dataset_plan import (
+    MAX_NAME_CHARACTERS,
+    DatasetPlan,
+    check_columns,
+    plan_dataset,
+)
+from data_prep.domain.lines import LineReader
+from data_prep.domain.read_rows import READERS, FileFormat, format_of
+from data_prep.domain.rows import SourceRow
+
+KIND = "dataset"
+PEEK_ROWS = 100
+
+
+class Files(Protocol):
+    async def record(self, *, tenant: str, file_id: str) -> FileState:
+        """Raises NotFoundError, naming the file."""
+        ...
+
+    async def content(self, file: FileState) -> Path:
+        """A local copy of the file's bytes."""
+        ...
+
+
+class Queue(Protocol):
+    async def submit(
+        self,
+        *,
+        kind: str,
+        prefix: str,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: Message,
+    ) -> SubmittedJob:
+        """Raises AlreadyExistsError and UnavailableError."""
+        ...
+
+
+@dataclass(frozen=True)
+class AcceptedDataset:
+    job_id: str
+    dataset_id: str
+    sequence: int
+    """JOBS sequence of the request."""
+
+
+class CreateDataset:
+    """Accepts jobs of kind dataset.
+
+    Args:
+        max_row_bytes: As in the job, so that both see the same rows.
+    """
+
+    def __init__(self, files: Files, queue: Queue, *, max_row_bytes: int) -> None:
+        self._files = files
+        self._queue = queue
+        self._max_row_bytes = max_row_bytes
+
+    async def __call__(
+        self, *, tenant: str, requested_by: str, idempotency_key: str, spec: DatasetSpec
+    ) -> AcceptedDataset:
+        """Check the spec against itself and the file's first rows, then queue the job.
+
+        Raises:
+            NotFoundError: The file is unknown.
+            InvalidInputError: The spec is wrong; lists every error.
+            AlreadyExistsError: The key was used for another spec.
+            UnavailableError: The bus does not answer; nothing was accepted.
+        """
+        file = await self._files.record(tenant=tenant, file_id=spec.file_id)
+        plan = plan_dataset(spec_fields(spec))
+        source = await self._files.content(file)
+        await asyncio.to_thread(self._check_columns, plan, source, file_format_of(file))
+        job = await self._queue.submit(
+            kind=KIND,
+            prefix="job",
+            tenant=tenant,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            spec=_with_defaults(spec, plan, file),
+        )
+        return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
+
+    def _check_columns(self, plan: DatasetPlan, source: Path, file_format: FileFormat) -> None:
+        with source.open("rb") as content:
+            rows = READERS[file_format](LineReader(content, self._max_row_bytes))
+            known = _columns_of(islice(rows, PEEK_ROWS))
+        # Without one readable row nothing is known about columns; the job will say what is wrong.
+        if known:
+            check_columns(plan.mapping, known)
+
+
+def spec_fields(spec: DatasetSpec) -> dict[str, object]:
+    """The spec as `plan_dataset` takes it."""
+    return MessageToDict(spec, preserving_proto_field_name=True)
+
+
+def dataset_id_of(job_id: str) -> str:
+    """The id of the dataset that a job makes, known before it is made."""
+    return derived_id("ds", job_id)
+
+
+def file_format_of(file: FileState) -> FileFormat:
+    """The format that the file was stored as.
+
+    Raises:
+        InvalidInputError: It is none of ours; the record was not written by this service.
+    """
+    file_format = format_of(file.filename)
+    if file_format is None:
+        raise InvalidInputError(f"file {file.file_id} is neither JSONL nor CSV")
+    return file_format
+
+
+def _columns_of(rows: Iterable[object]) -> list[str]:
+    columns: dict[str, None] = {}
+    for row in rows:
+        if isinstance(row, SourceRow):
+            columns.update(dict.fromkeys(row.columns))
+    return list(columns)
+
+
+def _with_defaults(spec: DatasetSpec, plan: DatasetPlan, file: FileState) -> DatasetSpec:
+    """The spec as it will be carried out, so that a later default does not change an old job."""
+    full = DatasetSpec()
+    full.CopyFrom(spec)
+    full.name = plan.name or PurePath(file.filename).stem[:MAX_NAME_CHARACTERS]
+    shares = plan.shares
+    full.shares.CopyFrom(SplitShares(train=shares.train, valid=shares.valid, test=shares.test))
+    return full

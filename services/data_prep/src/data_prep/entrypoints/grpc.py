@@ -1,0 +1,85 @@
+"""modelmill.data_prep.v1 over gRPC: unpack, call the use case, pack. No rules live here."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from jobs.subjects import token
+from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
+from service_kit.errors import InvalidInputError
+
+from data_prep.create_dataset import CreateDataset
+from data_prep.read_file import ReadFile
+from data_prep.store_file import StoreFile
+
+DOWNLOAD_CHUNK_BYTES = 256 * 1024
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
+    def __init__(
+        self, store_file: StoreFile, read_file: ReadFile, create_dataset: CreateDataset
+    ) -> None:
+        self._store_file = store_file
+        self._read_file = read_file
+        self._create_dataset = create_dataset
+
+    async def UploadFile(
+        self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context
+    ) -> pb.UploadFileResponse:
+        first = await anext(aiter(request_iterator), pb.UploadFileRequest())
+        if first.WhichOneof("part") != "header":
+            raise InvalidInputError("the first message must carry the header")
+        file = await self._store_file(
+            tenant=token(first.header.tenant, "tenant"),
+            filename=first.header.filename,
+            purpose=first.header.purpose,
+            chunks=_chunks(request_iterator),
+        )
+        return pb.UploadFileResponse(file=file)
+
+    async def GetFile(self, request: pb.GetFileRequest, context: Context) -> pb.GetFileResponse:
+        tenant = token(request.tenant, "tenant")
+        file = await self._read_file.record(tenant=tenant, file_id=request.file_id)
+        return pb.GetFileResponse(file=file)
+
+    async def ListFiles(
+        self, request: pb.ListFilesRequest, context: Context
+    ) -> pb.ListFilesResponse:
+        files = await self._read_file.records(tenant=token(request.tenant, "tenant"))
+        return pb.ListFilesResponse(files=files)
+
+    async def DownloadFile(
+        self, request: pb.DownloadFileRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadFileResponse]:
+        tenant = token(request.tenant, "tenant")
+        file = await self._read_file.record(tenant=tenant, file_id=request.file_id)
+        path = await self._read_file.content(file)
+        with await asyncio.to_thread(path.open, "rb") as content:
+            while chunk := await asyncio.to_thread(content.read, DOWNLOAD_CHUNK_BYTES):
+                yield pb.DownloadFileResponse(chunk=chunk)
+
+    async def CreateDataset(
+        self, request: pb.CreateDatasetRequest, context: Context
+    ) -> pb.CreateDatasetResponse:
+        accepted = await self._create_dataset(
+            tenant=token(request.tenant, "tenant"),
+            requested_by=request.requested_by,
+            idempotency_key=request.idempotency_key,
+            spec=request.spec,
+        )
+        return pb.CreateDatasetResponse(
+            job_id=accepted.job_id,
+            dataset_id=accepted.dataset_id,
+            sequence=accepted.sequence,
+        )
+
+
+async def _chunks(requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator[bytes]:
+    async for request in requests:
+        if request.WhichOneof("part") != "chunk":
+            raise InvalidInputError("every message after the first must carry a chunk")
+        yield request.chunk

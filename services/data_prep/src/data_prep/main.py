@@ -1,0 +1,85 @@
+"""Data-prep: takes files over gRPC, and makes datasets of them in jobs."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from jobs.bus import Bus
+from jobs.submit import JobQueue
+from jobs.worker import Worker
+from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
+    add_DataPrepServiceServicer_to_server,
+)
+from registry.catalogue import FileCatalogue
+from registry.store import FolderStore
+from service_kit.grpc_server import RpcServer
+from service_kit.metrics import MetricsPage
+from service_kit.process import announce_ready, run_service
+
+from data_prep.adapters.file_records import FileRecords
+from data_prep.adapters.file_spool import FileSpool
+from data_prep.create_dataset import CreateDataset
+from data_prep.entrypoints.grpc import DataPrepServicer
+from data_prep.entrypoints.jobs import DatasetJobHandler
+from data_prep.read_file import ReadFile
+from data_prep.settings import Settings
+from data_prep.store_file import StoreFile
+
+SERVICE = "data-prep"
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
+    secret = settings.service_secret.get_secret_value()
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(
+            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
+        )
+        store = FolderStore(settings.artifact_root)
+        catalogue = FileCatalogue(bus)
+        records = FileRecords(bus, catalogue)
+        read_file = ReadFile(store, records)
+
+        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        if settings.role != "work":
+            store_file = StoreFile(
+                FileSpool(settings.work_root / "uploads"),
+                store,
+                records,
+                max_bytes=settings.max_upload_bytes,
+                max_uploads=settings.max_uploads,
+            )
+            create_dataset = CreateDataset(
+                read_file, JobQueue(bus), max_row_bytes=settings.max_row_bytes
+            )
+            servicer = DataPrepServicer(store_file, read_file, create_dataset)
+            add_DataPrepServiceServicer_to_server(servicer, server.grpc)
+        handler = DatasetJobHandler(read_file, store, max_row_bytes=settings.max_row_bytes)
+
+        await stack.enter_async_context(server)
+        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(catalogue.run())
+            if settings.role != "serve":
+                tasks.create_task(_worker(settings, bus, handler).run(stopping))
+            announce_ready(grpc=server.port, metrics=page.port)
+            await stopping.wait()
+            following.cancel()
+
+
+def _worker(settings: Settings, bus: Bus, handler: DatasetJobHandler) -> Worker:
+    return Worker(
+        bus,
+        [handler],
+        service=SERVICE,
+        work_root=settings.work_root / "jobs",
+        slots=settings.worker_slots,
+        claim_seconds=settings.claim_seconds,
+    )
+
+
+def main() -> None:
+    run_service(SERVICE, Settings, serve)
+
+
+if __name__ == "__main__":
+    main()

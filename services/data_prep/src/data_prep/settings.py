@@ -1,0 +1,25 @@
+"""What data-prep reads from its environment."""
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+from service_kit.settings import WorkerSettings
+
+
+class Settings(WorkerSettings):
+    """Those of every worker, and the limits on what comes in."""
+
+    model_config = SettingsConfigDict(env_prefix="DATA_PREP_", frozen=True)
+
+    role: Literal["serve", "work", "both"] = "both"
+    """serve (answers gRPC), work (claims jobs) or both."""
+
+    max_upload_bytes: int = Field(default=1024**3, gt=0)
+    """A larger file is refused."""
+
+    max_uploads: int = Field(default=8, gt=0)
+    """Uploads at a time; each takes up to `max_upload_bytes` of `work_root` while it runs."""
+
+    max_row_bytes: int = Field(default=1024**2, gt=0)
+    """A longer row is quarantined."""

@@ -1,0 +1,147 @@
+"""Use case: the bytes of an upload to a file that datasets can be made from."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from modelmill.registry.v1.model_events_pb2 import FileState
+from registry.store import ArtifactStore
+from service_kit.errors import InvalidInputError, OverloadedError
+
+from data_prep.domain.read_rows import READERS, FileFormat, format_of
+
+CONTENT = "content"
+"""The one file of a file's artifact. Its name is ours: a caller's is never a path."""
+
+MAX_CHUNK_BYTES = 1024 * 1024
+_SNIFFED_BYTES = 4096
+"""Later zero bytes cost their row, not the file."""
+
+_MAX_FILENAME_CHARACTERS = 255
+_MAX_PURPOSE_CHARACTERS = 64
+
+
+class SpooledFile(Protocol):
+    """A private file on disk while its bytes are coming in."""
+
+    folder: Path
+    """Holds nothing but the file."""
+
+    async def write(self, chunk: bytes) -> None: ...
+
+
+class Spool(Protocol):
+    def open(self, name: str) -> AbstractAsyncContextManager[SpooledFile]:
+        """A new file `name` in a folder of its own; both are gone when the block ends."""
+        ...
+
+
+class FileRecords(Protocol):
+    async def create(self, file: FileState) -> None:
+        """Durable, and listed, on return.
+
+        Raises:
+            UnavailableError: The bus does not answer.
+        """
+        ...
+
+
+class StoreFile:
+    """Takes uploads, a bounded number of them at a time.
+
+    Args:
+        max_bytes: A larger file is refused.
+        max_uploads: One more at the same time is refused.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        store: ArtifactStore,
+        records: FileRecords,
+        *,
+        max_bytes: int,
+        max_uploads: int,
+    ) -> None:
+        self._spool = spool
+        self._store = store
+        self._records = records
+        self._max_bytes = max_bytes
+        self._free_uploads = max_uploads
+
+    async def __call__(
+        self, *, tenant: str, filename: str, purpose: str, chunks: AsyncIterator[bytes]
+    ) -> FileState:
+        """Store one file under a new id.
+
+        Raises:
+            InvalidInputError: The header is wrong, or the file is empty, no text, or neither JSONL
+                nor CSV by its name.
+            OverloadedError: It is too large, or too many uploads are running.
+            UnavailableError: The bus does not answer; nothing was stored.
+        """
+        file_format = _check_header(filename, purpose)
+        if not self._free_uploads:
+            raise OverloadedError("too many uploads are running", retry_after_seconds=5.0)
+        self._free_uploads -= 1
+        try:
+            async with self._spool.open(CONTENT) as spooled:
+                size = await self._receive(chunks, spooled)
+                manifest = await asyncio.to_thread(
+                    self._store.commit,
+                    spooled.folder,
+                    kind="file",
+                    form=file_format,
+                    attributes={"filename": filename},
+                )
+        finally:
+            self._free_uploads += 1
+        now = Timestamp()
+        now.GetCurrentTime()
+        file = FileState(
+            file_id=f"file-{uuid.uuid4().hex}",
+            tenant=tenant,
+            filename=filename,
+            purpose=purpose,
+            digest=manifest.digest,
+            size_bytes=size,
+            created_at=now,
+        )
+        await self._records.create(file)
+        return file
+
+    async def _receive(self, chunks: AsyncIterator[bytes], spooled: SpooledFile) -> int:
+        size = 0
+        async for chunk in chunks:
+            if len(chunk) > MAX_CHUNK_BYTES:
+                raise InvalidInputError(f"a chunk is larger than {MAX_CHUNK_BYTES} bytes")
+            if not size and b"\0" in chunk[:_SNIFFED_BYTES]:
+                raise InvalidInputError("the file is not UTF-8 text: it has zero bytes")
+            size += len(chunk)
+            if size > self._max_bytes:
+                raise OverloadedError(f"the file is larger than {self._max_bytes} bytes")
+            await spooled.write(chunk)
+        if not size:
+            raise InvalidInputError("the file is empty")
+        return size
+
+
+def _check_header(filename: str, purpose: str) -> FileFormat:
+    errors = []
+    file_format = format_of(filename)
+    if file_format is None:
+        endings = " or ".join(f".{ending}" for ending in READERS)
+        errors.append(f"filename must end in {endings}, got {filename[-40:]!r}")
+    for field, value, limit in (
+        ("filename", filename, _MAX_FILENAME_CHARACTERS),
+        ("purpose", purpose, _MAX_PURPOSE_CHARACTERS),
+    ):
+        if len(value) > limit or not value.isprintable():
+            errors.append(f"{field} must be at most {limit} printable characters")
+    if file_format is None or errors:
+        raise InvalidInputError(errors)
+    return file_format

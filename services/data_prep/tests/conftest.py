@@ -1,0 +1,162 @@
+"""The whole service on a real gRPC socket, beside a real broker and a real store."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from data_prep.main import serve
+from data_prep.settings import Settings
+from jobs.bus import Bus
+from jobs.subjects import job_state
+from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
+from modelmill.registry.v1.model_events_pb2 import FileState
+from registry.store import FolderStore
+from service_kit.grpc_client import domain_errors, open_channel
+from testkit.nats_server import NatsServer, free_port, run_nats
+from testkit.waiting import eventually
+
+SECRET = "a-secret-of-the-tests"
+
+
+@dataclass
+class DataPrep:
+    """A running service and what a test looks at around it."""
+
+    stub: Any
+    address: str
+    secret: str
+    bus: Bus
+    nats: NatsServer
+    store: FolderStore
+    root: Path
+
+    async def upload(
+        self,
+        content: bytes | Sequence[object],
+        *,
+        tenant: str = "acme",
+        filename: str = "rows.jsonl",
+        chunk_bytes: int = 100_000,
+    ) -> FileState:
+        """Upload bytes, or rows as JSONL."""
+        if not isinstance(content, bytes):
+            content = b"".join(json.dumps(row).encode() + b"\n" for row in content)
+        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose="fine-tune")
+        requests = [pb.UploadFileRequest(header=header)] + [
+            pb.UploadFileRequest(chunk=content[start : start + chunk_bytes])
+            for start in range(0, len(content), chunk_bytes)
+        ]
+        return await self.upload_requests(requests)
+
+    async def upload_requests(self, requests: Sequence[pb.UploadFileRequest]) -> FileState:
+        with domain_errors():
+            response = await self.stub.UploadFile(iter(requests), timeout=20)
+        file: FileState = response.file
+        return file
+
+    async def get_file(self, file_id: str, *, tenant: str = "acme") -> FileState:
+        request = pb.GetFileRequest(tenant=tenant, file_id=file_id)
+        with domain_errors():
+            response = await self.stub.GetFile(request, timeout=20)
+        file: FileState = response.file
+        return file
+
+    async def list_ids(self, *, tenant: str = "acme") -> list[str]:
+        with domain_errors():
+            response = await self.stub.ListFiles(pb.ListFilesRequest(tenant=tenant), timeout=20)
+        return [file.file_id for file in response.files]
+
+    async def download(self, file_id: str, *, tenant: str = "acme") -> bytes:
+        request = pb.DownloadFileRequest(tenant=tenant, file_id=file_id)
+        with domain_errors():
+            stream = self.stub.DownloadFile(request, timeout=20)
+            return b"".join([response.chunk async for response in stream])
+
+    async def create(
+        self, file_id: str, *, tenant: str = "acme", key: str = "", **spec: Any
+    ) -> pb.CreateDatasetResponse:
+        """Ask for a dataset of question and answer columns, unless `spec` says otherwise."""
+        mapping = {"user_template": "{q}", "answer_template": "{a}"}
+        request = pb.CreateDatasetRequest(
+            tenant=tenant,
+            requested_by="tester",
+            idempotency_key=key,
+            spec=pb.DatasetSpec(file_id=file_id, **({"mapping": mapping} | spec)),
+        )
+        with domain_errors():
+            response: pb.CreateDatasetResponse = await self.stub.CreateDataset(request, timeout=20)
+        return response
+
+    async def ended(self, job_id: str) -> JobState:
+        """The job's last state, once it has one that stays."""
+
+        async def state() -> JobState | None:
+            stored = await self.bus.last(job_state(job_id), JobState)
+            over = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED)
+            return stored.body if stored and stored.body.status in over else None
+
+        reached = await eventually(state, within=60)
+        assert reached is not None
+        return reached
+
+
+StartDataPrep = Callable[..., AbstractAsyncContextManager[DataPrep]]
+
+
+@pytest.fixture
+def start_data_prep(tmp_path: Path) -> StartDataPrep:
+    """Starts a broker and the service beside it, with the given settings changed."""
+
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[DataPrep]:
+        async with run_nats(tmp_path / "nats") as nats:
+            port = free_port()
+            settings = Settings(
+                **{
+                    "nats_url": nats.url,
+                    "nats_token": nats.token,
+                    "service_secret": SECRET,
+                    "artifact_root": tmp_path / "artifacts",
+                    "work_root": tmp_path / "work",
+                    "grpc_address": f"127.0.0.1:{port}",
+                    **changes,
+                }
+            )
+            stopping = asyncio.Event()
+            service = asyncio.create_task(serve(settings, stopping))
+            try:
+                async with (
+                    Bus.connect(nats.url, nats.token, name="test") as bus,
+                    open_channel(settings.grpc_address, SECRET) as channel,
+                ):
+                    await asyncio.wait_for(channel.channel_ready(), 20)
+                    stub = pb_grpc.DataPrepServiceStub(channel)
+                    store = FolderStore(settings.artifact_root)
+                    yield DataPrep(stub, settings.grpc_address, SECRET, bus, nats, store, tmp_path)
+            finally:
+                stopping.set()
+                await service
+
+    return start
+
+
+@pytest_asyncio.fixture
+async def data_prep(start_data_prep: StartDataPrep) -> AsyncIterator[DataPrep]:
+    """The service in role serve: it takes files and jobs, and nobody works on them."""
+    async with start_data_prep(role="serve") as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def working_data_prep(start_data_prep: StartDataPrep) -> AsyncIterator[DataPrep]:
+    """The service in both roles."""
+    async with start_data_prep() as running:
+        yield running

@@ -1,0 +1,84 @@
+"""A wish for a dataset becomes one job, or an answer that says everything that is wrong."""
+
+from typing import Any
+
+import pytest
+from jobs.subjects import job_requested
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from modelmill.jobs.v1.job_pb2 import JobRequested
+from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+
+ROWS = [{"q": f"question {n}", "a": "yes", "extra": n} for n in range(3)]
+
+
+async def test_a_column_that_no_row_has_is_named_with_those_of_the_file(data_prep: Any) -> None:
+    jsonl = await data_prep.upload([{"other": 1}, *ROWS])
+    csv = await data_prep.upload("\ufeffq,größe\r\n1,2\r\n".encode(), filename="rows.csv")
+
+    for file_id, columns in (
+        (jsonl.file_id, "'other', 'q', 'a', 'extra'"),
+        (csv.file_id, "'q', 'größe'"),
+    ):
+        mapping = {"user_template": "{q} {word.__class__}", "answer_template": "{label}"}
+        with pytest.raises(InvalidInputError) as caught:
+            await data_prep.create(file_id, mapping=mapping)
+        assert caught.value.errors == [
+            f"unknown column 'word.__class__'; the file has {columns}",
+            f"unknown column 'label'; the file has {columns}",
+        ]
+
+
+async def test_every_error_of_a_spec_is_answered_at_once(data_prep: Any) -> None:
+    file = await data_prep.upload(ROWS)
+
+    with pytest.raises(InvalidInputError) as caught:
+        await data_prep.create(
+            file.file_id,
+            name="x" * 200,
+            mapping={"user_template": "{q", "messages_column": "m"},
+            shares={"train": 0.5, "test": 0.6},
+        )
+
+    assert len(caught.value.errors) == 4
+
+
+async def test_an_unknown_file_is_named(data_prep: Any) -> None:
+    with pytest.raises(NotFoundError, match="file-unknown"):
+        await data_prep.create("file-unknown")
+
+
+async def test_a_csv_file_with_an_unusable_header_is_refused(data_prep: Any) -> None:
+    file = await data_prep.upload(b"q,q,\n1,2,3\n", filename="rows.csv")
+
+    with pytest.raises(InvalidInputError) as caught:
+        await data_prep.create(file.file_id)
+
+    assert len(caught.value.errors) == 2
+
+
+async def test_a_repeated_request_finds_its_job_and_a_different_one_is_refused(
+    data_prep: Any,
+) -> None:
+    file = await data_prep.upload(ROWS)
+
+    first = await data_prep.create(file.file_id, key="k")
+    assert await data_prep.create(file.file_id, key="k") == first
+    assert (await data_prep.create(file.file_id, key="other")).job_id != first.job_id
+    assert (await data_prep.create(file.file_id)).job_id != first.job_id
+    with pytest.raises(AlreadyExistsError):
+        await data_prep.create(file.file_id, key="k", seed=1)
+
+
+async def test_the_job_carries_the_spec_with_its_defaults(data_prep: Any) -> None:
+    file = await data_prep.upload(ROWS, filename="words and kinds.jsonl")
+
+    created = await data_prep.create(file.file_id, seed=2**63, max_test_rows=7)
+
+    subject = job_requested("dataset", "acme", created.job_id)
+    stored = await data_prep.bus.last(subject, JobRequested)
+    spec = dict(stored.body.spec)
+    assert stored.sequence == created.sequence
+    assert stored.body.spec_type == DatasetSpec.DESCRIPTOR.full_name
+    assert spec["name"] == "words and kinds"
+    assert dict(spec["shares"]) == {"train": 0.8, "valid": 0.1, "test": 0.1}
+    assert (spec["seed"], spec["max_test_rows"]) == (str(2**63), 7)

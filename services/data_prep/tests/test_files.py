@@ -1,0 +1,132 @@
+"""Files come in, are listed, and go out again as they came, to their tenant alone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpc.aio import insecure_channel
+from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
+from service_kit.errors import InvalidInputError, NotFoundError, OverloadedError, UnavailableError
+from testkit.waiting import eventually
+
+HEADER = pb.UploadFileRequest(header=pb.UploadHeader(tenant="acme", filename="a.jsonl"))
+CHUNK = pb.UploadFileRequest(chunk=b"{}\n")
+
+
+async def test_a_file_is_listed_at_once_and_comes_back_as_it_was(data_prep: Any) -> None:
+    content = b'{"q": "\xe5\xa5\xbd"}\r\n' * 50_000
+
+    first = await data_prep.upload(content)
+    second = await data_prep.upload(b"q,a\n1,2\n", filename="Rows.CSV")
+
+    assert await data_prep.list_ids() == [second.file_id, first.file_id]
+    assert (first.filename, first.purpose) == ("rows.jsonl", "fine-tune")
+    assert first.size_bytes == len(content)
+    assert data_prep.store.manifest(second.digest).form == "csv"
+    assert await data_prep.get_file(first.file_id) == first
+    assert await data_prep.download(first.file_id) == content
+
+
+async def test_a_tenant_does_not_see_the_files_of_another(data_prep: Any) -> None:
+    file = await data_prep.upload([{"q": "1", "a": "2"}], tenant="acme")
+
+    assert await data_prep.list_ids(tenant="rival") == []
+    for reading in (data_prep.get_file, data_prep.download, data_prep.create):
+        with pytest.raises(NotFoundError, match=file.file_id):
+            await reading(file.file_id, tenant="rival")
+
+
+async def test_an_id_that_was_never_given_out_is_not_found(data_prep: Any) -> None:
+    for file_id in ("file-0", "", "../content", "file.*", ">", "a b\r\nPUB x"):
+        with pytest.raises(NotFoundError):
+            await data_prep.get_file(file_id)
+
+
+async def test_what_is_no_file_of_rows_is_refused(data_prep: Any) -> None:
+    for content, filename, complaint in (
+        (b"{}", "rows.json", "must end in .jsonl or .csv"),
+        (b"{}", "x" * 255 + ".jsonl", "at most 255"),
+        (b"{}", "a\nb.jsonl", "printable"),
+        (b"", "rows.jsonl", "empty"),
+        ('{"q": 1}\n'.encode("utf-16"), "rows.jsonl", "not UTF-8 text"),
+    ):
+        with pytest.raises(InvalidInputError, match=complaint):
+            await data_prep.upload(content, filename=filename)
+    for requests, complaint in (
+        ([], "header"),
+        ([CHUNK], "header"),
+        ([HEADER, HEADER], "chunk"),
+        ([HEADER, pb.UploadFileRequest(chunk=b"x" * (1024 * 1024 + 1))], "larger than 1048576"),
+        ([pb.UploadFileRequest(header=pb.UploadHeader(tenant="a.*"))], "tenant"),
+    ):
+        with pytest.raises(InvalidInputError, match=complaint):
+            await data_prep.upload_requests(requests)
+    assert await data_prep.list_ids() == []
+
+
+async def test_the_name_of_a_file_is_never_a_path(data_prep: Any) -> None:
+    name = "../../../../evil.jsonl"
+    before = {path.name for path in data_prep.root.parent.iterdir()}
+
+    file = await data_prep.upload(b"{}\n", filename=name)
+
+    assert file.filename == name
+    assert list(data_prep.root.rglob("*evil*")) == []
+    assert {path.name for path in data_prep.root.parent.iterdir()} == before
+
+
+async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(start_data_prep: Any) -> None:
+    async with start_data_prep(role="serve", max_upload_bytes=1000) as data_prep:
+        await data_prep.upload(b"x" * 1000)
+        with pytest.raises(OverloadedError, match="larger than 1000 bytes"):
+            await data_prep.upload(b"x" * 1001, chunk_bytes=100)
+        assert list(uploads_of(data_prep).iterdir()) == []
+
+
+async def test_uploads_at_a_time_are_bounded_and_an_abandoned_one_frees_its_place(
+    start_data_prep: Any,
+) -> None:
+    async with start_data_prep(role="serve", max_uploads=1) as data_prep:
+        never = asyncio.Event()
+
+        async def stalled() -> AsyncIterator[pb.UploadFileRequest]:
+            yield HEADER
+            yield CHUNK
+            await never.wait()
+
+        # Not `open_channel`: OpenTelemetry's interceptor keeps a cancel of this call to itself.
+        async with insecure_channel(data_prep.address) as channel:
+            metadata = (("authorization", f"Bearer {data_prep.secret}"),)
+            stub = pb_grpc.DataPrepServiceStub(channel)
+            upload = stub.UploadFile(stalled(), timeout=20, metadata=metadata)
+            await eventually(lambda: list(uploads_of(data_prep).iterdir()))
+            with pytest.raises(OverloadedError, match="too many uploads"):
+                await data_prep.upload(b"{}")
+
+            upload.cancel()
+
+            await eventually(lambda: not list(uploads_of(data_prep).iterdir()))
+        file = await data_prep.upload(b"{}")
+        assert await data_prep.list_ids() == [file.file_id]
+
+
+async def test_without_the_broker_nothing_is_accepted(data_prep: Any) -> None:
+    file = await data_prep.upload([{"q": "1", "a": "2"}])
+    data_prep.nats.kill()
+
+    with pytest.raises(UnavailableError):
+        await data_prep.create(file.file_id)
+    with pytest.raises(UnavailableError):
+        await data_prep.upload(b"{}")
+    assert await data_prep.list_ids() == [file.file_id]
+
+    await data_prep.nats.start()
+    assert await data_prep.create(file.file_id)
+
+
+def uploads_of(data_prep: Any) -> Path:
+    folder: Path = data_prep.root / "work" / "uploads"
+    return folder

@@ -1,0 +1,96 @@
+"""The data-prep service: files and datasets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import grpc
+from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
+from modelmill.registry.v1.model_events_pb2 import FileState
+from service_kit.errors import OverloadedError
+from service_kit.grpc_client import domain_errors
+
+from gateway.create_dataset import AcceptedDataset
+from gateway.domain.errors import BadRequestError
+
+CALL_SECONDS = 30.0
+TRANSFER_SECONDS = 3600.0
+
+
+class GrpcDataPrep:
+    """Data-prep behind its gRPC port."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = DataPrepServiceStub(channel)
+
+    async def upload(
+        self, chunks: AsyncIterator[bytes], *, tenant: str, filename: str, purpose: str
+    ) -> FileState:
+        """Store the bytes as they come. Each chunk must be at most 1 MiB."""
+        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose)
+        failures: list[Exception] = []
+
+        async def parts() -> AsyncIterator[pb.UploadFileRequest]:
+            yield pb.UploadFileRequest(header=header)
+            try:
+                async for chunk in chunks:
+                    yield pb.UploadFileRequest(chunk=chunk)
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        try:
+            with domain_errors():
+                response = await self._stub.UploadFile(parts(), timeout=TRANSFER_SECONDS)
+        except asyncio.CancelledError:
+            # gRPC answers a failing request iterator by cancelling the call and swallowing why.
+            if failures:
+                raise failures[0] from None
+            raise
+        except OverloadedError as error:
+            raise BadRequestError(error.message, param="file", code="body_too_large") from error
+        return response.file
+
+    async def get(self, *, tenant: str, file_id: str) -> FileState:
+        """One file's record. Raises NotFoundError."""
+        request = pb.GetFileRequest(tenant=tenant, file_id=file_id)
+        with domain_errors():
+            return (await self._stub.GetFile(request, timeout=CALL_SECONDS)).file
+
+    async def list(self, *, tenant: str) -> Sequence[FileState]:
+        """The tenant's files, newest first."""
+        with domain_errors():
+            request = pb.ListFilesRequest(tenant=tenant)
+            return (await self._stub.ListFiles(request, timeout=CALL_SECONDS)).files
+
+    async def content(self, *, tenant: str, file_id: str) -> AsyncIterator[bytes]:
+        """The file's bytes as they come. Raises NotFoundError on the first step."""
+        request = pb.DownloadFileRequest(tenant=tenant, file_id=file_id)
+        rpc = self._stub.DownloadFile(request, timeout=TRANSFER_SECONDS)
+        try:
+            with domain_errors():
+                async for response in rpc:
+                    yield response.chunk
+        finally:
+            rpc.cancel()
+
+    async def create_dataset(
+        self, spec: pb.DatasetSpec, *, tenant: str, requested_by: str, idempotency_key: str
+    ) -> AcceptedDataset:
+        """Order a dataset.
+
+        Raises:
+            NotFoundError: the file is unknown.
+            InvalidInputError: the spec is wrong.
+            AlreadyExistsError: the key was used for another spec.
+            UnavailableError: the bus does not answer; nothing was accepted.
+        """
+        request = pb.CreateDatasetRequest(
+            tenant=tenant,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            spec=spec,
+        )
+        with domain_errors():
+            response = await self._stub.CreateDataset(request, timeout=CALL_SECONDS)
+        return AcceptedDataset(response.job_id, response.dataset_id, response.sequence)

@@ -1,0 +1,99 @@
+"""The inference service: text as it is generated, and versions brought up."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+import grpc
+from modelmill.common.v1.chat_pb2 import ChatMessage
+from modelmill.inference.v1.inference_service_pb2 import (
+    Conversation,
+    GenerateRequest,
+    GenerateResponse,
+    LoadModelRequest,
+    SamplingOptions,
+)
+from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
+from service_kit.errors import InvalidInputError, UnavailableError
+from service_kit.grpc_client import domain_errors
+
+from gateway.domain.chat import ChatCall, End, Piece, Sampling, Usage
+from gateway.domain.errors import BadRequestError
+
+UINT64_MASK = 2**64 - 1
+
+
+class GrpcEngines:
+    """Engines behind the inference service's gRPC port."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = InferenceServiceStub(channel)
+
+    @asynccontextmanager
+    async def generate(
+        self, call: ChatCall, *, tenant: str, version_id: str, timeout: float
+    ) -> AsyncIterator[AsyncIterator[Piece]]:
+        """Pieces of the answer; leaving the block, however it is left, frees the engine's slot."""
+        request = _request(call, tenant, version_id)
+        rpc = self._stub.Generate(request, timeout=timeout)
+        try:
+            async with aclosing(_pieces(rpc)) as pieces:
+                yield pieces
+        finally:
+            rpc.cancel()
+
+    async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
+        """Return once the version is loaded and warm.
+
+        Raises:
+            NotFoundError: no engine can run it.
+            PreconditionError: its artifact does not verify, or the engine refused it.
+        """
+        request = LoadModelRequest(tenant=tenant, version_id=version_id)
+        with domain_errors():
+            await self._stub.LoadModel(request, timeout=timeout)
+
+
+async def _pieces(
+    rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse],
+) -> AsyncGenerator[Piece]:
+    try:
+        with domain_errors():
+            async for response in rpc:
+                end = _end(response) if response.HasField("end") else None
+                yield Piece(response.text_delta, end)
+    except InvalidInputError as error:
+        # Options were checked at the door; what the engine can still refuse is the prompt.
+        code = "context_length_exceeded" if "token" in error.message else "invalid_prompt"
+        raise BadRequestError(error.errors, param="messages", code=code) from error
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.CANCELLED:
+            raise UnavailableError("the engine stopped before the answer was complete") from error
+        raise
+
+
+def _end(response: GenerateResponse) -> End:
+    usage = response.end.usage
+    return End(response.end.finish_reason, Usage(usage.prompt_tokens, usage.completion_tokens))
+
+
+def _request(call: ChatCall, tenant: str, version_id: str) -> GenerateRequest:
+    request = GenerateRequest(tenant=tenant, version_id=version_id, options=_options(call.sampling))
+    if call.raw:
+        request.text = call.turns[0].content
+    else:
+        turns = [ChatMessage(role=turn.role, content=turn.content) for turn in call.turns]
+        request.conversation.CopyFrom(Conversation(messages=turns))
+    return request
+
+
+def _options(sampling: Sampling) -> SamplingOptions:
+    options = SamplingOptions(
+        max_new_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        stop=sampling.stop,
+    )
+    if sampling.seed is not None:
+        # OpenAI's seeds may be negative; the engine's are 64 bits without a sign.
+        options.seed = sampling.seed & UINT64_MASK
+    return options

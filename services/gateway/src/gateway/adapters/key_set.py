@@ -1,0 +1,148 @@
+"""The issuer's public keys: parsed from a JWKS, and kept current from a file or an address."""
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from service_kit.errors import InvalidInputError
+
+log = logging.getLogger(__name__)
+
+MAX_JWKS_BYTES = 256 * 1024
+REFRESH_SECONDS = 300.0
+"""An unknown key id asks the issuer again at most this often."""
+RETRY_SECONDS = 10.0
+"""The same after an attempt that failed."""
+FILE_CHECK_SECONDS = 1.0
+FETCH_SECONDS = 5.0
+
+Keys = Mapping[str, Ed25519PublicKey]
+
+
+def parse_jwks(text: bytes) -> Keys:
+    """The Ed25519 signing keys of a JWKS by key id; keys of other kinds are left out.
+
+    Raises:
+        InvalidInputError: not a JWKS, or it holds no usable key.
+    """
+    if len(text) > MAX_JWKS_BYTES:
+        raise InvalidInputError(f"the JWKS is larger than {MAX_JWKS_BYTES} bytes")
+    try:
+        entries = json.loads(text)["keys"]
+        keys = dict(filter(None, (_signing_key(entry) for entry in entries)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InvalidInputError(f"not a JWKS: {error}") from error
+    if not keys:
+        raise InvalidInputError("the JWKS holds no Ed25519 signing key with a kid")
+    return keys
+
+
+def _signing_key(jwk: Mapping[str, Any]) -> tuple[str, Ed25519PublicKey] | None:
+    """The key, if it says of itself that it is for EdDSA signatures: one algorithm per key."""
+    says = (jwk.get("kty"), jwk.get("crv"), jwk.get("alg", "EdDSA"), jwk.get("use", "sig"))
+    if says != ("OKP", "Ed25519", "EdDSA", "sig") or not isinstance(jwk.get("kid"), str):
+        return None
+    text = str(jwk["x"])
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as error:
+        raise InvalidInputError(f"the key {jwk['kid'][:80]!r} is not base64url") from error
+    return jwk["kid"], Ed25519PublicKey.from_public_bytes(raw)
+
+
+class FileKeys:
+    """Keys of a JWKS file, read again within a second of a change; a removed key counts no more.
+
+    A file that stops being readable or valid keeps the last good keys and says so in the log.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._looked_at = clock()
+        self._stamp = self._stat()
+        self._keys = parse_jwks(path.read_bytes())
+
+    async def get(self, key_id: str) -> Ed25519PublicKey | None:
+        """The key of that id, or None."""
+        now = self._clock()
+        if now - self._looked_at >= FILE_CHECK_SECONDS:
+            self._looked_at = now
+            await asyncio.to_thread(self._read_if_changed)
+        return self._keys.get(key_id)
+
+    def _read_if_changed(self) -> None:
+        try:
+            stamp = self._stat()
+            if stamp != self._stamp:
+                self._keys = parse_jwks(self._path.read_bytes())
+                self._stamp = stamp
+        except (OSError, InvalidInputError) as error:
+            log.error("keeping the last good keys, %s: %s", self._path.name, error)
+
+    def _stat(self) -> tuple[int, int, int]:
+        stat = self._path.stat()
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+class UrlKeys:
+    """Keys fetched from the issuer on first use, on an unknown key id, and when they are old."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        client: httpx.AsyncClient,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = url
+        self._client = client
+        self._clock = clock
+        self._keys: Keys = {}
+        self._not_before = clock()
+        self._lock = asyncio.Lock()
+
+    async def get(self, key_id: str) -> Ed25519PublicKey | None:
+        """The key of that id, or None. Asks the issuer only as often as the limits allow."""
+        if key_id not in self._keys:
+            async with self._lock:
+                if key_id not in self._keys and self._clock() >= self._not_before:
+                    await self._fetch()
+        return self._keys.get(key_id)
+
+    async def run(self) -> None:
+        """Fetch again and again, so that a key that the issuer withdrew stops counting here."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            async with self._lock:
+                await self._fetch()
+
+    async def _fetch(self) -> None:
+        wait = RETRY_SECONDS
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                self._keys = parse_jwks(await self._read())
+            wait = REFRESH_SECONDS
+        except (httpx.HTTPError, InvalidInputError, TimeoutError) as error:
+            log.error("keeping the last good keys, the issuer's could not be fetched: %r", error)
+        self._not_before = self._clock() + wait
+
+    async def _read(self) -> bytes:
+        """The body, no longer than a JWKS may be; a redirect is an error, not a new address."""
+        body = bytearray()
+        async with self._client.stream("GET", self._url, follow_redirects=False) as response:
+            if response.status_code != httpx.codes.OK:
+                raise InvalidInputError(f"the issuer answered {response.status_code}")
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MAX_JWKS_BYTES:
+                    break
+        return bytes(body)

@@ -1,0 +1,46 @@
+"""The moderation service: the verdict on what a caller sends."""
+
+import grpc
+from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
+from service_kit.errors import (
+    DeadlineError,
+    InvalidInputError,
+    PreconditionError,
+    UnavailableError,
+)
+from service_kit.grpc_client import domain_errors
+
+from gateway.domain.errors import BadRequestError
+from gateway.domain.verdict import Hit, InputVerdict
+
+
+class GrpcModeration:
+    """Moderation behind its gRPC port. No verdict, for whatever reason: nothing passes."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = ModerationServiceStub(channel)
+
+    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict:
+        """The tenant's policy on `text`.
+
+        Raises:
+            BadRequestError: the text is longer than moderation reads.
+            UnavailableError: moderation is down, late, or has no valid policy.
+        """
+        request = pb.CheckRequest(tenant=tenant, text=text, direction=pb.DIRECTION_INPUT)
+        try:
+            with domain_errors():
+                response = await self._stub.Check(request, timeout=timeout)
+        except InvalidInputError as error:
+            raise BadRequestError(error.errors, param="messages", code="input_too_long") from error
+        except (UnavailableError, DeadlineError, PreconditionError) as error:
+            raise UnavailableError("moderation gives no verdict, so nothing passes") from error
+        verdict = response.verdict
+        return InputVerdict(
+            # An unset action is a broken peer; it must not read as "allowed".
+            blocked=verdict.action in (pb.ACTION_BLOCK, pb.ACTION_UNSPECIFIED),
+            hits=tuple(Hit(match.rule_id, match.category) for match in verdict.matches),
+            text=verdict.text,
+            policy_digest=verdict.policy_digest,
+        )

@@ -1,0 +1,42 @@
+"""What the gateway knows of the bus, in memory, so that it answers when the bus is away."""
+
+import asyncio
+
+from jobs.bus import Bus
+from jobs.ledger import JobLedger
+from registry.aliases import AliasBook
+from registry.catalogue import DatasetCatalogue, ModelCatalogue
+from service_kit.errors import UnavailableError
+
+from gateway.adapters.background import Background
+from gateway.adapters.policies import PolicyBook
+
+REPLAY_SECONDS = 60.0
+"""How long the read models may take to catch up at the start."""
+
+
+class ReadModels:
+    """Jobs, models, datasets, aliases and policies."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.jobs = JobLedger(bus)
+        self.models = ModelCatalogue(bus)
+        self.datasets = DatasetCatalogue(bus)
+        self.aliases = AliasBook(bus)
+        self.policies = PolicyBook(bus)
+
+    async def follow(self, background: Background) -> None:
+        """Follow the bus in the background; returns once all of them have caught up.
+
+        Raises:
+            UnavailableError: they did not within a minute.
+        """
+        books = (self.jobs, self.models, self.datasets, self.aliases, self.policies)
+        for book in books:
+            background.start(book.run())
+        try:
+            async with asyncio.timeout(REPLAY_SECONDS):
+                for book in books:
+                    await book.ready.wait()
+        except TimeoutError as error:
+            raise UnavailableError("the bus could not be read to its end") from error

@@ -1,0 +1,155 @@
+"""Answer a conversation: find the model, judge the input, generate, guard what comes out."""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from guard.bundle import CompiledPolicy
+from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from opentelemetry import trace
+from service_kit.errors import UnavailableError
+
+from gateway.domain.access import Caller
+from gateway.domain.chat import ChatCall, Piece
+from gateway.domain.deadline import Deadline
+from gateway.domain.errors import ContentPolicyError
+from gateway.domain.verdict import InputVerdict
+from gateway.guarded_answer import GuardedAnswer
+
+tracer = trace.get_tracer(__name__)
+
+MODERATION_SECONDS = 5.0
+"""A verdict that takes longer is no verdict."""
+
+
+class FindsModels(Protocol):
+    """See `gateway.find_model.FindModel`."""
+
+    def servable(self, tenant: str, name: str) -> ModelReady: ...
+
+
+class Moderation(Protocol):
+    """Judges inputs."""
+
+    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict: ...
+
+
+class Engines(Protocol):
+    """Generates text; leaving the block stops the generation."""
+
+    def generate(
+        self, call: ChatCall, *, tenant: str, version_id: str, timeout: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
+
+
+class Policies(Protocol):
+    """The policy in force for a tenant; raises when there is none."""
+
+    def of(self, tenant: str) -> CompiledPolicy: ...
+
+
+class UsageRecords(Protocol):
+    """Takes records without waiting."""
+
+    def record(self, usage: UsageRecorded) -> None: ...
+
+
+@dataclass(frozen=True)
+class AnswerChat:
+    """The use case behind every route that generates text, over HTTP and gRPC alike."""
+
+    find_model: FindsModels
+    moderation: Moderation
+    engines: Engines
+    policies: Policies
+    usage: UsageRecords
+    request_seconds: float
+
+    @asynccontextmanager
+    async def __call__(
+        self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
+    ) -> AsyncIterator[GuardedAnswer]:
+        """An answer whose first piece is there; leaving the block stops the generation.
+
+        Args:
+            seconds: what the caller itself allows, when that is less than our own limit.
+
+        Raises:
+            ModelNotFoundError: the model is unknown or has no servable build.
+            ContentPolicyError: the policy blocks the input.
+            BadRequestError: the prompt is too long.
+            UnavailableError: moderation, policy or engine is not there.
+            OverloadedError: the engine is full.
+            DeadlineError: the time is over.
+        """
+        started = time.perf_counter()
+        deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
+        with tracer.start_as_current_span("gateway.chat", record_exception=False) as span:
+            version = self.find_model.servable(caller.tenant, call.model)
+            policy = self.policies.of(caller.tenant)
+            span.set_attribute("gen_ai.request.model", call.model)
+            span.set_attribute("gen_ai.response.model", version.version_id)
+            span.set_attribute("modelmill.policy.digest", policy.digest)
+            call = await self._judged(call, caller.tenant, deadline)
+            async with self.engines.generate(
+                call,
+                tenant=caller.tenant,
+                version_id=version.version_id,
+                timeout=deadline.remaining(),
+            ) as pieces:
+                answer = GuardedAnswer(version.version_id, policy, pieces, started)
+                try:
+                    await answer.begin()
+                    yield answer
+                finally:
+                    answer.close()
+                    self.usage.record(_usage(answer, caller, request_id, started))
+
+    async def _judged(self, call: ChatCall, tenant: str, deadline: Deadline) -> ChatCall:
+        """The call as the policy lets it pass: all turns judged as one text, masks applied."""
+        contents = [turn.content for turn in call.turns]
+        text = "\n".join(contents)
+        timeout = deadline.remaining(at_most=MODERATION_SECONDS)
+        verdict = await self.moderation.check_input(text, tenant=tenant, timeout=timeout)
+        if verdict.blocked:
+            raise _refused(verdict)
+        if verdict.text == text:
+            return call
+        if len(verdict.text) != len(text):
+            raise UnavailableError("moderation masked the input in a way that cannot be followed")
+        return call.with_contents(_cut_like(verdict.text, contents))
+
+
+def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:
+    """The turns in a text that was joined from `contents`; a mask keeps every length."""
+    cut, start = [], 0
+    for content in contents:
+        cut.append(masked[start : start + len(content)])
+        start += len(content) + 1
+    return tuple(cut)
+
+
+def _refused(verdict: InputVerdict) -> ContentPolicyError:
+    rules = dict.fromkeys((hit.rule_id, hit.category) for hit in verdict.hits)
+    return ContentPolicyError(tuple(rules), verdict.policy_digest)
+
+
+def _usage(answer: GuardedAnswer, caller: Caller, request_id: str, started: float) -> UsageRecorded:
+    tokens = answer.end.usage
+    record = UsageRecorded(
+        request_id=request_id,
+        tenant=caller.tenant,
+        caller=caller.subject,
+        version_id=answer.version_id,
+        prompt_tokens=tokens.prompt_tokens if tokens else 0,
+        completion_tokens=tokens.completion_tokens if tokens else 0,
+        first_token_seconds=answer.first_piece_seconds,
+        total_seconds=time.perf_counter() - started,
+        finish_reason=answer.end.finish_reason,
+        policy_digest=answer.policy_digest,
+    )
+    record.at.GetCurrentTime()
+    return record

@@ -1,0 +1,185 @@
+"""Order a training run, from a dataset or straight from a file of conversations."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from google.protobuf.json_format import MessageToDict
+from jobs.ids import derived_id
+from jobs.ledger import JobRecord
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_CANCELLED,
+    JOB_STATUS_FAILED,
+    JOB_STATUS_QUEUED,
+    JobRequested,
+    JobState,
+)
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainingMethod, TrainSpec
+from service_kit.errors import InvalidInputError, NotFoundError
+
+from gateway.create_dataset import CatchesUp, DatasetOrders, until_seen
+from gateway.domain.access import Caller
+
+MESSAGES_COLUMN = "messages"
+"""Column of OpenAI's training files."""
+
+
+@dataclass(frozen=True)
+class FineTuningOrder:
+    """What a caller wants trained.
+
+    `training_file` is a file of conversations or a dataset; `name` empty is made from the base's.
+    """
+
+    model: str
+    training_file: str
+    name: str
+    method: TrainingMethod.ValueType
+    hyper_parameters: HyperParameters
+    evaluate: bool = True
+
+
+@dataclass(frozen=True)
+class AcceptedJob:
+    """A job to come. `sequence` is that of its request in the JOBS stream."""
+
+    job_id: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What is trained on; `job_id` is the job that still makes it, or empty."""
+
+    dataset_id: str
+    job_id: str
+
+
+class Training(Protocol):
+    """Takes orders for training."""
+
+    async def create(
+        self, spec: TrainSpec, *, tenant: str, requested_by: str, idempotency_key: str
+    ) -> AcceptedJob: ...
+
+
+class FindsBases(Protocol):
+    """See `gateway.find_model.FindModel`."""
+
+    def trainable(self, tenant: str, name: str) -> ModelReady: ...
+
+
+class Datasets(Protocol):
+    """Datasets that are ready."""
+
+    def get(self, tenant: str, dataset_id: str) -> DatasetReady: ...
+
+
+class Jobs(CatchesUp, Protocol):
+    """The list of jobs."""
+
+    def get(self, tenant: str, job_id: str) -> JobRecord: ...
+    def list(self, tenant: str, kind: str | None = None) -> list[JobRecord]: ...
+
+
+class CreateFineTuningJob:
+    """See `modelmill.trainer.v1.TrainerService.CreateFineTuningJob` for what it refuses."""
+
+    def __init__(
+        self,
+        training: Training,
+        orders: DatasetOrders,
+        find_model: FindsBases,
+        datasets: Datasets,
+        jobs: Jobs,
+    ) -> None:
+        self._training = training
+        self._orders = orders
+        self._find_model = find_model
+        self._datasets = datasets
+        self._jobs = jobs
+
+    async def __call__(
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
+    ) -> JobRecord:
+        """Order it under the caller's name.
+
+        A file becomes a dataset first, by a job of its own; training waits for that job.
+        """
+        base = self._find_model.trainable(caller.tenant, order.model)
+        source = await self._source(order, caller, idempotency_key)
+        spec = TrainSpec(
+            base_version_id=base.version_id,
+            dataset_id=source.dataset_id,
+            dataset_job_id=source.job_id,
+            name=order.name or f"{base.name}-tuned",
+            method=order.method,
+            hyper_parameters=order.hyper_parameters,
+            evaluate=order.evaluate,
+        )
+        accepted = await self._training.create(
+            spec,
+            tenant=caller.tenant,
+            requested_by=caller.subject,
+            idempotency_key=idempotency_key,
+        )
+        await until_seen(self._jobs, accepted.sequence)
+        try:
+            return self._jobs.get(caller.tenant, accepted.job_id)
+        except NotFoundError:
+            return _just_accepted(accepted.job_id, caller.tenant, spec)
+
+    async def _source(
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
+    ) -> _Source:
+        wanted = order.training_file
+        if wanted.startswith("ds-"):
+            return self._dataset(wanted, caller.tenant)
+        if not wanted.startswith("file-"):
+            raise InvalidInputError("training_file: must be the id of a file or a dataset")
+        accepted = await self._orders.create_dataset(
+            DatasetSpec(file_id=wanted, mapping=RowMapping(messages_column=MESSAGES_COLUMN)),
+            tenant=caller.tenant,
+            requested_by=caller.subject,
+            idempotency_key=self._dataset_key(wanted, caller.tenant, idempotency_key),
+        )
+        return _Source(accepted.dataset_id, accepted.job_id)
+
+    def _dataset(self, dataset_id: str, tenant: str) -> _Source:
+        """The dataset, or the job that is still making it.
+
+        Raises:
+            NotFoundError: neither.
+        """
+        try:
+            self._datasets.get(tenant, dataset_id)
+        except NotFoundError:
+            for job in self._jobs.list(tenant, "dataset"):
+                if derived_id("ds", job.requested.job_id) == dataset_id:
+                    return _Source(dataset_id, job.requested.job_id)
+            raise
+        return _Source(dataset_id, "")
+
+    def _dataset_key(self, file_id: str, tenant: str, idempotency_key: str) -> str:
+        """The same for the same order, so that neither repeats nor refused orders pile up datasets.
+
+        Without a key of the caller's, one file has one dataset, until the job that makes it fails.
+        """
+        if idempotency_key:
+            return f"{idempotency_key}:dataset"
+        ended = sum(
+            job.requested.spec.fields["file_id"].string_value == file_id
+            for job in self._jobs.list(tenant, "dataset")
+            if job.state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
+        )
+        return f"fine-tuning:{file_id}:{ended}"
+
+
+def _just_accepted(job_id: str, tenant: str, spec: TrainSpec) -> JobRecord:
+    """What the list of jobs will say, for the moment in which it is behind."""
+    requested = JobRequested(job_id=job_id, kind="train", tenant=tenant)
+    requested.spec.update(MessageToDict(spec, preserving_proto_field_name=True))
+    requested.requested_at.GetCurrentTime()
+    state = JobState(job_id=job_id, kind="train", tenant=tenant, status=JOB_STATUS_QUEUED)
+    return JobRecord(requested, state, None, ())

@@ -1,0 +1,49 @@
+"""What the front door refuses beyond the errors that every service knows."""
+
+from collections.abc import Sequence
+
+from service_kit.errors import InvalidInputError, NotFoundError
+
+
+class BadRequestError(InvalidInputError):
+    """The request cannot be answered as it is.
+
+    `param` is the field at fault when there is one, `code` a stable word that clients may test.
+    """
+
+    def __init__(
+        self, errors: str | Sequence[str], *, param: str | None = None, code: str | None = None
+    ) -> None:
+        super().__init__(errors)
+        self.param = param
+        self.code = code
+
+
+class BodyTooLargeError(BadRequestError):
+    """The body is larger than the route allows; reading stopped there."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the body is larger than {limit_bytes} bytes", code="body_too_large")
+
+
+class MethodNotAllowedError(BadRequestError):
+    """The path is known, but not with this method."""
+
+    def __init__(self, allowed: Sequence[str]) -> None:
+        super().__init__(f"this path takes {', '.join(allowed)}", code="method_not_allowed")
+        self.allowed = tuple(allowed)
+
+
+class ContentPolicyError(BadRequestError):
+    """The policy blocks the input. Names rules and categories, never the text that matched."""
+
+    def __init__(self, rules: Sequence[tuple[str, str]], policy_digest: str) -> None:
+        named = ", ".join(f"{rule_id} ({category})" for rule_id, category in rules)
+        super().__init__(f"the input breaks the content policy: {named}", param="messages")
+        self.code = "content_policy_violation"
+        self.rules = tuple(rules)
+        self.policy_digest = policy_digest
+
+
+class ModelNotFoundError(NotFoundError):
+    """No model of that name, or none that can do what was asked."""

@@ -1,0 +1,60 @@
+"""Which model version a name means, and which form of it can answer."""
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+SERVABLE_PREFIX = "openvino"
+TRAINABLE_FORM = "safetensors"
+
+
+class Version(Protocol):
+    """What the rules need to know of a model version."""
+
+    @property
+    def version_id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def form(self) -> str: ...
+    @property
+    def parent_version_id(self) -> str: ...
+    @property
+    def base_version_id(self) -> str: ...
+
+
+VersionT = TypeVar("VersionT", bound=Version)
+
+
+def candidates(
+    wanted: str, aliased: str | None, versions: Sequence[VersionT]
+) -> Sequence[VersionT]:
+    """Versions that `wanted` may mean, best first.
+
+    Args:
+        wanted: what the caller wrote.
+        aliased: version id that an alias of this name points to; an alias wins over everything.
+        versions: every version that the caller may see, newest first.
+    """
+    version_id = aliased or wanted
+    by_id = [version for version in versions if version.version_id == version_id]
+    if by_id or aliased:
+        return by_id
+    return [version for version in versions if version.name == wanted]
+
+
+def is_servable(version: Version) -> bool:
+    """Whether an engine of ours runs this form as it is."""
+    return version.form.startswith(SERVABLE_PREFIX)
+
+
+def base_to_train(version: Version) -> str | None:
+    """Id of the version whose weights a training run would start from.
+
+    A build of a base stands for that base. None when `version` is itself a tuned model: training on
+    top of an adapter is not offered.
+    """
+    if version.form == TRAINABLE_FORM:
+        return version.version_id
+    if is_servable(version) and version.parent_version_id == version.base_version_id:
+        return version.base_version_id
+    return None

@@ -1,0 +1,90 @@
+"""Every way in: the one table of paths, methods and the scope that each asks for.
+
+What is not here is not reachable. The HTTP app, its documentation and the access tests are all made
+from this table.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+from gateway.domain import access
+
+
+class Body(Enum):
+    """What a route takes, which decides how many bytes it may have."""
+
+    NONE = "none"
+    JSON = "json"
+    UPLOAD = "upload"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation. `scope` None opens it to everybody."""
+
+    name: str
+    method: str
+    path: str
+    scope: str | None
+    summary: str
+    body: Body = Body.NONE
+
+
+def _route(method: str, path: str, name: str, scope: str | None, summary: str) -> Route:
+    body = Body.JSON if method in ("POST", "PUT") else Body.NONE
+    return Route(name, method, path, scope, summary, body)
+
+
+ROUTES = (
+    _route("GET", "/healthz", "health", None, "Whether the process runs."),
+    _route("GET", "/openapi.json", "openapi", None, "This API as an OpenAPI document."),
+    _route("POST", "/generate", "generate", access.CHAT, "Continue a prompt."),
+    _route("POST", "/v1/chat/completions", "chat", access.CHAT, "Answer a conversation."),
+    _route("GET", "/v1/models", "list_models", access.MODELS_READ, "Names and versions."),
+    _route("GET", "/v1/models/{model}", "get_model", access.MODELS_READ, "One name or version."),
+    _route("GET", "/v1/aliases", "list_aliases", access.MODELS_READ, "Names and what they mean."),
+    _route("PUT", "/v1/aliases/{name}", "move_alias", access.MODELS_WRITE, "Let a name mean it."),
+    Route("upload_file", "POST", "/v1/files", access.FILES, "Store a file.", Body.UPLOAD),
+    _route("GET", "/v1/files", "list_files", access.FILES, "The tenant's files."),
+    _route("GET", "/v1/files/{file_id}", "get_file", access.FILES, "One file's record."),
+    _route("GET", "/v1/files/{file_id}/content", "get_content", access.FILES, "A file's bytes."),
+    _route("POST", "/v1/datasets", "create_dataset", access.DATASETS, "Make a dataset of a file."),
+    _route("GET", "/v1/datasets", "list_datasets", access.DATASETS, "The tenant's datasets."),
+    _route("GET", "/v1/datasets/{dataset_id}", "get_dataset", access.DATASETS, "One dataset."),
+    _route("POST", "/v1/fine_tuning/jobs", "create_fine_tuning", access.JOBS, "Train a model."),
+    _route("GET", "/v1/fine_tuning/jobs", "list_fine_tuning", access.JOBS, "Training jobs."),
+    _route("GET", "/v1/fine_tuning/jobs/{job_id}", "get_fine_tuning", access.JOBS, "One of them."),
+    _route(
+        "GET",
+        "/v1/fine_tuning/jobs/{job_id}/events",
+        "list_fine_tuning_events",
+        access.JOBS,
+        "What happened to a training job.",
+    ),
+    _route("GET", "/v1/jobs", "list_jobs", access.JOBS, "Jobs of every kind."),
+    _route("GET", "/v1/jobs/{job_id}", "get_job", access.JOBS, "One job of any kind."),
+)
+
+
+@dataclass(frozen=True)
+class Match:
+    """What the table says of a path: the route, or the methods that the path does take."""
+
+    route: Route | None
+    allowed: tuple[str, ...] = ()
+
+
+_EXACT = {(r.method, r.path): r for r in ROUTES if "{" not in r.path}
+_PATTERNS = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", r.path)), r) for r in ROUTES]
+
+
+def match(method: str, path: str) -> Match:
+    """Find the route of a request, by table alone."""
+    if route := _EXACT.get((method, path)):
+        return Match(route)
+    on_path = [route for pattern, route in _PATTERNS if pattern.fullmatch(path)]
+    for route in on_path:
+        if route.method == method:
+            return Match(route)
+    return Match(None, tuple(route.method for route in on_path))

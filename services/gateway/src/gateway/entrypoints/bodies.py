@@ -1,0 +1,54 @@
+"""JSON bodies: read, parsed and checked at once, with everything wrong said at once."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from service_kit.errors import InvalidInputError
+from starlette.requests import Request
+
+from gateway.domain.errors import BadRequestError
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class StrictBody(BaseModel):
+    """A body of our own routes: unknown fields are refused, types are not guessed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+
+
+class OpenBody(BaseModel):
+    """A body of an OpenAI route that lets unknown fields pass; they stay in `model_extra`."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False, frozen=True)
+
+
+async def read_body(request: Request, kind: type[ModelT]) -> ModelT:
+    """The body of `request` as `kind`.
+
+    Raises:
+        BadRequestError: it is not JSON, or nested too deeply.
+        InvalidInputError: JSON of another shape; lists every error.
+    """
+    return parse_body(await request.body(), kind)
+
+
+def parse_body(body: bytes, kind: type[ModelT]) -> ModelT:
+    """As `read_body`, for a body that was read already."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        if found[0]["type"] == "json_invalid":
+            message = f"the body is not valid JSON: {found[0]['msg']}"
+            raise BadRequestError(message, code="invalid_json") from None
+        raise InvalidInputError([_say(entry) for entry in found]) from None
+
+
+def _say(entry: Any) -> str:
+    """One error as "field: what is wrong"."""
+    path = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] == "extra_forbidden":
+        return f"{path}: unknown field"
+    message = entry["msg"].removeprefix("Value error, ")
+    return f"{path or 'body'}: {message[0].lower()}{message[1:]}"

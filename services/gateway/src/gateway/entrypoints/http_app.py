@@ -1,0 +1,97 @@
+"""The HTTP app: handlers hung on the route table, OpenAPI made of it, the gate in front."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+from pydantic import BaseModel
+from service_kit.errors import DomainError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+
+from gateway.domain.routes import ROUTES, Body, match
+from gateway.entrypoints.http_errors import (
+    error_body,
+    error_headers,
+    http_status,
+    internal_error_body,
+)
+from gateway.entrypoints.http_gate import CLIENT_GONE, App, Gate, Scope, Verifier
+from gateway.entrypoints.http_requests import Handlers, json_response
+from gateway.entrypoints.openapi import openapi_document
+
+UNTRACED = "/healthz"
+OPENAPI = "openapi"
+
+
+def build_http_app(
+    *,
+    verifier: Verifier,
+    handlers: Handlers,
+    hot: Mapping[str, App],
+    bodies: Mapping[str, type[BaseModel]],
+    limits: dict[Body, int],
+) -> App:
+    """The whole HTTP side as one ASGI app.
+
+    Args:
+        handlers: by the names of the route table.
+        hot: the same for routes that are plain ASGI.
+        bodies: shapes of JSON bodies by route, for the OpenAPI document.
+        limits: bytes that a body may have, by its kind.
+
+    Raises:
+        LookupError: a route of the table has no handler, or a handler no route.
+    """
+    document = openapi_document(bodies)
+    by_name = {route.name: route for route in ROUTES}
+    # FastAPI answers this one itself, with the document that it is given below.
+    schema_route = by_name.pop(OPENAPI)
+    app = FastAPI(openapi_url=schema_route.path, docs_url=None, redoc_url=None)
+    app.openapi_schema = document
+    answering: dict[str, Any] = {**handlers, **hot, "health": _health}
+    if answering.keys() != by_name.keys():
+        raise LookupError(f"routes and handlers differ: {answering.keys() ^ by_name.keys()}")
+    for name, route in by_name.items():
+        app.router.routes.append(
+            StarletteRoute(route.path, answering[name], methods=[route.method])
+        )
+    app.add_exception_handler(DomainError, _refuse)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _failed)
+    return OpenTelemetryMiddleware(
+        Gate(app, verifier, limits),
+        excluded_urls=UNTRACED,
+        default_span_details=_span_details,
+        exclude_spans=["receive", "send"],
+    )
+
+
+async def _health(_: Request) -> Response:
+    """The event loop turns; whether peers answer is not asked."""
+    return json_response({"status": "ok"})
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)
+    response = Response(error_body(error, request.state.request_id), http_status(error))
+    response.raw_headers.extend(error_headers(error))
+    return response
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
+
+
+async def _failed(request: Request, _error: Exception) -> Response:
+    body = internal_error_body(request.state.request_id)
+    return Response(body, 500, media_type="application/json")
+
+
+def _span_details(scope: Scope) -> tuple[str, dict[str, Any]]:
+    """A span name of bounded variety: the route's template, not the path with its ids."""
+    route = match(scope["method"], scope["path"]).route
+    path = route.path if route else "unknown"
+    return f"{scope['method']} {path}", {"http.route": path}

@@ -1,0 +1,84 @@
+"""Files: in and out in pieces, never whole in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import FileState
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from gateway.domain.errors import BadRequestError
+from gateway.domain.pages import page_of
+from gateway.entrypoints.http_requests import (
+    Handlers,
+    caller_of,
+    json_response,
+    page_request_of,
+)
+from gateway.entrypoints.multipart import MultipartUpload
+from gateway.entrypoints.views import file_view, page_view
+
+
+class Files(Protocol):
+    """Where files are kept; every call is for one tenant."""
+
+    async def upload(
+        self, chunks: AsyncIterator[bytes], *, tenant: str, filename: str, purpose: str
+    ) -> FileState: ...
+    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
+    async def list(self, *, tenant: str) -> Sequence[FileState]: ...
+    def content(self, *, tenant: str, file_id: str) -> AsyncIterator[bytes]: ...
+
+
+class FileRoutes:
+    """/v1/files."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def handlers(self) -> Handlers:
+        """By the names of the route table."""
+        return {
+            "upload_file": self._upload,
+            "list_files": self._list,
+            "get_file": self._get,
+            "get_content": self._content,
+        }
+
+    async def _upload(self, request: Request) -> Response:
+        form = MultipartUpload(request.headers.get("content-type", ""), request.stream())
+        await form.open()
+        if "purpose" not in form.fields:
+            raise BadRequestError("purpose: must be given, before the file", param="purpose")
+        file = await self._files.upload(
+            form.chunks(),
+            tenant=caller_of(request).tenant,
+            filename=form.filename,
+            purpose=form.fields["purpose"],
+        )
+        return json_response(file_view(file))
+
+    async def _list(self, request: Request) -> Response:
+        files = list(await self._files.list(tenant=caller_of(request).tenant))
+        page = page_of(files, page_request_of(request), lambda file: file.file_id)
+        return json_response(page_view(page, file_view))
+
+    async def _get(self, request: Request) -> Response:
+        file = await self._files.get(
+            tenant=caller_of(request).tenant, file_id=request.path_params["file_id"]
+        )
+        return json_response(file_view(file))
+
+    async def _content(self, request: Request) -> Response:
+        chunks = self._files.content(
+            tenant=caller_of(request).tenant, file_id=request.path_params["file_id"]
+        )
+        # Before any header is sent, so that an unknown file is still a 404.
+        first = await anext(chunks, b"")
+        return StreamingResponse(_with_first(first, chunks), media_type="application/octet-stream")
+
+
+async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk

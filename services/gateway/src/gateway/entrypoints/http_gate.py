@@ -1,0 +1,166 @@
+"""What every HTTP request passes before a handler sees it: table, token, size; and what it leaves.
+
+Pure ASGI, so that streams are neither buffered nor cut off from their client's disconnect.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from prometheus_client import Counter, Histogram
+from service_kit.errors import DomainError, NotFoundError, UnauthenticatedError
+
+from gateway.domain.access import Caller
+from gateway.domain.errors import BodyTooLargeError, MethodNotAllowedError
+from gateway.domain.routes import Body, Match, Route, match
+from gateway.entrypoints.http_errors import (
+    JSON,
+    Headers,
+    error_body,
+    error_headers,
+    http_status,
+    internal_error_body,
+)
+
+log = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+REQUESTS = Counter(
+    "modelmill_gateway_requests_total", "HTTP requests that were answered.", ["route", "status"]
+)
+SECONDS = Histogram(
+    "modelmill_gateway_request_seconds",
+    "Seconds from an HTTP request's headers to the end of its answer.",
+    ["route"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)
+CLIENT_GONE = 499
+"""Counted, never sent: the client left before an answer began."""
+
+
+class Verifier(Protocol):
+    """Turns a bearer token into a caller, or raises UnauthenticatedError."""
+
+    async def verify(self, token: str) -> Caller: ...
+
+
+class Gate:
+    """Deny by default: a request without a row in the table, or without its scope, goes no further.
+
+    Leaves `request_id`, `route` and `caller` (None on open routes) in `scope["state"]`.
+    """
+
+    def __init__(self, app: App, verifier: Verifier, limits: dict[Body, int]) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request_id = f"req-{uuid.uuid4().hex}"
+        response = _Response(send, request_id)
+        found = match(scope["method"], scope["path"])
+        name = found.route.name if found.route else "unknown"
+        started = time.perf_counter()
+        scope["state"] |= {"request_id": request_id, "route": found.route}
+        try:
+            route = _known(found)
+            scope["state"]["caller"] = await self._caller(scope, route)
+            limited = _limited(receive, scope, self._limits.get(route.body))
+            await self._app(scope, limited, response.send)
+        except DomainError as error:
+            await response.finish(
+                http_status(error), error_headers(error), error_body(error, request_id)
+            )
+        except Exception:
+            log.exception("unexpected error in %s, request %s", name, request_id)
+            await response.finish(500, JSON, internal_error_body(request_id))
+        finally:
+            REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
+            SECONDS.labels(name).observe(time.perf_counter() - started)
+
+    async def _caller(self, scope: Scope, route: Route) -> Caller | None:
+        if route.scope is None:
+            return None
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = (given[0] if len(given) == 1 else b"").decode("latin-1").partition(" ")
+        if scheme.lower() != "bearer":
+            raise UnauthenticatedError("send one header: Authorization: Bearer <token>")
+        caller = await self._verifier.verify(token)
+        caller.require(route.scope)
+        return caller
+
+
+class _Response:
+    """The way out: names the request on every answer and remembers how far it got."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self.status = 0
+        self._send = send
+        self._name = (b"x-request-id", request_id.encode())
+        self._complete = False
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), self._name]
+        else:
+            self._complete = not message.get("more_body", False)
+        await self._send(message)
+
+    async def finish(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer this way if nothing was answered yet.
+
+        Raises:
+            ConnectionAbortedError: an answer had begun; the server must cut the connection, or the
+                client would take half an answer for a whole one.
+        """
+        if self._complete:
+            return
+        if self.status:
+            raise ConnectionAbortedError("an answer broke off")
+        length = (b"content-length", str(len(body)).encode())
+        await self.send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, length]}
+        )
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _known(found: Match) -> Route:
+    if found.route is not None:
+        return found.route
+    if found.allowed:
+        raise MethodNotAllowedError(found.allowed)
+    raise NotFoundError("there is no such path")
+
+
+def _limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
+    """`receive`, which raises BodyTooLargeError beyond `limit` bytes of body; None does not look.
+
+    Raises:
+        BodyTooLargeError: the headers already say that the body is too large.
+    """
+    if limit is None:
+        return receive
+    declared = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
+    if int(declared) > limit:
+        raise BodyTooLargeError(limit)
+    seen = 0
+
+    async def counting() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > limit:
+            raise BodyTooLargeError(limit)
+        return message
+
+    return counting

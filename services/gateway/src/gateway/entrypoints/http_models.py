@@ -1,0 +1,69 @@
+"""Models and the names that stand for them."""
+
+from typing import Protocol
+
+from jobs.subjects import token
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from pydantic import Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.domain.access import Caller
+from gateway.entrypoints.bodies import StrictBody, read_body
+from gateway.entrypoints.http_requests import Handlers, caller_of, json_response
+from gateway.entrypoints.job_views import View
+from gateway.entrypoints.views import alias_as_model_view, alias_view, list_view, model_view
+from gateway.show_models import ShowModels
+
+
+class MovesAliases(Protocol):
+    """See `gateway.move_alias.MoveAlias`."""
+
+    async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState: ...
+
+
+class AliasBody(StrictBody):
+    """PUT /v1/aliases/{name}."""
+
+    version_id: str = Field(min_length=1, max_length=256, description="Version id or name.")
+
+
+class ModelRoutes:
+    """/v1/models and /v1/aliases."""
+
+    def __init__(self, models: ShowModels, move_alias: MovesAliases) -> None:
+        self._models = models
+        self._move_alias = move_alias
+
+    def handlers(self) -> Handlers:
+        """By the names of the route table."""
+        return {
+            "list_models": self._list_models,
+            "get_model": self._get_model,
+            "list_aliases": self._list_aliases,
+            "move_alias": self._put_alias,
+        }
+
+    async def _list_models(self, request: Request) -> Response:
+        tenant = caller_of(request).tenant
+        aliases = [alias_as_model_view(alias) for alias in self._models.aliases(tenant)]
+        versions = [model_view(version) for version in self._models.versions(tenant)]
+        return json_response({"object": "list", "data": aliases + versions})
+
+    async def _get_model(self, request: Request) -> Response:
+        found = self._models.one(caller_of(request).tenant, request.path_params["model"])
+        return json_response(_view(found))
+
+    async def _list_aliases(self, request: Request) -> Response:
+        return json_response(list_view(self._models.aliases(caller_of(request).tenant), alias_view))
+
+    async def _put_alias(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        token(name, "alias")
+        body = await read_body(request, AliasBody)
+        moved = await self._move_alias(name, body.version_id, caller_of(request))
+        return json_response(alias_view(moved))
+
+
+def _view(found: AliasState | ModelReady) -> View:
+    return alias_as_model_view(found) if isinstance(found, AliasState) else model_view(found)

@@ -1,0 +1,166 @@
+"""Jobs as OpenAI's clients and ours read them."""
+
+from datetime import UTC
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from jobs.ledger import JobEvent, JobRecord
+from modelmill.jobs.v1 import job_pb2 as pb
+
+View = dict[str, Any]
+
+STATUS = {
+    pb.JOB_STATUS_QUEUED: "queued",
+    pb.JOB_STATUS_RUNNING: "running",
+    pb.JOB_STATUS_PAUSED: "paused",
+    pb.JOB_STATUS_SUCCEEDED: "succeeded",
+    pb.JOB_STATUS_FAILED: "failed",
+    pb.JOB_STATUS_CANCELLED: "cancelled",
+}
+"""Our states under OpenAI's names; they differ from ours in nothing but the missing prefix."""
+
+
+def unix_seconds(at: Timestamp) -> int:
+    """Whole seconds since 1970, as OpenAI writes times."""
+    return at.seconds
+
+
+def maybe_unix_seconds(message: Message, field: str) -> int | None:
+    """The time in `field`, or None when it is not set."""
+    return unix_seconds(getattr(message, field)) if message.HasField(field) else None
+
+
+def as_object(message: Message) -> View:
+    """A message as JSON, under the names of the .proto files."""
+    fields: View = MessageToDict(message, preserving_proto_field_name=True)
+    return fields
+
+
+def job_view(record: JobRecord) -> View:
+    """A job of any kind."""
+    requested, state = record.requested, record.state
+    return {
+        "id": requested.job_id,
+        "object": "job",
+        "kind": requested.kind,
+        "status": STATUS[state.status],
+        "created_at": unix_seconds(requested.requested_at),
+        "started_at": maybe_unix_seconds(state, "started_at"),
+        "finished_at": maybe_unix_seconds(state, "finished_at"),
+        "requested_by": requested.requested_by,
+        "attempt": state.attempt,
+        "failures": state.failures,
+        "lost": state.lost,
+        "preemptions": state.preemptions,
+        "checkpoint_step": state.checkpoint.step if state.checkpoint.digest else None,
+        "progress": _progress(record.progress),
+        "spec": as_object(requested.spec),
+        "result": _result(state),
+        "error": _error(state),
+    }
+
+
+def fine_tuning_view(record: JobRecord, training_file: str) -> View:
+    """A training job as OpenAI's `fine_tuning.job`; `progress` and `result` are ours."""
+    requested, state = record.requested, record.state
+    spec = as_object(requested.spec)
+    chosen = spec.get("hyper_parameters", {})
+    hyperparameters = {
+        "n_epochs": chosen.get("epochs", "auto"),
+        "batch_size": chosen.get("batch_size", "auto"),
+        "learning_rate_multiplier": None,
+        **{name: value for name, value in chosen.items() if name not in ("epochs", "seed")},
+    }
+    summary = as_object(state.result.summary)
+    return {
+        "id": requested.job_id,
+        "object": "fine_tuning.job",
+        "created_at": unix_seconds(requested.requested_at),
+        "finished_at": maybe_unix_seconds(state, "finished_at"),
+        "status": STATUS[state.status],
+        "model": spec.get("base_version_id", ""),
+        "fine_tuned_model": state.result.version_id or None,
+        "organization_id": requested.tenant,
+        "training_file": training_file,
+        "validation_file": None,
+        "result_files": [],
+        "seed": int(chosen.get("seed", 0)),
+        "trained_tokens": _whole(summary.get("trained_tokens")),
+        "hyperparameters": hyperparameters,
+        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "user_provided_suffix": spec.get("name"),
+        "integrations": [],
+        "metadata": None,
+        "estimated_finish": _estimated_finish(record),
+        "error": _error(state),
+        "progress": _progress(record.progress),
+        "result": _result(state),
+    }
+
+
+def event_view(event: JobEvent) -> View:
+    """Something that happened, as OpenAI's `fine_tuning.job.event`."""
+    progress = isinstance(event.body, pb.JobProgress)
+    failed = isinstance(event.body, pb.JobState) and event.body.status == pb.JOB_STATUS_FAILED
+    return {
+        "id": event.id,
+        "object": "fine_tuning.job.event",
+        "created_at": int(event.at.replace(tzinfo=UTC).timestamp()),
+        "level": "error" if failed else "info",
+        "message": event.message,
+        "type": "metrics" if progress else "message",
+        "data": _event_facts(event.body),
+    }
+
+
+def _event_facts(body: Message) -> View:
+    """The figures of a report, the facts of a state; no owner, nonce or fence of a worker's."""
+    if isinstance(body, pb.JobProgress):
+        return {"phase": body.phase, "step": body.done, "total_steps": body.total, **body.metrics}
+    if isinstance(body, pb.JobState):
+        return {"status": STATUS[body.status], "attempt": body.attempt, "error": _error(body)}
+    return {}
+
+
+def _progress(progress: pb.JobProgress | None) -> View | None:
+    if progress is None:
+        return None
+    return {
+        "phase": progress.phase,
+        "done": progress.done,
+        "total": progress.total,
+        "unit": progress.unit,
+        "metrics": dict(progress.metrics),
+        "eta_seconds": progress.eta_seconds if progress.eta_seconds >= 0 else None,
+        "at": unix_seconds(progress.at),
+    }
+
+
+def _result(state: pb.JobState) -> View | None:
+    if state.status != pb.JOB_STATUS_SUCCEEDED:
+        return None
+    result = state.result
+    summary = as_object(result.summary)
+    return {"digest": result.digest, "version_id": result.version_id or None, "summary": summary}
+
+
+def _error(state: pb.JobState) -> View | None:
+    """Why it failed. The log's tail stays inside: it may quote rows of the training file."""
+    if not state.error.code:
+        return None
+    error = state.error
+    return {"code": error.code, "message": error.message, "param": None, "remedy": error.remedy}
+
+
+def _estimated_finish(record: JobRecord) -> int | None:
+    progress = record.progress
+    running = record.state.status == pb.JOB_STATUS_RUNNING
+    if not running or progress is None or progress.eta_seconds < 0:
+        return None
+    return int(unix_seconds(progress.at) + progress.eta_seconds)
+
+
+def _whole(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) else None

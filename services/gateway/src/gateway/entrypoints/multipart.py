@@ -1,0 +1,156 @@
+"""A multipart upload as it arrives: fields first, then the file's bytes, never whole in memory."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from gateway.domain.errors import BadRequestError
+
+MAX_FIELD_BYTES = 4096
+MAX_FIELDS = 16
+CHUNK_BYTES = 1024 * 1024
+
+
+@dataclass
+class _Part:
+    """One part while it is being read."""
+
+    name: str = ""
+    filename: str | None = None
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+
+
+class MultipartUpload:
+    """One file with the fields before it.
+
+    `open` reads up to the file; `chunks` yields its bytes, at most 1 MiB at a time. What follows
+    the file is read and ignored, so that a field in the wrong place cannot pass unnoticed: `open`
+    demands the fields that a route needs.
+    """
+
+    def __init__(self, content_type: str, stream: AsyncIterator[bytes]) -> None:
+        kind, options = parse_options_header(content_type)
+        boundary = options.get(b"boundary")
+        if kind != b"multipart/form-data" or not boundary:
+            raise BadRequestError("the body must be multipart/form-data", param="content-type")
+        self.fields: dict[str, str] = {}
+        self.filename = ""
+        self._stream = stream
+        self._reading = _Reading()
+        self._parser = _parser(boundary, self._reading)
+
+    async def open(self) -> None:
+        """Read until the file begins.
+
+        Raises:
+            BadRequestError: there is no file, or the form is malformed or too large before it.
+        """
+        while not self._reading.in_file and await self._feed():
+            pass
+        if not self._reading.in_file and not self._reading.file_ended:
+            raise BadRequestError("file: the form has no file", param="file")
+        self.fields = self._reading.fields
+        self.filename = self._reading.filename
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The file's bytes, in order."""
+        waiting = self._reading.file_bytes
+        while True:
+            while len(waiting) >= CHUNK_BYTES:
+                yield bytes(waiting[:CHUNK_BYTES])
+                del waiting[:CHUNK_BYTES]
+            if not await self._feed():
+                break
+        if not self._reading.complete:
+            raise BadRequestError("the form ends in the middle", param="file")
+        if waiting:
+            yield bytes(waiting)
+
+    async def _feed(self) -> bool:
+        """Parse what comes next; False at the end of the body."""
+        received = await anext(self._stream, None)
+        if received is None:
+            return False
+        try:
+            self._parser.write(received)
+        except FormParserError as error:
+            raise BadRequestError("the form is not valid multipart", param="file") from error
+        return True
+
+
+class _Reading:
+    """Where the parser stands. Its methods are the parser's callbacks."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, str] = {}
+        self.filename = ""
+        self.file_bytes = bytearray()
+        self.in_file = False
+        self.file_ended = False
+        self.complete = False
+        self._part = _Part()
+        self._header_name = b""
+        self._header_value = b""
+        self._value = bytearray()
+
+    def part_begin(self) -> None:
+        self._part, self._value = _Part(), bytearray()
+
+    def header_field(self, text: bytes, start: int, end: int) -> None:
+        self._header_name += text[start:end]
+
+    def header_value(self, text: bytes, start: int, end: int) -> None:
+        self._header_value += text[start:end]
+
+    def header_end(self) -> None:
+        self._part.headers[self._header_name.lower()] = self._header_value
+        self._header_name = self._header_value = b""
+
+    def headers_finished(self) -> None:
+        disposition = self._part.headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
+        self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
+        filename = options.get(b"filename")
+        if filename is None:
+            return
+        if self._part.name != "file" or self.in_file or self.file_ended:
+            raise BadRequestError("the form must have one file, named file", param="file")
+        self._part.filename = self.filename = filename.decode("utf-8", "replace")
+        self.in_file = True
+
+    def part_data(self, text: bytes, start: int, end: int) -> None:
+        if self._part.filename is not None:
+            self.file_bytes += text[start:end]
+            return
+        self._value += text[start:end]
+        if len(self._value) > MAX_FIELD_BYTES:
+            raise BadRequestError(f"{self._part.name[:80]}: the field is too long")
+
+    def part_end(self) -> None:
+        if self._part.filename is not None:
+            self.in_file, self.file_ended = False, True
+            return
+        if len(self.fields) >= MAX_FIELDS:
+            raise BadRequestError("the form has too many fields")
+        self.fields[self._part.name] = self._value.decode("utf-8", "replace")
+
+    def end(self) -> None:
+        self.complete = True
+
+
+def _parser(boundary: bytes, reading: _Reading) -> MultipartParser:
+    return MultipartParser(
+        boundary,
+        {
+            "on_part_begin": reading.part_begin,
+            "on_header_field": reading.header_field,
+            "on_header_value": reading.header_value,
+            "on_header_end": reading.header_end,
+            "on_headers_finished": reading.headers_finished,
+            "on_part_data": reading.part_data,
+            "on_part_end": reading.part_end,
+            "on_end": reading.end,
+        },
+    )

@@ -1,0 +1,117 @@
+"""Models, files and datasets as OpenAI's clients and ours read them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jobs.ids import derived_id
+from jobs.ledger import JobRecord
+from modelmill.registry.v1.model_events_pb2 import AliasState, DatasetReady, FileState, ModelReady
+
+from gateway.domain.pages import Page, T
+from gateway.entrypoints.job_views import STATUS, View, job_view, unix_seconds
+
+
+def list_view(items: Iterable[T], view: Callable[[T], View]) -> View:
+    """A whole list."""
+    return {"object": "list", "data": [view(item) for item in items], "has_more": False}
+
+
+def page_view(page: Page[T], view: Callable[[T], View]) -> View:
+    """Some of a list, with the ids from which clients turn the page."""
+    shown = [view(item) for item in page.items]
+    ends: dict[str, Any] = {
+        "first_id": shown[0]["id"] if shown else None,
+        "last_id": shown[-1]["id"] if shown else None,
+    }
+    return {"object": "list", "data": shown, "has_more": page.has_more, **ends}
+
+
+def model_view(version: ModelReady) -> View:
+    """A version as OpenAI's `model`; everything after `owned_by` is ours."""
+    return {
+        "id": version.version_id,
+        "object": "model",
+        "created": unix_seconds(version.created_at),
+        "owned_by": version.tenant,
+        "name": version.name,
+        "form": version.form,
+        "parent_version_id": version.parent_version_id or None,
+        "base_version_id": version.base_version_id or None,
+        "job_id": version.job_id or None,
+        "dataset_id": version.dataset_id or None,
+        "digest": version.digest,
+        "size_bytes": version.size_bytes,
+        "context_tokens": version.context_tokens,
+        "metrics": dict(version.metrics),
+    }
+
+
+def alias_as_model_view(alias: AliasState) -> View:
+    """An alias as OpenAI's `model`: it can be asked for like one."""
+    return {
+        "id": alias.name,
+        "object": "model",
+        "created": unix_seconds(alias.moved_at),
+        "owned_by": alias.tenant,
+        "version_id": alias.version_id,
+    }
+
+
+def alias_view(alias: AliasState) -> View:
+    """An alias as ours."""
+    return {
+        "id": alias.name,
+        "object": "alias",
+        "name": alias.name,
+        "version_id": alias.version_id,
+        "owned_by": alias.tenant,
+        "moved_by": alias.moved_by,
+        "moved_at": unix_seconds(alias.moved_at),
+    }
+
+
+def file_view(file: FileState) -> View:
+    """A file as OpenAI's `file`; `digest` is ours."""
+    return {
+        "id": file.file_id,
+        "object": "file",
+        "bytes": file.size_bytes,
+        "created_at": unix_seconds(file.created_at),
+        "filename": file.filename,
+        "purpose": file.purpose,
+        "status": "processed",
+        "digest": file.digest,
+    }
+
+
+def dataset_view(dataset: DatasetReady | JobRecord) -> View:
+    """A dataset, or what will become one, by the job that makes it."""
+    if isinstance(dataset, DatasetReady):
+        return {
+            "id": dataset.dataset_id,
+            "object": "dataset",
+            "status": STATUS_READY,
+            "name": dataset.name,
+            "file_id": dataset.file_id,
+            "job_id": dataset.job_id,
+            "digest": dataset.digest,
+            "counts": dict(dataset.counts),
+            "created_at": unix_seconds(dataset.created_at),
+            "error": None,
+        }
+    job = job_view(dataset)
+    return {
+        "id": derived_id("ds", job["id"]),
+        "object": "dataset",
+        "status": STATUS[dataset.state.status],
+        "name": job["spec"].get("name"),
+        "file_id": job["spec"].get("file_id"),
+        "job_id": job["id"],
+        "digest": None,
+        "counts": {},
+        "created_at": job["created_at"],
+        "error": job["error"],
+    }
+
+
+STATUS_READY = "ready"

@@ -1,0 +1,91 @@
+"""Find the model version behind a name, and the one of its forms that can do the work."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from service_kit.errors import InvalidInputError, NotFoundError
+
+from gateway.domain import models
+from gateway.domain.errors import ModelNotFoundError
+
+
+class Aliases(Protocol):
+    """Names and the versions that they mean; a tenant's own name hides a shared one."""
+
+    def get(self, tenant: str, name: str) -> AliasState | None: ...
+
+
+class Models(Protocol):
+    """Versions that a tenant may see, its own and the shared ones."""
+
+    def get(self, tenant: str, version_id: str) -> ModelReady: ...
+    def list(self, tenant: str) -> Sequence[ModelReady]: ...
+    def builds_of(
+        self, version_id: str, form_prefix: str, *, tenant: str | None
+    ) -> Sequence[ModelReady]: ...
+
+
+class FindModel:
+    """Names are looked up as alias of the tenant, shared alias, version id, name; in this order."""
+
+    def __init__(self, aliases: Aliases, catalogue: Models) -> None:
+        self._aliases = aliases
+        self._catalogue = catalogue
+
+    def alias(self, tenant: str, name: str) -> AliasState | None:
+        """The alias of that name, the tenant's own before the shared one."""
+        return self._aliases.get(tenant, name)
+
+    def version(self, tenant: str, name: str) -> ModelReady:
+        """The best version of that name.
+
+        Raises:
+            ModelNotFoundError: there is none that the tenant may see.
+        """
+        return self._candidates(tenant, name)[0]
+
+    def servable(self, tenant: str, name: str) -> ModelReady:
+        """The version that an engine can run for `name`: itself or its newest build.
+
+        Raises:
+            ModelNotFoundError: no such model, or no build of it exists yet.
+        """
+        for version in self._candidates(tenant, name):
+            if models.is_servable(version):
+                return version
+            builds = self._catalogue.builds_of(
+                version.version_id, models.SERVABLE_PREFIX, tenant=tenant
+            )
+            if builds:
+                return builds[0]
+        raise ModelNotFoundError(f"the model {name!r} has no servable build yet")
+
+    def trainable(self, tenant: str, name: str) -> ModelReady:
+        """The base version that training of `name` starts from.
+
+        Raises:
+            ModelNotFoundError: no such model.
+            InvalidInputError: it is a tuned model.
+        """
+        found = self._candidates(tenant, name)
+        for version in found:
+            base = models.base_to_train(version)
+            if base is not None:
+                return self._catalogue.get(tenant, base)
+        raise InvalidInputError(
+            f"model: {name!r} is of form {found[0].form} and cannot be trained; "
+            f"name its base {found[0].base_version_id}"
+        )
+
+    def _candidates(self, tenant: str, name: str) -> Sequence[ModelReady]:
+        alias = self.alias(tenant, name)
+        aliased = alias.version_id if alias is not None else None
+        try:
+            # The usual case, without a walk over the whole catalogue.
+            return [self._catalogue.get(tenant, aliased or name)]
+        except NotFoundError:
+            found = models.candidates(name, aliased, self._catalogue.list(tenant))
+        if not found:
+            raise ModelNotFoundError(f"the model {name[:80]!r} does not exist")
+        return found

@@ -1,0 +1,69 @@
+"""Let a name mean another version: bring the version up first, then swap by compare-and-set."""
+
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+
+from gateway.create_dataset import until_seen
+from gateway.domain.access import Caller
+
+
+class FindsServable(Protocol):
+    """See `gateway.find_model.FindModel`."""
+
+    def servable(self, tenant: str, name: str) -> ModelReady: ...
+
+
+class Loads(Protocol):
+    """Brings versions up; returns once one is warm."""
+
+    async def load(self, *, tenant: str, version_id: str, timeout: float) -> None: ...
+
+
+class AliasBook(Protocol):
+    """Aliases, moved by compare-and-set."""
+
+    def sequence(self, tenant: str, name: str) -> int: ...
+    async def move(
+        self, tenant: str, name: str, version_id: str, *, moved_by: str, expected: int | None = None
+    ) -> int: ...
+    async def wait_for(self, sequence: int, timeout: float) -> None: ...
+
+
+class MoveAlias:
+    """The swap is the compare-and-set; streams that run finish on the version they began with."""
+
+    def __init__(
+        self, find_model: FindsServable, engines: Loads, aliases: AliasBook, load_seconds: float
+    ) -> None:
+        self._find_model = find_model
+        self._engines = engines
+        self._aliases = aliases
+        self._load_seconds = load_seconds
+
+    async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState:
+        """Move the caller's alias to the servable form of `version_id`.
+
+        Raises:
+            ModelNotFoundError: no such version, or no build of it that an engine can run.
+            StaleWriteError: somebody moved the alias since this began.
+            PreconditionError: the version could not be loaded; the alias stays where it was.
+            UnavailableError: inference or the bus does not answer.
+        """
+        seen = self._aliases.sequence(caller.tenant, name)
+        version = self._find_model.servable(caller.tenant, version_id)
+        await self._engines.load(
+            tenant=caller.tenant, version_id=version.version_id, timeout=self._load_seconds
+        )
+        sequence = await self._aliases.move(
+            caller.tenant, name, version.version_id, moved_by=caller.subject, expected=seen
+        )
+        await until_seen(self._aliases, sequence)
+        moved = AliasState(
+            tenant=caller.tenant,
+            name=name,
+            version_id=version.version_id,
+            moved_by=caller.subject,
+        )
+        moved.moved_at.GetCurrentTime()
+        return moved

@@ -1,0 +1,65 @@
+"""What the gateway reads from its environment, under the prefix GATEWAY_."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import model_validator
+from pydantic_settings import SettingsConfigDict
+from service_kit.settings import ServiceSettings
+
+LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+class Settings(ServiceSettings):
+    """Settings of the gateway. Exactly one of `jwks_path` and `jwks_url` must be given."""
+
+    model_config = SettingsConfigDict(frozen=True, env_prefix="GATEWAY_")
+
+    http_address: str = "127.0.0.1:8080"
+    """Where clients are answered over HTTP; port 0 takes a free one."""
+
+    inference_address: str
+    moderation_address: str
+    data_prep_address: str
+    trainer_address: str
+
+    jwt_issuer: str
+    """The `iss` that a token must carry, compared whole."""
+
+    jwt_audience: str
+    """The `aud` that a token must carry, compared whole."""
+
+    jwks_path: Path | None = None
+    """File with the issuer's public keys; read again when it changes."""
+
+    jwks_url: str | None = None
+    """https address of the issuer's public keys (http only on loopback)."""
+
+    default_model: str = "default"
+    """What /generate answers with when the body names no model: an alias, version or name."""
+
+    request_seconds: float = 120.0
+    """An answer that takes longer is ended; every hop gets what is left of it."""
+
+    load_seconds: float = 180.0
+    """How long a version may take to load before its alias is moved."""
+
+    max_body_bytes: int = 1024 * 1024
+    """Largest JSON body."""
+
+    max_upload_bytes: int = 1024 * 1024 * 1024
+    """Largest upload, form fields included; data-prep has its own limit on the file."""
+
+    usage_queue: int = 10_000
+    """Usage records that may wait for the bus; what comes on top is dropped and counted."""
+
+    @model_validator(mode="after")
+    def _one_source_of_keys(self) -> "Settings":
+        if (self.jwks_path is None) == (self.jwks_url is None):
+            raise ValueError("give exactly one of jwks_path and jwks_url")
+        if self.jwks_url is not None:
+            url = urlsplit(self.jwks_url)
+            loopback = url.scheme == "http" and url.hostname in LOOPBACK_HOSTS
+            if url.scheme != "https" and not loopback:
+                raise ValueError("jwks_url must be https, or http on loopback")
+        return self

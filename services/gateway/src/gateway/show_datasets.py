@@ -1,0 +1,44 @@
+"""Show datasets, ready or in the making."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from jobs.ids import derived_id
+from jobs.ledger import JobRecord
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from service_kit.errors import NotFoundError
+
+
+class DatasetList(Protocol):
+    """Datasets that are ready."""
+
+    def get(self, tenant: str, dataset_id: str) -> DatasetReady: ...
+    def list(self, tenant: str) -> Sequence[DatasetReady]: ...
+
+
+class JobList(Protocol):
+    """The list of jobs, newest first."""
+
+    def list(self, tenant: str, kind: str | None = None) -> list[JobRecord]: ...
+
+
+class ShowDatasets:
+    """A dataset that is not ready is shown by the job that makes it."""
+
+    def __init__(self, datasets: DatasetList, jobs: JobList) -> None:
+        self._datasets = datasets
+        self._jobs = jobs
+
+    def ready(self, tenant: str) -> Sequence[DatasetReady]:
+        """The tenant's finished datasets, newest first."""
+        return self._datasets.list(tenant)
+
+    def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord:
+        """The dataset, or its job. Raises NotFoundError."""
+        try:
+            return self._datasets.get(tenant, dataset_id)
+        except NotFoundError:
+            for job in self._jobs.list(tenant, "dataset"):
+                if derived_id("ds", job.requested.job_id) == dataset_id:
+                    return job
+            raise

@@ -1,0 +1,217 @@
+"""The gateway as it runs, over real sockets, beside a real broker and faked peers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from gateway.main import serve
+from gateway.settings import Settings
+from guard.bundle import Bundle, CompiledPolicy, compile_policy
+from guard.policy import parse_policy
+from jobs.bus import Bus
+from jobs.subjects import MODEL_READY, alias_state, policy_state
+from jobs.submit import JobQueue
+from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
+    add_DataPrepServiceServicer_to_server,
+)
+from modelmill.inference.v1.inference_service_pb2_grpc import (
+    add_InferenceServiceServicer_to_server,
+)
+from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill.moderation.v1.moderation_service_pb2_grpc import (
+    add_ModerationServiceServicer_to_server,
+)
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
+from openai import AsyncOpenAI
+from service_kit.grpc_server import RpcServer
+from testkit.nats_server import NatsServer, free_port, run_nats
+from testkit.waiting import eventually
+
+from gateway_support.issuer import AUDIENCE, ISSUER, Issuer
+from gateway_support.peers import FakeDataPrep, FakeInference, FakeModeration, FakeTrainer
+
+SECRET = "between-services"
+BLOCKED = "forbidden fruit"
+MASKED = "phone"
+
+POLICY = f"""
+rules:
+  - id: no-fruit
+    category: illicit
+    severity: high
+    action: block
+    directions: both
+    keywords: ["{BLOCKED}"]
+  - id: no-phone
+    category: pii
+    severity: low
+    action: mask
+    directions: both
+    keywords: ["{MASKED}"]
+"""
+
+BASE = "mv-base"
+BUILD = "mv-build"
+ADAPTER = "mv-adapter"
+TUNED = "mv-tuned"
+
+
+def compiled() -> tuple[Bundle, CompiledPolicy]:
+    """The policy of the tests, as moderation would publish it."""
+    bundle = compile_policy(parse_policy({"test.yaml": POLICY}))
+    return bundle, CompiledPolicy.from_bundle(bundle.content)
+
+
+@dataclass
+class House:
+    """Everything that a test may look at or break."""
+
+    url: str
+    grpc_address: str
+    nats: NatsServer
+    bus: Bus
+    issuer: Issuer
+    inference: FakeInference
+    moderation: FakeModeration
+    data_prep: FakeDataPrep
+    trainer: FakeTrainer
+    settings: Settings
+    clients: AsyncExitStack
+    """Closes what `http` and `openai` gave, when the test is over."""
+
+    def http(self, **claims: Any) -> httpx.AsyncClient:
+        """A client with a token of these claims."""
+        headers = {"authorization": f"Bearer {self.issuer.token(**claims)}"}
+        client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20)
+        self.clients.push_async_callback(client.aclose)
+        return client
+
+    def openai(self, **claims: Any) -> AsyncOpenAI:
+        """The unmodified SDK with a token of these claims."""
+        token = self.issuer.token(**claims)
+        client = AsyncOpenAI(base_url=f"{self.url}/v1", api_key=token, max_retries=0)
+        self.clients.push_async_callback(client.close)
+        return client
+
+    async def say_model(self, version_id: str, **fields: Any) -> None:
+        """Publish a version."""
+        model = ModelReady(version_id=version_id, **({"tenant": "shared"} | fields))
+        model.created_at.GetCurrentTime()
+        await self.bus.publish(MODEL_READY, model, msg_id=version_id)
+
+    async def say_alias(self, tenant: str, name: str, version_id: str) -> None:
+        """Publish an alias."""
+        state = AliasState(tenant=tenant, name=name, version_id=version_id)
+        state.moved_at.GetCurrentTime()
+        await self.bus.publish(alias_state(tenant, name), state)
+
+    async def say_policy(self, tenant: str, content: bytes, digest: str) -> None:
+        """Publish a policy bundle, valid or not."""
+        state = PolicyState(tenant=tenant, version=1, digest=digest, bundle=content)
+        await self.bus.publish(policy_state(tenant), state)
+
+
+async def furnish(house: House) -> None:
+    """A base, a build of it under the shared alias "default", a tuned adapter with a build."""
+    bundle, _ = compiled()
+    await house.say_policy("shared", bundle.content, bundle.digest)
+    await house.say_model(BASE, name="tiny", form="safetensors", base_version_id=BASE)
+    await house.say_model(
+        BUILD,
+        name="tiny",
+        form="openvino-int8",
+        parent_version_id=BASE,
+        base_version_id=BASE,
+    )
+    await house.say_model(
+        ADAPTER, name="kinds", form="adapter", parent_version_id=BASE, base_version_id=BASE
+    )
+    await house.say_model(
+        TUNED,
+        name="kinds",
+        form="openvino-int8",
+        parent_version_id=ADAPTER,
+        base_version_id=BASE,
+    )
+    await house.say_alias("shared", "default", BUILD)
+
+
+@asynccontextmanager
+async def run_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
+    """The house, furnished and answering; `changes` are settings of the gateway."""
+    async with AsyncExitStack() as stack:
+        nats = await stack.enter_async_context(run_nats(folder / "nats"))
+        bus = await stack.enter_async_context(Bus.connect(nats.url, nats.token, name="tests"))
+        queue = JobQueue(bus)
+        inference, moderation = FakeInference(), FakeModeration(compiled()[1])
+        data_prep, trainer = FakeDataPrep(queue), FakeTrainer(queue)
+        addresses = {}
+        for name, servicer, add in (
+            ("inference", inference, add_InferenceServiceServicer_to_server),
+            ("moderation", moderation, add_ModerationServiceServicer_to_server),
+            ("data_prep", data_prep, add_DataPrepServiceServicer_to_server),
+            ("trainer", trainer, add_TrainerServiceServicer_to_server),
+        ):
+            server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
+            add(servicer, server.grpc)
+            await stack.enter_async_context(server)
+            addresses[f"{name}_address"] = f"127.0.0.1:{server.port}"
+        issuer = Issuer(folder / "jwks.json")
+        http_port, grpc_port = free_port(), free_port()
+        fields = {
+            "nats_url": nats.url,
+            "nats_token": nats.token,
+            "service_secret": SECRET,
+            "artifact_root": folder / "artifacts",
+            "http_address": f"127.0.0.1:{http_port}",
+            "grpc_address": f"127.0.0.1:{grpc_port}",
+            "jwt_issuer": ISSUER,
+            "jwt_audience": AUDIENCE,
+            "jwks_path": issuer.jwks_file,
+            "drain_seconds": 1.0,
+        }
+        settings = Settings(**(fields | addresses | changes))
+        house = House(
+            url=f"http://127.0.0.1:{http_port}",
+            grpc_address=f"127.0.0.1:{grpc_port}",
+            nats=nats,
+            bus=bus,
+            issuer=issuer,
+            inference=inference,
+            moderation=moderation,
+            data_prep=data_prep,
+            trainer=trainer,
+            settings=settings,
+            clients=AsyncExitStack(),
+        )
+        await furnish(house)
+        await stack.enter_async_context(_running(settings, house.url))
+        stack.push_async_callback(house.clients.aclose)
+        yield house
+
+
+@asynccontextmanager
+async def _running(settings: Settings, url: str) -> AsyncIterator[None]:
+    stopping = asyncio.Event()
+    serving = asyncio.create_task(serve(settings, stopping))
+
+    async def answers() -> bool:
+        if serving.done():
+            serving.result()
+        try:
+            async with httpx.AsyncClient() as client:
+                return (await client.get(f"{url}/healthz")).status_code == 200
+        except httpx.ConnectError:
+            return False
+
+    try:
+        await eventually(answers, within=20)
+        yield
+    finally:
+        stopping.set()
+        await serving

@@ -1,0 +1,158 @@
+"""Every route of the table against every kind of caller who must not pass."""
+
+import pytest
+from gateway.domain.access import SCOPES
+from gateway.domain.routes import ROUTES, Body, Route
+from gateway_support.house import BUILD, House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GUARDED = [route for route in ROUTES if route.scope is not None]
+PLACES = {"{model}": "mv-x", "{name}": "x", "{file_id}": "file-x", "{dataset_id}": "ds-x"}
+
+
+def path_of(route: Route) -> str:
+    path = route.path.replace("{job_id}", "job-x")
+    for place, value in PLACES.items():
+        path = path.replace(place, value)
+    return path
+
+
+def test_only_liveness_and_the_api_document_are_open():
+    assert {route.name for route in ROUTES} - {route.name for route in GUARDED} == {
+        "health",
+        "openapi",
+    }
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=lambda route: route.name)
+async def test_a_route_refuses_whoever_may_not_pass(house: House, route: Route):
+    good = house.issuer.token()
+    wrong_scope = " ".join(scope for scope in SCOPES if scope != route.scope)
+    attempts = {
+        "no token": ({}, 401),
+        "not a bearer": ({"authorization": f"Basic {good}"}, 401),
+        "expired": ({"authorization": f"Bearer {house.issuer.token(exp=1)}"}, 401),
+        "forged": ({"authorization": f"Bearer {good[:-6]}AAAAAA"}, 401),
+        "wrong scope": ({"authorization": f"Bearer {house.issuer.token(scope=wrong_scope)}"}, 403),
+    }
+    async with house.http() as client:
+        client.headers.pop("authorization")
+        for name, (headers, status) in attempts.items():
+            answer = await client.request(route.method, path_of(route), headers=headers)
+            error = answer.json()["error"]
+
+            assert answer.status_code == status, name
+            assert error["type"] in ("authentication_error", "permission_error"), name
+            assert error["request_id"] == answer.headers["x-request-id"], name
+            assert ("www-authenticate" in answer.headers) == (status == 401), name
+
+
+async def test_two_authorization_headers_are_one_too_many(house: House):
+    async with house.http() as client:
+        answer = await client.get(
+            "/v1/models", headers=[("authorization", f"Bearer {house.issuer.token()}")] * 2
+        )
+    assert answer.status_code == 401
+
+
+async def test_the_right_scope_alone_opens_each_route(house: House):
+    for route in GUARDED:
+        async with house.http(scope=route.scope) as client:
+            answer = await client.request(route.method, path_of(route))
+            assert answer.status_code not in (401, 403, 405, 500), route.name
+
+
+async def test_one_tenant_sees_and_moves_nothing_of_another(house: House):
+    owner, stranger = house.http(tenant="owner"), house.http(tenant="stranger")
+    await house.say_model("mv-own", tenant="owner", name="own", form="openvino-int8")
+    await house.say_alias("owner", "private", "mv-own")
+    file = (
+        await owner.post(
+            "/v1/files", files={"file": ("a.jsonl", b"{}")}, data={"purpose": "fine-tune"}
+        )
+    ).json()["id"]
+    dataset = (
+        await owner.post(
+            "/v1/datasets", json={"file_id": file, "mapping": {"messages_column": "messages"}}
+        )
+    ).json()
+    job = (
+        await owner.post("/v1/fine_tuning/jobs", json={"model": "tiny", "training_file": file})
+    ).json()["id"]
+    owned = [
+        "/v1/models/mv-own",
+        "/v1/models/private",
+        f"/v1/files/{file}",
+        f"/v1/files/{file}/content",
+        f"/v1/datasets/{dataset['id']}",
+        f"/v1/jobs/{dataset['job_id']}",
+        f"/v1/jobs/{job}",
+        f"/v1/fine_tuning/jobs/{job}",
+        f"/v1/fine_tuning/jobs/{job}/events",
+    ]
+    lists = ["/v1/models", "/v1/aliases", "/v1/files", "/v1/jobs", "/v1/fine_tuning/jobs"]
+
+    for path in owned:
+        assert (await owner.get(path)).status_code == 200, path
+        assert (await stranger.get(path)).status_code == 404, path
+    for path in lists:
+        text = (await stranger.get(path)).text
+        assert not any(secret in text for secret in ("mv-own", "private", file, job)), path
+    for attempt in (
+        stranger.post("/v1/datasets", json={"file_id": file, "mapping": {"messages_column": "m"}}),
+        stranger.post("/v1/fine_tuning/jobs", json={"model": "tiny", "training_file": file}),
+        stranger.post(
+            "/v1/fine_tuning/jobs", json={"model": "tiny", "training_file": dataset["id"]}
+        ),
+        stranger.put("/v1/aliases/mine", json={"version_id": "mv-own"}),
+        stranger.post(
+            "/v1/chat/completions",
+            json={"model": "mv-own", "messages": [{"role": "user", "content": "hi"}]},
+        ),
+    ):
+        assert (await attempt).status_code == 404
+
+    moved = await stranger.put("/v1/aliases/default", json={"version_id": BUILD})
+    assert moved.json()["owned_by"] == "stranger"
+    assert (await owner.get("/v1/models/default")).json()["owned_by"] == "shared"
+
+
+async def test_a_tenant_in_the_request_changes_nothing(house: House):
+    async with house.http(tenant="acme") as client:
+        answer = await client.get(
+            "/v1/models/mv-own?tenant=owner", headers={"x-tenant": "owner", "tenant": "owner"}
+        )
+    assert answer.status_code == 404
+
+
+async def test_what_the_table_does_not_name_is_not_reachable(house: House):
+    async with house.http() as client:
+        for path in (
+            "/",
+            "/docs",
+            "/metrics",
+            "/v1",
+            "/v1/",
+            "/v1/models/",
+            "//v1/models",
+            "/v1/x",
+        ):
+            answer = await client.get(path)
+            assert answer.status_code == 404, path
+            assert answer.json()["error"]["code"] == "not_found"
+        refused = await client.delete("/v1/files/file-x")
+    assert refused.status_code == 405
+    assert refused.headers["allow"] == "GET"
+
+
+async def test_the_api_document_names_every_route_and_its_scope(house: House):
+    async with house.http() as client:
+        client.headers.pop("authorization")
+        document = (await client.get("/openapi.json")).json()
+    for route in ROUTES:
+        operation = document["paths"][route.path][route.method.lower()]
+        assert operation["operationId"] == route.name
+        assert operation["security"] == ([{"token": [route.scope]}] if route.scope else [])
+        assert ("requestBody" in operation) == (route.body is not Body.NONE)
+    assert "lora_rank" in document["components"]["schemas"]["HyperParametersBody"]["properties"]

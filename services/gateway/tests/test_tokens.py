@@ -1,0 +1,272 @@
+"""The attack set of forged, stale and odd tokens; all of them are refused."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from gateway.adapters.key_set import REFRESH_SECONDS, RETRY_SECONDS, FileKeys, UrlKeys, parse_jwks
+from gateway.adapters.tokens import TokenVerifier
+from gateway.settings import Settings
+from gateway_support.issuer import AUDIENCE, ISSUER, Issuer, encode, hs256_with_public_key
+from pydantic import ValidationError
+from service_kit.errors import InvalidInputError, UnauthenticatedError
+
+
+def verifier(issuer: Issuer) -> TokenVerifier:
+    return TokenVerifier(FileKeys(issuer.jwks_file), issuer=ISSUER, audience=AUDIENCE)
+
+
+async def refused(check: TokenVerifier, token: str) -> bool:
+    try:
+        await check.verify(token)
+    except UnauthenticatedError:
+        return True
+    return False
+
+
+async def test_a_good_token_names_tenant_subject_and_scopes(issuer: Issuer):
+    caller = await verifier(issuer).verify(issuer.token(scope="chat files"))
+
+    assert (caller.tenant, caller.subject) == ("acme", "ada")
+    assert caller.scopes == {"chat", "files"}
+
+
+async def test_a_token_without_scopes_grants_nothing(issuer: Issuer):
+    assert (await verifier(issuer).verify(issuer.token(scope=None))).scopes == frozenset()
+
+
+async def test_leeway_is_thirty_seconds_and_no_more(issuer: Issuer):
+    now = int(time.time())
+
+    assert not await refused(verifier(issuer), issuer.token(exp=now - 20))
+    with pytest.raises(UnauthenticatedError, match="expired"):
+        await verifier(issuer).verify(issuer.token(exp=now - 40))
+
+
+def odd_claims() -> dict[str, dict[str, Any]]:
+    now = int(time.time())
+    return {
+        "no exp": {"exp": None},
+        "past exp": {"exp": now - 3600},
+        "exp as float": {"exp": now + 600.5},
+        "exp as text": {"exp": str(now + 600)},
+        "exp as bool": {"exp": True},
+        "endless exp": {"exp": 1e308},
+        "no iat": {"iat": None},
+        "future iat": {"iat": now + 3600},
+        "future nbf": {"nbf": now + 3600},
+        "no aud": {"aud": None},
+        "wrong aud": {"aud": "somebody"},
+        "aud as list": {"aud": [AUDIENCE, "somebody"]},
+        "aud as prefix": {"aud": AUDIENCE + "x"},
+        "no iss": {"iss": None},
+        "wrong iss": {"iss": "https://evil.test"},
+        "iss as prefix": {"iss": ISSUER + ".evil.test"},
+        "iss as list": {"iss": [ISSUER]},
+        "no sub": {"sub": None},
+        "empty sub": {"sub": ""},
+        "sub with line break": {"sub": "ada\nroot"},
+        "sub as number": {"sub": 7},
+        "no tenant": {"tenant": None},
+        "tenant as wildcard": {"tenant": "*"},
+        "tenant with dot": {"tenant": "a.b"},
+        "tenant with line break": {"tenant": "acme\n"},
+        "tenant as list": {"tenant": ["acme"]},
+        "scope as list": {"scope": ["chat"]},
+    }
+
+
+@pytest.mark.parametrize("case", odd_claims().keys())
+async def test_signed_but_odd_claims_are_refused(issuer: Issuer, case: str):
+    assert await refused(verifier(issuer), issuer.token(**odd_claims()[case]))
+
+
+def odd_headers(issuer: Issuer) -> dict[str, dict[str, Any]]:
+    return {
+        "crit": {"crit": ["exp"]},
+        "crit with b64": {"crit": ["b64"], "b64": True},
+        "b64": {"b64": False},
+        "jku": {"jku": "https://evil.test/jwks.json"},
+        "x5u": {"x5u": "https://evil.test/cert.pem"},
+        "x5c": {"x5c": ["AAAA"]},
+        "jwk": {"jwk": issuer.jwk()},
+        "cty": {"cty": "JWT"},
+        "typ of an id token": {"typ": "id_token+jwt"},
+        "typ as number": {"typ": 1},
+        "no kid": {"kid": None},
+        "empty kid": {"kid": ""},
+        "kid as path": {"kid": "../../../dev/null"},
+        "kid as sql": {"kid": "key-1' OR '1'='1"},
+        "unknown kid": {"kid": "key-2"},
+        "kid as list": {"kid": ["key-1"]},
+        "alg none": {"alg": "none"},
+        "alg None": {"alg": "None"},
+        "alg NONE": {"alg": "NONE"},
+        "alg HS256": {"alg": "HS256"},
+        "alg ES256": {"alg": "ES256"},
+        "alg eddsa": {"alg": "eddsa"},
+        "alg as list": {"alg": ["EdDSA"]},
+        "no alg": {"alg": None},
+    }
+
+
+@pytest.mark.parametrize("case", odd_headers(Issuer(Path("/dev/null"))).keys())
+async def test_signed_but_odd_headers_are_refused(issuer: Issuer, case: str):
+    header = odd_headers(issuer)[case]
+
+    assert await refused(verifier(issuer), issuer.sign(issuer.claims(), **header))
+
+
+async def test_forged_and_malformed_tokens_are_refused(issuer: Issuer, tmp_path: Path):
+    good = issuer.token()
+    head, body, signature = good.split(".")
+    stranger = Issuer(tmp_path / "stranger.json")
+    claims = json.dumps(issuer.claims()).encode()
+    header = b'{"alg":"EdDSA","kid":"key-1"}'
+    doubled = claims.replace(b'"tenant": "acme"', b'"tenant": "acme", "tenant": "other"')
+    attacks = {
+        "another key under our id": stranger.token(),
+        "HS256 with the public key": hs256_with_public_key(issuer),
+        "no signature": f"{head}.{body}.",
+        "signature of nothing": f"{head}.{body}.{encode(bytes(64))}",
+        "body swapped": f"{head}.{encode(json.dumps(issuer.claims(tenant='x')).encode())}.{signature}",
+        "unsigned": jwt.encode(issuer.claims(), None, algorithm="none"),
+        "padding": good + "=",
+        "white space": good + " ",
+        "leading white space": " " + good,
+        "line break": good + "\n",
+        "five parts": f"{good}.AAAA.AAAA",
+        "two parts": f"{head}.{body}",
+        "empty": "",
+        "dots": "..",
+        "not ascii": good[:-1] + "é",
+        "a megabyte": "A" * 1_000_000,
+        "a megabyte of claims": issuer.token(junk="A" * 750_000),
+        "doubled claim": issuer.sign_raw(header, doubled),
+        "doubled header": issuer.sign_raw(b'{"alg":"none","alg":"EdDSA","kid":"key-1"}', claims),
+        "claims that are a list": issuer.sign_raw(header, b"[]"),
+        "claims that are not JSON": issuer.sign_raw(header, b"{"),
+        "claims nested deeply": issuer.sign_raw(header, b"[" * 3000),
+        "header nested deeply": issuer.sign_raw(b"[" * 3000, claims),
+        "a token in a token": issuer.sign_raw(header, good.encode()),
+    }
+    check = verifier(issuer)
+
+    passed = [name for name, token in attacks.items() if not await refused(check, token)]
+
+    assert passed == []
+
+
+def test_keys_that_are_not_for_eddsa_signatures_are_left_out(issuer: Issuer):
+    good = issuer.jwk()
+    others = [
+        good | {"kid": "enc", "use": "enc"},
+        good | {"kid": "alg", "alg": "HS256"},
+        good | {"kid": "crv", "crv": "X25519"},
+        {"kty": "oct", "kid": "oct", "k": "AAAA"},
+        {name: value for name, value in good.items() if name != "kid"},
+    ]
+
+    assert parse_jwks(json.dumps({"keys": [good, *others]}).encode()).keys() == {"key-1"}
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b'{"keys": 1}', b'{"keys": []}', b"[" * 9000, b"{}"])
+def test_what_is_not_a_jwks_is_refused(text: bytes):
+    with pytest.raises(InvalidInputError):
+        parse_jwks(text)
+
+
+async def test_a_changed_key_file_is_read_again_and_a_broken_one_is_not(issuer: Issuer):
+    now = [0.0]
+    keys = FileKeys(issuer.jwks_file, clock=lambda: now[0])
+    rotated = issuer.jwk() | {"kid": "key-2"}
+    issuer.jwks_file.write_text(json.dumps({"keys": [rotated]}))
+
+    assert await keys.get("key-1") is not None
+    now[0] += 2
+    assert await keys.get("key-1") is None
+    assert await keys.get("key-2") is not None
+    issuer.jwks_file.write_text("{")
+    now[0] += 2
+    assert await keys.get("key-2") is not None
+
+
+async def test_an_issuer_is_asked_about_an_unknown_key_once_in_five_minutes(issuer: Issuer):
+    now, asked = [0.0], []
+    answers = [httpx.Response(503), httpx.Response(200, json={"keys": [issuer.jwk()]})]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(now[0])
+        return answers[min(len(asked), len(answers)) - 1]
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        keys = UrlKeys("https://issuer.test/jwks", client=client, clock=lambda: now[0])
+        assert await keys.get("key-1") is None
+        assert await keys.get("key-1") is None
+        assert len(asked) == 1
+        now[0] += RETRY_SECONDS
+        assert await keys.get("key-1") is not None
+        for number in range(100):
+            assert await keys.get(f"flood-{number}") is None
+        assert len(asked) == 2
+        now[0] += REFRESH_SECONDS
+        assert await keys.get("key-2") is None
+        assert len(asked) == 3
+
+
+async def test_an_issuer_that_redirects_is_not_followed(issuer: Issuer):
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "issuer.test":
+            return httpx.Response(302, headers={"location": "https://evil.test/jwks"})
+        return httpx.Response(200, json={"keys": [issuer.jwk()]})
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        assert await UrlKeys("https://issuer.test/jwks", client=client).get("key-1") is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {},
+        {"jwks_url": "http://issuer.test/jwks"},
+        {"jwks_url": "file:///etc/passwd"},
+        {"jwks_url": "http://127.0.0.1.evil.test/jwks"},
+        {"jwks_url": "https://issuer.test/jwks", "jwks_path": "/keys.json"},
+    ],
+)
+def test_keys_come_from_one_file_or_one_safe_address(source: dict[str, str]):
+    rest = dict.fromkeys(
+        (
+            "nats_url",
+            "nats_token",
+            "service_secret",
+            "artifact_root",
+            "inference_address",
+            "moderation_address",
+            "data_prep_address",
+            "trainer_address",
+            "jwt_issuer",
+            "jwt_audience",
+        ),
+        "x",
+    )
+
+    Settings(**rest, jwks_url="http://127.0.0.1:9/jwks")
+    with pytest.raises(ValidationError):
+        Settings(**rest, **source)
+
+
+async def test_a_small_order_public_key_signs_nothing_for_us(issuer: Issuer):
+    # The all-zero point accepts forged signatures in lax implementations of Ed25519.
+    weak = issuer.jwk() | {"x": encode(bytes(32))}
+    issuer.jwks_file.write_text(json.dumps({"keys": [weak]}))
+    head, body, _ = issuer.token().split(".")
+    identity = encode(b"\x01" + bytes(63))
+
+    assert await refused(verifier(issuer), f"{head}.{body}.{identity}")
+    assert isinstance(issuer.key, Ed25519PrivateKey)

@@ -1,0 +1,65 @@
+"""From the ids of one answer to its text: whole characters, cut at the first stop text."""
+
+from collections.abc import Sequence
+
+from tokenization import ChatTokenizer, TextStream
+
+
+class StopScanner:
+    """Lets text through up to the first stop text, which it swallows.
+
+    What it lets out does not depend on how the text is cut: the stop text that is complete first
+    wins, and of those complete at one place the longest.
+    """
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.stopped = False
+        """A stop text was found; nothing comes out any more."""
+
+    def push(self, text: str) -> str:
+        """The part of the text so far that no stop text can claim any more."""
+        if self.stopped:
+            return ""
+        text = self._held + text
+        found = [(text.find(stop), stop) for stop in self._stops]
+        ends = [(start + len(stop), start) for start, stop in found if start >= 0]
+        if ends:
+            self.stopped, self._held = True, ""
+            return text[: min(ends)[1]]
+        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+        out, self._held = text[: len(text) - keep], text[len(text) - keep :]
+        return out
+
+    def flush(self) -> str:
+        """What was held back for a stop text that did not come."""
+        out, self._held = self._held, ""
+        return out
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of `text` with which `stop`, still incomplete, begins."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
+
+
+class AnswerText:
+    """The text of one generation, while its ids come in."""
+
+    def __init__(self, tokenizer: ChatTokenizer, stops: Sequence[str]) -> None:
+        self._stream = TextStream(tokenizer)
+        self._scanner = StopScanner(stops)
+
+    @property
+    def stopped(self) -> bool:
+        """A stop text was found: the generation is over, whatever the engine still has."""
+        return self._scanner.stopped
+
+    def push(self, ids: Sequence[int]) -> str:
+        """The text that became certain with `ids`."""
+        return self._scanner.push(self._stream.push(ids))
+
+    def finish(self) -> str:
+        """What was kept back, once no more ids come."""
+        return self._scanner.push(self._stream.finish()) + self._scanner.flush()

@@ -1,0 +1,248 @@
+"""Use case: have a version loaded while it is used, with bounded room for versions and requests.
+
+Everything here runs on one event loop and between two awaits nothing else does; what is counted or
+looked up before an await is looked up again after it.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
+from service_kit.errors import DomainError, OverloadedError, UnavailableError
+
+from inference.load_version import EngineKind, LoadedVersion
+from inference.measures import IN_FLIGHT, LOADED_VERSIONS
+
+log = logging.getLogger(__name__)
+
+FAILURE_SECONDS = 5.0
+"""A version that did not load is not tried again for this long; callers get the same error."""
+
+
+class Models(Protocol):
+    """The model versions that exist."""
+
+    def get(self, tenant: str, version_id: str) -> ModelReady:
+        """NotFoundError when it does not exist, is another tenant's, or is retired."""
+
+
+class Loader(Protocol):
+    """Brings a version up; see `load_version.LoadVersion`."""
+
+    def kind_of(self, model: ModelReady) -> EngineKind: ...
+
+    async def __call__(self, model: ModelReady) -> LoadedVersion: ...
+
+
+class Announcements(Protocol):
+    """Tells everybody what this replica serves; never waits and never fails."""
+
+    def say(self, fact: ModelServing) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServedVersion:
+    """One loaded version, for a listing."""
+
+    version_id: str
+    engine_name: str
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: DomainError
+    until: float
+
+
+class VersionPool:
+    """The versions that this process serves.
+
+    Args:
+        max_loaded: versions loaded at a time; the least recently used idle one makes room.
+        max_in_flight: requests per version, those that wait for it to load included.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        loader: Loader,
+        announcements: Announcements,
+        *,
+        max_loaded: int,
+        max_in_flight: int,
+    ) -> None:
+        self._models = models
+        self._loader = loader
+        self._announcements = announcements
+        self._max_loaded = max_loaded
+        self._max_in_flight = max_in_flight
+        self._loads: dict[str, asyncio.Task[LoadedVersion]] = {}
+        """Versions being loaded, and loaded ones (the task is done)."""
+        self._in_flight: Counter[str] = Counter()
+        self._last_used: dict[str, float] = {}
+        self._failures: dict[str, _Failure] = {}
+        self._named: frozenset[str] = frozenset()
+        self._retired: set[str] = set()
+        self._watchers: dict[str, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @asynccontextmanager
+    async def lease(self, tenant: str, version_id: str) -> AsyncIterator[LoadedVersion]:
+        """The version, loaded and kept so until the block ends.
+
+        Raises:
+            NotFoundError: the tenant has no such version, or no engine runs its form.
+            OverloadedError: too many requests for it, or no room for another version.
+            PreconditionError: it does not verify, or the engine refused it.
+        """
+        model = self._models.get(tenant, version_id)
+        self._loader.kind_of(model)
+        if self._in_flight[version_id] >= self._max_in_flight:
+            raise OverloadedError(
+                f"{self._max_in_flight} requests for {version_id} are in flight; retry"
+            )
+        self._in_flight[version_id] += 1
+        IN_FLIGHT.inc()
+        try:
+            # Shielded: the load goes on for the others when the one who began it leaves.
+            yield await asyncio.shield(self._load_of(model))
+        finally:
+            IN_FLIGHT.dec()
+            self._in_flight[version_id] -= 1
+            if version_id in self._loads:
+                self._last_used[version_id] = time.monotonic()
+            self._drop_if_retired(version_id)
+
+    def is_loaded(self, version_id: str) -> bool:
+        """Whether it answers without loading first."""
+        return _done_well(self._loads.get(version_id))
+
+    def serving(self) -> list[ServedVersion]:
+        """What is loaded now."""
+        loaded = [task.result() for task in self._loads.values() if _done_well(task)]
+        return [
+            ServedVersion(it.version_id, it.engine_name, self._in_flight[it.version_id])
+            for it in loaded
+        ]
+
+    def keep(self, named: frozenset[str]) -> None:
+        """Versions that an alias names; they are never made to leave for another."""
+        self._named = named
+
+    def retire(self, version_id: str) -> None:
+        """Free it as soon as nobody uses it."""
+        self._retired.add(version_id)
+        self._drop_if_retired(version_id)
+
+    async def close(self) -> None:
+        """Stop loading, and unload everything."""
+        self._closed = True
+        loading = [task for task in self._loads.values() if not task.done()]
+        for task in loading:
+            task.cancel()
+        await asyncio.gather(*loading, return_exceptions=True)
+        for version_id in [name for name, task in self._loads.items() if _done_well(task)]:
+            self._unload(version_id, ServingState.SERVING_STATE_STOPPED)
+        await asyncio.gather(*self._closing)
+
+    def _load_of(self, model: ModelReady) -> asyncio.Task[LoadedVersion]:
+        """The running or finished load, begun now if there is none."""
+        task = self._loads.get(model.version_id)
+        if task is None:
+            if self._closed:
+                raise UnavailableError("this replica is stopping; retry")
+            failure = self._failures.get(model.version_id)
+            if failure is not None and time.monotonic() < failure.until:
+                raise failure.error
+            self._make_room()
+            task = asyncio.create_task(self._load(model), name=f"load {model.version_id}")
+            self._loads[model.version_id] = task
+        return task
+
+    def _make_room(self) -> None:
+        if len(self._loads) < self._max_loaded:
+            return
+        idle = [
+            version_id
+            for version_id, task in self._loads.items()
+            if task.done() and not self._in_flight[version_id] and version_id not in self._named
+        ]
+        if not idle:
+            raise OverloadedError(
+                f"all {self._max_loaded} versions that fit here are in use; retry",
+                retry_after_seconds=10,
+            )
+        oldest = min(idle, key=lambda version_id: self._last_used.get(version_id, 0.0))
+        self._unload(oldest, ServingState.SERVING_STATE_STOPPED)
+
+    async def _load(self, model: ModelReady) -> LoadedVersion:
+        version_id, engine = model.version_id, self._loader.kind_of(model).name
+        try:
+            # The memory of what made room comes back first.
+            await asyncio.gather(*self._closing)
+            loaded = await self._loader(model)
+        except BaseException as error:
+            del self._loads[version_id]
+            if isinstance(error, Exception):
+                self._failed(version_id, engine, error)
+            raise
+        log.info("%s is loaded after %.2f s", version_id, loaded.load_seconds)
+        self._failures.pop(version_id, None)
+        self._watchers[version_id] = asyncio.create_task(self._watch(loaded))
+        LOADED_VERSIONS.inc()
+        self._announcements.say(
+            ModelServing(
+                version_id=version_id,
+                engine=engine,
+                state=ServingState.SERVING_STATE_READY,
+                load_seconds=loaded.load_seconds,
+            )
+        )
+        return loaded
+
+    def _failed(self, version_id: str, engine: str, error: Exception) -> None:
+        reason = "unexpected error, see the log"
+        if isinstance(error, DomainError):
+            reason = error.message
+            self._failures[version_id] = _Failure(error, time.monotonic() + FAILURE_SECONDS)
+        self._say(version_id, engine, ServingState.SERVING_STATE_FAILED, reason)
+
+    async def _watch(self, loaded: LoadedVersion) -> None:
+        """Take a version down whose engine gave up; the next request loads it afresh."""
+        reason = await loaded.engine.until_broken()
+        log.error("%s is taken down: %s", loaded.version_id, reason)
+        self._unload(loaded.version_id, ServingState.SERVING_STATE_FAILED, reason)
+
+    def _drop_if_retired(self, version_id: str) -> None:
+        idle = self.is_loaded(version_id) and not self._in_flight[version_id]
+        if idle and version_id in self._retired:
+            self._unload(version_id, ServingState.SERVING_STATE_STOPPED)
+
+    def _unload(self, version_id: str, state: "ServingState.ValueType", reason: str = "") -> None:
+        loaded = self._loads.pop(version_id).result()
+        self._watchers.pop(version_id).cancel()
+        self._last_used.pop(version_id, None)
+        LOADED_VERSIONS.dec()
+        self._say(version_id, loaded.engine_name, state, reason)
+        closing = asyncio.create_task(loaded.engine.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    def _say(
+        self, version_id: str, engine: str, state: "ServingState.ValueType", reason: str
+    ) -> None:
+        self._announcements.say(
+            ModelServing(version_id=version_id, engine=engine, state=state, reason=reason)
+        )
+
+
+def _done_well(task: asyncio.Task[LoadedVersion] | None) -> bool:
+    return task is not None and task.done() and not task.cancelled() and not task.exception()

@@ -1,0 +1,160 @@
+"""Use case: bring one model version up, from its artifact to a warm engine."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+from tokenization import ChatTokenizer
+
+from inference.domain.generation import (
+    GenerationRequest,
+    ModelLimits,
+    SamplingOptions,
+    TextPiece,
+    plan_generation,
+)
+
+WARM_TEXT = "Hello"
+WARM_TOKENS = 2
+
+
+class Engine(Protocol):
+    """Runs one model. One contract suite holds all engines to what is said here."""
+
+    async def load(self) -> None:
+        """Return once requests can be taken. Called once.
+
+        Raises:
+            PreconditionError: the engine refuses the model; trying again will not help.
+        """
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[TextPiece, None]:
+        """Pieces as they come, the last one with a finish reason. Closing it frees the slot.
+
+        Text is whole characters and ends before the first stop text. Temperature 0 is greedy; the
+        same seed gives the same text when nothing else runs beside it.
+
+        Raises:
+            UnavailableError: the engine died under the request, or is being restarted.
+            PreconditionError: the engine has no room for a request of this size.
+        """
+
+    async def until_broken(self) -> str:
+        """Return when the engine has given up for good, and why; it is then only to be closed."""
+
+    async def close(self) -> None:
+        """End it and free its memory; generations still running fail with UnavailableError."""
+
+
+class EngineKind(Protocol):
+    """Makes engines of one kind."""
+
+    @property
+    def name(self) -> str:
+        """For example "openvino"."""
+
+    def can_run(self, form: str) -> bool:
+        """Whether artifacts of this form are for this kind."""
+
+    def engine_for(self, folder: Path, tokenizer: ChatTokenizer) -> Engine:
+        """An engine for the model in `folder`, not yet loaded."""
+
+
+class Artifacts(Protocol):
+    """Where the files of a version are."""
+
+    def materialise(self, digest: str) -> Path:
+        """A local folder with verified files; blocks. NotFoundError, PreconditionError."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """A version that answers."""
+
+    version_id: str
+    engine_name: str
+    engine: Engine
+    tokenizer: ChatTokenizer
+    limits: ModelLimits
+    load_seconds: float
+
+
+class LoadVersion:
+    """Verifies the artifact, opens the engine for its form, and generates a few tokens with it."""
+
+    def __init__(self, artifacts: Artifacts, kinds: Sequence[EngineKind]) -> None:
+        self._artifacts = artifacts
+        self._kinds = kinds
+
+    def kind_of(self, model: ModelReady) -> EngineKind:
+        """The engine kind for a version's form.
+
+        Raises:
+            NotFoundError: no engine here can run it.
+        """
+        for kind in self._kinds:
+            if kind.can_run(model.form):
+                return kind
+        raise NotFoundError(
+            f"model version {model.version_id} cannot be served: no engine runs {model.form!r}"
+        )
+
+    async def __call__(self, model: ModelReady) -> LoadedVersion:
+        """Load and warm; on failure nothing is left running.
+
+        Raises:
+            NotFoundError: no engine for its form, or the artifact is gone.
+            PreconditionError: the artifact does not verify, or the engine refused it.
+        """
+        began = time.monotonic()
+        kind = self.kind_of(model)
+        folder = await asyncio.to_thread(self._artifacts.materialise, model.digest)
+        tokenizer, limits = await asyncio.to_thread(_read_folder, folder, model.context_tokens)
+        engine = kind.engine_for(folder, tokenizer)
+        try:
+            await engine.load()
+            await _warm(engine, tokenizer, limits)
+        except BaseException:
+            await engine.close()
+            raise
+        return LoadedVersion(
+            version_id=model.version_id,
+            engine_name=kind.name,
+            engine=engine,
+            tokenizer=tokenizer,
+            limits=limits,
+            load_seconds=time.monotonic() - began,
+        )
+
+
+def _read_folder(folder: Path, context_tokens: int) -> tuple[ChatTokenizer, ModelLimits]:
+    """Tokenizer and limits; the smaller of what the registry and the model's config say."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        vocabulary, positions = config["vocab_size"], config["max_position_embeddings"]
+        tokenizer = ChatTokenizer.load(folder)
+    except (OSError, ValueError, KeyError, TypeError, InvalidInputError) as error:
+        raise PreconditionError(f"the artifact cannot be served: {error}") from error
+    return tokenizer, ModelLimits(
+        context_tokens=min(context_tokens or positions, positions), vocabulary=vocabulary
+    )
+
+
+async def _warm(engine: Engine, tokenizer: ChatTokenizer, limits: ModelLimits) -> None:
+    """Generate two tokens: the first request of a client does not pay for what is set up lazily."""
+    request = plan_generation(
+        tokenizer.encode(WARM_TEXT),
+        SamplingOptions(max_new_tokens=WARM_TOKENS),
+        limits,
+        random_seed=0,
+    )
+    async with aclosing(engine.generate(request)) as pieces:
+        async for _ in pieces:
+            pass
