@@ -178,37 +178,12 @@ def test_no_split_of_a_blocked_phrase_lets_any_of_it_out(
         assert verdict.matches[-1].start == len(before), text
 
 
-FRAGMENTS = [
-    *(
-        "pipe",
-        "bomb",
-        "bombs",
-        "away",
-        "bob",
-        "system",
-        "prompt",
-        "napalm",
-        "nap",
-        "炸",
-        "弹",
-        "炸弹",
-    ),
-    *(
-        "制造",
-        "炸药",
-        "王小",
-        "王小明",
-        "a.b@c.de",
-        "@x.yz",
-        "joe@ex.com",
-        "sk-",
-        "sk-abc12",
-        "1234",
-        "99",
-    ),
-    *(" ", "  ", "\n", ".", "-", "s", "a", "b", "_", "é", "é", "ﬀ", "ﬁ", "ａ", "В", "о", "B"),
-    *("\u200b", "\u0301", "\u00ad", "\ufe0f", "\u3164", "\ud800", "\x00", "ﷺ"),
-]
+WORDS = """
+    pipe bomb bombs away bob oa system prompt napalm hot fire nap s a b _ . - ﬀ ﬁ é ａ В о B ﷺ
+    炸 弹 炸弹 制造 炸药 王小 王小明 a.b@c.de @x.yz joe@ex.com sk- sk-abc12 1234 99
+"""
+INVISIBLE = ["\u200b", "\u0301", "\u00ad", "\ufe0f", "\u3164", "\x00"]
+FRAGMENTS = [*WORDS.split(), *INVISIBLE, " ", "  ", "\n", "e\u0301", "\ud800"]
 
 
 @settings(max_examples=400, deadline=None)

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import jobs.worker
 import pytest
 import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
@@ -97,8 +98,8 @@ class Jobs:
         await self.bus._link.js.delete_consumer("JOBS", DURABLE)
 
 
-@pytest.fixture
-def jobs(bus: Bus) -> Jobs:
+@pytest.fixture(name="jobs")
+def chain_jobs(bus: Bus) -> Jobs:
     return Jobs(bus)
 
 
@@ -106,8 +107,10 @@ Working = Callable[..., AbstractAsyncContextManager[None]]
 
 
 @pytest.fixture
-def working(bus: Bus, tmp_path: Path) -> Working:
+def working(bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Working:
     """`async with working(handler)`: a worker in this process, stopped when the block ends."""
+    # It ends at the end of a turn; a test need not wait for half a second.
+    monkeypatch.setattr(jobs.worker, "TURN_SECONDS", 0.1)
 
     @asynccontextmanager
     async def run(handler: Any, **options: Any) -> AsyncIterator[None]:

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+from jobs.children import environment_for_children
+
 
 def test_a_child_pays_for_nothing_but_the_standard_library():
     script = (
@@ -23,3 +25,13 @@ def test_a_child_module_started_by_hand_says_how_it_is_started():
 
     assert ended.returncode == 1
     assert b"run_child" in ended.stderr
+
+
+def test_a_child_does_not_inherit_what_opens_doors(monkeypatch):
+    for name in ("TRAINER_NATS_TOKEN", "TRAINER_SERVICE_SECRET", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    environment = environment_for_children()
+
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert "x" not in environment.values()

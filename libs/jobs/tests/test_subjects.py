@@ -56,15 +56,34 @@ def test_every_subject_that_is_built_has_a_row_in_the_table(text, build):
 
 
 @given(st.text())
-@example("job.state.*")
-@example("job.state.>")
 @example("job.state.a\n")
-@example("job.state")
-@example("job.state.a.b")
-@example("$JS.API.STREAM.DELETE.JOBS")
-def test_a_subject_out_of_the_table_has_no_route(text):
-    with pytest.raises(InvalidInputError):
+@example("job.state.*")
+def test_whatever_has_a_route_is_made_of_tokens(text):
+    try:
         subjects.route(text)
+    except InvalidInputError:
+        return
+    assert all(is_token(token) for token in text.split("."))
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "job.state.*",
+        "job.state.>",
+        "job.state.a\n",
+        "job.state.a\r\nPUB evil 1",
+        "job.state",
+        "job.state.a.b",
+        "job.state.",
+        "model.ready.",
+        "$JS.API.STREAM.DELETE.JOBS",
+        "",
+    ],
+)
+def test_a_subject_out_of_the_table_has_no_route(subject):
+    with pytest.raises(InvalidInputError):
+        subjects.route(subject)
 
 
 def test_only_known_kinds_of_job_have_a_subject():

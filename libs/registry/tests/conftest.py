@@ -1,8 +1,14 @@
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import pytest
+import pytest_asyncio
+from jobs.bus import Bus
+from registry.read_model import ReadModel
 from registry.store import FolderStore
+from testkit.nats_server import NatsServer, run_nats
 
 
 @pytest.fixture
@@ -26,3 +32,38 @@ def folder_of(tmp_path: Path) -> Callable[[Mapping[str, bytes]], Path]:
         return folder
 
     return write
+
+
+@pytest_asyncio.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with run_nats(tmp_path / "nats") as server:
+        yield server
+
+
+@pytest_asyncio.fixture
+async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
+    async with Bus.connect(nats.url, nats.token, name="registry-tests") as connected:
+        yield connected
+
+
+class Following(Protocol):
+    """Runs read models until the test ends, and waits until each has caught up."""
+
+    async def __call__(self, *models: ReadModel) -> None: ...
+
+
+@pytest_asyncio.fixture
+async def following() -> AsyncIterator[Following]:
+    tasks: list[asyncio.Task[None]] = []
+
+    async def start(*models: ReadModel) -> None:
+        tasks.extend(asyncio.create_task(model.run()) for model in models)
+        async with asyncio.timeout(20):
+            for model in models:
+                await model.ready.wait()
+
+    yield start
+    for task in tasks:
+        task.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(end, asyncio.CancelledError) for end in ended)

@@ -25,8 +25,10 @@ NAMES = st.text(
     min_size=1,
     max_size=12,
 ).filter(lambda name: name not in (".", "..") and not name.endswith((".pt", ".ckpt")))
+# Begins with what no pickle or archive begins with; those are refused, as other tests show.
+CONTENTS = st.just(b"") | st.binary(max_size=200).map(lambda content: b"=" + content)
 TREES = st.dictionaries(
-    st.lists(NAMES, min_size=1, max_size=3).map("/".join), st.binary(max_size=200), min_size=1
+    st.lists(NAMES, min_size=1, max_size=3).map("/".join), CONTENTS, min_size=1, max_size=8
 ).filter(
     # A name cannot be a file and a folder at once.
     lambda tree: not any(a != b and b.startswith(f"{a}/") for a in tree for b in tree)
@@ -145,7 +147,7 @@ def test_a_change_after_the_folder_was_made_is_noticed(
     made = store.materialise(manifest.digest)
     flip(made / "a", 2)  # the blob is the same inode
 
-    with pytest.raises(CorruptArtifactError, match="for|as a"):
+    with pytest.raises(CorruptArtifactError, match="blobs/sha256"):
         store.materialise(manifest.digest)
 
 

@@ -121,6 +121,8 @@ class Attempt:
         publishing = asyncio.create_task(self._progress.run())
         try:
             await asyncio.wait({work, *watches}, return_when=asyncio.FIRST_COMPLETED)
+            if work.cancelled():
+                raise RuntimeError("the handler let itself be cancelled")
             if work.done():
                 return work.result()
             # A watch ends only by raising why the work must end.

@@ -83,10 +83,11 @@ class ChildPort:
         self._send(
             type="progress",
             phase=phase,
-            done=done,
-            total=total,
+            done=int(done),
+            total=int(total),
             unit=unit,
-            metrics=dict(metrics or {}),
+            # Plain floats: callers hand in numbers of numpy and torch.
+            metrics={name: float(value) for name, value in (metrics or {}).items()},
             max_silence_seconds=max_silence_seconds,
         )
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 LINE_BYTES = 16 * 1024 * 1024
 TAIL_BYTES = 8192
 TAIL_LINES = 40
+SECRET = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|PRIVATE_KEY")
+"""Variables with such a name stay with the parent."""
 EXIT_SECONDS = 15.0
 """How long a child that has delivered may take to end."""
 
@@ -61,7 +64,7 @@ class ChildProcess:
                     stderr=output,
                     pass_fds=(write_fd,),
                     start_new_session=True,
-                    env={**os.environ, **(env or {})},
+                    env={**environment_for_children(), **(env or {})},
                 )
         except BaseException:
             os.close(read_fd)
@@ -69,7 +72,12 @@ class ChildProcess:
         finally:
             os.close(write_fd)
         child = cls(process, *await _reader(read_fd), log_file)
-        await child.send({"report_fd": write_fd, "folder": str(folder), "request": dict(request)})
+        try:
+            first = {"report_fd": write_fd, "folder": str(folder), "request": dict(request)}
+            await child.send(first)
+        except BaseException:
+            await child.close()
+            raise
         return child
 
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
@@ -134,6 +142,11 @@ class ChildProcess:
         await self._process.wait()
         self.kill()
         self._group_ended = True
+
+
+def environment_for_children() -> dict[str, str]:
+    """This process's environment without what opens doors: a child talks to nobody but us."""
+    return {name: value for name, value in os.environ.items() if not SECRET.search(name)}
 
 
 async def _reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:

@@ -1,8 +1,7 @@
 """The read model of jobs: what was asked, where it stands, what happened."""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
+from bisect import insort
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -60,8 +59,19 @@ class _Entry:
     requested: Stored[JobRequested] | None = None
     state: JobState | None = None
     progress: JobProgress | None = None
-    states: list[JobEvent] = field(default_factory=list)
-    figures: deque[JobEvent] = field(default_factory=lambda: deque(maxlen=PROGRESS_EVENTS))
+    events: list[JobEvent] = field(default_factory=list)
+    figures: int = 0
+
+    def add(self, event: JobEvent) -> None:
+        """Keep an event in the order of its time; the oldest figures make room for new ones."""
+        insort(self.events, event, key=lambda each: each.at)
+        if event.type != "progress":
+            return
+        if self.figures < PROGRESS_EVENTS:
+            self.figures += 1
+        else:
+            oldest = next(i for i, each in enumerate(self.events) if each.type == "progress")
+            del self.events[oldest]
 
 
 class JobLedger:
@@ -139,7 +149,7 @@ class JobLedger:
             entry = self._entry(body.job_id)
             entry.state = body
             at = body.updated_at.ToDatetime()
-            entry.states.append(JobEvent(stored.sequence, at, "state", _say_state(body), body))
+            entry.add(JobEvent(stored.sequence, at, "state", _say_state(body), body))
 
     def _take_progress(self, stored: Stored[Message]) -> None:
         body = stored.body
@@ -151,8 +161,7 @@ class JobLedger:
         entry.progress = body
         if body.metrics:
             at = body.at.ToDatetime()
-            event = JobEvent(stored.sequence, at, "progress", _say_progress(body), body)
-            entry.figures.append(event)
+            entry.add(JobEvent(stored.sequence, at, "progress", _say_progress(body), body))
 
     def _entry(self, job_id: str) -> _Entry:
         return self._entries.setdefault(job_id, _Entry())
@@ -172,8 +181,7 @@ def _record(requested: JobRequested, entry: _Entry) -> JobRecord:
     progress = entry.progress
     if progress is not None and state.fence > progress.fence:
         progress = None
-    events: Iterable[JobEvent] = [*entry.states, *entry.figures]
-    return JobRecord(requested, state, progress, tuple(sorted(events, key=lambda e: e.at)))
+    return JobRecord(requested, state, progress, tuple(entry.events))
 
 
 def _say_state(state: JobState) -> str:

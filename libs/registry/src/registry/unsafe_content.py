@@ -99,7 +99,7 @@ def _opcode_names(content: BinaryIO, size: int) -> Iterator[str]:
 def _skip_argument(content: BinaryIO, width: int, size: int) -> bool:
     """Step over an argument whose `width` is as in pickletools; False when it does not fit."""
     if width == pickletools.UP_TO_NEWLINE:
-        return content.readline(1 << 16)[-1:] == b"\n"
+        return _skip_line(content)
     if width < 0:
         prefix = {
             pickletools.TAKEN_FROM_ARGUMENT1: 1,
@@ -113,3 +113,11 @@ def _skip_argument(content: BinaryIO, width: int, size: int) -> bool:
         return False
     content.seek(end)
     return True
+
+
+def _skip_line(content: BinaryIO) -> bool:
+    """Step over a line of any length; False when the file ends first."""
+    while part := content.readline(1 << 16):
+        if part.endswith(b"\n"):
+            return True
+    return False

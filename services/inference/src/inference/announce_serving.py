@@ -7,6 +7,8 @@ from typing import Protocol
 from google.protobuf.message import Message
 from jobs.subjects import MODEL_SERVING
 from modelmill.registry.v1.model_events_pb2 import ModelServing
+from opentelemetry import context
+from opentelemetry.context import Context
 from service_kit.errors import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -31,14 +33,14 @@ class ServingAnnouncer:
         self._bus = bus
         self._replica = replica
         # One a version: what an observer wants to know is how it stands, not how it went.
-        self._pending: dict[str, ModelServing] = {}
+        self._pending: dict[str, tuple[ModelServing, Context]] = {}
         self._wake = asyncio.Event()
         self._said = 0
 
     def say(self, fact: ModelServing) -> None:
         """Publish it soon, unless a newer fact of the same version comes first."""
         self._pending.pop(fact.version_id, None)
-        self._pending[fact.version_id] = fact
+        self._pending[fact.version_id] = (fact, context.get_current())
         self._wake.set()
 
     async def run(self) -> None:
@@ -58,15 +60,19 @@ class ServingAnnouncer:
 
     async def _publish_pending(self) -> None:
         while self._pending:
-            version_id, fact = next(iter(self._pending.items()))
+            version_id, pending = next(iter(self._pending.items()))
+            fact, cause = pending
             fact.replica = self._replica
             # The same for each try: one that only seemed to fail is not stored twice.
             msg_id = f"{self._replica}-{self._said}"
+            attached = context.attach(cause)
             try:
                 await self._bus.publish(MODEL_SERVING, fact, msg_id=msg_id)
             except UnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
                 continue
+            finally:
+                context.detach(attached)
             self._said += 1
-            if self._pending.get(version_id) is fact:
+            if self._pending.get(version_id) is pending:
                 del self._pending[version_id]

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from jobs.envelope import Stored
 from jobs.subjects import MODEL_RETIRED
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelRetired
+from opentelemetry import context
+from opentelemetry.context import Context
 from service_kit.errors import DomainError, NotFoundError
 
 from inference.lease_version import VersionPool
@@ -36,7 +38,7 @@ class FollowNames:
     def __init__(self, bus: Follows, pool: VersionPool) -> None:
         self._bus = bus
         self._pool = pool
-        self._aliases: dict[tuple[str, str], str] = {}
+        self._aliases: dict[tuple[str, str], Stored[AliasState]] = {}
         self._changed = asyncio.Event()
         self._not_before: dict[str, float] = {}
 
@@ -56,10 +58,9 @@ class FollowNames:
             self._changed.set()
 
         async for stored in self._bus.follow(["alias.state.*.*"], on_current=caught_up):
-            alias: AliasState = stored.body
             # The subject says whose alias it is: that is what the broker's permissions guard.
             _, _, tenant, name = stored.subject.split(".")
-            self._aliases[tenant, name] = alias.version_id
+            self._aliases[tenant, name] = stored
             if current.is_set():
                 self._changed.set()
 
@@ -73,22 +74,26 @@ class FollowNames:
         while True:
             self._changed.clear()
             wanted = {
-                (tenant, version) for (tenant, _), version in self._aliases.items() if version
+                (tenant, stored.body.version_id): stored.trace
+                for (tenant, _), stored in self._aliases.items()
+                if stored.body.version_id
             }
-            self._pool.keep(frozenset(version for _, version in wanted))
-            for tenant, version_id in wanted:
-                await self._load(tenant, version_id)
+            self._pool.keep(frozenset(version_id for _, version_id in wanted))
+            for (tenant, version_id), cause in wanted.items():
+                await self._load(tenant, version_id, cause)
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    async def _load(self, tenant: str, version_id: str) -> None:
+    async def _load(self, tenant: str, version_id: str, cause: Context) -> None:
         if self._pool.is_loaded(version_id):
             return
         if time.monotonic() < self._not_before.get(version_id, 0.0):
             return
+        # The trace in which the alias was moved goes on here.
+        attached = context.attach(cause)
         try:
             async with self._pool.lease(tenant, version_id):
                 self._not_before.pop(version_id, None)
@@ -98,3 +103,5 @@ class FollowNames:
         except DomainError as error:
             log.warning("%s is named by an alias but does not load: %s", version_id, error)
             self._not_before[version_id] = time.monotonic() + RETRY_SECONDS
+        finally:
+            context.detach(attached)

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
+from opentelemetry import trace
 from service_kit.errors import DomainError, OverloadedError, UnavailableError
 
 from inference.load_version import EngineKind, LoadedVersion
 from inference.measures import IN_FLIGHT, LOADED_VERSIONS
 
 log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
 
 FAILURE_SECONDS = 5.0
 """A version that did not load is not tried again for this long; callers get the same error."""
@@ -89,7 +91,7 @@ class VersionPool:
         self._last_used: dict[str, float] = {}
         self._failures: dict[str, _Failure] = {}
         self._named: frozenset[str] = frozenset()
-        self._retired: set[str] = set()
+        self._retired: set[tuple[str, str]] = set()
         self._watchers: dict[str, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -137,9 +139,9 @@ class VersionPool:
         """Versions that an alias names; they are never made to leave for another."""
         self._named = named
 
-    def retire(self, version_id: str) -> None:
-        """Free it as soon as nobody uses it."""
-        self._retired.add(version_id)
+    def retire(self, version_id: str, tenant: str) -> None:
+        """Free it as soon as nobody uses it; only its owner's word counts."""
+        self._retired.add((version_id, tenant))
         self._drop_if_retired(version_id)
 
     async def close(self) -> None:
@@ -186,9 +188,12 @@ class VersionPool:
     async def _load(self, model: ModelReady) -> LoadedVersion:
         version_id, engine = model.version_id, self._loader.kind_of(model).name
         try:
-            # The memory of what made room comes back first.
-            await asyncio.gather(*self._closing)
-            loaded = await self._loader(model)
+            with tracer.start_as_current_span(
+                "inference.load", attributes={"modelmill.model.version": version_id}
+            ):
+                # The memory of what made room comes back first.
+                await asyncio.gather(*self._closing)
+                loaded = await self._loader(model)
         except BaseException as error:
             del self._loads[version_id]
             if isinstance(error, Exception):
@@ -222,8 +227,9 @@ class VersionPool:
         self._unload(loaded.version_id, ServingState.SERVING_STATE_FAILED, reason)
 
     def _drop_if_retired(self, version_id: str) -> None:
-        idle = self.is_loaded(version_id) and not self._in_flight[version_id]
-        if idle and version_id in self._retired:
+        if not self.is_loaded(version_id) or self._in_flight[version_id]:
+            return
+        if (version_id, self._loads[version_id].result().owner) in self._retired:
             self._unload(version_id, ServingState.SERVING_STATE_STOPPED)
 
     def _unload(self, version_id: str, state: "ServingState.ValueType", reason: str = "") -> None:

@@ -79,6 +79,8 @@ class LoadedVersion:
     """A version that answers."""
 
     version_id: str
+    owner: str
+    """Its tenant."""
     engine_name: str
     engine: Engine
     tokenizer: ChatTokenizer
@@ -126,6 +128,7 @@ class LoadVersion:
             raise
         return LoadedVersion(
             version_id=model.version_id,
+            owner=model.tenant,
             engine_name=kind.name,
             engine=engine,
             tokenizer=tokenizer,

@@ -17,6 +17,8 @@ TOKENS_GENERATED = Counter(
 )
 IN_FLIGHT = Gauge("modelmill_inference_in_flight", "Generations admitted and not ended.")
 ENGINE_RESTARTS = Counter(
-    "modelmill_inference_engine_restarts", "Engine processes that died and were replaced.", ["engine"]
+    "modelmill_inference_engine_restarts",
+    "Engine processes that died and were replaced.",
+    ["engine"],
 )
 LOADED_VERSIONS = Gauge("modelmill_inference_loaded_versions", "Versions loaded and warm.")

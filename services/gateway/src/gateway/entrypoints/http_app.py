@@ -26,6 +26,18 @@ UNTRACED = "/healthz"
 OPENAPI = "openapi"
 
 
+class _TableApp(FastAPI):
+    """FastAPI, whose document comes from the route table instead of from signatures."""
+
+    def __init__(self, document: dict[str, Any], url: str) -> None:
+        self._document = document
+        super().__init__(openapi_url=url, docs_url=None, redoc_url=None)
+
+    def openapi(self) -> dict[str, Any]:
+        """The document."""
+        return self._document
+
+
 def build_http_app(
     *,
     verifier: Verifier,
@@ -49,8 +61,7 @@ def build_http_app(
     by_name = {route.name: route for route in ROUTES}
     # FastAPI answers this one itself, with the document that it is given below.
     schema_route = by_name.pop(OPENAPI)
-    app = FastAPI(openapi_url=schema_route.path, docs_url=None, redoc_url=None)
-    app.openapi_schema = document
+    app = _TableApp(document, schema_route.path)
     answering: dict[str, Any] = {**handlers, **hot, "health": _health}
     if answering.keys() != by_name.keys():
         raise LookupError(f"routes and handlers differ: {answering.keys() ^ by_name.keys()}")

@@ -1,0 +1,40 @@
+"""The throwaway broker does what tests of crashes rely on."""
+
+import pytest
+from jobs.bus import Bus
+from jobs.subjects import file_state
+from modelmill.registry.v1.model_events_pb2 import FileState
+from testkit.nats_server import run_nats
+from testkit.waiting import eventually
+
+
+async def test_what_was_stored_is_there_after_kill_and_start_on_the_same_address(tmp_path):
+    async with run_nats(tmp_path) as server:
+        first = server.pid
+        async with Bus.connect(server.url, server.token, name="tester") as bus:
+            await bus.publish(file_state("file-1"), FileState(file_id="file-1"))
+            server.kill()
+            await server.start()
+            await eventually(lambda: bus.connected)
+            stored = await bus.last(file_state("file-1"), FileState)
+
+        assert server.pid != first
+    assert stored.body.file_id == "file-1"
+
+
+async def test_two_brokers_run_side_by_side_with_tokens_of_their_own(tmp_path):
+    async with run_nats(tmp_path / "a") as one, run_nats(tmp_path / "b") as other:
+        assert one.url != other.url
+        assert one.token != other.token
+
+
+async def test_a_condition_that_never_comes_true_is_named():
+    with pytest.raises(AssertionError, match="2 > 3"):
+        await eventually(lambda: 2 > 3, within=0.05)
+
+
+async def test_the_value_that_came_true_is_returned_also_from_a_coroutine():
+    async def value() -> str:
+        return "there"
+
+    assert await eventually(value) == "there"

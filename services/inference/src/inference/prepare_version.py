@@ -1,0 +1,51 @@
+"""Use case: have the files of a new build at hand and verified before anybody asks for it."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from jobs.envelope import Stored
+from jobs.subjects import MODEL_READY
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from service_kit.errors import DomainError
+
+from inference.follow_names import Follows
+from inference.load_version import Artifacts, EngineKind
+
+log = logging.getLogger(__name__)
+tracer = trace.get_tracer(__name__)
+
+
+class PrepareVersions:
+    """Follows `model.ready`; builds that were there at the start wait until they are asked for."""
+
+    def __init__(self, bus: Follows, artifacts: Artifacts, kinds: Sequence[EngineKind]) -> None:
+        self._bus = bus
+        self._artifacts = artifacts
+        self._kinds = kinds
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        current = asyncio.Event()
+        async for stored in self._bus.follow([MODEL_READY], on_current=current.set):
+            if current.is_set():
+                await self._prepare(stored)
+
+    async def _prepare(self, stored: Stored[ModelReady]) -> None:
+        model = stored.body
+        if not any(kind.can_run(model.form) for kind in self._kinds):
+            return
+        with tracer.start_as_current_span(
+            "inference.prepare",
+            context=stored.trace,
+            kind=SpanKind.CONSUMER,
+            attributes={"modelmill.model.version": model.version_id},
+        ) as span:
+            try:
+                await asyncio.to_thread(self._artifacts.materialise, model.digest)
+            except (DomainError, OSError) as error:
+                # Loading it will say so to whoever asks; here it is only noted.
+                log.warning("%s cannot be prepared: %s", model.version_id, error)
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))

@@ -1,0 +1,74 @@
+"""Moderation: judges texts over gRPC by the policies that it puts in force on the bus.
+
+Publishes `policy.state.shared` and `audit.moderation`, follows `policy.state.*`; without the bus it
+goes on judging by the policies it has.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from jobs.bus import Bus
+from modelmill.moderation.v1.moderation_service_pb2_grpc import (
+    add_ModerationServiceServicer_to_server,
+)
+from service_kit.grpc_server import RpcServer
+from service_kit.metrics import MetricsPage
+from service_kit.process import announce_ready, run_service
+
+from moderation.adapters.audit import AuditQueue
+from moderation.adapters.policy_feed import PolicyFeed
+from moderation.adapters.policy_files import load_policy
+from moderation.check_text import CheckText
+from moderation.domain.policies import PoliciesInForce
+from moderation.entrypoints.grpc import ModerationServicer
+from moderation.guard_text import GuardText
+from moderation.publish_default_policy import PublishDefaultPolicy
+from moderation.settings import Settings
+
+SERVICE = "moderation"
+AUDIT_DRAIN_SECONDS = 2.0
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Judge texts until `stopping`, then finish the calls in hand."""
+    secret = settings.service_secret.get_secret_value()
+    default_policy = load_policy(settings.policy_path)
+    async with AsyncExitStack() as stack:
+        token = settings.nats_token.get_secret_value()
+        bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name=SERVICE))
+        await PublishDefaultPolicy(bus)(default_policy)
+        policies = PoliciesInForce()
+        feed, audit = PolicyFeed(bus, policies), AuditQueue(bus, settings.audit_queue)
+
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        for work in (feed.run(), audit.run()):
+            stack.callback(tasks.create_task(work).cancel)
+        stack.push_async_callback(audit.drain, AUDIT_DRAIN_SECONDS)
+        await _either(feed.ready, stopping)
+
+        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        servicer = ModerationServicer(CheckText(policies, audit), GuardText(policies, audit))
+        add_ModerationServiceServicer_to_server(servicer, server.grpc)
+        await stack.enter_async_context(server)
+        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        announce_ready(grpc=server.port, metrics=page.port)
+        await stopping.wait()
+
+
+async def _either(*events: asyncio.Event) -> None:
+    """Return once one of the events is set."""
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+def main() -> None:
+    """Run as a process."""
+    run_service(SERVICE, Settings, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The whole service on a real gRPC socket, beside a real broker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from guard.bundle import compile_policy
+from guard.policy import parse_policy
+from jobs.bus import Bus
+from jobs.subjects import policy_state
+from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
+from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from moderation.main import serve
+from moderation.settings import Settings
+from service_kit.grpc_client import domain_errors, open_channel
+from testkit.nats_server import NatsServer, free_port, run_nats
+
+SECRET = "a-secret-of-the-tests"
+
+
+@dataclass
+class Moderation:
+    """A running service and what a test looks at around it."""
+
+    stub: Any
+    bus: Bus
+    nats: NatsServer
+
+    async def check(
+        self, text: str, *, tenant: str = "acme", direction: int = pb.DIRECTION_INPUT
+    ) -> pb.Verdict:
+        request = pb.CheckRequest(tenant=tenant, text=text, direction=direction)
+        with domain_errors():
+            response = await self.stub.Check(request, timeout=20)
+        verdict: pb.Verdict = response.verdict
+        return verdict
+
+    async def guard(
+        self,
+        pieces: Sequence[str],
+        *,
+        tenant: str = "acme",
+        direction: int = pb.DIRECTION_INPUT,
+        marks_end: bool = True,
+    ) -> list[pb.GuardResponse]:
+        requests = [pb.GuardRequest(text=piece) for piece in pieces]
+        requests[0].tenant, requests[0].direction = tenant, direction
+        requests[-1].end_of_text = marks_end
+        with domain_errors():
+            return [r async for r in self.stub.Guard(iter(requests), timeout=20)]
+
+    async def put_policy(self, tenant: str, yaml: str, **changes: Any) -> str:
+        """Put a policy in force as an operator would; returns its digest."""
+        bundle = compile_policy(parse_policy({"test": yaml}))
+        last = await self.bus.last(policy_state(tenant), PolicyState)
+        state = PolicyState(
+            **{
+                "tenant": tenant,
+                "version": last.body.version + 1 if last else 1,
+                "digest": bundle.digest,
+                "bundle": bundle.content,
+                "changed_by": "operator",
+                **changes,
+            }
+        )
+        sequence = last.sequence if last else 0
+        await self.bus.publish(policy_state(tenant), state, expect_last=sequence)
+        return str(state.digest)
+
+    async def policy(self, tenant: str = "shared") -> PolicyState | None:
+        stored = await self.bus.last(policy_state(tenant), PolicyState)
+        return stored.body if stored else None
+
+
+StartModeration = Callable[..., AbstractAsyncContextManager[Moderation]]
+
+
+@pytest.fixture
+async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with run_nats(tmp_path / "nats") as server:
+        yield server
+
+
+@pytest.fixture
+def start_moderation(nats: NatsServer, tmp_path: Path) -> StartModeration:
+    """Starts the service beside the broker, with the given settings changed."""
+
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[Moderation]:
+        settings = Settings(
+            **{
+                "nats_url": nats.url,
+                "nats_token": nats.token,
+                "service_secret": SECRET,
+                "artifact_root": tmp_path / "artifacts",
+                "grpc_address": f"127.0.0.1:{free_port()}",
+                **changes,
+            }
+        )
+        stopping = asyncio.Event()
+        service = asyncio.create_task(serve(settings, stopping))
+        try:
+            async with (
+                Bus.connect(nats.url, nats.token, name="test") as bus,
+                open_channel(settings.grpc_address, SECRET) as channel,
+            ):
+                ready = asyncio.create_task(channel.channel_ready())
+                await asyncio.wait(
+                    {ready, service}, return_when=asyncio.FIRST_COMPLETED, timeout=20
+                )
+                if service.done():
+                    ready.cancel()
+                    await service
+                yield Moderation(pb_grpc.ModerationServiceStub(channel), bus, nats)
+        finally:
+            stopping.set()
+            if not service.done():
+                await asyncio.wait_for(service, 20)
+
+    return start
+
+
+@pytest.fixture
+async def moderation(start_moderation: StartModeration) -> AsyncIterator[Moderation]:
+    """The service with its packaged policies."""
+    async with start_moderation() as running:
+        yield running

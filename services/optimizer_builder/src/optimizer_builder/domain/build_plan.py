@@ -1,0 +1,61 @@
+"""What may be built, from what, and what a spec must say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+OPENVINO_INT8 = "openvino-int8"
+TARGET_FORMS = (OPENVINO_INT8,)
+"""Forms that can be made; each has one module in `adapters`, chosen in `child`."""
+
+ADAPTER = "adapter"
+SAFETENSORS = "safetensors"
+SOURCE_FORMS = (ADAPTER, SAFETENSORS)
+
+DEFAULT_MAX_ACCURACY_LOSS = 0.02
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model version, as far as a decision about builds needs it."""
+
+    version_id: str
+    form: str
+    job_id: str
+    """Job that made it; empty for an import."""
+
+    dataset_id: str
+
+
+def spec_errors(*, source_version_id: str, target_form: str, max_accuracy_loss: float) -> list[str]:
+    """Everything that is wrong with a spec, whatever exists."""
+    errors = []
+    if not source_version_id:
+        errors.append("source_version_id is missing")
+    if target_form not in TARGET_FORMS:
+        errors.append(f"target_form {target_form!r} is none of {_either(TARGET_FORMS)}")
+    if not isfinite(max_accuracy_loss) or not 0 <= max_accuracy_loss <= 1:
+        errors.append(f"max_accuracy_loss must be within 0 and 1, got {max_accuracy_loss:g}")
+    return errors
+
+
+def source_errors(version: Version) -> list[str]:
+    """Why nothing can be built from this version."""
+    if version.form in SOURCE_FORMS:
+        return []
+    return [
+        f"version {version.version_id} is of form {version.form!r}, "
+        f"builds are made from {_either(SOURCE_FORMS)}"
+    ]
+
+
+def default_form(version: Version) -> str | None:
+    """The form to build of a version that has just become ready, unasked; None for none.
+
+    What training made is built. An import is not: nobody said that it will be served.
+    """
+    return OPENVINO_INT8 if version.job_id and version.form in SOURCE_FORMS else None
+
+
+def _either(words: Sequence[str]) -> str:
+    return " or ".join(repr(word) for word in words)

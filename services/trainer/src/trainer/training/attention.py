@@ -1,0 +1,55 @@
+"""Attention over a token tree, as a function that transformers calls in every layer."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+NAME = "token_tree"
+SMALL_NODES = 512
+"""Up to here the plain products are quicker on CPU than the fused kernel, whose backward pass is
+slow with a mask; beyond, their N x N scores take too much memory."""
+
+
+def register() -> None:
+    """Make the function known to transformers by NAME; once more changes nothing."""
+    AttentionInterface.register(NAME, tree_attention)
+
+
+def tree_attention(
+    module: torch.nn.Module,
+    query_1_H_N_D: Tensor,  # noqa: N803 - shape suffixes
+    key_1_G_N_D: Tensor,  # noqa: N803
+    value_1_G_N_D: Tensor,  # noqa: N803
+    attention_mask: Tensor,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """(1, N, H, D): H query heads share G key heads; the mask is added to the scores."""
+    heads, nodes, width = query_1_H_N_D.shape[1:]
+    groups = key_1_G_N_D.shape[1]
+    small = nodes <= SMALL_NODES and key_1_G_N_D.device.type == "cpu"
+    if not small or dropout or scaling is None or width != value_1_G_N_D.shape[-1]:
+        output, _ = sdpa_attention_forward(
+            module,
+            query_1_H_N_D,
+            key_1_G_N_D,
+            value_1_G_N_D,
+            attention_mask,
+            dropout=dropout,
+            scaling=scaling,
+            **kwargs,
+        )
+        return output, None
+    # Query heads of a group are stacked, so that one product serves all of them and no key or
+    # value is repeated.
+    shared = heads // groups
+    query = (query_1_H_N_D[0] * scaling).reshape(groups, shared * nodes, width)
+    scores = torch.bmm(query, key_1_G_N_D[0].transpose(1, 2)).view(heads, nodes, nodes)
+    weights = torch.softmax(scores + attention_mask[0], dim=-1, dtype=torch.float32)
+    weights = weights.to(query.dtype).view(groups, shared * nodes, nodes)
+    output = torch.bmm(weights, value_1_G_N_D[0]).view(1, heads, nodes, width)
+    return output.transpose(1, 2).contiguous(), None
