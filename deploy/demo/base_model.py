@@ -98,12 +98,8 @@ def build_tokenizer(model: GgufModel) -> Tokenizer:
     if (model.value("tokenizer.ggml.model"), pre_tokenizer) != ("gpt2", "smollm"):
         raise ValueError(f"no recipe for the pre-tokenizer {pre_tokenizer!r}")
     tokens = model.texts("tokenizer.ggml.tokens")
-    merges = [
-        (left, right)
-        for left, _, right in (
-            merge.partition(" ") for merge in model.texts("tokenizer.ggml.merges")
-        )
-    ]
+    pairs = (merge.split(" ") for merge in model.texts("tokenizer.ggml.merges"))
+    merges = [(left, right) for left, right in pairs]
     vocabulary = {token: number for number, token in enumerate(tokens)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, unk_token=UNKNOWN))
     # "smollm" means: each digit alone. Without it "  5" takes other tokens than in training.
@@ -196,30 +192,22 @@ def write_weights(model: GgufModel, path: Path) -> None:
 
 def model_config(model: GgufModel) -> dict[str, object]:
     """config.json of the Llama."""
-    heads = model.value("llama.attention.head_count")
+    rope = {"rope_theta": model.value("llama.rope.freq_base"), "rope_type": "default"}
     return {
         "architectures": ["LlamaForCausalLM"],
-        "attention_bias": False,
-        "attention_dropout": 0.0,
         "dtype": "bfloat16",
         "head_dim": model.value("llama.rope.dimension_count"),
         "hidden_act": "silu",
         "hidden_size": model.value("llama.embedding_length"),
-        "initializer_range": 0.02,
         "intermediate_size": model.value("llama.feed_forward_length"),
         "max_position_embeddings": model.value("llama.context_length"),
-        "mlp_bias": False,
         "model_type": "llama",
-        "num_attention_heads": heads,
+        "num_attention_heads": model.value("llama.attention.head_count"),
         "num_hidden_layers": model.value("llama.block_count"),
         "num_key_value_heads": model.value("llama.attention.head_count_kv"),
         "rms_norm_eps": model.value("llama.attention.layer_norm_rms_epsilon"),
-        "rope_parameters": {
-            "rope_theta": model.value("llama.rope.freq_base"),
-            "rope_type": "default",
-        },
+        "rope_parameters": rope,
         "tie_word_embeddings": True,
-        "use_cache": True,
         "vocab_size": model.value("llama.vocab_size"),
     }
 

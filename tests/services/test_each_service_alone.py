@@ -10,6 +10,7 @@ from os import environ
 
 import grpc
 import pytest
+from cli.keys import LocalKeys
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from testkit.nats_server import run_nats
 
@@ -44,7 +45,7 @@ def metrics(port: int) -> str:
 
 @pytest.mark.parametrize("service", SERVICES)
 async def test_it_starts_answers_health_and_stops_cleanly(service, tmp_path):
-    (tmp_path / "jwks.json").write_text('{"keys": []}')
+    LocalKeys(tmp_path).ensure()
     async with run_nats(tmp_path / "nats") as nats:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", f"{service}.main"),

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 from guard.normalise import ShadowWindow, is_word_character, normalise
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 DISGUISES = st.sampled_from("aBé ﬀ炸ｂ\u200b\u0301\u00ad\ufe0f\u3164\n\tа🅱①Ω\ud800\x00")
@@ -43,6 +43,7 @@ def test_chinese_stays_and_compatibility_forms_become_it() -> None:
     assert normalise("炸弹 ⼥") == "炸弹 女"
 
 
+@settings(deadline=None)
 @given(st.lists(DISGUISES | st.characters(), max_size=30), st.data())
 def test_pieces_give_the_same_shadow_and_origins_as_the_whole(
     characters: list[str], data: st.DataObject

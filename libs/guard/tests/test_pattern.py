@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 from guard.pattern import PatternError, compile_pattern, ending_in, parse_pattern
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -98,6 +98,7 @@ def test_the_closure_holds_exactly_what_some_continuation_completes(pattern: str
     assert {text for text in texts if growing.search(text).start() == 0} == beginnings
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[a-z0-9.]{1,8}@[a-z0-9]{1,6}\.[a-z]{2,4}", fullmatch=True))
 def test_every_beginning_of_an_address_is_growing(address: str) -> None:
     bounded = parse_pattern(r"[a-z0-9.]{1,8}@[a-z0-9]{1,6}\.[a-z]{2,4}")

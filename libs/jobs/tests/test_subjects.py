@@ -1,7 +1,7 @@
 """The table: what may be said on the bus, and what never reaches it."""
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jobs import subjects
 from jobs.bus import Bus
@@ -32,6 +32,7 @@ def is_token(text: str) -> bool:
     return 1 <= len(text) <= 63 and set(text) <= set(ALLOWED) and text[0] != "-"
 
 
+@settings(deadline=None)
 @given(st.text().filter(lambda text: not is_token(text)), st.sampled_from(BUILDERS))
 @example("x\r\nPUB evil 1", BUILDERS[3])
 @example("x\n", BUILDERS[3])
@@ -48,6 +49,7 @@ def test_what_is_not_a_token_builds_no_subject(text, build):
         build(text)
 
 
+@settings(deadline=None)
 @given(st.text(ALLOWED, min_size=1, max_size=63).filter(is_token), st.sampled_from(BUILDERS))
 def test_every_subject_that_is_built_has_a_row_in_the_table(text, build):
     where = subjects.route(build(text))
@@ -55,6 +57,7 @@ def test_every_subject_that_is_built_has_a_row_in_the_table(text, build):
     assert where.template.replace("*", "").strip(".") in build(text)
 
 
+@settings(deadline=None)
 @given(st.text())
 @example("job.state.a\n")
 @example("job.state.*")

@@ -1,10 +1,9 @@
 """One worker in this process, jobs whose work is a child process."""
 
 import asyncio
-from pathlib import Path
 
 from chain_job import chain
-from chain_worker import ChainHandler, is_alive, result_of
+from chain_worker import ChainHandler, InProcess, is_alive, result_of
 from jobs import active, attempt
 from jobs.claims import Claim
 from jobs.errors import JobFailed
@@ -46,8 +45,9 @@ async def test_progress_comes_at_most_four_times_a_second_and_always_the_last(
     assert [report.done for report in seen] == sorted(report.done for report in seen)
     assert seen[-1].done == seen[-1].total == 200
     assert {report.fence for report in seen} == {state.fence}
-    seconds = seen[-1].at.ToSeconds() - seen[0].at.ToSeconds() + 1
-    assert 2 <= len(seen) <= 4 * seconds + 2
+    seconds = (seen[-1].at.ToNanoseconds() - seen[0].at.ToNanoseconds()) / 1e9
+    # The last of all does not wait for its turn.
+    assert 2 <= len(seen) <= 4 * seconds + 2, seconds
     assert any(report.eta_seconds > 0 for report in seen)
 
 
@@ -130,24 +130,6 @@ async def test_a_job_that_is_not_ready_waits_unclaimed(working, jobs, store):
     assert state.attempt == 1
 
 
-class InProcess(ChainHandler):
-    """Work in the handler itself: waits for `go`, then does what it was told."""
-
-    def __init__(self, failure: Exception | None = None) -> None:
-        super().__init__(Path())
-        self.go = asyncio.Event()
-        self.began = asyncio.Event()
-        self.failure = failure
-
-    async def __call__(self, job):
-        self.began.set()
-        await job.report("wait")
-        await self.go.wait()
-        if self.failure:
-            raise self.failure
-        return result_of(job, {"value": chain(job.job_id, 1)})
-
-
 async def test_a_stop_gives_the_job_back_uncounted_and_another_goes_on(working, jobs, store):
     async with working(ChainHandler(store)):
         job = await jobs.submit(steps=60, step_seconds=0.02)
@@ -165,59 +147,6 @@ async def test_a_stop_gives_the_job_back_uncounted_and_another_goes_on(working, 
 
 async def _saved(jobs, job_id: str) -> bool:
     return (await jobs.state(job_id)).checkpoint.step > 0
-
-
-async def test_a_long_job_keeps_its_claim_while_another_worker_looks_for_work(working, jobs, bus):
-    slow, idle = InProcess(), InProcess()
-    async with working(slow, claim_seconds=0.8):
-        job = await jobs.submit()
-        await slow.began.wait()
-        async with working(idle, claim_seconds=0.8):
-            # A sign of life each quarter: three claims long, and an expired one would be taken.
-            await eventually(lambda: _reports(bus, job.job_id, at_least=12))
-            slow.go.set()
-            state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
-
-    assert not idle.began.is_set()
-    assert state.attempt == 1
-    assert await jobs.delivered() == 1
-
-
-async def test_a_second_delivery_of_a_job_in_good_hands_is_put_off(working, jobs):
-    slow, idle = InProcess(), InProcess()
-    async with working(slow):
-        job = await jobs.submit()
-        await slow.began.wait()
-        await jobs.forget_deliveries()
-        async with working(idle):
-            await eventually(lambda: _delivered(jobs, at_least=1))
-            slow.go.set()
-            state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
-            await eventually(jobs.all_acknowledged)
-
-    assert not idle.began.is_set()
-    assert (state.attempt, state.lost) == (1, 0)
-
-
-async def _delivered(jobs, *, at_least: int) -> bool:
-    return await jobs.delivered() >= at_least
-
-
-async def test_a_job_delivered_again_long_after_its_end_is_not_announced_again(
-    working, jobs, bus, store
-):
-    models = (await bus._link.js.stream_info("MODELS")).config
-    await bus._link.js.update_stream(models.evolve(duplicate_window=0.1))
-    async with working(ChainHandler(store)):
-        job = await jobs.submit()
-        await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
-        await eventually(jobs.all_acknowledged)
-    await jobs.forget_deliveries()
-    async with working(ChainHandler(store)):
-        await eventually(lambda: _delivered(jobs, at_least=1))
-        await eventually(jobs.all_acknowledged)
-
-    assert len(await jobs.announced()) == 1
 
 
 async def test_a_handler_that_hangs_is_ended_and_counted(working, jobs, monkeypatch):
@@ -255,10 +184,6 @@ async def test_outcomes_are_counted_for_prometheus(working, jobs):
         await jobs.until(job.job_id, JOB_STATUS_FAILED)
 
     assert (finished("retried"), finished("failed")) == (before[0] + 2, before[1] + 1)
-
-
-async def _reports(bus, job_id: str, *, at_least: int) -> bool:
-    return len([each async for each in bus.replay([job_progress(job_id)])]) >= at_least
 
 
 async def test_a_job_that_takes_its_workers_along_ends_failed(working, jobs, bus):

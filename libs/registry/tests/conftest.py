@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Protocol
 
@@ -40,20 +41,40 @@ async def nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
         yield server
 
 
+class Connect(Protocol):
+    """Opens one more connection, as another process would; closed when the test ends."""
+
+    async def __call__(self) -> Bus: ...
+
+
 @pytest_asyncio.fixture
-async def bus(nats: NatsServer) -> AsyncIterator[Bus]:
-    async with Bus.connect(nats.url, nats.token, name="registry-tests") as connected:
-        yield connected
+async def connect(nats: NatsServer) -> AsyncIterator[Connect]:
+    async with AsyncExitStack() as stack:
+
+        async def open_bus() -> Bus:
+            return await stack.enter_async_context(
+                Bus.connect(nats.url, nats.token, name="registry-tests")
+            )
+
+        yield open_bus
+
+
+@pytest_asyncio.fixture
+async def bus(connect: Connect) -> Bus:
+    return await connect()
 
 
 class Following(Protocol):
-    """Runs read models until the test ends, and waits until each has caught up."""
+    """Runs read models until the test ends, and waits until each has caught up.
+
+    The fixture asks for `connect` so that the models end before their connections do.
+    """
 
     async def __call__(self, *models: ReadModel) -> None: ...
 
 
 @pytest_asyncio.fixture
-async def following() -> AsyncIterator[Following]:
+async def following(connect: Connect) -> AsyncIterator[Following]:
     tasks: list[asyncio.Task[None]] = []
 
     async def start(*models: ReadModel) -> None:

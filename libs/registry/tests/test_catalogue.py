@@ -22,6 +22,10 @@ class Following(Protocol):
     async def __call__(self, *models: ReadModel) -> None: ...
 
 
+class Connect(Protocol):
+    async def __call__(self) -> Bus: ...
+
+
 async def announce(bus: Bus, version_id: str, **changes: Any) -> int:
     fields: dict[str, Any] = {"tenant": "acme", "name": "m", "form": "safetensors"} | changes
     return await bus.publish(MODEL_READY, ModelReady(version_id=version_id, **fields))
@@ -129,7 +133,7 @@ async def test_files_and_datasets_come_from_one_stream_and_a_deleted_file_stays_
 
 
 async def test_a_new_process_rebuilds_the_catalogue_and_an_old_one_outlives_the_broker(
-    nats: NatsServer, bus: Bus, following: Following
+    nats: NatsServer, bus: Bus, connect: Connect, following: Following
 ) -> None:
     old = ModelCatalogue(bus)
     await following(old)
@@ -139,13 +143,12 @@ async def test_a_new_process_rebuilds_the_catalogue_and_an_old_one_outlives_the_
     nats.kill()
     await nats.start()
 
-    async with Bus.connect(nats.url, nats.token, name="another-process") as other:
-        last = await announce(other, "mv-2")
-        await old.wait_for(last, timeout=20)
-        new = ModelCatalogue(other)
-        await following(new)
+    other = await connect()
+    await old.wait_for(await announce(other, "mv-2"), timeout=20)
+    new = ModelCatalogue(other)
+    await following(new)
 
-        assert ids(new.list("acme")) == ids(old.list("acme")) == ["mv-2", "mv-1"]
+    assert ids(new.list("acme")) == ids(old.list("acme")) == ["mv-2", "mv-1"]
 
 
 async def test_waiting_for_what_does_not_come_ends_with_the_deadline(

@@ -108,9 +108,7 @@ MALICIOUS: dict[str, tuple[dict[str, bytes], str]] = {
         "config.json has auto_map",
     ),
     "auto_map nested in lists of another file": (
-        {
-            "processor/any.json": b'{"a": [{"b": {"auto_map": {"AutoTokenizer": ["evil.T", null]}}}]}'
-        },
+        {"processor/any.json": b'[{"b": {"auto_map": {"AutoTokenizer": ["evil.T", null]}}}]'},
         "processor/any.json has auto_map",
     ),
     "auto_map behind an escaped key": (

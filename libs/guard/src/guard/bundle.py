@@ -37,7 +37,17 @@ class Bundle:
 
 
 def compile_policy(policy: Policy) -> Bundle:
-    """The canonical bundle of a policy."""
+    """The canonical bundle of a policy, once its automata could be built.
+
+    Raises:
+        PolicyError: its patterns are more than can be matched together.
+    """
+    bundle = _bundle_of(policy)
+    CompiledPolicy(policy, bundle.digest)
+    return bundle
+
+
+def _bundle_of(policy: Policy) -> Bundle:
     rules = [_rule_object(rule) for rule in sorted(policy.rules, key=lambda rule: rule.id)]
     content = _canonical(
         {
@@ -84,7 +94,7 @@ class CompiledPolicy:
         if not isinstance(bundle, dict) or bundle.get("format") != FORMAT:
             raise PolicyError([f"bundle: not of format {FORMAT}"])
         policy = policy_from_objects({"bundle": bundle.get("policy")})
-        if compile_policy(policy).content != content:
+        if _bundle_of(policy).content != content:
             raise PolicyError(["bundle: not canonical, so its digest does not name its policy"])
         return cls(policy, actual)
 

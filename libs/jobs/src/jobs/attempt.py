@@ -28,6 +28,8 @@ from jobs.progress import ProgressReporter
 
 log = logging.getLogger(__name__)
 
+Handler = Callable[[ActiveJob], Awaitable[JobResult]]
+
 FINAL = ("succeeded", "failed")
 HUNG_GRACE_SECONDS = 10.0
 """How long `run_child`, which knows more, has to end a hung child before the attempt is ended."""
@@ -75,7 +77,7 @@ class Attempt:
         self._progress = ProgressReporter(bus, request.job_id, claim.fence)
         self._job = ActiveJob(request, claim, self._progress, folder, stopping)
 
-    async def run(self, handler: Callable[[ActiveJob], Awaitable[JobResult]]) -> str:
+    async def run(self, handler: Handler) -> str:
         """Work, write the outcome, and name it for the metrics.
 
         Raises:
@@ -93,7 +95,7 @@ class Attempt:
             await asyncio.to_thread(_clear, self._folder, final=outcome in FINAL)
         return outcome
 
-    async def _work(self, handler: Callable[[ActiveJob], Awaitable[JobResult]]) -> str:
+    async def _work(self, handler: Handler) -> str:
         try:
             result = await self._supervise(handler)
             announcement_of(result)
@@ -114,7 +116,7 @@ class Attempt:
             return await self._count_failure(_error_of(failure))
         return await self._commit(result)
 
-    async def _supervise(self, handler: Callable[[ActiveJob], Awaitable[JobResult]]) -> JobResult:
+    async def _supervise(self, handler: Handler) -> JobResult:
         """The handler's result, unless the claim is lost, the process stops or nothing moves."""
         work: asyncio.Task[JobResult] = asyncio.ensure_future(handler(self._job))
         watches = [asyncio.create_task(self._beat()), asyncio.create_task(self._until_stopped())]

@@ -5,11 +5,12 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
+from google.protobuf.message import Message
 from modelmill.jobs.v1.job_pb2 import JobProgress
 from service_kit.errors import DomainError
 
-from jobs.bus import Bus
 from jobs.subjects import job_progress
 
 log = logging.getLogger(__name__)
@@ -33,13 +34,20 @@ class Report:
     """Seconds left; negative to have it computed."""
 
 
+class Publisher(Protocol):
+    """What progress needs of the bus."""
+
+    async def publish(self, subject: str, body: Message) -> int:
+        """Store a message; UnavailableError when the broker is away."""
+
+
 class ProgressReporter:
     """Takes reports at any rate and publishes the last of each phase, and at most four a second.
 
     Progress is for people: when the broker is away it is dropped, not waited for.
     """
 
-    def __init__(self, bus: Bus, job_id: str, fence: int) -> None:
+    def __init__(self, bus: Publisher, job_id: str, fence: int) -> None:
         self._bus = bus
         self._subject = job_progress(job_id)
         self._job_id = job_id
@@ -69,7 +77,8 @@ class ProgressReporter:
         """Publish until cancelled."""
         while True:
             await self._news.wait()
-            await self._send_waiting()
+            # Shielded: the report in hand when the work ends is the last one, and must get out.
+            await asyncio.shield(self._send_waiting())
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def flush(self) -> None:
@@ -89,10 +98,10 @@ class ProgressReporter:
 
     async def _send_waiting(self) -> None:
         async with self._sending:
-            while self._waiting:
-                report = self._waiting.pop(0)
-                if not self._waiting:
-                    self._news.clear()
+            # Not what comes meanwhile: with a slow broker that would never end.
+            reports, self._waiting = self._waiting, []
+            self._news.clear()
+            for report in reports:
                 self._latest = report
                 try:
                     await self._bus.publish(self._subject, self._message(report))

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ from service_kit.errors import UnavailableError
 
 from jobs.active import ActiveJob
 from jobs.announcements import announce_unless_stored
-from jobs.attempt import Attempt
+from jobs.attempt import Attempt, Handler
 from jobs.bus import Bus, decoded
 from jobs.claims import TERMINAL, Claim
 from jobs.envelope import Stored
@@ -40,8 +40,6 @@ from jobs.tracing import job_span, within
 __all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
 
 log = logging.getLogger(__name__)
-
-Handler = Callable[[ActiveJob], Awaitable[JobResult]]
 
 TURN_SECONDS = 0.5
 """How long one slot waits for one kind before it looks at the next."""

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from chain_job import chain
 from google.protobuf.struct_pb2 import Struct
 from jobs.active import ActiveJob
 from jobs.bus import Bus
@@ -53,6 +54,24 @@ class ChainHandler:
         digest = f"{job.job_id}-{job.fence}-{step}"
         shutil.copytree(folder, self._store / digest)
         return digest
+
+
+class InProcess(ChainHandler):
+    """Work in the handler itself: waits for `go`, then does what it was told."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        super().__init__(Path())
+        self.go = asyncio.Event()
+        self.began = asyncio.Event()
+        self.failure = failure
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        self.began.set()
+        await job.report("wait")
+        await self.go.wait()
+        if self.failure:
+            raise self.failure
+        return result_of(job, {"value": chain(job.job_id, 1)})
 
 
 def result_of(job: ActiveJob, result: dict[str, Any]) -> JobResult:

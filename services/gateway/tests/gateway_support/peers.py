@@ -36,6 +36,8 @@ class FakeInference(InferenceServiceServicer):
         self.finish_reason = "stop"
         self.fail_before: DomainError | None = None
         self.fail_after: DomainError | None = None
+        self.fail_load: DomainError | None = None
+        self.load_gate: asyncio.Barrier | None = None
         self.endless = False
         self.requests: list[inference_pb.GenerateRequest] = []
         self.loaded: list[str] = []
@@ -76,6 +78,10 @@ class FakeInference(InferenceServiceServicer):
     async def LoadModel(
         self, request: inference_pb.LoadModelRequest, context: Any
     ) -> inference_pb.LoadModelResponse:
+        if self.fail_load is not None:
+            raise self.fail_load
+        if self.load_gate is not None:
+            await self.load_gate.wait()
         self.loaded.append(request.version_id)
         return inference_pb.LoadModelResponse(engine="fake")
 

@@ -8,11 +8,12 @@ from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import OverloadedError
-from service_kit.grpc_client import domain_errors
 
+from gateway.adapters.peer_errors import peer_errors
 from gateway.create_dataset import AcceptedDataset
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BodyTooLargeError
 
+PEER = "data-prep"
 CALL_SECONDS = 30.0
 TRANSFER_SECONDS = 3600.0
 
@@ -40,7 +41,7 @@ class GrpcDataPrep:
                 raise
 
         try:
-            with domain_errors():
+            with peer_errors(PEER):
                 response = await self._stub.UploadFile(parts(), timeout=TRANSFER_SECONDS)
         except asyncio.CancelledError:
             # gRPC answers a failing request iterator by cancelling the call and swallowing why.
@@ -48,18 +49,18 @@ class GrpcDataPrep:
                 raise failures[0] from None
             raise
         except OverloadedError as error:
-            raise BadRequestError(error.message, param="file", code="body_too_large") from error
+            raise BodyTooLargeError(error.message) from error
         return response.file
 
     async def get(self, *, tenant: str, file_id: str) -> FileState:
         """One file's record. Raises NotFoundError."""
         request = pb.GetFileRequest(tenant=tenant, file_id=file_id)
-        with domain_errors():
+        with peer_errors(PEER):
             return (await self._stub.GetFile(request, timeout=CALL_SECONDS)).file
 
     async def list(self, *, tenant: str) -> Sequence[FileState]:
         """The tenant's files, newest first."""
-        with domain_errors():
+        with peer_errors(PEER):
             request = pb.ListFilesRequest(tenant=tenant)
             return (await self._stub.ListFiles(request, timeout=CALL_SECONDS)).files
 
@@ -68,7 +69,7 @@ class GrpcDataPrep:
         request = pb.DownloadFileRequest(tenant=tenant, file_id=file_id)
         rpc = self._stub.DownloadFile(request, timeout=TRANSFER_SECONDS)
         try:
-            with domain_errors():
+            with peer_errors(PEER):
                 async for response in rpc:
                     yield response.chunk
         finally:
@@ -91,6 +92,6 @@ class GrpcDataPrep:
             idempotency_key=idempotency_key,
             spec=spec,
         )
-        with domain_errors():
+        with peer_errors(PEER):
             response = await self._stub.CreateDataset(request, timeout=CALL_SECONDS)
         return AcceptedDataset(response.job_id, response.dataset_id, response.sequence)

@@ -16,13 +16,19 @@ MAX_HEAD_BYTES = 32 * 1024
 
 
 class _BoundedHeads(HttpToolsProtocol):
-    """uvicorn's fast parser has no limit on headers of its own."""
+    """uvicorn's fast parser has no limit on headers of its own, complete or still coming."""
 
-    _head_bytes = 0
+    _in_head = True
+    _received = 0
+    """Bytes that came since the last request was complete."""
+    _parsed = 0
+    """Bytes of the head that the parser has handed out."""
 
-    def on_message_begin(self) -> None:
-        self._head_bytes = 0
-        super().on_message_begin()
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
+        if self._in_head and self._received > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self.send_400_response("the head of the request is too large")
 
     def on_url(self, url: bytes) -> None:
         self._count(url)
@@ -32,9 +38,17 @@ class _BoundedHeads(HttpToolsProtocol):
         self._count(name + value)
         super().on_header(name, value)
 
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head, self._received, self._parsed = True, 0, 0
+        super().on_message_complete()
+
     def _count(self, part: bytes) -> None:
-        self._head_bytes += len(part)
-        if self._head_bytes > MAX_HEAD_BYTES:
+        self._parsed += len(part)
+        if self._parsed > MAX_HEAD_BYTES:
             # The parser turns it into its own error, and uvicorn that into a 400.
             raise ValueError("the head of the request is too large")
 

@@ -14,11 +14,12 @@ from modelmill.inference.v1.inference_service_pb2 import (
 )
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from service_kit.errors import InvalidInputError, UnavailableError
-from service_kit.grpc_client import domain_errors
 
+from gateway.adapters.peer_errors import peer_errors
 from gateway.domain.chat import ChatCall, End, Piece, Sampling, Usage
 from gateway.domain.errors import BadRequestError
 
+PEER = "inference"
 UINT64_MASK = 2**64 - 1
 
 
@@ -39,7 +40,7 @@ class GrpcEngines:
             async with aclosing(_pieces(rpc)) as pieces:
                 yield pieces
         finally:
-            rpc.cancel()
+            pass
 
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
         """Return once the version is loaded and warm.
@@ -49,7 +50,7 @@ class GrpcEngines:
             PreconditionError: its artifact does not verify, or the engine refused it.
         """
         request = LoadModelRequest(tenant=tenant, version_id=version_id)
-        with domain_errors():
+        with peer_errors(PEER):
             await self._stub.LoadModel(request, timeout=timeout)
 
 
@@ -57,18 +58,23 @@ async def _pieces(
     rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse],
 ) -> AsyncGenerator[Piece]:
     try:
-        with domain_errors():
+        with peer_errors(PEER):
             async for response in rpc:
                 end = _end(response) if response.HasField("end") else None
                 yield Piece(response.text_delta, end)
     except InvalidInputError as error:
-        # Options were checked at the door; what the engine can still refuse is the prompt.
-        code = "context_length_exceeded" if "token" in error.message else "invalid_prompt"
-        raise BadRequestError(error.errors, param="messages", code=code) from error
+        raise _refused(error) from error
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED:
             raise UnavailableError("the engine stopped before the answer was complete") from error
         raise
+
+
+def _refused(error: InvalidInputError) -> BadRequestError:
+    """The engine's refusal, under OpenAI's code where it is about length; it names the limit."""
+    if "tokens, the limit is" in error.message:
+        return BadRequestError(error.errors, param="messages", code="context_length_exceeded")
+    return BadRequestError(error.errors, code="invalid_request")
 
 
 def _end(response: GenerateResponse) -> End:

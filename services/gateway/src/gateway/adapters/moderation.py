@@ -9,10 +9,12 @@ from service_kit.errors import (
     PreconditionError,
     UnavailableError,
 )
-from service_kit.grpc_client import domain_errors
 
+from gateway.adapters.peer_errors import peer_errors
 from gateway.domain.errors import BadRequestError
 from gateway.domain.verdict import Hit, InputVerdict
+
+PEER = "moderation"
 
 
 class GrpcModeration:
@@ -30,7 +32,7 @@ class GrpcModeration:
         """
         request = pb.CheckRequest(tenant=tenant, text=text, direction=pb.DIRECTION_INPUT)
         try:
-            with domain_errors():
+            with peer_errors(PEER):
                 response = await self._stub.Check(request, timeout=timeout)
         except InvalidInputError as error:
             raise BadRequestError(error.errors, param="messages", code="input_too_long") from error

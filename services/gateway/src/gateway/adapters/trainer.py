@@ -3,10 +3,11 @@
 import grpc
 from modelmill.trainer.v1.trainer_service_pb2 import CreateFineTuningJobRequest, TrainSpec
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
-from service_kit.grpc_client import domain_errors
 
+from gateway.adapters.peer_errors import peer_errors
 from gateway.create_fine_tuning_job import AcceptedJob
 
+PEER = "the trainer"
 CALL_SECONDS = 30.0
 
 
@@ -33,6 +34,6 @@ class GrpcTrainer:
             idempotency_key=idempotency_key,
             spec=spec,
         )
-        with domain_errors():
+        with peer_errors(PEER):
             response = await self._stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
         return AcceptedJob(response.job_id, response.sequence)

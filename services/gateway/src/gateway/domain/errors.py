@@ -20,10 +20,10 @@ class BadRequestError(InvalidInputError):
 
 
 class BodyTooLargeError(BadRequestError):
-    """The body is larger than the route allows; reading stopped there."""
+    """The body, or the file in it, is larger than is taken; reading stopped there."""
 
-    def __init__(self, limit_bytes: int) -> None:
-        super().__init__(f"the body is larger than {limit_bytes} bytes", code="body_too_large")
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="body_too_large")
 
 
 class MethodNotAllowedError(BadRequestError):

@@ -12,6 +12,10 @@ from gateway.entrypoints.bodies import OpenBody, StrictBody, parse_body
 
 MAX_NEW_TOKENS = 2**31 - 1
 MAX_STOPS = 4
+MAX_STOP_CHARS = 256
+LEAST_TEMPERATURE = 0.001
+LEAST_TOP_P = 1e-6
+"""Below these the likeliest token is as good as certain, and the engine refuses to sample."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (None, 1),
@@ -127,7 +131,8 @@ def parse_generate(body: bytes, default_model: str) -> ChatCall:
         InvalidInputError: JSON of another shape; lists every error.
     """
     parsed = parse_body(body, GenerateBody)
-    sampling = Sampling(max_tokens=parsed.max_length, temperature=parsed.temperature)
+    temperature = 0.0 if parsed.temperature < LEAST_TEMPERATURE else parsed.temperature
+    sampling = Sampling(max_tokens=parsed.max_length, temperature=temperature)
     turn = Turn("user", parsed.prompt)
     return ChatCall(parsed.model or default_model, (turn,), sampling, raw=True)
 
@@ -149,8 +154,7 @@ def _call(parsed: ChatBody) -> ChatCall:
     )
     temperature = 1.0 if parsed.temperature is None else parsed.temperature
     top_p = 1.0 if parsed.top_p is None else parsed.top_p
-    if top_p == 0:
-        # A nucleus of nothing but the likeliest token; to the engine 0 would mean "not set".
+    if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
         temperature, top_p = 0.0, 1.0
     sampling = Sampling(
         max_tokens=parsed.max_completion_tokens or parsed.max_tokens or 0,

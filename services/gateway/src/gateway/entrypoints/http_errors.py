@@ -71,8 +71,6 @@ def error_headers(error: DomainError) -> Headers:
         headers.append((b"retry-after", str(seconds).encode()))
     if isinstance(error, MethodNotAllowedError):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
-    if isinstance(error, BodyTooLargeError):
-        headers.append((b"connection", b"close"))
     return headers
 
 

@@ -151,16 +151,17 @@ def _limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
     if limit is None:
         return receive
     declared = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
+    message = f"the body is larger than {limit} bytes"
     if int(declared) > limit:
-        raise BodyTooLargeError(limit)
+        raise BodyTooLargeError(message)
     seen = 0
 
     async def counting() -> Message:
         nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
+        event = await receive()
+        seen += len(event.get("body", b""))
         if seen > limit:
-            raise BodyTooLargeError(limit)
-        return message
+            raise BodyTooLargeError(message)
+        return event
 
     return counting

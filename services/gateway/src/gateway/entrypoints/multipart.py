@@ -25,9 +25,8 @@ class _Part:
 class MultipartUpload:
     """One file with the fields before it.
 
-    `open` reads up to the file; `chunks` yields its bytes, at most 1 MiB at a time. What follows
-    the file is read and ignored, so that a field in the wrong place cannot pass unnoticed: `open`
-    demands the fields that a route needs.
+    `open` reads up to the file; `chunks` yields its bytes, at most 1 MiB at a time. Fields behind
+    the file are read and do not count: where the body was cut on its way must change nothing.
     """
 
     def __init__(self, content_type: str, stream: AsyncIterator[bytes]) -> None:
@@ -131,6 +130,8 @@ class _Reading:
     def part_end(self) -> None:
         if self._part.filename is not None:
             self.in_file, self.file_ended = False, True
+            return
+        if self.file_ended:
             return
         if len(self.fields) >= MAX_FIELDS:
             raise BadRequestError("the form has too many fields")

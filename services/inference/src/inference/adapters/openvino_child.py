@@ -113,8 +113,8 @@ class Batch:
                 handle.cancel()
             return
         add = message["add"]
-        prompt = Tensor([add["prompt"]])
         try:
+            prompt = Tensor([add["prompt"]])
             handle = self._pipeline.add_request(add["id"], prompt, generation_config(add))
         except Exception as error:
             # Refused before it was scheduled, which harms nobody else.

@@ -1,6 +1,7 @@
 """Low-rank adapters on a model: where they go, and how they are kept."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from jobs.child import ChildFailure
@@ -40,10 +41,12 @@ def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -
             f"none of the model's linear layers is one of {', '.join(LINEAR_NAMES)}",
             "Train it with method full.",
         )
+    alpha: Any = choices.lora_alpha
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=choices.lora_rank,
-        lora_alpha=choices.lora_alpha,
+        # PEFT declares a whole number, writes it out for others, and computes with any.
+        lora_alpha=int(alpha) if alpha.is_integer() else alpha,
         lora_dropout=choices.lora_dropout,
         target_modules=targets,
     )
@@ -54,7 +57,7 @@ def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
-    """Write `adapter_model.safetensors` and `adapter_config.json`, as PEFT and OpenVINO read them."""
+    """Write `adapter_model.safetensors` and `adapter_config.json`, as PEFT reads them."""
     # `save_pretrained` would ask a hub whether the base has other embeddings.
     state = get_peft_model_state_dict(model, save_embedding_layers=False)
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}

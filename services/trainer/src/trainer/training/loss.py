@@ -14,9 +14,7 @@ def answer_loss(model: TrainedModel, rows: Pack) -> Tensor:
     token weighs the same in whichever pack or micro-batch it lies.
     """
     logits = model.logits(rows.tree, rows.predicting)
-    return torch.nn.functional.cross_entropy(
-        logits, torch.tensor(rows.targets), reduction="sum"
-    )
+    return torch.nn.functional.cross_entropy(logits, torch.tensor(rows.targets), reduction="sum")
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from trainer.domain.hyper_parameters import LORA, HyperParameters
 from trainer.training import attention
@@ -25,17 +25,26 @@ TOKENIZER_FILES = (
 class TrainedModel:
     """A causal language model with the weights that a method changes marked as such."""
 
-    def __init__(self, model: PreTrainedModel, adapted: PeftModel | None, folder: Path) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        adapted: PeftModel | None,
+        folder: Path,
+        stored_dtype: torch.dtype,
+    ) -> None:
         self._model = model
         self._adapted = adapted
         self._folder = folder
-        self._stored_dtype: torch.dtype = model.config.dtype
+        self._stored_dtype = stored_dtype
 
     @classmethod
     def load(cls, folder: Path, choices: HyperParameters, base_name: str) -> "TrainedModel":
         """Read a Hugging Face folder and make it trainable; the seed decides fresh adapters."""
         attention.register()
         torch.manual_seed(choices.seed)
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        # Loading writes the format it computes in over the one that the folder is stored in.
+        stored_dtype = config.dtype or torch.float32
         model = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=compute_dtype(choices.method),
@@ -45,7 +54,7 @@ class TrainedModel:
             use_safetensors=True,
         )
         adapted = add_lora(model, choices, base_name) if choices.method == LORA else None
-        return cls(model, adapted, folder)
+        return cls(model, adapted, folder, stored_dtype)
 
     @property
     def trainable(self) -> dict[str, torch.nn.Parameter]:
@@ -99,7 +108,7 @@ class TrainedModel:
                 for weight in self._model.parameters():
                     weight.copy_(weight.to(self._stored_dtype))
 
-    def _hidden_N_C(self, tree: TokenTree) -> Tensor:  # noqa: N802 - shape suffix
+    def _hidden_N_C(self, tree: TokenTree) -> Tensor:
         visible_N_N = tree.visible_N_N()  # noqa: N806
         mask_N_N = torch.zeros(visible_N_N.shape, dtype=self._model.dtype)  # noqa: N806
         mask_N_N.masked_fill_(~visible_N_N, float("-inf"))

@@ -34,6 +34,10 @@ class Pack:
     targets: list[int] = field(default_factory=list)
     """The answer tokens."""
 
+    def nodes_with(self, example: Example) -> int:
+        """How many nodes there would be with one more row."""
+        return len(self.tree) + self.tree.growth(example.ids[:-1])
+
     def add(self, example: Example) -> None:
         """Lay out a row. Its last token is only predicted, so it needs no node."""
         path = self.tree.add(example.ids[:-1])
@@ -48,8 +52,7 @@ def pack(examples: Sequence[Example], *, max_nodes: int = PACK_NODES) -> list[Pa
     """
     packs: list[Pack] = []
     for example in examples:
-        grown = packs and len(packs[-1].tree) + packs[-1].tree.growth(example.ids[:-1])
-        if not packs or grown > max_nodes:
+        if not packs or packs[-1].nodes_with(example) > max_nodes:
             packs.append(Pack())
         packs[-1].add(example)
     return packs

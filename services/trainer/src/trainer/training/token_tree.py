@@ -48,7 +48,7 @@ class TokenTree:
             node = found
         return 0
 
-    def visible_N_N(self) -> Tensor:  # noqa: N802 - shape suffix
+    def visible_N_N(self) -> Tensor:
         """Whether the node of a row attends to the node of a column: its ancestors and itself."""
         visible = torch.eye(len(self), dtype=torch.bool)
         for node, parent in enumerate(self._parents):

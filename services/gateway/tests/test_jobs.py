@@ -1,0 +1,216 @@
+"""Datasets, training jobs and what becomes of them, as the bus tells it."""
+
+import httpx
+import pytest
+from gateway.domain.routes import ROUTES
+from gateway.entrypoints.job_views import STATUS
+from gateway_support.house import ADAPTER, BASE, BUILD, House
+from jobs.subjects import DATASET_READY, job_progress, job_state
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_FAILED,
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JOB_STATUS_UNSPECIFIED,
+    JobError,
+    JobProgress,
+    JobResult,
+    JobState,
+    JobStatus,
+)
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from testkit.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MAPPING = {"user_template": "{q}", "answer_template": "{a}"}
+
+
+async def upload(client: httpx.AsyncClient) -> str:
+    form = {"files": {"file": ("a.jsonl", b"{}")}, "data": {"purpose": "fine-tune"}}
+    return str((await client.post("/v1/files", **form)).json()["id"])
+
+
+async def order(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
+    body = {"model": "tiny", "training_file": await upload(client)} | changes
+    return await client.post("/v1/fine_tuning/jobs", json=body)
+
+
+async def say_state(house: House, job_id: str, tenant: str, **fields: object) -> None:
+    state = JobState(job_id=job_id, kind="train", tenant=tenant, **fields)
+    state.updated_at.GetCurrentTime()
+    await house.bus.publish(job_state(job_id), state)
+
+
+async def test_every_state_of_ours_has_openais_name():
+    assert STATUS.keys() == {
+        number for number in JobStatus.values() if number != JOB_STATUS_UNSPECIFIED
+    }
+
+
+async def test_a_dataset_is_ordered_shown_in_the_making_and_shown_ready(house: House):
+    client = house.http(tenant="rows")
+    file = await upload(client)
+    body = {"file_id": file, "name": "words", "mapping": MAPPING, "max_test_rows": 200}
+    accepted = await client.post("/v1/datasets", json=body)
+
+    assert accepted.status_code == 202
+    dataset_id, job_id = accepted.json()["id"], accepted.json()["job_id"]
+    spec = house.data_prep.specs[-1]
+    assert (spec.mapping.user_template, spec.max_test_rows) == ("{q}", 200)
+    making = (await client.get(f"/v1/datasets/{dataset_id}")).json()
+    assert (making["status"], making["job_id"], making["file_id"]) == ("queued", job_id, file)
+    job = (await client.get(f"/v1/jobs/{job_id}")).json()
+    assert (job["kind"], job["requested_by"], job["spec"]["name"]) == ("dataset", "ada", "words")
+
+    ready = DatasetReady(dataset_id=dataset_id, tenant="rows", name="words", counts={"train": 3})
+    await house.bus.publish(DATASET_READY, ready)
+
+    async def shown() -> bool:
+        found = (await client.get(f"/v1/datasets/{dataset_id}")).json()
+        return found["status"] == "ready" and found["counts"] == {"train": 3}
+
+    await eventually(shown)
+    listed = (await client.get("/v1/datasets")).json()["data"]
+    assert [dataset["id"] for dataset in listed] == [dataset_id]
+
+
+async def test_training_waits_for_a_dataset_that_is_still_made(house: House):
+    client = house.http(tenant="waits")
+    body = {"file_id": await upload(client), "mapping": MAPPING}
+    accepted = (await client.post("/v1/datasets", json=body)).json()
+    job = (await order(client, training_file=accepted["id"])).json()
+
+    spec = house.trainer.specs[-1]
+    assert (spec.dataset_id, spec.dataset_job_id) == (accepted["id"], accepted["job_id"])
+    assert (spec.base_version_id, spec.name) == (BASE, "tiny-tuned")
+    assert job["training_file"] == body["file_id"]
+
+
+async def test_one_file_has_one_dataset_however_often_it_is_trained_on(house: House):
+    client = house.http(tenant="twice")
+    file = await upload(client)
+    refused = await order(client, training_file=file, hyperparameters={"learning_rate": 5})
+    await order(client, training_file=file)
+    await order(client, training_file=file)
+
+    assert refused.status_code == 422
+    first, second = house.trainer.specs[-2:]
+    assert first.dataset_id == second.dataset_id
+    jobs = (await client.get("/v1/jobs")).json()["data"]
+    assert sorted(job["kind"] for job in jobs) == ["dataset", "train", "train"]
+
+
+async def test_a_repeated_key_is_one_job_and_another_order_under_it_is_refused(house: House):
+    client = house.http(tenant="keys")
+    file = await upload(client)
+    client.headers["idempotency-key"] = "order-1"
+    first = await order(client, training_file=file)
+    again = await order(client, training_file=file)
+    other = await order(client, training_file=file, suffix="other")
+
+    assert first.json()["id"] == again.json()["id"]
+    assert other.status_code == 422
+    assert other.json()["error"]["code"] == "already_exists"
+
+
+@pytest.mark.parametrize("model", ["nobody", ADAPTER])
+async def test_only_a_base_can_be_trained(house: House, model: str):
+    answer = await order(house.http(), model=model)
+
+    assert answer.status_code == (404 if model == "nobody" else 422)
+    assert model in answer.json()["error"]["message"]
+
+
+async def test_a_build_of_a_base_stands_for_its_base(house: House):
+    assert (await order(house.http(), model=BUILD)).json()["model"] == BASE
+
+
+@pytest.mark.parametrize("source", ["ds-nobody", "file-nobody", "rows.jsonl"])
+async def test_an_unknown_source_is_named(house: House, source: str):
+    answer = await order(house.http(), training_file=source)
+
+    assert answer.status_code == (422 if source == "rows.jsonl" else 404)
+    assert source in answer.text or "training_file" in answer.text
+
+
+async def test_a_job_is_followed_from_its_progress_to_its_model(house: House):
+    client = house.http(tenant="follower")
+    job_id = (await order(client)).json()["id"]
+    await say_state(house, job_id, "follower", status=JOB_STATUS_RUNNING, attempt=1)
+    progress = JobProgress(
+        job_id=job_id,
+        fence=10**6,
+        phase="train",
+        done=5,
+        total=20,
+        unit="step",
+        metrics={"loss": 1.5},
+        eta_seconds=30,
+    )
+    progress.at.GetCurrentTime()
+    await house.bus.publish(job_progress(job_id), progress)
+
+    async def running() -> dict[str, object] | None:
+        job = (await client.get(f"/v1/fine_tuning/jobs/{job_id}")).json()
+        return job if job["progress"] else None
+
+    job = await eventually(running)
+    assert (job["status"], job["progress"]["done"]) == ("running", 5)
+    assert job["estimated_finish"] > job["created_at"]
+    assert job["fine_tuned_model"] is None
+
+    result = JobResult(version_id="mv-new", digest="sha256:1")
+    result.summary.update({"trained_tokens": 4000})
+    await say_state(
+        house, job_id, "follower", status=JOB_STATUS_SUCCEEDED, attempt=1, result=result
+    )
+
+    async def done() -> dict[str, object] | None:
+        job = (await client.get(f"/v1/fine_tuning/jobs/{job_id}")).json()
+        return job if job["status"] == "succeeded" else None
+
+    job = await eventually(done)
+    assert (job["fine_tuned_model"], job["trained_tokens"]) == ("mv-new", 4000)
+    events = (await client.get(f"/v1/fine_tuning/jobs/{job_id}/events?limit=2")).json()
+    assert events["has_more"]
+    assert [event["object"] for event in events["data"]] == ["fine_tuning.job.event"] * 2
+    rest = await client.get(
+        f"/v1/fine_tuning/jobs/{job_id}/events?after={events['data'][-1]['id']}"
+    )
+    everything = events["data"] + rest.json()["data"]
+    assert not rest.json()["has_more"]
+    assert {event["type"] for event in everything} == {"message", "metrics"}
+    figures = next(event for event in everything if event["type"] == "metrics")
+    assert figures["data"] == {"phase": "train", "step": 5, "total_steps": 20, "loss": 1.5}
+
+
+async def test_a_failed_job_says_why_and_keeps_the_log_to_itself(house: House):
+    client = house.http(tenant="unlucky")
+    job_id = (await order(client)).json()["id"]
+    error = JobError(code="NO_VALID_ROWS", message="no row is valid", log_tail="row: secret")
+    await say_state(house, job_id, "unlucky", status=JOB_STATUS_FAILED, error=error)
+
+    async def failed() -> httpx.Response | None:
+        answer = await client.get(f"/v1/fine_tuning/jobs/{job_id}")
+        return answer if answer.json()["status"] == "failed" else None
+
+    answer = await eventually(failed)
+    assert answer.json()["error"]["code"] == "NO_VALID_ROWS"
+    events = await client.get(f"/v1/fine_tuning/jobs/{job_id}/events")
+    assert events.json()["data"][0]["level"] == "error"
+    assert "secret" not in answer.text + events.text
+
+
+async def test_jobs_of_other_kinds_are_not_training_jobs(house: House):
+    client = house.http(tenant="kinds")
+    body = {"file_id": await upload(client), "mapping": MAPPING}
+    job_id = (await client.post("/v1/datasets", json=body)).json()["job_id"]
+
+    assert (await client.get(f"/v1/jobs/{job_id}")).status_code == 200
+    assert (await client.get(f"/v1/fine_tuning/jobs/{job_id}")).status_code == 404
+    assert (await client.get("/v1/fine_tuning/jobs")).json()["data"] == []
+
+
+async def test_every_route_that_creates_takes_an_idempotency_key():
+    creating = {route.name for route in ROUTES if route.name.startswith("create_")}
+    assert creating == {"create_dataset", "create_fine_tuning"}

@@ -1,0 +1,166 @@
+"""The gateway as a process of its own: starts, answers, traces, and stops cleanly."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from gateway_support.house import SECRET, House
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
+from testkit.waiting import eventually
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = "00f067aa0ba902b7"
+
+
+class Collector(otlp_grpc.TraceServiceServicer):
+    """Keeps the spans that it is sent."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+
+    async def Export(self, request: Any, context: Any) -> Any:
+        for resource in request.resource_spans:
+            for scope in resource.scope_spans:
+                self.spans += scope.spans
+        return otlp.ExportTraceServiceResponse()
+
+
+@asynccontextmanager
+async def collector() -> AsyncIterator[tuple[Collector, int]]:
+    keeping, server = Collector(), grpc.aio.server()
+    otlp_grpc.add_TraceServiceServicer_to_server(keeping, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    yield keeping, port
+    await server.stop(None)
+
+
+def environment(house: House, **changes: str) -> dict[str, str]:
+    settings = house.settings
+    values = {
+        "nats_url": settings.nats_url,
+        "nats_token": settings.nats_token.get_secret_value(),
+        "service_secret": SECRET,
+        "artifact_root": str(settings.artifact_root),
+        "http_address": "127.0.0.1:0",
+        "inference_address": settings.inference_address,
+        "moderation_address": settings.moderation_address,
+        "data_prep_address": settings.data_prep_address,
+        "trainer_address": settings.trainer_address,
+        "jwt_issuer": settings.jwt_issuer,
+        "jwt_audience": settings.jwt_audience,
+        "jwks_path": str(settings.jwks_path),
+        "drain_seconds": "2",
+    } | changes
+    ours = {f"GATEWAY_{name.upper()}": value for name, value in values.items() if value}
+    return {**os.environ, **ours}
+
+
+async def start(values: dict[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway.main"),
+        env=values,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ports_of(process: asyncio.subprocess.Process) -> dict[str, int]:
+    assert process.stdout is not None
+    word, *pairs = (await process.stdout.readline()).decode().split()
+    assert word == "READY"
+    return {name: int(port) for name, port in (pair.split("=") for pair in pairs)}
+
+
+async def test_it_starts_answers_traces_and_finishes_its_streams_on_sigterm(own_house: House):
+    async with collector() as (keeping, otlp_port):
+        process = await start(environment(own_house, otlp_endpoint=f"http://127.0.0.1:{otlp_port}"))
+        ports = await ports_of(process)
+        token = own_house.issuer.token()
+        headers = {
+            "authorization": f"Bearer {token}",
+            "traceparent": f"00-{TRACE}-{PARENT}-01",
+        }
+        own_house.inference.pieces = ["x"] * 100
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['http']}") as client:
+            assert (await client.get("/healthz")).json() == {"status": "ok"}
+            body = {"model": "default", "messages": [{"role": "user", "content": "hi"}]}
+            async with client.stream(
+                "POST", "/v1/chat/completions", json=body | {"stream": True}, headers=headers
+            ) as answer:
+                lines = answer.aiter_lines()
+                await anext(lines)
+                process.send_signal(signal.SIGTERM)
+                rest = [line async for line in lines]
+        _, errors = await process.communicate()
+
+        assert rest[-2] == "data: [DONE]"
+        assert process.returncode == 0, errors.decode()
+        await eventually(lambda: tree(keeping) == EXPECTED_TREE)
+
+
+EXPECTED_TREE = {
+    ("client", "POST /v1/chat/completions"),
+    ("POST /v1/chat/completions", "gateway.chat"),
+    ("gateway.chat", "/modelmill.moderation.v1.ModerationService/Check"),
+    ("gateway.chat", "/modelmill.inference.v1.InferenceService/Generate"),
+    ("gateway.chat", "guard.output"),
+}
+
+
+def tree(keeping: Collector) -> set[tuple[str, str]]:
+    """Edges of the client's trace, parent to child, by name; the usage record's aside."""
+    mine = [span for span in keeping.spans if span.trace_id.hex() == TRACE]
+    names = {span.span_id.hex(): span.name for span in mine} | {PARENT: "client"}
+    return {(names.get(span.parent_span_id.hex(), "?"), span.name) for span in mine}
+
+
+async def test_the_metrics_page_counts_requests_for_holders_of_the_secret(own_house: House):
+    process = await start(environment(own_house))
+    ports = await ports_of(process)
+    metrics = f"http://127.0.0.1:{ports['metrics']}/metrics"
+    async with httpx.AsyncClient() as client:
+        await client.get(f"http://127.0.0.1:{ports['http']}/healthz")
+        assert (await client.get(metrics)).status_code == 401
+        page = await client.get(metrics, headers={"authorization": f"Bearer {SECRET}"})
+    process.send_signal(signal.SIGINT)
+    await process.communicate()
+
+    assert 'requests_total{route="health",status="200"} 1.0' in page.text
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("wrong", ["taken port", "no keys", "no issuer"])
+async def test_what_a_person_can_mend_is_one_clear_line(own_house: House, wrong: str):
+    taken = own_house.settings.http_address
+    changes, said = {
+        "taken port": ({"http_address": taken}, f"cannot listen on {taken}"),
+        "no keys": ({"jwks_path": "/nowhere/jwks.json"}, "/nowhere/jwks.json"),
+        "no issuer": ({"jwt_issuer": ""}, "GATEWAY_JWT_ISSUER"),
+    }[wrong]
+    process = await start(environment(own_house, **changes))
+    _, errors = await process.communicate()
+    lines = [line for line in errors.decode().splitlines() if not line.startswith("{")]
+
+    assert process.returncode == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("gateway: ")
+    assert said in lines[0]
+
+
+async def test_it_carries_no_heavy_library():
+    banned = {"torch", "transformers", "openvino", "spacy", "peft"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "import gateway.main, sys; print(*sys.modules)"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert not banned & set(output.decode().split())

@@ -1,0 +1,164 @@
+"""A running inference service on real sockets, with what a test does to it and sees of it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from inference.main import Running, inference_service
+from inference.settings import Settings
+from jobs.bus import Bus
+from jobs.subjects import MODEL_READY, MODEL_RETIRED, MODEL_SERVING
+from modelmill.common.v1.chat_pb2 import ChatMessage
+from modelmill.inference.v1 import inference_service_pb2 as pb
+from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
+from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired, ModelServing
+from registry.store import FolderStore
+from service_kit.grpc_client import domain_errors, open_channel
+from testkit.nats_server import NatsServer, run_nats
+from testkit.waiting import eventually
+
+SECRET = "a-secret-of-the-tests"
+F32 = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    "KV_CACHE_PRECISION": "f32",
+}
+"""With these an answer does not depend on what else is in the batch."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole generation, as a client saw it."""
+
+    text: str
+    pieces: int
+    end: pb.GenerationEnd
+
+
+@dataclass
+class Service:
+    stub: Any
+    running: Running
+    bus: Bus
+    nats: NatsServer
+    settings: Settings
+    store: FolderStore
+
+    def request(
+        self,
+        version_id: str,
+        *,
+        text: str = "",
+        turns: list[tuple[str, str]] | None = None,
+        tenant: str = "acme",
+        **options: Any,
+    ) -> pb.GenerateRequest:
+        request = pb.GenerateRequest(
+            tenant=tenant, version_id=version_id, options=pb.SamplingOptions(**options)
+        )
+        if turns is not None:
+            messages = [ChatMessage(role=role, content=content) for role, content in turns]
+            request.conversation.CopyFrom(pb.Conversation(messages=messages))
+        else:
+            request.text = text
+        return request
+
+    def stream(self, version_id: str, **wanted: Any) -> Any:
+        return self.stub.Generate(self.request(version_id, **wanted), timeout=30)
+
+    async def answer(self, version_id: str, **wanted: Any) -> Answer:
+        with domain_errors():
+            pieces = [piece async for piece in self.stream(version_id, **wanted)]
+        return Answer("".join(p.text_delta for p in pieces), len(pieces), pieces[-1].end)
+
+    async def load(self, version_id: str, *, tenant: str = "acme") -> pb.LoadModelResponse:
+        request = pb.LoadModelRequest(tenant=tenant, version_id=version_id)
+        with domain_errors():
+            response: pb.LoadModelResponse = await self.stub.LoadModel(request, timeout=30)
+        return response
+
+    async def serving(self) -> dict[str, pb.ServedModel]:
+        response = await self.stub.ListServing(pb.ListServingRequest(), timeout=5)
+        return {model.version_id: model for model in response.models}
+
+    async def in_flight(self, version_id: str) -> int:
+        return (await self.serving())[version_id].in_flight
+
+    async def announce(
+        self, digest: str, *, form: str = "openvino-int8", tenant: str = "acme"
+    ) -> str:
+        """Say on the bus that a version exists, and wait until the service has heard of it."""
+        version_id = f"mv-{uuid.uuid4().hex}"
+        model = ModelReady(
+            version_id=version_id, tenant=tenant, form=form, digest=digest, context_tokens=512
+        )
+        await self.bus.publish(MODEL_READY, model, msg_id=version_id)
+        return version_id
+
+    async def retire(self, version_id: str, *, tenant: str = "acme") -> None:
+        await self.bus.publish(MODEL_RETIRED, ModelRetired(version_id=version_id, tenant=tenant))
+
+    async def said(self, version_id: str) -> list[ModelServing]:
+        """Facts about a version on the stream."""
+        facts = [stored.body async for stored in self.bus.replay([MODEL_SERVING])]
+        return [fact for fact in facts if fact.version_id == version_id]
+
+
+def settings_for(nats: NatsServer, root: Path, **changes: Any) -> Settings:
+    given = {
+        "nats_url": nats.url,
+        "nats_token": nats.token,
+        "service_secret": SECRET,
+        "artifact_root": root,
+        "engine_properties": F32,
+        "drain_seconds": 2.0,
+    }
+    return Settings(**(given | changes))
+
+
+@asynccontextmanager
+async def run_inference(nats: NatsServer, root: Path, **changes: Any) -> AsyncIterator[Service]:
+    """The service in a task of this process; it must stop without an error."""
+    settings = settings_for(nats, root, **changes)
+    started: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+    stopping = asyncio.Event()
+
+    async def serve() -> None:
+        async with inference_service(settings) as running:
+            started.set_result(running)
+            await stopping.wait()
+
+    async with Bus.connect(nats.url, nats.token, name="test") as bus, asyncio.TaskGroup() as tasks:
+        tasks.create_task(serve())
+        running = await started
+        async with open_channel(f"127.0.0.1:{running.grpc_port}", SECRET) as channel:
+            stub = pb_grpc.InferenceServiceStub(channel)
+            yield Service(stub, running, bus, nats, settings, FolderStore(root))
+        stopping.set()
+
+
+@asynccontextmanager
+async def nats_and_inference(folder: Path, root: Path, **changes: Any) -> AsyncIterator[Service]:
+    """A broker of its own and the service beside it."""
+    async with run_nats(folder) as nats, run_inference(nats, root, **changes) as service:
+        yield service
+
+
+async def known(service: Service, version_id: str) -> None:
+    """Return once the service has heard of the version."""
+    request = pb.LoadModelRequest(tenant="acme", version_id=version_id)
+
+    async def loads() -> bool:
+        try:
+            await service.stub.LoadModel(request, timeout=30)
+        except Exception as error:
+            if "no model" in str(error):
+                return False
+            raise
+        return True
+
+    await eventually(loads, within=20)

@@ -1,0 +1,146 @@
+"""What only the engine with a process of its own can go through."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+from inference.adapters import openvino_process
+from inference.adapters.openvino_process import OpenVinoEngine, PipelineOptions
+from inference.domain.generation import GenerationRequest
+from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
+from testkit.waiting import eventually
+from tokenization import ChatTokenizer
+
+from .support import F32
+
+pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
+
+OPTIONS = PipelineOptions(properties=F32, hang_seconds=1.0)
+
+
+def request(prompt: tuple[int, ...] = (20, 30, 40), tokens: int = 8) -> GenerationRequest:
+    return GenerationRequest(prompt, tokens, temperature=0.0, top_p=1.0, stop=(), seed=0)
+
+
+async def text_of(engine: OpenVinoEngine, asked: GenerationRequest) -> str:
+    async with aclosing(engine.generate(asked)) as pieces:
+        return "".join([piece.text async for piece in pieces])
+
+
+async def text_once_back(engine: OpenVinoEngine) -> str:
+    """The answer, asked for until the engine is back."""
+
+    async def answer() -> list[str]:
+        try:
+            return [await text_of(engine, request())]
+        except UnavailableError:
+            return []
+
+    return (await eventually(answer, within=20))[0]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(openvino_folder: Path, tokenizer: ChatTokenizer) -> AsyncIterator[OpenVinoEngine]:
+    engine = OpenVinoEngine(openvino_folder, tokenizer, OPTIONS)
+    await engine.load()
+    yield engine
+    await engine.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+async def test_requests_of_a_dead_or_hung_engine_fail_typed_and_the_next_one_is_answered(
+    engine: OpenVinoEngine, number: signal.Signals
+) -> None:
+    before = await text_of(engine, request())
+    pid = engine.pid
+    assert pid is not None
+    running = engine.generate(request(tokens=480))
+    await anext(running)
+
+    os.kill(pid, number)
+
+    with pytest.raises(UnavailableError, match="restarting"):
+        async for _ in running:
+            pass
+    with pytest.raises(UnavailableError, match="restarting"):
+        await text_of(engine, request())
+    assert await text_once_back(engine) == before
+    assert engine.pid != pid
+    assert not psutil.pid_exists(pid)
+
+
+async def test_a_request_that_is_left_costs_no_more_steps(engine: OpenVinoEngine) -> None:
+    await text_once_back(engine)
+    child = psutil.Process(engine.pid)
+    leaving = [engine.generate(request((n + 3,), tokens=500)) for n in range(4)]
+    for pieces in leaving:
+        await anext(pieces)
+    for pieces in leaving:
+        await pieces.aclose()
+
+    async def idles() -> bool:
+        before = sum(child.cpu_times()[:2])
+        await asyncio.sleep(0.2)
+        return sum(child.cpu_times()[:2]) - before < 0.02
+
+    # All 2,000 tokens would take seconds.
+    await eventually(idles, within=2)
+
+
+HOSTILE = [
+    request(prompt=()),
+    request(tokens=0),
+    GenerationRequest((5,), 8, temperature=-1.0, top_p=1.0, stop=(), seed=0),
+    GenerationRequest((5,), 8, temperature=1.0, top_p=7.0, stop=(), seed=0),
+    GenerationRequest((5,), 8, temperature=1e-45, top_p=1.0, stop=(), seed=0),
+    GenerationRequest((5,), 8, temperature=1.0, top_p=1.0, stop=(), seed=2**64),
+    GenerationRequest((2**63,), 8, temperature=0.0, top_p=1.0, stop=(), seed=0),
+]
+
+
+async def test_requests_that_slip_through_the_checks_harm_nobody_beside_them(
+    engine: OpenVinoEngine,
+) -> None:
+    expected = await text_once_back(engine)
+    pid = engine.pid
+
+    for hostile in HOSTILE:
+        healthy = asyncio.create_task(text_of(engine, request()))
+        with suppress(InvalidInputError):
+            await text_of(engine, hostile)
+        assert await healthy == expected, hostile
+
+    assert engine.pid == pid
+
+
+async def test_a_folder_that_is_no_build_is_refused_typed(
+    llama_folder: Path, tokenizer: ChatTokenizer
+) -> None:
+    engine = OpenVinoEngine(llama_folder, tokenizer, OPTIONS)
+
+    with pytest.raises(PreconditionError, match="refused the model"):
+        await engine.load()
+    await engine.close()
+
+
+async def test_an_engine_that_keeps_dying_gives_up(
+    openvino_folder: Path, tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_process, "MAX_DEATHS", 1)
+    engine = OpenVinoEngine(openvino_folder, tokenizer, OPTIONS)
+    await engine.load()
+    first = engine.pid
+    assert first is not None
+
+    os.kill(first, signal.SIGKILL)
+    await eventually(lambda: engine.pid not in (None, first), within=20)
+    os.kill(engine.pid or 0, signal.SIGKILL)
+
+    assert "2 times in a row" in await asyncio.wait_for(engine.until_broken(), 10)
+    await engine.close()

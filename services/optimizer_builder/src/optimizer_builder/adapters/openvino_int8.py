@@ -1,0 +1,93 @@
+"""The form openvino-int8: OpenVINO IR with 8-bit weights, for CPUs."""
+
+import gc
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from evaluation import ChoiceQuestion
+
+from optimizer_builder.adapters.int8_weights import quantise_weights
+from optimizer_builder.adapters.merged_model import MergedModel
+from optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16
+from optimizer_builder.adapters.openvino_parity import logit_distances
+from optimizer_builder.adapters.openvino_scorer import OpenVinoScorer
+from optimizer_builder.adapters.openvino_speed import NEW_TOKENS, tokens_per_second
+from optimizer_builder.adapters.openvino_tokenizer import check_tokenizer, write_tokenizer
+from optimizer_builder.domain.parity import check_export, check_quantised
+from optimizer_builder.make_build import Report, Side, Source
+
+PARITY_STEPS = 2
+"""The prompt, and one token after it: a traced model can be right for one and wrong for the other.
+"""
+
+
+class OpenVinoInt8:
+    """Exports once: the bf16 IR is the reference, and what is quantised."""
+
+    def make(
+        self,
+        source: Source,
+        prompts: Sequence[Sequence[int]],
+        scratch: Path,
+        target: Path,
+        report: Report,
+    ) -> "MadeInt8":
+        reference = scratch / "reference"
+        target.mkdir(parents=True)
+        report("merge", 0, 0, "")
+        merged = MergedModel.load(source.base, source.adapter)
+        reference_bytes = merged.save(scratch / "merged")
+        shutil.rmtree(scratch / "merged")
+        prompt = list(prompts[0])[: merged.context_tokens - NEW_TOKENS]
+        tokens, expected = merged.greedy_logits(prompt, PARITY_STEPS)
+        context_tokens = merged.context_tokens
+
+        report("export", 0, 0, "")
+        export_bf16(merged, reference)
+        del merged
+        gc.collect()
+
+        report("quantise", 0, 0, "")
+        quantise_weights(reference / MODEL_FILE, target / MODEL_FILE)
+        for name in ("config.json", "generation_config.json"):
+            if (reference / name).is_file():
+                shutil.copyfile(reference / name, target / name)
+        write_tokenizer(source.tokenizer, target)
+        write_tokenizer_beside(reference, target)
+
+        report("check", 0, 0, "")
+        check_tokenizer(target, ())
+        check_export(logit_distances(reference / MODEL_FILE, prompt, tokens, expected))
+        check_quantised(logit_distances(target / MODEL_FILE, prompt, tokens, expected))
+        return MadeInt8(reference, target, reference_bytes, context_tokens)
+
+
+def write_tokenizer_beside(reference: Path, target: Path) -> None:
+    """Give the reference the build's tokenizer; the engine does not load without one."""
+    for path in target.glob("openvino_*tokenizer.*"):
+        shutil.copyfile(path, reference / path.name)
+
+
+class MadeInt8:
+    """An IR with 8-bit weights and the one with bf16 weights that it was made from."""
+
+    def __init__(
+        self, reference: Path, built: Path, reference_bytes: int, context_tokens: int
+    ) -> None:
+        self._folders: dict[Side, Path] = {"bf16": reference, "int8": built}
+        self.reference_bytes = reference_bytes
+        self.built_bytes = sum(path.stat().st_size for path in built.glob("openvino_model.*"))
+        self.context_tokens = context_tokens
+
+    def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
+        return OpenVinoScorer(self._folders[side] / MODEL_FILE).scores(questions)
+
+    def tokens_per_second(
+        self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
+    ) -> Mapping[Side, float]:
+        fitting = [list(prompt)[: self.context_tokens - NEW_TOKENS] for prompt in prompts]
+        rates = tokens_per_second(
+            {side: folder for side, folder in self._folders.items()}, fitting, on_round
+        )
+        return {side: rates[side] for side in self._folders}

@@ -1,0 +1,52 @@
+"""An IR's logits beside those of the torch model it was exported from."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from optimizer_builder.adapters.merged_model import Logits
+from optimizer_builder.adapters.stateful_model import StatefulModel
+from optimizer_builder.domain.parity import LogitDistance
+
+EXACT = {
+    "INFERENCE_PRECISION_HINT": "f32",
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
+    "KV_CACHE_PRECISION": "f32",
+}
+"""Options without which OpenVINO rounds on the way, more than an export may differ."""
+
+
+def logit_distances(
+    path: Path, prompt: Sequence[int], tokens: Sequence[int], expected: Sequence[Logits]
+) -> list[LogitDistance]:
+    """Run prompt and then one token at a time, as an engine does, and compare each step.
+
+    Args:
+        tokens: What follows the prompt; the last is not read.
+        expected: Logits that each of `tokens` was chosen by.
+    """
+    model = StatefulModel(path, EXACT)
+    model.reset()
+    distances = []
+    read, seen = list(prompt), 0
+    for step, wanted in enumerate(expected):
+        got = model.run(
+            np.array([read]),
+            mask=np.ones((1, seen + len(read)), np.int64),
+            positions=np.arange(seen, seen + len(read))[None],
+            parents=[0],
+            pick=np.array([[len(read) - 1]]),
+        )[0, 0]
+        difference = got - wanted
+        distances.append(
+            LogitDistance(
+                where="decode" if step else "prefill",
+                largest=float(np.abs(difference).max()),
+                root_mean_square=float(np.sqrt(np.mean(difference**2))),
+                spread=float(wanted.std()),
+            )
+        )
+        seen += len(read)
+        read = [tokens[step]]
+    return distances

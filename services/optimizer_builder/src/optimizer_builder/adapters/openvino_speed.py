@@ -1,0 +1,58 @@
+"""Tokens per second of two builds in the engine that serves them."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+import openvino_genai
+
+NEW_TOKENS = 64
+ROUNDS = 5
+CACHE_GIB = 1
+
+
+def tokens_per_second(
+    folders: Mapping[str, Path],
+    prompts: Sequence[Sequence[int]],
+    on_round: Callable[[int, int], None],
+) -> dict[str, float]:
+    """Medians for each folder, one greedy request in flight, prompt included.
+
+    The folders take turns within each round, so that whatever else the machine does falls on all of
+    them; the first, uncounted round warms them up.
+
+    Args:
+        prompts: Token ids; one is used in each round.
+        on_round: Told (rounds done, rounds in all).
+    """
+    pipelines = {name: _pipeline(folder) for name, folder in folders.items()}
+    rates: dict[str, list[float]] = {name: [] for name in folders}
+    for round_number in range(ROUNDS + 1):
+        on_round(round_number, ROUNDS + 1)
+        prompt = prompts[round_number % len(prompts)]
+        for name, pipeline in pipelines.items():
+            rate = _generate(pipeline, prompt)
+            if round_number:
+                rates[name].append(rate)
+    return {name: statistics.median(measured) for name, measured in rates.items()}
+
+
+def _pipeline(folder: Path) -> Any:
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = CACHE_GIB
+    return openvino_genai.ContinuousBatchingPipeline(str(folder), scheduler, "CPU", {})
+
+
+def _generate(pipeline: Any, prompt: Sequence[int]) -> float:
+    config = openvino_genai.GenerationConfig()
+    config.max_new_tokens = NEW_TOKENS
+    config.ignore_eos = True
+    config.do_sample = False
+    started = time.perf_counter()
+    (result,) = pipeline.generate([ov.Tensor(np.array([prompt]))], [config])
+    seconds = time.perf_counter() - started
+    return len(result.m_generation_ids[0]) / seconds

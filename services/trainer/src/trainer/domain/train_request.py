@@ -1,0 +1,54 @@
+"""What the work process is asked to do; crosses to it as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from trainer.domain.hyper_parameters import HyperParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """A run over local, verified folders."""
+
+    base_folder: Path
+    """Hugging Face folder of the base model."""
+    base_version_id: str
+    context_tokens: int
+    """The base model's limit."""
+    dataset_folder: Path
+    """train.jsonl, valid.jsonl, test.jsonl."""
+    checkpoint_folder: Path | None
+    """State that an earlier attempt left; None for a fresh start."""
+    choices: tuple[str, ...]
+    """Answers that the test split is scored on; empty when it is not to be scored."""
+    hyper_parameters: HyperParameters
+    threads: int
+    """0 for one a core."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as `from_json` reads them."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        return plain | {
+            "base_folder": str(self.base_folder),
+            "dataset_folder": str(self.dataset_folder),
+            "checkpoint_folder": str(self.checkpoint_folder) if self.checkpoint_folder else None,
+            "choices": list(self.choices),
+            "hyper_parameters": self.hyper_parameters.as_json(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "TrainRequest":
+        """Read what `as_json` wrote."""
+        checkpoint = document["checkpoint_folder"]
+        return cls(
+            **dict(document)
+            | {
+                "base_folder": Path(document["base_folder"]),
+                "dataset_folder": Path(document["dataset_folder"]),
+                "checkpoint_folder": Path(checkpoint) if checkpoint else None,
+                "choices": tuple(document["choices"]),
+                "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
+            }
+        )

@@ -1,0 +1,44 @@
+"""Base and tuned model on the test split, asked the same questions by the same code."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from evaluation import ChoiceQuestion, accuracy, answer_questions, paired_difference
+from jobs.child import ChildPort, Preempted
+
+from trainer.training.model import TrainedModel
+from trainer.training.scorer import TreeScorer
+
+QUESTION_SECONDS = 120.0
+
+
+def sit_exam(
+    model: TrainedModel, questions: Sequence[ChoiceQuestion], port: ChildPort, *, phase: str
+) -> list[bool]:
+    """Which questions `model` answers rightly.
+
+    Raises:
+        Preempted: told to stop; nothing of it is kept.
+    """
+
+    def on_progress(done: int, total: int) -> None:
+        if port.stop_requested:
+            raise Preempted
+        port.report(phase, done=done, total=total, unit="row", max_silence_seconds=QUESTION_SECONDS)
+
+    model.train(False)
+    return answer_questions(questions, TreeScorer(model), on_progress)
+
+
+def exam_report(
+    choices: Sequence[str], base: Sequence[bool] | None, tuned: Sequence[bool] | None
+) -> dict[str, Any]:
+    """The content of evaluation.json; without results when the test split was not scored."""
+    report: dict[str, Any] = {"choices": list(choices), "rows": len(tuned or ()), "differences": {}}
+    for name, correct in (("base", base), ("tuned", tuned)):
+        if correct:
+            report[name] = {"correct": list(correct), "accuracy": asdict(accuracy(correct))}
+    if base and tuned:
+        report["differences"]["tuned-base"] = asdict(paired_difference(tuned, base))
+    return report

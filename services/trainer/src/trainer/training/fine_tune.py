@@ -1,0 +1,133 @@
+"""One fine-tuning run from folders to a folder: load, examine the base, train, examine, save."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from evaluation import ChoiceQuestion, choice_questions
+from jobs.child import ChildFailure, ChildPort
+from tokenization import ChatTokenizer
+
+from trainer.domain.train_request import TrainRequest
+from trainer.domain.training_plan import plan_training
+from trainer.training.checkpoint import METRICS
+from trainer.training.exam import exam_report, sit_exam
+from trainer.training.loop import TrainingLoop
+from trainer.training.loss import mean_loss
+from trainer.training.model import TrainedModel
+from trainer.training.packs import Example
+from trainer.training.rows import encode_rows, read_split
+
+LOAD_SECONDS = 300.0
+EVALUATION = "evaluation.json"
+
+
+def fine_tune(port: ChildPort) -> Mapping[str, Any]:
+    """Do what `port.request` (a TrainRequest) says.
+
+    Returns:
+        `folder` with the finished model, and the `summary` of the run.
+
+    Raises:
+        ChildFailure: the dataset or the choices do not allow it, or the run diverged.
+        Preempted: told to stop; the last checkpoint is where to go on.
+    """
+    request = TrainRequest.from_json(port.request)
+    port.report("load", max_silence_seconds=LOAD_SECONDS)
+    _set_up_torch(request.threads)
+    tokenizer = ChatTokenizer.load(request.base_folder)
+    splits = _read_splits(request, tokenizer)
+    questions = _questions(request, tokenizer)
+    choices = request.hyper_parameters
+    model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
+
+    plan = plan_training(len(splits["train"]), choices)
+    loop = TrainingLoop(model, splits["train"], plan, choices, port)
+    if request.checkpoint_folder is not None:
+        loop.resume(request.checkpoint_folder)
+    if questions and loop.progress.base_correct is None:
+        # Before the first step: a full run changes the base itself. Kept in every checkpoint.
+        with model.as_base():
+            base_correct = sit_exam(model, questions, port, phase="evaluate base")
+        loop.progress.base_correct = base_correct
+    loop.run()
+
+    model.round_to_stored()
+    tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None
+    report = exam_report(request.choices, loop.progress.base_correct, tuned)
+    port.report("save", max_silence_seconds=LOAD_SECONDS)
+    summary = _summary(loop, len(splits["train"]), report)
+    if splits["valid"]:
+        summary["valid_loss"] = mean_loss(model, splits["valid"])
+    folder = _write(port.folder / "model", model, loop.metrics.path, report)
+    return {"folder": str(folder), "summary": summary}
+
+
+def _set_up_torch(threads: int) -> None:
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    # A kernel whose result depends on timing raises instead, so that a resume is bit-exact.
+    torch.use_deterministic_algorithms(True)
+    # Filling fresh memory would find bugs in torch, at a price for every operation.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, list[Example]]:
+    limit = request.hyper_parameters.max_tokens_per_row or request.context_tokens
+    splits = {
+        split: encode_rows(
+            read_split(request.dataset_folder, split), tokenizer, split=split, max_tokens=limit
+        )
+        for split in ("train", "valid", "test")
+    }
+    if not splits["train"]:
+        raise ChildFailure(
+            "NO_TRAINING_ROWS",
+            "the dataset's train split is empty",
+            "Upload more rows, or give train a larger share.",
+        )
+    return splits
+
+
+def _questions(request: TrainRequest, tokenizer: ChatTokenizer) -> list[ChoiceQuestion]:
+    if not request.choices:
+        return []
+    try:
+        return choice_questions(
+            read_split(request.dataset_folder, "test"), request.choices, tokenizer
+        )
+    except ValueError as error:
+        raise ChildFailure(
+            "NOT_SCORABLE",
+            f"the test split cannot be scored: {error}",
+            "Make the dataset again, or train without evaluation.",
+        ) from error
+
+
+def _summary(loop: TrainingLoop, rows: int, report: Mapping[str, Any]) -> dict[str, Any]:
+    progress = loop.progress
+    summary: dict[str, Any] = {
+        "rows": rows,
+        "train_tokens": progress.tokens,
+        "steps": progress.step,
+        "first_loss": progress.first_loss,
+        "last_loss": progress.last_loss,
+        "train_seconds": progress.seconds,
+        "tokens_per_second": progress.tokens / progress.seconds,
+        "differences": report["differences"],
+    }
+    for name in ("base", "tuned"):
+        if name in report:
+            summary[f"accuracy_{name}"] = report[name]["accuracy"]
+    return summary
+
+
+def _write(folder: Path, model: TrainedModel, metrics: Path, report: Mapping[str, Any]) -> Path:
+    folder.mkdir()
+    model.save(folder)
+    shutil.copyfile(metrics, folder / METRICS)
+    (folder / EVALUATION).write_text(json.dumps(report, indent=2), encoding="utf-8")
+    return folder
