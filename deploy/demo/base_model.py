@@ -127,25 +127,9 @@ def round_trip_texts() -> Iterator[str]:
         *("the price", " leading", "trailing ", "double  space", "tab\there", "line\nbreak\n\n"),
         *("x = 12345", "  5", "3.14 %", "1,000,000", "007", "don't", "CamelCase_snake-kebab"),
         *("质量很好，下次还会买。", "性价比不高！", "繁體中文", "中文 mixed 英文", "　全角１２３"),
-        *(
-            "🤖",
-            "👩‍👩‍👧‍👦 family",
-            "🇨🇳🏳️‍🌈",
-            "naïve café",
-            "e\u0301 decomposed",
-            "Ελληνικά",
-            "кириллица",
-        ),
-        *(
-            "日本語のテキスト",
-            "한국어",
-            "العربية",
-            "हिन्दी",
-            "ไทย",
-            "∑∫√≠",
-            "\u200bzero width",
-            "a\r\nb",
-        ),
+        *("🤖", "👩‍👩‍👧‍👦 family", "🇨🇳🏳️‍🌈", "naïve café", "e\u0301 decomposed"),
+        *("Ελληνικά", "кириллица", "日本語のテキスト", "한국어", "العربية", "हिन्दी"),
+        *("ไทย", "∑∫√≠", "\u200bzero width", "a\r\nb"),
     )
     yield from words
     for left in words:

@@ -59,3 +59,17 @@ def test_a_text_over_the_limit_is_refused_with_the_limit() -> None:
     assert compiled.check("x" * 20, Direction.INPUT).action is Action.ALLOW
     with pytest.raises(TextTooLongError, match="21 characters; the limit is 20"):
         compiled.check("x" * 21, Direction.INPUT)
+
+
+def test_patterns_that_are_too_much_together_refuse_the_policy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("guard.pattern._MAX_MEMORY_BYTES", 1 << 20)
+    rules = [
+        f"- {{id: r{n}, category: c, severity: low, action: block, directions: both,"
+        f" pattern: '[a-z]{{1,150}}{n}'}}"
+        for n in range(100)
+    ]
+    policy = parse_policy({"p": "rules:\n" + "\n".join(rules)})
+    with pytest.raises(PolicyError, match=r"the patterns together: .* too large"):
+        compile_policy(policy)

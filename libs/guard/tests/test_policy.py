@@ -99,3 +99,10 @@ def test_all_errors_of_all_documents_are_listed_at_once() -> None:
 )
 def test_a_mistake_is_named_with_its_rule(text: str, part: str) -> None:
     assert part in "; ".join(errors_of(text))
+
+
+def test_the_number_of_patterns_is_limited() -> None:
+    rules = [rule(id=f"r{n}", keywords=None, pattern="ab").partition("\n")[2] for n in range(201)]
+    assert errors_of("rules:\n" + "\n".join(rules)) == [
+        "201 rules with a pattern; the limit is 200"
+    ]

@@ -227,39 +227,7 @@ def test_a_mask_covers_the_match_with_its_marks_and_nothing_else(text: str, mask
     assert verdict.text == masked
 
 
-def test_a_mask_that_ends_within_a_ligature_waits_for_the_marks_of_it() -> None:
-    policy = parse_policy(
-        {"p": "rules:\n- {id: a, category: c, severity: low, action: mask, directions: both,"
-              " keywords: [oaf], within_words: true}"}
-    )  # fmt: skip
-    stream = CompiledPolicy.from_bundle(compile_policy(policy).content).stream(OUTPUT)
-    assert in_pieces(stream, list("oaﬀ\u0301er"))[0] == "****er"
-
-
 # Holding back ----------------------------------------------------------------------------------
-
-
-def test_text_that_can_start_no_rule_is_released_at_once() -> None:
-    policy = parse_policy(
-        {"p": "rules:\n- {id: a, category: c, severity: low, action: block, directions: both,"
-              " keywords: [pipe bomb]}"}
-    )  # fmt: skip
-    stream = CompiledPolicy.from_bundle(compile_policy(policy).content).stream(OUTPUT)
-    assert stream.push("A fine day for a pi").text == "A fine day for a "
-    assert stream.push("cnic, up").text == "picnic, up"
-
-
-def test_flag_rules_hold_nothing_back() -> None:
-    policy = parse_policy(
-        {"p": "rules:\n- {id: a, category: c, severity: low, action: flag, directions: both,"
-              " keywords: [system prompt]}"}
-    )  # fmt: skip
-    stream = CompiledPolicy.from_bundle(compile_policy(policy).content).stream(OUTPUT)
-    assert stream.push("my system prom").text == "my system prom"
-    assert stream.push("pt").text == "pt"
-    verdict = stream.finish().verdict
-    assert verdict is not None
-    assert [(match.start, match.end) for match in verdict.matches] == [(3, 16)]
 
 
 @settings(max_examples=100, deadline=None)
@@ -267,14 +235,13 @@ def test_flag_rules_hold_nothing_back() -> None:
     st.lists(st.sampled_from(["pipe", "bomb", "bob", " away", " ", "a", "@", "x."]), max_size=20)
 )
 def test_no_more_is_held_than_the_longest_rule(fragments: list[str]) -> None:
-    stream, given_characters, shown = COMPILED.stream(OUTPUT), 0, 0
+    stream, pushed, shown = COMPILED.stream(OUTPUT), "", 0
     for fragment in fragments:
         released = stream.push(fragment)
         if released.verdict is not None:
             return
-        given_characters, shown = given_characters + len(fragment), shown + len(released.text)
-        spaces = "".join(fragments).count("  ")
-        assert given_characters - shown <= 17 + 20 * min(spaces, 1)
+        pushed, shown = pushed + fragment, shown + len(released.text)
+        assert len(normalise(pushed[shown:])) <= 17
 
 
 # The end ---------------------------------------------------------------------------------------

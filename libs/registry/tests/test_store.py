@@ -378,6 +378,34 @@ def test_staging_is_swept_of_what_dead_processes_left(
     assert [path.name for path in staging.iterdir()] == ["blob-new"]
 
 
+def test_everything_is_on_the_disk_before_it_has_its_name_and_the_manifest_comes_last(
+    store: FolderStore, tmp_path: Path, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[int] = set()
+    named: list[Path] = []
+    real_fsync, real_replace = os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        synced.add(os.fstat(descriptor).st_ino)
+        real_fsync(descriptor)
+
+    def replace(source: Path, target: Path) -> None:
+        assert source.stat().st_ino in synced, f"{target} gets its name before its bytes are safe"
+        assert all(path.parent.stat().st_ino in synced for path in named), "a name is not safe yet"
+        named.append(target)
+        synced.discard(target.parent.stat().st_ino)
+        real_replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    folder = folder_of({"a": b"1", "b": b"2", "c/d": b"3"})
+    manifest = store.commit(folder, kind="file", form="jsonl")
+
+    assert [path.suffix for path in named] == ["", "", "", ".json"]
+    assert all(path.parent.stat().st_ino in synced for path in named)
+    assert named[-1].stem == manifest.digest.removeprefix("sha256:")
+
+
 def commit_and_make(root: Path, folder: Path, start: Any, answers: Any) -> None:
     """One of several processes that do the same at the same time."""
     start.wait()

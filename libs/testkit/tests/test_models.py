@@ -91,12 +91,12 @@ def test_its_openvino_build_is_int8_and_generates_from_text(tmp_path: Path) -> N
     names = {path.name for path in build.iterdir()}
     assert {"openvino_model.xml", "openvino_tokenizer.xml", "openvino_detokenizer.bin"} <= names
     assert {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= names
-    assert 'element_type="i8"' in (build / "openvino_model.xml").read_text()
+    assert 'element_type="u8"' in (build / "openvino_model.xml").read_text()
     assert run(GENERATE_OPENVINO, str(build), "a small animal")["text"]
     assert "openvino" not in sys.modules
 
 
 def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
-    with pytest.raises(RuntimeError, match="build failed"):
+    with pytest.raises(RuntimeError, match=r"no config\.json"):
         make_tiny_openvino(tmp_path / "broken", tmp_path / "build")

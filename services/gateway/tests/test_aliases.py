@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from gateway_support.house import ADAPTER, BUILD, TUNED, House
 from service_kit.errors import PreconditionError
+from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -40,17 +41,19 @@ async def test_a_version_that_cannot_be_loaded_moves_nothing(house: House):
     assert (await client.get("/v1/models/best")).status_code == 404
 
 
-async def test_of_two_who_move_at_once_one_loses(house: House):
+async def test_who_decided_before_another_moved_loses(house: House):
     client = house.http(tenant="racers")
-    house.inference.load_gate = asyncio.Barrier(2)
-    answers = await asyncio.gather(
-        client.put("/v1/aliases/best", json={"version_id": BUILD}),
-        client.put("/v1/aliases/best", json={"version_id": TUNED}),
-    )
+    house.inference.load_gates[BUILD] = asyncio.Event()
+    slow = asyncio.create_task(client.put("/v1/aliases/best", json={"version_id": BUILD}))
+    await eventually(lambda: house.inference.loading == [BUILD])
+    quick = await client.put("/v1/aliases/best", json={"version_id": TUNED})
+    house.inference.load_gates[BUILD].set()
+    lost = await slow
 
-    assert sorted(answer.status_code for answer in answers) == [200, 409]
-    lost = max(answers, key=lambda answer: answer.status_code)
+    assert (quick.status_code, lost.status_code) == (200, 409)
     assert lost.json()["error"]["code"] == "stale_write"
+    kept = (await client.get("/v1/models/best")).json()
+    assert kept["version_id"] == TUNED
 
 
 async def test_an_alias_can_be_moved_again(house: House):

@@ -4,6 +4,7 @@ from typing import Any
 
 import grpc
 import pytest
+from gateway.domain.deadline import MARGIN_SECONDS
 from gateway_support.house import BLOCKED, BUILD, House
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelmill.common.v1.chat_pb2 import ChatMessage
@@ -11,6 +12,8 @@ from modelmill.gateway.v1.gateway_service_pb2 import ChatRequest, ChatResponse
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from service_kit.errors import InvalidInputError
 from testkit.waiting import eventually
+
+CALL_SECONDS = 10
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,7 +26,7 @@ def request(**changes: Any) -> ChatRequest:
 async def chat(house: House, asked: ChatRequest, token: str | None) -> list[ChatResponse]:
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     async with grpc.aio.insecure_channel(house.grpc_address) as channel:
-        call = GatewayServiceStub(channel).Chat(asked, metadata=metadata, timeout=10)
+        call = GatewayServiceStub(channel).Chat(asked, metadata=metadata, timeout=CALL_SECONDS)
         return [response async for response in call]
 
 
@@ -84,6 +87,13 @@ async def test_a_client_that_cancels_takes_its_generation_with_it(house: House):
         await anext(aiter(call))
         call.cancel()
     await eventually(lambda: house.inference.cancelled == 1)
+
+
+async def test_every_hop_gets_less_time_than_the_caller_allows(house: House):
+    await chat(house, request(), house.issuer.token())
+
+    # gRPC rounds on the wire; at ten seconds by less than the margin.
+    assert 0 < house.inference.deadlines[0] < CALL_SECONDS - MARGIN_SECONDS / 2
 
 
 async def test_health_is_open(house: House):

@@ -6,6 +6,8 @@ import json
 import openai
 import pytest
 from gateway_support.house import BASE, BUILD, TUNED, House
+from jobs.subjects import usage_recorded
+from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -184,9 +186,6 @@ async def test_usage_is_recorded_behind_the_answer(house: House):
     )
 
     async def recorded() -> object:
-        from jobs.subjects import usage_recorded
-        from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
-
         return await house.bus.last(usage_recorded("payer"), UsageRecorded)
 
     usage = (await eventually(recorded)).body

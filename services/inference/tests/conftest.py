@@ -1,8 +1,13 @@
 """A tiny real model and its OpenVINO build, made once."""
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from registry.store import FolderStore
 from testkit.models import make_tiny_llama, make_tiny_openvino
 from tokenization import ChatTokenizer
@@ -33,3 +38,20 @@ def digest(openvino_folder: Path, artifact_root: Path) -> str:
     """Digest of the build, committed to the store."""
     store = FolderStore(artifact_root)
     return store.commit(openvino_folder, kind="model", form="openvino-int8").digest
+
+
+@pytest.fixture
+def spans_of() -> Iterator[Callable[[int], dict[str, ReadableSpan]]]:
+    """Ended spans of a trace, by name."""
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(TracerProvider())
+    provider, exporter = trace.get_tracer_provider(), InMemorySpanExporter()
+    assert isinstance(provider, TracerProvider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    def of(trace_id: int) -> dict[str, ReadableSpan]:
+        ended = exporter.get_finished_spans()
+        return {span.name: span for span in ended if span.context.trace_id == trace_id}
+
+    yield of
+    exporter.shutdown()

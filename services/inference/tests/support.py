@@ -17,6 +17,7 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired, ModelServing
 from registry.store import FolderStore
+from service_kit.errors import NotFoundError
 from service_kit.grpc_client import domain_errors, open_channel
 from testkit.nats_server import NatsServer, run_nats
 from testkit.waiting import eventually
@@ -89,14 +90,38 @@ class Service:
         return (await self.serving())[version_id].in_flight
 
     async def announce(
-        self, digest: str, *, form: str = "openvino-int8", tenant: str = "acme"
+        self,
+        digest: str,
+        *,
+        form: str = "openvino-int8",
+        tenant: str = "acme",
+        version_id: str = "",
     ) -> str:
-        """Say on the bus that a version exists, and wait until the service has heard of it."""
-        version_id = f"mv-{uuid.uuid4().hex}"
+        """Say on the bus that a version exists."""
+        version_id = version_id or f"mv-{uuid.uuid4().hex}"
         model = ModelReady(
             version_id=version_id, tenant=tenant, form=form, digest=digest, context_tokens=512
         )
         await self.bus.publish(MODEL_READY, model, msg_id=version_id)
+        return version_id
+
+    async def load_when_known(self, version_id: str) -> pb.LoadModelResponse:
+        """Load it; the service may not have heard of it yet."""
+
+        async def loaded() -> pb.LoadModelResponse | None:
+            try:
+                return await self.load(version_id)
+            except NotFoundError:
+                return None
+
+        response = await eventually(loaded)
+        assert response is not None
+        return response
+
+    async def served(self, digest: str) -> str:
+        """A new version of that artifact, loaded."""
+        version_id = await self.announce(digest)
+        await self.load_when_known(version_id)
         return version_id
 
     async def retire(self, version_id: str, *, tenant: str = "acme") -> None:
@@ -146,19 +171,3 @@ async def nats_and_inference(folder: Path, root: Path, **changes: Any) -> AsyncI
     """A broker of its own and the service beside it."""
     async with run_nats(folder) as nats, run_inference(nats, root, **changes) as service:
         yield service
-
-
-async def known(service: Service, version_id: str) -> None:
-    """Return once the service has heard of the version."""
-    request = pb.LoadModelRequest(tenant="acme", version_id=version_id)
-
-    async def loads() -> bool:
-        try:
-            await service.stub.LoadModel(request, timeout=30)
-        except Exception as error:
-            if "no model" in str(error):
-                return False
-            raise
-        return True
-
-    await eventually(loads, within=20)

@@ -17,6 +17,8 @@ MAX_CHECK_CHARACTERS = 1_000_000
 MAX_KEYWORD_CHARACTERS = 128
 """Longest keyword, in shadow characters: the most a stream is held back for it."""
 MAX_RULES = 10_000
+MAX_PATTERNS = 200
+"""Each pattern is searched for in every piece of every text."""
 
 _ID = re2.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _DIRECTIONS = {
@@ -124,6 +126,9 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
     errors.extend(_repeated_ids(rules))
     if len(rules) > MAX_RULES:
         errors.append(f"{len(rules)} rules; the limit is {MAX_RULES}")
+    patterns = sum(rule.pattern is not None for rule in rules)
+    if patterns > MAX_PATTERNS:
+        errors.append(f"{patterns} rules with a pattern; the limit is {MAX_PATTERNS}")
     if errors:
         raise PolicyError(sorted(errors))
     return Policy(tuple(rules), min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS))

@@ -6,7 +6,13 @@ from pathlib import Path
 
 
 def build(source: Path, folder: Path) -> None:
-    """Export to int8 with the tokenizer as OpenVINO models beside it."""
+    """Export to int8 with the tokenizer as OpenVINO models beside it.
+
+    Raises:
+        FileNotFoundError: `source` is no model folder; said before the slow imports.
+    """
+    if not (source / "config.json").is_file():
+        raise FileNotFoundError(f"no config.json in {source}")
     import openvino
     from openvino_tokenizers import convert_tokenizer
     from optimum.intel.openvino import OVModelForCausalLM

@@ -37,7 +37,8 @@ class FakeInference(InferenceServiceServicer):
         self.fail_before: DomainError | None = None
         self.fail_after: DomainError | None = None
         self.fail_load: DomainError | None = None
-        self.load_gate: asyncio.Barrier | None = None
+        self.load_gates: dict[str, asyncio.Event] = {}
+        self.loading: list[str] = []
         self.endless = False
         self.requests: list[inference_pb.GenerateRequest] = []
         self.loaded: list[str] = []
@@ -80,8 +81,9 @@ class FakeInference(InferenceServiceServicer):
     ) -> inference_pb.LoadModelResponse:
         if self.fail_load is not None:
             raise self.fail_load
-        if self.load_gate is not None:
-            await self.load_gate.wait()
+        self.loading.append(request.version_id)
+        if request.version_id in self.load_gates:
+            await self.load_gates[request.version_id].wait()
         self.loaded.append(request.version_id)
         return inference_pb.LoadModelResponse(engine="fake")
 

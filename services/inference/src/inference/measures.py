@@ -15,7 +15,9 @@ FIRST_TOKEN_SECONDS = Histogram(
 TOKENS_GENERATED = Counter(
     "modelmill_inference_tokens_generated", "Tokens that engines generated.", ["engine"]
 )
-IN_FLIGHT = Gauge("modelmill_inference_in_flight", "Generations admitted and not ended.")
+IN_FLIGHT = Gauge(
+    "modelmill_inference_in_flight", "Requests admitted and not ended, loads included."
+)
 ENGINE_RESTARTS = Counter(
     "modelmill_inference_engine_restarts",
     "Engine processes that died and were replaced.",

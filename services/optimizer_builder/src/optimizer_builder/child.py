@@ -10,6 +10,7 @@ from typing import Any
 from jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from service_kit.errors import InvalidInputError
 
+from optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from optimizer_builder.domain.build_plan import OPENVINO_INT8
 from optimizer_builder.domain.parity import ParityError
 from optimizer_builder.domain.quality import QualityLossError
@@ -36,6 +37,7 @@ def main(port: ChildPort) -> Mapping[str, Any]:
 
     # Said before the imports, which take longer than some builds.
     report("merge", 0, 0, "")
+    forbid_telemetry()
     order = _order(port)
     try:
         return MakeBuild(load_form(order.form), report)(order)

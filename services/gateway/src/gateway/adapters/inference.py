@@ -40,7 +40,7 @@ class GrpcEngines:
             async with aclosing(_pieces(rpc)) as pieces:
                 yield pieces
         finally:
-            pass
+            rpc.cancel()
 
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
         """Return once the version is loaded and warm.

@@ -16,6 +16,7 @@ from service_kit.errors import UnavailableError
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
 CLOSE_SECONDS = 5.0
+STDERR = 2
 
 
 class ChildProcess:
@@ -43,7 +44,7 @@ class ChildProcess:
                 str(theirs.fileno()),
                 stdin=subprocess.DEVNULL,
                 # Our stdout has a reader who expects one line; a library's chatter is a log.
-                stdout=sys.stderr.fileno(),
+                stdout=STDERR,
                 pass_fds=(theirs.fileno(),),
             )
         except BaseException:

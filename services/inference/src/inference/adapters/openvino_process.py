@@ -158,7 +158,9 @@ class OpenVinoEngine:
             async with asyncio.timeout(self._options.load_seconds):
                 answer = await child.receive()
             if "refused" in answer:
-                raise PreconditionError(f"the engine refused the model: {answer['refused']}")
+                # The engine's words name folders of this machine: they are for the log alone.
+                log.error("the engine refused %s: %s", self._folder.name, answer["refused"])
+                raise PreconditionError("the engine refused the model; inference's log says why")
         except TimeoutError:
             await child.kill()
             raise UnavailableError(

@@ -30,7 +30,7 @@ class MergedModel:
         Raises:
             ValueError: The merge gives a weight that is not a number.
         """
-        module = AutoModelForCausalLM.from_pretrained(
+        module: Any = AutoModelForCausalLM.from_pretrained(
             base, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
         if adapter is not None:

@@ -1,26 +1,16 @@
 """From a merged torch model to an OpenVINO IR with bf16 weights and a hidden key/value cache."""
 
-import sys
 from pathlib import Path
+
+from optimum.exporters.openvino import export_from_model, utils
 
 from optimizer_builder.adapters.merged_model import MergedModel
 
 MODEL_FILE = "openvino_model.xml"
 
 
-def forbid_telemetry() -> None:
-    """Make OpenVINO's converter use its silent stub: the real one phones home unless opted out.
-
-    Must run before the converter is imported for the first time.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-
 def export_bf16(merged: MergedModel, folder: Path) -> None:
     """Write `openvino_model.xml` and `.bin`, `config.json` and `generation_config.json`."""
-    forbid_telemetry()
-    from optimum.exporters.openvino import export_from_model, utils
-
     model_type = merged.module.config.model_type
     if model_type not in utils.SKIP_CHECK_TRACE_MODELS:
         # torch would trace a second time and compare; `parity` compares the result itself.

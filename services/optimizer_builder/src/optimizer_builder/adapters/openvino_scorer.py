@@ -66,7 +66,7 @@ class OpenVinoScorer:
     def _read(
         self, prompts: Sequence[Sequence[int]], *, start: int, parents: Sequence[int]
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Read what comes after `start` shared tokens; logits of each prompt's end, and the mask."""
+        """Read what comes after `start` shared tokens; logits at each prompt's end, and mask."""
         ids, own = _padded(prompts)
         mask = np.concatenate([np.ones((len(prompts), start), np.int64), own], axis=1)
         logits = self._model.run(
@@ -89,7 +89,7 @@ class OpenVinoScorer:
         texts = [race.block[row].choices[choice] for row, choice in entries]
         # The last token is predicted, never read.
         ids, _ = _padded([text[:-1] for text in texts])
-        count, length = ids.shape
+        count, length = len(ids), len(ids[0])
         begins = np.array([[len(race.block[row].prompt_ids)] for row, _ in entries])
         logits = self._model.run(
             ids,
@@ -116,7 +116,9 @@ class _Race:
         self._best = [-np.inf] * len(block)
         self._open: list[list[int]] = []
         for row, question in enumerate(block):
-            order = sorted(range(len(question.choices)), key=lambda c, row=row: -self.scores[row][c])
+            order = sorted(
+                range(len(question.choices)), key=lambda c, row=row: -self.scores[row][c]
+            )
             self._open.append([c for c in order if len(question.choices[c]) > 1])
             ended = [self.scores[row][c] for c in order if len(question.choices[c]) == 1]
             self._best[row] = max(ended, default=-np.inf)
@@ -136,7 +138,7 @@ class _Race:
         self._best[row] = max(self._best[row], self.scores[row][choice])
 
 
-def _shared_prefix(prompts: Sequence[Sequence[int]]) -> Sequence[int]:
+def _shared_prefix(prompts: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     """What all prompts begin with, leaving each at least one token of its own."""
     if not prompts:
         return ()

@@ -9,6 +9,7 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model
 from safetensors.torch import save_file
 
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.training import lora_linear
 
 LINEAR_NAMES = (
     *("q_proj", "k_proj", "v_proj", "o_proj"),
@@ -51,6 +52,7 @@ def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -
         target_modules=targets,
     )
     adapted = get_peft_model(model, config)
+    lora_linear.fuse(adapted)
     # PEFT records the folder that the base was loaded from, which is nobody else's.
     config.base_model_name_or_path = base_name
     return adapted

@@ -1,0 +1,35 @@
+"""When text is released: at once, unless a rule that stops or masks may be growing."""
+
+from guard.bundle import CompiledPolicy, compile_policy
+from guard.policy import parse_policy
+from guard.stream import StreamGuard
+from guard.verdict import Direction
+
+
+def stream_of(*, action: str, keyword: str, within_words: bool = False) -> StreamGuard:
+    """A guard with one rule alone, whose release no other rule delays."""
+    rule = f"{{id: a, category: c, severity: low, action: {action}, directions: both,"
+    rule += f" keywords: [{keyword}], within_words: {str(within_words).lower()}}}"
+    bundle = compile_policy(parse_policy({"p": f"rules: [{rule}]"}))
+    return CompiledPolicy.from_bundle(bundle.content).stream(Direction.OUTPUT)
+
+
+def test_text_that_can_start_no_rule_is_released_at_once() -> None:
+    stream = stream_of(action="block", keyword="pipe bomb")
+    assert stream.push("A fine day for a pi").text == "A fine day for a "
+    assert stream.push("cnic, up").text == "picnic, up"
+
+
+def test_flag_rules_hold_nothing_back() -> None:
+    stream = stream_of(action="flag", keyword="system prompt")
+    assert stream.push("my system prom").text == "my system prom"
+    assert stream.push("pt").text == "pt"
+    verdict = stream.finish().verdict
+    assert verdict is not None
+    assert [(match.start, match.end) for match in verdict.matches] == [(3, 16)]
+
+
+def test_a_mask_that_ends_within_a_ligature_waits_for_the_marks_of_it() -> None:
+    stream = stream_of(action="mask", keyword="oaf", within_words=True)
+    shown = [stream.push(character).text for character in "oaﬀ\u0301er"]
+    assert "".join([*shown, stream.finish().text]) == "****er"

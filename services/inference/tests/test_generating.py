@@ -1,0 +1,239 @@
+"""Generate, LoadModel and ListServing through a real socket, broker, store and engine process."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from grpc import StatusCode
+from grpc.aio import AioRpcError
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+from prometheus_client import REGISTRY
+from registry.store import FolderStore
+from service_kit.errors import (
+    InvalidInputError,
+    NotFoundError,
+    PreconditionError,
+)
+from testkit.waiting import eventually
+
+from .support import Service, nats_and_inference
+
+pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
+
+QUESTIONS = [f"thing {number}: something that barks, 价格 {number}" for number in range(8)]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def service(
+    artifact_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Service]:
+    folder = tmp_path_factory.mktemp("nats")
+    async with nats_and_inference(folder, artifact_root, max_in_flight=20) as service:
+        yield service
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def version(service: Service, digest: str) -> str:
+    return await service.served(digest)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def long_texts(service: Service, version: str) -> list[str]:
+    """Four prompts whose answers fill the context."""
+    found: list[str] = []
+    for number in range(100):
+        answer = await service.answer(version, text=f"a {number}")
+        if answer.end.finish_reason == "length":
+            found.append(f"a {number}")
+        if len(found) == 4:
+            break
+    return found
+
+
+async def is_idle(service: Service, version_id: str) -> bool:
+    return await service.in_flight(version_id) == 0
+
+
+def figure(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"modelmill_inference_{name}", labels) or 0.0
+
+
+async def test_twenty_first_requests_cause_one_load(service: Service, digest: str) -> None:
+    version_id = await service.announce(digest)
+
+    answers = await asyncio.gather(*(service.load_when_known(version_id) for _ in range(20)))
+
+    assert {answer.engine for answer in answers} == {"openvino"}
+    assert all(answer.load_seconds > 0 for answer in answers)
+    assert (await service.load(version_id)).load_seconds == 0
+    said = await service.said(version_id)
+    assert [fact.state for fact in said] == [1]
+    assert said[0].replica == service.running.replica
+
+
+async def test_a_streamed_answer_is_the_whole_answer_and_says_what_it_cost(
+    service: Service, version: str
+) -> None:
+    turns = [("system", "Be brief."), ("user", QUESTIONS[0])]
+
+    first = await service.answer(version, turns=turns, max_new_tokens=40)
+    again = await service.answer(version, turns=turns, max_new_tokens=40)
+
+    assert first.text == again.text
+    assert first.pieces > 1
+    assert first.end.version_id == version
+    assert first.end.finish_reason in ("length", "stop")
+    assert first.end.usage.prompt_tokens > len("Be brief.") / 4
+    assert 0 < first.end.usage.completion_tokens <= 40
+    assert first.end.first_token_seconds > 0
+
+
+async def test_eight_at_once_get_what_they_get_alone(service: Service, version: str) -> None:
+    alone = [await service.answer(version, text=text, max_new_tokens=24) for text in QUESTIONS]
+
+    together = await asyncio.gather(
+        *(service.answer(version, text=text, max_new_tokens=24) for text in QUESTIONS)
+    )
+
+    assert [answer.text for answer in together] == [answer.text for answer in alone]
+
+
+async def test_a_stop_text_ends_the_answer(service: Service, version: str) -> None:
+    whole = await service.answer(version, text="the kind", max_new_tokens=40)
+    stop = whole.text[10:13]
+
+    cut = await service.answer(version, text="the kind", max_new_tokens=40, stop=[stop])
+
+    assert cut.text == whole.text[: whole.text.index(stop)]
+    assert cut.end.finish_reason == "stop"
+    assert cut.end.usage.completion_tokens <= whole.end.usage.completion_tokens
+
+
+async def test_clients_that_leave_free_their_slots(
+    service: Service, version: str, long_texts: list[str]
+) -> None:
+    cancelled = figure("requests_total", outcome="cancelled")
+    streams = [service.stream(version, text=text) for text in long_texts]
+    for stream in streams:
+        await stream.read()
+    assert await service.in_flight(version) == len(streams)
+
+    for stream in streams:
+        stream.cancel()
+
+    await eventually(lambda: is_idle(service, version), within=5)
+    generated = figure("tokens_generated_total", engine="openvino")
+    assert figure("requests_total", outcome="cancelled") == cancelled + len(streams)
+    assert figure("in_flight") == 0
+    await service.answer(version, text="there is room again", max_new_tokens=1)
+    # Two steps may have been under way; the whole answers would be 2,000 tokens.
+    assert figure("tokens_generated_total", engine="openvino") <= generated + 2 * len(streams) + 1
+
+
+async def test_a_deadline_ends_the_generation(
+    service: Service, version: str, long_texts: list[str]
+) -> None:
+    request = service.request(version, text=long_texts[0])
+
+    with pytest.raises(AioRpcError) as ended:
+        async for _ in service.stub.Generate(request, timeout=0.05):
+            pass
+
+    assert ended.value.code() is StatusCode.DEADLINE_EXCEEDED
+    await eventually(lambda: is_idle(service, version), within=5)
+
+
+async def test_a_prompt_over_the_limit_is_refused_with_both_numbers(
+    service: Service, version: str
+) -> None:
+    with pytest.raises(InvalidInputError, match="prompt has 512 tokens, the limit is 511"):
+        await service.answer(version, text="1" * 512)
+    with pytest.raises(
+        InvalidInputError, match=r"prompt has at least \d+ tokens, the limit is 511"
+    ):
+        await service.answer(version, turns=[("user", "x" * 1_000_000)])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"text": ""}, "prompt is empty"),
+        ({"turns": []}, "no messages"),
+        ({"turns": [("robot", "hi")]}, "role 'robot'"),
+        ({"text": "x", "temperature": -1.0}, "temperature"),
+        ({"text": "x", "temperature": float("nan")}, "temperature"),
+        ({"text": "x", "top_p": 1.5}, "top_p"),
+        ({"text": "x", "stop": [""]}, "stop text"),
+        ({"text": "x", "temperature": -1.0, "top_p": -1.0, "stop": [""] * 17}, "stop texts"),
+    ],
+)
+async def test_hostile_requests_are_refused_and_healthy_ones_beside_them_succeed(
+    service: Service, version: str, wanted: dict[str, object], message: str
+) -> None:
+    healthy = asyncio.create_task(service.answer(version, text=QUESTIONS[1], max_new_tokens=16))
+
+    with pytest.raises(InvalidInputError, match=message):
+        await service.answer(version, **wanted)
+
+    assert (await healthy).end.finish_reason in ("length", "stop")
+
+
+async def test_unknown_foreign_and_unservable_versions_are_not_found(
+    service: Service, version: str, digest: str
+) -> None:
+    adapter = await service.announce(digest, form="adapter")
+    with pytest.raises(NotFoundError, match="mv-unknown"):
+        await service.answer("mv-unknown", text="x")
+    with pytest.raises(NotFoundError, match=version):
+        await service.answer(version, text="x", tenant="other")
+
+    async def named() -> bool:
+        with pytest.raises(NotFoundError, match=adapter) as refused:
+            await service.load(adapter)
+        return "no engine runs 'adapter'" in str(refused.value)
+
+    await eventually(named)
+
+
+async def test_a_version_whose_artifact_is_no_build_is_refused_and_said_to_have_failed(
+    service: Service, llama_folder: Path
+) -> None:
+    store = FolderStore(service.settings.artifact_root)
+    digest = store.commit(llama_folder, kind="model", form="openvino-int8").digest
+    version_id = await service.announce(digest)
+
+    with pytest.raises(PreconditionError, match="refused the model"):
+        await service.load_when_known(version_id)
+    with pytest.raises(PreconditionError, match="refused the model"):
+        await service.answer(version_id, text="x")
+
+    async def said() -> bool:
+        return [fact.state for fact in await service.said(version_id)] == [3]
+
+    await eventually(said)
+    assert version_id not in await service.serving()
+
+
+async def test_a_generation_leaves_spans_with_counts_and_without_text(
+    service: Service, version: str, spans_of: Callable[[int], dict[str, ReadableSpan]]
+) -> None:
+    with trace.get_tracer("test").start_as_current_span("client") as client:
+        answer = await service.answer(version, text="a secret prompt", max_new_tokens=5)
+    trace_id = client.get_span_context().trace_id
+
+    await eventually(lambda: "inference.generate" in spans_of(trace_id))
+    spans = spans_of(trace_id)
+    whole = spans["inference.generate"]
+    for phase in ("render", "prefill", "decode"):
+        parent = spans[phase].parent
+        assert parent is not None
+        assert parent.span_id == whole.context.span_id
+    assert whole.parent is not None
+    assert whole.attributes is not None
+    assert whole.attributes["gen_ai.request.model"] == version
+    assert whole.attributes["gen_ai.usage.input_tokens"] == answer.end.usage.prompt_tokens
+    assert whole.attributes["gen_ai.usage.output_tokens"] == answer.end.usage.completion_tokens
+    assert "secret" not in "".join(span.to_json() for span in spans.values())

@@ -1,0 +1,76 @@
+"""Optimizer-builder: accepts builds over gRPC, orders the default ones, and makes them in jobs."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from jobs.bus import Bus
+from jobs.submit import JobQueue
+from jobs.worker import Worker
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
+    add_OptimizerBuilderServiceServicer_to_server,
+)
+from registry.catalogue import DatasetCatalogue, ModelCatalogue
+from registry.store import FolderStore
+from service_kit.grpc_server import RpcServer
+from service_kit.metrics import MetricsPage
+from service_kit.process import announce_ready, run_service
+
+from optimizer_builder.create_build import CreateBuild
+from optimizer_builder.entrypoints.bus import follow_models
+from optimizer_builder.entrypoints.grpc import OptimizerBuilderServicer
+from optimizer_builder.entrypoints.jobs import BuildJobHandler
+from optimizer_builder.order_default_build import OrderDefaultBuild
+from optimizer_builder.settings import Settings
+
+SERVICE = "optimizer-builder"
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
+    secret = settings.service_secret.get_secret_value()
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(
+            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
+        )
+        store = FolderStore(settings.artifact_root)
+        models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
+        queue = JobQueue(bus)
+        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        if settings.role != "work":
+            servicer = OptimizerBuilderServicer(CreateBuild(models, datasets, queue))
+            add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
+        handler = BuildJobHandler(models, datasets, store)
+
+        await stack.enter_async_context(server)
+        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(model.run()) for model in (models, datasets)]
+            await models.ready.wait()
+            await datasets.ready.wait()
+            if settings.role != "work":
+                tasks.create_task(follow_models(bus, OrderDefaultBuild(queue), stopping))
+            if settings.role != "serve":
+                tasks.create_task(_worker(settings, bus, handler).run(stopping))
+            announce_ready(grpc=server.port, metrics=page.port)
+            await stopping.wait()
+            for task in following:
+                task.cancel()
+
+
+def _worker(settings: Settings, bus: Bus, handler: BuildJobHandler) -> Worker:
+    return Worker(
+        bus,
+        [handler],
+        service=SERVICE,
+        work_root=settings.work_root / "jobs",
+        slots=settings.worker_slots,
+        claim_seconds=settings.claim_seconds,
+    )
+
+
+def main() -> None:
+    run_service(SERVICE, Settings, serve)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""modelmill.trainer.v1 over gRPC: unpack, call the use case, pack. No rules live here."""
+
+from typing import Any
+
+import grpc
+from jobs.subjects import token
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
+
+from trainer.create_fine_tuning_job import CreateFineTuningJob
+
+
+class TrainerServicer(pb_grpc.TrainerServiceServicer):
+    """See the .proto for what each call means and which statuses it answers."""
+
+    def __init__(self, create_job: CreateFineTuningJob) -> None:
+        self._create_job = create_job
+
+    async def CreateFineTuningJob(
+        self,
+        request: pb.CreateFineTuningJobRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> pb.CreateFineTuningJobResponse:
+        job = await self._create_job(
+            tenant=token(request.tenant, "tenant"),
+            requested_by=request.requested_by,
+            idempotency_key=request.idempotency_key,
+            spec=request.spec,
+        )
+        return pb.CreateFineTuningJobResponse(job_id=job.job_id, sequence=job.sequence)

@@ -1,0 +1,73 @@
+"""Trainer: accepts fine-tuning over gRPC, and trains in jobs."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from jobs.bus import Bus
+from jobs.submit import JobQueue
+from jobs.worker import Worker
+from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
+from registry.catalogue import DatasetCatalogue, ModelCatalogue
+from registry.store import FolderStore
+from service_kit.grpc_server import RpcServer
+from service_kit.metrics import MetricsPage
+from service_kit.process import announce_ready, run_service
+
+from trainer.adapters.dataset_jobs import BusDatasetJobs
+from trainer.create_fine_tuning_job import CreateFineTuningJob
+from trainer.entrypoints.grpc import TrainerServicer
+from trainer.entrypoints.jobs import TrainJobHandler
+from trainer.settings import Settings
+
+SERVICE = "trainer"
+
+
+async def serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
+    secret = settings.service_secret.get_secret_value()
+    async with AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(
+            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
+        )
+        store = FolderStore(settings.artifact_root)
+        models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
+        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        if settings.role != "work":
+            create_job = CreateFineTuningJob(models, datasets, JobQueue(bus))
+            add_TrainerServiceServicer_to_server(TrainerServicer(create_job), server.grpc)
+        handler = TrainJobHandler(
+            models, datasets, BusDatasetJobs(bus), store, threads=settings.threads
+        )
+
+        await stack.enter_async_context(server)
+        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        async with asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(model.run()) for model in (models, datasets)]
+            # A job that names a model which the replay has not reached yet would fail.
+            await models.ready.wait()
+            await datasets.ready.wait()
+            if settings.role != "serve":
+                tasks.create_task(_worker(settings, bus, handler).run(stopping))
+            announce_ready(grpc=server.port, metrics=page.port)
+            await stopping.wait()
+            for task in following:
+                task.cancel()
+
+
+def _worker(settings: Settings, bus: Bus, handler: TrainJobHandler) -> Worker:
+    return Worker(
+        bus,
+        [handler],
+        service=SERVICE,
+        work_root=settings.work_root / "jobs",
+        slots=settings.worker_slots,
+        claim_seconds=settings.claim_seconds,
+    )
+
+
+def main() -> None:
+    run_service(SERVICE, Settings, serve)
+
+
+if __name__ == "__main__":
+    main()
