@@ -4,7 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from evaluation import ChoiceQuestion, answer_questions, choice_questions
+from evaluation import (
+    ChoiceQuestion,
+    answer_in_batches,
+    answer_questions,
+    choice_questions,
+)
 
 
 class LetterTokenizer:
@@ -71,3 +76,27 @@ def test_scores_that_cannot_be_compared_are_refused(scores: list[float]) -> None
 
     with pytest.raises(ValueError, match="question 1"):
         answer_questions(questions, lambda _p, _c: scores, ignore_progress)
+
+
+def test_batches_are_answered_in_order_and_the_last_may_be_smaller() -> None:
+    rows = [row("x", answer) for answer in "abbab"]
+    questions = choice_questions(rows, ["a", "b"], LetterTokenizer())
+    sizes: list[int] = []
+    told: list[tuple[int, int]] = []
+
+    def prefers_a(batch: Sequence[ChoiceQuestion]) -> list[list[float]]:
+        sizes.append(len(batch))
+        return [[-1.0, -2.0] for _ in batch]
+
+    correct = answer_in_batches(questions, prefers_a, lambda *step: told.append(step), batch_size=2)
+
+    assert correct == [True, False, False, True, False]
+    assert sizes == [2, 2, 1]
+    assert told == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_a_batch_with_a_missing_answer_is_refused() -> None:
+    questions = choice_questions([row("x", "a")] * 2, ["a", "b"], LetterTokenizer())
+
+    with pytest.raises(ValueError, match="1 lists of scores for 2 questions"):
+        answer_in_batches(questions, lambda _b: [[-1.0, -2.0]], ignore_progress, batch_size=2)

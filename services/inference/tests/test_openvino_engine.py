@@ -1,7 +1,9 @@
 """What only the engine with a process of its own can go through."""
 
 import asyncio
+import json
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -75,22 +77,44 @@ async def test_requests_of_a_dead_or_hung_engine_fail_typed_and_the_next_one_is_
     assert not psutil.pid_exists(pid)
 
 
-async def test_a_request_that_is_left_costs_no_more_steps(engine: OpenVinoEngine) -> None:
+async def test_requests_that_are_left_cost_no_more_steps(engine: OpenVinoEngine) -> None:
     await text_once_back(engine)
     child = psutil.Process(engine.pid)
-    leaving = [engine.generate(request((n + 3,), tokens=500)) for n in range(4)]
+    asked = [request((number + 3,), tokens=500) for number in range(4)]
+
+    async def spent() -> float:
+        """CPU seconds of the child, once it has come to rest."""
+        while True:
+            before = sum(child.cpu_times()[:2])
+            await asyncio.sleep(0.1)
+            if sum(child.cpu_times()[:2]) == before:
+                return before
+
+    start = await spent()
+    await asyncio.gather(*(text_of(engine, one) for one in asked))
+    whole = await spent()
+    leaving = [engine.generate(one) for one in asked]
     for pieces in leaving:
         await anext(pieces)
     for pieces in leaving:
         await pieces.aclose()
 
-    async def idles() -> bool:
-        before = sum(child.cpu_times()[:2])
-        await asyncio.sleep(0.2)
-        return sum(child.cpu_times()[:2]) - before < 0.02
+    assert await spent() - whole < (whole - start) / 3
 
-    # All 2,000 tokens would take seconds.
-    await eventually(idles, within=2)
+
+async def test_any_of_the_models_end_tokens_ends_an_answer(
+    openvino_folder: Path, llama_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(llama_folder, tmp_path / "model")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [*range(384)]}))
+    engine = OpenVinoEngine(openvino_folder, ChatTokenizer.load(folder), OPTIONS)
+    await engine.load()
+
+    async with aclosing(engine.generate(request())) as pieces:
+        answer = [piece async for piece in pieces]
+    await engine.close()
+
+    assert [(piece.tokens, piece.finish_reason) for piece in answer] == [(1, "stop")]
 
 
 HOSTILE = [

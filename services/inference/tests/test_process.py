@@ -23,7 +23,7 @@ from testkit.waiting import eventually
 
 from .support import SECRET
 
-VERSION = "mv-00000000000000000000000000000001"
+IDLE, BUSY = (f"mv-{number:032x}" for number in (1, 2))
 
 
 @asynccontextmanager
@@ -58,24 +58,28 @@ async def running(
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-async def test_it_starts_answers_and_leaves_no_engine_behind(
+async def test_it_starts_answers_and_leaves_no_engines_behind(
     tmp_path: Path, artifact_root: Path, digest: str, number: signal.Signals
 ) -> None:
     async with (
         run_nats(tmp_path) as nats,
         Bus.connect(nats.url, nats.token, name="test") as bus,
     ):
-        model = ModelReady(version_id=VERSION, tenant="acme", form="openvino-int8", digest=digest)
-        await bus.publish(MODEL_READY, model)
+        for version_id in (IDLE, BUSY):
+            model = ModelReady(version_id=version_id, tenant="acme", digest=digest)
+            model.form = "openvino-int8"
+            await bus.publish(MODEL_READY, model)
         async with running(nats, artifact_root) as (process, address):
             assert await health_of(address) == health_pb2.HealthCheckResponse.SERVING
             async with open_channel(address, SECRET) as channel:
                 stub = pb_grpc.InferenceServiceStub(channel)
-                request = pb.GenerateRequest(tenant="acme", version_id=VERSION, text="a")
+                loading = pb.LoadModelRequest(tenant="acme", version_id=IDLE)
+                await stub.LoadModel(loading, timeout=30)
+                request = pb.GenerateRequest(tenant="acme", version_id=BUSY, text="a")
                 stream = stub.Generate(request, timeout=30)
                 await stream.read()
                 engines = psutil.Process(process.pid).children(recursive=True)
-                assert engines
+                assert len(engines) == 2
 
                 process.send_signal(number)
 

@@ -9,6 +9,7 @@ import pytest
 from modelmill.registry.v1.model_events_pb2 import ServingState
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
+from prometheus_client import REGISTRY
 from registry.aliases import AliasBook
 from service_kit.errors import NotFoundError
 from testkit.nats_server import run_nats
@@ -44,6 +45,9 @@ async def test_what_an_alias_names_is_loaded_kept_and_freed_when_retired(
         second = await service.announce(digest)
         await names.move("acme", "kinds", second, moved_by="test")
         await eventually(lambda: is_serving(service, second))
+        await service.answer(
+            first, text="now the other is the least recently used", max_new_tokens=1
+        )
         await service.served(digest)
 
         assert await is_serving(service, second)
@@ -86,6 +90,11 @@ async def test_generation_goes_on_while_the_bus_is_away_and_the_news_is_told_lat
             await service.answer(unloaded, text="c", max_new_tokens=2)
         ).end.version_id == unloaded
 
+        def failed() -> float | None:
+            labels = {"subject": "model.serving", "reason": "unavailable"}
+            return REGISTRY.get_sample_value("modelmill_messages_failed_total", labels)
+
+        await eventually(failed)
         await nats.start()
 
         async def told() -> bool:

@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from jobs.submit import SubmittedJob
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from service_kit.errors import InvalidInputError
+from service_kit.errors import InvalidInputError, NotFoundError
 
 from optimizer_builder.domain.build_plan import (
     DEFAULT_MAX_ACCURACY_LOSS,
@@ -16,16 +16,15 @@ from optimizer_builder.domain.build_plan import (
 )
 
 KIND = "optimize"
+PREFIX = "job"
 
 
-class Models(Protocol):
-    def get(self, tenant: str, version_id: str) -> ModelReady:
+class Known(Protocol):
+    async def version(self, tenant: str, version_id: str) -> ModelReady:
         """Raises NotFoundError, naming the version."""
         ...
 
-
-class Datasets(Protocol):
-    def get(self, tenant: str, dataset_id: str) -> DatasetReady:
+    async def dataset(self, tenant: str, dataset_id: str) -> DatasetReady:
         """Raises NotFoundError, naming the dataset."""
         ...
 
@@ -48,19 +47,18 @@ class Queue(Protocol):
 class CreateBuild:
     """Accepts jobs of kind optimize."""
 
-    def __init__(self, models: Models, datasets: Datasets, queue: Queue) -> None:
-        self._models = models
-        self._datasets = datasets
+    def __init__(self, known: Known, queue: Queue) -> None:
+        self._known = known
         self._queue = queue
 
     async def __call__(
         self, *, tenant: str, requested_by: str, idempotency_key: str, spec: BuildSpec
     ) -> SubmittedJob:
-        """Check the spec and what it names, then queue the job.
+        """Check the spec, then queue the job.
 
         Raises:
-            NotFoundError: The source version or the dataset is unknown.
             InvalidInputError: The spec is wrong; lists every error.
+            NotFoundError: The version or the dataset is unknown; the spec is right otherwise.
             AlreadyExistsError: The key was used for another spec.
             UnavailableError: The bus does not answer; nothing was accepted.
         """
@@ -69,27 +67,40 @@ class CreateBuild:
             target_form=spec.target_form,
             max_accuracy_loss=spec.max_accuracy_loss,
         )
+        missing: list[str] = []
         if spec.source_version_id:
-            source = self._models.get(tenant, spec.source_version_id)
-            errors += source_errors(as_version(source))
+            try:
+                source = await self._known.version(tenant, spec.source_version_id)
+                errors += source_errors(version_of(source))
+            except NotFoundError as error:
+                missing.append(error.message)
         if spec.dataset_id:
-            self._datasets.get(tenant, spec.dataset_id)
+            try:
+                await self._known.dataset(tenant, spec.dataset_id)
+            except NotFoundError as error:
+                missing.append(error.message)
         if errors:
-            raise InvalidInputError(errors)
-        full = BuildSpec()
-        full.CopyFrom(spec)
-        # Written out, so that a later default does not change an old job.
-        full.max_accuracy_loss = spec.max_accuracy_loss or DEFAULT_MAX_ACCURACY_LOSS
+            raise InvalidInputError(errors + missing)
+        if missing:
+            raise NotFoundError("; ".join(missing))
         return await self._queue.submit(
             kind=KIND,
-            prefix="job",
+            prefix=PREFIX,
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
-            spec=full,
+            spec=with_defaults(spec),
         )
 
 
-def as_version(ready: ModelReady) -> Version:
-    """What the domain needs of a version."""
-    return Version(ready.version_id, ready.form, ready.job_id, ready.dataset_id)
+def version_of(model: ModelReady) -> Version:
+    """What the rules about builds look at."""
+    return Version(model.version_id, model.form, model.job_id)
+
+
+def with_defaults(spec: BuildSpec) -> BuildSpec:
+    """The spec as it will be carried out, so that a later default does not change an old job."""
+    full = BuildSpec()
+    full.CopyFrom(spec)
+    full.max_accuracy_loss = spec.max_accuracy_loss or DEFAULT_MAX_ACCURACY_LOSS
+    return full

@@ -1,4 +1,4 @@
-"""Optimizer-builder: accepts builds over gRPC, orders the default ones, and makes them in jobs."""
+"""Optimizer-builder: makes smaller, faster forms of models, and proves that they are still good."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -15,6 +15,7 @@ from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
+from optimizer_builder.adapters.known_artifacts import KnownArtifacts
 from optimizer_builder.create_build import CreateBuild
 from optimizer_builder.entrypoints.bus import follow_models
 from optimizer_builder.entrypoints.grpc import OptimizerBuilderServicer
@@ -32,40 +33,34 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         bus = await stack.enter_async_context(
             Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
         )
-        store = FolderStore(settings.artifact_root)
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
-        queue = JobQueue(bus)
+        known, queue = KnownArtifacts(bus, models, datasets), JobQueue(bus)
+
         server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
         if settings.role != "work":
-            servicer = OptimizerBuilderServicer(CreateBuild(models, datasets, queue))
+            servicer = OptimizerBuilderServicer(CreateBuild(known, queue))
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
-        handler = BuildJobHandler(models, datasets, store)
+        worker = Worker(
+            bus,
+            [BuildJobHandler(known, FolderStore(settings.artifact_root))],
+            service=SERVICE,
+            work_root=settings.work_root / "jobs",
+            slots=settings.worker_slots,
+            claim_seconds=settings.claim_seconds,
+        )
 
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(model.run()) for model in (models, datasets)]
-            await models.ready.wait()
-            await datasets.ready.wait()
             if settings.role != "work":
                 tasks.create_task(follow_models(bus, OrderDefaultBuild(queue), stopping))
             if settings.role != "serve":
-                tasks.create_task(_worker(settings, bus, handler).run(stopping))
+                tasks.create_task(worker.run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             for task in following:
                 task.cancel()
-
-
-def _worker(settings: Settings, bus: Bus, handler: BuildJobHandler) -> Worker:
-    return Worker(
-        bus,
-        [handler],
-        service=SERVICE,
-        work_root=settings.work_root / "jobs",
-        slots=settings.worker_slots,
-        claim_seconds=settings.claim_seconds,
-    )
 
 
 def main() -> None:

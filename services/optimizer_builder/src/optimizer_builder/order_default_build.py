@@ -1,44 +1,51 @@
-"""Use case: a model that training made gets its default build, without anybody asking."""
+"""Use case: what training has just made gets the build that serving uses, unasked."""
 
 import logging
 
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from service_kit.errors import AlreadyExistsError
 
-from optimizer_builder.create_build import KIND, Queue, as_version
-from optimizer_builder.domain.build_plan import DEFAULT_MAX_ACCURACY_LOSS, default_form
+from optimizer_builder.create_build import KIND, PREFIX, Queue, version_of, with_defaults
+from optimizer_builder.domain.build_plan import default_form
 
 log = logging.getLogger(__name__)
 
-ORDERED_BY = "optimizer-builder"
+REQUESTED_BY = "optimizer-builder"
 
 
 class OrderDefaultBuild:
-    """Idempotent: the version's id is the key, so that a second delivery finds the first job."""
+    """Idempotent: the job's id depends on the version alone, so a second delivery finds the first.
+
+    Nothing is looked up: the announcement says all that the job needs, and the job itself looks.
+    """
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
 
-    async def __call__(self, ready: ModelReady) -> None:
-        """Order the build of a version that has just become ready, if it gets one.
+    async def __call__(self, model: ModelReady) -> None:
+        """Queue the default build of a version, if it is of a kind that gets one.
 
         Raises:
-            UnavailableError: The bus does not answer; the event is to be delivered again.
+            UnavailableError: The bus does not answer; deliver the announcement again.
         """
-        form = default_form(as_version(ready))
+        form = default_form(version_of(model))
         if form is None:
             return
-        job = await self._queue.submit(
-            kind=KIND,
-            prefix="job",
-            tenant=ready.tenant,
-            requested_by=ORDERED_BY,
-            idempotency_key=f"default-build:{ready.version_id}",
-            spec=BuildSpec(
-                source_version_id=ready.version_id,
-                target_form=form,
-                dataset_id=ready.dataset_id,
-                max_accuracy_loss=DEFAULT_MAX_ACCURACY_LOSS,
-            ),
+        spec = BuildSpec(
+            source_version_id=model.version_id, target_form=form, dataset_id=model.dataset_id
         )
-        log.info("ordered %s of %s as %s", form, ready.version_id, job.job_id)
+        try:
+            job = await self._queue.submit(
+                kind=KIND,
+                prefix=PREFIX,
+                tenant=model.tenant,
+                requested_by=REQUESTED_BY,
+                idempotency_key=f"default-build:{model.version_id}",
+                spec=with_defaults(spec),
+            )
+        except AlreadyExistsError:
+            # Ordered by a release whose defaults were others; that build stands.
+            log.info("the default build of %s was ordered before", model.version_id)
+        else:
+            log.info("the default build of %s is job %s", model.version_id, job.job_id)

@@ -1,44 +1,45 @@
-"""Use case: a wish to fine-tune to an accepted job, with everything wrong said at once."""
+"""Use case: a wish for a tuned model to an accepted job, with everything wrong said at once."""
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
+from jobs.ids import derived_id
 from jobs.submit import SubmittedJob
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from modelmill.trainer.v1.trainer_service_pb2 import (
-    TRAINING_METHOD_FULL,
-    TRAINING_METHOD_LORA,
-    TRAINING_METHOD_UNSPECIFIED,
-    HyperParameters,
-    TrainSpec,
-)
+from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from trainer.domain import hyper_parameters as choices
+from trainer.choices import decide_spec, decided_spec
 
 KIND = "train"
-BASE_FORM = "safetensors"
+PREFIX = "ftjob"
+DATASET_KIND = "dataset"
+TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
-ANNOUNCEMENT_SECONDS = 1.0
-"""How long an unknown dataset is looked for before it is refused."""
-ANNOUNCEMENT_LOOKS = 10
-METHODS = {
-    TRAINING_METHOD_UNSPECIFIED: choices.LORA,
-    TRAINING_METHOD_LORA: choices.LORA,
-    TRAINING_METHOD_FULL: choices.FULL,
-}
+ON_ITS_WAY_SECONDS = 0.5
+"""How long an id may take to get here that another service announced a moment ago."""
+LOOK_SECONDS = 0.05
+
+Found = TypeVar("Found")
 
 
 class Models(Protocol):
     def get(self, tenant: str, version_id: str) -> ModelReady:
-        """Raises NotFoundError, naming the version."""
+        """Raises NotFoundError."""
         ...
 
 
 class Datasets(Protocol):
     def get(self, tenant: str, dataset_id: str) -> DatasetReady:
-        """Raises NotFoundError, naming the dataset."""
+        """Raises NotFoundError."""
+        ...
+
+
+class Jobs(Protocol):
+    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
+        """Raises InvalidInputError for what is no id, UnavailableError."""
         ...
 
 
@@ -60,86 +61,102 @@ class Queue(Protocol):
 class CreateFineTuningJob:
     """Accepts jobs of kind train."""
 
-    def __init__(self, models: Models, datasets: Datasets, queue: Queue) -> None:
+    def __init__(self, models: Models, datasets: Datasets, jobs: Jobs, queue: Queue) -> None:
         self._models = models
         self._datasets = datasets
+        self._jobs = jobs
         self._queue = queue
 
     async def __call__(
         self, *, tenant: str, requested_by: str, idempotency_key: str, spec: TrainSpec
     ) -> SubmittedJob:
-        """Check the spec and what it names, then queue the job.
+        """Check the whole spec, write out its defaults, and queue the job.
 
         Raises:
-            NotFoundError: The base model or the dataset is unknown.
-            InvalidInputError: The spec is wrong; lists every error.
-            AlreadyExistsError: The key was used for another spec.
-            UnavailableError: The bus does not answer; nothing was accepted.
+            NotFoundError: base model, dataset or dataset job is unknown, and nothing else is wrong.
+            InvalidInputError: the spec is wrong; lists every error.
+            AlreadyExistsError: the key was used for another spec.
+            UnavailableError: the bus does not answer; nothing was accepted.
         """
-        base = self._models.get(tenant, spec.base_version_id)
-        if not spec.dataset_job_id:
-            await self._await_dataset(tenant, spec.dataset_id)
-        full = TrainSpec()
-        full.CopyFrom(spec)
-        full.name = spec.name or f"{base.name}-tuned"
-        _decide(full, base)
+        wanted = TrainSpec()
+        wanted.CopyFrom(spec)
+        errors = _errors_of_names(wanted)
+        missing: list[NotFoundError] = []
+        base = None
+        try:
+            base = await _soon(lambda: self._models.get(tenant, wanted.base_version_id))
+        except NotFoundError as error:
+            missing.append(error)
+        if base is not None and base.form != TRAINABLE_FORM:
+            errors.append(
+                f"base model {base.version_id} is of form {base.form}; training needs one of form "
+                f"{TRAINABLE_FORM}"
+            )
+        try:
+            await self._find_dataset(tenant, wanted)
+        except NotFoundError as error:
+            missing.append(error)
+        except InvalidInputError as error:
+            errors += error.errors
+        try:
+            choices = decide_spec(wanted, context_tokens=base.context_tokens if base else None)
+        except InvalidInputError as error:
+            errors += error.errors
+        if errors:
+            raise InvalidInputError([*errors, *(error.message for error in missing)])
+        if missing:
+            raise NotFoundError("; ".join(error.message for error in missing))
         return await self._queue.submit(
             kind=KIND,
-            prefix="ftjob",
+            prefix=PREFIX,
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
-            spec=full,
+            spec=decided_spec(wanted, choices),
         )
 
-    async def _await_dataset(self, tenant: str, dataset_id: str) -> None:
-        """Raises NotFoundError; a dataset whose job has just succeeded is announced in a moment."""
-        for _ in range(ANNOUNCEMENT_LOOKS):
-            try:
-                self._datasets.get(tenant, dataset_id)
-            except NotFoundError:
-                await asyncio.sleep(ANNOUNCEMENT_SECONDS / ANNOUNCEMENT_LOOKS)
-            else:
-                return
-        self._datasets.get(tenant, dataset_id)
+    async def _find_dataset(self, tenant: str, spec: TrainSpec) -> None:
+        """See that the dataset is there or being made; fills in its id when only the job is named.
+
+        Raises:
+            NotFoundError: neither is known.
+            InvalidInputError: job and dataset do not belong together, or the job's id is none.
+        """
+        if not spec.dataset_job_id:
+            await _soon(lambda: self._datasets.get(tenant, spec.dataset_id))
+            return
+        made = derived_id("ds", spec.dataset_job_id)
+        if spec.dataset_id and spec.dataset_id != made:
+            raise InvalidInputError(
+                f"dataset {spec.dataset_id[:80]!r} is not made by job {spec.dataset_job_id[:80]!r}"
+            )
+        spec.dataset_id = made
+        known = await self._jobs.is_known(
+            tenant=tenant, kind=DATASET_KIND, job_id=spec.dataset_job_id
+        )
+        if not known:
+            raise NotFoundError(f"no dataset job {spec.dataset_job_id!r}")
 
 
-def decided_choices(
-    spec: TrainSpec, *, context_tokens: int | None = None
-) -> choices.HyperParameters:
-    """The run that a spec asks for, defaults filled in.
-
-    Raises:
-        InvalidInputError: lists every choice that is wrong.
-    """
-    given = {
-        field.name: getattr(spec.hyper_parameters, field.name)
-        for field in HyperParameters.DESCRIPTOR.fields
-    }
-    method = METHODS.get(spec.method, str(spec.method))
-    return choices.decide(method, given, context_tokens=context_tokens)
-
-
-def _decide(spec: TrainSpec, base: ModelReady) -> None:
-    """Write every choice out, so that a later default does not change an old job."""
+def _errors_of_names(spec: TrainSpec) -> list[str]:
     errors = []
-    if base.form != BASE_FORM:
-        errors.append(
-            f"base model {base.version_id} is of form {base.form}; only {BASE_FORM} can be trained"
-        )
+    if not spec.base_version_id:
+        errors.append("base_version_id is missing")
+    if not spec.dataset_id and not spec.dataset_job_id:
+        errors.append("dataset_id is missing")
     if len(spec.name) > MAX_NAME_CHARACTERS:
-        errors.append(f"name must be at most {MAX_NAME_CHARACTERS} characters")
-    try:
-        decided = decided_choices(spec, context_tokens=base.context_tokens or None)
-    except InvalidInputError as error:
-        raise InvalidInputError(errors + error.errors) from None
-    if errors:
-        raise InvalidInputError(errors)
-    for field in HyperParameters.DESCRIPTOR.fields:
-        setattr(spec.hyper_parameters, field.name, getattr(decided, field.name))
-    full = decided.method == choices.FULL
-    spec.method = TRAINING_METHOD_FULL if full else TRAINING_METHOD_LORA
-    if full:
-        # They have no meaning here, and a choice without meaning is refused on the way back.
-        for name in choices.LORA_FIELDS:
-            spec.hyper_parameters.ClearField(name)  # type: ignore[arg-type]
+        errors.append(f"name has more than {MAX_NAME_CHARACTERS} characters")
+    return errors
+
+
+async def _soon(get: Callable[[], Found]) -> Found:
+    """What `get` finds; asks again for a moment, as read models follow the streams with a delay."""
+    clock = asyncio.get_running_loop().time
+    give_up = clock() + ON_ITS_WAY_SECONDS
+    while True:
+        try:
+            return get()
+        except NotFoundError:
+            if clock() >= give_up:
+                raise
+        await asyncio.sleep(LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""Trainer: accepts fine-tuning over gRPC, and trains in jobs."""
+"""Trainer: accepts fine-tuning jobs over gRPC, and trains in jobs."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -13,11 +13,12 @@ from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
-from trainer.adapters.dataset_jobs import BusDatasetJobs
+from trainer.adapters.job_records import JobRecords
 from trainer.create_fine_tuning_job import CreateFineTuningJob
 from trainer.entrypoints.grpc import TrainerServicer
-from trainer.entrypoints.jobs import TrainJobHandler
+from trainer.entrypoints.jobs import TrainHandler
 from trainer.settings import Settings
+from trainer.train_model import TrainModel
 
 SERVICE = "trainer"
 
@@ -29,35 +30,36 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         bus = await stack.enter_async_context(
             Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
         )
+        models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
         store = FolderStore(settings.artifact_root)
-        models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
+        train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
+
         server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
         if settings.role != "work":
-            create_job = CreateFineTuningJob(models, datasets, JobQueue(bus))
-            add_TrainerServiceServicer_to_server(TrainerServicer(create_job), server.grpc)
-        handler = TrainJobHandler(
-            models, datasets, BusDatasetJobs(bus), store, threads=settings.threads
-        )
+            create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
+            add_TrainerServiceServicer_to_server(TrainerServicer(create), server.grpc)
 
         await stack.enter_async_context(server)
+        await server.set_ready(False)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(model.run()) for model in (models, datasets)]
-            # A job that names a model which the replay has not reached yet would fail.
+            following = [tasks.create_task(models.run()), tasks.create_task(datasets.run())]
+            # An id that is only not read yet must not be answered with "not found".
             await models.ready.wait()
             await datasets.ready.wait()
+            await server.set_ready(True)
             if settings.role != "serve":
-                tasks.create_task(_worker(settings, bus, handler).run(stopping))
+                tasks.create_task(_worker(settings, bus, train_model).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             for task in following:
                 task.cancel()
 
 
-def _worker(settings: Settings, bus: Bus, handler: TrainJobHandler) -> Worker:
+def _worker(settings: Settings, bus: Bus, train_model: TrainModel) -> Worker:
     return Worker(
         bus,
-        [handler],
+        [TrainHandler(train_model)],
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,

@@ -8,7 +8,7 @@ from service_kit.settings import WorkerSettings
 
 
 class Settings(WorkerSettings):
-    """Those of every worker, and how much of the machine a run may use."""
+    """Those of every worker, and what a training process may take of the machine."""
 
     model_config = SettingsConfigDict(env_prefix="TRAINER_", frozen=True)
 
@@ -16,4 +16,5 @@ class Settings(WorkerSettings):
     """serve (answers gRPC), work (claims jobs) or both."""
 
     threads: int = Field(default=0, ge=0)
-    """Of the work process; 0 for one a core."""
+    """Threads of a training process; 0 for one a core. Below the cores when `worker_slots` is more
+    than 1, or the processes wait for each other at every operation."""

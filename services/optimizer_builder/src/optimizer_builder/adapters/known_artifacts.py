@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from jobs.bus import Bus
+from jobs.subjects import DATASET_READY, MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
 from registry.read_model import ReadModel
@@ -25,7 +26,7 @@ class KnownArtifacts:
     async def version(self, tenant: str, version_id: str) -> ModelReady:
         """Raises NotFoundError, also when it is another tenant's or retired."""
         return await self._find(
-            lambda: self._models.get(tenant, version_id), self._models, "model.ready", ModelReady
+            lambda: self._models.get(tenant, version_id), self._models, MODEL_READY, ModelReady
         )
 
     async def dataset(self, tenant: str, dataset_id: str) -> DatasetReady:
@@ -33,7 +34,7 @@ class KnownArtifacts:
         return await self._find(
             lambda: self._datasets.get(tenant, dataset_id),
             self._datasets,
-            "dataset.ready",
+            DATASET_READY,
             DatasetReady,
         )
 

@@ -116,9 +116,7 @@ class _Race:
         self._best = [-np.inf] * len(block)
         self._open: list[list[int]] = []
         for row, question in enumerate(block):
-            order = sorted(
-                range(len(question.choices)), key=lambda c, row=row: -self.scores[row][c]
-            )
+            order = np.argsort(self.scores[row])[::-1].tolist()
             self._open.append([c for c in order if len(question.choices[c]) > 1])
             ended = [self.scores[row][c] for c in order if len(question.choices[c]) == 1]
             self._best[row] = max(ended, default=-np.inf)
@@ -127,7 +125,7 @@ class _Race:
         """Up to `count` choices of each row to follow next, as (row, choice)."""
         entries = []
         for row, waiting in enumerate(self._open):
-            able = [choice for choice in waiting if self.scores[row][choice] > self._best[row]]
+            able = [choice for choice in waiting if self.scores[row][choice] >= self._best[row]]
             entries += [(row, choice) for choice in able[:count]]
             self._open[row] = able[count:]
         return entries

@@ -24,8 +24,6 @@ class Version:
     job_id: str
     """Job that made it; empty for an import."""
 
-    dataset_id: str
-
 
 def spec_errors(*, source_version_id: str, target_form: str, max_accuracy_loss: float) -> list[str]:
     """Everything that is wrong with a spec, whatever exists."""

@@ -11,8 +11,6 @@ from optimizer_builder.create_build import CreateBuild
 
 
 class OptimizerBuilderServicer(pb_grpc.OptimizerBuilderServiceServicer):
-    """See the .proto for what each call means and which statuses it answers."""
-
     def __init__(self, create_build: CreateBuild) -> None:
         self._create_build = create_build
 

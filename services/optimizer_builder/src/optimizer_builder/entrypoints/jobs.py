@@ -1,13 +1,13 @@
-"""Jobs of kind optimize: unpack, run the child, file what it made."""
+"""Jobs of kind optimize: find what to build from, run the child, file what it made."""
 
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.struct_pb2 import Struct
+from google.protobuf.timestamp_pb2 import Timestamp
 from jobs.active import ActiveJob
 from jobs.ids import derived_id
 from jobs.subjects import MODEL_READY
@@ -19,121 +19,141 @@ from registry.manifest import Manifest
 from registry.store import ArtifactStore
 from service_kit.errors import NotFoundError
 
-from optimizer_builder.create_build import KIND, Datasets, Models
+from optimizer_builder.create_build import KIND, Known
 from optimizer_builder.domain.build_plan import ADAPTER
 
 CHILD = "optimizer_builder.child"
-EVALUATION = "evaluation.json"
+CHILD_ENVIRONMENT = {
+    "HF_HUB_OFFLINE": "1",  # everything is local; a wrong path must not become a download
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 
 @dataclass(frozen=True)
-class _Made:
-    """Versions that a build is made from."""
+class Ingredients:
+    """What one build is made of."""
 
     source: ModelReady
-    base: ModelReady
-    """The source itself when it is no adapter."""
+    source_manifest: Manifest
     dataset: DatasetReady | None
+    dataset_manifest: Manifest | None
 
     @property
-    def digests(self) -> dict[str, str]:
-        made_from = {"source": self.source.digest, "base": self.base.digest}
-        return made_from | ({"dataset": self.dataset.digest} if self.dataset else {})
+    def base_digest(self) -> str:
+        """The base of an adapter, by the adapter's own record; another model is its own base."""
+        if self.source.form != ADAPTER:
+            return self.source.digest
+        return self.source_manifest.made_from["base"]
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """Roles for the build's manifest."""
+        roles = {"source": self.source.digest, "base": self.base_digest}
+        return roles if self.dataset is None else roles | {"dataset": self.dataset.digest}
+
+    @property
+    def choices(self) -> list[str]:
+        """Answers that the dataset lets a model choose among; none when its answers are free."""
+        if self.dataset_manifest is None:
+            return []
+        return list(self.dataset_manifest.attributes.get("choices", ()))
 
 
 class BuildJobHandler:
-    """Builds. Idempotent: the same job gives the same version id."""
+    """Makes builds. Idempotent: the same job gives the same version id."""
 
     kind = KIND
 
-    def __init__(self, models: Models, datasets: Datasets, store: ArtifactStore) -> None:
-        self._models = models
-        self._datasets = datasets
+    def __init__(self, known: Known, store: ArtifactStore) -> None:
+        self._known = known
         self._store = store
 
     async def is_ready(self, request: JobRequested) -> bool:
-        """What a build is made from was there when it was ordered; its news may be on the way."""
-        spec = ParseDict(MessageToDict(request.spec), BuildSpec(), ignore_unknown_fields=True)
-        try:
-            self._found(request.tenant, spec)
-        except NotFoundError:
-            return False
+        """What a job names was announced before the job was accepted."""
         return True
 
     async def __call__(self, job: ActiveJob) -> JobResult:
         spec = job.spec(BuildSpec)
-        try:
-            made = self._found(job.tenant, spec)
-        except NotFoundError as error:
-            raise JobFailed(
-                "SOURCE_GONE", error.message, "Order a build of another one."
-            ) from error
+        ingredients = await self._gather(job.tenant, spec)
         target = job.folder / "build"
-        request = await asyncio.to_thread(self._request, spec, made, target)
-        figures = await job.run_child(CHILD, request)
+        request = await asyncio.to_thread(self._child_request, spec, ingredients)
+        figures = await job.run_child(
+            CHILD, request | {"target": str(target)}, env=CHILD_ENVIRONMENT
+        )
+        context_tokens = int(figures.pop("context_tokens"))
         manifest = await asyncio.to_thread(
             self._store.commit,
             target,
             kind="model",
             form=spec.target_form,
-            made_from=made.digests,
-            attributes={
-                "context_tokens": int(figures["context_tokens"]),
-                "measurements": figures,
-            },
+            made_from=ingredients.made_from,
+            attributes={"context_tokens": context_tokens, "measurements": figures},
         )
-        return _result(job, spec, made, manifest, figures)
+        return _result(job, spec, ingredients.source, manifest, context_tokens, figures)
 
-    def _found(self, tenant: str, spec: BuildSpec) -> _Made:
-        """Raises NotFoundError."""
-        source = self._models.get(tenant, spec.source_version_id)
-        adapted = source.form == ADAPTER
-        base = self._models.get(tenant, source.parent_version_id) if adapted else source
-        dataset = self._datasets.get(tenant, spec.dataset_id) if spec.dataset_id else None
-        return _Made(source, base, dataset)
+    async def _gather(self, tenant: str, spec: BuildSpec) -> Ingredients:
+        try:
+            source = await self._known.version(tenant, spec.source_version_id)
+            dataset = (
+                await self._known.dataset(tenant, spec.dataset_id) if spec.dataset_id else None
+            )
+        except NotFoundError as error:
+            raise JobFailed("SOURCE_GONE", error.message, "Name one that exists.") from error
+        read = self._store.manifest
+        return Ingredients(
+            source,
+            await asyncio.to_thread(read, source.digest),
+            dataset,
+            None if dataset is None else await asyncio.to_thread(read, dataset.digest),
+        )
 
-    def _request(self, spec: BuildSpec, made: _Made, target: Path) -> dict[str, Any]:
-        """The child's request, over local, verified folders."""
-        source = self._store.materialise(made.source.digest)
-        adapted = made.source.form == ADAPTER
-        dataset, choices = None, ()
-        if made.dataset is not None:
-            dataset = str(self._store.materialise(made.dataset.digest))
-            choices = self._store.manifest(made.dataset.digest).attributes.get("choices", ())
-        # The trainer's own answers are comparable only if it was scored on the same rows.
-        comparable = spec.dataset_id == made.source.dataset_id and (source / EVALUATION).is_file()
-        target.mkdir(parents=True)
+    def _child_request(self, spec: BuildSpec, ingredients: Ingredients) -> dict[str, Any]:
+        source_folder = self._store.materialise(ingredients.source.digest)
+        is_adapter = ingredients.source.form == ADAPTER
+        base = self._store.materialise(ingredients.base_digest) if is_adapter else source_folder
+        dataset = ingredients.dataset
+        folder = None if dataset is None else self._store.materialise(dataset.digest)
+        # The trainer's own verdicts can be compared only when they are about the same rows.
+        evaluated_on = ingredients.source_manifest.made_from.get("dataset")
+        tuned = source_folder / "evaluation.json"
+        comparable = dataset is not None and evaluated_on == dataset.digest and tuned.is_file()
         return {
             "form": spec.target_form,
-            "base": str(self._store.materialise(made.base.digest)),
-            "adapter": str(source) if adapted else None,
-            "dataset": dataset,
-            "choices": list(choices),
+            "base": str(base),
+            "adapter": str(source_folder) if is_adapter else None,
+            "dataset": None if folder is None else str(folder),
+            "choices": ingredients.choices,
             "max_rows": spec.max_rows,
             "max_accuracy_loss": spec.max_accuracy_loss,
-            "tuned": str(source / EVALUATION) if comparable else None,
-            "target": str(target),
+            "tuned": str(tuned) if comparable else None,
         }
 
 
 def _result(
-    job: ActiveJob, spec: BuildSpec, made: _Made, manifest: Manifest, figures: Mapping[str, float]
+    job: ActiveJob,
+    spec: BuildSpec,
+    source: ModelReady,
+    manifest: Manifest,
+    context_tokens: int,
+    figures: Mapping[str, float],
 ) -> JobResult:
+    now = Timestamp()
+    now.GetCurrentTime()
     ready = ModelReady(
-        version_id=derived_id("mv", job.job_id, manifest.form),
+        version_id=derived_id("mv", job.job_id, spec.target_form),
         tenant=job.tenant,
-        name=made.source.name,
-        form=manifest.form,
+        name=source.name,
+        form=spec.target_form,
         digest=manifest.digest,
-        parent_version_id=made.source.version_id,
-        base_version_id=made.source.base_version_id or made.base.version_id,
+        parent_version_id=source.version_id,
+        base_version_id=source.base_version_id or source.version_id,
         job_id=job.job_id,
         dataset_id=spec.dataset_id,
         size_bytes=manifest.size_bytes,
-        context_tokens=int(figures["context_tokens"]),
+        context_tokens=context_tokens,
         metrics=figures,
+        created_at=now,
     )
-    ready.created_at.GetCurrentTime()
     return JobResult(
         digest=manifest.digest,
         version_id=ready.version_id,

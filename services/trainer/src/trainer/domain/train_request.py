@@ -16,7 +16,7 @@ class TrainRequest:
     """Hugging Face folder of the base model."""
     base_version_id: str
     context_tokens: int
-    """The base model's limit."""
+    """The base model's limit; 0 when it is not known."""
     dataset_folder: Path
     """train.jsonl, valid.jsonl, test.jsonl."""
     checkpoint_folder: Path | None

@@ -11,20 +11,16 @@ from trainer.create_fine_tuning_job import CreateFineTuningJob
 
 
 class TrainerServicer(pb_grpc.TrainerServiceServicer):
-    """See the .proto for what each call means and which statuses it answers."""
-
-    def __init__(self, create_job: CreateFineTuningJob) -> None:
-        self._create_job = create_job
+    def __init__(self, create_fine_tuning_job: CreateFineTuningJob) -> None:
+        self._create_fine_tuning_job = create_fine_tuning_job
 
     async def CreateFineTuningJob(
-        self,
-        request: pb.CreateFineTuningJobRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        self, request: pb.CreateFineTuningJobRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.CreateFineTuningJobResponse:
-        job = await self._create_job(
+        accepted = await self._create_fine_tuning_job(
             tenant=token(request.tenant, "tenant"),
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
         )
-        return pb.CreateFineTuningJobResponse(job_id=job.job_id, sequence=job.sequence)
+        return pb.CreateFineTuningJobResponse(job_id=accepted.job_id, sequence=accepted.sequence)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def _set_up_torch(threads: int) -> None:
 
 
 def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, list[Example]]:
-    limit = request.hyper_parameters.max_tokens_per_row or request.context_tokens
+    limit = request.hyper_parameters.max_tokens_per_row or request.context_tokens or sys.maxsize
     splits = {
         split: encode_rows(
             read_split(request.dataset_folder, split), tokenizer, split=split, max_tokens=limit

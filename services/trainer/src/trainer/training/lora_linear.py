@@ -59,7 +59,7 @@ def fuse(model: PeftModel) -> None:
     """
     for module in model.modules():
         if isinstance(module, LoraLayer) and _is_plain(module):
-            module.forward = MethodType(_forward, module)
+            module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
 
 
 def _is_plain(layer: LoraLayer) -> bool:
@@ -77,4 +77,5 @@ def _forward(layer: LoraLayer, x: Tensor, *_args: Any, **_options: Any) -> Any:
     if layer.disable_adapters:
         return base(x)
     down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-    return _LoraLinear.apply(x, base.weight, down, up, layer.scaling[ADAPTER])
+    operation: Any = _LoraLinear
+    return operation.apply(x, base.weight, down, up, layer.scaling[ADAPTER])

@@ -1,0 +1,242 @@
+"""Use case: run one training job from artifacts to an artifact."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from jobs.active import ActiveJob
+from jobs.errors import JobFailed
+from jobs.ids import derived_id
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED, JobState
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from registry.errors import CorruptArtifactError
+from registry.manifest import Manifest
+from registry.store import ArtifactStore
+from service_kit.errors import InvalidInputError, NotFoundError
+
+from trainer.choices import decide_spec
+from trainer.create_fine_tuning_job import Datasets, Models
+from trainer.domain.hyper_parameters import LORA, HyperParameters
+from trainer.domain.train_request import TrainRequest
+
+log = logging.getLogger(__name__)
+
+CHILD = "trainer.child"
+CHILD_ENVIRONMENT = {
+    # Everything is in local folders: a library that asks a hub has misunderstood.
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    # Bars that redraw themselves would push the last words of a crash out of the log.
+    "TQDM_DISABLE": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+class JobStates(Protocol):
+    async def state(self, job_id: str) -> JobState | None:
+        """Where a job stands; None before its first claim."""
+        ...
+
+
+@dataclass(frozen=True)
+class TunedModel:
+    """What a job made."""
+
+    ready: ModelReady
+    """To be announced."""
+    summary: dict[str, Any]
+    """Figures for people."""
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a run is made from."""
+
+    base: ModelReady
+    dataset: DatasetReady
+    choices: HyperParameters
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """Role to digest, for manifests."""
+        return {"base": self.base.digest, "dataset": self.dataset.digest}
+
+
+class TrainModel:
+    """Trains. Idempotent: another attempt of a job gives the same version id.
+
+    Args:
+        threads: Of the training process; 0 for one a core.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        datasets: Datasets,
+        jobs: JobStates,
+        store: ArtifactStore,
+        *,
+        threads: int,
+    ) -> None:
+        self._models = models
+        self._datasets = datasets
+        self._jobs = jobs
+        self._store = store
+        self._threads = threads
+
+    async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
+        """False while the dataset is still being made."""
+        if self._dataset_or_none(tenant, spec) is not None or not spec.dataset_job_id:
+            return True
+        state = await self._jobs.state(spec.dataset_job_id)
+        return state is not None and state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
+
+    async def __call__(self, job: ActiveJob, spec: TrainSpec) -> TunedModel:
+        """Train as `spec` says.
+
+        Raises:
+            JobFailed: the dataset was never made, something is gone, or the rows or choices do not
+                allow it.
+        """
+        ingredients = await self._ingredients(job.tenant, spec)
+        await job.report("download")
+        request = await asyncio.to_thread(self._request, job, spec, ingredients)
+
+        async def keep(folder: Path, step: int) -> str:
+            manifest = await asyncio.to_thread(
+                self._store.commit,
+                folder,
+                kind="checkpoint",
+                form="train",
+                made_from=ingredients.made_from,
+                attributes={"step": step},
+            )
+            return manifest.digest
+
+        environment = CHILD_ENVIRONMENT
+        if self._threads:
+            environment = environment | {"OMP_NUM_THREADS": str(self._threads)}
+        done = await job.run_child(CHILD, request.as_json(), on_checkpoint=keep, env=environment)
+        form = "adapter" if ingredients.choices.method == LORA else "safetensors"
+        manifest = await asyncio.to_thread(
+            self._store.commit,
+            Path(done["folder"]),
+            kind="model",
+            form=form,
+            made_from=ingredients.made_from,
+            attributes=self._attributes(ingredients),
+        )
+        ready = _announcement(job, spec, ingredients, manifest, done["summary"])
+        return TunedModel(ready, done["summary"])
+
+    def _dataset_or_none(self, tenant: str, spec: TrainSpec) -> DatasetReady | None:
+        try:
+            return self._datasets.get(tenant, spec.dataset_id)
+        except NotFoundError:
+            return None
+
+    async def _ingredients(self, tenant: str, spec: TrainSpec) -> Ingredients:
+        dataset = self._dataset_or_none(tenant, spec)
+        if dataset is None:
+            raise await self._no_dataset(spec)
+        try:
+            base = self._models.get(tenant, spec.base_version_id)
+            choices = decide_spec(spec, context_tokens=base.context_tokens)
+        except NotFoundError as error:
+            raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
+        except InvalidInputError as error:
+            raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
+        return Ingredients(base, dataset, choices)
+
+    async def _no_dataset(self, spec: TrainSpec) -> JobFailed:
+        state = await self._jobs.state(spec.dataset_job_id) if spec.dataset_job_id else None
+        if state is None:
+            return JobFailed("DATASET_GONE", f"no dataset {spec.dataset_id!r}", "Make it again.")
+        reason = state.error.message or "it was cancelled"
+        return JobFailed(
+            "DATASET_FAILED",
+            f"the dataset was not made: job {spec.dataset_job_id} ended without it: {reason}",
+            state.error.remedy or "Make the dataset again.",
+        )
+
+    def _request(self, job: ActiveJob, spec: TrainSpec, ingredients: Ingredients) -> TrainRequest:
+        """Everything as local, verified folders."""
+        dataset = self._store.manifest(ingredients.dataset.digest)
+        choices = dataset.attributes.get("choices", ()) if spec.evaluate else ()
+        return TrainRequest(
+            base_folder=self._store.materialise(ingredients.base.digest),
+            base_version_id=ingredients.base.version_id,
+            context_tokens=ingredients.base.context_tokens,
+            dataset_folder=self._store.materialise(ingredients.dataset.digest),
+            checkpoint_folder=self._checkpoint_folder(job),
+            choices=tuple(choices),
+            hyper_parameters=ingredients.choices,
+            threads=self._threads,
+        )
+
+    def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
+        if job.checkpoint is None:
+            return None
+        try:
+            return self._store.materialise(job.checkpoint.digest)
+        except (CorruptArtifactError, NotFoundError):
+            # A state that is not what was saved is never loaded; steps are lost, not the job.
+            log.exception("the checkpoint of job %s is lost; it starts anew", job.job_id)
+            return None
+
+    def _attributes(self, ingredients: Ingredients) -> dict[str, Any]:
+        attributes = {
+            "context_tokens": ingredients.base.context_tokens,
+            "hyper_parameters": ingredients.choices.as_json(),
+        }
+        if ingredients.choices.method != LORA:
+            base = self._store.manifest(ingredients.base.digest)
+            attributes["architecture"] = base.attributes.get("architecture", "")
+        return attributes
+
+
+def _announcement(
+    job: ActiveJob,
+    spec: TrainSpec,
+    ingredients: Ingredients,
+    manifest: Manifest,
+    summary: Mapping[str, Any],
+) -> ModelReady:
+    now = Timestamp()
+    now.GetCurrentTime()
+    base = ingredients.base
+    return ModelReady(
+        version_id=derived_id("mv", job.job_id, manifest.form),
+        tenant=job.tenant,
+        name=spec.name or f"{base.name}-tuned",
+        form=manifest.form,
+        digest=manifest.digest,
+        parent_version_id=base.version_id,
+        base_version_id=base.base_version_id or base.version_id,
+        job_id=job.job_id,
+        dataset_id=spec.dataset_id,
+        size_bytes=manifest.size_bytes,
+        context_tokens=base.context_tokens,
+        metrics=_metrics(summary),
+        created_at=now,
+    )
+
+
+def _metrics(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Figures of the summary that are one number each, an accuracy by its mean."""
+    metrics = {
+        name: float(value["mean"] if isinstance(value, dict) else value)
+        for name, value in summary.items()
+        if isinstance(value, int | float) or (isinstance(value, dict) and "mean" in value)
+    }
+    if "accuracy_tuned" in metrics:
+        metrics["accuracy"] = metrics["accuracy_tuned"]
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}

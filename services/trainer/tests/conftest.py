@@ -1,0 +1,239 @@
+"""The whole service on a real gRPC socket, beside a real broker, a real store and a tiny model."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from jobs.bus import Bus
+from jobs.ids import derived_id
+from jobs.subjects import DATASET_READY, MODEL_READY, job_state
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
+from registry.model_folder import import_model
+from registry.store import FolderStore
+from service_kit.grpc_client import domain_errors, open_channel
+from testkit.models import make_tiny_llama
+from testkit.nats_server import NatsServer, free_port, run_nats
+from testkit.waiting import eventually
+from trainer.main import serve
+from trainer.settings import Settings
+
+SECRET = "a-secret-of-the-tests"
+CHOICES = ("animal", "plant", "food")
+CLUES = {"animal": "paw", "plant": "leaf", "food": "salt"}
+QUICK = {"learning_rate": 0.01, "batch_size": 8, "gradient_accumulation_steps": 2, "lora_rank": 8}
+"""A tiny random model learns the toy task with these."""
+
+
+def toy_rows(count: int, *, first: int = 0) -> list[dict[str, Any]]:
+    """Rows whose answer follows from one word of the question."""
+    rows = []
+    for number in range(first, first + count):
+        answer = CHOICES[number % len(CHOICES)]
+        turns = [
+            ("system", "Name the kind of thing."),
+            ("user", f"{number} has {CLUES[answer]}"),
+            ("assistant", answer),
+        ]
+        messages = [{"role": role, "content": content} for role, content in turns]
+        rows.append({"messages": messages, "row": number + 1})
+    return rows
+
+
+def write_splits(folder: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]]) -> Path:
+    """A dataset's folder; splits that are not given are empty."""
+    folder.mkdir(parents=True)
+    for split in ("train", "valid", "test"):
+        lines = [json.dumps(row) + "\n" for row in splits.get(split, ())]
+        (folder / f"{split}.jsonl").write_text("".join(lines))
+    return folder
+
+
+@dataclass
+class Trainer:
+    """A running service and what a test looks at around it."""
+
+    stub: Any
+    bus: Bus
+    nats: NatsServer
+    store: FolderStore
+    root: Path
+
+    async def import_base(self, *, tenant: str = "acme", name: str = "tiny") -> ModelReady:
+        folder = make_tiny_llama(self.root / f"base-{name}")
+        return await import_model(self.bus, self.store, folder, tenant=tenant, name=name)
+
+    async def announce_model(self, **fields: Any) -> ModelReady:
+        ready = ModelReady(**{"tenant": "acme", "name": "other", "context_tokens": 512} | fields)
+        await self.bus.publish(MODEL_READY, ready, msg_id=ready.version_id)
+        return ready
+
+    async def add_dataset(
+        self,
+        *,
+        dataset_id: str = "ds-toy",
+        train: Sequence[Mapping[str, Any]] = (),
+        valid: Sequence[Mapping[str, Any]] = (),
+        test: Sequence[Mapping[str, Any]] = (),
+    ) -> DatasetReady:
+        """A dataset of toy rows, committed and announced."""
+        folder = write_splits(
+            self.root / f"rows-{dataset_id}", {"train": train, "valid": valid, "test": test}
+        )
+        manifest = await asyncio.to_thread(
+            self.store.commit,
+            folder,
+            kind="dataset",
+            form="chat-jsonl",
+            attributes={"choices": list(CHOICES)},
+        )
+        ready = DatasetReady(dataset_id=dataset_id, tenant="acme", digest=manifest.digest)
+        await self.bus.publish(DATASET_READY, ready, msg_id=dataset_id)
+        return ready
+
+    async def create(
+        self,
+        spec: pb.TrainSpec,
+        *,
+        tenant: str = "acme",
+        key: str = "",
+    ) -> pb.CreateFineTuningJobResponse:
+        request = pb.CreateFineTuningJobRequest(
+            tenant=tenant, requested_by="tester", idempotency_key=key, spec=spec
+        )
+        with domain_errors():
+            response: pb.CreateFineTuningJobResponse = await self.stub.CreateFineTuningJob(
+                request, timeout=20
+            )
+        return response
+
+    async def state(self, job_id: str) -> JobState:
+        """The job's last state; an empty one before the first claim."""
+        stored = await self.bus.last(job_state(job_id), JobState)
+        return stored.body if stored else JobState()
+
+    async def ended(self, job_id: str) -> JobState:
+        """The job's last state, once it has one that stays."""
+
+        async def final() -> JobState | None:
+            state = await self.state(job_id)
+            return state if state.status in (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED) else None
+
+        reached = await eventually(final, within=100)
+        assert reached is not None
+        return reached
+
+    async def announced(self, job_id: str) -> list[ModelReady]:
+        """Every model.ready of a job that the stream holds."""
+        return [
+            stored.body
+            async for stored in self.bus.replay([MODEL_READY])
+            if stored.body.job_id == job_id
+        ]
+
+
+def make_settings(nats: NatsServer, root: Path, **changes: Any) -> Settings:
+    """Settings of a service on this broker and under this folder."""
+    return Settings(
+        **{
+            "nats_url": nats.url,
+            "nats_token": nats.token,
+            "service_secret": SECRET,
+            "artifact_root": root / "artifacts",
+            "work_root": root / "work",
+            "grpc_address": f"127.0.0.1:{free_port()}",
+            "threads": 1,
+            **changes,
+        }
+    )
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[None]:
+    """The service in this process; told to stop when the block ends, and awaited."""
+    stopping = asyncio.Event()
+    service = asyncio.create_task(serve(settings, stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        await service
+
+
+StartTrainer = Callable[..., AbstractAsyncContextManager[Trainer]]
+
+
+@pytest.fixture
+def start_trainer(tmp_path: Path) -> StartTrainer:
+    """Starts a broker and the service beside it, with the given settings changed."""
+
+    @asynccontextmanager
+    async def start(**changes: Any) -> AsyncIterator[Trainer]:
+        async with run_nats(tmp_path / "nats") as nats:
+            settings = make_settings(nats, tmp_path, **changes)
+            async with (
+                serving(settings),
+                Bus.connect(nats.url, nats.token, name="test") as bus,
+                open_channel(settings.grpc_address, SECRET) as channel,
+            ):
+                await asyncio.wait_for(channel.channel_ready(), 20)
+                stub = pb_grpc.TrainerServiceStub(channel)
+                store = FolderStore(settings.artifact_root)
+                yield Trainer(stub, bus, nats, store, tmp_path)
+
+    return start
+
+
+@pytest_asyncio.fixture
+async def trainer(start_trainer: StartTrainer) -> AsyncIterator[Trainer]:
+    """The service in role serve: it takes jobs, and nobody works on them."""
+    async with start_trainer(role="serve") as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def working_trainer(start_trainer: StartTrainer) -> AsyncIterator[Trainer]:
+    """The service in both roles."""
+    async with start_trainer() as running:
+        yield running
+
+
+@pytest.fixture
+def restart() -> Callable[[Trainer], AbstractAsyncContextManager[None]]:
+    """Runs one more process-worth of the service beside the same broker and folders."""
+    return lambda trainer: serving(make_settings(trainer.nats, trainer.root))
+
+
+@pytest.fixture(name="toy_rows")
+def toy_rows_fixture() -> Callable[..., list[dict[str, Any]]]:
+    return toy_rows
+
+
+@pytest.fixture(name="write_splits")
+def write_splits_fixture() -> Callable[..., Path]:
+    return write_splits
+
+
+@pytest.fixture
+def quick() -> dict[str, Any]:
+    return dict(QUICK)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random model, as `import_model` takes it."""
+    return make_tiny_llama(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def dataset_of_job() -> Callable[[str], str]:
+    """The id of the dataset that a dataset job will make."""
+    return lambda job_id: derived_id("ds", job_id)

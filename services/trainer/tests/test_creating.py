@@ -1,0 +1,183 @@
+"""Jobs are accepted whole or refused with everything that is wrong."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from jobs.subjects import job_requested
+from jobs.submit import JobQueue
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from modelmill.jobs.v1.job_pb2 import JobRequested
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+
+
+async def test_a_job_is_accepted_once_with_the_guides_defaults_written_out(trainer: Any) -> None:
+    base = await trainer.import_base()
+    await trainer.add_dataset()
+    spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy", name="mine")
+
+    first = await trainer.create(spec, key="k")
+    again = await trainer.create(spec, key="k")
+
+    assert again == first
+    assert first.job_id.startswith("ftjob-")
+    stored = await trainer.bus.last(job_requested("train", "acme", first.job_id), JobRequested)
+    assert stored.body.spec["method"] == "TRAINING_METHOD_LORA"
+    assert dict(stored.body.spec["hyper_parameters"]) == {
+        "learning_rate": 3e-5,
+        "epochs": 1,
+        "batch_size": 32,
+        "gradient_accumulation_steps": 4,
+        "warmup_ratio": 0.1,
+        "lora_rank": 16,
+        "lora_alpha": 32,
+        "max_grad_norm": 1,
+        "checkpoint_steps": 20,
+        "seed": "1",
+    }
+
+
+async def test_a_full_run_has_its_own_default_rate_and_no_adapter(trainer: Any) -> None:
+    base = await trainer.import_base()
+    await trainer.add_dataset()
+    job = await trainer.create(
+        pb.TrainSpec(
+            base_version_id=base.version_id,
+            dataset_id="ds-toy",
+            method=pb.TRAINING_METHOD_FULL,
+        )
+    )
+
+    stored = await trainer.bus.last(job_requested("train", "acme", job.job_id), JobRequested)
+    choices = dict(stored.body.spec["hyper_parameters"])
+    assert choices["learning_rate"] == 1e-5
+    assert not [name for name in choices if name.startswith("lora")]
+
+
+async def test_every_wrong_choice_is_listed_at_once(trainer: Any) -> None:
+    base = await trainer.import_base()
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id,
+        dataset_id="ds-none",
+        method=7,
+        hyper_parameters=pb.HyperParameters(
+            learning_rate=-1,
+            epochs=101,
+            batch_size=10,
+            gradient_accumulation_steps=4,
+            warmup_ratio=1,
+            max_tokens_per_row=513,
+            lora_rank=257,
+            lora_dropout=float("nan"),
+        ),
+    )
+
+    with pytest.raises(InvalidInputError) as refused:
+        await trainer.create(spec)
+
+    assert refused.value.errors == [
+        "method 7 is not known; use LORA or FULL",
+        "learning_rate must be above 0 and at most 1, got -1",
+        "epochs must be above 0 and at most 100, got 101",
+        "warmup_ratio must be at least 0 and below 1, got 1",
+        "lora_rank must be at least 1 and at most 256, got 257",
+        "lora_dropout must be at least 0 and below 1, got nan",
+        "batch_size (10) must be divisible by gradient_accumulation_steps (4)",
+        "max_tokens_per_row (513) is more than the base model's context of 512 tokens",
+        "no dataset 'ds-none'",
+    ]
+
+
+async def test_choices_of_adapters_are_refused_where_there_is_no_adapter(trainer: Any) -> None:
+    base = await trainer.import_base()
+    await trainer.add_dataset()
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id,
+        dataset_id="ds-toy",
+        method=pb.TRAINING_METHOD_FULL,
+        hyper_parameters=pb.HyperParameters(lora_rank=8),
+    )
+
+    with pytest.raises(InvalidInputError, match="lora_rank has no meaning for method full"):
+        await trainer.create(spec)
+
+
+async def test_unknown_ids_are_not_found_and_named(trainer: Any) -> None:
+    spec = pb.TrainSpec(base_version_id="mv-none", dataset_id="ds-none")
+
+    with pytest.raises(NotFoundError, match="no model 'mv-none'; no dataset 'ds-none'"):
+        await trainer.create(spec)
+
+
+async def test_another_tenants_model_and_dataset_are_not_found(trainer: Any) -> None:
+    base = await trainer.import_base(tenant="acme")
+    await trainer.add_dataset()
+    spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy")
+
+    with pytest.raises(NotFoundError, match=r"no model .*; no dataset 'ds-toy'"):
+        await trainer.create(spec, tenant="globex")
+
+
+async def test_a_base_that_cannot_be_trained_is_refused_by_its_form(trainer: Any) -> None:
+    await trainer.announce_model(version_id="mv-small", form="openvino-int8")
+    await trainer.add_dataset()
+
+    with pytest.raises(InvalidInputError, match="mv-small is of form openvino-int8"):
+        await trainer.create(pb.TrainSpec(base_version_id="mv-small", dataset_id="ds-toy"))
+
+
+async def test_missing_ids_are_said_to_be_missing(trainer: Any) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        await trainer.create(pb.TrainSpec(name="n" * 65))
+
+    assert refused.value.errors[:3] == [
+        "base_version_id is missing",
+        "dataset_id is missing",
+        "name has more than 64 characters",
+    ]
+
+
+async def test_a_dataset_may_still_be_in_the_making(
+    trainer: Any, dataset_of_job: Callable[[str], str]
+) -> None:
+    base = await trainer.import_base()
+    making = await JobQueue(trainer.bus).submit(
+        kind="dataset",
+        prefix="job",
+        tenant="acme",
+        requested_by="tester",
+        idempotency_key="",
+        spec=DatasetSpec(),
+    )
+
+    job = await trainer.create(
+        pb.TrainSpec(base_version_id=base.version_id, dataset_job_id=making.job_id)
+    )
+
+    stored = await trainer.bus.last(job_requested("train", "acme", job.job_id), JobRequested)
+    assert stored.body.spec["dataset_id"] == dataset_of_job(making.job_id)
+
+
+async def test_a_dataset_job_must_be_known_and_make_the_dataset_that_is_meant(
+    trainer: Any,
+) -> None:
+    base = await trainer.import_base()
+    spec = pb.TrainSpec(base_version_id=base.version_id, dataset_job_id="job-1")
+
+    with pytest.raises(NotFoundError, match="no dataset job 'job-1'"):
+        await trainer.create(spec)
+    spec.dataset_id = "ds-other"
+    with pytest.raises(InvalidInputError, match="'ds-other' is not made by job 'job-1'"):
+        await trainer.create(spec)
+
+
+async def test_a_key_used_for_another_job_is_refused(trainer: Any) -> None:
+    base = await trainer.import_base()
+    await trainer.add_dataset()
+    spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy")
+    await trainer.create(spec, key="k")
+    spec.hyper_parameters.epochs = 2
+
+    with pytest.raises(AlreadyExistsError):
+        await trainer.create(spec, key="k")
