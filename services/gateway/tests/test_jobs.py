@@ -160,7 +160,7 @@ async def test_a_job_is_followed_from_its_progress_to_its_model(house: House):
     assert job["fine_tuned_model"] is None
 
     result = JobResult(version_id="mv-new", digest="sha256:1")
-    result.summary.update({"trained_tokens": 4000})
+    result.summary.update({"train_tokens": 4000})
     await say_state(
         house, job_id, "follower", status=JOB_STATUS_SUCCEEDED, attempt=1, result=result
     )
@@ -209,6 +209,10 @@ async def test_jobs_of_other_kinds_are_not_training_jobs(house: House):
     assert (await client.get(f"/v1/jobs/{job_id}")).status_code == 200
     assert (await client.get(f"/v1/fine_tuning/jobs/{job_id}")).status_code == 404
     assert (await client.get("/v1/fine_tuning/jobs")).json()["data"] == []
+    assert (await client.get("/v1/jobs?kind=train")).json()["data"] == []
+    of_kind = (await client.get("/v1/jobs?kind=dataset")).json()["data"]
+    assert [job["id"] for job in of_kind] == [job_id]
+    assert (await client.get("/v1/jobs?kind=other")).status_code == 400
 
 
 async def test_every_route_that_creates_takes_an_idempotency_key():

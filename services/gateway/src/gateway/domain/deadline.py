@@ -22,7 +22,7 @@ class Deadline:
         Raises:
             DeadlineError: nothing is left.
         """
-        left = self._at - self._clock() - 0
+        left = self._at - self._clock() - MARGIN_SECONDS
         if left <= 0:
             raise DeadlineError("the request's time is over")
         return min(left, at_most)

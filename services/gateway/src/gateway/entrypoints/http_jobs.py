@@ -4,6 +4,7 @@ from typing import Protocol
 
 from google.protobuf.json_format import ParseDict
 from jobs.ledger import JobRecord
+from jobs.subjects import KINDS
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from pydantic import Field
 from service_kit.errors import NotFoundError
@@ -12,6 +13,7 @@ from starlette.responses import Response
 
 from gateway.create_dataset import CreateDataset
 from gateway.create_fine_tuning_job import CreateFineTuningJob
+from gateway.domain.errors import BadRequestError
 from gateway.domain.pages import page_of
 from gateway.entrypoints.bodies import StrictBody, read_body
 from gateway.entrypoints.fine_tuning_body import FineTuningBody, order_from
@@ -136,7 +138,7 @@ class JobRoutes:
         return json_response(page_view(page, event_view))
 
     async def _list_jobs(self, request: Request) -> Response:
-        records = self._jobs.list(caller_of(request).tenant)
+        records = self._jobs.list(caller_of(request).tenant, _kind_of(request))
         return json_response(
             page_view(page_of(records, page_request_of(request), _job_id), job_view)
         )
@@ -164,6 +166,13 @@ class JobRoutes:
                 return fine_tuning_view(record, source)
             source = dataset_job.requested.spec.fields["file_id"].string_value
         return fine_tuning_view(record, source)
+
+
+def _kind_of(request: Request) -> str | None:
+    kind = request.query_params.get("kind")
+    if kind is not None and kind not in KINDS:
+        raise BadRequestError(f"kind must be one of {', '.join(KINDS)}", param="kind")
+    return kind
 
 
 def _job_id(record: JobRecord) -> str:

@@ -87,7 +87,7 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "validation_file": None,
         "result_files": [],
         "seed": int(chosen.get("seed", 0)),
-        "trained_tokens": _whole(summary.get("trained_tokens")),
+        "trained_tokens": _whole(summary.get("train_tokens")),
         "hyperparameters": hyperparameters,
         "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
         "user_provided_suffix": spec.get("name"),

@@ -102,6 +102,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         limit = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
         named.append({"name": "after", "in": "query", "schema": {"type": "string"}})
         named.append({"name": "limit", "in": "query", "schema": limit})
+    if route.name == "list_jobs":
+        named.append({"name": "kind", "in": "query", "schema": {"type": "string"}})
     if route.name.startswith("create_"):
         key = {"type": "string", "maxLength": 255}
         named.append({"name": "Idempotency-Key", "in": "header", "schema": key})

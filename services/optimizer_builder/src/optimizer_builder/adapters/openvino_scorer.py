@@ -1,6 +1,6 @@
 """How likely each choice is after each prompt, by an OpenVINO IR, many rows at a time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,13 @@ class OpenVinoScorer:
     Three savings, none of which changes which choice is likeliest: what all prompts begin with is
     read once; rows share calls; and a choice is followed only while it can still win. The score of
     one that cannot is its first token's log-likelihood, which its sum cannot exceed.
+
+    Args:
+        options: Of OpenVINO, beside those that the IR carries.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._model = StatefulModel(path)
+    def __init__(self, path: Path, options: Mapping[str, str] | None = None) -> None:
+        self._model = StatefulModel(path, options)
 
     def scores(self, questions: Sequence[ChoiceQuestion]) -> Iterator[list[float]]:
         """For each question in turn, one score for each of its choices."""

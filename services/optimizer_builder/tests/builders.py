@@ -1,0 +1,167 @@
+"""What builds are made from, as their owners would have left it in the store and on the bus."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncio
+import numpy as np
+from jobs.bus import Bus
+from jobs.subjects import DATASET_READY, MODEL_READY, job_state
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from registry.store import FolderStore
+from safetensors.numpy import save_file
+from testkit.nats_server import NatsServer
+from testkit.waiting import eventually
+
+SECRET = "a-secret-of-the-tests"
+TENANT = "acme"
+CHOICES = ("person", "animal", "plant")
+RANK = 4
+HIDDEN = 64
+SHAPES = {"q_proj": 64, "v_proj": 32, "o_proj": 64}
+"""Output widths in the tiny model of the linear layers that the adapter changes."""
+
+
+def make_adapter(folder: Path, base: Path, *, seed: int = 1) -> Path:
+    """A LoRA adapter of the tiny Llama with random weights, as PEFT writes one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    tensors = {}
+    for layer in range(2):
+        for name, width in SHAPES.items():
+            stem = f"base_model.model.model.layers.{layer}.self_attn.{name}"
+            tensors[f"{stem}.lora_A.weight"] = random.normal(0, 0.2, (RANK, HIDDEN))
+            tensors[f"{stem}.lora_B.weight"] = random.normal(0, 0.2, (width, RANK))
+    save_file(
+        {name: values.astype(np.float32) for name, values in tensors.items()},
+        folder / "adapter_model.safetensors",
+    )
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": None,
+        "inference_mode": True,
+        "r": RANK,
+        "lora_alpha": 2 * RANK,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "target_modules": list(SHAPES),
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (folder / name).write_bytes((base / name).read_bytes())
+    return folder
+
+
+def make_rows(count: int, *, seed: int = 2) -> list[dict[str, object]]:
+    """Questions that a random model answers at random."""
+    random = np.random.default_rng(seed)
+    words = ["birth", "small", "order", "food", "place", "offspring", "kind", "first", "thing"]
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"{' '.join(random.choice(words, 3))} {number}"},
+                {"role": "assistant", "content": str(random.choice(CHOICES))},
+            ],
+            "row": number,
+        }
+        for number in range(count)
+    ]
+
+
+@dataclass
+class World:
+    """A store and a bus, and what others announced on it."""
+
+    store: FolderStore
+    bus: Bus
+    scratch: Path
+
+    async def add_dataset(self, dataset_id: str, rows: Sequence[object]) -> DatasetReady:
+        folder = self.scratch / dataset_id
+        folder.mkdir(parents=True)
+        (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        manifest = self.store.commit(
+            folder, kind="dataset", form="chat-jsonl", attributes={"choices": list(CHOICES)}
+        )
+        ready = DatasetReady(dataset_id=dataset_id, tenant=TENANT, digest=manifest.digest)
+        await self.bus.publish(DATASET_READY, ready)
+        return ready
+
+    async def announce(self, model: ModelReady) -> ModelReady:
+        await self.bus.publish(MODEL_READY, model)
+        return model
+
+    async def ended(self, job_id: str, *, within: float = 200) -> JobState:
+        """The job's last state, once it has one that stays."""
+
+        async def state() -> JobState | None:
+            stored = await self.bus.last(job_state(job_id), JobState)
+            over = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED)
+            return stored.body if stored and stored.body.status in over else None
+
+        reached = await eventually(state, within=within)
+        assert reached is not None
+        return reached
+
+
+def adapter_version(digest: str, base: ModelReady, dataset_id: str = "") -> ModelReady:
+    """What the trainer says of an adapter."""
+    return ModelReady(
+        version_id="mv-adapter",
+        tenant=TENANT,
+        name="tiny-tuned",
+        form="adapter",
+        digest=digest,
+        parent_version_id=base.version_id,
+        base_version_id=base.version_id,
+        job_id="ftjob-1",
+        dataset_id=dataset_id,
+        context_tokens=512,
+    )
+
+
+@asynccontextmanager
+async def run_process(
+    nats: NatsServer, root: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """The service as a process, and its gRPC address; killed when the block ends, if it runs."""
+    prefix = "OPTIMIZER_BUILDER_"
+    env = {
+        f"{prefix}NATS_URL": nats.url,
+        f"{prefix}NATS_TOKEN": nats.token,
+        f"{prefix}SERVICE_SECRET": SECRET,
+        f"{prefix}ARTIFACT_ROOT": str(root / "artifacts"),
+        f"{prefix}WORK_ROOT": str(root / "work"),
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "optimizer_builder.main"),
+        env=os.environ | env,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        words = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().split()
+        assert words[0] == "READY"
+        ports = dict(word.split("=") for word in words[1:])
+        yield process, f"127.0.0.1:{ports['grpc']}"
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def run_script(name: str, *arguments: str | Path) -> dict[str, object]:
+    """Run a script beside this file in a process of its own and return the JSON it ends with."""
+    command = [sys.executable, str(Path(__file__).parent / name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-4000:]
+    facts: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return facts
