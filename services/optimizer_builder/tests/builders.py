@@ -1,5 +1,6 @@
 """What builds are made from, as their owners would have left it in the store and on the bus."""
 
+import asyncio
 import json
 import os
 import subprocess
@@ -9,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncio
 import numpy as np
 from jobs.bus import Bus
 from jobs.subjects import DATASET_READY, MODEL_READY, job_state

@@ -89,9 +89,9 @@ def quantisation_facts(reference: Path, scratch: Path) -> dict[str, Any]:
     return {
         "int8_constants": [int8_weights(ours), int8_weights(theirs)],
         "same_int8_share": same_share(ours, theirs),
-        "options": str(ov.Core().compile_model(ours, "CPU").get_property(
-            "DYNAMIC_QUANTIZATION_GROUP_SIZE"
-        )),
+        "options": str(
+            ov.Core().compile_model(ours, "CPU").get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE")
+        ),
     }
 
 
@@ -143,7 +143,7 @@ def main(base: Path, adapter: Path, build: Path, scratch: Path, rows: Path) -> d
     reference = scratch / MODEL_FILE
     merged = MergedModel.load(base, adapter)
     facts |= scorer_facts(merged.module.float(), reference, questions)
-    # Blocks of one row and of all rows must give the same, as must rows with nothing in common.
+    # One row at a time must give the same as all of them together.
     scores = []
     for tokens in (1, 10_000):
         openvino_scorer.BLOCK_TOKENS = tokens

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,28 @@ def write_splits(folder: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]]
 
 @dataclass
 class Trainer:
-    """A running service and what a test looks at around it."""
+    """The service, and what a test looks at around it."""
 
     stub: Any
     bus: Bus
     nats: NatsServer
     store: FolderStore
     root: Path
+
+    @asynccontextmanager
+    async def serving(self, **changes: Any) -> AsyncIterator[None]:
+        """The service with these settings, in this process; told to stop when the block ends."""
+        settings = make_settings(self.nats, self.root, **changes)
+        stopping = asyncio.Event()
+        service = asyncio.create_task(serve(settings, stopping))
+        try:
+            async with open_channel(settings.grpc_address, SECRET) as channel:
+                await asyncio.wait_for(channel.channel_ready(), 20)
+                self.stub = pb_grpc.TrainerServiceStub(channel)
+                yield
+        finally:
+            stopping.set()
+            await service
 
     async def import_base(self, *, tenant: str = "acme", name: str = "tiny") -> ModelReady:
         folder = make_tiny_llama(self.root / f"base-{name}")
@@ -156,60 +171,28 @@ def make_settings(nats: NatsServer, root: Path, **changes: Any) -> Settings:
     )
 
 
-@asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[None]:
-    """The service in this process; told to stop when the block ends, and awaited."""
-    stopping = asyncio.Event()
-    service = asyncio.create_task(serve(settings, stopping))
-    try:
-        yield
-    finally:
-        stopping.set()
-        await service
-
-
-StartTrainer = Callable[..., AbstractAsyncContextManager[Trainer]]
-
-
-@pytest.fixture
-def start_trainer(tmp_path: Path) -> StartTrainer:
-    """Starts a broker and the service beside it, with the given settings changed."""
-
-    @asynccontextmanager
-    async def start(**changes: Any) -> AsyncIterator[Trainer]:
-        async with run_nats(tmp_path / "nats") as nats:
-            settings = make_settings(nats, tmp_path, **changes)
-            async with (
-                serving(settings),
-                Bus.connect(nats.url, nats.token, name="test") as bus,
-                open_channel(settings.grpc_address, SECRET) as channel,
-            ):
-                await asyncio.wait_for(channel.channel_ready(), 20)
-                stub = pb_grpc.TrainerServiceStub(channel)
-                store = FolderStore(settings.artifact_root)
-                yield Trainer(stub, bus, nats, store, tmp_path)
-
-    return start
+@pytest_asyncio.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Trainer]:
+    """Broker, bus, store and scratch folder; a test starts the service in it with `serving`."""
+    async with (
+        run_nats(tmp_path / "nats") as nats,
+        Bus.connect(nats.url, nats.token, name="test") as bus,
+    ):
+        yield Trainer(None, bus, nats, FolderStore(tmp_path / "artifacts"), tmp_path)
 
 
 @pytest_asyncio.fixture
-async def trainer(start_trainer: StartTrainer) -> AsyncIterator[Trainer]:
+async def trainer(site: Trainer) -> AsyncIterator[Trainer]:
     """The service in role serve: it takes jobs, and nobody works on them."""
-    async with start_trainer(role="serve") as running:
-        yield running
+    async with site.serving(role="serve"):
+        yield site
 
 
 @pytest_asyncio.fixture
-async def working_trainer(start_trainer: StartTrainer) -> AsyncIterator[Trainer]:
+async def working_trainer(site: Trainer) -> AsyncIterator[Trainer]:
     """The service in both roles."""
-    async with start_trainer() as running:
-        yield running
-
-
-@pytest.fixture
-def restart() -> Callable[[Trainer], AbstractAsyncContextManager[None]]:
-    """Runs one more process-worth of the service beside the same broker and folders."""
-    return lambda trainer: serving(make_settings(trainer.nats, trainer.root))
+    async with site.serving():
+        yield site
 
 
 @pytest.fixture(name="toy_rows")

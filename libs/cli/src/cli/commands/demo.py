@@ -43,9 +43,9 @@ def demo(
     with MemoryWatch() as memory:
         findings = asyncio.run(_run(state, StackOptions(http_port=port), rows_file, console))
     seconds = time.monotonic() - started
-    print_report(console, findings, state.spans, peak_bytes=memory.peak_bytes, seconds=seconds)
     report = state.path / "demo.json"
     save_report(report, findings, peak_bytes=memory.peak_bytes, seconds=seconds)
+    print_report(console, findings, state.spans, peak_bytes=memory.peak_bytes, seconds=seconds)
     console.print(f"the figures are in {report}; `mill up` starts it again for `mill chat`")
 
 

@@ -72,19 +72,25 @@ def _score_table(findings: Findings) -> Table:
     rows = (
         ("base", training["accuracy_base"]),
         ("tuned (LoRA)", training["accuracy_tuned"]),
-        ("int8 build", build["accuracy"]),
-        ("tuned - base (paired)", training["tuned_minus_base"]),
-        ("int8 - tuned (paired)", build["int8_minus_tuned"]),
+        ("int8 build", _interval(build, "accuracy")),
+        ("tuned - base (paired)", training["differences"]["tuned-base"]),
+        ("lost by int8, to bf16 in its engine (paired)", _interval(build, "accuracy_loss")),
+        ("lost by int8, to tuned in the trainer (paired)", _interval(build, "accuracy_loss_tuned")),
     )
     for name, interval in rows:
         low, high = interval["low"], interval["high"]
-        table.add_row(name, f"{interval['mean']:+.1%}", f"{low:+.1%} .. {high:+.1%}")
+        table.add_row(name, f"{interval['mean']:.1%}", f"{low:.1%} .. {high:.1%}")
     table.caption = (
         f"loss {training['first_loss']:.3f} -> {training['last_loss']:.3f} in "
         f"{int(training['steps'])} steps, {int(training['train_tokens']):,} tokens, "
         f"{training['tokens_per_second']:.0f} tokens/s"
     )
     return table
+
+
+def _interval(figures: dict[str, Any], name: str) -> dict[str, float]:
+    """An interval that a build's summary spreads over three figures."""
+    return {"mean": figures[name], "low": figures[f"{name}_low"], "high": figures[f"{name}_high"]}
 
 
 def _build_table(findings: Findings) -> Table:

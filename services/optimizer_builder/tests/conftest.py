@@ -1,0 +1,183 @@
+"""One adapter's way through the real service, once for all tests that look at what came of it."""
+
+import asyncio
+import json
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpc.aio import insecure_channel
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from jobs.bus import Bus
+from jobs.subjects import MODEL_READY
+from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
+from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
+from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from registry.manifest import Manifest
+from registry.model_folder import import_model
+from registry.store import FolderStore
+from service_kit.grpc_client import open_channel
+from testkit.models import make_tiny_llama
+from testkit.nats_server import run_nats
+from testkit.waiting import eventually
+
+from .builders import (
+    SECRET,
+    TENANT,
+    World,
+    adapter_version,
+    make_adapter,
+    make_rows,
+    run_process,
+    run_script,
+)
+
+ROWS = 300
+
+
+@dataclass
+class Story:
+    """What happened, for tests to judge."""
+
+    root: Path
+    base: Path
+    adapter: Path
+    source: ModelReady
+    build: ModelReady
+    manifest: Manifest
+    folder: Path
+    """The build, as anybody would materialise it."""
+    evaluation: dict[str, Any]
+    requests: list[JobRequested]
+    """Jobs ordered after the adapter was announced, twice."""
+    announced: int
+    """Messages on MODELS when all was done."""
+    lossy: JobState
+    """End of a build that was scored only on rows that the first one had lost."""
+    health: int
+    parent_libraries: str
+    """What the service's own process had mapped while it worked."""
+    exit_status: int | None = None
+    announced_builds: list[ModelReady] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_llama(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Path:
+    return make_adapter(tmp_path_factory.mktemp("adapter"), tiny_base)
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path) -> Story:
+    root = tmp_path_factory.mktemp("story")
+    return asyncio.run(_live_through(root, tiny_base, tiny_adapter))
+
+
+@pytest.fixture(scope="session")
+def engines(
+    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path, story: Story
+) -> dict[str, Any]:
+    """What torch, PEFT, NNCF and the serving engine say, from a process of their own."""
+    scratch = tmp_path_factory.mktemp("engines")
+    rows = story.root / "scratch" / "ds-all" / "test.jsonl"
+    return run_script("compare_engines.py", tiny_base, tiny_adapter, story.folder, scratch, rows)
+
+
+async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
+    async with (
+        run_nats(root / "nats") as nats,
+        Bus.connect(nats.url, nats.token, name="test") as bus,
+        run_process(nats, root) as (process, address),
+    ):
+        store = FolderStore(root / "artifacts")
+        world = World(store, bus, root / "scratch")
+        imported = await import_model(bus, store, base, tenant="shared", name="tiny")
+        rows = make_rows(ROWS)
+        dataset = await world.add_dataset("ds-all", rows)
+        made_from = {"base": imported.digest, "dataset": dataset.digest}
+        _write_tuned_evaluation(adapter)
+        filed = store.commit(adapter, kind="model", form="adapter", made_from=made_from)
+        source = adapter_version(filed.digest, imported, dataset.dataset_id)
+        for _ in range(2):
+            await world.announce(source)
+
+        build = await eventually(lambda: _build_of(bus, source), within=200)
+        libraries = _mapped_libraries(process.pid)
+        folder = store.materialise(build.digest)
+        evaluation = json.loads((folder / "evaluation.json").read_text())
+
+        lost = [
+            row
+            for row, before, after in zip(
+                rows, evaluation["bf16"]["correct"], evaluation["int8"]["correct"], strict=True
+            )
+            if before and not after
+        ]
+        assert lost, "the tiny model lost no row to quantisation; choose other rows"
+        lossy = await world.add_dataset("ds-lost", lost)
+        job_id = await _order(address, source.version_id, lossy.dataset_id)
+        ended = await world.ended(job_id)
+        requests = [stored.body async for stored in bus.replay(["job.requested.optimize.>"])]
+        builds = [stored.body async for stored in bus.replay([MODEL_READY])]
+        async with insecure_channel(address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            health = (await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)).status
+
+        process.send_signal(signal.SIGTERM)
+        status = await asyncio.wait_for(process.wait(), 20)
+        return Story(
+            root=root,
+            base=base,
+            adapter=adapter,
+            source=source,
+            build=build,
+            manifest=store.manifest(build.digest),
+            folder=folder,
+            evaluation=evaluation,
+            requests=requests,
+            announced=await bus.last_sequence("MODELS"),
+            lossy=ended,
+            health=health,
+            parent_libraries=libraries,
+            exit_status=status,
+            announced_builds=[model for model in builds if model.form == "openvino-int8"],
+        )
+
+
+def _write_tuned_evaluation(adapter: Path) -> None:
+    """The trainer's own verdicts: every row right, which no random model gets."""
+    record = {
+        "choices": ["person", "animal", "plant"],
+        "rows": ROWS,
+        "tuned": {"correct": [True] * ROWS},
+    }
+    (adapter / "evaluation.json").write_text(json.dumps(record))
+
+
+async def _build_of(bus: Bus, source: ModelReady) -> ModelReady | None:
+    stored = await bus.last(MODEL_READY, ModelReady)
+    is_it = stored is not None and stored.body.parent_version_id == source.version_id
+    return stored.body if stored is not None and is_it and stored.body.form != "adapter" else None
+
+
+async def _order(address: str, version_id: str, dataset_id: str) -> str:
+    spec = pb.BuildSpec(
+        source_version_id=version_id, target_form="openvino-int8", dataset_id=dataset_id
+    )
+    async with open_channel(address, SECRET) as channel:
+        stub = pb_grpc.OptimizerBuilderServiceStub(channel)
+        request = pb.CreateBuildRequest(tenant=TENANT, requested_by="tester", spec=spec)
+        response = await stub.CreateBuild(request, timeout=20)
+    job_id: str = response.job_id
+    return job_id
+
+
+def _mapped_libraries(pid: int) -> str:
+    return Path(f"/proc/{pid}/maps").read_text()

@@ -1,0 +1,118 @@
+"""An adapter becomes ready, and its build follows: small, proven, announced once."""
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED
+
+from .conftest import ROWS, Story
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
+
+
+def test_an_adapter_gets_its_default_build_once_though_it_is_announced_twice(story: Story) -> None:
+    default = [request for request in story.requests if request.requested_by != "tester"]
+
+    assert len(default) == 1
+    assert default[0].requested_by == "optimizer-builder"
+    assert default[0].tenant == story.source.tenant
+    assert MessageToDict(default[0].spec) == {
+        "source_version_id": story.source.version_id,
+        "target_form": "openvino-int8",
+        "dataset_id": "ds-all",
+        "max_accuracy_loss": 0.02,
+    }
+    assert len(story.announced_builds) == 1
+
+
+def test_the_build_says_what_it_was_made_from(story: Story) -> None:
+    build = story.build
+
+    assert build.form == "openvino-int8"
+    assert build.tenant == "acme"
+    assert build.name == story.source.name
+    assert build.parent_version_id == story.source.version_id
+    assert build.base_version_id == story.source.base_version_id
+    assert build.dataset_id == "ds-all"
+    assert build.context_tokens == 512
+    assert build.size_bytes == story.manifest.size_bytes
+    assert story.manifest.made_from["source"] == story.source.digest
+    assert sorted(story.manifest.made_from) == ["base", "dataset", "source"]
+    assert story.manifest.attributes["context_tokens"] == 512
+    assert story.manifest.attributes["measurements"] == dict(build.metrics)
+
+
+def test_the_build_has_all_that_serving_needs(story: Story) -> None:
+    assert {entry.path for entry in story.manifest.files} == {
+        "openvino_model.xml",
+        "openvino_model.bin",
+        "openvino_tokenizer.xml",
+        "openvino_tokenizer.bin",
+        "openvino_detokenizer.xml",
+        "openvino_detokenizer.bin",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "evaluation.json",
+    }
+
+
+def test_it_is_scored_before_and_after_on_the_same_rows(story: Story) -> None:
+    metrics, evaluation = story.build.metrics, story.evaluation
+    before, after = evaluation["bf16"]["correct"], evaluation["int8"]["correct"]
+
+    assert evaluation["rows"] == len(before) == len(after) == ROWS
+    assert metrics["test_rows"] == ROWS
+    assert metrics["accuracy"] == pytest.approx(sum(after) / ROWS)
+    assert metrics["accuracy_source"] == pytest.approx(sum(before) / ROWS)
+    assert metrics["accuracy_loss"] == pytest.approx((sum(before) - sum(after)) / ROWS)
+    assert metrics["accuracy_loss_low"] <= metrics["accuracy_loss"] <= metrics["accuracy_loss_high"]
+    assert evaluation["differences"]["int8-bf16"]["mean"] == pytest.approx(
+        -metrics["accuracy_loss"]
+    )
+
+
+def test_it_is_compared_with_the_trainers_own_verdicts(story: Story) -> None:
+    assert story.evaluation["tuned"]["correct"] == [True] * ROWS
+    assert story.build.metrics["accuracy_tuned"] == 1
+    assert story.build.metrics["accuracy_loss_tuned"] == pytest.approx(
+        1 - story.build.metrics["accuracy"]
+    )
+
+
+def test_size_and_speed_are_measured_for_both(story: Story) -> None:
+    metrics = story.build.metrics
+    model = sum(e.size for e in story.manifest.files if e.path.startswith("openvino_model."))
+
+    assert metrics["bytes"] == model
+    assert metrics["size_ratio"] == pytest.approx(metrics["bytes"] / metrics["bytes_bf16"])
+    assert metrics["tokens_per_second"] > 0
+    assert metrics["tokens_per_second_bf16"] > 0
+    assert metrics["speedup"] == pytest.approx(
+        metrics["tokens_per_second"] / metrics["tokens_per_second_bf16"]
+    )
+
+
+def test_a_build_that_loses_too_much_is_refused_with_both_numbers(story: Story) -> None:
+    error = story.lossy.error
+
+    assert story.lossy.status == JOB_STATUS_FAILED
+    assert error.code == "QUALITY_LOSS"
+    assert "0.0% of the test rows" in error.message
+    assert "100.0%" in error.message
+    assert "max_accuracy_loss" in error.remedy
+    assert story.lossy.failures == 0, "it was tried again, although nothing would change"
+    # The import, the adapter twice, one build.
+    assert story.announced == 4
+
+
+def test_the_service_answers_health_keeps_its_process_small_and_stops_cleanly(
+    story: Story,
+) -> None:
+    assert story.health == HealthCheckResponse.SERVING
+    assert story.exit_status == 0
+    for library in ("libtorch", "libopenvino", "tokenizers.abi3"):
+        assert library not in story.parent_libraries
+    assert list((story.root / "work" / "jobs").glob("*/*/*")) == []

@@ -1,0 +1,170 @@
+"""Orders for builds, over the real socket, beside a real broker; nobody works on them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from google.protobuf.json_format import MessageToDict
+from jobs.bus import Bus
+from jobs.subjects import job_requested
+from modelmill.jobs.v1.job_pb2 import JobRequested
+from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
+from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
+from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired
+from optimizer_builder.main import serve
+from optimizer_builder.settings import Settings
+from registry.store import FolderStore
+from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from service_kit.grpc_client import domain_errors, open_channel
+from testkit.nats_server import free_port, run_nats
+from testkit.waiting import eventually
+
+from .builders import SECRET, World, make_rows
+
+
+@dataclass
+class Service:
+    stub: Any
+    bus: Bus
+    world: World
+
+    async def order(
+        self, *, tenant: str = "acme", key: str = "", **spec: Any
+    ) -> pb.CreateBuildResponse:
+        """Order an int8 build of mv-1 unless `spec` says otherwise."""
+        usual = {"source_version_id": "mv-1", "target_form": "openvino-int8"}
+        request = pb.CreateBuildRequest(
+            tenant=tenant,
+            requested_by="tester",
+            idempotency_key=key,
+            spec=pb.BuildSpec(**(usual | spec)),
+        )
+        with domain_errors():
+            response: pb.CreateBuildResponse = await self.stub.CreateBuild(request, timeout=20)
+        return response
+
+    async def announce(self, version_id: str = "mv-1", **fields: Any) -> ModelReady:
+        usual = {"tenant": "acme", "form": "safetensors", "digest": "sha256:" + "0" * 64}
+        return await self.world.announce(ModelReady(version_id=version_id, **(usual | fields)))
+
+    async def requests(self) -> list[JobRequested]:
+        return [stored.body async for stored in self.bus.replay(["job.requested.optimize.>"])]
+
+
+@pytest_asyncio.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Service]:
+    async with run_nats(tmp_path / "nats") as nats:
+        settings = Settings(
+            nats_url=nats.url,
+            nats_token=nats.token,
+            service_secret=SECRET,
+            artifact_root=tmp_path / "artifacts",
+            work_root=tmp_path / "work",
+            grpc_address=f"127.0.0.1:{free_port()}",
+            role="serve",
+        )
+        stopping = asyncio.Event()
+        running = asyncio.create_task(serve(settings, stopping))
+        try:
+            async with (
+                Bus.connect(nats.url, nats.token, name="test") as bus,
+                open_channel(settings.grpc_address, SECRET) as channel,
+            ):
+                await asyncio.wait_for(channel.channel_ready(), 20)
+                world = World(FolderStore(settings.artifact_root), bus, tmp_path / "scratch")
+                yield Service(pb_grpc.OptimizerBuilderServiceStub(channel), bus, world)
+        finally:
+            stopping.set()
+            await running
+
+
+async def test_an_order_is_stored_whole_before_it_is_answered(service: Service) -> None:
+    await service.announce()
+
+    accepted = await service.order(max_rows=10)
+
+    stored = await service.bus.last(
+        job_requested("optimize", "acme", accepted.job_id), JobRequested
+    )
+    assert stored is not None
+    assert stored.sequence == accepted.sequence
+    assert stored.body.requested_by == "tester"
+    assert accepted.job_id.startswith("job-")
+    assert MessageToDict(stored.body.spec) == {
+        "source_version_id": "mv-1",
+        "target_form": "openvino-int8",
+        "max_accuracy_loss": 0.02,
+        "max_rows": 10,
+    }
+
+
+async def test_the_same_key_is_one_job_and_refuses_another_spec(service: Service) -> None:
+    await service.announce()
+
+    first = await service.order(key="k")
+
+    assert await service.order(key="k") == first
+    with pytest.raises(AlreadyExistsError):
+        await service.order(key="k", max_rows=1)
+    assert len(await service.requests()) == 1
+
+
+async def test_a_version_may_be_named_the_moment_it_is_announced(service: Service) -> None:
+    for number in range(20):
+        await service.announce(f"mv-{number}")
+        await service.order(source_version_id=f"mv-{number}")
+
+
+async def test_what_does_not_exist_is_named(service: Service) -> None:
+    await service.announce()
+    await service.announce("mv-theirs", tenant="rival")
+    await service.announce("mv-gone")
+    await service.bus.publish("model.retired", ModelRetired(version_id="mv-gone", tenant="acme"))
+
+    with pytest.raises(NotFoundError, match="mv-2"):
+        await service.order(source_version_id="mv-2")
+    with pytest.raises(NotFoundError, match="mv-theirs"):
+        await service.order(source_version_id="mv-theirs")
+
+    async def retired_is_refused() -> bool:
+        try:
+            await service.order(source_version_id="mv-gone")
+        except NotFoundError:
+            return True
+        return False
+
+    await eventually(retired_is_refused)
+    with pytest.raises(NotFoundError, match=r"mv-2.*ds-1"):
+        await service.order(source_version_id="mv-2", dataset_id="ds-1")
+    await service.world.add_dataset("ds-1", make_rows(1))
+    await service.order(dataset_id="ds-1")
+
+
+async def test_everything_wrong_with_a_spec_is_said_at_once(service: Service) -> None:
+    await service.announce(form="openvino-int8")
+
+    with pytest.raises(InvalidInputError) as caught:
+        await service.order(target_form="gguf", max_accuracy_loss=2, dataset_id="ds-none")
+
+    said = "\n".join(caught.value.errors)
+    for word in ("gguf", "max_accuracy_loss", "form 'openvino-int8'", "ds-none"):
+        assert word in said
+    assert await service.requests() == []
+
+
+async def test_only_what_training_made_gets_a_default_build(service: Service) -> None:
+    await service.announce("mv-import")
+    await service.announce("mv-build", form="openvino-int8", job_id="job-1")
+    await service.announce("mv-full", job_id="ftjob-1", dataset_id="ds-1")
+    await service.announce("mv-full", job_id="ftjob-1", dataset_id="ds-1")
+    await service.announce("mv-adapter", form="adapter", job_id="ftjob-2")
+
+    async def sources() -> list[str] | None:
+        ordered = [request.spec["source_version_id"] for request in await service.requests()]
+        return ordered if "mv-adapter" in ordered else None
+
+    assert await eventually(sources) == ["mv-full", "mv-adapter"]

@@ -1,0 +1,99 @@
+"""The rules, without anything around them."""
+
+import math
+
+import pytest
+from optimizer_builder.domain.build_plan import Version, default_form, source_errors, spec_errors
+from optimizer_builder.domain.evaluation_record import evaluation_record, tuned_answers
+from optimizer_builder.domain.parity import (
+    LogitDistance,
+    ParityError,
+    check_export,
+    check_quantised,
+)
+from optimizer_builder.domain.quality import QualityLossError, compare, refuse_loss
+
+
+def version(form: str = "adapter", job_id: str = "ftjob-1") -> Version:
+    return Version("mv-1", form, job_id)
+
+
+@pytest.mark.parametrize(
+    ("made", "form"),
+    [
+        (version("adapter"), "openvino-int8"),
+        (version("safetensors"), "openvino-int8"),
+        (version("safetensors", job_id=""), None),
+        (version("openvino-int8", job_id="job-1"), None),
+    ],
+)
+def test_what_training_made_gets_a_default_build_and_nothing_else(
+    made: Version, form: str | None
+) -> None:
+    assert default_form(made) == form
+
+
+def test_every_error_of_a_spec_is_listed() -> None:
+    errors = spec_errors(source_version_id="", target_form="gguf", max_accuracy_loss=math.nan)
+
+    assert [error.split()[0] for error in errors] == [
+        "source_version_id",
+        "target_form",
+        "max_accuracy_loss",
+    ]
+    assert source_errors(version("openvino-int8")) != []
+    assert source_errors(version("adapter")) == []
+
+
+def test_a_loss_up_to_the_limit_passes_and_one_row_more_does_not() -> None:
+    before = [True] * 50
+    at_limit = compare(before, [True] * 49 + [False])
+    beyond = compare(before, [True] * 48 + [False] * 2)
+
+    refuse_loss(at_limit, 0.02, "openvino-int8")
+    with pytest.raises(QualityLossError, match=r"96\.0%.*100\.0%.*loss of 4\.0%"):
+        refuse_loss(beyond, 0.02, "openvino-int8")
+
+
+def test_a_build_that_is_better_than_its_source_passes() -> None:
+    refuse_loss(compare([False] * 10, [True] * 10), 0.0, "openvino-int8")
+
+
+def distance(largest: float, root_mean_square: float = 0.0) -> LogitDistance:
+    return LogitDistance("decode", largest, root_mean_square, spread=3.0)
+
+
+def test_an_export_may_differ_by_rounding_only() -> None:
+    check_export([distance(0.0001), distance(0.002)])
+    with pytest.raises(ParityError, match="decode"):
+        check_export([distance(0.0001), distance(0.1)])
+    with pytest.raises(ParityError):
+        check_export([distance(math.nan)])
+
+
+def test_a_quantised_model_may_differ_but_not_be_another_one() -> None:
+    check_quantised([distance(2.0, root_mean_square=0.5)])
+    with pytest.raises(ParityError, match="quantised"):
+        check_quantised([distance(9.0, root_mean_square=4.0)])
+
+
+def test_the_trainers_verdicts_count_only_for_the_same_choices_and_rows() -> None:
+    record = {"choices": ["a", "b"], "tuned": {"correct": [True, False, True]}}
+
+    assert tuned_answers(record, ["a", "b"], 2) == [True, False]
+    assert tuned_answers(record, ["a", "c"], 2) is None
+    assert tuned_answers(record, ["a", "b"], 4) is None
+    assert tuned_answers(record, ["a", "b"], 0) is None
+    assert tuned_answers(None, ["a", "b"], 2) is None
+
+
+def test_the_record_holds_every_verdict_and_the_differences_asked_for() -> None:
+    answers = {"bf16": [True, True], "int8": [True, False]}
+
+    record = evaluation_record(["a", "b"], answers, [("int8", "bf16")])
+
+    assert record["rows"] == 2
+    assert record["int8"]["correct"] == [True, False]
+    assert record["bf16"]["accuracy"]["mean"] == 1.0
+    assert record["differences"]["int8-bf16"]["mean"] == -0.5
+    assert evaluation_record((), {}, ()) == {"choices": [], "rows": 0, "differences": {}}

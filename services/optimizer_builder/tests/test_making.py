@@ -1,0 +1,139 @@
+"""The order of things in a build, with a form whose answers a test decides."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluation import ChoiceQuestion
+from optimizer_builder.domain.quality import QualityLossError
+from optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
+from service_kit.errors import InvalidInputError
+
+from .builders import CHOICES, make_rows
+
+
+class DecidedForm:
+    """A form whose bf16 side is always right, and whose int8 side is right on the first rows."""
+
+    reference_bytes = 200
+    built_bytes = 100
+    context_tokens = 512
+
+    def __init__(self, right: int) -> None:
+        self._right = right
+        self.measured = False
+        self.prompts: Sequence[Sequence[int]] = ()
+
+    def make(
+        self,
+        source: Source,
+        prompts: Sequence[Sequence[int]],
+        scratch: Path,
+        target: Path,
+        report: Report,
+    ) -> "DecidedForm":
+        target.mkdir(parents=True)
+        self.prompts = prompts
+        return self
+
+    def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
+        for number, question in enumerate(questions):
+            right = side == "bf16" or number < self._right
+            yield [float(right == (i == question.answer)) for i in range(len(question.choices))]
+
+    def tokens_per_second(
+        self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
+    ) -> Mapping[Side, float]:
+        self.measured = True
+        return {"bf16": 50.0, "int8": 80.0}
+
+
+def order(base: Path, root: Path, **changes: Any) -> BuildOrder:
+    dataset = root / "dataset"
+    dataset.mkdir()
+    lines = [json.dumps(row) for row in make_rows(20)]
+    (dataset / "test.jsonl").write_text("\n".join(lines) + "\n")
+    return BuildOrder(
+        **{
+            "form": "openvino-int8",
+            "source": Source(base, None),
+            "dataset": dataset,
+            "choices": CHOICES,
+            "max_rows": 0,
+            "max_accuracy_loss": 0.1,
+            "tuned": None,
+            "scratch": root / "scratch",
+            "target": root / "build",
+            **changes,
+        }
+    )
+
+
+def silent(_phase: str, _done: int, _total: int, _unit: str) -> None: ...
+
+
+def test_figures_of_a_good_build(tiny_base: Path, tmp_path: Path) -> None:
+    figures = MakeBuild(DecidedForm(right=18), silent)(order(tiny_base, tmp_path))
+
+    assert figures["accuracy"] == 0.9
+    assert figures["accuracy_source"] == 1.0
+    assert figures["accuracy_loss"] == pytest.approx(0.1)
+    assert figures["size_ratio"] == 0.5
+    assert figures["speedup"] == 1.6
+    assert "accuracy_tuned" not in figures
+
+
+def test_a_refused_build_is_not_measured_and_leaves_no_evaluation(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    form = DecidedForm(right=17)
+
+    with pytest.raises(QualityLossError, match=r"85\.0%.*100\.0%"):
+        MakeBuild(form, silent)(order(tiny_base, tmp_path))
+
+    assert not form.measured
+    assert not (tmp_path / "build" / "evaluation.json").exists()
+
+
+def test_only_as_many_rows_are_scored_as_asked_for(tiny_base: Path, tmp_path: Path) -> None:
+    reports = []
+    make = MakeBuild(DecidedForm(right=5), lambda *report: reports.append(report))
+
+    figures = make(order(tiny_base, tmp_path, max_rows=5))
+
+    assert figures["test_rows"] == 5
+    assert figures["accuracy"] == 1.0
+    assert [r[1:] for r in reports if r[0] == "score"] == [(n, 10, "row") for n in range(1, 11)]
+
+
+@pytest.mark.parametrize("missing", [{"dataset": None}, {"choices": ()}])
+def test_without_choices_nothing_is_scored_and_prompts_are_our_own(
+    tiny_base: Path, tmp_path: Path, missing: dict[str, Any]
+) -> None:
+    form = DecidedForm(right=0)
+
+    figures = MakeBuild(form, silent)(order(tiny_base, tmp_path, **missing))
+
+    assert "accuracy" not in figures
+    assert figures["speedup"] == 1.6
+    assert len(form.prompts) > 1
+    assert all(form.prompts)
+    evaluation = json.loads((tmp_path / "build" / "evaluation.json").read_text())
+    assert evaluation["rows"] == 0
+
+
+def test_rows_whose_answer_is_no_choice_are_the_datasets_fault(
+    tiny_base: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidInputError, match="row 1"):
+        MakeBuild(DecidedForm(right=0), silent)(order(tiny_base, tmp_path, choices=("mineral",)))
+
+
+def test_an_adapter_brings_its_own_tokenizer(
+    tiny_base: Path, tiny_adapter: Path, tmp_path: Path
+) -> None:
+    assert Source(tiny_base, tiny_adapter).tokenizer == tiny_adapter
+    assert Source(tiny_base, tmp_path).tokenizer == tiny_base
+    assert Source(tiny_base, None).tokenizer == tiny_base

@@ -1,0 +1,110 @@
+"""Trains in forked processes that kill themselves, and prints what the last one left.
+
+Started by test_resuming.py with a request, scratch folder and steps to die at. torch is imported
+once and the runs are forked from here before it has started a thread, so that many runs are cheap.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from jobs.child import Preempted
+from trainer.training.fine_tune import fine_tune
+
+
+class DyingPort:
+    """A port whose process dies by SIGKILL right after a step, and whose checkpoints last."""
+
+    def __init__(self, request: dict[str, Any], folder: Path, durable: Path) -> None:
+        self.folder = folder
+        self.durable = durable
+        kept = sorted(durable.glob("*"), key=lambda path: int(path.name))
+        self.request = request | {"checkpoint_folder": str(kept[-1]) if kept else None}
+        self.stop_requested = False
+        self.die_at = -1
+        self.die_while_saving = False
+        self.stop_at = -1
+
+    def report(self, phase: str, *, done: int = 0, **_rest: Any) -> None:
+        if phase != "train":
+            return
+        if done == self.stop_at:
+            self.stop_requested = True
+        if done == self.die_at and not self.die_while_saving:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def checkpoint(self, folder: Path, step: int) -> None:
+        if self.die_while_saving and step >= self.die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        shutil.copytree(folder, self.durable / str(step))
+
+
+def forked(root: Path, request: dict[str, Any], **behaviour: Any) -> tuple[int, Path]:
+    """Run once in a process of its own; its wait status, and its folder."""
+    folder = root / f"attempt-{len(list(root.glob('attempt-*')))}"
+    folder.mkdir(parents=True)
+    durable = root / "durable"
+    durable.mkdir(exist_ok=True)
+    pid = os.fork()
+    if pid == 0:
+        port: Any = DyingPort(request, folder, durable)
+        for name, value in behaviour.items():
+            setattr(port, name, value)
+        try:
+            result = fine_tune(port)
+            (folder / "result.json").write_text(json.dumps(result))
+            os._exit(0)
+        except Preempted:
+            os._exit(3)
+        finally:
+            os._exit(1)
+    return os.waitpid(pid, 0)[1], folder
+
+
+def hashes(root: Path, folder: Path) -> dict[str, Any]:
+    """What must not depend on how often the run was interrupted."""
+
+    def sha256(path: Path) -> str:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    last = max((root / "durable").glob("*"), key=lambda path: int(path.name))
+    state = json.loads((last / "state.json").read_text())
+    lines = (folder / "model" / "metrics.jsonl").read_text().splitlines()
+    figures = [json.loads(line) for line in lines]
+    return {
+        "adapter": sha256(next(iter((folder / "model").glob("*model.safetensors")))),
+        "weights": sha256(last / "weights.safetensors"),
+        "optimizer": sha256(last / "optimizer.safetensors"),
+        "random": state["random"],
+        "position": state["position"],
+        "losses": [(line["step"], line["loss"], line["learning_rate"]) for line in figures],
+        "evaluation": (folder / "model" / "evaluation.json").read_text(),
+    }
+
+
+def main() -> None:
+    """Interrupt one run as told, let another be, and print both results."""
+    order = json.loads(sys.argv[1])
+    root, request = Path(order["root"]), order["request"]
+    statuses = []
+    for interruption in order["interruptions"]:
+        status, _ = forked(root / "interrupted", request, **interruption)
+        statuses.append(status)
+    ended, folder = forked(root / "interrupted", request)
+    unbroken_ended, unbroken = forked(root / "unbroken", request)
+    report = {
+        "statuses": statuses,
+        "ended": [ended, unbroken_ended],
+        "interrupted": hashes(root / "interrupted", folder),
+        "unbroken": hashes(root / "unbroken", unbroken),
+    }
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Jobs from the request to the announced model, with the real bus, worker and work process."""
+
+import asyncio
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from jobs.ids import derived_id
+from jobs.subjects import job_state
+from jobs.submit import JobQueue
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_FAILED,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JobError,
+    JobState,
+)
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from safetensors import safe_open
+from testkit.waiting import eventually
+
+pytestmark = pytest.mark.heavy
+
+Rows = Callable[..., list[dict[str, Any]]]
+
+
+def child_of_this_process() -> psutil.Process | None:
+    """The work process, when there is one."""
+    for process in psutil.Process().children(recursive=True):
+        if "trainer.child" in process.cmdline():
+            return process
+    return None
+
+
+async def test_a_job_ends_in_a_model_that_has_learned(
+    working_trainer: Any, toy_rows: Rows, quick: dict[str, Any]
+) -> None:
+    trainer = working_trainer
+    base = await trainer.import_base()
+    await trainer.add_dataset(
+        train=toy_rows(96), valid=toy_rows(6, first=96), test=toy_rows(15, first=102)
+    )
+    job = await trainer.create(
+        pb.TrainSpec(
+            base_version_id=base.version_id,
+            dataset_id="ds-toy",
+            name="kinds",
+            evaluate=True,
+            hyper_parameters=pb.HyperParameters(**quick, epochs=3),
+        )
+    )
+
+    state = await trainer.ended(job.job_id)
+
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    summary = state.result.summary
+    assert summary["rows"] == 96
+    assert summary["steps"] == 36
+    assert summary["last_loss"] < summary["first_loss"] / 4
+    assert summary["accuracy_tuned"]["mean"] == 1.0
+    assert summary["accuracy_base"]["mean"] < 0.7
+    assert summary["differences"]["tuned-base"]["low"] > 0
+    assert summary["train_tokens"] > 96 * 3 * 20
+
+    [ready] = await eventually(lambda: trainer.announced(job.job_id))
+    assert ready.version_id == derived_id("mv", job.job_id, "adapter")
+    assert (ready.form, ready.name, ready.tenant) == ("adapter", "kinds", "acme")
+    assert ready.parent_version_id == ready.base_version_id == base.version_id
+    assert (ready.dataset_id, ready.context_tokens) == ("ds-toy", 512)
+    assert ready.metrics["accuracy"] == 1.0
+    check_artifact(trainer, ready, base.digest)
+
+
+def check_artifact(trainer: Any, ready: Any, base_digest: str) -> None:
+    manifest = trainer.store.manifest(ready.digest)
+    assert manifest.made_from["base"] == base_digest
+    assert manifest.attributes["hyper_parameters"]["lora_rank"] == 8
+    folder = trainer.store.materialise(ready.digest)
+    assert {path.name for path in folder.iterdir()} == {
+        *("adapter_config.json", "adapter_model.safetensors", "metrics.jsonl"),
+        *("evaluation.json", "tokenizer.json", "tokenizer_config.json"),
+        *("chat_template.jinja", "generation_config.json"),
+    }
+    adapter = json.loads((folder / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == ready.base_version_id
+    assert set(adapter["target_modules"]) == {
+        *("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+    }
+    with safe_open(folder / "adapter_model.safetensors", "np") as tensors:
+        assert len(list(tensors.keys())) == 2 * 7 * 2
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in metrics] == list(range(1, 37))
+    evaluation = json.loads((folder / "evaluation.json").read_text())
+    assert evaluation["rows"] == 15
+    assert evaluation["tuned"]["correct"] == [True] * 15
+    assert set(evaluation["differences"]) == {"tuned-base"}
+
+
+async def test_a_job_that_is_killed_and_later_given_back_ends_as_if_nothing_had_happened(
+    site: Any, toy_rows: Rows, quick: dict[str, Any]
+) -> None:
+    base = await site.import_base()
+    await site.add_dataset(train=toy_rows(40))
+    parameters = pb.HyperParameters(**quick, epochs=12, checkpoint_steps=4)
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id, dataset_id="ds-toy", hyper_parameters=parameters
+    )
+    async with site.serving():
+        job = await site.create(spec)
+
+        async def saved(step: int) -> bool:
+            return bool((await site.state(job.job_id)).checkpoint.step >= step)
+
+        await eventually(lambda: saved(4), within=60)
+        child = child_of_this_process()
+        assert child is not None
+        os.kill(child.pid, signal.SIGKILL)
+        await eventually(lambda: saved(24), within=60)
+    queued = await site.state(job.job_id)
+    assert queued.status == JOB_STATUS_QUEUED
+    assert (queued.failures, queued.preemptions) == (1, 1)
+    assert await site.announced(job.job_id) == []
+
+    async with site.serving():
+        state = await site.ended(job.job_id)
+        assert state.status == JOB_STATUS_SUCCEEDED, state.error
+        assert state.attempt == 3
+        unbroken = await site.ended((await site.create(spec)).job_id)
+
+    assert len(await site.announced(job.job_id)) == 1
+    assert state.result.summary["steps"] == 60
+    assert adapter_hash(site, state) == adapter_hash(site, unbroken)
+
+
+def adapter_hash(trainer: Any, state: JobState) -> str:
+    folder: Path = trainer.store.materialise(state.result.digest)
+    return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+
+
+async def test_a_dataset_that_could_not_be_made_ends_the_jobs_that_wait_for_it(
+    working_trainer: Any,
+) -> None:
+    trainer = working_trainer
+    base = await trainer.import_base()
+    making = await JobQueue(trainer.bus).submit(
+        kind="dataset",
+        prefix="job",
+        tenant="acme",
+        requested_by="tester",
+        idempotency_key="",
+        spec=DatasetSpec(),
+    )
+    job = await trainer.create(
+        pb.TrainSpec(base_version_id=base.version_id, dataset_job_id=making.job_id)
+    )
+    running = JobState(job_id=making.job_id, tenant="acme", status=JOB_STATUS_RUNNING)
+    sequence = await trainer.bus.publish(job_state(making.job_id), running, expect_last=0)
+    await asyncio.wait([asyncio.create_task(trainer.ended(job.job_id))], timeout=1.5)
+    assert (await trainer.state(job.job_id)).attempt == 0
+
+    error = JobError(code="NO_VALID_ROWS", message="no row is valid", remedy="Mend the file.")
+    failed = JobState(job_id=making.job_id, tenant="acme", status=JOB_STATUS_FAILED, error=error)
+    await trainer.bus.publish(job_state(making.job_id), failed, expect_last=sequence)
+
+    state = await trainer.ended(job.job_id)
+    assert (state.status, state.error.code) == (JOB_STATUS_FAILED, "DATASET_FAILED")
+    assert "no row is valid" in state.error.message
+    assert state.error.remedy == "Mend the file."
+
+
+@pytest.mark.parametrize(
+    ("choices", "code", "said"),
+    [
+        ({"max_tokens_per_row": 20}, "ROWS_TOO_LONG", "9 rows of train have more than 20 tokens"),
+        ({"learning_rate": 1.0, "max_grad_norm": 1000.0}, "DIVERGED", "is not a number in step"),
+    ],
+)
+async def test_what_cannot_be_trained_fails_once_with_a_remedy(
+    working_trainer: Any, toy_rows: Rows, choices: dict[str, Any], code: str, said: str
+) -> None:
+    trainer = working_trainer
+    base = await trainer.import_base()
+    await trainer.add_dataset(train=toy_rows(9))
+    parameters = {"batch_size": 3, "gradient_accumulation_steps": 1, "epochs": 100} | choices
+    job = await trainer.create(
+        pb.TrainSpec(
+            base_version_id=base.version_id,
+            dataset_id="ds-toy",
+            method=pb.TRAINING_METHOD_FULL if code == "DIVERGED" else pb.TRAINING_METHOD_LORA,
+            hyper_parameters=pb.HyperParameters(**parameters),
+        )
+    )
+
+    state = await trainer.ended(job.job_id)
+
+    assert (state.status, state.error.code) == (JOB_STATUS_FAILED, code)
+    assert said in state.error.message
+    assert state.error.remedy
+    assert state.attempt == 1
+
+
+async def test_a_full_run_ends_in_a_model_of_its_own(working_trainer: Any, toy_rows: Rows) -> None:
+    trainer = working_trainer
+    base = await trainer.import_base()
+    await trainer.add_dataset(train=toy_rows(32))
+    job = await trainer.create(
+        pb.TrainSpec(
+            base_version_id=base.version_id,
+            dataset_id="ds-toy",
+            method=pb.TRAINING_METHOD_FULL,
+            hyper_parameters=pb.HyperParameters(
+                learning_rate=0.003, batch_size=8, gradient_accumulation_steps=1
+            ),
+        )
+    )
+
+    state = await trainer.ended(job.job_id)
+
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    [ready] = await eventually(lambda: trainer.announced(job.job_id))
+    assert ready.form == "safetensors"
+    assert ready.base_version_id == base.version_id
+    before = trainer.store.materialise(base.digest) / "model.safetensors"
+    after = trainer.store.materialise(ready.digest) / "model.safetensors"
+    assert after.stat().st_size == pytest.approx(before.stat().st_size, rel=0.1)
+    assert after.read_bytes() != before.read_bytes()
