@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.bus import Bus
+from jobs.subjects import MODEL_READY, stream_of
 from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from registry.catalogue import ModelCatalogue
 from registry.store import FolderStore
@@ -89,7 +90,8 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(announcer.run())
         stack.push_async_callback(pool.close)
         start(FollowNames(bus, pool).run())
-        start(PrepareVersions(bus, store, kinds).run())
+        newest = await bus.last_sequence(stream_of((MODEL_READY,)))
+        start(PrepareVersions(bus, store, kinds, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
 
 from jobs.envelope import Stored
 from jobs.subjects import MODEL_READY
@@ -11,27 +12,38 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from service_kit.errors import DomainError
 
-from inference.follow_names import Follows
 from inference.load_version import Artifacts, EngineKind
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
 
 
-class PrepareVersions:
-    """Follows `model.ready`; builds that were there at the start wait until they are asked for."""
+class FollowsAfter(Protocol):
+    """The part of the bus that this needs."""
 
-    def __init__(self, bus: Follows, artifacts: Artifacts, kinds: Sequence[EngineKind]) -> None:
+    def follow(self, subjects: Sequence[str], *, after: int = 0) -> AsyncIterator[Stored[Any]]:
+        """Every message of the subjects that comes after that sequence."""
+
+
+class PrepareVersions:
+    """Follows `model.ready`.
+
+    Args:
+        after: sequence of the stream at the start; builds up to it wait until they are asked for.
+    """
+
+    def __init__(
+        self, bus: FollowsAfter, artifacts: Artifacts, kinds: Sequence[EngineKind], *, after: int
+    ) -> None:
         self._bus = bus
         self._artifacts = artifacts
         self._kinds = kinds
+        self._after = after
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        current = asyncio.Event()
-        async for stored in self._bus.follow([MODEL_READY], on_current=current.set):
-            if current.is_set():
-                await self._prepare(stored)
+        async for stored in self._bus.follow([MODEL_READY], after=self._after):
+            await self._prepare(stored)
 
     async def _prepare(self, stored: Stored[ModelReady]) -> None:
         model = stored.body
