@@ -80,7 +80,7 @@ def test_rows_in_one_tree_have_the_loss_and_gradient_of_rows_alone(
 ) -> None:
     model = load(tiny_base, decide(method, {}))
     [together] = pack(examples, max_nodes=10_000)
-    assert len(together.tree) < 0.6 * sum(len(example.ids) for example in examples)
+    assert len(together.tree) < 0.65 * sum(len(example.ids) for example in examples)
 
     loss = answer_loss(model, together)
     packed = gradients(model, loss)
@@ -89,7 +89,8 @@ def test_rows_in_one_tree_have_the_loss_and_gradient_of_rows_alone(
     assert isinstance(alone, Tensor)
     torch.testing.assert_close(loss, alone)
     for name, gradient in gradients(model, alone).items():
-        torch.testing.assert_close(packed[name], gradient, rtol=1e-3, atol=1e-5, msg=name)
+        off = float((packed[name] - gradient).norm() / gradient.norm())
+        assert off < 1e-5, name
 
 
 def test_rows_in_several_packs_have_the_loss_of_one(

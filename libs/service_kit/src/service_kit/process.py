@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -53,8 +54,11 @@ async def _until_stopped(
     if os.environ.get(STOP_ON_EOF) == "1":
 
         def wait_for_eof() -> None:
-            sys.stdin.buffer.read()
-            loop.call_soon_threadsafe(stopping.set)
+            # Unbuffered: the interpreter cannot end while a thread is inside a buffered stdin.
+            while os.read(sys.stdin.fileno(), 4096):
+                pass
+            with suppress(RuntimeError):  # the loop is closed: we are stopping anyway
+                loop.call_soon_threadsafe(stopping.set)
 
         threading.Thread(target=wait_for_eof, daemon=True, name="supervisor watch").start()
     await serve(settings, stopping)

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs.child import Preempted
+from trainer.domain.train_request import TrainRequest
 from trainer.training.fine_tune import fine_tune
+from trainer.training.model import TrainedModel
 
 
 class DyingPort:
@@ -91,6 +93,9 @@ def main() -> None:
     """Interrupt one run as told, let another be, and print both results."""
     order = json.loads(sys.argv[1])
     root, request = Path(order["root"]), order["request"]
+    # transformers and PEFT import most of themselves when a model is made: before forking, once.
+    wanted = TrainRequest.from_json(request)
+    TrainedModel.load(wanted.base_folder, wanted.hyper_parameters, "")
     statuses = []
     for interruption in order["interruptions"]:
         status, _ = forked(root / "interrupted", request, **interruption)

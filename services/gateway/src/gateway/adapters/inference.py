@@ -57,11 +57,18 @@ class GrpcEngines:
 async def _pieces(
     rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse],
 ) -> AsyncGenerator[Piece]:
+    last: Piece | None = None
     try:
         with peer_errors(PEER):
             async for response in rpc:
-                end = _end(response) if response.HasField("end") else None
-                yield Piece(response.text_delta, end)
+                if response.HasField("end"):
+                    # Handed on once the call has ended: one that is left before its end keeps its
+                    # span open until the garbage collector finds it.
+                    last = Piece(response.text_delta, _end(response))
+                else:
+                    yield Piece(response.text_delta, None)
+        if last is not None:
+            yield last
     except InvalidInputError as error:
         raise _refused(error) from error
     except grpc.aio.AioRpcError as error:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from pydantic import BaseModel
 from service_kit.errors import DomainError
@@ -24,6 +25,13 @@ from gateway.entrypoints.openapi import openapi_document
 
 UNTRACED = "/healthz"
 OPENAPI = "openapi"
+OWN_SPANS: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own telemetry would give every request a second span, and log messages of errors."""
 
 
 class _TableApp(FastAPI):
@@ -31,7 +39,7 @@ class _TableApp(FastAPI):
 
     def __init__(self, document: dict[str, Any], url: str) -> None:
         self._document = document
-        super().__init__(openapi_url=url, docs_url=None, redoc_url=None)
+        super().__init__(telemetry=OWN_SPANS, openapi_url=url, docs_url=None, redoc_url=None)
 
     def openapi(self) -> dict[str, Any]:
         """The document."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import sys
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     request = TrainRequest.from_json(port.request)
     port.report("load", max_silence_seconds=LOAD_SECONDS)
     _set_up_torch(request.threads)
+    # Nothing of ours draws from it; a library that does shall draw the same again.
+    random.seed(request.hyper_parameters.seed)
     tokenizer = ChatTokenizer.load(request.base_folder)
     splits = _read_splits(request, tokenizer)
     questions = _questions(request, tokenizer)
