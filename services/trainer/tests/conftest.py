@@ -195,12 +195,12 @@ async def working_trainer(site: Trainer) -> AsyncIterator[Trainer]:
         yield site
 
 
-@pytest.fixture(name="toy_rows")
+@pytest.fixture(name="toy_rows", scope="session")
 def toy_rows_fixture() -> Callable[..., list[dict[str, Any]]]:
     return toy_rows
 
 
-@pytest.fixture(name="write_splits")
+@pytest.fixture(name="write_splits", scope="session")
 def write_splits_fixture() -> Callable[..., Path]:
     return write_splits
 

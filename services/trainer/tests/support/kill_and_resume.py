@@ -1,6 +1,6 @@
 """Trains in forked processes that kill themselves, and prints what the last one left.
 
-Started by test_resuming.py with a request, scratch folder and steps to die at. torch is imported
+Started by test_resuming.py with requests, a scratch folder and steps to die at. torch is imported
 once and the runs are forked from here before it has started a thread, so that many runs are cheap.
 """
 
@@ -89,24 +89,30 @@ def hashes(root: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Interrupt one run as told, let another be, and print both results."""
-    order = json.loads(sys.argv[1])
-    root, request = Path(order["root"]), order["request"]
-    # transformers and PEFT import most of themselves when a model is made: before forking, once.
-    wanted = TrainRequest.from_json(request)
-    TrainedModel.load(wanted.base_folder, wanted.hyper_parameters, "")
-    statuses = []
-    for interruption in order["interruptions"]:
-        status, _ = forked(root / "interrupted", request, **interruption)
-        statuses.append(status)
-    ended, folder = forked(root / "interrupted", request)
-    unbroken_ended, unbroken = forked(root / "unbroken", request)
-    report = {
+def compare(root: Path, request: dict[str, Any], interruptions: list[Any]) -> dict[str, Any]:
+    """Interrupt one run as told, let another be, and describe both."""
+    interrupted, unbroken = root / "interrupted", root / "unbroken"
+    statuses = [forked(interrupted, request, **behaviour)[0] for behaviour in interruptions]
+    ended, folder = forked(interrupted, request)
+    unbroken_ended, unbroken_folder = forked(unbroken, request)
+    return {
         "statuses": statuses,
         "ended": [ended, unbroken_ended],
-        "interrupted": hashes(root / "interrupted", folder),
-        "unbroken": hashes(root / "unbroken", unbroken),
+        "interrupted": hashes(interrupted, folder),
+        "unbroken": hashes(unbroken, unbroken_folder),
+    }
+
+
+def main() -> None:
+    """Compare for each request of the order on stdin, and print what came of it."""
+    order = json.loads(sys.stdin.read())
+    requests = order["requests"]
+    # transformers and PEFT import most of themselves when a model is made: before forking, once.
+    wanted = TrainRequest.from_json(next(iter(requests.values())))
+    TrainedModel.load(wanted.base_folder, wanted.hyper_parameters, "")
+    report = {
+        name: compare(Path(order["root"]) / name, request, order["interruptions"])
+        for name, request in requests.items()
     }
     print(json.dumps(report))
 
