@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from pydantic import BaseModel
 from service_kit.errors import DomainError
@@ -19,7 +21,7 @@ from gateway.entrypoints.http_errors import (
     http_status,
     internal_error_body,
 )
-from gateway.entrypoints.http_gate import CLIENT_GONE, App, Gate, Scope, Verifier
+from gateway.entrypoints.http_gate import CLIENT_GONE, App, Gate, Receive, Scope, Send, Verifier
 from gateway.entrypoints.http_requests import Handlers, json_response
 from gateway.entrypoints.openapi import openapi_document
 
@@ -80,12 +82,31 @@ def build_http_app(
     app.add_exception_handler(DomainError, _refuse)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failed)
-    return OpenTelemetryMiddleware(
+    traced = OpenTelemetryMiddleware(
         Gate(app, verifier, limits),
         excluded_urls=UNTRACED,
         default_span_details=_span_details,
         exclude_spans=["receive", "send"],
     )
+    return in_a_fresh_trace_context(traced)
+
+
+def in_a_fresh_trace_context(app: App) -> App:
+    """`app`, blind to the spans of whatever happens to call it.
+
+    A request's task starts with the context in which its bytes were read. When an earlier request
+    of the same connection had paused and resumed reading (an upload does), that is the earlier
+    request's context, and this one would end up in its trace instead of its own caller's.
+    """
+
+    async def fresh(scope: Scope, receive: Receive, send: Send) -> None:
+        token = otel_context.attach(Context())
+        try:
+            await app(scope, receive, send)
+        finally:
+            otel_context.detach(token)
+
+    return fresh
 
 
 async def _health(_: Request) -> Response:
