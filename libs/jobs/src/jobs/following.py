@@ -90,6 +90,8 @@ class Follower:
                 except NatsTimeoutError:
                     silent += 1
                     continue
+                finally:
+                    _raise_if_cancelled()
                 silent = 0
                 status = (message.headers or {}).get("Status")
                 if status == "100":
@@ -144,3 +146,15 @@ class Follower:
             await subscription.unsubscribe()
         except NatsError as error:
             log.debug("subscription was gone already: %s", error)
+
+
+def _raise_if_cancelled() -> None:
+    """End a task that was cancelled while the client waited for a message.
+
+    Expected: `next_msg` raises CancelledError. Actual: it returns the message when one arrives in
+    the same tick (asyncio.wait_for of Python 3.11), and raises ConnectionClosedError when the
+    connection is closed (nats-py 2.16); the task would go on for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
