@@ -15,8 +15,9 @@ from .builders import CHOICES, make_rows
 
 
 class DecidedForm:
-    """A form whose bf16 side is always right, and whose int8 side is right on the first rows."""
+    """A form whose reference is always right, and whose build is right on the first rows."""
 
+    names: Mapping[Side, str] = {"reference": "bf16", "built": "int8"}
     reference_bytes = 200
     built_bytes = 100
     context_tokens = 512
@@ -40,14 +41,14 @@ class DecidedForm:
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         for number, question in enumerate(questions):
-            right = side == "bf16" or number < self._right
+            right = side == "reference" or number < self._right
             yield [float(right == (i == question.answer)) for i in range(len(question.choices))]
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
     ) -> Mapping[Side, float]:
         self.measured = True
-        return {"bf16": 50.0, "int8": 80.0}
+        return {"reference": 50.0, "built": 80.0}
 
 
 def order(base: Path, root: Path, **changes: Any) -> BuildOrder:

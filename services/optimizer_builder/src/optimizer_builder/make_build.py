@@ -12,8 +12,6 @@ from service_kit.errors import InvalidInputError
 from tokenization import ChatTokenizer
 
 from optimizer_builder.domain.evaluation_record import (
-    BUILT,
-    REFERENCE,
     TUNED,
     evaluation_record,
     interval_figures,
@@ -21,7 +19,7 @@ from optimizer_builder.domain.evaluation_record import (
 )
 from optimizer_builder.domain.quality import compare, refuse_loss
 
-Side = Literal["bf16", "int8"]
+Side = Literal["reference", "built"]
 Report = Callable[[str, int, int, str], None]
 """Told a phase, units done, units in all (0 when unknown) and the word for the units."""
 
@@ -76,6 +74,8 @@ class BuildOrder:
 class Made(Protocol):
     """A build and its bf16 reference, both ready to run in the engine they are for."""
 
+    names: Mapping[Side, str]
+    """What evaluation.json calls the two, for example "bf16" and "int8"."""
     reference_bytes: int
     """Of the weights in bf16, as safetensors."""
     built_bytes: int
@@ -140,9 +140,9 @@ class MakeBuild:
             prompts, lambda done, rounds: self._report("measure", done, rounds, "round")
         )
         figures |= {
-            "tokens_per_second": speed["int8"],
-            "tokens_per_second_bf16": speed["bf16"],
-            "speedup": speed["int8"] / speed["bf16"],
+            "tokens_per_second": speed["built"],
+            "tokens_per_second_bf16": speed["reference"],
+            "speedup": speed["built"] / speed["reference"],
         }
         (order.target / "evaluation.json").write_text(json.dumps(record), encoding="utf-8")
         return figures
@@ -153,8 +153,8 @@ class MakeBuild:
         """The record for evaluation.json and its figures; refuses a build that loses too much."""
         if not questions:
             return evaluation_record((), {}, ()), {}
-        reference = self._answers(made, "bf16", questions, already=0)
-        built = self._answers(made, "int8", questions, already=len(questions))
+        reference = self._answers(made, "reference", questions, already=0)
+        built = self._answers(made, "built", questions, already=len(questions))
         quality = compare(reference, built)
         refuse_loss(quality, order.max_accuracy_loss, order.form)
         figures = {"test_rows": float(len(questions))}
@@ -162,15 +162,16 @@ class MakeBuild:
         figures |= interval_figures("accuracy_source", quality.reference)
         figures |= interval_figures("accuracy_loss", quality.loss)
 
-        answers = {REFERENCE: reference, BUILT: built}
-        differences = [(BUILT, REFERENCE)]
+        name = made.names["built"]
+        answers = {made.names["reference"]: reference, name: built}
+        differences = [(name, made.names["reference"])]
         tuned = tuned_answers(_read_json(order.tuned), order.choices, len(questions))
         if tuned is not None:
             trained = compare(tuned, built)
             figures |= interval_figures("accuracy_tuned", trained.reference)
             figures |= interval_figures("accuracy_loss_tuned", trained.loss)
             answers[TUNED] = tuned
-            differences.append((BUILT, TUNED))
+            differences.append((name, TUNED))
         return evaluation_record(order.choices, answers, differences), figures
 
     def _answers(

@@ -11,7 +11,7 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-LEVELS = 127
+LOWEST, HIGHEST = -128, 127
 DYNAMIC_QUANTISATION_GROUP = 2**31 - 1
 """Activations get one scale a token: faster than OpenVINO's default of one for 32 values."""
 
@@ -58,9 +58,11 @@ def _dequantised(node: Any) -> Any:
     """The weight as int8 times scale, in the pattern that OpenVINO computes without unpacking."""
     name = node.get_friendly_name()
     weight = node.get_data(dtype=np.float32)
-    largest = np.abs(weight).max(axis=1, keepdims=True)
-    scale = np.where(largest == 0, 1, largest / LEVELS).astype(np.float32)
-    quantised = np.clip(np.rint(weight / scale), -LEVELS, LEVELS).astype(np.int8)
+    low, high = weight.min(axis=1, keepdims=True), weight.max(axis=1, keepdims=True)
+    # The sign of the scale gives the larger side the one level that the other side lacks.
+    furthest = np.where(-low >= high, low, high)
+    scale = np.where(furthest == 0, 1, furthest / LOWEST).astype(np.float32)
+    quantised = np.clip(np.rint(weight / scale), LOWEST, HIGHEST).astype(np.int8)
     constant = ops.constant(quantised, name=name)
     product = ops.multiply(
         ops.convert(constant, "f16"),

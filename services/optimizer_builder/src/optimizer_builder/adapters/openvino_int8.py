@@ -54,7 +54,7 @@ class OpenVinoInt8:
             if (reference / name).is_file():
                 shutil.copyfile(reference / name, target / name)
         write_tokenizer(source.tokenizer, target)
-        write_tokenizer_beside(reference, target)
+        _copy_engine_tokenizer(target, reference)
 
         report("check", 0, 0, "")
         check_tokenizer(target, ())
@@ -63,19 +63,21 @@ class OpenVinoInt8:
         return MadeInt8(reference, target, reference_bytes, context_tokens)
 
 
-def write_tokenizer_beside(reference: Path, target: Path) -> None:
-    """Give the reference the build's tokenizer; the engine does not load without one."""
-    for path in target.glob("openvino_*tokenizer.*"):
-        shutil.copyfile(path, reference / path.name)
+def _copy_engine_tokenizer(source: Path, target: Path) -> None:
+    """The engine loads no model without one."""
+    for path in source.glob("openvino_*tokenizer.*"):
+        shutil.copyfile(path, target / path.name)
 
 
 class MadeInt8:
     """An IR with 8-bit weights and the one with bf16 weights that it was made from."""
 
+    names: Mapping[Side, str] = {"reference": "bf16", "built": "int8"}
+
     def __init__(
         self, reference: Path, built: Path, reference_bytes: int, context_tokens: int
     ) -> None:
-        self._folders: dict[Side, Path] = {"bf16": reference, "int8": built}
+        self._folders: dict[Side, Path] = {"reference": reference, "built": built}
         self.reference_bytes = reference_bytes
         self.built_bytes = sum(path.stat().st_size for path in built.glob("openvino_model.*"))
         self.context_tokens = context_tokens
@@ -87,7 +89,4 @@ class MadeInt8:
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
     ) -> Mapping[Side, float]:
         fitting = [list(prompt)[: self.context_tokens - NEW_TOKENS] for prompt in prompts]
-        rates = tokens_per_second(
-            {side: folder for side, folder in self._folders.items()}, fitting, on_round
-        )
-        return {side: rates[side] for side in self._folders}
+        return tokens_per_second(self._folders, fitting, on_round)

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
@@ -14,12 +14,14 @@ NEW_TOKENS = 64
 ROUNDS = 5
 CACHE_GIB = 1
 
+Name = TypeVar("Name", bound=str)
+
 
 def tokens_per_second(
-    folders: Mapping[str, Path],
+    folders: Mapping[Name, Path],
     prompts: Sequence[Sequence[int]],
     on_round: Callable[[int, int], None],
-) -> dict[str, float]:
+) -> dict[Name, float]:
     """Medians for each folder, one greedy request in flight, prompt included.
 
     The folders take turns within each round, so that whatever else the machine does falls on all of
@@ -30,7 +32,7 @@ def tokens_per_second(
         on_round: Told (rounds done, rounds in all).
     """
     pipelines = {name: _pipeline(folder) for name, folder in folders.items()}
-    rates: dict[str, list[float]] = {name: [] for name in folders}
+    rates: dict[Name, list[float]] = {name: [] for name in folders}
     for round_number in range(ROUNDS + 1):
         on_round(round_number, ROUNDS + 1)
         prompt = prompts[round_number % len(prompts)]

@@ -6,8 +6,6 @@ from typing import Any
 
 from evaluation import Interval, accuracy, paired_difference
 
-REFERENCE = "bf16"
-BUILT = "int8"
 TUNED = "tuned"
 """What the trainer called the model in its own evaluation, with its own engine."""
 
