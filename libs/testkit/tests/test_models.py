@@ -57,12 +57,19 @@ def test_the_same_arguments_give_the_same_bytes_and_another_seed_other_weights(
     assert {name for name in one if one[name] != other[name]} == {"model.safetensors"}
 
 
-def test_a_tiny_llama_is_a_clean_model_folder_and_imports_no_torch(tmp_path: Path) -> None:
+def test_a_tiny_llama_is_a_clean_model_folder(tmp_path: Path) -> None:
     checked = check_model_folder(make_tiny_llama(tmp_path / "tiny", context_tokens=128))
     assert checked.context_tokens == 128
     assert checked.size_bytes < 500_000
-    assert "torch" not in sys.modules
-    assert "transformers" not in sys.modules
+
+
+def test_making_a_tiny_llama_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from testkit.models import make_tiny_llama; "
+        f"make_tiny_llama(Path({str(tmp_path / 'tiny')!r})); "
+        "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_its_tokenizer_gives_every_text_back_and_knows_the_turns(tmp_path: Path) -> None:
