@@ -146,6 +146,7 @@ class Journey:
                 messages=[{"role": "user", "content": recipe.REFUSED_PROMPT}],
             )
         except BadRequestError as refused:
-            self.findings.refusal = refused.message
+            body = refused.body
+            self.findings.refusal = body["message"] if isinstance(body, dict) else refused.message
         else:
             raise DemoError("the policy let a prompt through that it must refuse")
