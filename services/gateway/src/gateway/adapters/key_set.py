@@ -26,6 +26,23 @@ FETCH_SECONDS = 5.0
 
 Keys = Mapping[str, Ed25519PublicKey]
 
+SMALL_ORDER = frozenset(
+    bytes.fromhex(point)
+    for point in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
+"""Points of order 8 or less on edwards25519 (RFC 8032), sign bit cleared, in every encoding.
+
+Under such a key OpenSSL accepts a signature that anyone can write down, for one message in a few.
+"""
+
 
 def parse_jwks(text: bytes) -> Keys:
     """The Ed25519 signing keys of a JWKS by key id; keys of other kinds are left out.
@@ -55,7 +72,10 @@ def _signing_key(jwk: Mapping[str, Any]) -> tuple[str, Ed25519PublicKey] | None:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except binascii.Error as error:
         raise InvalidInputError(f"the key {jwk['kid'][:80]!r} is not base64url") from error
-    return jwk["kid"], Ed25519PublicKey.from_public_bytes(raw)
+    key = Ed25519PublicKey.from_public_bytes(raw)
+    if raw[:-1] + bytes([raw[-1] & 0x7F]) in SMALL_ORDER:
+        return None
+    return jwk["kid"], key
 
 
 class FileKeys:
