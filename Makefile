@@ -10,10 +10,10 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench lock
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep lock images compose-test telemetry-test
 
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/installed ## Make .venv from the locked, hashed requirements
 
@@ -32,7 +32,7 @@ up: install ## Run NATS and the six services on this machine
 	@$(BIN)/mill up
 
 test: install ## Unit, contract and one tiny end-to-end run
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(if $(filter-out 1,$(shell nproc)),-n 2 --dist loadfile)
 
 lint: install ## ruff, import rules, buf
 	$(BIN)/ruff check .
@@ -54,12 +54,29 @@ proto: install ## Generate libs/contracts from proto/
 		--python_out=libs/contracts/src --grpc_python_out=libs/contracts/src \
 		--mypy_out=quiet:libs/contracts/src --mypy_grpc_out=quiet:libs/contracts/src $(PROTOS)
 
-bench: install ## Ratios beside the floor, measured in one run, on the terminal and in build/bench.json
-	$(BIN)/python -m tests.bench
+bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on the terminal and in build/bench.json
+	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-keep: .venv/rivals ## The same; a complete run of a commit becomes deploy/bench/last.json
+	$(BIN)/python -m tests.bench --keep
+
+.venv/rivals: deploy/bench/requirements.txt .venv/installed
+	$(BIN)/uv pip install -p $(BIN)/python --no-deps --require-hashes -r $<
+	@touch $@
+
+images: ## Build every container image; BASE_IMAGE= chooses the Python to build on
+	@deploy/compose/build-images
+
+compose-test: install ## The loop in containers, each of which crashes once; needs Docker
+	@$(BIN)/python -m tests.compose
+
+telemetry-test: install ## Dashboards, alerts and traces against a real stack and a real Prometheus
+	$(BIN)/python -m pytest -q tests/telemetry
 
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras
 	$(foreach s,$(SERVICES),$(COMPILE) -c constraints.txt -o services/$(s)/requirements.txt services/$(s)/pyproject.toml$(newline))
+	$(COMPILE) -c constraints.txt -o deploy/bench/requirements.txt pyproject.toml --group bench
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
 
 define newline

@@ -1,31 +1,117 @@
 """`make bench`: every entry in turn, a table, and build/bench.json."""
 
+import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from service_kit.errors import DomainError
 
-from tests.bench.guard_stream import guard_stream
-from tests.bench.harness import UnsteadyFloorError, save, show
-from tests.bench.job_submit import job_submit
+from tests.bench import (
+    data_prep_rows,
+    decode_path,
+    gateway_latency,
+    guard_stream,
+    job_submit,
+    telemetry_cost,
+    train_lora,
+)
+from tests.bench.built_model import NotBuiltError
+from tests.bench.figures import Entry, Line, Unmeasured
+from tests.bench.harness import FEWEST_ROUNDS, FULL_ROUNDS, QUICK_ROUNDS, Group, Run
+from tests.bench.report import NotWorthKeepingError, document, keep, save, show
+from tests.bench.worker import WorkerFailedError
 
-ENTRIES = (guard_stream, job_submit)
+GROUPS: tuple[Group, ...] = (
+    guard_stream.GROUP,
+    job_submit.GROUP,
+    data_prep_rows.GROUP,
+    gateway_latency.GROUP,
+    decode_path.GROUP,
+    telemetry_cost.GROUP,
+    train_lora.GROUP,
+)
+ALL_IDS = tuple(entry_id for group in GROUPS for entry_id in group.ids)
+RESULT, KEPT = Path("build/bench.json"), Path("deploy/bench/last.json")
 
 
-async def main() -> int:
+def main() -> int:
+    """Exit status 0 when every line that was asked for has a figure."""
     console = Console()
-    entries, unsteady = [], []
-    for measure in ENTRIES:
+    asked = _arguments()
+    wanted = _wanted(asked.ids)
+    if not wanted:
+        console.print(f"no such entry; there are {', '.join(ALL_IDS)}")
+        return 2
+    rounds = asked.rounds or (QUICK_ROUNDS if asked.quick else FULL_ROUNDS)
+    if rounds < (QUICK_ROUNDS if asked.quick else FEWEST_ROUNDS):
+        console.print(f"--rounds must be at least {FEWEST_ROUNDS}, or {QUICK_ROUNDS} with --quick")
+        return 2
+    lines = asyncio.run(_measure(wanted, rounds, asked.quick, console))
+    run = document(lines, rounds=rounds, quick=asked.quick)
+    show(lines, console)
+    save(run, RESULT)
+    if asked.keep:
         try:
-            entries.append(await measure())
-        except UnsteadyFloorError as error:
-            unsteady.append(str(error))
-    show(entries, console)
-    save(entries, Path("build/bench.json"))
-    for line in unsteady:
-        console.print(f"[red]not measured:[/red] {line}")
-    return 1 if unsteady else 0
+            keep(run, ALL_IDS, KEPT)
+        except NotWorthKeepingError as error:
+            console.print(f"[red]{error}[/red]")
+            return 1
+    return 0 if all(isinstance(line, Entry) for line in lines) else 1
 
 
-sys.exit(asyncio.run(main()))
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument(
+        "ids", nargs="*", help=f"entries, or their beginnings: {', '.join(ALL_IDS)}"
+    )
+    parser.add_argument("--rounds", type=int, default=0, help=f"counted rounds ({FULL_ROUNDS})")
+    parser.add_argument("--quick", action="store_true", help="little load, no check: does it run?")
+    parser.add_argument("--keep", action="store_true", help=f"copy a complete run to {KEPT}")
+    return parser.parse_args()
+
+
+def _wanted(asked: Sequence[str]) -> frozenset[str]:
+    return frozenset(
+        entry_id
+        for entry_id in ALL_IDS
+        if not asked or any(f"{entry_id}.".startswith(f"{one}.") for one in asked)
+    )
+
+
+async def _measure(
+    wanted: frozenset[str], rounds: int, quick: bool, console: Console
+) -> list[Line]:
+    groups = [group for group in GROUPS if wanted & set(group.ids)]
+    columns = (
+        *(BarColumn(20), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
+        TextColumn("{task.description}"),
+    )
+    lines: list[Line] = []
+    with Progress(*columns, console=console, speed_estimate_period=120) as progress:
+        task = progress.add_task("", total=sum(group.seconds for group in groups))
+        run = Run(progress, task, rounds=rounds, quick=quick, wanted=wanted)
+        reached = 0.0
+        for group in groups:
+            run.say(f"{group.ids[0]}: preparing")
+            lines += await _lines_of(group, run)
+            reached += group.seconds
+            run.spent = reached
+            progress.update(task, completed=reached)
+    return lines
+
+
+async def _lines_of(group: Group, run: Run) -> list[Line]:
+    """A group that cannot be measured costs its own lines, not the run."""
+    try:
+        return await group.measure(run)
+    except (WorkerFailedError, NotBuiltError, DomainError, OSError) as error:
+        reason = f"not measured: {type(error).__name__}: {error}"
+        return [Unmeasured(entry_id, reason) for entry_id in group.ids if entry_id in run.wanted]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,8 +1,8 @@
-"""What the output guard costs a streamed answer, over merely looking for one phrase in it.
+"""guard.stream: what the output guard costs a streamed answer, over merely looking for one phrase.
 
 Value: microseconds per pushed piece (one word of about 5 characters) of a 2,000-word answer with no
 match, default policy, output direction, one thread. Floor: `str.find` of one phrase in each growing
-tail of 64 characters, the least that any hold-back could do.
+tail of 64 characters, the least that any hold-back could do. Rival: none.
 """
 
 import time
@@ -12,15 +12,20 @@ from guard.bundle import CompiledPolicy, compile_policy
 from guard.policy import parse_policy
 from guard.verdict import Direction
 
-from tests.bench.harness import Entry, interleaved, ratio_with_interval
+from tests.bench.figures import Figures, Goal, Line
+from tests.bench.harness import Group, Run
 
+ID = "guard.stream"
 WORDS = 2000
 OUR_REPEATS, FLOOR_REPEATS = 10, 400
 """Long enough, about half a second each, for a scheduler's hiccup not to count."""
-GOAL_MICROSECONDS = 5.0
+SECONDS = 8.0
+COST = "us/piece"
+GOAL = Goal(5.0, of_value=True)
 
 
 def default_policy() -> CompiledPolicy:
+    """The policy that moderation ships."""
     folder = files("moderation") / "policies"
     documents = {
         file.name: file.read_text() for file in folder.iterdir() if file.name.endswith(".yaml")
@@ -29,42 +34,37 @@ def default_policy() -> CompiledPolicy:
 
 
 def pieces() -> list[str]:
+    """A harmless answer, word by word."""
     words = ("the ", "coffee ", "water ", "under ", "pressure ", "small ", "grows, ", "person. ")
     return [words[number % len(words)] for number in range(WORDS)]
 
 
-async def guard_stream() -> Entry:
+async def measure(run: Run) -> list[Line]:
+    """One entry."""
     policy, text = default_policy(), pieces()
 
-    async def ours() -> float:
+    async def ours() -> Figures:
         started = time.perf_counter()
         for _ in range(OUR_REPEATS):
             guard = policy.stream(Direction.OUTPUT)
             for piece in text:
                 guard.push(piece)
             guard.finish()
-        return (time.perf_counter() - started) / WORDS / OUR_REPEATS * 1e6
+        return {COST: (time.perf_counter() - started) / WORDS / OUR_REPEATS * 1e6}
 
-    async def floor() -> float:
+    async def floor() -> Figures:
         tail = ""
         started = time.perf_counter()
         for _ in range(FLOOR_REPEATS):
             for piece in text:
                 tail = (tail + piece)[-64:]
                 tail.find("pipe bomb")
-        return (time.perf_counter() - started) / WORDS / FLOOR_REPEATS * 1e6
+        return {COST: (time.perf_counter() - started) / WORDS / FLOOR_REPEATS * 1e6}
 
-    rounds = await interleaved({"ours": ours, "floor": floor}, title="guard, streamed")
-    ratio, low, high = ratio_with_interval(rounds["ours"], rounds["floor"])
-    value = sorted(rounds["ours"])[len(rounds["ours"]) // 2]
-    return Entry(
-        id="guard.stream",
-        value=value,
-        unit="us/piece",
-        against="str.find on the tail",
-        ratio=ratio,
-        goal=f"<= {GOAL_MICROSECONDS:g} us/piece",
-        met=value <= GOAL_MICROSECONDS,
-        ci95=(low, high),
-        note="default policy, no match",
-    )
+    contestants = {"ours": ours, "floor": floor}
+    rounds = await run.interleaved(ID, contestants, seconds=SECONDS, steady=[COST])
+    against, note = "str.find on the tail", "default policy, no match"
+    return [rounds.line(ID, COST, unit=COST, against=against, goal=GOAL, note=note)]
+
+
+GROUP = Group((ID,), measure, SECONDS)

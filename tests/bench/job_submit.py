@@ -1,12 +1,14 @@
-"""How long a job takes to be accepted, over one acknowledged publish of the same broker.
+"""job.submit: how long a job takes to be accepted, over one acknowledged publish.
 
 Value: milliseconds from `JobQueue.submit` to its return, median of 50 one after another, real
-nats-server with `sync_interval: always`. Floor: a bare JetStream publish of the same size.
+nats-server with `sync_interval: always`. Floor: a bare JetStream publish of the same size. Rival:
+none.
 """
 
 import statistics
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import nats
@@ -15,13 +17,18 @@ from jobs.submit import JobQueue
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from testkit.nats_server import run_nats
 
-from tests.bench.harness import Entry, interleaved, ratio_with_interval
+from tests.bench.figures import Figures, Goal, Line
+from tests.bench.harness import Group, Run
 
+ID = "job.submit"
 SUBMITS = 50
-GOAL_RATIO = 3.0
+SECONDS = 8.0
+TAKEN = "ms"
+GOAL = Goal(3.0)
 
 
-async def job_submit() -> Entry:
+async def measure(run: Run) -> list[Line]:
+    """One entry."""
     with tempfile.TemporaryDirectory() as folder:
         async with (
             run_nats(Path(folder)) as server,
@@ -33,7 +40,7 @@ async def job_submit() -> Entry:
             queue = JobQueue(bus)
             spec = TrainSpec(base_version_id="mv-1", dataset_id="ds-1", name="bench")
 
-            async def ours() -> float:
+            async def ours() -> Figures:
                 return await _median_ms(
                     lambda: queue.submit(
                         kind="train",
@@ -45,29 +52,23 @@ async def job_submit() -> Entry:
                     )
                 )
 
-            async def floor() -> float:
+            async def floor() -> Figures:
                 return await _median_ms(lambda: stream.publish("floor", b"x" * 512))
 
-            rounds = await interleaved({"ours": ours, "floor": floor}, title="job submit")
+            contestants = {"ours": ours, "floor": floor}
+            rounds = await run.interleaved(ID, contestants, seconds=SECONDS, steady=[TAKEN])
             await connection.close()
-    ratio, low, high = ratio_with_interval(rounds["ours"], rounds["floor"])
-    return Entry(
-        id="job.submit",
-        value=statistics.median(rounds["ours"]),
-        unit="ms",
-        against="bare JetStream publish, fsynced",
-        ratio=ratio,
-        goal=f"ratio <= {GOAL_RATIO:g}",
-        met=ratio <= GOAL_RATIO,
-        ci95=(low, high),
-        note="one at a time, one broker",
-    )
+    against, note = "bare JetStream publish, fsynced", "one at a time, one broker"
+    return [rounds.line(ID, TAKEN, unit=TAKEN, against=against, goal=GOAL, note=note)]
 
 
-async def _median_ms(call) -> float:
+async def _median_ms(call: Callable[[], Awaitable[object]]) -> Figures:
     taken = []
     for _ in range(SUBMITS):
         started = time.perf_counter()
         await call()
         taken.append((time.perf_counter() - started) * 1e3)
-    return statistics.median(taken)
+    return {TAKEN: statistics.median(taken)}
+
+
+GROUP = Group((ID,), measure, SECONDS)

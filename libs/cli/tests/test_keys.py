@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import jwt
 import pytest
+from cli.app import run_app
 from cli.keys import AUDIENCE, ISSUER, LocalKeys
 
 
@@ -37,3 +38,28 @@ def test_the_key_stays_the_same_over_starts(keys, tmp_path):
 def test_the_jwks_holds_no_private_part(keys):
     (key,) = json.loads(keys.jwks_file.read_text())["keys"]
     assert "d" not in key
+
+
+def test_keys_for_another_machine_sign_tokens_and_are_never_overwritten(tmp_path, capsys):
+    folder = tmp_path / "keys"
+    assert run_app(["keys", "new", str(folder)]) == 0
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    assert modes == {"signing-key.pem": 0o600, "jwks.json": 0o644}
+    capsys.readouterr()
+    assert run_app(["token", "--keys", str(folder), "--tenant", "acme"]) == 0
+    token = capsys.readouterr().out.strip()
+    before = (folder / "signing-key.pem").read_bytes()
+
+    assert run_app(["keys", "new", str(folder)]) == 2
+    assert "signing-key.pem is there already" in capsys.readouterr().err
+    assert (folder / "signing-key.pem").read_bytes() == before
+    assert verify(LocalKeys(folder), token)["tenant"] == "acme"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN PRIVATE KEY-----\n!\n"])
+def test_a_folder_without_a_usable_key_is_one_line(tmp_path, capsys, content):
+    if content is not None:
+        (tmp_path / "signing-key.pem").write_bytes(content)
+    assert run_app(["token", "--keys", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(tmp_path / "signing-key.pem") in line

@@ -15,9 +15,12 @@ import pytest
 import pytest_asyncio
 from google.protobuf.struct_pb2 import Struct
 from jobs.bus import Bus
+from jobs.control import ControlJob
+from jobs.ledger import JobLedger
 from jobs.subjects import MODEL_READY, job_state
 from jobs.submit import JobQueue, SubmittedJob
 from jobs.worker import Worker
+from modelmill.jobs.v1 import job_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JobState
 from nats.js.errors import NotFoundError
 from testkit.nats_server import NatsServer, run_nats
@@ -28,6 +31,20 @@ sys.path.append(str(SUPPORT))
 
 CLAIM_SECONDS = 1.2
 DURABLE = "trainer-work-train"
+LEGAL = {
+    pb.JOB_STATUS_UNSPECIFIED: {
+        pb.JOB_STATUS_RUNNING,
+        pb.JOB_STATUS_PAUSED,
+        pb.JOB_STATUS_CANCELLED,
+    },
+    pb.JOB_STATUS_QUEUED: {pb.JOB_STATUS_RUNNING, pb.JOB_STATUS_PAUSED, pb.JOB_STATUS_CANCELLED},
+    pb.JOB_STATUS_RUNNING: set(pb.JobStatus.values()) - {pb.JOB_STATUS_UNSPECIFIED},
+    pb.JOB_STATUS_PAUSED: {pb.JOB_STATUS_RUNNING, pb.JOB_STATUS_CANCELLED},
+    pb.JOB_STATUS_CANCELLED: {pb.JOB_STATUS_RUNNING, pb.JOB_STATUS_PAUSED},
+    pb.JOB_STATUS_FAILED: {pb.JOB_STATUS_RUNNING, pb.JOB_STATUS_PAUSED, pb.JOB_STATUS_CANCELLED},
+    pb.JOB_STATUS_SUCCEEDED: set(),
+}
+"""Which state may follow which; the first follows UNSPECIFIED."""
 
 
 @pytest_asyncio.fixture
@@ -48,6 +65,7 @@ class Jobs:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self._queue = JobQueue(bus)
+        self.control = ControlJob(bus, ["train"])
 
     async def submit(self, key: str = "", **spec: Any) -> SubmittedJob:
         body = Struct()
@@ -76,6 +94,28 @@ class Jobs:
         """Everything that was ever written about the job, in order."""
         return [stored.body async for stored in self.bus.replay([job_state(job_id)])]
 
+    async def wish(self, job_id: str, wish: "pb.JobWish.ValueType", tenant: str = "acme") -> int:
+        return await self.control(tenant=tenant, job_id=job_id, wish=wish, requested_by="tester")
+
+    async def pause(self, job_id: str) -> int:
+        return await self.wish(job_id, pb.JOB_WISH_PAUSE)
+
+    async def cancel(self, job_id: str) -> int:
+        return await self.wish(job_id, pb.JOB_WISH_CANCEL)
+
+    async def resume(self, job_id: str) -> int:
+        return await self.wish(job_id, pb.JOB_WISH_RUN)
+
+    async def history(self, job_id: str) -> list[int]:
+        """Every status that was written, repeats left out; each may follow the one before it."""
+        before, seen = pb.JOB_STATUS_UNSPECIFIED, []
+        for state in await self.states(job_id):
+            assert state.status in LEGAL[before], f"{state.status} after {before}"
+            if state.status != before:
+                seen.append(state.status)
+            before = state.status
+        return seen
+
     async def announced(self) -> list[str]:
         """Version ids of model.ready, as often as the stream has them."""
         return [stored.body.version_id async for stored in self.bus.replay([MODEL_READY])]
@@ -90,7 +130,10 @@ class Jobs:
 
     async def all_acknowledged(self) -> bool:
         """Whether the worker's durable consumer has nothing left to see to."""
-        info = await self.bus._link.js.consumer_info("JOBS", DURABLE)
+        try:
+            info = await self.bus._link.js.consumer_info("JOBS", DURABLE)
+        except NotFoundError:  # the worker has only just started
+            return False
         return info.num_pending + info.num_ack_pending == 0
 
     async def forget_deliveries(self) -> None:
@@ -101,6 +144,15 @@ class Jobs:
 @pytest.fixture(name="jobs")
 def chain_jobs(bus: Bus) -> Jobs:
     return Jobs(bus)
+
+
+@pytest_asyncio.fixture
+async def ledger(bus: Bus) -> AsyncIterator[JobLedger]:
+    book = JobLedger(bus)
+    running = asyncio.create_task(book.run())
+    yield book
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 Working = Callable[..., AbstractAsyncContextManager[None]]

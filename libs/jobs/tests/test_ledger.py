@@ -3,9 +3,7 @@
 import asyncio
 
 import pytest
-import pytest_asyncio
 from chain_worker import ChainHandler
-from jobs.ledger import JobLedger
 from jobs.subjects import job_progress
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_QUEUED,
@@ -14,15 +12,6 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from service_kit.errors import NotFoundError, UnavailableError
 from testkit.waiting import eventually
-
-
-@pytest_asyncio.fixture
-async def ledger(bus):
-    book = JobLedger(bus)
-    running = asyncio.create_task(book.run())
-    yield book
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_writer_reads_its_own_write(ledger, jobs):

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 from chain_worker import ChainHandler
 from jobs.subjects import MODEL_READY
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_PAUSED, JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from testkit.waiting import eventually
@@ -61,3 +61,43 @@ async def test_one_trace_runs_from_the_submit_to_whoever_hears_of_the_model(
         "outcome": "succeeded",
     }
     assert not any("progress" in name for name in finished)
+
+
+async def test_a_wish_and_a_resume_are_in_the_trace_of_whoever_wished_and_linked_to_the_request(
+    spans, jobs, working, store
+):
+    tracer = trace.get_tracer("test")
+    with tracer.start_as_current_span("client") as client:
+        job = await jobs.submit(steps=60, step_seconds=0.03)
+    async with working(ChainHandler(store)):
+        await jobs.until(job.job_id, JOB_STATUS_RUNNING)
+        with tracer.start_as_current_span("pauser") as pauser:
+            await jobs.pause(job.job_id)
+        await jobs.until(job.job_id, JOB_STATUS_PAUSED)
+        with tracer.start_as_current_span("resumer") as resumer:
+            await jobs.resume(job.job_id)
+        await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+        await eventually(jobs.all_acknowledged)
+
+    def of(person) -> dict[str, ReadableSpan]:
+        mine = person.get_span_context().trace_id
+        return {s.name: s for s in spans.get_finished_spans() if s.context.trace_id == mine}
+
+    def is_child(child: ReadableSpan, parent: ReadableSpan) -> bool:
+        return child.parent.span_id == parent.context.span_id
+
+    def linked(span: ReadableSpan) -> set[int]:
+        return {link.context.span_id for link in span.links}
+
+    asked, paused, resumed = of(client), of(pauser), of(resumer)
+    assert asked["job train"].attributes["outcome"] == "paused"
+    assert asked["job train"].status.is_unset
+    assert is_child(paused["publish job.control.*"], paused["pauser"])
+    assert is_child(paused["process job.control.*"], paused["publish job.control.*"])
+    assert is_child(paused["publish job.state.*"], paused["process job.control.*"])
+    assert linked(paused["process job.control.*"]) == {asked["job train"].context.span_id}
+    assert is_child(resumed["publish job.control.*"], resumed["resumer"])
+    assert is_child(resumed["publish job.resumed.*.*.*"], resumed["resumer"])
+    assert is_child(resumed["job train"], resumed["publish job.resumed.*.*.*"])
+    assert linked(resumed["job train"]) == {asked["publish job.requested.*.*.*"].context.span_id}
+    assert is_child(resumed["publish model.ready"], resumed["job train"])

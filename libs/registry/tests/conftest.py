@@ -1,4 +1,5 @@
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -10,6 +11,8 @@ from jobs.bus import Bus
 from registry.read_model import ReadModel
 from registry.store import FolderStore
 from testkit.nats_server import NatsServer, run_nats
+
+sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture

@@ -4,9 +4,17 @@ from typing import Any, Protocol
 
 import pytest
 from jobs.bus import Bus
-from jobs.subjects import DATASET_READY, MODEL_READY, MODEL_RETIRED, MODEL_SERVING, file_state
+from jobs.subjects import (
+    DATASET_READY,
+    DATASET_RETIRED,
+    MODEL_READY,
+    MODEL_RETIRED,
+    MODEL_SERVING,
+    file_state,
+)
 from modelmill.registry.v1.model_events_pb2 import (
     DatasetReady,
+    DatasetRetired,
     FileState,
     ModelReady,
     ModelRetired,
@@ -97,10 +105,58 @@ async def test_a_retired_version_is_gone_but_only_its_owner_retires_it(
     assert models.get("acme", "mv-1")
 
     await bus.publish(MODEL_RETIRED, ModelRetired(version_id="mv-1", tenant="acme"))
+    await bus.publish(MODEL_RETIRED, ModelRetired(version_id="mv-1", tenant="rival"))
     await models.wait_for(await announce(bus, "mv-1"), timeout=10)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="'mv-1' was retired"):
         models.get("acme", "mv-1")
+    with pytest.raises(NotFoundError, match="no model"):
+        models.get("rival", "mv-1")
     assert ids(models.list("acme")) == ["mv-2"]
+
+
+async def test_what_is_retired_before_it_is_announced_stays_retired(
+    bus: Bus, following: Following
+) -> None:
+    models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
+    await following(models, datasets)
+    await bus.publish(MODEL_RETIRED, ModelRetired(version_id="mv-1", tenant="acme"))
+    await models.wait_for(await announce(bus, "mv-1"), timeout=10)
+    for tenant in ("acme", "rival"):
+        retired = DatasetRetired(dataset_id="ds-1", tenant=tenant)
+        await bus.publish(DATASET_RETIRED, retired)
+    other = DatasetRetired(dataset_id="ds-2", tenant="rival")
+    await bus.publish(DATASET_RETIRED, other)
+    for dataset_id in ("ds-1", "ds-2"):
+        ready = DatasetReady(dataset_id=dataset_id, tenant="acme")
+        await datasets.wait_for(await bus.publish(DATASET_READY, ready), timeout=10)
+
+    assert models.list("acme") == []
+    assert [each.dataset_id for each in datasets.list("acme")] == ["ds-2"]
+    assert datasets.has_retired("acme", "ds-1")
+    assert not datasets.has_retired("acme", "ds-2")
+    with pytest.raises(NotFoundError, match="'ds-1' was retired"):
+        datasets.get("acme", "ds-1")
+    with pytest.raises(NotFoundError, match="no dataset"):
+        datasets.get("rival", "ds-1")
+
+
+async def test_what_was_made_from_a_version_is_found_for_every_tenant(
+    bus: Bus, following: Following
+) -> None:
+    models = ModelCatalogue(bus)
+    await following(models)
+    await announce(bus, "mv-base", tenant="shared", base_version_id="mv-base")
+    made = {"parent_version_id": "mv-base", "base_version_id": "mv-base"}
+    await announce(bus, "mv-a", form="adapter", **made)
+    await announce(bus, "mv-b", form="adapter", tenant="rival", **made)
+    last = await announce(bus, "mv-c", parent_version_id="mv-a", base_version_id="mv-base")
+    await models.wait_for(last, timeout=10)
+    assert ids(models.made_from("mv-base")) == ["mv-a", "mv-b", "mv-c"]
+    assert ids(models.made_from("mv-a")) == ["mv-c"]
+
+    await bus.publish(MODEL_RETIRED, ModelRetired(version_id="mv-b", tenant="rival"))
+    await models.wait_for(await announce(bus, "mv-d"), timeout=10)
+    assert ids(models.made_from("mv-base")) == ["mv-a", "mv-c"]
 
 
 async def test_files_and_datasets_come_from_one_stream_and_a_deleted_file_stays_deleted(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,32 +14,15 @@ from registry.catalogue import ModelCatalogue
 from registry.model_folder import check_model_folder, import_model
 from registry.read_model import ReadModel
 from registry.store import FolderStore
+from registry_support.model_folders import GOOD, MALICIOUS, WEIGHTS
 from service_kit.errors import InvalidInputError
 from testkit.models import make_tiny_llama
 
 FolderOf = Callable[[Mapping[str, bytes]], Path]
-CONFIG = {"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 512}
 
 
 class Following(Protocol):
     async def __call__(self, *models: ReadModel) -> None: ...
-
-
-def safetensors(header: Mapping[str, Any], body: bytes = b"") -> bytes:
-    encoded = json.dumps(header).encode()
-    return len(encoded).to_bytes(8, "little") + encoded + body
-
-
-def tensor(start: int, stop: int) -> dict[str, Any]:
-    return {"dtype": "U8", "shape": [stop - start], "data_offsets": [start, stop]}
-
-
-WEIGHTS = safetensors({"a": tensor(0, 4), "b": tensor(4, 6)}, b"123456")
-GOOD = {
-    "config.json": json.dumps(CONFIG).encode(),
-    "tokenizer.json": b"{}",
-    "model.safetensors": WEIGHTS,
-}
 
 
 @pytest.fixture
@@ -74,103 +56,6 @@ def test_a_sharded_folder_with_the_limit_in_its_text_part_is_taken(folder_of: Fo
     assert check_model_folder(folder_of(files)).context_tokens == 99
 
 
-class Harmful:
-    """Runs a command when it is unpickled."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.system, ("touch /tmp/never",)
-
-
-def index_naming(shard: str) -> bytes:
-    return json.dumps({"weight_map": {"a": shard}}).encode()
-
-
-INDEX = "model.safetensors.index.json"
-MALICIOUS: dict[str, tuple[dict[str, bytes], str]] = {
-    "a pickle that is called safetensors": (
-        {"model.safetensors": pickle.dumps(Harmful())},
-        "model.safetensors is a pickle",
-    ),
-    "a text pickle that is called JSON": (
-        {"config.json": pickle.dumps(Harmful(), protocol=0)},
-        "config.json is a pickle",
-    ),
-    "torch weights": ({"pytorch_model.bin": b"x"}, "pytorch_model.bin has the suffix of torch"),
-    "training arguments": (
-        {"training_args.bin": pickle.dumps({})},
-        "training_args.bin is a pickle",
-    ),
-    "a checkpoint": ({"sub/optimizer.pt": b"x"}, "sub/optimizer.pt has the suffix of a pickle"),
-    "code": ({"modeling_evil.py": b"import os"}, "modeling_evil.py is code"),
-    "compiled code": ({"evil.so": b"\x7fELF"}, "evil.so is code"),
-    "auto_map": (
-        {"config.json": json.dumps(CONFIG | {"auto_map": {"AutoModel": "evil--x.Y"}}).encode()},
-        "config.json has auto_map",
-    ),
-    "auto_map nested in lists of another file": (
-        {"processor/any.json": b'[{"b": {"auto_map": {"AutoTokenizer": ["evil.T", null]}}}]'},
-        "processor/any.json has auto_map",
-    ),
-    "auto_map behind an escaped key": (
-        {"tokenizer_config.json": rb'{"auto\u005fmap": {"AutoTokenizer": ["evil.T", null]}}'},
-        "tokenizer_config.json has auto_map",
-    ),
-    "auto_map that a repeated key hides": (
-        {"tokenizer_config.json": b'{"auto_map": {"AutoTokenizer": "evil.T"}, "auto_map": null}'},
-        "tokenizer_config.json has auto_map",
-    ),
-    "a pipeline of its own": (
-        {"config.json": json.dumps(CONFIG | {"custom_pipelines": {"x": {}}}).encode()},
-        "config.json has custom_pipelines",
-    ),
-    "a shard outside of the folder": (
-        {INDEX: index_naming("../../secrets/model.safetensors")},
-        "names '../../secrets/model.safetensors'",
-    ),
-    "a shard by absolute path": ({INDEX: index_naming("/etc/passwd")}, "names '/etc/passwd'"),
-    "an index that is none": ({INDEX: b"[]"}, "has no weight_map"),
-    "a shard that is no text": ({INDEX: b'{"weight_map": {"a": 1}}'}, "has no weight_map"),
-    "JSON that is deeper than the parser goes": (
-        {"deep.json": b"[" * 200_000 + b"]" * 200_000},
-        "deep.json is not JSON",
-    ),
-    "JSON that is not JSON": ({"config.json": b"{"}, "config.json is not JSON"),
-    "weights that are too short": ({"model.safetensors": b"1234"}, "is not a safetensors file"),
-    "a header longer than the file": (
-        {"model.safetensors": (1 << 40).to_bytes(8, "little") + b"{}"},
-        "is not a safetensors file",
-    ),
-    "a header that is no JSON": (
-        {"model.safetensors": (4).to_bytes(8, "little") + b"nope"},
-        "header that is not JSON",
-    ),
-    "a header that is a list": (
-        {"model.safetensors": (2).to_bytes(8, "little") + b"[]"},
-        "header that is not an object",
-    ),
-    "tensors that overlap": (
-        {"model.safetensors": safetensors({"a": tensor(0, 4), "b": tensor(2, 6)}, b"123456")},
-        "overlap or leave gaps",
-    ),
-    "a gap for something hidden": (
-        {"model.safetensors": safetensors({"a": tensor(0, 2), "b": tensor(4, 6)}, b"123456")},
-        "overlap or leave gaps",
-    ),
-    "something behind the weights": (
-        {"model.safetensors": WEIGHTS + b"tail"},
-        "is cut short or padded",
-    ),
-    "weights cut short": ({"model.safetensors": WEIGHTS[:-1]}, "is cut short or padded"),
-    "an offset that is no number": (
-        {"model.safetensors": safetensors({"a": tensor(0, 2) | {"data_offsets": [0, "2"]}}, b"12")},
-        "has a malformed tensor",
-    ),
-    "no architecture": ({"config.json": b'{"max_position_embeddings": 5}'}, "no architecture"),
-    "no context limit": ({"config.json": b'{"architectures": ["X"]}'}, "no context limit"),
-    "a config that is a list": ({"config.json": b"[]"}, "no architecture"),
-}
-
-
 @pytest.mark.parametrize("case", MALICIOUS)
 def test_a_folder_that_could_harm_is_refused_and_says_why(folder_of: FolderOf, case: str) -> None:
     files, said = MALICIOUS[case]
@@ -182,6 +67,36 @@ def test_a_folder_that_could_harm_is_refused_and_says_why(folder_of: FolderOf, c
 def test_a_folder_without_a_needed_file_is_refused(folder_of: FolderOf, missing: str) -> None:
     files = {path: content for path, content in GOOD.items() if path != missing}
     assert len(problems_of(folder_of(files))) == 1
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{{ m['role'] }}: {{ m.content | trim }}{% endfor %}",
+        "{% for m in x %}{%- generation -%}{{ m }}{% endgeneration %}{% break %}{% endfor %}",
+        "{% set ns = namespace(first=true) %}{{ raise_exception('__no__') }}{{ x | tojson }}",
+    ],
+)
+def test_templates_as_models_have_them_are_taken(folder_of: FolderOf, template: str) -> None:
+    config = {"chat_template": template, "trust_remote_code": False}
+    files = {"tokenizer_config.json": json.dumps(config).encode()}
+    check_model_folder(folder_of(GOOD | files | {"chat_template.jinja": template.encode()}))
+
+
+def test_a_file_that_cannot_be_read_is_listed_with_the_other_faults(
+    folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = folder_of(GOOD | {"x.py": b""})
+    real_open = os.open
+
+    def refuse(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        if path == "tokenizer.json":
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, flags, mode, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "open", refuse)
+    problems = problems_of(folder)
+    assert problems == ["tokenizer.json cannot be read (Permission denied)", "x.py is code (.py)"]
 
 
 def test_links_in_a_folder_are_refused_wherever_they_lead(

@@ -1,5 +1,6 @@
 """Every domain error has a status, crosses a real socket, and comes back as itself."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 
@@ -21,7 +22,7 @@ from service_kit.errors import (
     UnavailableError,
 )
 from service_kit.grpc_client import domain_errors, open_channel
-from service_kit.grpc_server import RpcServer
+from service_kit.grpc_server import MAX_MESSAGE_BYTES, RpcServer
 from service_kit.status import STATUS
 
 SECRET = "s3cret"
@@ -43,8 +44,11 @@ class Raising(pb_grpc.ModerationServiceServicer):
 
     def __init__(self) -> None:
         self.error: Exception = RuntimeError("unset")
+        self.hangs = False
 
     async def Check(self, request, context):
+        if self.hangs:
+            await asyncio.Event().wait()
         raise self.error
 
     async def Guard(self, request_iterator, context):
@@ -132,7 +136,31 @@ async def test_a_taken_port_is_an_os_error_that_names_it(running):
             pass
 
 
-async def test_a_service_that_is_down_is_unavailable(unused_port: Callable[[], int]):
-    async with open_channel(f"127.0.0.1:{unused_port()}", SECRET) as channel:
-        with pytest.raises(UnavailableError), domain_errors():
+async def test_a_service_that_is_down_is_unavailable_and_its_address_stays_with_us(
+    unused_port: Callable[[], int],
+):
+    port = unused_port()
+    async with open_channel(f"127.0.0.1:{port}", SECRET) as channel:
+        with pytest.raises(UnavailableError) as caught, domain_errors("moderation"):
             await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)
+    assert caught.value.message == "moderation does not answer"
+
+
+async def test_a_service_that_is_late_is_named_without_what_grpc_says(running):
+    running.servicer.hangs = True
+    async with open_channel(running.target, SECRET) as channel:
+        with pytest.raises(DeadlineError) as caught, domain_errors("moderation"):
+            await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=0.2)
+    assert caught.value.message == "moderation did not answer in time"
+
+
+async def test_a_status_that_grpc_makes_up_for_a_too_long_message_is_no_word_of_the_service(
+    running,
+):
+    too_long = "x" * (MAX_MESSAGE_BYTES + 1)
+    async with open_channel(running.target, SECRET) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught, domain_errors("moderation"):
+            await pb_grpc.ModerationServiceStub(channel).Check(
+                pb.CheckRequest(text=too_long), timeout=5
+            )
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

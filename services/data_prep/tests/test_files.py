@@ -6,10 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from grpc.aio import insecure_channel
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
-from service_kit.errors import InvalidInputError, NotFoundError, OverloadedError, UnavailableError
+from service_kit.errors import (
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    TooLargeError,
+    UnavailableError,
+)
+from service_kit.grpc_client import open_channel
 from testkit.waiting import eventually
 
 HEADER = pb.UploadFileRequest(header=pb.UploadHeader(tenant="acme", filename="a.jsonl"))
@@ -81,7 +87,7 @@ async def test_the_name_of_a_file_is_never_a_path(data_prep: Any) -> None:
 async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(start_data_prep: Any) -> None:
     async with start_data_prep(role="serve", max_upload_bytes=1000) as data_prep:
         await data_prep.upload(b"x" * 1000)
-        with pytest.raises(OverloadedError, match="larger than 1000 bytes"):
+        with pytest.raises(TooLargeError, match="larger than 1000 bytes"):
             await data_prep.upload(b"x" * 1001, chunk_bytes=100)
         assert list(uploads_of(data_prep).iterdir()) == []
 
@@ -97,11 +103,8 @@ async def test_uploads_at_a_time_are_bounded_and_an_abandoned_one_frees_its_plac
             yield CHUNK
             await never.wait()
 
-        # Not `open_channel`: OpenTelemetry's interceptor keeps a cancel of this call to itself.
-        async with insecure_channel(data_prep.address) as channel:
-            metadata = (("authorization", f"Bearer {data_prep.secret}"),)
-            stub = pb_grpc.DataPrepServiceStub(channel)
-            upload = stub.UploadFile(stalled(), timeout=20, metadata=metadata)
+        async with open_channel(data_prep.address, data_prep.secret) as channel:
+            upload = pb_grpc.DataPrepServiceStub(channel).UploadFile(stalled(), timeout=20)
             await eventually(lambda: list(uploads_of(data_prep).iterdir()))
             with pytest.raises(OverloadedError, match="too many uploads"):
                 await data_prep.upload(b"{}")

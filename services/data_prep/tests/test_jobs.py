@@ -13,6 +13,7 @@ from jobs.child import ChildFailure, ChildPort, Preempted
 from jobs.subjects import DATASET_READY
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from prometheus_client import REGISTRY
 
 GOOD = [{"q": f"Is {n} a number?", "a": "yes"} for n in range(10)]
 PLANTED = {
@@ -25,6 +26,12 @@ PLANTED = {
 }
 
 
+def counted_rows() -> list[float]:
+    outcomes = ("kept", "quarantined", "duplicate")
+    values = [REGISTRY.get_sample_value("modelmill_rows_total", {"outcome": o}) for o in outcomes]
+    return [value or 0.0 for value in values]
+
+
 @pytest.mark.heavy
 async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     working_data_prep: Any,
@@ -33,6 +40,7 @@ async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     lines = [PLANTED.get(n) or next(good) for n in range(1, len(GOOD) + len(PLANTED) + 1)]
     file = await working_data_prep.upload(b"\n".join(lines))
 
+    rows_before = counted_rows()
     created = await working_data_prep.create(file.file_id, name="numbers")
 
     state = await working_data_prep.ended(created.job_id)
@@ -45,6 +53,7 @@ async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     counts = {"rows_in": 16, "rows_kept": 11, "rows_quarantined": 4, "rows_duplicate": 1}
     counts |= {"train": 9, "valid": 1, "test": 1}
     assert dict(ready.counts) == dict(state.result.summary) == counts
+    assert [now - then for now, then in zip(counted_rows(), rows_before, strict=True)] == [11, 4, 1]
 
     manifest = working_data_prep.store.manifest(ready.digest)
     assert (manifest.kind, manifest.form) == ("dataset", "chat-jsonl")

@@ -141,9 +141,9 @@ async def test_what_the_table_does_not_name_is_not_reachable(house: House):
             answer = await client.get(path)
             assert answer.status_code == 404, path
             assert answer.json()["error"]["code"] == "not_found"
-        refused = await client.delete("/v1/files/file-x")
+        refused = await client.put("/v1/files/file-x")
     assert refused.status_code == 405
-    assert refused.headers["allow"] == "GET"
+    assert refused.headers["allow"] == "GET, DELETE"
 
 
 async def test_the_api_document_names_every_route_and_its_scope(house: House):

@@ -6,6 +6,7 @@ import json
 import httpx
 import pytest
 from gateway_support.house import BUILD, House
+from gateway_support.peers import prompt_too_long
 from jobs.subjects import usage_recorded
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from service_kit.errors import (
@@ -31,14 +32,15 @@ async def post(house: House, body: object, **claims: object) -> httpx.Response:
         return await client.post("/v1/chat/completions", json=body)
 
 
-async def test_generate_continues_raw_text_with_fifty_tokens(house: House):
+async def test_generate_answers_one_user_turn_with_fifty_tokens(house: House):
     async with house.http() as client:
         answer = await client.post("/generate", json={"prompt": "once"})
 
     assert answer.json() == {"text": "Hello, world"}
     assert answer.headers["x-model-version"] == BUILD
     request = house.inference.requests[0]
-    assert (request.text, request.options.max_new_tokens) == ("once", 50)
+    turns = [(turn.role, turn.content) for turn in request.conversation.messages]
+    assert (turns, request.options.max_new_tokens) == ([("user", "once")], 50)
     assert request.options.temperature == 0
 
 
@@ -47,7 +49,7 @@ async def test_generate_continues_raw_text_with_fifty_tokens(house: House):
     ("failure", "status", "code"),
     [
         (
-            InvalidInputError("the prompt has 900 tokens, the limit is 512"),
+            prompt_too_long(),
             400,
             "context_length_exceeded",
         ),

@@ -5,12 +5,20 @@ import asyncio
 import httpx
 import pytest
 from gateway_support.house import House
-from gateway_support.peers import MAX_FILE_BYTES
+from gateway_support.job_owners import MAX_FILE_BYTES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MIB = 1024 * 1024
-JSON_ROUTES = ("/generate", "/v1/chat/completions", "/v1/datasets", "/v1/fine_tuning/jobs")
+JSON_ROUTES = (
+    "/generate",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/moderations",
+    "/v1/datasets",
+    "/v1/fine_tuning/jobs",
+    "/v1/optimizations",
+)
 
 
 def error_of(answer: httpx.Response) -> dict[str, object]:
@@ -59,7 +67,7 @@ async def test_a_body_over_the_limit_is_refused_before_and_while_it_comes(house:
         for path in JSON_ROUTES:
             declared = await client.post(path, content=b" " * (MIB + 1))
             assert declared.status_code == 413, path
-            assert error_of(declared)["code"] == "body_too_large"
+            assert error_of(declared)["code"] == "too_large"
             chunked = await client.post(path, content=endless())
             assert chunked.status_code == 413, path
 
@@ -166,7 +174,19 @@ async def test_an_upload_over_data_preps_limit_is_refused(house: House):
             data={"purpose": "fine-tune"},
         )
     assert answer.status_code == 413
-    assert error_of(answer)["code"] == "body_too_large"
+    assert error_of(answer)["code"] == "too_large"
+
+
+async def test_an_upload_that_has_to_wait_is_told_when_to_come_back(house: House):
+    house.data_prep.busy = True
+    async with house.http() as client:
+        answer = await client.post(
+            "/v1/files", files={"file": ("a.csv", b"a")}, data={"purpose": "fine-tune"}
+        )
+    house.data_prep.busy = False
+
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "5"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The gateway as a process of its own: starts, answers, traces, and stops cleanly."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -11,7 +12,8 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from gateway_support.house import SECRET, House
+from gateway_support.house import BLOCKED, BUILD, SECRET, House
+from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
 from testkit.waiting import eventually
@@ -55,6 +57,7 @@ def environment(house: House, **changes: str) -> dict[str, str]:
         "moderation_address": settings.moderation_address,
         "data_prep_address": settings.data_prep_address,
         "trainer_address": settings.trainer_address,
+        "optimizer_builder_address": settings.optimizer_builder_address,
         "jwt_issuer": settings.jwt_issuer,
         "jwt_audience": settings.jwt_audience,
         "jwks_path": str(settings.jwks_path),
@@ -105,15 +108,40 @@ async def test_it_starts_answers_traces_and_finishes_its_streams_on_sigterm(own_
         assert rest[-2] == "data: [DONE]"
         assert process.returncode == 0, errors.decode()
         await eventually(lambda: tree(keeping) == EXPECTED_TREE)
+        assert chat_attributes(keeping) == EXPECTED_ATTRIBUTES
 
 
 EXPECTED_TREE = {
     ("client", "POST /v1/chat/completions"),
     ("POST /v1/chat/completions", "gateway.chat"),
-    ("gateway.chat", "/modelmill.moderation.v1.ModerationService/Check"),
-    ("gateway.chat", "/modelmill.inference.v1.InferenceService/Generate"),
+    ("gateway.chat", "modelmill.moderation.v1.ModerationService/Check"),
+    ("gateway.chat", "modelmill.inference.v1.InferenceService/Generate"),
     ("gateway.chat", "guard.output"),
 }
+
+
+EXPECTED_ATTRIBUTES = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "modelmill",
+    "gen_ai.request.model": "default",
+    "gen_ai.response.model": BUILD,
+    "gen_ai.usage.input_tokens": "7",
+    "gen_ai.usage.output_tokens": "100",
+    "gen_ai.response.finish_reasons": ["stop"],
+}
+
+
+def chat_attributes(keeping: Collector) -> dict[str, Any]:
+    """What the span of the chat says under the names of OpenTelemetry's conventions."""
+    span = next(span for span in keeping.spans if span.name == "gateway.chat")
+    values = {each.key: MessageToDict(each.value) for each in span.attributes}
+    return {
+        name: [each["stringValue"] for each in value["arrayValue"]["values"]]
+        if "arrayValue" in value
+        else next(iter(value.values()))
+        for name, value in values.items()
+        if name.startswith("gen_ai.")
+    }
 
 
 def tree(keeping: Collector) -> set[tuple[str, str]]:
@@ -124,18 +152,74 @@ def tree(keeping: Collector) -> set[tuple[str, str]]:
 
 
 async def test_the_metrics_page_counts_requests_for_holders_of_the_secret(own_house: House):
+    job = {"file_id": "file-x", "mapping": {"messages_column": "messages"}}
     process = await start(environment(own_house))
     ports = await ports_of(process)
     metrics = f"http://127.0.0.1:{ports['metrics']}/metrics"
-    async with httpx.AsyncClient() as client:
-        await client.get(f"http://127.0.0.1:{ports['http']}/healthz")
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['http']}") as client:
+        await client.get("/healthz")
+        client.headers["authorization"] = f"Bearer {own_house.issuer.token()}"
+        form = {"files": {"file": ("a.jsonl", b"{}")}, "data": {"purpose": "fine-tune"}}
+        file = (await client.post("/v1/files", **form)).json()["id"]
+        await client.post("/v1/datasets", json=job | {"file_id": file})
+        await client.post("/v1/chat/completions", json=ask("hi"))
+        await client.post("/v1/chat/completions", json=ask(BLOCKED))
+        own_house.inference.pieces = [BLOCKED]
+        await client.post("/v1/chat/completions", json=ask("hi"))
+        client.headers["authorization"] = ""
         assert (await client.get(metrics)).status_code == 401
         page = await client.get(metrics, headers={"authorization": f"Bearer {SECRET}"})
     process.send_signal(signal.SIGINT)
     await process.communicate()
 
-    assert 'requests_total{route="health",status="200"} 1.0' in page.text
+    assert set(page.text.splitlines()) >= EXPECTED_METRICS
     assert process.returncode == 0
+
+
+EXPECTED_METRICS = {
+    'modelmill_http_requests_total{route="health",status="200"} 1.0',
+    'modelmill_http_requests_total{route="chat",status="200"} 2.0',
+    'modelmill_http_requests_total{route="chat",status="400"} 1.0',
+    'modelmill_http_request_seconds_count{route="chat"} 3.0',
+    'modelmill_first_text_seconds_count{model="default"} 1.0',
+    'modelmill_blocked_total{direction="input"} 1.0',
+    'modelmill_blocked_total{direction="output"} 1.0',
+    "modelmill_active_streams 0.0",
+    "modelmill_usage_dropped_total 0.0",
+    'modelmill_jobs{kind="dataset",status="queued"} 1.0',
+}
+
+
+def ask(text: str) -> dict[str, object]:
+    return {"model": "default", "messages": [{"role": "user", "content": text}]}
+
+
+async def test_each_request_leaves_one_line_with_nothing_of_what_was_said(own_house: House):
+    process = await start(environment(own_house))
+    ports = await ports_of(process)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['http']}") as client:
+        await client.get("/healthz")
+        await client.get("/v1/models?secret=1")
+        await client.get("/secret")
+        client.headers["authorization"] = f"Bearer {own_house.issuer.token(tenant='acme')}"
+        client.headers["traceparent"] = f"00-{TRACE}-{PARENT}-01"
+        chat = await client.post("/v1/chat/completions", json=ask("secret"))
+        await client.get("/v1/jobs/job-secret?after=secret")
+    process.send_signal(signal.SIGINT)
+    _, errors = await process.communicate()
+    lines = [json.loads(line) for line in errors.decode().splitlines()]
+    access = [line for line in lines if line["logger"] == "gateway.access"]
+
+    assert [(line["method"], line["route"], line["status"], line["tenant"]) for line in access] == [
+        ("GET", "/v1/models", 401, None),
+        ("unknown", "unknown", 404, None),
+        ("POST", "/v1/chat/completions", 200, "acme"),
+        ("GET", "/v1/jobs/{job_id}", 404, "acme"),
+    ]
+    assert access[2]["trace_id"] == TRACE
+    assert access[2]["request_id"] == chat.headers["x-request-id"]
+    assert 0 < access[2]["seconds"] < 20
+    assert "secret" not in errors.decode()
 
 
 @pytest.mark.parametrize("wrong", ["taken port", "no keys", "no issuer"])

@@ -8,6 +8,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from registry.store import FolderStore
 from testkit.models import make_tiny_llama, make_tiny_openvino
 from tokenization import ChatTokenizer
@@ -42,7 +43,7 @@ def digest(openvino_folder: Path, artifact_root: Path) -> str:
 
 @pytest.fixture
 def spans_of() -> Iterator[Callable[[int], dict[str, ReadableSpan]]]:
-    """Ended spans of a trace, by name."""
+    """Ended spans of a trace by name; without those of clients, who share the server's name."""
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
         trace.set_tracer_provider(TracerProvider())
     provider, exporter = trace.get_tracer_provider(), InMemorySpanExporter()
@@ -51,7 +52,11 @@ def spans_of() -> Iterator[Callable[[int], dict[str, ReadableSpan]]]:
 
     def of(trace_id: int) -> dict[str, ReadableSpan]:
         ended = exporter.get_finished_spans()
-        return {span.name: span for span in ended if span.context.trace_id == trace_id}
+        return {
+            span.name: span
+            for span in ended
+            if span.context.trace_id == trace_id and span.kind is not SpanKind.CLIENT
+        }
 
     yield of
     exporter.shutdown()

@@ -10,7 +10,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, generate_latest
 from registry.store import FolderStore
 from service_kit.errors import (
     InvalidInputError,
@@ -58,7 +58,7 @@ async def is_idle(service: Service, version_id: str) -> bool:
 
 
 def figure(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"modelmill_inference_{name}", labels) or 0.0
+    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def test_twenty_first_requests_cause_one_load(service: Service, digest: str) -> None:
@@ -115,7 +115,7 @@ async def test_a_stop_text_ends_the_answer(service: Service, version: str) -> No
 async def test_clients_that_leave_free_their_slots(
     service: Service, version: str, long_texts: list[str]
 ) -> None:
-    cancelled = figure("requests_total", outcome="cancelled")
+    cancelled = figure("modelmill_generations_total", outcome="cancelled")
     streams = [service.stream(version, text=text) for text in long_texts]
     for stream in streams:
         await stream.read()
@@ -125,12 +125,15 @@ async def test_clients_that_leave_free_their_slots(
         stream.cancel()
 
     await eventually(lambda: is_idle(service, version), within=5)
-    generated = figure("tokens_generated_total", engine="openvino")
-    assert figure("requests_total", outcome="cancelled") == cancelled + len(streams)
-    assert figure("in_flight") == 0
+    generated = figure("modelmill_engine_tokens_total", engine="openvino")
+    assert figure("modelmill_generations_total", outcome="cancelled") == cancelled + len(streams)
+    assert figure("modelmill_requests_in_flight", version=version) == 0
     await service.answer(version, text="there is room again", max_new_tokens=1)
     # Two steps may have been under way; the whole answers would be 2,000 tokens.
-    assert figure("tokens_generated_total", engine="openvino") <= generated + 2 * len(streams) + 1
+    assert (
+        figure("modelmill_engine_tokens_total", engine="openvino")
+        <= generated + 2 * len(streams) + 1
+    )
 
 
 async def test_a_deadline_ends_the_generation(
@@ -149,8 +152,11 @@ async def test_a_deadline_ends_the_generation(
 async def test_a_prompt_over_the_limit_is_refused_with_both_numbers(
     service: Service, version: str
 ) -> None:
-    with pytest.raises(InvalidInputError, match="prompt has 512 tokens, the limit is 511"):
+    with pytest.raises(
+        InvalidInputError, match="prompt has 512 tokens, the limit is 511"
+    ) as caught:
         await service.answer(version, text="1" * 512)
+    assert caught.value.reason == "PROMPT_TOO_LONG"
     with pytest.raises(
         InvalidInputError, match=r"prompt has at least \d+ tokens, the limit is 511"
     ):
@@ -217,23 +223,74 @@ async def test_a_version_whose_artifact_is_no_build_is_refused_and_said_to_have_
     assert version_id not in await service.serving()
 
 
-async def test_a_generation_leaves_spans_with_counts_and_without_text(
+async def test_the_span_of_a_call_says_what_it_cost_and_never_what_was_said(
     service: Service, version: str, spans_of: Callable[[int], dict[str, ReadableSpan]]
 ) -> None:
     with trace.get_tracer("test").start_as_current_span("client") as client:
-        answer = await service.answer(version, text="a secret prompt", max_new_tokens=5)
+        answer = await service.answer(version, turns=[("user", "a canary")], max_new_tokens=5)
     trace_id = client.get_span_context().trace_id
 
-    await eventually(lambda: "inference.generate" in spans_of(trace_id))
+    call = "modelmill.inference.v1.InferenceService/Generate"
+    await eventually(lambda: call in spans_of(trace_id))
     spans = spans_of(trace_id)
-    whole = spans["inference.generate"]
+    server = spans[call]
     for phase in ("render", "prefill", "decode"):
-        parent = spans[phase].parent
+        parent = spans[f"inference.{phase}"].parent
         assert parent is not None
-        assert parent.span_id == whole.context.span_id
-    assert whole.parent is not None
-    assert whole.attributes is not None
-    assert whole.attributes["gen_ai.request.model"] == version
-    assert whole.attributes["gen_ai.usage.input_tokens"] == answer.end.usage.prompt_tokens
-    assert whole.attributes["gen_ai.usage.output_tokens"] == answer.end.usage.completion_tokens
-    assert "secret" not in "".join(span.to_json() for span in spans.values())
+        assert parent.span_id == server.context.span_id
+    said = dict(server.attributes or {})
+    assert said["gen_ai.operation.name"] == "chat"
+    assert said["gen_ai.provider.name"] == "modelmill"
+    assert said["gen_ai.request.model"] == said["gen_ai.response.model"] == version
+    assert said["gen_ai.usage.input_tokens"] == answer.end.usage.prompt_tokens
+    assert said["gen_ai.usage.output_tokens"] == answer.end.usage.completion_tokens
+    assert said["gen_ai.response.finish_reasons"] == (answer.end.finish_reason,)
+    text = "".join(span.to_json() for span in spans.values())
+    assert "canary" not in text
+    assert not answer.text.strip() or answer.text not in text
+
+
+def seconds(name: str, suffix: str, model: str, operation: str = "chat", **more: str) -> float:
+    """A figure of one of the histograms of the GenAI conventions."""
+    return figure(
+        f"gen_ai_server_{name}_seconds_{suffix}",
+        gen_ai_operation_name=operation,
+        gen_ai_provider_name="modelmill",
+        gen_ai_request_model=model,
+        **more,
+    )
+
+
+async def test_each_request_is_measured_under_the_names_of_the_genai_conventions(
+    service: Service, digest: str
+) -> None:
+    version = await service.served(digest)
+    answer = await service.answer(version, turns=[("user", "hello")], max_new_tokens=5)
+    raw = await service.answer(version, text="hello", max_new_tokens=5)
+
+    assert seconds("request_duration", "count", version, error_type="") == 1
+    assert seconds("request_duration", "count", version, "text_completion", error_type="") == 1
+    took = seconds("request_duration", "sum", version, error_type="")
+    first = seconds("time_to_first_token", "sum", version)
+    assert 0 < first < took
+    if answer.end.usage.completion_tokens > 1:
+        rest = (took - first) / (answer.end.usage.completion_tokens - 1)
+        assert seconds("time_per_output_token", "sum", version) == pytest.approx(rest)
+    usages = (answer.end.usage, raw.end.usage)
+    prompt_tokens = figure("modelmill_prompt_tokens_total", version=version)
+    assert prompt_tokens == sum(usage.prompt_tokens for usage in usages)
+    generated_tokens = figure("modelmill_generated_tokens_total", version=version)
+    assert generated_tokens == sum(usage.completion_tokens for usage in usages)
+    assert figure("modelmill_requests_in_flight", version=version) == 0
+    assert figure("modelmill_requests_queued", version=version) == 0
+
+
+async def test_callers_cannot_make_up_models_in_the_figures(service: Service) -> None:
+    def not_found() -> float:
+        return seconds("request_duration", "count", "_OTHER", error_type="not_found")
+
+    before = not_found()
+    with pytest.raises(NotFoundError):
+        await service.answer("mv-made-up", turns=[("user", "hello")])
+    assert not_found() == before + 1
+    assert "mv-made-up" not in generate_latest().decode()

@@ -3,6 +3,7 @@ import math
 import pytest
 from inference.domain.generation import (
     ModelLimits,
+    PromptTooLongError,
     SamplingOptions,
     check_options,
     check_prompt_length,
@@ -26,14 +27,14 @@ def test_a_limit_beyond_the_context_ends_at_the_context() -> None:
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_with_both_numbers() -> None:
-    with pytest.raises(InvalidInputError, match="prompt has 10 tokens, the limit is 9"):
+    with pytest.raises(PromptTooLongError, match="prompt has 10 tokens, the limit is 9"):
         plan_generation([1] * 10, SamplingOptions(), LIMITS, random_seed=0)
 
 
 def test_a_text_that_cannot_fit_is_refused_unread() -> None:
     check_prompt_length(45, 5, LIMITS)
 
-    with pytest.raises(InvalidInputError, match="at least 10 tokens, the limit is 9"):
+    with pytest.raises(PromptTooLongError, match="at least 10 tokens, the limit is 9"):
         check_prompt_length(46, 5, LIMITS)
 
 

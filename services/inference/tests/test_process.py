@@ -77,7 +77,7 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
                 await stub.LoadModel(loading, timeout=30)
                 request = pb.GenerateRequest(tenant="acme", version_id=BUSY, text="a")
                 stream = stub.Generate(request, timeout=30)
-                await stream.read()
+                await anext(aiter(stream))
                 engines = psutil.Process(process.pid).children(recursive=True)
                 assert len(engines) == 2
 

@@ -77,7 +77,7 @@ async def test_generation_goes_on_while_the_bus_is_away_and_the_news_is_told_lat
     ):
         unloaded, loaded = [await service.served(digest) for _ in range(2)]
         running = service.stream(loaded, text="a", max_new_tokens=300)
-        await running.read()
+        await anext(aiter(running))
 
         nats.kill()
 

@@ -6,11 +6,18 @@ from typing import Any
 from guard.verdict import Action, Direction, RuleMatch, Verdict
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
-from moderation.adapters.audit import DROPPED, AuditQueue
+from moderation.adapters.audit import AuditQueue
 from moderation.domain.judged import TextJudged
+from prometheus_client import REGISTRY
 from testkit.waiting import eventually
 
 SUBJECT = "audit.moderation"
+
+
+def figure(name: str, **labels: str) -> float:
+    value = REGISTRY.get_sample_value(name, labels)
+    assert value is not None, f"{name} is not shown"
+    return value
 
 
 async def records(moderation: Any) -> list[ModerationRecorded]:
@@ -31,6 +38,22 @@ async def test_a_match_is_recorded_without_the_text(moderation: Any) -> None:
     assert recorded.policy_digest == verdict.policy_digest
     assert recorded.at.seconds > 0
     assert "joe" not in str(recorded)
+
+
+async def test_verdicts_are_counted_by_action_and_direction(moderation: Any) -> None:
+    def counted(action: str, direction: str) -> float:
+        return figure("modelmill_verdicts_total", action=action, direction=direction)
+
+    kinds = (("allow", "input"), ("block", "input"), ("flag", "output"))
+    before = [counted(*kind) for kind in kinds]
+    checks = figure("modelmill_check_seconds_count")
+
+    await moderation.check("a fine day")
+    await moderation.check("how do I build a pipe bomb")
+    await moderation.guard(["system", " prompt"], direction=pb.DIRECTION_OUTPUT)
+
+    assert [counted(*kind) for kind in kinds] == [count + 1 for count in before]
+    assert figure("modelmill_check_seconds_count") == checks + 2
 
 
 async def test_only_texts_in_which_something_matched_are_recorded(moderation: Any) -> None:
@@ -66,9 +89,9 @@ async def test_a_full_queue_drops_and_counts_and_never_waits() -> None:
     match = RuleMatch("r", "c", Action.FLAG, 0, 1)
     verdict = Verdict(match.action, (match,), "x", "sha256:0")
     queue = AuditQueue(NoBus(), size=2)
-    dropped = DROPPED._value.get()
+    dropped = figure("modelmill_audit_dropped_total")
 
     for _ in range(5):
         queue.record(TextJudged("acme", Direction.INPUT, verdict, "00"))
 
-    assert DROPPED._value.get() - dropped == 3
+    assert figure("modelmill_audit_dropped_total") - dropped == 3

@@ -10,8 +10,15 @@ import pytest
 import pytest_asyncio
 from google.protobuf.json_format import MessageToDict
 from jobs.bus import Bus
-from jobs.subjects import job_requested
-from modelmill.jobs.v1.job_pb2 import JobRequested
+from jobs.subjects import job_requested, job_state
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_CANCELLED,
+    JOB_WISH_CANCEL,
+    JobRequested,
+    JobState,
+)
+from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
+from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired
@@ -29,6 +36,7 @@ from .builders import SECRET, World, make_rows
 @dataclass
 class Service:
     stub: Any
+    jobs: Any
     bus: Bus
     world: World
 
@@ -76,7 +84,8 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
             ):
                 await asyncio.wait_for(channel.channel_ready(), 20)
                 world = World(FolderStore(settings.artifact_root), bus, tmp_path / "scratch")
-                yield Service(pb_grpc.OptimizerBuilderServiceStub(channel), bus, world)
+                stub = pb_grpc.OptimizerBuilderServiceStub(channel)
+                yield Service(stub, JobServiceStub(channel), bus, world)
         finally:
             stopping.set()
             await running
@@ -168,3 +177,16 @@ async def test_only_what_training_made_gets_a_default_build(service: Service) ->
         return ordered if "mv-adapter" in ordered else None
 
     assert await eventually(sources) == ["mv-full", "mv-adapter"]
+
+
+async def test_a_queued_build_is_cancelled_by_its_tenant_alone(service: Service) -> None:
+    await service.announce()
+    job = await service.order()
+    wish = {"job_id": job.job_id, "wish": JOB_WISH_CANCEL, "requested_by": "ann"}
+    with pytest.raises(NotFoundError), domain_errors():
+        await service.jobs.ControlJob(ControlJobRequest(tenant="rival", **wish), timeout=20)
+    await service.jobs.ControlJob(ControlJobRequest(tenant="acme", **wish), timeout=20)
+
+    stored = await service.bus.last(job_state(job.job_id), JobState)
+    assert stored is not None
+    assert stored.body.status == JOB_STATUS_CANCELLED

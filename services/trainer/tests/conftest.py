@@ -14,6 +14,7 @@ from jobs.bus import Bus
 from jobs.ids import derived_id
 from jobs.subjects import DATASET_READY, MODEL_READY, job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
+from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
@@ -66,6 +67,8 @@ class Trainer:
     nats: NatsServer
     store: FolderStore
     root: Path
+    jobs: Any = None
+    """Stub of JobService on the same server."""
 
     @asynccontextmanager
     async def serving(self, **changes: Any) -> AsyncIterator[None]:
@@ -77,6 +80,7 @@ class Trainer:
             async with open_channel(settings.grpc_address, SECRET) as channel:
                 await asyncio.wait_for(channel.channel_ready(), 20)
                 self.stub = pb_grpc.TrainerServiceStub(channel)
+                self.jobs = JobServiceStub(channel)
                 yield
         finally:
             stopping.set()

@@ -22,6 +22,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from prometheus_client import REGISTRY
 from safetensors import safe_open
 from testkit.waiting import eventually
 
@@ -67,6 +68,8 @@ async def test_a_job_ends_in_a_model_that_has_learned(
     assert summary["accuracy_base"]["mean"] < 0.7
     assert summary["differences"]["tuned-base"]["low"] > 0
     assert summary["train_tokens"] > 96 * 3 * 20
+    assert REGISTRY.get_sample_value("modelmill_training_tokens_total") == summary["train_tokens"]
+    assert REGISTRY.get_sample_value("modelmill_training_loss") == summary["last_loss"]
 
     [ready] = await eventually(lambda: trainer.announced(job.job_id))
     assert ready.version_id == derived_id("mv", job.job_id, "adapter")

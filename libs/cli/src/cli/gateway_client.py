@@ -1,26 +1,26 @@
 """The gateway's HTTP API as the terminal uses it."""
 
 import os
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from openai import OpenAI
-from service_kit.errors import DomainError, InvalidInputError, UnavailableError
+from service_kit.errors import InvalidInputError, UnavailableError
 
+from cli.errors import GatewayError
 from cli.keys import ALL_SCOPES, LocalKeys
 from cli.state_folder import StateFolder
 
+if TYPE_CHECKING:
+    from openai import OpenAI
+
 DEFAULT_TENANT = "demo"
 REQUEST_SECONDS = 120.0
-
-
-class GatewayError(DomainError):
-    """The gateway refused; the message is its own."""
-
-    reason = "GATEWAY_REFUSED"
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,11 @@ class Connection:
             return cls(url, token)
         return cls(state.read_runtime().http_url, local_token(state))
 
-    def openai(self) -> OpenAI:
+    def openai(self) -> "OpenAI":
         """The unmodified OpenAI SDK, pointed at our gateway."""
+        # It takes most of a second to load, which every other command would pay as well.
+        from openai import OpenAI
+
         return OpenAI(base_url=f"{self.url}/v1", api_key=self.token, max_retries=2)
 
 
@@ -71,6 +74,10 @@ class GatewayClient:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Make no more calls."""
         self._http.close()
 
     def get(self, path: str, **parameters: Any) -> Any:
@@ -95,12 +102,49 @@ class GatewayClient:
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             response = self._http.request(method, path, **arguments)
-        except httpx.TransportError as error:
-            raise UnavailableError(f"the gateway does not answer: {error}") from error
-        if response.is_success:
-            return response.json()
-        try:
-            message = response.json()["error"]["message"]
-        except (ValueError, KeyError, TypeError):
-            message = response.text[:500]
-        raise GatewayError(f"{method} {path}: {response.status_code}: {message}")
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise UnavailableError(unreachable(error) or str(error)) from error
+        return _answer(response)
+
+    @contextmanager
+    def stream(self, path: str, headers: Mapping[str, str]) -> Iterator[Iterator[str]]:
+        """The lines of an answer that comes bit by bit.
+
+        Raises:
+            GatewayError: it refused.
+            httpx.TransportError: the connection was lost; what came so far is good.
+        """
+        with self._http.stream("GET", path, headers=dict(headers)) as response:
+            if not response.is_success:
+                response.read()
+                _answer(response)
+            yield response.iter_lines()
+
+
+def _answer(response: httpx.Response) -> Any:
+    if response.is_success:
+        return response.json()
+    try:
+        message = response.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = response.text[:500]
+    asked = f"{response.request.method} {response.request.url.path}"
+    may_pass = response.status_code in (429, 502, 503, 504)
+    raise GatewayError(f"{asked}: {response.status_code}: {message}", may_pass=may_pass)
+
+
+def unreachable(error: BaseException | None) -> str:
+    """Why a call did not reach the gateway, and what to do; empty when it did."""
+    if error is None:
+        return ""
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return f"MODELMILL_URL is not an address: {error}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"the gateway's certificate is not accepted: {error.verify_message}; renew it, or name"
+            " its issuer in SSL_CERT_FILE"
+        )
+    deeper = unreachable(error.__cause__ or error.__context__)
+    if deeper or not isinstance(error, httpx.TransportError):
+        return deeper
+    return f"the gateway does not answer ({error}); is `mill up` running?"

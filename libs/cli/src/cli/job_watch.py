@@ -1,6 +1,5 @@
 """Follows a job through the gateway with a live progress bar."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,18 +12,10 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
-from service_kit.errors import DomainError
 
+from cli.errors import JobEndedBadlyError
 from cli.gateway_client import GatewayClient
-
-TERMINAL = frozenset({"succeeded", "failed", "cancelled"})
-POLL_SECONDS = 0.5
-
-
-class JobEndedBadlyError(DomainError):
-    """The job failed or was cancelled; the message has its own error and remedy."""
-
-    reason = "JOB_ENDED_BADLY"
+from cli.job_events import follow_job
 
 
 def watch_job(
@@ -33,9 +24,12 @@ def watch_job(
     title: str,
     console: Console,
     *,
-    on_update: Callable[[dict[str, Any]], None] | None = None,
+    on_figures: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Show the job's phases, rates and time left until it ends; return its last record.
+    """Show the job's phases and figures until it ends; return its record.
+
+    Args:
+        on_figures: called with what each progress report has: phase, step, total_steps, metrics.
 
     Raises:
         JobEndedBadlyError: it did not succeed.
@@ -49,43 +43,35 @@ def watch_job(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, refresh_per_second=4) as progress:
-        task = progress.add_task(title, total=None, figures="")
-        while True:
-            job: dict[str, Any] = client.get(f"/v1/jobs/{job_id}")
-            if on_update is not None:
-                on_update(job)
-            phase, done, total, figures = _shown(job)
+        task = progress.add_task(f"{title}: queued", total=None, figures="")
+        for event in follow_job(client, job_id):
+            facts = event.get("data") or {}
+            if "phase" not in facts:
+                phase = facts.get("status") or event.get("message", "")
+                progress.update(task, description=f"{title}: {phase}")
+                continue
+            if on_figures is not None:
+                on_figures(facts)
             progress.update(
                 task,
-                description=f"{title}: {phase}",
-                completed=done,
-                total=total or None,
-                figures=figures,
+                description=f"{title}: {facts['phase']}",
+                completed=int(facts.get("step") or 0),
+                total=int(facts.get("total_steps") or 0) or None,
+                figures=figures_line(facts, facts.get("eta_seconds")),
             )
-            if job["status"] in TERMINAL:
-                break
-            time.sleep(POLL_SECONDS)
+    return _ended_well(client.get(f"/v1/jobs/{job_id}"), title)
+
+
+def _ended_well(job: dict[str, Any], title: str) -> dict[str, Any]:
     if job["status"] != "succeeded":
         error = job.get("error") or {}
         words = (error.get("message", job["status"]), error.get("remedy", ""))
-        raise JobEndedBadlyError(f"{title} {job_id}: {' '.join(w for w in words if w)}")
+        raise JobEndedBadlyError(f"{title} {job['id']}: {' '.join(w for w in words if w)}")
     return job
 
 
-def _shown(job: dict[str, Any]) -> tuple[str, int, int, str]:
-    progress = job.get("progress") or {}
-    phase = progress.get("phase") or job["status"]
-    return (
-        phase,
-        int(progress.get("done", 0)),
-        int(progress.get("total", 0)),
-        figures_line(progress),
-    )
-
-
-def figures_line(progress: dict[str, Any]) -> str:
+def figures_line(metrics: dict[str, Any], eta_seconds: float | None) -> str:
     """Loss, rate and time left, of what a progress report has."""
-    metrics: dict[str, float] = progress.get("metrics") or {}
     words = []
     if "loss" in metrics:
         words.append(f"loss {metrics['loss']:.3f}")
@@ -93,7 +79,6 @@ def figures_line(progress: dict[str, Any]) -> str:
         words.append(f"lr {metrics['learning_rate']:.1e}")
     if "tokens_per_second" in metrics:
         words.append(f"{metrics['tokens_per_second']:.0f} tokens/s")
-    eta = progress.get("eta_seconds")
-    if eta is not None:
-        words.append(f"{eta:.0f} s left")
+    if eta_seconds is not None and eta_seconds >= 0:
+        words.append(f"{eta_seconds:.0f} s left")
     return "  ".join(words)

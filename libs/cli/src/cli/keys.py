@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from service_kit.errors import PreconditionError
 
-from cli.state_folder import write_private
+from cli.state_folder import write_private, write_public
 
 ISSUER = "https://modelmill.local"
 AUDIENCE = "modelmill"
@@ -31,6 +32,20 @@ class LocalKeys:
     def __init__(self, folder: Path) -> None:
         self._private_file = folder / "signing-key.pem"
         self.jwks_file = folder / "jwks.json"
+
+    def create(self) -> None:
+        """Make the key pair.
+
+        Raises:
+            PreconditionError: there is one; a new one would make every token of it worthless.
+        """
+        if self._private_file.exists():
+            raise PreconditionError(
+                f"{self._private_file} is there already, and tokens signed with it may be in use;"
+                " delete it first or name another folder"
+            )
+        self._private_file.parent.mkdir(parents=True, exist_ok=True)
+        self.ensure()
 
     def ensure(self) -> None:
         """Make the key pair unless it is there; the JWKS is written anew each time."""
@@ -47,10 +62,14 @@ class LocalKeys:
             "kid": _key_id(raw),
             "x": base64.urlsafe_b64encode(raw).rstrip(b"=").decode(),
         }
-        write_private(self.jwks_file, json.dumps({"keys": [jwk]}).encode())
+        write_public(self.jwks_file, json.dumps({"keys": [jwk]}).encode())
 
     def issue(self, *, subject: str, tenant: str, scopes: tuple[str, ...], life: timedelta) -> str:
-        """A signed token for `subject` of `tenant` with `scopes`, valid for `life`."""
+        """A signed token for `subject` of `tenant` with `scopes`, valid for `life`.
+
+        Raises:
+            PreconditionError: there is no usable key; the message names the file.
+        """
         key = self._key()
         raw = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         now = datetime.now(UTC)
@@ -68,9 +87,19 @@ class LocalKeys:
         return jwt.encode(claims, key, algorithm="EdDSA", headers=headers)
 
     def _key(self) -> Ed25519PrivateKey:
-        key = load_pem_private_key(self._private_file.read_bytes(), password=None)
+        try:
+            key = load_pem_private_key(self._private_file.read_bytes(), password=None)
+        except FileNotFoundError:
+            raise PreconditionError(
+                f"there is no {self._private_file}; `mill keys new {self._private_file.parent}`"
+                " makes one"
+            ) from None
+        except (TypeError, ValueError):  # encrypted, or no PEM at all
+            key = None
         if not isinstance(key, Ed25519PrivateKey):
-            raise TypeError(f"{self._private_file} does not hold an Ed25519 key")
+            raise PreconditionError(
+                f"{self._private_file} does not hold an unencrypted Ed25519 key in PEM"
+            )
         return key
 
 

@@ -58,7 +58,28 @@ class SupervisedProcess:
         self._watcher = asyncio.create_task(self._keep_running(), name=f"watch {self.name}")
 
     async def _launch(self) -> bool:
-        self._process = await asyncio.create_subprocess_exec(
+        starting = asyncio.ensure_future(self._spawn())
+        try:
+            self._process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Half a start would leave a process that nobody knows of; `stop` ends this one.
+            self._process = await starting
+            raise
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._readers = []
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            self._readers.append(asyncio.create_task(self._read(stream, ready)))
+        ended = asyncio.create_task(self._process.wait())
+        either: list[asyncio.Future[Any]] = [ready, ended]
+        await asyncio.wait(either, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not ready.done():
+            # What it said last may still be on its way to us.
+            await asyncio.wait(self._readers, timeout=1)
+        return ready.done()
+
+    async def _spawn(self) -> Process:
+        return await asyncio.create_subprocess_exec(
             *self._argv,
             stdin=PIPE,  # held open: its end tells the child that we are gone
             stdout=PIPE,
@@ -68,15 +89,6 @@ class SupervisedProcess:
             start_new_session=True,
             limit=2**20,
         )
-        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._readers = []
-        for stream in (self._process.stdout, self._process.stderr):
-            assert stream is not None
-            self._readers.append(asyncio.create_task(self._read(stream, ready)))
-        ended = asyncio.create_task(self._process.wait())
-        either: list[asyncio.Future[Any]] = [ready, ended]
-        await asyncio.wait(either, timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        return ready.done()
 
     async def _read(self, stream: asyncio.StreamReader, ready: "asyncio.Future[None]") -> None:
         async for raw in stream:
@@ -103,6 +115,11 @@ class SupervisedProcess:
             self.restarts += 1
             if await self._launch():
                 backoff = 0.5
+
+    def restart(self) -> None:
+        """End the process that runs now; it is started again like one that died."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
 
     async def stop(self, *, within_seconds: float = 20.0) -> None:
         """SIGTERM, then SIGKILL to its process group when it takes longer."""

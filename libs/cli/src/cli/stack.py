@@ -1,16 +1,17 @@
 """NATS and the six services on one machine: wired by ports and secrets made at each start."""
 
 import secrets
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from os import getpid
 
-from service_kit.errors import PreconditionError
+from service_kit.errors import UnavailableError
 
-from cli.broker import broker_command
+from cli.broker import FullDiskWatch, broker_command
 from cli.keys import AUDIENCE, ISSUER, LocalKeys
+from cli.ports import HOST, free_port, refuse_taken_ports
+from cli.process_group import Command, ProcessGroup
 from cli.process_supervisor import LogLine, SupervisedProcess, python_module
 from cli.state_folder import Runtime, StateFolder
 from cli.trace_collector import TraceCollector
@@ -18,8 +19,8 @@ from cli.trace_collector import TraceCollector
 WORKING_SERVICES = ("data_prep", "trainer", "optimizer_builder")
 """Own jobs; `mill up` runs both their roles in one process."""
 
-START_ORDER = ("moderation", "data_prep", "trainer", "optimizer_builder", "inference", "gateway")
-"""The gateway comes last: it is told the others' addresses."""
+BEHIND_THE_GATEWAY = ("moderation", *WORKING_SERVICES, "inference")
+"""Start side by side; the gateway comes last: it is told their addresses."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,24 @@ class StackOptions:
     """How to run the stack. `overrides` are settings of services, by their full names."""
 
     http_port: int = 8080
+    grpc_port: int = 0
+    """Of the gateway; 0 takes a free one, here and below."""
+    metrics_port: int = 0
+    """Of the gateway."""
+    nats_port: int = 0
     log_level: str = "INFO"
     overrides: dict[str, str] = field(default_factory=dict)
+
+    def refuse_taken_ports(self) -> None:
+        """Raise PreconditionError when a port that was asked for is not to be had."""
+        refuse_taken_ports(
+            {
+                "--http-port": self.http_port,
+                "--grpc-port": self.grpc_port,
+                "--metrics-port": self.metrics_port,
+                "--nats-port": self.nats_port,
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -59,31 +76,35 @@ async def running_stack(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(state.locked())
-        _refuse_taken_port("127.0.0.1", options.http_port)
+        options.refuse_taken_ports()
         keys = LocalKeys(state.keys)
         keys.ensure()
         made = _Secrets(*(secrets.token_urlsafe(32) for _ in range(3)))
         collector = await stack.enter_async_context(TraceCollector(state.spans, made.otlp_token))
-        broker_port = _free_port()
-        command = broker_command(state, port=broker_port, token=made.nats_token)
-        processes: dict[str, SupervisedProcess] = {}
+        broker_port = options.nats_port or free_port()
+        watch = FullDiskWatch(state.bus, on_line, lambda: processes.running["nats"].restart())
+        stack.push_async_callback(watch.stop)
+        processes = await stack.enter_async_context(ProcessGroup(watch.see))
 
-        async def start(name: str, argv: list[str], environment: dict[str, str]) -> None:
-            process = SupervisedProcess(name, argv, environment, on_line)
-            stack.push_async_callback(process.stop)
-            await process.start()
-            processes[name] = process
-
-        await start("nats", command, {})
-        nats_url = f"nats://127.0.0.1:{broker_port}"
-        for name in START_ORDER:
+        def service(name: str) -> Command:
             environment = _common(name, state, options, made, nats_url, collector.port)
-            environment |= _own(name, state, options, keys, processes)
-            await start(name, python_module(f"{name}.main"), environment | options.overrides)
-            processes[name].environment |= _pin_ports(name, processes[name].ports)
-        runtime = _runtime(options, made, nats_url, processes)
+            environment |= _own(name, options, keys, processes.running)
+            return Command(python_module(f"{name}.main"), environment | options.overrides)
+
+        nats_url = f"nats://{HOST}:{broker_port}"
+        broker = broker_command(state, port=broker_port, token=made.nats_token)
+        try:
+            await processes.start({"nats": Command(broker)})
+            await processes.start({name: service(name) for name in BEHIND_THE_GATEWAY})
+            await processes.start({"gateway": service("gateway")})
+        except UnavailableError:
+            options.refuse_taken_ports()  # taken since we looked: say which, and by whom
+            raise
+        for name, process in processes.running.items():
+            process.environment |= _pin_ports(name, process.ports)
+        runtime = _runtime(options, made, nats_url, processes.running)
         state.write_runtime(runtime)
-        yield Stack(runtime, processes, keys)
+        yield Stack(runtime, processes.running, keys)
 
 
 def _common(
@@ -99,7 +120,7 @@ def _common(
         "nats_token": made.nats_token,
         "service_secret": made.service_secret,
         "artifact_root": str(state.artifacts),
-        "otlp_endpoint": f"http://127.0.0.1:{otlp_port}",
+        "otlp_endpoint": f"http://{HOST}:{otlp_port}",
         "otlp_token": made.otlp_token,
         "log_level": options.log_level,
     }
@@ -110,7 +131,6 @@ def _common(
 
 def _own(
     name: str,
-    state: StateFolder,
     options: StackOptions,
     keys: LocalKeys,
     running: dict[str, SupervisedProcess],
@@ -118,15 +138,15 @@ def _own(
     if name != "gateway":
         return {}
     peers = {
-        f"{peer}_address": f"127.0.0.1:{running[peer].ports['grpc']}"
-        for peer in START_ORDER
-        if peer in running
+        f"{peer}_address": f"{HOST}:{running[peer].ports['grpc']}" for peer in BEHIND_THE_GATEWAY
     }
     return _prefixed(
         name,
         peers
         | {
-            "http_address": f"127.0.0.1:{options.http_port}",
+            "http_address": f"{HOST}:{options.http_port}",
+            "grpc_address": f"{HOST}:{options.grpc_port}",
+            "metrics_address": f"{HOST}:{options.metrics_port}",
             "jwks_path": str(keys.jwks_file),
             "jwt_issuer": ISSUER,
             "jwt_audience": AUDIENCE,
@@ -136,7 +156,7 @@ def _own(
 
 def _pin_ports(name: str, ports: dict[str, int]) -> dict[str, str]:
     """A service that is started again must come back where its peers look for it."""
-    pinned = {f"{kind}_address": f"127.0.0.1:{port}" for kind, port in ports.items()}
+    pinned = {f"{kind}_address": f"{HOST}:{port}" for kind, port in ports.items()}
     return _prefixed(name, pinned)
 
 
@@ -152,7 +172,7 @@ def _runtime(
 ) -> Runtime:
     return Runtime(
         pid=getpid(),
-        http_url=f"http://127.0.0.1:{options.http_port}",
+        http_url=f"http://{HOST}:{options.http_port}",
         nats_url=nats_url,
         nats_token=made.nats_token,
         service_secret=made.service_secret,
@@ -160,21 +180,3 @@ def _runtime(
         metrics_ports={n: p.ports["metrics"] for n, p in processes.items() if "metrics" in p.ports},
         pids={name: process.pid for name, process in processes.items()},
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _refuse_taken_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            raise PreconditionError(
-                f"port {port} is taken; stop what listens there or give --port another one"
-            ) from None

@@ -6,9 +6,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import TextIO
 
 from service_kit.errors import PreconditionError
+
+from cli.system_errors import folder_error
 
 DEFAULT_STATE_FOLDER = Path(".modelmill")
 
@@ -59,28 +63,45 @@ class StateFolder:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process.
+        """Hold the folder for this process; the kernel lets go of it when the process ends.
 
         Raises:
-            PreconditionError: another process holds it.
-            OSError: the folder cannot be made or written.
+            PreconditionError: another process holds it, or it cannot be made or written.
         """
-        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for part in (self.artifacts, self.bus, self.keys, self.work, self.spans.parent):
-            part.mkdir(exist_ok=True, mode=0o700)
-        self.runtime_file.parent.mkdir(exist_ok=True, mode=0o700)
-        with (self.path / "lock").open("w") as lock:
+        try:
+            self._make_folders()
+            lock = (self.path / "lock").open("a+")
+        except OSError as error:
+            raise folder_error(self.path, error) from error
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise PreconditionError(
-                    f"{self.path} is in use by another mill; stop that one or give --state another"
-                    " folder"
+                    f"{self.path} is in use by {_holder(lock)}; stop that one or give --state"
+                    " another folder"
                 ) from None
+            self.runtime_file.unlink(missing_ok=True)  # of a mill that was killed
+            self._sign(lock)
             try:
                 yield
             finally:
                 self.runtime_file.unlink(missing_ok=True)
+
+    def _make_folders(self) -> None:
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        parts = (self.artifacts, self.bus, self.keys, self.work)
+        for part in (*parts, self.spans.parent, self.runtime_file.parent):
+            part.mkdir(exist_ok=True, mode=0o700)
+
+    def _sign(self, lock: TextIO) -> None:
+        """Say in the lock who holds it, for whoever finds it held."""
+        try:
+            lock.truncate(0)
+            lock.write(f"{os.getpid()} {datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
+            lock.flush()
+        except OSError as error:
+            raise folder_error(self.path, error) from error
 
     def write_runtime(self, runtime: Runtime) -> None:
         """Publish how to reach this instance, readable by its owner alone."""
@@ -93,17 +114,41 @@ class StateFolder:
             PreconditionError: none runs on this folder.
         """
         try:
-            return Runtime(**json.loads(self.runtime_file.read_text()))
-        except FileNotFoundError:
+            runtime = Runtime(**json.loads(self.runtime_file.read_text()))
+            os.kill(runtime.pid, 0)
+        except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
             raise PreconditionError(
-                f"nothing runs on {self.path}; start it with `mill up`"
+                f"nothing runs on {self.path}; start it with `mill up`, or name its folder:"
+                " `mill --state FOLDER ...`"
             ) from None
+        return runtime
+
+
+def _holder(lock: TextIO) -> str:
+    lock.seek(0)
+    pid, _, since = lock.read(100).partition(" ")
+    # Nothing is in it yet in the moment after it was taken.
+    return f"mill (pid {pid}, since {since})" if since else "another mill"
 
 
 def write_private(path: Path, content: bytes) -> None:
     """Write `content` so that only the owner can read it, at no moment otherwise."""
+    _write_whole(path, content, 0o600)
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """Write `content` so that anybody who reaches the folder can read it."""
+    _write_whole(path, content, 0o644)
+
+
+def _write_whole(path: Path, content: bytes, mode: int) -> None:
+    """A reader sees the old content or the new one; a failure leaves the old one."""
     temporary = path.with_suffix(f"{path.suffix}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)  # also when the umask is narrower
+            file.write(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

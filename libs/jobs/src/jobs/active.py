@@ -14,6 +14,7 @@ from jobs.envelope import M
 from jobs.errors import ChildDied, JobFailed, Preempted
 from jobs.progress import ProgressReporter, Report
 from jobs.pulse import HANDLER_SILENCE_SECONDS, Pulse
+from jobs.wishes import StopOrder
 
 START_SILENCE_SECONDS = 180.0
 """Until a child's first report: it imports torch, perhaps beside seven others."""
@@ -24,6 +25,7 @@ STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.2
 
 OnCheckpoint = Callable[[Path, int], Awaitable[str]]
+OnProgress = Callable[[Report], None]
 
 
 class ActiveJob:
@@ -31,7 +33,7 @@ class ActiveJob:
 
     Args:
         folder: private to this claim; a zombie of an older claim writes elsewhere.
-        stopping: set when this process was told to stop.
+        stop: whether it shall end early.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class ActiveJob:
         claim: Claim,
         progress: ProgressReporter,
         folder: Path,
-        stopping: asyncio.Event,
+        stop: StopOrder,
     ) -> None:
         self.request = request
         self.job_id = request.job_id
@@ -51,7 +53,7 @@ class ActiveJob:
         self.pulse = Pulse()
         self._claim = claim
         self._progress = progress
-        self._stopping = stopping
+        self._stop = stop
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -98,6 +100,7 @@ class ActiveJob:
         request: Mapping[str, Any],
         *,
         on_checkpoint: OnCheckpoint | None = None,
+        on_progress: OnProgress | None = None,
         env: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Run `python -m module` (see `jobs.child`) and return what it succeeds with.
@@ -105,31 +108,32 @@ class ActiveJob:
         Args:
             request: JSON; becomes `ChildPort.request`.
             on_checkpoint: makes a folder of the child durable and returns its digest.
+            on_progress: told each report of the child, also those that are not published.
             env: added to this process's environment.
 
         Raises:
             JobFailed: the child said that it cannot be done.
             ChildDied: it ended without a word, or was silent for longer than its phase allows.
-            Preempted: this process was told to stop, and so was the child.
+            Preempted: the attempt shall end early, and so did the child.
             Fenced: a checkpoint found that another worker owns the job.
         """
         self.pulse.rest(START_SILENCE_SECONDS)
         child = await ChildProcess.start(module, request, folder=self.folder, env=env)
         watch = asyncio.create_task(self._watch(child))
         try:
-            return await self._converse(child, on_checkpoint)
+            return await self._converse(child, on_checkpoint, on_progress or _ignore)
         finally:
             watch.cancel()
             await child.close()
             self.pulse.rest(HANDLER_SILENCE_SECONDS)
 
     async def _converse(
-        self, child: ChildProcess, on_checkpoint: OnCheckpoint | None
+        self, child: ChildProcess, on_checkpoint: OnCheckpoint | None, on_progress: OnProgress
     ) -> dict[str, Any]:
         async for message in child.messages():
             match message["type"]:
                 case "progress":
-                    self._take_progress(message)
+                    on_progress(self._take_progress(message))
                 case "checkpoint":
                     await self._take_checkpoint(child, message, on_checkpoint)
                 case "succeeded":
@@ -148,16 +152,16 @@ class ActiveJob:
             limit = self.pulse.limit_seconds
             reason = f"silent for more than {limit:g} s while in phase {self.pulse.phase!r}"
             raise ChildDied("HUNG", reason, child.log_tail())
-        if self._stopping.is_set():
+        if child.told_to_stop or self._stop.is_set():
             raise Preempted
         raise ChildDied("CHILD_DIED", _say_status(status), child.log_tail())
 
-    def _take_progress(self, message: dict[str, Any]) -> None:
+    def _take_progress(self, message: dict[str, Any]) -> Report:
         phase, done = message["phase"], message["done"]
         self.pulse.beat(phase, done, message["max_silence_seconds"])
-        self._progress.report(
-            Report(phase, done, message["total"], message["unit"], message["metrics"])
-        )
+        report = Report(phase, done, message["total"], message["unit"], message["metrics"])
+        self._progress.report(report)
+        return report
 
     async def _take_checkpoint(
         self, child: ChildProcess, message: dict[str, Any], on_checkpoint: OnCheckpoint | None
@@ -172,15 +176,19 @@ class ActiveJob:
         await child.send({"saved_step": message["step"]})
 
     async def _watch(self, child: ChildProcess) -> None:
-        """Ask the child to stop when we are told to; kill it when it takes too long or hangs."""
+        """Ask the child to stop when it shall; kill it when it takes too long or hangs."""
         stop_by = float("inf")
         clock = asyncio.get_running_loop().time
         while not self.pulse.overdue and clock() < stop_by:
             await asyncio.sleep(LOOK_SECONDS)
-            if self._stopping.is_set() and stop_by == float("inf"):
+            if self._stop.is_set() and stop_by == float("inf"):
                 child.terminate()
                 stop_by = clock() + STOP_SECONDS
         child.kill()
+
+
+def _ignore(_report: Report) -> None:
+    pass
 
 
 def _say_status(status: int) -> str:

@@ -12,6 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
+    JOB_WISH_RUN,
     JobError,
     JobRequested,
     JobResult,
@@ -25,12 +26,15 @@ from jobs.bus import Bus
 from jobs.claims import Claim
 from jobs.errors import ChildDied, Fenced, JobFailed, Preempted
 from jobs.progress import ProgressReporter
+from jobs.standing import WISHED_STATUS, status_word
+from jobs.tracing import process_span
+from jobs.wishes import StopOrder
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[ActiveJob], Awaitable[JobResult]]
 
-FINAL = ("succeeded", "failed")
+FINAL = ("succeeded", "failed", "cancelled")
 HUNG_GRACE_SECONDS = 10.0
 """How long `run_child`, which knows more, has to end a hung child before the attempt is ended."""
 
@@ -57,7 +61,7 @@ class Attempt:
         request: JobRequested,
         claim: Claim,
         delivery: Delivery,
-        stopping: asyncio.Event,
+        stop: StopOrder,
         *,
         folder: Path,
         claim_seconds: float,
@@ -68,14 +72,14 @@ class Attempt:
         self._bus = bus
         self._claim = claim
         self._delivery = delivery
-        self._stopping = stopping
+        self._stop = stop
         self._folder = folder
         self._beat_seconds = claim_seconds / 4
         self._max_failures = max_failures
         self._retry_seconds = retry_seconds
         self._after_commit = after_commit
         self._progress = ProgressReporter(bus, request.job_id, claim.fence)
-        self._job = ActiveJob(request, claim, self._progress, folder, stopping)
+        self._job = ActiveJob(request, claim, self._progress, folder, stop)
 
     async def run(self, handler: Handler) -> str:
         """Work, write the outcome, and name it for the metrics.
@@ -102,7 +106,7 @@ class Attempt:
         except Fenced:
             raise
         except Preempted:
-            return await self._give_back()
+            return await self._end_early()
         except JobFailed as failure:
             error = JobError(
                 code=failure.code,
@@ -117,7 +121,7 @@ class Attempt:
         return await self._commit(result)
 
     async def _supervise(self, handler: Handler) -> JobResult:
-        """The handler's result, unless the claim is lost, the process stops or nothing moves."""
+        """The handler's result, unless the claim is lost, it shall end early or nothing moves."""
         work: asyncio.Task[JobResult] = asyncio.ensure_future(handler(self._job))
         watches = [asyncio.create_task(self._beat()), asyncio.create_task(self._until_stopped())]
         publishing = asyncio.create_task(self._progress.run())
@@ -148,15 +152,19 @@ class Attempt:
             try:
                 if not await self._claim.is_ours():
                     raise Fenced(f"job {self._job.job_id} has another owner")
+                # The follower may be behind, after a broker's restart by seconds.
+                await self._stop.heard.look()
                 await self._delivery.in_progress()
             except (UnavailableError, NatsError) as error:
                 log.info("claim on %s could not be renewed: %s", self._job.job_id, error)
             self._progress.keep_alive()
 
     async def _until_stopped(self) -> None:
-        await self._stopping.wait()
-        await asyncio.sleep(STOP_SECONDS + 1)
-        raise Preempted
+        while True:
+            await self._stop.wait()
+            await asyncio.sleep(STOP_SECONDS + 1)
+            if self._stop.is_set():  # not withdrawn meanwhile
+                raise Preempted
 
     async def _commit(self, result: JobResult) -> str:
         """Success is the state; the announcement follows from it; the ack comes last."""
@@ -170,7 +178,7 @@ class Attempt:
             try:
                 await announce(self._bus, result)
             except UnavailableError:
-                if self._stopping.is_set():
+                if self._stop.process.is_set():
                     raise
                 await asyncio.sleep(0.2)
             else:
@@ -178,13 +186,38 @@ class Attempt:
         await self._ack()
         return "succeeded"
 
-    async def _give_back(self) -> str:
+    async def _end_early(self) -> str:
+        if self._stop.heard.wish in WISHED_STATUS:
+            with process_span("job.control.*", self._stop.heard.trace):
+                return await self._stop_as_wished()
+        preempted = self._stop.process.is_set()
         state = self._claim.copy()
         state.status = JOB_STATUS_QUEUED
-        state.preemptions += 1
+        state.preemptions += preempted
         await self._claim.write(state)
         await self._nak(None)
-        return "preempted"
+        return "preempted" if preempted else "withdrawn"
+
+    async def _stop_as_wished(self) -> str:
+        """Write what is wished until that is what is wished still, and acknowledge only then.
+
+        Whoever wishes something else either sees what is written here, or is seen here: each
+        writes first and looks at the other's subject afterwards.
+        """
+        heard = self._stop.heard
+        while True:
+            wish = heard.wish
+            state = self._claim.copy()
+            state.status = WISHED_STATUS[wish]
+            state.ClearField("error")
+            await self._claim.write(state)
+            newest = await heard.look()
+            if newest == wish:
+                await self._ack()
+                return status_word(state.status)
+            if newest == JOB_WISH_RUN:
+                await self._nak(None)
+                return "withdrawn"
 
     async def _fail(self, error: JobError) -> str:
         state = self._claim.copy()

@@ -37,6 +37,7 @@ class ChildProcess:
         self._pipe = pipe
         self._group_ended = False
         self._log_file = log_file
+        self.told_to_stop = False
         self._reaper = asyncio.create_task(self._reap())
 
     @classmethod
@@ -100,6 +101,7 @@ class ChildProcess:
 
     def terminate(self) -> None:
         """Ask it to save and stop. Only itself: what it started is its own to stop."""
+        self.told_to_stop = True
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
 

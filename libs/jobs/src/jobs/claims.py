@@ -6,11 +6,8 @@ import secrets
 import time
 
 from modelmill.jobs.v1.job_pb2 import (
-    JOB_STATUS_CANCELLED,
-    JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
-    JOB_STATUS_SUCCEEDED,
     JobRequested,
     JobState,
 )
@@ -19,11 +16,11 @@ from service_kit.errors import UnavailableError
 from jobs.bus import Bus
 from jobs.envelope import Stored
 from jobs.errors import Fenced, StaleWriteError
+from jobs.standing import TERMINAL
 from jobs.subjects import job_state
 
 log = logging.getLogger(__name__)
 
-TERMINAL = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
 RETRY_SECONDS = 0.2
 GIVE_UP_SECONDS = 10.0
 

@@ -1,13 +1,13 @@
 """What can go wrong between the bus, the worker and the work."""
 
-from service_kit.errors import PreconditionError
+from service_kit.errors import ConflictError
 
 from jobs.child import Preempted
 
 __all__ = ["ChildDied", "Fenced", "JobFailed", "Preempted", "StaleWriteError"]
 
 
-class StaleWriteError(PreconditionError):
+class StaleWriteError(ConflictError):
     """A compare-and-set lost: somebody wrote the subject first.
 
     `last` is the sequence that the subject has now, or None when the broker did not say.

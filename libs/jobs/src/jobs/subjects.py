@@ -20,6 +20,7 @@ from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded, Po
 from modelmill.registry.v1.model_events_pb2 import (
     AliasState,
     DatasetReady,
+    DatasetRetired,
     FileState,
     ModelReady,
     ModelRetired,
@@ -57,6 +58,7 @@ MODEL_READY = "model.ready"
 MODEL_RETIRED = "model.retired"
 MODEL_SERVING = "model.serving"
 DATASET_READY = "dataset.ready"
+DATASET_RETIRED = "dataset.retired"
 
 STREAMS = (
     Stream(
@@ -82,7 +84,15 @@ STREAMS = (
         {MODEL_READY: ModelReady, MODEL_RETIRED: ModelRetired, MODEL_SERVING: ModelServing},
         max_bytes=64 * MIB,
     ),
-    Stream("DATASETS", {"file.state.*": FileState, DATASET_READY: DatasetReady}, 64 * MIB),
+    Stream(
+        "DATASETS",
+        {
+            "file.state.*": FileState,
+            DATASET_READY: DatasetReady,
+            DATASET_RETIRED: DatasetRetired,
+        },
+        max_bytes=64 * MIB,
+    ),
     Stream(
         "CONFIG",
         {

@@ -5,23 +5,11 @@ import logging
 import os
 import secrets
 import socket
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelmill.jobs.v1.job_pb2 import (
-    JOB_STATUS_PAUSED,
-    JOB_STATUS_QUEUED,
-    JOB_STATUS_RUNNING,
-    JOB_STATUS_SUCCEEDED,
-    JobProgress,
-    JobRequested,
-    JobResult,
-    JobResumed,
-    JobState,
-)
+from modelmill.jobs.v1.job_pb2 import JOB_WISH_RUN, JobRequested, JobResult
 from nats.errors import Error as NatsError
 from opentelemetry.trace import Status, StatusCode
 from service_kit.errors import UnavailableError
@@ -30,12 +18,14 @@ from jobs.active import ActiveJob
 from jobs.announcements import announce_unless_stored
 from jobs.attempt import Attempt, Handler
 from jobs.bus import Bus, decoded
-from jobs.claims import TERMINAL, Claim
+from jobs.claims import Claim
 from jobs.envelope import Stored
 from jobs.errors import Fenced, JobFailed, Preempted
 from jobs.measures import JOB_SECONDS, JOBS_FINISHED
-from jobs.subjects import job_progress, job_requested, job_state
-from jobs.tracing import job_span, within
+from jobs.offers import Offer
+from jobs.parking import park
+from jobs.tracing import job_span, process_span, within
+from jobs.wishes import HeardWish, StopOrder, Wishes
 
 __all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
 
@@ -44,6 +34,8 @@ log = logging.getLogger(__name__)
 TURN_SECONDS = 0.5
 """How long one slot waits for one kind before it looks at the next."""
 NOT_READY_SECONDS = 1.0
+AS_ASKED = ("succeeded", "paused", "cancelled", "withdrawn")
+"""Outcomes that are nobody's failure."""
 
 
 class JobHandler(Protocol):
@@ -104,13 +96,17 @@ class Worker:
         self._owner = f"{service}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._free = asyncio.Semaphore(slots)
         self._in_hand: set[str] = set()
+        self._wishes = Wishes(bus)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; jobs in hand are then given back, within about ten seconds."""
         async with asyncio.TaskGroup() as tasks:
-            for handler in self._handlers:
-                for _ in range(self._slots):
-                    tasks.create_task(self._serve(handler, stopping))
+            following = tasks.create_task(self._wishes.run())
+            async with asyncio.TaskGroup() as serving:
+                for handler in self._handlers:
+                    for _ in range(self._slots):
+                        serving.create_task(self._serve(handler, stopping))
+            following.cancel()
 
     async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
         deliveries = self._bus.deliveries(
@@ -143,84 +139,76 @@ class Worker:
             log.exception("%s is left for later", delivery.subject)
 
     async def _decide(self, handler: JobHandler, delivery: Any, stopping: asyncio.Event) -> None:
-        woken_by = decoded(delivery)
+        woken_by: Stored[Any] | None = decoded(delivery)
         if woken_by is None:
             await delivery.term()
             return
-        ordered = await self._order(woken_by)
-        request = ordered.body
-        before = await self._bus.last(job_state(request.job_id), JobState)
-        if before is not None and _is_over(before, woken_by):
-            with within(ordered.trace):
-                await announce_unless_stored(self._bus, before.body)
-            await delivery.ack()
-        elif before is not None and await self._is_held(before):
-            await delivery.nak(delay=self._claim_seconds / 4)
-        elif not await _ready(handler, request):
-            await delivery.nak(delay=NOT_READY_SECONDS)
-        else:
-            await self._claim(handler, delivery, stopping, ordered, before)
+        job_id = woken_by.body.job_id
+        with self._wishes.listen(job_id) as heard:
+            # The state first: whoever wishes something else looks at it after writing the wish.
+            offer = await Offer.read(self._bus, woken_by)
+            wish = await heard.look()
+            if offer.before is not None and offer.is_over(wish):
+                with within(offer.ordered.trace):
+                    await announce_unless_stored(self._bus, offer.before.body)
+                await delivery.ack()
+            elif offer.is_running and await self._is_held(offer):
+                await delivery.nak(delay=self._claim_seconds / 4)
+            elif wish != JOB_WISH_RUN:
+                await self._park(offer, heard, delivery, stopping)
+            elif not await _ready(handler, offer.ordered.body):
+                await delivery.nak(delay=NOT_READY_SECONDS)
+            else:
+                await self._claim(handler, delivery, StopOrder(stopping, heard), offer)
 
-    async def _order(self, woken_by: Stored[Any]) -> Stored[JobRequested]:
-        """The request behind a delivery, which may also be a resume."""
-        if isinstance(woken_by.body, JobRequested):
-            return woken_by
-        kind, tenant, job_id = woken_by.subject.split(".")[2:]
-        stored = await self._bus.last(job_requested(kind, tenant, job_id), JobRequested)
-        if stored is None:
-            raise LookupError(f"job {job_id} was resumed but never requested")
-        return stored
-
-    async def _is_held(self, before: Stored[JobState]) -> bool:
-        """Whether the claim in force shows signs of life.
-
-        The broker may deliver a job again although its worker lives, for one after a restart of
-        its own. Claiming it would be safe, but would throw away work.
-        """
-        state = before.body
-        if state.status != JOB_STATUS_RUNNING:
-            return False
-        if state.job_id in self._in_hand:
+    async def _is_held(self, offer: Offer) -> bool:
+        if offer.ordered.body.job_id in self._in_hand:
             return True
-        progress = await self._bus.last(job_progress(state.job_id), JobProgress)
-        if progress is None or progress.body.fence != (state.fence or before.sequence):
-            return False
-        age = time.time() - progress.body.at.ToNanoseconds() / 1e9
-        return age < self._claim_seconds * 0.75
+        return await offer.shows_life(self._bus, self._claim_seconds * 0.75)
+
+    async def _park(
+        self, offer: Offer, heard: HeardWish, delivery: Any, stopping: asyncio.Event
+    ) -> None:
+        """Let the job's state be what is wished, where its owner did not get round to it."""
+        wish = heard.wish
+        with process_span("job.control.*", heard.trace):
+            await park(self._bus, offer.ordered.body, offer.before, wish, stopping)
+        if await heard.look() == wish:
+            await delivery.ack()
+        else:
+            await delivery.nak()
 
     async def _claim(
-        self,
-        handler: JobHandler,
-        delivery: Any,
-        stopping: asyncio.Event,
-        ordered: Stored[JobRequested],
-        before: Stored[JobState] | None,
+        self, handler: JobHandler, delivery: Any, stop: StopOrder, offer: Offer
     ) -> None:
-        request = ordered.body
-        claim = Claim(self._bus, request, _fresh(before), stopping)
+        request = offer.ordered.body
+        claim = Claim(self._bus, request, offer.start, stop.process)
         self._in_hand.add(request.job_id)
         try:
-            with job_span(ordered) as span, JOB_SECONDS.labels(kind=handler.kind).time():
+            with (
+                job_span(offer.ordered, offer.woken_by) as span,
+                JOB_SECONDS.labels(kind=handler.kind).time(),
+            ):
                 await claim.take(self._owner)
                 span.set_attribute("attempt", claim.state.attempt)
-                attempt = self._attempt(request, claim, delivery, stopping)
+                attempt = self._attempt(request, claim, delivery, stop)
                 outcome = await attempt.run(self._within_limits(handler, claim))
                 span.set_attribute("outcome", outcome)
-                if outcome != "succeeded":
+                if outcome not in AS_ASKED:
                     span.set_status(Status(StatusCode.ERROR, claim.state.error.code or outcome))
         finally:
             self._in_hand.discard(request.job_id)
         JOBS_FINISHED.labels(kind=handler.kind, outcome=outcome).inc()
 
     def _attempt(
-        self, request: JobRequested, claim: Claim, delivery: Any, stopping: asyncio.Event
+        self, request: JobRequested, claim: Claim, delivery: Any, stop: StopOrder
     ) -> Attempt:
         return Attempt(
             self._bus,
             request,
             claim,
             delivery,
-            stopping,
+            stop,
             folder=self._work_root / request.job_id / str(claim.fence),
             claim_seconds=self._claim_seconds,
             max_failures=self._max_failures,
@@ -244,15 +232,6 @@ class Worker:
         return refuse
 
 
-def _is_over(before: Stored[JobState], woken_by: Stored[Any]) -> bool:
-    """Whether there is nothing to do; only a later resume wakes a job that ended or paused."""
-    status = before.body.status
-    if status == JOB_STATUS_SUCCEEDED:
-        return True
-    resumed = isinstance(woken_by.body, JobResumed) and woken_by.sequence > before.sequence
-    return status in (*TERMINAL, JOB_STATUS_PAUSED) and not resumed
-
-
 async def _ready(handler: JobHandler, request: JobRequested) -> bool:
     try:
         return await handler.is_ready(request)
@@ -260,16 +239,3 @@ async def _ready(handler: JobHandler, request: JobRequested) -> bool:
         # Whatever it stumbled over, the handler meets it too, where it is counted and told.
         log.exception("cannot tell whether %s is ready", request.job_id)
         return True
-
-
-def _fresh(before: Stored[JobState] | None) -> Stored[JobState] | None:
-    """The state that a claim goes on from; a resumed job starts with its counters at nought."""
-    if before is None or before.body.status not in (*TERMINAL, JOB_STATUS_PAUSED):
-        return before
-    state = JobState()
-    state.CopyFrom(before.body)
-    state.status = JOB_STATUS_QUEUED
-    state.lost = state.failures = 0
-    state.ClearField("error")
-    state.ClearField("finished_at")
-    return replace(before, body=state)

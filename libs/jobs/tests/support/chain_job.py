@@ -36,7 +36,7 @@ def work(port: ChildPort) -> Mapping[str, Any]:
         raise ChildFailure("REFUSED", reason, "ask for something else")
     for step in range(first + 1, asked["steps"] + 1):
         time.sleep(asked.get("step_seconds", 0.0))
-        misbehave(asked, step)
+        misbehave(port, step)
         value = link(value, asked["job_id"], step)
         port.report(
             "chain",
@@ -60,13 +60,19 @@ def save(port: ChildPort, value: str, step: int) -> None:
     port.checkpoint(folder, step)
 
 
-def misbehave(asked: dict[str, Any], step: int) -> None:
+def misbehave(port: ChildPort, step: int) -> None:
     """What the spec asks for at this step."""
+    asked = port.request
     if step == asked.get("die_at"):
         print("about to die", file=sys.stderr, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     if step == asked.get("raise_at"):
         raise ArithmeticError("the chain broke")
+    if step == asked.get("deaf_at"):
+        while not port.stop_requested:
+            time.sleep(0.01)
+        Path(asked["pid_file"]).write_text(str(os.getpid()))
+        time.sleep(600)
     if step == asked.get("hang_at"):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         Path(asked["pid_file"]).write_text(str(os.getpid()))

@@ -3,9 +3,10 @@
 from typing import Any
 
 from jobs.envelope import Stored
-from jobs.subjects import DATASET_READY, MODEL_READY, MODEL_RETIRED
+from jobs.subjects import DATASET_READY, DATASET_RETIRED, MODEL_READY, MODEL_RETIRED
 from modelmill.registry.v1.model_events_pb2 import (
     DatasetReady,
+    DatasetRetired,
     FileState,
     ModelReady,
     ModelRetired,
@@ -21,7 +22,7 @@ class ModelCatalogue(ReadModel):
     def __init__(self, bus: Follows) -> None:
         super().__init__(bus, (MODEL_READY, MODEL_RETIRED))
         self._versions: dict[str, ModelReady] = {}
-        self._retired: dict[str, str] = {}
+        self._retired: set[tuple[str, str]] = set()
 
     def get(self, tenant: str, version_id: str) -> ModelReady:
         """The version, if it is the tenant's or shared.
@@ -30,8 +31,10 @@ class ModelCatalogue(ReadModel):
             NotFoundError: There is none, it is another tenant's, or it is retired.
         """
         version = self._versions.get(version_id)
-        if version is None or not visible_to(tenant, version.tenant) or self._is_retired(version):
+        if version is None or not visible_to(tenant, version.tenant):
             raise NotFoundError(f"no model {version_id!r}")
+        if self._is_retired(version):
+            raise NotFoundError(f"model {version_id!r} was retired")
         return version
 
     def builds_of(
@@ -54,6 +57,16 @@ class ModelCatalogue(ReadModel):
             if version.parent_version_id == version_id and version.form.startswith(form_prefix)
         ]
 
+    def made_from(self, version_id: str) -> list[ModelReady]:
+        """Versions of all tenants that name it as parent or base and are not retired."""
+        return [
+            version
+            for version in self._versions.values()
+            if version_id in (version.parent_version_id, version.base_version_id)
+            and version.version_id != version_id
+            and not self._is_retired(version)
+        ]
+
     def list(self, tenant: str) -> list[ModelReady]:
         """Every version that the tenant may use, newest first."""
         return [
@@ -64,44 +77,58 @@ class ModelCatalogue(ReadModel):
 
     def _is_retired(self, version: ModelReady) -> bool:
         # Only its owner retires a version; a message of another tenant's changes nothing.
-        return self._retired.get(version.version_id) == version.tenant
+        return (version.version_id, version.tenant) in self._retired
 
     def _apply(self, stored: Stored[Any]) -> None:
         body = stored.body
         if isinstance(body, ModelReady):
             self._versions.setdefault(body.version_id, body)
         elif isinstance(body, ModelRetired):
-            self._retired[body.version_id] = body.tenant
+            self._retired.add((body.version_id, body.tenant))
 
 
 class DatasetCatalogue(ReadModel):
-    """Datasets that are ready; an id that was announced twice counts once."""
+    """Datasets that are ready and not retired; an id that was announced twice counts once."""
 
     def __init__(self, bus: Follows) -> None:
-        super().__init__(bus, (DATASET_READY,))
+        super().__init__(bus, (DATASET_READY, DATASET_RETIRED))
         self._datasets: dict[str, DatasetReady] = {}
+        self._retired: set[tuple[str, str]] = set()
 
     def get(self, tenant: str, dataset_id: str) -> DatasetReady:
         """The dataset, if it is the tenant's or shared.
 
         Raises:
-            NotFoundError: There is none, or it is another tenant's.
+            NotFoundError: There is none, it is another tenant's, or it is retired.
         """
         dataset = self._datasets.get(dataset_id)
         if dataset is None or not visible_to(tenant, dataset.tenant):
             raise NotFoundError(f"no dataset {dataset_id!r}")
+        if self._is_retired(dataset):
+            raise NotFoundError(f"dataset {dataset_id!r} was retired")
         return dataset
+
+    def has_retired(self, tenant: str, dataset_id: str) -> bool:
+        """Whether the tenant's dataset was retired, and so will not become ready any more."""
+        return (dataset_id, tenant) in self._retired
 
     def list(self, tenant: str) -> list[DatasetReady]:
         """Every dataset that the tenant may use, newest first."""
         return [
             dataset
             for dataset in reversed(self._datasets.values())
-            if visible_to(tenant, dataset.tenant)
+            if visible_to(tenant, dataset.tenant) and not self._is_retired(dataset)
         ]
 
+    def _is_retired(self, dataset: DatasetReady) -> bool:
+        return (dataset.dataset_id, dataset.tenant) in self._retired
+
     def _apply(self, stored: Stored[Any]) -> None:
-        self._datasets.setdefault(stored.body.dataset_id, stored.body)
+        body = stored.body
+        if isinstance(body, DatasetReady):
+            self._datasets.setdefault(body.dataset_id, body)
+        elif isinstance(body, DatasetRetired):
+            self._retired.add((body.dataset_id, body.tenant))
 
 
 class FileCatalogue(ReadModel):

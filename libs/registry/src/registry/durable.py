@@ -24,11 +24,14 @@ def make_folder(folder: Path) -> None:
 
 def write_durably(temporary: Path, final: Path, content: bytes) -> None:
     """Put `content` at `final` as a whole; both paths are on the same filesystem."""
-    with temporary.open("xb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    publish(temporary, final)
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        publish(temporary, final)
+    finally:
+        temporary.unlink(missing_ok=True)  # a full disk must not be made fuller
 
 
 def publish(temporary: Path, final: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Protocol
 
 from google.protobuf.message import Message
@@ -18,12 +18,19 @@ from service_kit.errors import InvalidInputError
 from registry.folder_scan import open_inside, scan_folder
 from registry.safetensors_header import safetensors_problem
 from registry.store import ArtifactStore
+from registry.template_content import MAX_TEMPLATE_CHARS, template_problems, template_texts
 from registry.unsafe_content import unsafe_reason
 
 _MAX_JSON_BYTES = 128 * 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "auto_mapping"})
+_MAX_TEMPLATE_BYTES = 4 * MAX_TEMPLATE_CHARS
+_CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "auto_mapping", "trust_remote_code"})
 """Keys by which transformers and PEFT import code that a model folder names."""
+_HARMLESS = (None, False)
+"""Values of such a key that import nothing."""
+_OTHER_WEIGHTS = frozenset({".bin", ".h5", ".hdf5", ".keras", ".ot", ".nemo", ".mar"})
+"""Weights of other frameworks, some of which carry code."""
+_ARCHIVES = frozenset({".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".zip"})
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
 
 
@@ -63,9 +70,12 @@ def check_model_folder(folder: Path) -> ModelFolder:
     documents: dict[str, Any] = {}
     size_bytes = 0
     for path in scan.paths:
-        with open_inside(folder, path) as content:
-            problems += _file_problems(path, content, documents)
-            size_bytes += content.seek(0, 2)
+        try:
+            with open_inside(folder, path) as content:
+                problems += _file_problems(path, content, documents)
+                size_bytes += content.seek(0, 2)
+        except OSError as error:
+            problems.append(f"{path} cannot be read ({error.strerror or error})")
     weights = {path for path in scan.paths if path.endswith(".safetensors")}
     if not weights:
         problems.append("there is no .safetensors file")
@@ -132,8 +142,13 @@ def _file_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> I
         yield f"{path} {reason}"
         return
     lowered = path.lower()
-    if lowered.endswith(".bin"):
-        yield f"{path} has the suffix of torch weights; only safetensors are taken"
+    suffix = PurePosixPath(lowered).suffix
+    if suffix in _OTHER_WEIGHTS:
+        yield f"{path} has the suffix of other weights ({suffix}); only safetensors are taken"
+    elif suffix in _ARCHIVES:
+        yield f"{path} is an archive ({suffix}), whose content nobody has looked at"
+    elif suffix in (".jinja", ".j2"):
+        yield from _template_file_problems(path, content)
     elif lowered.endswith(".safetensors"):
         problem = safetensors_problem(content)
         if problem:
@@ -152,7 +167,7 @@ def _json_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> I
 
     def note_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         # Sees every pair, also the first of a repeated key that a dict would have lost.
-        found.update(key for key, value in pairs if key in _CODE_KEYS and value is not None)
+        found.update(key for key, value in pairs if key in _CODE_KEYS and value not in _HARMLESS)
         return dict(pairs)
 
     try:
@@ -163,6 +178,18 @@ def _json_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> I
     documents[path] = document
     for key in sorted(found):
         yield f"{path} has {key}, which makes a loader run code"
+    for text in template_texts(document):
+        yield from (f"{path}: its chat template {why}" for why in template_problems(text))
+
+
+def _template_file_problems(path: str, content: BinaryIO) -> Iterator[str]:
+    content.seek(0)
+    try:
+        source = content.read(_MAX_TEMPLATE_BYTES + 1).decode()
+    except UnicodeDecodeError:
+        yield f"{path} is not UTF-8 text"
+        return
+    yield from (f"{path} {why}" for why in template_problems(source))
 
 
 def _index_problems(documents: dict[str, Any], weights: set[str]) -> Iterator[str]:

@@ -6,6 +6,15 @@ from typing import BinaryIO, TypeGuard
 
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
+_MAX_DIMENSIONS = 64
+_LARGEST = 1 << 63
+_ITEM_BYTES = {
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E4M3", "F8_E5M2", "F8_E8M0"), 1),
+    **dict.fromkeys(("U16", "I16", "F16", "BF16"), 2),
+    **dict.fromkeys(("U32", "I32", "F32"), 4),
+    **dict.fromkeys(("U64", "I64", "F64", "C64"), 8),
+}
+"""Types of whole bytes; the format also has some of half a byte and less, which are not counted."""
 
 
 def safetensors_problem(content: BinaryIO) -> str | None:
@@ -51,10 +60,15 @@ def _span(tensor: dict[str, object]) -> tuple[int, int]:
     if not isinstance(tensor["dtype"], str) or not _naturals(shape) or not _naturals(offsets):
         raise ValueError
     start, stop = offsets
-    if math.prod(shape) == 0 and start != stop:
+    if len(shape) > _MAX_DIMENSIONS:
+        raise ValueError
+    items, item_bytes = math.prod(shape), _ITEM_BYTES.get(tensor["dtype"])
+    if (items == 0 and start != stop) or (item_bytes and items * item_bytes != stop - start):
         raise ValueError
     return start, stop
 
 
 def _naturals(values: object) -> TypeGuard[list[int]]:
-    return isinstance(values, list) and all(type(value) is int and value >= 0 for value in values)
+    return isinstance(values, list) and all(
+        type(value) is int and 0 <= value < _LARGEST for value in values
+    )

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from service_kit.errors import InvalidInputError, NotFoundError
 
 from registry.digests import hex_of
 from registry.durable import make_folder, publish, sync_folder, write_durably
-from registry.errors import CorruptArtifactError
+from registry.errors import CommitAbandonedError, CorruptArtifactError, disk_full_on
 from registry.folder_scan import open_inside, scan_folder
 from registry.manifest import FileEntry, Manifest, decode_manifest, encode_manifest
 from registry.materialised import MaterialisedFolder
@@ -49,6 +50,7 @@ class ArtifactStore(Protocol):
 
         Raises:
             InvalidInputError: A link, a device or an unsafe file is in it; all are listed.
+            DiskFullError: There is no space for it.
         """
         ...
 
@@ -67,6 +69,7 @@ class ArtifactStore(Protocol):
         Raises:
             NotFoundError: No such artifact.
             CorruptArtifactError: A byte of it changed since the commit.
+            DiskFullError: There is no space for the folder.
         """
         ...
 
@@ -84,8 +87,13 @@ class FolderStore(ArtifactStore):
         self._manifests = self._root / "manifests"
         self._staging = self._root / "staging"
         self._materialised = self._root / "materialised"
+        self._abandoned = threading.Event()
         for folder in (self._blobs, self._manifests, self._staging, self._materialised):
             make_folder(folder)
+
+    def abandon(self) -> None:
+        """Make commits in hand, in whatever thread, end soon: the process is about to."""
+        self._abandoned.set()
 
     def commit(
         self,
@@ -114,12 +122,13 @@ class FolderStore(ArtifactStore):
             made_from=made_from,
             attributes=attributes,
         )
-        files = tuple(self._put_blob(folder, path, kind) for path in scan.paths)
-        manifest, encoded = encode_manifest(
-            kind=kind, form=form, files=files, made_from=made_from, attributes=attributes
-        )
-        final = self._manifests / f"{hex_of(manifest.digest)}.json"
-        write_durably(self._staging / f"manifest-{uuid.uuid4().hex}", final, encoded)
+        with disk_full_on(self._root):
+            files = tuple(self._put_blob(folder, path, kind) for path in scan.paths)
+            manifest, encoded = encode_manifest(
+                kind=kind, form=form, files=files, made_from=made_from, attributes=attributes
+            )
+            final = self._manifests / f"{hex_of(manifest.digest)}.json"
+            write_durably(self._staging / f"manifest-{uuid.uuid4().hex}", final, encoded)
         return manifest
 
     def manifest(self, digest: str) -> Manifest:
@@ -142,7 +151,7 @@ class FolderStore(ArtifactStore):
         made = MaterialisedFolder(self._materialised / hex_digest, manifest)
         if made.is_whole():
             return made.folder
-        with self._locked(hex_digest):
+        with disk_full_on(self._root), self._locked(hex_digest):
             if made.is_whole():  # another process made it while this one waited
                 return made.folder
             building = self._staging / f"materialise-{uuid.uuid4().hex}"
@@ -168,6 +177,8 @@ class FolderStore(ArtifactStore):
             with open_inside(folder, path) as source, staged.open("x+b") as copy:
                 hasher = hashlib.sha256()
                 while chunk := source.read(_CHUNK_BYTES):
+                    if self._abandoned.is_set():
+                        raise CommitAbandonedError("stopped before everything was stored")
                     hasher.update(chunk)
                     copy.write(chunk)
                 copy.flush()

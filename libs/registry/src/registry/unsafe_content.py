@@ -1,8 +1,8 @@
 """Which files could run code when somebody loads them, by name and by content.
 
 Nothing of ours unpickles, but artifacts leave the store for tools that do. This keeps out pickles,
-archives that hold them and scripts. It does not judge Jinja templates (the reader sandboxes them)
-nor the operators of a graph file.
+archives that hold them and scripts. It does not judge the operators of a graph file; chat templates
+are judged by `template_content`, when a model comes in.
 """
 
 import pickletools
@@ -12,7 +12,9 @@ from pathlib import PurePosixPath
 from typing import BinaryIO
 
 REFUSED_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"})
-_CODE_SUFFIXES = frozenset({".py", ".pyc", ".pyd", ".so", ".sh"})
+_CODE_SUFFIXES = frozenset(
+    {".py", ".pyc", ".pyd", ".pyw", ".pyx", ".ipynb", ".so", ".dll", ".dylib", ".exe", ".sh"}
+)
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 _NUMPY_MAGIC = b"\x93NUMPY"
 _NUMPY_HEADER_BYTES = 1024

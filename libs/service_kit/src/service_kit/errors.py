@@ -5,6 +5,7 @@ To add one: subclass `DomainError`, set `reason`, and add its row to `service_ki
 """
 
 from collections.abc import Sequence
+from typing import Self
 
 
 class DomainError(Exception):
@@ -15,6 +16,12 @@ class DomainError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    def because(self, reason: str) -> Self:
+        """The same error under a narrower word, as another service gave it."""
+        if reason != self.reason:
+            self.reason = reason
+        return self
 
 
 class NotFoundError(DomainError):
@@ -45,6 +52,12 @@ class PreconditionError(DomainError):
     reason = "FAILED_PRECONDITION"
 
 
+class ConflictError(PreconditionError):
+    """Somebody else wrote first: look again and decide again."""
+
+    reason = "CONFLICT"
+
+
 class UnauthenticatedError(DomainError):
     """No token, or one that does not verify."""
 
@@ -55,6 +68,12 @@ class PermissionDeniedError(DomainError):
     """The token is good but does not grant this."""
 
     reason = "PERMISSION_DENIED"
+
+
+class TooLargeError(DomainError):
+    """What was sent is larger than the limit, which the message names; waiting does not help."""
+
+    reason = "TOO_LARGE"
 
 
 class OverloadedError(DomainError):

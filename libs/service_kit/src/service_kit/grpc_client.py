@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import grpc
-from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
+from service_kit.errors import DeadlineError, UnavailableError
 from service_kit.grpc_server import MAX_MESSAGE_BYTES
-from service_kit.status import error_from_rpc
+from service_kit.observed_channel import ObservedChannel
+from service_kit.status import error_from_rpc, was_said_by_a_service
 
 
 def open_channel(target: str, secret: str) -> grpc.aio.Channel:
@@ -18,49 +18,30 @@ def open_channel(target: str, secret: str) -> grpc.aio.Channel:
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         # A service that restarts is found again within a second, not after gRPC's default of 120.
         ("grpc.max_reconnect_backoff_ms", 1000),
+        # A name may stand for several replicas, or for another address after a restart.
+        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ]
-    interceptors = [*aio_client_interceptors(), *_secret_interceptors(secret)]
-    return grpc.aio.insecure_channel(target, options=options, interceptors=interceptors)
-
-
-def _secret_interceptors(secret: str) -> list[grpc.aio.ClientInterceptor]:
-    def with_secret(details: Any) -> Any:
-        metadata = grpc.aio.Metadata(*(details.metadata or ()))
-        metadata["authorization"] = f"Bearer {secret}"
-        return details._replace(metadata=metadata)
-
-    class UnaryUnary(grpc.aio.UnaryUnaryClientInterceptor):
-        async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-            return await continuation(with_secret(details), request)
-
-    class UnaryStream(grpc.aio.UnaryStreamClientInterceptor):
-        async def intercept_unary_stream(
-            self, continuation: Any, details: Any, request: Any
-        ) -> Any:
-            return await continuation(with_secret(details), request)
-
-    class StreamUnary(grpc.aio.StreamUnaryClientInterceptor):
-        async def intercept_stream_unary(
-            self, continuation: Any, details: Any, requests: Any
-        ) -> Any:
-            return await continuation(with_secret(details), requests)
-
-    class StreamStream(grpc.aio.StreamStreamClientInterceptor):
-        async def intercept_stream_stream(
-            self, continuation: Any, details: Any, requests: Any
-        ) -> Any:
-            return await continuation(with_secret(details), requests)
-
-    return [UnaryUnary(), UnaryStream(), StreamUnary(), StreamStream()]
+    return ObservedChannel(grpc.aio.insecure_channel(target, options=options), target, secret)
 
 
 @contextmanager
-def domain_errors() -> Iterator[None]:
-    """Within the block, a status that stands for a domain error is raised as that error."""
+def domain_errors(peer: str = "the service") -> Iterator[None]:
+    """Within the block, a status that stands for a domain error is raised as that error.
+
+    What gRPC itself says of a broken connection names addresses and ports; callers only hear that
+    `peer` does not answer. Any other status that gRPC makes up itself is raised as it came.
+    """
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        domain_error = error_from_rpc(error)
-        if domain_error is None:
+        refusal = error_from_rpc(error)
+        if refusal is None:
             raise
-        raise domain_error from error
+        if was_said_by_a_service(error):
+            raise refusal from error
+        if isinstance(refusal, DeadlineError):
+            raise DeadlineError(f"{peer} did not answer in time") from error
+        if isinstance(refusal, UnavailableError):
+            raise UnavailableError(f"{peer} does not answer") from error
+        raise

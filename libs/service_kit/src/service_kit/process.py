@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from service_kit.errors import DomainError
+from service_kit.machine_metrics import machine_metrics
 from service_kit.settings import ServiceSettings
 from service_kit.telemetry import telemetry
 
@@ -38,7 +39,7 @@ def run_service(
         wrong = ", ".join(f"{prefix}{'.'.join(map(str, e['loc']))}".upper() for e in error.errors())
         sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
     try:
-        with telemetry(name, settings):
+        with telemetry(name, settings), machine_metrics(name, settings.artifact_root):
             asyncio.run(_until_stopped(settings, serve))
     except (DomainError, OSError) as error:
         sys.exit(_fail(name, str(error)))

@@ -1,12 +1,14 @@
 """The one table from domain errors to statuses, and the way back on the client's side."""
 
 import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import grpc
 
 from service_kit.errors import (
     AlreadyExistsError,
+    ConflictError,
     DeadlineError,
     DomainError,
     InvalidInputError,
@@ -14,6 +16,7 @@ from service_kit.errors import (
     OverloadedError,
     PermissionDeniedError,
     PreconditionError,
+    TooLargeError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -29,14 +32,21 @@ STATUS: dict[type[DomainError], Status] = {
     InvalidInputError: Status(grpc.StatusCode.INVALID_ARGUMENT, 422),
     AlreadyExistsError: Status(grpc.StatusCode.ALREADY_EXISTS, 422),
     PreconditionError: Status(grpc.StatusCode.FAILED_PRECONDITION, 409),
+    ConflictError: Status(grpc.StatusCode.ABORTED, 409),
     UnauthenticatedError: Status(grpc.StatusCode.UNAUTHENTICATED, 401),
     PermissionDeniedError: Status(grpc.StatusCode.PERMISSION_DENIED, 403),
     OverloadedError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    TooLargeError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
     UnavailableError: Status(grpc.StatusCode.UNAVAILABLE, 503),
     DeadlineError: Status(grpc.StatusCode.DEADLINE_EXCEEDED, 504),
 }
 """Every direct subclass of `DomainError`; deeper subclasses use their parent's row."""
 
+_BY_CODE = {status.grpc: cls for cls, status in reversed(STATUS.items())}
+_BY_CODE_AND_REASON = {(status.grpc, cls.reason): cls for cls, status in STATUS.items()}
+
+REASON_METADATA = "modelmill-reason"
+"""On every refusal by a service; gRPC itself has no such metadata on the statuses it makes up."""
 ERRORS_METADATA = "modelmill-errors"
 RETRY_METADATA = "retry-after"
 
@@ -47,12 +57,18 @@ def status_of(error: DomainError) -> Status:
 
 
 def trailing_metadata(error: DomainError) -> tuple[tuple[str, str], ...]:
-    """What a status message cannot carry: the list of errors, the time to wait."""
+    """What a status message cannot carry: the reason, the list of errors, the time to wait."""
+    reason = (REASON_METADATA, error.reason)
     if isinstance(error, InvalidInputError):
-        return ((ERRORS_METADATA, json.dumps(error.errors)),)
+        return (reason, (ERRORS_METADATA, json.dumps(error.errors)))
     if isinstance(error, OverloadedError | UnavailableError):
-        return ((RETRY_METADATA, f"{error.retry_after_seconds:g}"),)
-    return ()
+        return (reason, (RETRY_METADATA, f"{error.retry_after_seconds:g}"))
+    return (reason,)
+
+
+def was_said_by_a_service(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a service of ours answered so, rather than gRPC on either side."""
+    return any(key == REASON_METADATA for key, _ in error.trailing_metadata() or ())
 
 
 def error_from_rpc(error: grpc.aio.AioRpcError) -> DomainError | None:
@@ -61,13 +77,17 @@ def error_from_rpc(error: grpc.aio.AioRpcError) -> DomainError | None:
     UNAVAILABLE and DEADLINE_EXCEEDED come back as domain errors also when gRPC itself raised them:
     to a caller a service that is down and one that says so are the same thing.
     """
-    details = error.details() or ""
-    metadata = {str(key): value for key, value in error.trailing_metadata() or ()}
-    by_code = {status.grpc: cls for cls, status in STATUS.items()}
-    cls = by_code.get(error.code())
-    if cls is None:
+    metadata = {str(key): str(value) for key, value in error.trailing_metadata() or ()}
+    fallback = _BY_CODE.get(error.code())
+    if fallback is None:
         return None
-    message = details.removeprefix(f"{cls.reason}: ")
+    reason = metadata.get(REASON_METADATA, fallback.reason)
+    cls = _BY_CODE_AND_REASON.get((error.code(), reason), fallback)
+    message = (error.details() or "").removeprefix(f"{reason}: ")
+    return _rebuilt(cls, message, metadata).because(reason)
+
+
+def _rebuilt(cls: type[DomainError], message: str, metadata: Mapping[str, str]) -> DomainError:
     if cls is InvalidInputError:
         return InvalidInputError(json.loads(metadata.get(ERRORS_METADATA, "null")) or message)
     if cls is OverloadedError:

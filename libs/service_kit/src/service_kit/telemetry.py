@@ -9,11 +9,16 @@ from datetime import UTC, datetime
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
+from service_kit.machine_metrics import version_of
 from service_kit.settings import ServiceSettings
+
+EXPORT_SECONDS = 3.0
+"""How long a batch of spans may take, retries included: a stop waits for the last one."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -30,6 +35,7 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
             "logger": record.name,
             "message": record.getMessage(),
+            **getattr(record, "fields", {}),
         }
         span = trace.get_current_span().get_span_context()
         if span.is_valid:
@@ -46,14 +52,24 @@ def telemetry(service: str, settings: ServiceSettings) -> Iterator[None]:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: service}))
-    if settings.otlp_endpoint:
-        token = settings.otlp_token
-        headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else None
-        exporter = OTLPSpanExporter(settings.otlp_endpoint, insecure=True, headers=headers)
-        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    provider = _tracer_provider(service, settings)
     trace.set_tracer_provider(provider)
     try:
         yield
     finally:
         provider.shutdown()
+
+
+def _tracer_provider(service: str, settings: ServiceSettings) -> TracerProvider:
+    if not settings.otlp_endpoint:
+        # Nobody would read them: spans record nothing, but their ids go into logs and to peers.
+        return TracerProvider(sampler=ALWAYS_OFF)
+    resource = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version_of(service)})
+    provider = TracerProvider(resource=resource)
+    token = settings.otlp_token
+    headers = {"authorization": f"Bearer {token.get_secret_value()}"} if token else None
+    exporter = OTLPSpanExporter(
+        settings.otlp_endpoint, insecure=True, headers=headers, timeout=EXPORT_SECONDS
+    )
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    return provider

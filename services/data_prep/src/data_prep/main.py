@@ -4,20 +4,26 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from jobs.bus import Bus
+from jobs.control import ControlJob
+from jobs.control_servicer import JobServicer
 from jobs.submit import JobQueue
 from jobs.worker import Worker
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
     add_DataPrepServiceServicer_to_server,
 )
-from registry.catalogue import FileCatalogue
-from registry.store import FolderStore
+from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from registry.catalogue import DatasetCatalogue, FileCatalogue
+from registry.store import ArtifactStore, FolderStore
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
+from data_prep.adapters.dataset_records import DatasetRecords
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
-from data_prep.create_dataset import CreateDataset
+from data_prep.create_dataset import KIND, CreateDataset
+from data_prep.delete_dataset import DeleteDataset
+from data_prep.delete_file import DeleteFile
 from data_prep.entrypoints.grpc import DataPrepServicer
 from data_prep.entrypoints.jobs import DatasetJobHandler
 from data_prep.read_file import ReadFile
@@ -35,35 +41,43 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
         )
         store = FolderStore(settings.artifact_root)
-        catalogue = FileCatalogue(bus)
-        records = FileRecords(bus, catalogue)
+        files, datasets = FileCatalogue(bus), DatasetCatalogue(bus)
+        records = FileRecords(bus, files)
         read_file = ReadFile(store, records)
 
         server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
         if settings.role != "work":
-            store_file = StoreFile(
-                FileSpool(settings.work_root / "uploads"),
-                store,
-                records,
-                max_bytes=settings.max_upload_bytes,
-                max_uploads=settings.max_uploads,
+            servicer = DataPrepServicer(
+                _store_file(settings, store, records),
+                read_file,
+                DeleteFile(records),
+                CreateDataset(read_file, JobQueue(bus), max_row_bytes=settings.max_row_bytes),
+                DeleteDataset(DatasetRecords(bus, datasets)),
             )
-            create_dataset = CreateDataset(
-                read_file, JobQueue(bus), max_row_bytes=settings.max_row_bytes
-            )
-            servicer = DataPrepServicer(store_file, read_file, create_dataset)
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
+            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [KIND])), server.grpc)
         handler = DatasetJobHandler(read_file, store, max_row_bytes=settings.max_row_bytes)
 
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(catalogue.run())
+            following = [tasks.create_task(each.run()) for each in (files, datasets)]
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, bus, handler).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
-            following.cancel()
+            for task in following:
+                task.cancel()
+
+
+def _store_file(settings: Settings, store: ArtifactStore, records: FileRecords) -> StoreFile:
+    return StoreFile(
+        FileSpool(settings.work_root / "uploads"),
+        store,
+        records,
+        max_bytes=settings.max_upload_bytes,
+        max_uploads=settings.max_uploads,
+    )
 
 
 def _worker(settings: Settings, bus: Bus, handler: DatasetJobHandler) -> Worker:

@@ -10,7 +10,7 @@ from typing import Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.registry.v1.model_events_pb2 import FileState
 from registry.store import ArtifactStore
-from service_kit.errors import InvalidInputError, OverloadedError
+from service_kit.errors import InvalidInputError, OverloadedError, TooLargeError
 
 from data_prep.domain.read_rows import READERS, FileFormat, format_of
 
@@ -81,7 +81,8 @@ class StoreFile:
         Raises:
             InvalidInputError: The header is wrong, or the file is empty, no text, or neither JSONL
                 nor CSV by its name.
-            OverloadedError: It is too large, or too many uploads are running.
+            TooLargeError: It is larger than the limit.
+            OverloadedError: Too many uploads are running.
             UnavailableError: The bus does not answer; nothing was stored.
         """
         file_format = _check_header(filename, purpose)
@@ -123,7 +124,7 @@ class StoreFile:
                 raise InvalidInputError("the file is not UTF-8 text: it has zero bytes")
             size += len(chunk)
             if size > self._max_bytes:
-                raise OverloadedError(f"the file is larger than {self._max_bytes} bytes")
+                raise TooLargeError(f"the file is larger than {self._max_bytes} bytes")
             await spooled.write(chunk)
         if not size:
             raise InvalidInputError("the file is empty")

@@ -18,6 +18,7 @@ from gateway.domain.deadline import Deadline
 from gateway.domain.errors import ContentPolicyError
 from gateway.domain.verdict import InputVerdict
 from gateway.guarded_answer import GuardedAnswer
+from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
 
 tracer = trace.get_tracer(__name__)
 
@@ -90,9 +91,7 @@ class AnswerChat:
         with tracer.start_as_current_span("gateway.chat", record_exception=False) as span:
             version = self.find_model.servable(caller.tenant, call.model)
             policy = self.policies.of(caller.tenant)
-            span.set_attribute("gen_ai.request.model", call.model)
-            span.set_attribute("gen_ai.response.model", version.version_id)
-            span.set_attribute("modelmill.policy.digest", policy.digest)
+            span.set_attributes(_asked(call, version, policy))
             call = await self._judged(call, caller.tenant, deadline)
             async with self.engines.generate(
                 call,
@@ -100,12 +99,14 @@ class AnswerChat:
                 version_id=version.version_id,
                 timeout=deadline.remaining(),
             ) as pieces:
-                answer = GuardedAnswer(version.version_id, policy, pieces, started)
+                echo = call.turns[0].content if call.echo else ""
+                answer = GuardedAnswer(version.version_id, policy, pieces, started, echo)
                 try:
                     await answer.begin()
                     yield answer
                 finally:
                     answer.close()
+                    _tell(span, answer, call.model)
                     self.usage.record(_usage(answer, caller, request_id, started))
 
     async def _judged(self, call: ChatCall, tenant: str, deadline: Deadline) -> ChatCall:
@@ -115,7 +116,8 @@ class AnswerChat:
         timeout = deadline.remaining(at_most=MODERATION_SECONDS)
         verdict = await self.moderation.check_input(text, tenant=tenant, timeout=timeout)
         if verdict.blocked:
-            raise _refused(verdict)
+            BLOCKED.labels("input").inc()
+            raise _refused(verdict, call.field)
         if verdict.text == text:
             return call
         if len(verdict.text) != len(text):
@@ -132,9 +134,32 @@ def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:
     return tuple(cut)
 
 
-def _refused(verdict: InputVerdict) -> ContentPolicyError:
+def _refused(verdict: InputVerdict, field: str) -> ContentPolicyError:
     rules = dict.fromkeys((hit.rule_id, hit.category) for hit in verdict.hits)
-    return ContentPolicyError(tuple(rules), verdict.policy_digest)
+    return ContentPolicyError(tuple(rules), verdict.policy_digest, param=field)
+
+
+def _asked(call: ChatCall, version: ModelReady, policy: CompiledPolicy) -> dict[str, str]:
+    """What a span says from the beginning."""
+    return {
+        "gen_ai.operation.name": call.operation,
+        "gen_ai.provider.name": "modelmill",
+        "gen_ai.request.model": call.model,
+        "gen_ai.response.model": version.version_id,
+        "modelmill.policy.digest": policy.digest,
+    }
+
+
+def _tell(span: trace.Span, answer: GuardedAnswer, model: str) -> None:
+    """Say in trace and metrics how it ended; figures and words of ours only, never text."""
+    span.set_attribute("gen_ai.response.finish_reasons", [answer.end.finish_reason])
+    if answer.end.usage is not None:
+        span.set_attribute("gen_ai.usage.input_tokens", answer.end.usage.prompt_tokens)
+        span.set_attribute("gen_ai.usage.output_tokens", answer.end.usage.completion_tokens)
+    if answer.first_text_seconds is not None:
+        FIRST_TEXT_SECONDS.labels(model).observe(answer.first_text_seconds)
+    if answer.end.finish_reason == "content_filter":
+        BLOCKED.labels("output").inc()
 
 
 def _usage(answer: GuardedAnswer, caller: Caller, request_id: str, started: float) -> UsageRecorded:

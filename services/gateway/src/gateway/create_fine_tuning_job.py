@@ -3,23 +3,21 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from google.protobuf.json_format import MessageToDict
 from jobs.ids import derived_id
 from jobs.ledger import JobRecord
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
-    JOB_STATUS_QUEUED,
-    JobRequested,
-    JobState,
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainingMethod, TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from gateway.create_dataset import CatchesUp, DatasetOrders, until_seen
+from gateway.accepted_job import AcceptedJob, just_accepted
+from gateway.create_dataset import DatasetOrders
 from gateway.domain.access import Caller
+from gateway.own_writes import CatchesUp, until_seen
 
 MESSAGES_COLUMN = "messages"
 """Column of OpenAI's training files."""
@@ -38,14 +36,6 @@ class FineTuningOrder:
     method: TrainingMethod.ValueType
     hyper_parameters: HyperParameters
     evaluate: bool = True
-
-
-@dataclass(frozen=True)
-class AcceptedJob:
-    """A job to come. `sequence` is that of its request in the JOBS stream."""
-
-    job_id: str
-    sequence: int
 
 
 @dataclass(frozen=True)
@@ -70,10 +60,16 @@ class FindsBases(Protocol):
     def trainable(self, tenant: str, name: str) -> ModelReady: ...
 
 
-class Datasets(Protocol):
-    """Datasets that are ready."""
+class FindsDatasets(Protocol):
+    """See `gateway.show_datasets.ShowDatasets`."""
 
-    def get(self, tenant: str, dataset_id: str) -> DatasetReady: ...
+    def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
+
+
+class Datasets(Protocol):
+    """Which datasets are gone."""
+
+    def has_retired(self, tenant: str, dataset_id: str) -> bool: ...
 
 
 class Jobs(CatchesUp, Protocol):
@@ -91,12 +87,14 @@ class CreateFineTuningJob:
         training: Training,
         orders: DatasetOrders,
         find_model: FindsBases,
+        find_dataset: FindsDatasets,
         datasets: Datasets,
         jobs: Jobs,
     ) -> None:
         self._training = training
         self._orders = orders
         self._find_model = find_model
+        self._find_dataset = find_dataset
         self._datasets = datasets
         self._jobs = jobs
 
@@ -128,7 +126,7 @@ class CreateFineTuningJob:
         try:
             return self._jobs.get(caller.tenant, accepted.job_id)
         except NotFoundError:
-            return _just_accepted(accepted.job_id, caller.tenant, spec)
+            return just_accepted(accepted.job_id, "train", caller.tenant, spec)
 
     async def _source(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
@@ -152,19 +150,16 @@ class CreateFineTuningJob:
         Raises:
             NotFoundError: neither.
         """
-        try:
-            self._datasets.get(tenant, dataset_id)
-        except NotFoundError:
-            for job in self._jobs.list(tenant, "dataset"):
-                if derived_id("ds", job.requested.job_id) == dataset_id:
-                    return _Source(dataset_id, job.requested.job_id)
-            raise
+        found = self._find_dataset.one(tenant, dataset_id)
+        if isinstance(found, JobRecord):
+            return _Source(dataset_id, found.requested.job_id)
         return _Source(dataset_id, "")
 
     def _dataset_key(self, file_id: str, tenant: str, idempotency_key: str) -> str:
         """The same for the same order, so that neither repeats nor refused orders pile up datasets.
 
-        Without a key of the caller's, one file has one dataset, until the job that makes it fails.
+        Without a key of the caller's, one file has one dataset, until the job that makes it fails
+        or the dataset is deleted.
         """
         if idempotency_key:
             return f"{idempotency_key}:dataset"
@@ -172,14 +167,6 @@ class CreateFineTuningJob:
             job.requested.spec.fields["file_id"].string_value == file_id
             for job in self._jobs.list(tenant, "dataset")
             if job.state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
+            or self._datasets.has_retired(tenant, derived_id("ds", job.requested.job_id))
         )
         return f"fine-tuning:{file_id}:{ended}"
-
-
-def _just_accepted(job_id: str, tenant: str, spec: TrainSpec) -> JobRecord:
-    """What the list of jobs will say, for the moment in which it is behind."""
-    requested = JobRequested(job_id=job_id, kind="train", tenant=tenant)
-    requested.spec.update(MessageToDict(spec, preserving_proto_field_name=True))
-    requested.requested_at.GetCurrentTime()
-    state = JobState(job_id=job_id, kind="train", tenant=tenant, status=JOB_STATUS_QUEUED)
-    return JobRecord(requested, state, None, ())

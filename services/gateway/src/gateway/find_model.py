@@ -78,6 +78,23 @@ class FindModel:
             f"name its base {found[0].base_version_id}"
         )
 
+    def buildable(self, tenant: str, name: str) -> ModelReady:
+        """The version that a build of `name` is made from; a build stands for its source.
+
+        Raises:
+            ModelNotFoundError: no such model, or the source of the build is gone.
+        """
+        found = self._candidates(tenant, name)
+        for version in found:
+            if not models.is_servable(version):
+                return version
+        try:
+            return self._catalogue.get(tenant, found[0].parent_version_id)
+        except NotFoundError as error:
+            raise ModelNotFoundError(
+                f"what the model {name[:80]!r} was built from is gone"
+            ) from error
+
     def _candidates(self, tenant: str, name: str) -> Sequence[ModelReady]:
         alias = self.alias(tenant, name)
         aliased = alias.version_id if alias is not None else None

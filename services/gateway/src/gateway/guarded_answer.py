@@ -20,6 +20,9 @@ class GuardedAnswer:
     """Releases only text that no rule can still turn into a match.
 
     `end` tells how the answer ended, once `texts` is exhausted.
+
+    Args:
+        echo: text to be shown before the engine's, guarded like it and together with it.
     """
 
     def __init__(
@@ -28,11 +31,14 @@ class GuardedAnswer:
         policy: CompiledPolicy,
         pieces: AsyncIterator[Piece],
         started: float,
+        echo: str = "",
     ) -> None:
         self.version_id = version_id
         self.policy_digest = policy.digest
         self.end = CANCELLED
         self.first_piece_seconds = 0.0
+        self.first_text_seconds: float | None = None
+        self._echo = echo
         self._guard = policy.stream(Direction.OUTPUT)
         self._pieces = pieces
         self._started = started
@@ -43,10 +49,11 @@ class GuardedAnswer:
     async def begin(self) -> None:
         """Wait for the first piece; errors that come instead of it can still become a status."""
         try:
-            self._first = await anext(self._pieces)
+            first = await anext(self._pieces)
         except Exception:
             self.end = End("error")
             raise
+        self._first = Piece(self._echo + first.text, first.end) if self._echo else first
         self.first_piece_seconds = time.perf_counter() - self._started
 
     async def texts(self) -> AsyncIterator[str]:
@@ -56,6 +63,8 @@ class GuardedAnswer:
             while piece is not None:
                 text, end = self._guarded(piece)
                 if text:
+                    if self.first_text_seconds is None:
+                        self.first_text_seconds = time.perf_counter() - self._started
                     yield text
                 if end is not None:
                     self.end = end

@@ -6,12 +6,13 @@ answers from what it knows when the bus is away.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import httpx
 from jobs.bus import Bus
+from jobs.watching import JobWatcher
 from modelmill.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
-from pydantic import BaseModel
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
@@ -21,41 +22,35 @@ from gateway.adapters.http_server import serve_http
 from gateway.adapters.key_set import FileKeys, UrlKeys
 from gateway.adapters.peers import Peers, open_peers
 from gateway.adapters.read_models import ReadModels
+from gateway.adapters.tls import ServedCertificate, open_tls
 from gateway.adapters.tokens import TokenVerifier
 from gateway.adapters.usage import UsageQueue
 from gateway.answer_chat import AnswerChat
+from gateway.control_job import ControlJob
 from gateway.create_dataset import CreateDataset
 from gateway.create_fine_tuning_job import CreateFineTuningJob
-from gateway.domain.routes import Body
-from gateway.entrypoints.chat_body import ChatBody, GenerateBody
-from gateway.entrypoints.fine_tuning_body import FineTuningBody
-from gateway.entrypoints.grpc import GatewayServicer
-from gateway.entrypoints.http_app import build_http_app
-from gateway.entrypoints.http_chat import ChatRoute, GenerateRoute
-from gateway.entrypoints.http_files import FileRoutes
-from gateway.entrypoints.http_gate import App
-from gateway.entrypoints.http_jobs import DatasetBody, JobRoutes
-from gateway.entrypoints.http_models import AliasBody, ModelRoutes
+from gateway.create_optimization import CreateOptimization
+from gateway.delete_dataset import DeleteDataset
+from gateway.delete_file import DeleteFile
+from gateway.delete_model import DeleteModel
+from gateway.entrypoints.grpc.servicer import gateway_servicer
+from gateway.entrypoints.http_routes import gateway_http_app
 from gateway.find_model import FindModel
+from gateway.judge_texts import JudgeTexts
 from gateway.move_alias import MoveAlias
 from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
+from gateway.use_cases import UseCases
+from gateway.watch_job import WatchJob
 
 USAGE_DRAIN_SECONDS = 2.0
-
-BODIES: dict[str, type[BaseModel]] = {
-    "chat": ChatBody,
-    "generate": GenerateBody,
-    "move_alias": AliasBody,
-    "create_dataset": DatasetBody,
-    "create_fine_tuning": FineTuningBody,
-}
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve until `stopping`, then finish the answers in hand."""
     secret = settings.service_secret.get_secret_value()
+    tls = _tls(settings)
     async with AsyncExitStack() as stack:
         token = settings.nats_token.get_secret_value()
         bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name="gateway"))
@@ -66,66 +61,102 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         background.start(usage.run())
         stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
         verifier = await stack.enter_async_context(_verifier(settings, background))
-        peers = await stack.enter_async_context(
-            open_peers(
-                inference=settings.inference_address,
-                moderation=settings.moderation_address,
-                data_prep=settings.data_prep_address,
-                trainer=settings.trainer_address,
-                secret=secret,
-            )
+        peers = await stack.enter_async_context(_peers(settings, secret))
+        use_cases = _use_cases(settings, known, peers, usage, JobWatcher(bus, known.jobs))
+        servicer = gateway_servicer(
+            use_cases,
+            peers.data_prep,
+            known.jobs,
+            verifier,
+            max_upload_bytes=settings.max_upload_bytes,
+            stopping=stopping,
         )
-        answer_chat = AnswerChat(
-            find_model=FindModel(known.aliases, known.models),
+        server = await stack.enter_async_context(_grpc_server(settings, servicer, tls))
+        stack.enter_context(known.measured())
+        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        app = gateway_http_app(
+            use_cases, peers.data_prep, known.jobs, verifier, settings=settings, stopping=stopping
+        )
+        serving = serve_http(
+            app,
+            settings.http_address,
+            drain_seconds=settings.drain_seconds,
+            tls=tls.ssl_context() if tls else None,
+        )
+        http_port = await stack.enter_async_context(serving)
+        announce_ready(http=http_port, grpc=server.port, metrics=page.port)
+        await stopping.wait()
+
+
+def _tls(settings: Settings) -> ServedCertificate | None:
+    doors = {
+        "GATEWAY_HTTP_ADDRESS": settings.http_address,
+        "GATEWAY_GRPC_ADDRESS": settings.grpc_address,
+    }
+    return open_tls(
+        doors,
+        settings.tls_certificate_path,
+        settings.tls_key_path,
+        plaintext_behind_proxy=settings.plaintext_behind_proxy,
+    )
+
+
+def _grpc_server(settings: Settings, servicer: Any, tls: ServedCertificate | None) -> RpcServer:
+    # Callers of this port are clients with tokens of their own, not services with the secret.
+    server = RpcServer(
+        settings.grpc_address,
+        None,
+        drain_seconds=settings.drain_seconds,
+        credentials=tls.grpc_credentials() if tls else None,
+    )
+    add_GatewayServiceServicer_to_server(servicer, server.grpc)
+    return server
+
+
+def _peers(settings: Settings, secret: str) -> AbstractAsyncContextManager[Peers]:
+    return open_peers(
+        inference=settings.inference_address,
+        moderation=settings.moderation_address,
+        data_prep=settings.data_prep_address,
+        trainer=settings.trainer_address,
+        optimizer_builder=settings.optimizer_builder_address,
+        secret=secret,
+    )
+
+
+def _use_cases(
+    settings: Settings, known: ReadModels, peers: Peers, usage: UsageQueue, watcher: JobWatcher
+) -> UseCases:
+    find_model = FindModel(known.aliases, known.models)
+    show_datasets = ShowDatasets(known.datasets, known.jobs)
+    return UseCases(
+        answer_chat=AnswerChat(
+            find_model=find_model,
             moderation=peers.moderation,
             engines=peers.engines,
             policies=known.policies,
             usage=usage,
             request_seconds=settings.request_seconds,
-        )
-        app = _http_app(settings, known, peers, answer_chat, verifier)
-        # Callers of this port are clients with tokens of their own, not services with the secret.
-        server = RpcServer(settings.grpc_address, None, drain_seconds=settings.drain_seconds)
-        servicer = GatewayServicer(answer_chat, verifier)
-        add_GatewayServiceServicer_to_server(servicer, server.grpc)
-        await stack.enter_async_context(server)
-        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        http_port = await stack.enter_async_context(
-            serve_http(app, settings.http_address, drain_seconds=settings.drain_seconds)
-        )
-        announce_ready(http=http_port, grpc=server.port, metrics=page.port)
-        await stopping.wait()
-
-
-def _http_app(
-    settings: Settings,
-    known: ReadModels,
-    peers: Peers,
-    answer_chat: AnswerChat,
-    verifier: TokenVerifier,
-) -> App:
-    find_model = FindModel(known.aliases, known.models)
-    show_datasets = ShowDatasets(known.datasets, known.jobs)
-    create_dataset = CreateDataset(peers.data_prep, known.jobs)
-    create_fine_tuning_job = CreateFineTuningJob(
-        peers.trainer, peers.data_prep, find_model, known.datasets, known.jobs
-    )
-    show_models = ShowModels(find_model, known.aliases, known.models)
-    move_alias = MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds)
-    handlers = {
-        **ModelRoutes(show_models, move_alias).handlers(),
-        **FileRoutes(peers.data_prep).handlers(),
-        **JobRoutes(create_dataset, create_fine_tuning_job, show_datasets, known.jobs).handlers(),
-    }
-    return build_http_app(
-        verifier=verifier,
-        handlers=handlers,
-        hot={
-            "chat": ChatRoute(answer_chat),
-            "generate": GenerateRoute(answer_chat, settings.default_model),
-        },
-        bodies=BODIES,
-        limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
+        ),
+        judge_texts=JudgeTexts(peers.moderation, settings.request_seconds),
+        show_models=ShowModels(find_model, known.aliases, known.models),
+        move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
+        delete_model=DeleteModel(peers.trainer, known.models),
+        delete_file=DeleteFile(peers.data_prep),
+        create_dataset=CreateDataset(peers.data_prep, known.jobs),
+        show_datasets=show_datasets,
+        delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
+        create_fine_tuning_job=CreateFineTuningJob(
+            peers.trainer,
+            peers.data_prep,
+            find_model,
+            show_datasets,
+            known.datasets,
+            known.jobs,
+        ),
+        create_optimization=CreateOptimization(peers.optimizer_builder, find_model, known.jobs),
+        control_job=ControlJob(peers.job_owners, known.jobs),
+        watch_job=WatchJob(watcher),
     )
 
 

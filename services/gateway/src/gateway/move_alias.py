@@ -4,8 +4,8 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 
-from gateway.create_dataset import until_seen
 from gateway.domain.access import Caller
+from gateway.own_writes import until_seen
 
 
 class FindsServable(Protocol):

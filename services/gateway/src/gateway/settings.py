@@ -18,10 +18,20 @@ class Settings(ServiceSettings):
     http_address: str = "127.0.0.1:8080"
     """Where clients are answered over HTTP; port 0 takes a free one."""
 
+    tls_certificate_path: Path | None = None
+    """PEM file with the certificate (and its chain) of both doors; read again when it changes."""
+
+    tls_key_path: Path | None = None
+    """PEM file with its private key, without passphrase."""
+
+    plaintext_behind_proxy: bool = False
+    """Lets doors that other machines can reach answer without TLS: a proxy in front ends it."""
+
     inference_address: str
     moderation_address: str
     data_prep_address: str
     trainer_address: str
+    optimizer_builder_address: str
 
     jwt_issuer: str
     """The `iss` that a token must carry, compared whole."""

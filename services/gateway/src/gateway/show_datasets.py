@@ -13,6 +13,7 @@ class DatasetList(Protocol):
     """Datasets that are ready."""
 
     def get(self, tenant: str, dataset_id: str) -> DatasetReady: ...
+    def has_retired(self, tenant: str, dataset_id: str) -> bool: ...
     def list(self, tenant: str) -> Sequence[DatasetReady]: ...
 
 
@@ -38,6 +39,8 @@ class ShowDatasets:
         try:
             return self._datasets.get(tenant, dataset_id)
         except NotFoundError:
+            if self._datasets.has_retired(tenant, dataset_id):
+                raise
             for job in self._jobs.list(tenant, "dataset"):
                 if derived_id("ds", job.requested.job_id) == dataset_id:
                     return job

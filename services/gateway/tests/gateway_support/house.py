@@ -13,6 +13,8 @@ from gateway.settings import Settings
 from guard.bundle import Bundle, CompiledPolicy, compile_policy
 from guard.policy import parse_policy
 from jobs.bus import Bus
+from jobs.control import ControlJob
+from jobs.control_servicer import JobServicer
 from jobs.subjects import MODEL_READY, alias_state, policy_state
 from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
@@ -21,9 +23,13 @@ from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
 from modelmill.inference.v1.inference_service_pb2_grpc import (
     add_InferenceServiceServicer_to_server,
 )
+from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2_grpc import (
     add_ModerationServiceServicer_to_server,
+)
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
+    add_OptimizerBuilderServiceServicer_to_server,
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
@@ -32,8 +38,10 @@ from service_kit.grpc_server import RpcServer
 from testkit.nats_server import NatsServer, free_port, run_nats
 from testkit.waiting import eventually
 
+from gateway_support.document import checked
 from gateway_support.issuer import AUDIENCE, ISSUER, Issuer
-from gateway_support.peers import FakeDataPrep, FakeInference, FakeModeration, FakeTrainer
+from gateway_support.job_owners import FakeDataPrep, FakeOptimizerBuilder, FakeTrainer
+from gateway_support.peers import FakeInference, FakeModeration
 
 SECRET = "between-services"
 BLOCKED = "forbidden fruit"
@@ -80,14 +88,17 @@ class House:
     moderation: FakeModeration
     data_prep: FakeDataPrep
     trainer: FakeTrainer
+    optimizer_builder: FakeOptimizerBuilder
     settings: Settings
     clients: AsyncExitStack
     """Closes what `http` and `openai` gave, when the test is over."""
 
     def http(self, **claims: Any) -> httpx.AsyncClient:
-        """A client with a token of these claims."""
+        """A client with a token of these claims, to whom every answer is as the document says."""
         headers = {"authorization": f"Bearer {self.issuer.token(**claims)}"}
-        client = httpx.AsyncClient(base_url=self.url, headers=headers, timeout=20)
+        client = httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=20, event_hooks={"response": [checked]}
+        )
         self.clients.push_async_callback(client.aclose)
         return client
 
@@ -147,45 +158,25 @@ async def run_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         nats = await stack.enter_async_context(run_nats(folder / "nats"))
         bus = await stack.enter_async_context(Bus.connect(nats.url, nats.token, name="tests"))
-        queue = JobQueue(bus)
-        inference, moderation = FakeInference(), FakeModeration(compiled()[1])
-        data_prep, trainer = FakeDataPrep(queue), FakeTrainer(queue)
-        addresses = {}
-        for name, servicer, add in (
-            ("inference", inference, add_InferenceServiceServicer_to_server),
-            ("moderation", moderation, add_ModerationServiceServicer_to_server),
-            ("data_prep", data_prep, add_DataPrepServiceServicer_to_server),
-            ("trainer", trainer, add_TrainerServiceServicer_to_server),
-        ):
-            server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
-            add(servicer, server.grpc)
-            await stack.enter_async_context(server)
-            addresses[f"{name}_address"] = f"127.0.0.1:{server.port}"
+        peers = FakePeers(JobQueue(bus), bus)
+        addresses = await _serve_peers(peers, bus, stack)
         issuer = Issuer(folder / "jwks.json")
-        http_port, grpc_port = free_port(), free_port()
-        fields = {
-            "nats_url": nats.url,
-            "nats_token": nats.token,
-            "service_secret": SECRET,
-            "artifact_root": folder / "artifacts",
-            "http_address": f"127.0.0.1:{http_port}",
-            "grpc_address": f"127.0.0.1:{grpc_port}",
-            "jwt_issuer": ISSUER,
-            "jwt_audience": AUDIENCE,
-            "jwks_path": issuer.jwks_file,
-            "drain_seconds": 1.0,
+        doors = {
+            "http_address": f"127.0.0.1:{free_port()}",
+            "grpc_address": f"127.0.0.1:{free_port()}",
         }
-        settings = Settings(**(fields | addresses | changes))
+        settings = Settings(**(_fixed(folder, nats, issuer) | doors | addresses | changes))
         house = House(
-            url=f"http://127.0.0.1:{http_port}",
-            grpc_address=f"127.0.0.1:{grpc_port}",
+            url=f"http://{doors['http_address']}",
+            grpc_address=doors["grpc_address"],
             nats=nats,
             bus=bus,
             issuer=issuer,
-            inference=inference,
-            moderation=moderation,
-            data_prep=data_prep,
-            trainer=trainer,
+            inference=peers.inference,
+            moderation=peers.moderation,
+            data_prep=peers.data_prep,
+            trainer=peers.trainer,
+            optimizer_builder=peers.optimizer_builder,
             settings=settings,
             clients=AsyncExitStack(),
         )
@@ -193,6 +184,50 @@ async def run_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
         await stack.enter_async_context(_running(settings, house.url))
         stack.push_async_callback(house.clients.aclose)
         yield house
+
+
+class FakePeers:
+    """Everything behind the gateway."""
+
+    def __init__(self, queue: JobQueue, bus: Bus) -> None:
+        self.inference = FakeInference()
+        self.moderation = FakeModeration(compiled()[1])
+        self.data_prep = FakeDataPrep(queue, bus)
+        self.trainer = FakeTrainer(queue, bus)
+        self.optimizer_builder = FakeOptimizerBuilder(queue)
+
+
+async def _serve_peers(peers: FakePeers, bus: Bus, stack: AsyncExitStack) -> dict[str, str]:
+    """Start a server for each; gives the settings that say where they are."""
+    addresses = {}
+    for name, add, kind in (
+        ("inference", add_InferenceServiceServicer_to_server, ""),
+        ("moderation", add_ModerationServiceServicer_to_server, ""),
+        ("data_prep", add_DataPrepServiceServicer_to_server, "dataset"),
+        ("trainer", add_TrainerServiceServicer_to_server, "train"),
+        ("optimizer_builder", add_OptimizerBuilderServiceServicer_to_server, "optimize"),
+    ):
+        server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
+        add(getattr(peers, name), server.grpc)
+        if kind:
+            owner = JobServicer(ControlJob(bus, (kind,)))
+            add_JobServiceServicer_to_server(owner, server.grpc)
+        await stack.enter_async_context(server)
+        addresses[f"{name}_address"] = f"127.0.0.1:{server.port}"
+    return addresses
+
+
+def _fixed(folder: Path, nats: NatsServer, issuer: Issuer) -> dict[str, Any]:
+    return {
+        "nats_url": nats.url,
+        "nats_token": nats.token,
+        "service_secret": SECRET,
+        "artifact_root": folder / "artifacts",
+        "jwt_issuer": ISSUER,
+        "jwt_audience": AUDIENCE,
+        "jwks_path": issuer.jwks_file,
+        "drain_seconds": 1.0,
+    }
 
 
 @asynccontextmanager

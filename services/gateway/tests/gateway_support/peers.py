@@ -1,4 +1,4 @@
-"""The services behind the gateway, as real gRPC servers whose work is faked."""
+"""The services behind every text, as real gRPC servers whose work is faked."""
 
 import asyncio
 import itertools
@@ -7,21 +7,18 @@ from typing import Any
 
 from guard.bundle import CompiledPolicy
 from guard.verdict import Direction
-from jobs.ids import derived_id
-from jobs.submit import JobQueue
 from modelmill.common.v1.chat_pb2 import TokenUsage
-from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep_pb
-from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceServicer
 from modelmill.inference.v1 import inference_service_pb2 as inference_pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
 from modelmill.moderation.v1 import moderation_service_pb2 as moderation_pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceServicer
-from modelmill.registry.v1.model_events_pb2 import FileState
-from modelmill.trainer.v1 import trainer_service_pb2 as trainer_pb
-from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
-from service_kit.errors import DomainError, InvalidInputError, NotFoundError, OverloadedError
+from service_kit.errors import DomainError, InvalidInputError
 
-MAX_FILE_BYTES = 3 * 1024 * 1024
+
+def prompt_too_long() -> DomainError:
+    """What inference says of a prompt that leaves no room for an answer."""
+    error = InvalidInputError("prompt has 900 tokens, the limit is 512")
+    return error.because("PROMPT_TOO_LONG")
 
 
 class FakeInference(InferenceServiceServicer):
@@ -124,105 +121,3 @@ class FakeModeration(ModerationServiceServicer):
             policy_digest=verdict.policy_digest,
         )
         return moderation_pb.CheckResponse(verdict=answer)
-
-
-class FakeDataPrep(DataPrepServiceServicer):
-    """Keeps files in memory; datasets are real jobs that nobody works on."""
-
-    def __init__(self, queue: JobQueue) -> None:
-        self._queue = queue
-        self._files: dict[str, tuple[FileState, bytes]] = {}
-        self.chunk_sizes: list[int] = []
-        self.specs: list[data_prep_pb.DatasetSpec] = []
-
-    async def UploadFile(
-        self, requests: AsyncIterator[data_prep_pb.UploadFileRequest], context: Any
-    ) -> data_prep_pb.UploadFileResponse:
-        header = (await anext(aiter(requests))).header
-        content = bytearray()
-        async for request in requests:
-            self.chunk_sizes.append(len(request.chunk))
-            content += request.chunk
-            if len(content) > MAX_FILE_BYTES:
-                raise OverloadedError(f"the file is larger than {MAX_FILE_BYTES} bytes")
-        file = FileState(
-            file_id=f"file-{len(self._files)}",
-            tenant=header.tenant,
-            filename=header.filename,
-            purpose=header.purpose,
-            size_bytes=len(content),
-        )
-        file.created_at.GetCurrentTime()
-        self._files[file.file_id] = (file, bytes(content))
-        return data_prep_pb.UploadFileResponse(file=file)
-
-    async def GetFile(
-        self, request: data_prep_pb.GetFileRequest, context: Any
-    ) -> data_prep_pb.GetFileResponse:
-        return data_prep_pb.GetFileResponse(file=self._file(request.tenant, request.file_id)[0])
-
-    async def ListFiles(
-        self, request: data_prep_pb.ListFilesRequest, context: Any
-    ) -> data_prep_pb.ListFilesResponse:
-        mine = [file for file, _ in self._files.values() if file.tenant == request.tenant]
-        return data_prep_pb.ListFilesResponse(files=mine[::-1])
-
-    async def DownloadFile(
-        self, request: data_prep_pb.DownloadFileRequest, context: Any
-    ) -> AsyncIterator[data_prep_pb.DownloadFileResponse]:
-        _, content = self._file(request.tenant, request.file_id)
-        for start in range(0, len(content), 1000):
-            yield data_prep_pb.DownloadFileResponse(chunk=content[start : start + 1000])
-
-    async def CreateDataset(
-        self, request: data_prep_pb.CreateDatasetRequest, context: Any
-    ) -> data_prep_pb.CreateDatasetResponse:
-        self._file(request.tenant, request.spec.file_id)
-        self.specs.append(request.spec)
-        job = await self._queue.submit(
-            kind="dataset",
-            prefix="job",
-            tenant=request.tenant,
-            requested_by=request.requested_by,
-            idempotency_key=request.idempotency_key,
-            spec=request.spec,
-        )
-        return data_prep_pb.CreateDatasetResponse(
-            job_id=job.job_id, dataset_id=derived_id("ds", job.job_id), sequence=job.sequence
-        )
-
-    def _file(self, tenant: str, file_id: str) -> tuple[FileState, bytes]:
-        file = self._files.get(file_id)
-        if file is None or file[0].tenant != tenant:
-            raise NotFoundError(f"no file {file_id!r}")
-        return file
-
-
-class FakeTrainer(TrainerServiceServicer):
-    """Accepts real jobs that nobody works on; checks two of the rules."""
-
-    def __init__(self, queue: JobQueue) -> None:
-        self._queue = queue
-        self.specs: list[trainer_pb.TrainSpec] = []
-
-    async def CreateFineTuningJob(
-        self, request: trainer_pb.CreateFineTuningJobRequest, context: Any
-    ) -> trainer_pb.CreateFineTuningJobResponse:
-        chosen = request.spec.hyper_parameters
-        errors = []
-        if chosen.learning_rate > 1:
-            errors.append("learning_rate must be at most 1")
-        if chosen.lora_rank > 256:
-            errors.append("lora_rank must be at most 256")
-        if errors:
-            raise InvalidInputError(errors)
-        self.specs.append(request.spec)
-        job = await self._queue.submit(
-            kind="train",
-            prefix="ftjob",
-            tenant=request.tenant,
-            requested_by=request.requested_by,
-            idempotency_key=request.idempotency_key,
-            spec=request.spec,
-        )
-        return trainer_pb.CreateFineTuningJobResponse(job_id=job.job_id, sequence=job.sequence)

@@ -2,15 +2,15 @@
 
 import asyncio
 import secrets
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
-from service_kit.errors import DomainError, InvalidInputError
+from service_kit.errors import InvalidInputError
 from tokenization import Turn
 
+from inference.account_generation import GenerationAccount, accounted
 from inference.domain.generation import (
     FinishReason,
     GenerationRequest,
@@ -19,9 +19,7 @@ from inference.domain.generation import (
     check_prompt_length,
     plan_generation,
 )
-from inference.generation_trace import GenerationTrace
 from inference.load_version import LoadedVersion
-from inference.measures import FIRST_TOKEN_SECONDS, REQUESTS
 
 LONG_CHARACTERS = 8_000
 """Longer prompts are encoded in a thread; for short ones the hop costs more than the work."""
@@ -81,65 +79,26 @@ class GenerateText:
             UnavailableError: the engine died or is being restarted.
             PreconditionError: the version does not load, or the prompt is too much for its cache.
         """
-        arrived = time.monotonic()
-        trace = GenerationTrace.begin(command.version_id)
-        async with _accounted(trace) as account:
+        operation = "text_completion" if command.turns is None else "chat"
+        async with accounted(operation, command.version_id) as account:
             _check_turns(command.turns)
             check_options(command.options)
             async with self._versions.lease(command.tenant, command.version_id) as version:
-                with trace.phase("render"):
+                account.version_exists = True
+                with account.trace.phase("render"):
                     request = await _render(command, version)
-                account.prompt_tokens = len(request.prompt)
-                async with aclosing(_answer(request, version, account, arrived)) as parts:
+                account.begin(len(request.prompt))
+                async with aclosing(_answer(request, version, account)) as parts:
                     async for part in parts:
                         yield part
 
 
-class _Account:
-    """What is known of a generation so far."""
-
-    def __init__(self, trace: GenerationTrace) -> None:
-        self.trace = trace
-        self.prompt_tokens = 0
-        self.completion_tokens = 0
-        self.first_token_seconds = 0.0
-        self.finish_reason: FinishReason | None = None
-
-    def add(self, tokens: int, arrived: float) -> None:
-        """Count tokens; the first ones end the prefill."""
-        if tokens and not self.completion_tokens:
-            self.first_token_seconds = time.monotonic() - arrived
-            FIRST_TOKEN_SECONDS.observe(self.first_token_seconds)
-            self.trace.start_phase("decode")
-        self.completion_tokens += tokens
-
-
-@asynccontextmanager
-async def _accounted(trace: GenerationTrace) -> AsyncIterator[_Account]:
-    """Count how the generation ended, and end its spans, whichever way the block is left."""
-    account = _Account(trace)
-    outcome = "internal"
-    try:
-        yield account
-        outcome = account.finish_reason or outcome
-    except (asyncio.CancelledError, GeneratorExit):
-        outcome = "cancelled"
-        raise
-    except DomainError as error:
-        outcome = error.reason.lower()
-        raise
-    finally:
-        REQUESTS.labels(outcome=outcome).inc()
-        trace.end(outcome, account.prompt_tokens, account.completion_tokens)
-
-
 async def _answer(
-    request: GenerationRequest, version: LoadedVersion, account: _Account, arrived: float
+    request: GenerationRequest, version: LoadedVersion, account: GenerationAccount
 ) -> AsyncGenerator[AnswerPart, None]:
-    account.trace.start_phase("prefill")
     async with aclosing(version.engine.generate(request)) as pieces:
         async for piece in pieces:
-            account.add(piece.tokens, arrived)
+            account.add(piece.tokens)
             if piece.finish_reason is not None:
                 account.finish_reason = piece.finish_reason
                 yield AnswerPart(piece.text, _end(account, piece.finish_reason, version))
@@ -147,7 +106,9 @@ async def _answer(
                 yield AnswerPart(piece.text)
 
 
-def _end(account: _Account, finish_reason: FinishReason, version: LoadedVersion) -> AnswerEnd:
+def _end(
+    account: GenerationAccount, finish_reason: FinishReason, version: LoadedVersion
+) -> AnswerEnd:
     return AnswerEnd(
         finish_reason=finish_reason,
         prompt_tokens=account.prompt_tokens,

@@ -1,33 +1,36 @@
-"""Spans of one generation: how long it rendered, waited for the first token, and decoded.
+"""What the span of a Generate call says, and the phases below it. Counts only, never text.
 
-Spans are made with explicit parents and never made current: a generation is an async generator,
-and a context attached in one may be detached in another task when its reader leaves.
+The span is the RPC's own, which the server begins and ends. Phases are made with explicit parents
+and never made current: a generation is an async generator, and a context attached in one may be
+detached in another task when its reader leaves.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from opentelemetry import trace
-from opentelemetry.trace import Span, Status, StatusCode
+from opentelemetry.trace import Span
+
+from inference.domain.generation import FinishReason
+from inference.measures import PROVIDER
 
 tracer = trace.get_tracer(__name__)
 
-GOOD_OUTCOMES = frozenset({"stop", "length", "cancelled"})
-
 
 class GenerationTrace:
-    """The span `inference.generate` and the phase that it is in. Counts only, never text."""
+    """The current span and the phase that the generation is in: render, prefill, decode."""
 
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self._context = trace.set_span_in_context(span)
+    def __init__(self, operation: str, version_id: str) -> None:
+        self._span = trace.get_current_span()
+        self._context = trace.set_span_in_context(self._span)
         self._phase: Span | None = None
-
-    @classmethod
-    def begin(cls, version_id: str) -> "GenerationTrace":
-        """A child of the current span, which is the RPC's."""
-        attributes = {"gen_ai.operation.name": "chat", "gen_ai.request.model": version_id}
-        return cls(tracer.start_span("inference.generate", attributes=attributes))
+        self._span.set_attributes(
+            {
+                "gen_ai.operation.name": operation,
+                "gen_ai.provider.name": PROVIDER,
+                "gen_ai.request.model": version_id,
+            }
+        )
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -36,30 +39,32 @@ class GenerationTrace:
         try:
             yield
         finally:
-            self._end_phase()
+            self.end_phase()
 
     def start_phase(self, name: str) -> None:
-        """End the phase before and begin this one; it lasts until the next, or `end`."""
-        self._end_phase()
-        self._phase = tracer.start_span(name, context=self._context)
+        """End the phase before and begin this one; it lasts until the next, or `end_phase`."""
+        self.end_phase()
+        self._phase = tracer.start_span(f"inference.{name}", context=self._context)
 
-    def end(self, outcome: str, prompt_tokens: int, completion_tokens: int) -> None:
-        """End the phase and the whole."""
-        if self._phase is not None:
-            self._phase.set_attribute("gen_ai.usage.output_tokens", completion_tokens)
-        self._end_phase()
-        self._span.set_attributes(
-            {
-                "gen_ai.usage.input_tokens": prompt_tokens,
-                "gen_ai.usage.output_tokens": completion_tokens,
-                "gen_ai.response.finish_reasons": [outcome],
-            }
-        )
-        if outcome not in GOOD_OUTCOMES:
-            self._span.set_status(Status(StatusCode.ERROR, outcome))
-        self._span.end()
-
-    def _end_phase(self) -> None:
+    def end_phase(self) -> None:
+        """End the phase, if there is one."""
         if self._phase is not None:
             self._phase.end()
             self._phase = None
+
+    def end(
+        self,
+        version_id: str,
+        finish_reason: FinishReason | None,
+        *,
+        input_tokens: int,
+        output_tokens: int,
+    ) -> None:
+        """End the phase and note what the generation cost; the span itself is not ours to end."""
+        self.end_phase()
+        self._span.set_attribute("gen_ai.usage.input_tokens", input_tokens)
+        self._span.set_attribute("gen_ai.usage.output_tokens", output_tokens)
+        if output_tokens:
+            self._span.set_attribute("gen_ai.response.model", version_id)
+        if finish_reason is not None:
+            self._span.set_attribute("gen_ai.response.finish_reasons", [finish_reason])

@@ -18,7 +18,7 @@ from opentelemetry import trace
 from service_kit.errors import DomainError, OverloadedError, UnavailableError
 
 from inference.load_version import EngineKind, LoadedVersion
-from inference.measures import IN_FLIGHT, LOADED_VERSIONS
+from inference.measures import IN_FLIGHT, MODELS_LOADED, QUEUED
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -112,12 +112,14 @@ class VersionPool:
                 f"{self._max_in_flight} requests for {version_id} are in flight; retry"
             )
         self._in_flight[version_id] += 1
-        IN_FLIGHT.inc()
+        IN_FLIGHT.labels(version_id).inc()
         try:
-            # Shielded: the load goes on for the others when the one who began it leaves.
-            yield await asyncio.shield(self._load_of(model))
+            with QUEUED.labels(version_id).track_inprogress():
+                # Shielded: the load goes on for the others when the one who began it leaves.
+                loaded = await asyncio.shield(self._load_of(model))
+            yield loaded
         finally:
-            IN_FLIGHT.dec()
+            IN_FLIGHT.labels(version_id).dec()
             self._in_flight[version_id] -= 1
             if version_id in self._loads:
                 self._last_used[version_id] = time.monotonic()
@@ -202,7 +204,7 @@ class VersionPool:
         log.info("%s is loaded after %.2f s", version_id, loaded.load_seconds)
         self._failures.pop(version_id, None)
         self._watchers[version_id] = asyncio.create_task(self._watch(loaded))
-        LOADED_VERSIONS.inc()
+        MODELS_LOADED.inc()
         self._announcements.say(
             ModelServing(
                 version_id=version_id,
@@ -236,7 +238,7 @@ class VersionPool:
         loaded = self._loads.pop(version_id).result()
         self._watchers.pop(version_id).cancel()
         self._last_used.pop(version_id, None)
-        LOADED_VERSIONS.dec()
+        MODELS_LOADED.dec()
         self._say(version_id, loaded.engine_name, state, reason)
         closing = asyncio.create_task(loaded.engine.close())
         self._closing.add(closing)

@@ -1,26 +1,70 @@
-"""Prometheus figures of serving."""
+"""Prometheus figures of serving; those of OpenTelemetry's GenAI conventions under their names.
+
+`error_type` is empty unless the service was at fault or full; a caller that leaves is no error.
+"""
 
 from prometheus_client import Counter, Gauge, Histogram
 
-REQUESTS = Counter(
-    "modelmill_inference_requests",
+PROVIDER = "modelmill"
+UNKNOWN_MODEL = "_OTHER"
+"""Model of requests for versions that do not exist: callers must not make up label values."""
+
+_REQUEST_LABELS = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
+
+REQUEST_SECONDS = Histogram(
+    "gen_ai_server_request_duration_seconds",
+    "Seconds from a request's arrival to its last token or its error.",
+    (*_REQUEST_LABELS, "error_type"),
+    buckets=(
+        *(0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92),
+        # The conventions end here; long answers do not.
+        *(163.84, 327.68, 655.36),
+    ),
+)
+FIRST_TOKEN_SECONDS = Histogram(
+    "gen_ai_server_time_to_first_token_seconds",
+    "Seconds from a request's arrival to its first token.",
+    _REQUEST_LABELS,
+    buckets=(
+        *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75),
+        *(1, 2.5, 5, 7.5, 10, 30, 60),
+    ),
+)
+OUTPUT_TOKEN_SECONDS = Histogram(
+    "gen_ai_server_time_per_output_token_seconds",
+    "Seconds per token after the first, of answers that came to their end.",
+    _REQUEST_LABELS,
+    buckets=(
+        # The conventions begin at 10 ms, which small models stay well below.
+        *(0.0005, 0.001, 0.0025, 0.005),
+        *(0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5),
+    ),
+)
+GENERATIONS = Counter(
+    "modelmill_generations",
     "Generations that ended, by how: stop, length, cancelled, or the reason of the refusal.",
     ["outcome"],
 )
-FIRST_TOKEN_SECONDS = Histogram(
-    "modelmill_inference_first_token_seconds",
-    "Seconds from a request's arrival to its first token.",
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60),
+PROMPT_TOKENS = Counter(
+    "modelmill_prompt_tokens", "Tokens of the prompts that engines were given.", ["version"]
 )
-TOKENS_GENERATED = Counter(
-    "modelmill_inference_tokens_generated", "Tokens that engines generated.", ["engine"]
+GENERATED_TOKENS = Counter(
+    "modelmill_generated_tokens", "Tokens that requests were answered with.", ["version"]
 )
 IN_FLIGHT = Gauge(
-    "modelmill_inference_in_flight", "Requests admitted and not ended, loads included."
+    "modelmill_requests_in_flight", "Requests admitted and not ended, loads included.", ["version"]
 )
-ENGINE_RESTARTS = Counter(
-    "modelmill_inference_engine_restarts",
-    "Engine processes that died and were replaced.",
+QUEUED = Gauge(
+    "modelmill_requests_queued",
+    "Those in flight that have no token yet: the version loads, or the engine has others in hand.",
+    ["version"],
+)
+ENGINE_TOKENS = Counter(
+    "modelmill_engine_tokens",
+    "Tokens that engines generated, those of warming up and of abandoned requests included.",
     ["engine"],
 )
-LOADED_VERSIONS = Gauge("modelmill_inference_loaded_versions", "Versions loaded and warm.")
+ENGINE_RESTARTS = Counter(
+    "modelmill_engine_restarts", "Engine processes that died and were replaced."
+)
+MODELS_LOADED = Gauge("modelmill_models_loaded", "Versions loaded and warm.")

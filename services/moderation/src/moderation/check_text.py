@@ -9,6 +9,7 @@ from service_kit.errors import InvalidInputError
 
 from moderation.domain.judged import TextJudged
 from moderation.judging import AuditTrail, Policies, judge
+from moderation.measures import CHECK_SECONDS
 
 
 class CheckText:
@@ -27,7 +28,8 @@ class CheckText:
         """
         policy = self._policies.of(tenant)
         try:
-            verdict = await judge(text, partial(policy.check, direction=direction))
+            with CHECK_SECONDS.time():
+                verdict = await judge(text, partial(policy.check, direction=direction))
         except TextTooLongError as error:
             raise InvalidInputError(str(error)) from error
         digest = hashlib.sha256(text.encode()).hexdigest()

@@ -36,6 +36,10 @@ class Datasets(Protocol):
         """Raises NotFoundError."""
         ...
 
+    def has_retired(self, tenant: str, dataset_id: str) -> bool:
+        """Whether it was retired, and so will not become ready any more."""
+        ...
+
 
 class Jobs(Protocol):
     async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:

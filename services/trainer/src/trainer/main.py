@@ -4,8 +4,11 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from jobs.bus import Bus
+from jobs.control import ControlJob
+from jobs.control_servicer import JobServicer
 from jobs.submit import JobQueue
 from jobs.worker import Worker
+from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
 from registry.store import FolderStore
@@ -14,9 +17,11 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from trainer.adapters.job_records import JobRecords
-from trainer.create_fine_tuning_job import CreateFineTuningJob
+from trainer.adapters.model_records import AliasRecords, ModelRecords
+from trainer.create_fine_tuning_job import KIND, CreateFineTuningJob
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import TrainHandler
+from trainer.retire_model import RetireModel
 from trainer.settings import Settings
 from trainer.train_model import TrainModel
 
@@ -37,7 +42,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
         if settings.role != "work":
             create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
-            add_TrainerServiceServicer_to_server(TrainerServicer(create), server.grpc)
+            retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
+            add_TrainerServiceServicer_to_server(TrainerServicer(create, retire), server.grpc)
+            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [KIND])), server.grpc)
 
         await stack.enter_async_context(server)
         await server.set_ready(False)

@@ -24,6 +24,7 @@ from trainer.choices import decide_spec
 from trainer.create_fine_tuning_job import Datasets, Models
 from trainer.domain.hyper_parameters import LORA, HyperParameters
 from trainer.domain.train_request import TrainRequest
+from trainer.measures import measure_step
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +97,8 @@ class TrainModel:
         """False while the dataset is still being made."""
         if self._dataset_or_none(tenant, spec) is not None or not spec.dataset_job_id:
             return True
+        if self._datasets.has_retired(tenant, spec.dataset_id):
+            return True  # to say so
         state = await self._jobs.state(spec.dataset_job_id)
         return state is not None and state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
 
@@ -109,6 +112,23 @@ class TrainModel:
         ingredients = await self._ingredients(job.tenant, spec)
         await job.report("download")
         request = await asyncio.to_thread(self._request, job, spec, ingredients)
+        done = await self._run(job, request, ingredients)
+        form = "adapter" if ingredients.choices.method == LORA else "safetensors"
+        manifest = await asyncio.to_thread(
+            self._store.commit,
+            Path(done["folder"]),
+            kind="model",
+            form=form,
+            made_from=ingredients.made_from,
+            attributes=self._attributes(ingredients),
+        )
+        ready = _announcement(job, spec, ingredients, manifest, done["summary"])
+        return TunedModel(ready, done["summary"])
+
+    async def _run(
+        self, job: ActiveJob, request: TrainRequest, ingredients: Ingredients
+    ) -> dict[str, Any]:
+        """What the work process answers; its checkpoints become artifacts on the way."""
 
         async def keep(folder: Path, step: int) -> str:
             manifest = await asyncio.to_thread(
@@ -124,18 +144,13 @@ class TrainModel:
         environment = CHILD_ENVIRONMENT
         if self._threads:
             environment = environment | {"OMP_NUM_THREADS": str(self._threads)}
-        done = await job.run_child(CHILD, request.as_json(), on_checkpoint=keep, env=environment)
-        form = "adapter" if ingredients.choices.method == LORA else "safetensors"
-        manifest = await asyncio.to_thread(
-            self._store.commit,
-            Path(done["folder"]),
-            kind="model",
-            form=form,
-            made_from=ingredients.made_from,
-            attributes=self._attributes(ingredients),
+        return await job.run_child(
+            CHILD,
+            request.as_json(),
+            on_checkpoint=keep,
+            on_progress=measure_step,
+            env=environment,
         )
-        ready = _announcement(job, spec, ingredients, manifest, done["summary"])
-        return TunedModel(ready, done["summary"])
 
     def _dataset_or_none(self, tenant: str, spec: TrainSpec) -> DatasetReady | None:
         try:
@@ -146,7 +161,7 @@ class TrainModel:
     async def _ingredients(self, tenant: str, spec: TrainSpec) -> Ingredients:
         dataset = self._dataset_or_none(tenant, spec)
         if dataset is None:
-            raise await self._no_dataset(spec)
+            raise await self._no_dataset(tenant, spec)
         try:
             base = self._models.get(tenant, spec.base_version_id)
             choices = decide_spec(spec, context_tokens=base.context_tokens)
@@ -156,7 +171,10 @@ class TrainModel:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
         return Ingredients(base, dataset, choices)
 
-    async def _no_dataset(self, spec: TrainSpec) -> JobFailed:
+    async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
+        if self._datasets.has_retired(tenant, spec.dataset_id):
+            message = f"dataset {spec.dataset_id!r} was retired"
+            return JobFailed("DATASET_GONE", message, "Train on another dataset.")
         state = await self._jobs.state(spec.dataset_job_id) if spec.dataset_job_id else None
         if state is None:
             return JobFailed("DATASET_GONE", f"no dataset {spec.dataset_id!r}", "Make it again.")

@@ -1,13 +1,16 @@
 """`mill chat`: talk to a model through the gateway."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from openai import APIStatusError
-from openai.types.chat import ChatCompletionMessageParam
 from rich.console import Console
+from service_kit.errors import UnavailableError
 
-from cli.gateway_client import Connection
+from cli.errors import GatewayError
+from cli.gateway_client import Connection, unreachable
+
+if TYPE_CHECKING:
+    from openai.types.chat import ChatCompletionMessageParam
 
 
 def chat(
@@ -19,6 +22,8 @@ def chat(
 ) -> None:
     """Talk to a model; the answer streams as it is generated. An empty line ends the talk."""
     client = Connection.find(context.obj).openai()
+    from openai import APIConnectionError, APIStatusError  # as slow as the client itself
+
     console = Console(highlight=False)
     messages: list[ChatCompletionMessageParam] = []
     if system:
@@ -35,7 +40,11 @@ def chat(
                 console.out(delta or "", end="", highlight=False)
                 answer += delta or ""
             console.print()
+        except APIConnectionError as error:
+            raise UnavailableError(unreachable(error) or str(error)) from error
         except APIStatusError as error:
+            if prompt is not None:
+                raise GatewayError(error.message) from error
             # A refused turn leaves the talk as it was; the next question may be a better one.
             console.print(f"[red]{error.message}[/red]")
             messages.pop()

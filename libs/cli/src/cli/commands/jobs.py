@@ -1,4 +1,4 @@
-"""`mill jobs`: what runs, what ran, and how it goes."""
+"""`mill jobs`: what runs, what ran, how it goes, and what is wished of it."""
 
 from typing import Annotated
 
@@ -10,6 +10,8 @@ from cli.gateway_client import Connection, GatewayClient
 from cli.job_watch import figures_line, watch_job
 
 app = typer.Typer(no_args_is_help=True, help="Jobs of every kind.")
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `mill jobs list` shows it.")]
 
 
 @app.command("list")
@@ -28,15 +30,43 @@ def list_jobs(
             job["kind"],
             job["status"],
             progress.get("phase", ""),
-            figures_line(progress),
+            figures_line(progress.get("metrics") or {}, progress.get("eta_seconds")),
         )
     Console().print(table)
 
 
 @app.command()
-def watch(context: typer.Context, job_id: str) -> None:
-    """Follow one job with a progress bar until it ends."""
+def watch(context: typer.Context, job_id: JobId) -> None:
+    """Follow one job with a progress bar until it ends; Ctrl-C leaves it running."""
     console = Console()
     with GatewayClient(Connection.find(context.obj)) as client:
-        job = watch_job(client, job_id, job_id[:14], console)
+        try:
+            job = watch_job(client, job_id, job_id[:14], console)
+        except KeyboardInterrupt:
+            typer.echo(f"the job goes on; `mill jobs cancel {job_id}` ends it", err=True)
+            raise
     console.print_json(data=job.get("result") or {})
+
+
+@app.command()
+def cancel(context: typer.Context, job_id: JobId) -> None:
+    """End a job for good; what it has made so far is not published."""
+    _wish(context, job_id, "cancel")
+
+
+@app.command()
+def pause(context: typer.Context, job_id: JobId) -> None:
+    """Stop a job at its next checkpoint; `mill jobs resume` goes on from there."""
+    _wish(context, job_id, "pause")
+
+
+@app.command()
+def resume(context: typer.Context, job_id: JobId) -> None:
+    """Let a paused job go on, or try a failed one again."""
+    _wish(context, job_id, "resume")
+
+
+def _wish(context: typer.Context, job_id: str, wish: str) -> None:
+    with GatewayClient(Connection.find(context.obj)) as client:
+        job = client.post(f"/v1/jobs/{job_id}/{wish}", {})
+    typer.echo(f"{job_id}: {wish} asked for; now {job['status']}")

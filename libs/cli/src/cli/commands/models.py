@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from jobs.bus import Bus
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from registry.model_folder import check_model_folder, import_model
 from registry.store import FolderStore
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
+from cli.interrupts import interruptible
 from cli.state_folder import StateFolder
 
 app = typer.Typer(no_args_is_help=True, help="Model versions and the names that callers use.")
@@ -29,16 +29,28 @@ def import_folder(
 ) -> None:
     """Bring a Hugging Face folder in: safetensors only, no pickle, no code."""
     check_model_folder(folder)
-    ready = asyncio.run(bring_in(context.obj, folder, name=name or folder.name, tenant=tenant))
+    bringing = bring_in(context.obj, folder, name=name or folder.name, tenant=tenant)
+
+    def say_stopping() -> None:
+        typer.echo("stopping; nothing was imported", err=True)
+
+    ready = asyncio.run(interruptible(bringing, say_stopping))
     Console(highlight=False).print(f"{ready.version_id}  {ready.name}  {ready.size_bytes:,} bytes")
 
 
 async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> ModelReady:
     """Copy a model folder into the artifact store of a running instance and announce it."""
+    # The client of the bus takes long to load, and only an import talks to the bus.
+    from jobs.bus import Bus
+
     runtime = state.read_runtime()
     async with Bus.connect(runtime.nats_url, runtime.nats_token, name="cli") as bus:
         store = FolderStore(state.artifacts)
-        return await import_model(bus, store, folder, tenant=tenant, name=name)
+        try:
+            return await import_model(bus, store, folder, tenant=tenant, name=name)
+        except asyncio.CancelledError:
+            store.abandon()  # its thread would go on copying, and hold up our end
+            raise
 
 
 @app.command("list")

@@ -1,6 +1,7 @@
-"""`mill token`: a token for client apps, signed with this machine's key."""
+"""`mill token`: a token for client apps, signed with this machine's key or a named one."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,10 @@ def token(
         list[str] | None, typer.Option(help=f"Repeatable; all when left out: {ALL_SCOPES}.")
     ] = None,
     minutes: Annotated[int, typer.Option(help="Minutes until it expires.", min=1)] = 60,
+    keys: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `mill keys new`, for a gateway that runs elsewhere."),
+    ] = None,
 ) -> None:
     """Print a token for the gateway."""
     state: StateFolder = context.obj
@@ -29,7 +34,7 @@ def token(
         errors.append(f"a token lives at most {LONGEST_LIFE}")
     if errors:
         raise InvalidInputError(errors)
-    state.read_runtime()
-    typer.echo(
-        LocalKeys(state.keys).issue(subject=subject, tenant=tenant, scopes=scopes, life=life)
-    )
+    if keys is None:
+        state.read_runtime()
+    signing = LocalKeys(keys or state.keys)
+    typer.echo(signing.issue(subject=subject, tenant=tenant, scopes=scopes, life=life))

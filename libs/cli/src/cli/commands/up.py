@@ -2,13 +2,13 @@
 
 import asyncio
 import json
-import signal
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cli.interrupts import Interrupted, interruptible
 from cli.process_supervisor import LogLine
 from cli.stack import StackOptions, running_stack
 from cli.state_folder import StateFolder
@@ -24,42 +24,46 @@ COLOURS = {
 }
 
 
+HttpPort = Annotated[
+    int, typer.Option("--http-port", "--port", help="Port of the HTTP API, on loopback.")
+]
+
+
 def up(
     context: typer.Context,
-    port: Annotated[int, typer.Option(help="Port of the HTTP API, on loopback.")] = 8080,
+    http_port: HttpPort = 8080,
+    grpc_port: Annotated[int, typer.Option(help="Port of the gRPC API; 0: a free one.")] = 0,
+    metrics_port: Annotated[int, typer.Option(help="Gateway's /metrics; 0: a free one.")] = 0,
+    nats_port: Annotated[int, typer.Option(help="Port of the broker; 0: a free one.")] = 0,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """Run NATS and the six services until Ctrl-C; everything on loopback, behind new secrets."""
-    asyncio.run(_run(context.obj, StackOptions(http_port=port, log_level=log_level)))
-
-
-async def _run(state: StateFolder, options: StackOptions) -> None:
+    options = StackOptions(http_port, grpc_port, metrics_port, nats_port, log_level)
     console = Console(highlight=False)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    console.print(f"starting on {state.path} ...")
-    starting = asyncio.current_task()
-    assert starting is not None
-    # A Ctrl-C while things are still starting unwinds what has started so far.
-    early_stop = asyncio.create_task(_cancel_when(stopping, starting))
+    was_ready = asyncio.Event()
+    run = _run(context.obj, options, console, was_ready)
+
+    def say_stopping() -> None:
+        console.print("stopping; what was accepted is kept, `mill up` goes on with it")
+
     try:
-        async with running_stack(state, options, line_printer(console)) as stack:
-            early_stop.cancel()
-            console.print(
-                f"ready: {stack.runtime.http_url}   (`mill token` makes a token, `mill chat` talks)"
-            )
-            await stopping.wait()
-            console.print("stopping ...")
-    except asyncio.CancelledError:
-        console.print("stopped before everything was up")
-    console.print("stopped")
+        asyncio.run(interruptible(run, say_stopping))
+    except Interrupted:
+        # Ctrl-C is how it is meant to end, once it runs.
+        if not was_ready.is_set():
+            raise
 
 
-async def _cancel_when(stopping: asyncio.Event, task: "asyncio.Task[None]") -> None:
-    await stopping.wait()
-    task.cancel()
+async def _run(
+    state: StateFolder, options: StackOptions, console: Console, ready: asyncio.Event
+) -> None:
+    console.print(f"starting on {state.path} ...")
+    async with running_stack(state, options, line_printer(console)) as stack:
+        ready.set()
+        console.print(
+            f"ready: {stack.runtime.http_url}   (`mill token` makes a token, `mill chat` talks)"
+        )
+        await asyncio.Event().wait()
 
 
 def line_printer(console: Console) -> LogLine:

@@ -8,20 +8,14 @@ from typing import Any
 
 from openai import BadRequestError, OpenAI
 from rich.console import Console
-from service_kit.errors import DomainError
 
 from cli.demo import recipe
 from cli.demo.loss_curve import LossCurve
+from cli.errors import DemoError
 from cli.gateway_client import Connection, GatewayClient
 from cli.job_watch import watch_job
 
 BUILD_WAIT_SECONDS = 60.0
-
-
-class DemoError(DomainError):
-    """The loop did not do what the demo is there to show."""
-
-    reason = "DEMO_FAILED"
 
 
 @dataclass
@@ -76,6 +70,11 @@ class Journey:
         self._ask()
         return self.findings
 
+    def end(self) -> None:
+        """Make `run`, in whatever thread it is, end at its next call."""
+        self._client.close()
+        self._openai.close()
+
     def _timed(self, name: str, step: Any) -> Any:
         started = time.monotonic()
         result = step()
@@ -102,7 +101,7 @@ class Journey:
         )
         curve = LossCurve()
         job = watch_job(
-            self._client, created.id, "training", self._console, on_update=curve.observe
+            self._client, created.id, "training", self._console, on_figures=curve.observe
         )
         self.findings.training = job["result"]["summary"]
         self.findings.losses = curve.losses

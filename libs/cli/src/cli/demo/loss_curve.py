@@ -13,11 +13,10 @@ class LossCurve:
     def __init__(self) -> None:
         self._by_step: dict[int, float] = {}
 
-    def observe(self, job: dict[str, Any]) -> None:
-        progress = job.get("progress") or {}
-        loss = (progress.get("metrics") or {}).get("loss")
-        if progress.get("phase") == "train" and loss is not None:
-            self._by_step[int(progress["done"])] = float(loss)
+    def observe(self, figures: dict[str, Any]) -> None:
+        """Take one progress report."""
+        if figures.get("phase") == "train" and "loss" in figures:
+            self._by_step[int(figures["step"])] = float(figures["loss"])
 
     @property
     def losses(self) -> list[float]:

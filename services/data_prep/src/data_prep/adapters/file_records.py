@@ -2,7 +2,7 @@
 
 import logging
 
-from jobs.bus import Bus
+from jobs.bus import Bus, StaleWriteError, Stored
 from jobs.subjects import TOKEN, file_state
 from modelmill.registry.v1.model_events_pb2 import FileState
 from registry.catalogue import FileCatalogue
@@ -27,11 +27,26 @@ class FileRecords:
         Raises:
             UnavailableError: The bus does not answer; the record may still appear later.
         """
-        sequence = await self._bus.publish(file_state(file.file_id), file, expect_last=0)
-        try:
-            await self._catalogue.wait_for(sequence, LISTED_SECONDS)
-        except DeadlineError as error:
-            log.warning("file %s is stored and not yet listed: %s", file.file_id, error)
+        await self._write(file, expect_last=0)
+
+    async def delete(self, tenant: str, file_id: str) -> int:
+        """Mark the tenant's own file as deleted, for good; the sequence of the mark.
+
+        Raises:
+            NotFoundError: Unknown, deleted, or not the tenant's own.
+            UnavailableError: The bus does not answer; ask again.
+        """
+        while True:
+            stored = await self._stored(tenant, file_id)
+            if stored.body.tenant != tenant:
+                raise NotFoundError(f"no file {file_id!r} of your own")
+            file = FileState()
+            file.CopyFrom(stored.body)
+            file.deleted = True
+            try:
+                return await self._write(file, expect_last=stored.sequence)
+            except StaleWriteError:
+                continue  # somebody deleted it at the same moment
 
     async def get(self, tenant: str, file_id: str) -> FileState:
         """The record of a file that the tenant may use, as any process wrote it last.
@@ -40,14 +55,25 @@ class FileRecords:
             NotFoundError: Unknown, deleted, or another tenant's.
             UnavailableError: The bus does not answer.
         """
-        # An id that cannot be one was never given out; it must not become a subject.
-        if TOKEN.fullmatch(file_id):
-            stored = await self._bus.last(file_state(file_id), FileState)
-            if stored and visible_to(tenant, stored.body.tenant) and not stored.body.deleted:
-                return stored.body
-        raise NotFoundError(f"no file {file_id[:80]!r}")
+        return (await self._stored(tenant, file_id)).body
 
     async def list(self, tenant: str) -> list[FileState]:
         """Files that the tenant may use, newest first."""
         await self._catalogue.ready.wait()
         return self._catalogue.list(tenant)
+
+    async def _stored(self, tenant: str, file_id: str) -> Stored[FileState]:
+        # An id that cannot be one was never given out; it must not become a subject.
+        if TOKEN.fullmatch(file_id):
+            stored = await self._bus.last(file_state(file_id), FileState)
+            if stored and visible_to(tenant, stored.body.tenant) and not stored.body.deleted:
+                return stored
+        raise NotFoundError(f"no file {file_id[:80]!r}")
+
+    async def _write(self, file: FileState, *, expect_last: int) -> int:
+        sequence = await self._bus.publish(file_state(file.file_id), file, expect_last=expect_last)
+        try:
+            await self._catalogue.wait_for(sequence, LISTED_SECONDS)
+        except DeadlineError as error:
+            log.warning("file %s is stored and not yet listed: %s", file.file_id, error)
+        return sequence

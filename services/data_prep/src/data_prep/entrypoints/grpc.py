@@ -11,6 +11,8 @@ from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from service_kit.errors import InvalidInputError
 
 from data_prep.create_dataset import CreateDataset
+from data_prep.delete_dataset import DeleteDataset
+from data_prep.delete_file import DeleteFile
 from data_prep.read_file import ReadFile
 from data_prep.store_file import StoreFile
 
@@ -21,11 +23,18 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
     def __init__(
-        self, store_file: StoreFile, read_file: ReadFile, create_dataset: CreateDataset
+        self,
+        store_file: StoreFile,
+        read_file: ReadFile,
+        delete_file: DeleteFile,
+        create_dataset: CreateDataset,
+        delete_dataset: DeleteDataset,
     ) -> None:
         self._store_file = store_file
         self._read_file = read_file
+        self._delete_file = delete_file
         self._create_dataset = create_dataset
+        self._delete_dataset = delete_dataset
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context
@@ -62,6 +71,13 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             while chunk := await asyncio.to_thread(content.read, DOWNLOAD_CHUNK_BYTES):
                 yield pb.DownloadFileResponse(chunk=chunk)
 
+    async def DeleteFile(
+        self, request: pb.DeleteFileRequest, context: Context
+    ) -> pb.DeleteFileResponse:
+        tenant = token(request.tenant, "tenant")
+        sequence = await self._delete_file(tenant=tenant, file_id=request.file_id)
+        return pb.DeleteFileResponse(sequence=sequence)
+
     async def CreateDataset(
         self, request: pb.CreateDatasetRequest, context: Context
     ) -> pb.CreateDatasetResponse:
@@ -76,6 +92,16 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             dataset_id=accepted.dataset_id,
             sequence=accepted.sequence,
         )
+
+    async def DeleteDataset(
+        self, request: pb.DeleteDatasetRequest, context: Context
+    ) -> pb.DeleteDatasetResponse:
+        sequence = await self._delete_dataset(
+            tenant=token(request.tenant, "tenant"),
+            dataset_id=request.dataset_id,
+            requested_by=request.requested_by,
+        )
+        return pb.DeleteDatasetResponse(sequence=sequence)
 
 
 async def _chunks(requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator[bytes]:

@@ -19,6 +19,7 @@ from registry.store import ArtifactStore
 from service_kit.errors import NotFoundError
 
 from data_prep.create_dataset import KIND, dataset_id_of, file_format_of, spec_fields
+from data_prep.measures import count_rows
 
 CHILD = "data_prep.child"
 
@@ -72,6 +73,7 @@ class DatasetJobHandler:
             made_from={"file": file.digest},
             attributes=_attributes(made, spec),
         )
+        count_rows(made["counts"])
         return _result(job, spec, manifest, made["counts"])
 
 

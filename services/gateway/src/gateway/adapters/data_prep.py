@@ -7,11 +7,9 @@ import grpc
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
 from modelmill.registry.v1.model_events_pb2 import FileState
-from service_kit.errors import OverloadedError
+from service_kit.grpc_client import domain_errors
 
-from gateway.adapters.peer_errors import peer_errors
 from gateway.create_dataset import AcceptedDataset
-from gateway.domain.errors import BodyTooLargeError
 
 PEER = "data-prep"
 CALL_SECONDS = 30.0
@@ -41,26 +39,24 @@ class GrpcDataPrep:
                 raise
 
         try:
-            with peer_errors(PEER):
+            with domain_errors(PEER):
                 response = await self._stub.UploadFile(parts(), timeout=TRANSFER_SECONDS)
         except asyncio.CancelledError:
             # gRPC answers a failing request iterator by cancelling the call and swallowing why.
             if failures:
                 raise failures[0] from None
             raise
-        except OverloadedError as error:
-            raise BodyTooLargeError(error.message) from error
         return response.file
 
     async def get(self, *, tenant: str, file_id: str) -> FileState:
         """One file's record. Raises NotFoundError."""
         request = pb.GetFileRequest(tenant=tenant, file_id=file_id)
-        with peer_errors(PEER):
+        with domain_errors(PEER):
             return (await self._stub.GetFile(request, timeout=CALL_SECONDS)).file
 
     async def list(self, *, tenant: str) -> Sequence[FileState]:
         """The tenant's files, newest first."""
-        with peer_errors(PEER):
+        with domain_errors(PEER):
             request = pb.ListFilesRequest(tenant=tenant)
             return (await self._stub.ListFiles(request, timeout=CALL_SECONDS)).files
 
@@ -69,11 +65,25 @@ class GrpcDataPrep:
         request = pb.DownloadFileRequest(tenant=tenant, file_id=file_id)
         rpc = self._stub.DownloadFile(request, timeout=TRANSFER_SECONDS)
         try:
-            with peer_errors(PEER):
+            with domain_errors(PEER):
                 async for response in rpc:
                     yield response.chunk
         finally:
             rpc.cancel()
+
+    async def delete_file(self, *, tenant: str, file_id: str) -> int:
+        """Take a file out of use; gives the sequence of its record. Raises NotFoundError."""
+        request = pb.DeleteFileRequest(tenant=tenant, file_id=file_id)
+        with domain_errors(PEER):
+            return (await self._stub.DeleteFile(request, timeout=CALL_SECONDS)).sequence
+
+    async def delete_dataset(self, *, tenant: str, dataset_id: str, requested_by: str) -> int:
+        """Take a dataset out of use; gives the sequence of its end. Raises NotFoundError."""
+        request = pb.DeleteDatasetRequest(
+            tenant=tenant, dataset_id=dataset_id, requested_by=requested_by
+        )
+        with domain_errors(PEER):
+            return (await self._stub.DeleteDataset(request, timeout=CALL_SECONDS)).sequence
 
     async def create_dataset(
         self, spec: pb.DatasetSpec, *, tenant: str, requested_by: str, idempotency_key: str
@@ -92,6 +102,6 @@ class GrpcDataPrep:
             idempotency_key=idempotency_key,
             spec=spec,
         )
-        with peer_errors(PEER):
+        with domain_errors(PEER):
             response = await self._stub.CreateDataset(request, timeout=CALL_SECONDS)
         return AcceptedDataset(response.job_id, response.dataset_id, response.sequence)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
@@ -70,8 +71,10 @@ class _QuietServer(Server):
 
 
 @asynccontextmanager
-async def serve_http(app: App, address: str, *, drain_seconds: float) -> AsyncIterator[int]:
-    """Serve `app` at `address` until the block ends; gives the port.
+async def serve_http(
+    app: App, address: str, *, drain_seconds: float, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[int]:
+    """Serve `app` at `address` until the block ends, plainly without `tls`; gives the port.
 
     At the end no connection is taken any more, and answers in hand may go on for `drain_seconds`.
 
@@ -90,6 +93,7 @@ async def serve_http(app: App, address: str, *, drain_seconds: float) -> AsyncIt
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
     server = _QuietServer(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
@@ -110,5 +114,8 @@ def _listen(host: str, port: int) -> socket.socket:
         )
     except OSError as error:
         raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    # asyncio sets it only on sockets whose protocol says TCP; connections inherit it from here.
+    # Without it every answer waits for the client's acknowledgement of its head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.setblocking(False)
     return listener

@@ -14,8 +14,8 @@ from modelmill.inference.v1.inference_service_pb2 import (
 )
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from service_kit.errors import InvalidInputError, UnavailableError
+from service_kit.grpc_client import domain_errors
 
-from gateway.adapters.peer_errors import peer_errors
 from gateway.domain.chat import ChatCall, End, Piece, Sampling, Usage
 from gateway.domain.errors import BadRequestError
 
@@ -37,7 +37,7 @@ class GrpcEngines:
         request = _request(call, tenant, version_id)
         rpc = self._stub.Generate(request, timeout=timeout)
         try:
-            async with aclosing(_pieces(rpc)) as pieces:
+            async with aclosing(_pieces(rpc, call.field)) as pieces:
                 yield pieces
         finally:
             rpc.cancel()
@@ -50,37 +50,30 @@ class GrpcEngines:
             PreconditionError: its artifact does not verify, or the engine refused it.
         """
         request = LoadModelRequest(tenant=tenant, version_id=version_id)
-        with peer_errors(PEER):
+        with domain_errors(PEER):
             await self._stub.LoadModel(request, timeout=timeout)
 
 
 async def _pieces(
-    rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse],
+    rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse], field: str
 ) -> AsyncGenerator[Piece]:
-    last: Piece | None = None
     try:
-        with peer_errors(PEER):
+        with domain_errors(PEER):
             async for response in rpc:
-                if response.HasField("end"):
-                    # Handed on once the call has ended: one that is left before its end keeps its
-                    # span open until the garbage collector finds it.
-                    last = Piece(response.text_delta, _end(response))
-                else:
-                    yield Piece(response.text_delta, None)
-        if last is not None:
-            yield last
+                end = _end(response) if response.HasField("end") else None
+                yield Piece(response.text_delta, end)
     except InvalidInputError as error:
-        raise _refused(error) from error
+        raise _refused(error, field) from error
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED:
             raise UnavailableError("the engine stopped before the answer was complete") from error
         raise
 
 
-def _refused(error: InvalidInputError) -> BadRequestError:
+def _refused(error: InvalidInputError, field: str) -> BadRequestError:
     """The engine's refusal, under OpenAI's code where it is about length; it names the limit."""
-    if "tokens, the limit is" in error.message:
-        return BadRequestError(error.errors, param="messages", code="context_length_exceeded")
+    if error.reason == "PROMPT_TOO_LONG":
+        return BadRequestError(error.errors, param=field, code="context_length_exceeded")
     return BadRequestError(error.errors, code="invalid_request")
 
 

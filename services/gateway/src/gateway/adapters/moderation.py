@@ -9,8 +9,8 @@ from service_kit.errors import (
     PreconditionError,
     UnavailableError,
 )
+from service_kit.grpc_client import domain_errors
 
-from gateway.adapters.peer_errors import peer_errors
 from gateway.domain.errors import BadRequestError
 from gateway.domain.verdict import Hit, InputVerdict
 
@@ -32,10 +32,10 @@ class GrpcModeration:
         """
         request = pb.CheckRequest(tenant=tenant, text=text, direction=pb.DIRECTION_INPUT)
         try:
-            with peer_errors(PEER):
+            with domain_errors(PEER):
                 response = await self._stub.Check(request, timeout=timeout)
         except InvalidInputError as error:
-            raise BadRequestError(error.errors, param="messages", code="input_too_long") from error
+            raise BadRequestError(error.errors, code="input_too_long") from error
         except (UnavailableError, DeadlineError, PreconditionError) as error:
             raise UnavailableError("moderation gives no verdict, so nothing passes") from error
         verdict = response.verdict

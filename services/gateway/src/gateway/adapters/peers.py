@@ -1,14 +1,19 @@
 """The services that the gateway calls, one long-lived channel each."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from service_kit.grpc_client import open_channel
 
+from gateway.adapters import data_prep as data_prep_adapter
+from gateway.adapters import optimizer_builder as optimizer_adapter
+from gateway.adapters import trainer as trainer_adapter
 from gateway.adapters.data_prep import GrpcDataPrep
 from gateway.adapters.inference import GrpcEngines
+from gateway.adapters.job_owner import GrpcJobOwner
 from gateway.adapters.moderation import GrpcModeration
+from gateway.adapters.optimizer_builder import GrpcOptimizerBuilder
 from gateway.adapters.trainer import GrpcTrainer
 
 
@@ -20,21 +25,36 @@ class Peers:
     moderation: GrpcModeration
     data_prep: GrpcDataPrep
     trainer: GrpcTrainer
+    optimizer_builder: GrpcOptimizerBuilder
+    job_owners: Mapping[str, GrpcJobOwner]
+    """By the kind of job that they own."""
 
 
 @asynccontextmanager
 async def open_peers(
-    *, inference: str, moderation: str, data_prep: str, trainer: str, secret: str
+    *,
+    inference: str,
+    moderation: str,
+    data_prep: str,
+    trainer: str,
+    optimizer_builder: str,
+    secret: str,
 ) -> AsyncIterator[Peers]:
     """Channels to the given addresses, closed when the block ends."""
     async with AsyncExitStack() as stack:
-        channels = [
+        to_inference, to_moderation, to_data_prep, to_trainer, to_optimizer = [
             await stack.enter_async_context(open_channel(address, secret))
-            for address in (inference, moderation, data_prep, trainer)
+            for address in (inference, moderation, data_prep, trainer, optimizer_builder)
         ]
         yield Peers(
-            GrpcEngines(channels[0]),
-            GrpcModeration(channels[1]),
-            GrpcDataPrep(channels[2]),
-            GrpcTrainer(channels[3]),
+            engines=GrpcEngines(to_inference),
+            moderation=GrpcModeration(to_moderation),
+            data_prep=GrpcDataPrep(to_data_prep),
+            trainer=GrpcTrainer(to_trainer),
+            optimizer_builder=GrpcOptimizerBuilder(to_optimizer),
+            job_owners={
+                "dataset": GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
+                "train": GrpcJobOwner(to_trainer, trainer_adapter.PEER),
+                "optimize": GrpcJobOwner(to_optimizer, optimizer_adapter.PEER),
+            },
         )

@@ -1,9 +1,13 @@
 """What the gateway knows of the bus, in memory, so that it answers when the bus is away."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from jobs.bus import Bus
+from jobs.gauges import JobGauges
 from jobs.ledger import JobLedger
+from prometheus_client import REGISTRY
 from registry.aliases import AliasBook
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
 from service_kit.errors import UnavailableError
@@ -40,3 +44,13 @@ class ReadModels:
                     await book.ready.wait()
         except TimeoutError as error:
             raise UnavailableError("the bus could not be read to its end") from error
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Show on the metrics page, until the block ends, how many jobs there are."""
+        gauges = JobGauges(self.jobs)
+        REGISTRY.register(gauges)
+        try:
+            yield
+        finally:
+            REGISTRY.unregister(gauges)

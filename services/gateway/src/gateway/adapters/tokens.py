@@ -7,6 +7,7 @@ set; nothing in the header may bring its own key or change what the signature co
 import base64
 import json
 import re
+import time
 from typing import Any, Protocol
 
 import jwt
@@ -21,6 +22,7 @@ REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub"]
 TOKEN_TYPES = ("at+jwt", "jwt", "application/at+jwt")
 REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256", "b64", "cty"})
 MAX_SUBJECT_CHARS = 255
+MAX_SAID_SECONDS = 10**10
 
 # Three parts of unpadded base64url and nothing else: no JWE, no padding, no white space.
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -47,7 +49,7 @@ class TokenVerifier:
 
         Raises:
             UnauthenticatedError: expired, forged, not for us, or not a token. Which of the rules
-                failed is not said, except that a token has expired.
+                failed is not said, except about the times of a token that is truly signed.
         """
         if len(token) > MAX_TOKEN_BYTES or _COMPACT.fullmatch(token) is None:
             raise UnauthenticatedError("the token is not valid")
@@ -65,8 +67,9 @@ class TokenVerifier:
                 options={"require": REQUIRED_CLAIMS, "strict_aud": True},
             )
             _refuse_odd_claims(token.split(".")[1], claims)
-        except jwt.ExpiredSignatureError as error:
-            raise UnauthenticatedError("the token has expired") from error
+        except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError) as error:
+            # Raised only once the signature is known to be good.
+            raise UnauthenticatedError(_wrong_time(token.split(".")[1])) from error
         except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
             raise UnauthenticatedError("the token is not valid") from error
         return Caller(claims["tenant"], claims["sub"], frozenset(claims["scope"].split()))
@@ -101,6 +104,30 @@ def _refuse_odd_claims(payload: str, claims: dict[str, Any]) -> None:
     claims.setdefault("scope", "")
     if not isinstance(claims["scope"], str):
         raise ValueError("scope")
+
+
+def _wrong_time(payload: str) -> str:
+    """By how much the token's times miss ours, which tells old tokens from clocks that differ."""
+    now = time.time()
+    try:
+        claims = _strict_json(payload)
+        ahead = max(float(claims.get(name, 0)) for name in ("iat", "nbf")) - now
+        late = now - float(claims["exp"])
+    except (ValueError, TypeError, OverflowError):
+        return "the token is not valid"
+    if ahead > 0:
+        return (
+            f"the token is from {_seconds(ahead)} s in the future: the clocks of its issuer and of"
+            " the gateway differ; set them right"
+        )
+    return (
+        f"the token has expired {_seconds(late)} s ago; get a new one, and if it is new, the clocks"
+        " of its issuer and of the gateway differ by more than that"
+    )
+
+
+def _seconds(value: float) -> int:
+    return max(0, round(min(value, MAX_SAID_SECONDS)))
 
 
 def _strict_json(part: str) -> dict[str, Any]:

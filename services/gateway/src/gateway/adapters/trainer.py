@@ -1,11 +1,16 @@
-"""The trainer service: training jobs."""
+"""The trainer service: training jobs, and the end of model versions."""
 
 import grpc
-from modelmill.trainer.v1.trainer_service_pb2 import CreateFineTuningJobRequest, TrainSpec
+from modelmill.trainer.v1.trainer_service_pb2 import (
+    CreateFineTuningJobRequest,
+    RetireModelRequest,
+    TrainSpec,
+)
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
+from service_kit.grpc_client import domain_errors
 
-from gateway.adapters.peer_errors import peer_errors
-from gateway.create_fine_tuning_job import AcceptedJob
+from gateway.accepted_job import AcceptedJob
+from gateway.delete_model import RetiredVersions
 
 PEER = "the trainer"
 CALL_SECONDS = 30.0
@@ -34,6 +39,23 @@ class GrpcTrainer:
             idempotency_key=idempotency_key,
             spec=spec,
         )
-        with peer_errors(PEER):
+        with domain_errors(PEER):
             response = await self._stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
         return AcceptedJob(response.job_id, response.sequence)
+
+    async def retire_model(
+        self, *, tenant: str, version_id: str, requested_by: str
+    ) -> RetiredVersions:
+        """Take a version and the builds made from it out of use.
+
+        Raises:
+            NotFoundError: unknown, retired, or not the tenant's own.
+            PreconditionError: an alias or an adapter uses it; the message names which.
+            UnavailableError: the bus does not answer.
+        """
+        request = RetireModelRequest(
+            tenant=tenant, version_id=version_id, requested_by=requested_by
+        )
+        with domain_errors(PEER):
+            response = await self._stub.RetireModel(request, timeout=CALL_SECONDS)
+        return RetiredVersions(tuple(response.version_ids), response.sequence)

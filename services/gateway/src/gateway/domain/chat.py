@@ -30,13 +30,21 @@ class Sampling:
 class ChatCall:
     """What a caller wants answered.
 
-    `raw` means that the only turn is text to be continued as it is, without a chat template.
+    `raw` means that the only turn is text to be continued as it is, without a chat template;
+    `echo`, that the answer begins with it. `field` is where the caller wrote the text.
     """
 
     model: str
     turns: tuple[Turn, ...]
     sampling: Sampling
     raw: bool = False
+    echo: bool = False
+    field: str = "messages"
+
+    @property
+    def operation(self) -> str:
+        """What is asked for, in the words of OpenTelemetry's conventions."""
+        return "text_completion" if self.raw else "chat"
 
     def with_contents(self, contents: tuple[str, ...]) -> "ChatCall":
         """The same call with the text of each turn replaced, in order."""

@@ -19,13 +19,6 @@ class BadRequestError(InvalidInputError):
         self.code = code
 
 
-class BodyTooLargeError(BadRequestError):
-    """The body, or the file in it, is larger than is taken; reading stopped there."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, code="body_too_large")
-
-
 class MethodNotAllowedError(BadRequestError):
     """The path is known, but not with this method."""
 
@@ -37,9 +30,11 @@ class MethodNotAllowedError(BadRequestError):
 class ContentPolicyError(BadRequestError):
     """The policy blocks the input. Names rules and categories, never the text that matched."""
 
-    def __init__(self, rules: Sequence[tuple[str, str]], policy_digest: str) -> None:
+    def __init__(
+        self, rules: Sequence[tuple[str, str]], policy_digest: str, *, param: str = "messages"
+    ) -> None:
         named = ", ".join(f"{rule_id} ({category})" for rule_id, category in rules)
-        super().__init__(f"the input breaks the content policy: {named}", param="messages")
+        super().__init__(f"the input breaks the content policy: {named}", param=param)
         self.code = "content_policy_violation"
         self.rules = tuple(rules)
         self.policy_digest = policy_digest

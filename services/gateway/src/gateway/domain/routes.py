@@ -36,34 +36,70 @@ def _route(method: str, path: str, name: str, scope: str | None, summary: str) -
     return Route(name, method, path, scope, summary, body)
 
 
+TUNING = "/v1/fine_tuning/jobs"
+
+
+def _wishes(path: str, what: str) -> tuple[Route, ...]:
+    """Ways to steer the jobs at `path`; none of them takes a body."""
+    said = {
+        "cancel": "Ask the job to stop for good.",
+        "pause": "Ask the job to save and to free its worker.",
+        "resume": "Let the job go on, or run it again.",
+    }
+    return tuple(
+        Route(f"{wish}_{what}", "POST", f"{path}/{{job_id}}/{wish}", access.JOBS, summary)
+        for wish, summary in said.items()
+    )
+
+
 ROUTES = (
     _route("GET", "/healthz", "health", None, "Whether the process runs."),
     _route("GET", "/openapi.json", "openapi", None, "This API as an OpenAPI document."),
-    _route("POST", "/generate", "generate", access.CHAT, "Continue a prompt."),
+    _route("POST", "/generate", "generate", access.CHAT, "Answer one prompt."),
     _route("POST", "/v1/chat/completions", "chat", access.CHAT, "Answer a conversation."),
+    _route("POST", "/v1/completions", "complete", access.CHAT, "Continue text as it is."),
+    _route("POST", "/v1/moderations", "moderate", access.CHAT, "Judge texts by the policy."),
     _route("GET", "/v1/models", "list_models", access.MODELS_READ, "Names and versions."),
     _route("GET", "/v1/models/{model}", "get_model", access.MODELS_READ, "One name or version."),
+    _route(
+        "DELETE", "/v1/models/{model}", "delete_model", access.MODELS_WRITE, "Retire a version."
+    ),
     _route("GET", "/v1/aliases", "list_aliases", access.MODELS_READ, "Names and what they mean."),
     _route("PUT", "/v1/aliases/{name}", "move_alias", access.MODELS_WRITE, "Let a name mean it."),
     Route("upload_file", "POST", "/v1/files", access.FILES, "Store a file.", Body.UPLOAD),
     _route("GET", "/v1/files", "list_files", access.FILES, "The tenant's files."),
     _route("GET", "/v1/files/{file_id}", "get_file", access.FILES, "One file's record."),
+    _route("DELETE", "/v1/files/{file_id}", "delete_file", access.FILES, "Delete a file."),
     _route("GET", "/v1/files/{file_id}/content", "get_content", access.FILES, "A file's bytes."),
     _route("POST", "/v1/datasets", "create_dataset", access.DATASETS, "Make a dataset of a file."),
     _route("GET", "/v1/datasets", "list_datasets", access.DATASETS, "The tenant's datasets."),
     _route("GET", "/v1/datasets/{dataset_id}", "get_dataset", access.DATASETS, "One dataset."),
-    _route("POST", "/v1/fine_tuning/jobs", "create_fine_tuning", access.JOBS, "Train a model."),
-    _route("GET", "/v1/fine_tuning/jobs", "list_fine_tuning", access.JOBS, "Training jobs."),
-    _route("GET", "/v1/fine_tuning/jobs/{job_id}", "get_fine_tuning", access.JOBS, "One of them."),
+    _route("DELETE", "/v1/datasets/{dataset_id}", "delete_dataset", access.DATASETS, "Delete it."),
+    _route("POST", TUNING, "create_fine_tuning", access.JOBS, "Train a model."),
+    _route("GET", TUNING, "list_fine_tuning", access.JOBS, "Training jobs."),
+    _route("GET", f"{TUNING}/{{job_id}}", "get_fine_tuning", access.JOBS, "One of them."),
     _route(
         "GET",
-        "/v1/fine_tuning/jobs/{job_id}/events",
+        f"{TUNING}/{{job_id}}/events",
         "list_fine_tuning_events",
         access.JOBS,
-        "What happened to a training job.",
+        "What happened to a training job, as a page or as a stream.",
     ),
+    *_wishes(TUNING, "fine_tuning"),
+    _route("POST", "/v1/optimizations", "create_optimization", access.JOBS, "Build a faster form."),
+    _route("GET", "/v1/optimizations", "list_optimizations", access.JOBS, "Builds."),
+    _route("GET", "/v1/optimizations/{job_id}", "get_optimization", access.JOBS, "One of them."),
+    _wishes("/v1/optimizations", "optimization")[0],
     _route("GET", "/v1/jobs", "list_jobs", access.JOBS, "Jobs of every kind."),
     _route("GET", "/v1/jobs/{job_id}", "get_job", access.JOBS, "One job of any kind."),
+    _route(
+        "GET",
+        "/v1/jobs/{job_id}/events",
+        "list_job_events",
+        access.JOBS,
+        "What happened to a job, as a page or as a stream.",
+    ),
+    *_wishes("/v1/jobs", "job"),
 )
 
 

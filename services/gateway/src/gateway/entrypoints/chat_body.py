@@ -1,5 +1,6 @@
 """Bodies of the routes that generate text, as OpenAI's clients and ours send them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,7 @@ from service_kit.errors import InvalidInputError
 
 from gateway.domain.chat import ChatCall, Sampling, Turn
 from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.bodies import OpenBody, StrictBody, parse_body
+from gateway.entrypoints.bodies import ModelT, OpenBody, StrictBody, parse_body
 
 MAX_NEW_TOKENS = 2**31 - 1
 MAX_STOPS = 4
@@ -51,15 +52,34 @@ def _plain_text(content: Any) -> Any:
     return "\n".join(texts)
 
 
-def _as_list(stop: Any) -> Any:
-    return [stop] if isinstance(stop, str) else stop
+def _as_list(texts: Any) -> Any:
+    return [texts] if isinstance(texts, str) else texts
+
+
+def _text_or_texts(schema: dict[str, Any]) -> None:
+    """Says in the API document that one text may stand for a list of one."""
+    schema["anyOf"] = [{"type": "string", "minLength": 1}, *schema["anyOf"]]
+
+
+def _text_or_parts(schema: dict[str, Any]) -> None:
+    """Says in the API document that content may come in parts."""
+    text = {"type": schema.pop("type")}
+    part = {
+        "type": "object",
+        "required": ["type", "text"],
+        "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    }
+    schema["anyOf"] = [text, {"type": "array", "items": part}]
+
+
+StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 
 
 class MessageBody(OpenBody):
     """One turn."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(_plain_text)]
+    content: Annotated[str, BeforeValidator(_plain_text)] = Field(json_schema_extra=_text_or_parts)
     tool_calls: None = None
     function_call: None = None
 
@@ -70,21 +90,31 @@ class StreamOptions(OpenBody):
     include_usage: bool | None = None
 
 
-class ChatBody(OpenBody):
-    """POST /v1/chat/completions."""
+class TextBody(OpenBody):
+    """What chat and completions have in common."""
 
-    model: str = Field(min_length=1, max_length=256)
-    messages: list[MessageBody] = Field(min_length=1)
+    model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
-    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
-    stop: Annotated[list[Annotated[str, Field(min_length=1)]] | None, BeforeValidator(_as_list)] = (
-        Field(None, max_length=MAX_STOPS)
+    stop: Annotated[list[StopText] | None, BeforeValidator(_as_list)] = Field(
+        None, max_length=MAX_STOPS, json_schema_extra=_text_or_texts
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream shall end with what it cost."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+class ChatBody(TextBody):
+    """POST /v1/chat/completions."""
+
+    messages: list[MessageBody] = Field(min_length=1)
+    max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
 
 
 class GenerateBody(StrictBody):
@@ -112,19 +142,19 @@ def parse_chat(body: bytes) -> ChatRequest:
         BadRequestError: not JSON, not of this shape, or it asks for what is not served; `param` is
             the first field at fault.
     """
-    try:
-        parsed = parse_body(body, ChatBody)
-    except BadRequestError:
-        raise
-    except InvalidInputError as error:
-        raise BadRequestError(error.errors, param=error.errors[0].partition(":")[0]) from None
-    _refuse_unserved(parsed)
-    wants_usage = parsed.stream_options is not None and bool(parsed.stream_options.include_usage)
-    return ChatRequest(_call(parsed), bool(parsed.stream), wants_usage)
+    parsed = parse_open(body, ChatBody)
+    refuse_unserved(parsed, NEUTRAL)
+    turns = tuple(
+        Turn("system" if message.role == "developer" else message.role, message.content)
+        for message in parsed.messages
+    )
+    sampling = sampling_of(parsed, parsed.max_completion_tokens or parsed.max_tokens or 0)
+    call = ChatCall(parsed.model, turns, sampling)
+    return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
 
 
 def parse_generate(body: bytes, default_model: str) -> ChatCall:
-    """The request in a body of /generate: text to be continued as it is.
+    """The request in a body of /generate: one user turn.
 
     Raises:
         BadRequestError: not JSON.
@@ -134,33 +164,44 @@ def parse_generate(body: bytes, default_model: str) -> ChatCall:
     temperature = 0.0 if parsed.temperature < LEAST_TEMPERATURE else parsed.temperature
     sampling = Sampling(max_tokens=parsed.max_length, temperature=temperature)
     turn = Turn("user", parsed.prompt)
-    return ChatCall(parsed.model or default_model, (turn,), sampling, raw=True)
+    return ChatCall(parsed.model or default_model, (turn,), sampling, field="prompt")
 
 
-def _refuse_unserved(parsed: ChatBody) -> None:
+def parse_open(body: bytes, kind: type[ModelT]) -> ModelT:
+    """A body of an OpenAI route.
+
+    Raises:
+        BadRequestError: not JSON, or not of this shape; `param` is the first field at fault.
+    """
+    try:
+        return parse_body(body, kind)
+    except BadRequestError:
+        raise
+    except InvalidInputError as error:
+        raise BadRequestError(error.errors, param=error.errors[0].partition(":")[0]) from None
+
+
+def refuse_unserved(parsed: TextBody, neutral: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raise BadRequestError for what would change the answer and is not served; names all."""
     extra = parsed.model_extra or {}
-    wrong = [f for f, neutral in NEUTRAL.items() if extra.get(f) not in neutral]
+    wrong = [name for name, values in neutral.items() if extra.get(name) not in values]
     if wrong:
-        errors = [f"{field}: this value is not supported" for field in wrong]
+        errors = [f"{name}: this value is not supported" for name in wrong]
         raise BadRequestError(errors, param=wrong[0], code="unsupported_parameter")
     if parsed.stream_options is not None and not parsed.stream:
         raise BadRequestError("stream_options: only with stream", param="stream_options")
 
 
-def _call(parsed: ChatBody) -> ChatCall:
-    turns = tuple(
-        Turn("system" if message.role == "developer" else message.role, message.content)
-        for message in parsed.messages
-    )
+def sampling_of(parsed: TextBody, max_tokens: int) -> Sampling:
+    """How to sample; what the engine would refuse as too small to matter becomes greedy."""
     temperature = 1.0 if parsed.temperature is None else parsed.temperature
     top_p = 1.0 if parsed.top_p is None else parsed.top_p
     if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
         temperature, top_p = 0.0, 1.0
-    sampling = Sampling(
-        max_tokens=parsed.max_completion_tokens or parsed.max_tokens or 0,
+    return Sampling(
+        max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,
         stop=tuple(parsed.stop or ()),
         seed=parsed.seed,
     )
-    return ChatCall(parsed.model, turns, sampling)

@@ -8,13 +8,13 @@ from fastapi.telemetry import TelemetryConfig
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
-from pydantic import BaseModel
 from service_kit.errors import DomainError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
 from gateway.domain.routes import ROUTES, Body, match
+from gateway.entrypoints.document.openapi import openapi_document
 from gateway.entrypoints.http_errors import (
     error_body,
     error_headers,
@@ -23,7 +23,6 @@ from gateway.entrypoints.http_errors import (
 )
 from gateway.entrypoints.http_gate import CLIENT_GONE, App, Gate, Receive, Scope, Send, Verifier
 from gateway.entrypoints.http_requests import Handlers, json_response
-from gateway.entrypoints.openapi import openapi_document
 
 UNTRACED = "/healthz"
 OPENAPI = "openapi"
@@ -53,7 +52,6 @@ def build_http_app(
     verifier: Verifier,
     handlers: Handlers,
     hot: Mapping[str, App],
-    bodies: Mapping[str, type[BaseModel]],
     limits: dict[Body, int],
 ) -> App:
     """The whole HTTP side as one ASGI app.
@@ -61,13 +59,12 @@ def build_http_app(
     Args:
         handlers: by the names of the route table.
         hot: the same for routes that are plain ASGI.
-        bodies: shapes of JSON bodies by route, for the OpenAPI document.
         limits: bytes that a body may have, by its kind.
 
     Raises:
         LookupError: a route of the table has no handler, or a handler no route.
     """
-    document = openapi_document(bodies)
+    document = openapi_document()
     by_name = {route.name: route for route in ROUTES}
     # FastAPI answers this one itself, with the document that it is given below.
     schema_route = by_name.pop(OPENAPI)

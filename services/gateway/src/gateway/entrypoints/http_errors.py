@@ -16,7 +16,6 @@ from service_kit.status import status_of
 
 from gateway.domain.errors import (
     BadRequestError,
-    BodyTooLargeError,
     ContentPolicyError,
     MethodNotAllowedError,
     ModelNotFoundError,
@@ -26,7 +25,6 @@ Headers = list[tuple[bytes, bytes]]
 JSON: Headers = [(b"content-type", b"application/json")]
 
 HTTP_STATUS: dict[type[DomainError], int] = {
-    BodyTooLargeError: 413,
     MethodNotAllowedError: 405,
     BadRequestError: 400,
 }

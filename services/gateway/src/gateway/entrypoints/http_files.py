@@ -7,6 +7,7 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from gateway.delete_file import DeleteFile
 from gateway.domain.errors import BadRequestError
 from gateway.domain.pages import page_of
 from gateway.entrypoints.http_requests import (
@@ -16,7 +17,7 @@ from gateway.entrypoints.http_requests import (
     page_request_of,
 )
 from gateway.entrypoints.multipart import MultipartUpload
-from gateway.entrypoints.views import file_view, page_view
+from gateway.entrypoints.views import deleted_view, file_view, page_view
 
 
 class Files(Protocol):
@@ -33,8 +34,9 @@ class Files(Protocol):
 class FileRoutes:
     """/v1/files."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, delete_file: DeleteFile) -> None:
         self._files = files
+        self._delete_file = delete_file
 
     def handlers(self) -> Handlers:
         """By the names of the route table."""
@@ -43,6 +45,7 @@ class FileRoutes:
             "list_files": self._list,
             "get_file": self._get,
             "get_content": self._content,
+            "delete_file": self._delete,
         }
 
     async def _upload(self, request: Request) -> Response:
@@ -59,7 +62,9 @@ class FileRoutes:
         return json_response(file_view(file))
 
     async def _list(self, request: Request) -> Response:
-        files = list(await self._files.list(tenant=caller_of(request).tenant))
+        purpose = request.query_params.get("purpose")
+        found = await self._files.list(tenant=caller_of(request).tenant)
+        files = [file for file in found if purpose in (None, file.purpose)]
         page = page_of(files, page_request_of(request), lambda file: file.file_id)
         return json_response(page_view(page, file_view))
 
@@ -68,6 +73,11 @@ class FileRoutes:
             tenant=caller_of(request).tenant, file_id=request.path_params["file_id"]
         )
         return json_response(file_view(file))
+
+    async def _delete(self, request: Request) -> Response:
+        file_id = request.path_params["file_id"]
+        await self._delete_file(file_id, caller_of(request))
+        return json_response(deleted_view("file", file_id))
 
     async def _content(self, request: Request) -> Response:
         chunks = self._files.content(

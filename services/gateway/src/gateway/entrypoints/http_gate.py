@@ -9,11 +9,10 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
-from prometheus_client import Counter, Histogram
-from service_kit.errors import DomainError, NotFoundError, UnauthenticatedError
+from service_kit.errors import DomainError, NotFoundError, TooLargeError, UnauthenticatedError
 
 from gateway.domain.access import Caller
-from gateway.domain.errors import BodyTooLargeError, MethodNotAllowedError
+from gateway.domain.errors import MethodNotAllowedError
 from gateway.domain.routes import Body, Match, Route, match
 from gateway.entrypoints.http_errors import (
     JSON,
@@ -23,8 +22,10 @@ from gateway.entrypoints.http_errors import (
     http_status,
     internal_error_body,
 )
+from gateway.measures import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
+access_log = logging.getLogger("gateway.access")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -32,17 +33,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-REQUESTS = Counter(
-    "modelmill_gateway_requests_total", "HTTP requests that were answered.", ["route", "status"]
-)
-SECONDS = Histogram(
-    "modelmill_gateway_request_seconds",
-    "Seconds from an HTTP request's headers to the end of its answer.",
-    ["route"],
-    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
-)
 CLIENT_GONE = 499
 """Counted, never sent: the client left before an answer began."""
+UNLOGGED = "health"
+"""Probes come every few seconds and say nothing worth a line."""
 
 
 class Verifier(Protocol):
@@ -69,7 +63,7 @@ class Gate:
         found = match(scope["method"], scope["path"])
         name = found.route.name if found.route else "unknown"
         started = time.perf_counter()
-        scope["state"] |= {"request_id": request_id, "route": found.route}
+        scope["state"] |= {"request_id": request_id, "route": found.route, "caller": None}
         try:
             route = _known(found)
             scope["state"]["caller"] = await self._caller(scope, route)
@@ -83,8 +77,10 @@ class Gate:
             log.exception("unexpected error in %s, request %s", name, request_id)
             await response.finish(500, JSON, internal_error_body(request_id))
         finally:
-            REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
-            SECONDS.labels(name).observe(time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            HTTP_REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
+            HTTP_SECONDS.labels(name).observe(seconds)
+            _log_access(scope, found.route, response.status or CLIENT_GONE, seconds)
 
     async def _caller(self, scope: Scope, route: Route) -> Caller | None:
         if route.scope is None:
@@ -96,6 +92,23 @@ class Gate:
         caller = await self._verifier.verify(token)
         caller.require(route.scope)
         return caller
+
+
+def _log_access(scope: Scope, route: Route | None, status: int, seconds: float) -> None:
+    """One line a request. The route's template, never the path or query that a caller wrote."""
+    if route is not None and route.name == UNLOGGED:
+        return
+    caller: Caller | None = scope["state"]["caller"]
+    template = route.path if route is not None else "unknown"
+    fields = {
+        "method": scope["method"] if route is not None else "unknown",
+        "route": template,
+        "status": status,
+        "seconds": round(seconds, 6),
+        "request_id": scope["state"]["request_id"],
+        "tenant": caller.tenant if caller is not None else None,
+    }
+    access_log.info("%s %s %d", fields["method"], template, status, extra={"fields": fields})
 
 
 class _Response:
@@ -143,17 +156,17 @@ def _known(found: Match) -> Route:
 
 
 def _limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
-    """`receive`, which raises BodyTooLargeError beyond `limit` bytes of body; None does not look.
+    """`receive`, which raises TooLargeError beyond `limit` bytes of body; None does not look.
 
     Raises:
-        BodyTooLargeError: the headers already say that the body is too large.
+        TooLargeError: the headers already say that the body is too large.
     """
     if limit is None:
         return receive
     declared = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
     message = f"the body is larger than {limit} bytes"
     if int(declared) > limit:
-        raise BodyTooLargeError(message)
+        raise TooLargeError(message)
     seen = 0
 
     async def counting() -> Message:
@@ -161,7 +174,7 @@ def _limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
         event = await receive()
         seen += len(event.get("body", b""))
         if seen > limit:
-            raise BodyTooLargeError(message)
+            raise TooLargeError(message)
         return event
 
     return counting

@@ -8,11 +8,18 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.delete_model import DeleteModel
 from gateway.domain.access import Caller
 from gateway.entrypoints.bodies import StrictBody, read_body
 from gateway.entrypoints.http_requests import Handlers, caller_of, json_response
 from gateway.entrypoints.job_views import View
-from gateway.entrypoints.views import alias_as_model_view, alias_view, list_view, model_view
+from gateway.entrypoints.views import (
+    alias_as_model_view,
+    alias_view,
+    deleted_view,
+    list_view,
+    model_view,
+)
 from gateway.show_models import ShowModels
 
 
@@ -31,9 +38,12 @@ class AliasBody(StrictBody):
 class ModelRoutes:
     """/v1/models and /v1/aliases."""
 
-    def __init__(self, models: ShowModels, move_alias: MovesAliases) -> None:
+    def __init__(
+        self, models: ShowModels, move_alias: MovesAliases, delete_model: DeleteModel
+    ) -> None:
         self._models = models
         self._move_alias = move_alias
+        self._delete_model = delete_model
 
     def handlers(self) -> Handlers:
         """By the names of the route table."""
@@ -42,6 +52,7 @@ class ModelRoutes:
             "get_model": self._get_model,
             "list_aliases": self._list_aliases,
             "move_alias": self._put_alias,
+            "delete_model": self._delete,
         }
 
     async def _list_models(self, request: Request) -> Response:
@@ -53,6 +64,11 @@ class ModelRoutes:
     async def _get_model(self, request: Request) -> Response:
         found = self._models.one(caller_of(request).tenant, request.path_params["model"])
         return json_response(_view(found))
+
+    async def _delete(self, request: Request) -> Response:
+        version_ids = await self._delete_model(request.path_params["model"], caller_of(request))
+        view = deleted_view("model", request.path_params["model"])
+        return json_response({**view, "version_ids": list(version_ids)})
 
     async def _list_aliases(self, request: Request) -> Response:
         return json_response(list_view(self._models.aliases(caller_of(request).tenant), alias_view))

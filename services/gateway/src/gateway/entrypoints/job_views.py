@@ -21,6 +21,9 @@ STATUS = {
 }
 """Our states under OpenAI's names; they differ from ours in nothing but the missing prefix."""
 
+WISH = {pb.JOB_WISH_RUN: "run", pb.JOB_WISH_PAUSE: "pause", pb.JOB_WISH_CANCEL: "cancel"}
+"""What somebody wishes; differs from the state until the worker has acted."""
+
 
 def unix_seconds(at: Timestamp) -> int:
     """Whole seconds since 1970, as OpenAI writes times."""
@@ -46,6 +49,7 @@ def job_view(record: JobRecord) -> View:
         "object": "job",
         "kind": requested.kind,
         "status": STATUS[state.status],
+        "wish": WISH[record.wish],
         "created_at": unix_seconds(requested.requested_at),
         "started_at": maybe_unix_seconds(state, "started_at"),
         "finished_at": maybe_unix_seconds(state, "finished_at"),
@@ -63,7 +67,7 @@ def job_view(record: JobRecord) -> View:
 
 
 def fine_tuning_view(record: JobRecord, training_file: str) -> View:
-    """A training job as OpenAI's `fine_tuning.job`; `progress` and `result` are ours."""
+    """A training job as OpenAI's `fine_tuning.job`; `progress`, `result` and `wish` are ours."""
     requested, state = record.requested, record.state
     spec = as_object(requested.spec)
     chosen = spec.get("hyper_parameters", {})
@@ -97,16 +101,30 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "error": _error(state),
         "progress": _progress(record.progress),
         "result": _result(state),
+        "wish": WISH[record.wish],
     }
 
 
-def event_view(event: JobEvent) -> View:
-    """Something that happened, as OpenAI's `fine_tuning.job.event`."""
+def optimization_view(record: JobRecord) -> View:
+    """A job that builds a smaller, faster form."""
+    job = job_view(record)
+    spec = job["spec"]
+    return {
+        **job,
+        "object": "optimization",
+        "source_version_id": spec.get("source_version_id", ""),
+        "target_form": spec.get("target_form", ""),
+        "version_id": record.state.result.version_id or None,
+    }
+
+
+def event_view(event: JobEvent, kind: str) -> View:
+    """Something that happened, in the shape of OpenAI's `fine_tuning.job.event`."""
     progress = isinstance(event.body, pb.JobProgress)
     failed = isinstance(event.body, pb.JobState) and event.body.status == pb.JOB_STATUS_FAILED
     return {
         "id": event.id,
-        "object": "fine_tuning.job.event",
+        "object": kind,
         "created_at": int(event.at.replace(tzinfo=UTC).timestamp()),
         "level": "error" if failed else "info",
         "message": event.message,

@@ -1,4 +1,4 @@
-"""OpenAI's stream of chat chunks: everything but the text is rendered once per answer."""
+"""OpenAI's streams of chunks: everything but the text is rendered once per answer."""
 
 import json
 from collections.abc import Callable
@@ -12,31 +12,43 @@ _escape: Callable[[str], str] = encode_basestring_ascii
 """Text as a JSON string. ASCII only: some clients split lines at characters like U+2028."""
 
 
-class ChunkTemplate:
-    """The chunks of one answer, as bytes ready to be sent.
+class ChatChunks:
+    """The chunks of one answer to a conversation, as bytes ready to be sent.
 
     Args:
+        index: which of the request's answers this is.
         with_usage: the caller asked for usage, so that every chunk has the field, null but for one.
     """
 
+    kind = "chat.completion.chunk"
+
     def __init__(
-        self, *, completion_id: str, created: int, model: str, fingerprint: str, with_usage: bool
+        self,
+        *,
+        answer_id: str,
+        created: int,
+        model: str,
+        fingerprint: str,
+        with_usage: bool,
+        index: int = 0,
     ) -> None:
         self._common: dict[str, Any] = {
-            "id": completion_id,
-            "object": "chat.completion.chunk",
+            "id": answer_id,
+            "object": self.kind,
             "created": created,
             "model": model,
             "system_fingerprint": fingerprint,
         }
+        self._index = index
         self._with_usage = with_usage
-        rendered = self._chunk({"content": _MARK}, None)
+        rendered = self._chunk(self._choice(_MARK, None))
         prefix, suffix = rendered.split(_escape(_MARK).encode())
         self._prefix, self._suffix = prefix, suffix
 
-    def role(self) -> bytes:
+    def opening(self) -> bytes:
         """The first chunk, which says who speaks."""
-        return self._chunk({"role": "assistant", "content": ""}, None)
+        delta = {"role": "assistant", "content": ""}
+        return self._chunk({**self._choice("", None), "delta": delta})
 
     def text(self, delta: str) -> bytes:
         """A chunk of text."""
@@ -44,16 +56,32 @@ class ChunkTemplate:
 
     def finish(self, reason: str) -> bytes:
         """The chunk that says how it ended."""
-        return self._chunk({}, reason)
+        return self._chunk(self._choice("", reason))
 
     def usage(self, usage: dict[str, Any]) -> bytes:
         """The last chunk before the end, when usage was asked for."""
         return _event({**self._common, "choices": [], "usage": usage})
 
-    def _chunk(self, delta: dict[str, str], reason: str | None) -> bytes:
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def _choice(self, text: str, reason: str | None) -> dict[str, Any]:
+        delta = {"content": text} if text else {}
+        return {"index": self._index, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+    def _chunk(self, choice: dict[str, Any]) -> bytes:
         chunk = {**self._common, "choices": [choice]}
         return _event(chunk | {"usage": None} if self._with_usage else chunk)
+
+
+class CompletionChunks(ChatChunks):
+    """The chunks of a continued text."""
+
+    kind = "text_completion"
+
+    def opening(self) -> bytes:
+        """Nothing: nobody speaks here."""
+        return b""
+
+    def _choice(self, text: str, reason: str | None) -> dict[str, Any]:
+        return {"text": text, "index": self._index, "logprobs": None, "finish_reason": reason}
 
 
 def _event(fields: dict[str, Any]) -> bytes:

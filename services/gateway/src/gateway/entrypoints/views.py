@@ -26,6 +26,11 @@ def page_view(page: Page[T], view: Callable[[T], View]) -> View:
     return {"object": "list", "data": shown, "has_more": page.has_more, **ends}
 
 
+def deleted_view(kind: str, deleted_id: str) -> View:
+    """That something is deleted, in OpenAI's words."""
+    return {"id": deleted_id, "object": kind, "deleted": True}
+
+
 def model_view(version: ModelReady) -> View:
     """A version as OpenAI's `model`; everything after `owned_by` is ours."""
     return {

@@ -24,7 +24,7 @@ from tokenization import ChatTokenizer
 from inference.adapters.child_process import ChildProcess
 from inference.domain.answer_text import AnswerText
 from inference.domain.generation import FinishReason, GenerationRequest, TextPiece
-from inference.measures import ENGINE_RESTARTS, TOKENS_GENERATED
+from inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class OpenVinoEngine:
                 self._broken.put_nowait(f"the engine process died {deaths} times in a row")
                 return
             await asyncio.sleep(min(FIRST_DELAY_SECONDS * 2 ** (deaths - 1), MAX_DELAY_SECONDS))
-            ENGINE_RESTARTS.labels(engine=NAME).inc()
+            ENGINE_RESTARTS.inc()
             current = self._child = await self._try_start()
 
     async def _try_start(self) -> ChildProcess | None:
@@ -230,7 +230,7 @@ class OpenVinoEngine:
 
     def _hand_out(self, message: Mapping[str, Any]) -> None:
         for number, tokens, end in message.get("tokens", ()):
-            TOKENS_GENERATED.labels(engine=NAME).inc(len(tokens))
+            ENGINE_TOKENS.labels(engine=NAME).inc(len(tokens))
             self._answered = True
             if number in self._live:
                 self._live[number].put_nowait(_News(tokens, end))

@@ -9,6 +9,13 @@ from service_kit.errors import InvalidInputError
 
 FinishReason = Literal["stop", "length"]
 
+
+class PromptTooLongError(InvalidInputError):
+    """The prompt leaves no room for an answer; the message names the limit."""
+
+    reason = "PROMPT_TOO_LONG"
+
+
 MAX_STOPS = 16
 MAX_STOP_CHARACTERS = 256
 MIN_TEMPERATURE = 0.001
@@ -114,11 +121,11 @@ def check_prompt_length(characters: int, longest_token: int, limits: ModelLimits
     """Refuse a text that cannot fit, before time is spent on encoding it.
 
     Raises:
-        InvalidInputError: even in the longest tokens it is over the limit.
+        PromptTooLongError: even in the longest tokens it is over the limit.
     """
     fewest = math.ceil(characters / longest_token)
     if fewest > _prompt_limit(limits):
-        raise InvalidInputError(
+        raise PromptTooLongError(
             f"prompt has at least {fewest} tokens, the limit is {_prompt_limit(limits)}"
         )
 
@@ -132,12 +139,13 @@ def plan_generation(
         random_seed: taken when the caller gave none.
 
     Raises:
-        InvalidInputError: the prompt is empty, too long, or has ids outside the vocabulary.
+        PromptTooLongError: the prompt leaves no room for an answer.
+        InvalidInputError: the prompt is empty or has ids outside the vocabulary.
     """
     if not prompt:
         raise InvalidInputError("prompt is empty")
     if len(prompt) > _prompt_limit(limits):
-        raise InvalidInputError(
+        raise PromptTooLongError(
             f"prompt has {len(prompt)} tokens, the limit is {_prompt_limit(limits)}"
         )
     outside = [token for token in prompt if not 0 <= token < limits.vocabulary]

@@ -12,17 +12,12 @@ from guard.verdict import Direction
 from jobs.subjects import audit
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
-from prometheus_client import Counter
 from service_kit.errors import UnavailableError
 
 from moderation.domain.judged import TextJudged
+from moderation.measures import AUDIT_DROPPED, VERDICTS
 
 log = logging.getLogger(__name__)
-
-VERDICTS = Counter(
-    "modelmill_moderation_verdicts_total", "Texts that were judged.", ["direction", "action"]
-)
-DROPPED = Counter("modelmill_moderation_audit_dropped_total", "Audit records that were lost.")
 
 SUBJECT = audit("moderation")
 DIRECTIONS = {Direction.INPUT: pb.DIRECTION_INPUT, Direction.OUTPUT: pb.DIRECTION_OUTPUT}
@@ -61,7 +56,7 @@ class AuditQueue:
     def record(self, judged: TextJudged) -> None:
         """Take the record; returns at once, whatever the bus does."""
         verdict = judged.verdict
-        VERDICTS.labels(judged.direction.value, verdict.action.name.lower()).inc()
+        VERDICTS.labels(verdict.action.name.lower(), judged.direction.value).inc()
         if not verdict.matches:
             return
         recorded = ModerationRecorded(
@@ -76,7 +71,7 @@ class AuditQueue:
         try:
             self._waiting.put_nowait(recorded)
         except asyncio.QueueFull:
-            DROPPED.inc()
+            AUDIT_DROPPED.inc()
 
     async def run(self) -> None:
         """Publish what waits until cancelled."""
@@ -89,7 +84,7 @@ class AuditQueue:
         try:
             await asyncio.wait_for(self._waiting.join(), timeout)
         except TimeoutError:
-            DROPPED.inc(self._waiting.qsize() + 1)
+            AUDIT_DROPPED.inc(self._waiting.qsize() + 1)
             log.warning("%d audit records were dropped at the end", self._waiting.qsize() + 1)
 
     async def _publish(self, recorded: ModerationRecorded) -> None:
@@ -104,5 +99,5 @@ class AuditQueue:
                 await asyncio.sleep(RETRY_SECONDS)
             except Exception:  # a bug in here must not take the verdicts down with it
                 log.exception("an audit record was dropped")
-                DROPPED.inc()
+                AUDIT_DROPPED.inc()
                 return

@@ -8,11 +8,15 @@ from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
 
 from trainer.create_fine_tuning_job import CreateFineTuningJob
+from trainer.retire_model import RetireModel
 
 
 class TrainerServicer(pb_grpc.TrainerServiceServicer):
-    def __init__(self, create_fine_tuning_job: CreateFineTuningJob) -> None:
+    def __init__(
+        self, create_fine_tuning_job: CreateFineTuningJob, retire_model: RetireModel
+    ) -> None:
         self._create_fine_tuning_job = create_fine_tuning_job
+        self._retire_model = retire_model
 
     async def CreateFineTuningJob(
         self, request: pb.CreateFineTuningJobRequest, context: grpc.aio.ServicerContext[Any, Any]
@@ -24,3 +28,13 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
             spec=request.spec,
         )
         return pb.CreateFineTuningJobResponse(job_id=accepted.job_id, sequence=accepted.sequence)
+
+    async def RetireModel(
+        self, request: pb.RetireModelRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.RetireModelResponse:
+        retired = await self._retire_model(
+            tenant=token(request.tenant, "tenant"),
+            version_id=request.version_id,
+            requested_by=request.requested_by,
+        )
+        return pb.RetireModelResponse(version_ids=retired.version_ids, sequence=retired.sequence)

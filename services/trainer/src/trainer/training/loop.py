@@ -106,6 +106,7 @@ class TrainingLoop:
             "loss": loss,
             "learning_rate": rate,
             "grad_norm": float(norm),
+            "tokens": float(tokens),
             "tokens_per_second": tokens / seconds,
         }
 

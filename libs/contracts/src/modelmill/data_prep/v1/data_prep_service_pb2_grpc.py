@@ -60,6 +60,16 @@ class DataPrepServiceStub:
                 request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetRequest.SerializeToString,
                 response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetResponse.FromString,
                 _registered_method=True)
+        self.DeleteFile = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/DeleteFile',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteFileRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteFileResponse.FromString,
+                _registered_method=True)
+        self.DeleteDataset = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/DeleteDataset',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteDatasetRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteDatasetResponse.FromString,
+                _registered_method=True)
 
 
 class DataPrepServiceServicer:
@@ -113,6 +123,24 @@ class DataPrepServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteFile(self, request, context):
+        """Takes a file out of use. Datasets made from it stay; its id is never used again.
+
+        NOT_FOUND: unknown, deleted, or another tenant's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDataset(self, request, context):
+        """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
+
+        NOT_FOUND: unknown, retired, or another tenant's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DataPrepServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -140,6 +168,16 @@ def add_DataPrepServiceServicer_to_server(servicer, server):
                     servicer.CreateDataset,
                     request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetRequest.FromString,
                     response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetResponse.SerializeToString,
+            ),
+            'DeleteFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFile,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteFileRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteFileResponse.SerializeToString,
+            ),
+            'DeleteDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDataset,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteDatasetRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteDatasetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -278,6 +316,60 @@ class DataPrepService:
             '/modelmill.data_prep.v1.DataPrepService/CreateDataset',
             modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetRequest.SerializeToString,
             modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/DeleteFile',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteFileRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/DeleteDataset',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteDatasetRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteDatasetResponse.FromString,
             options,
             channel_credentials,
             insecure,

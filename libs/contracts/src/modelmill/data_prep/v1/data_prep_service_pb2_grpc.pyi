@@ -59,6 +59,16 @@ class DataPrepServiceStub:
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
     """
+    DeleteFile: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteFileRequest, _data_prep_service_pb2.DeleteFileResponse]
+    """Takes a file out of use. Datasets made from it stay; its id is never used again.
+
+    NOT_FOUND: unknown, deleted, or another tenant's.
+    """
+    DeleteDataset: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteDatasetRequest, _data_prep_service_pb2.DeleteDatasetResponse]
+    """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
+
+    NOT_FOUND: unknown, retired, or another tenant's.
+    """
 
 @_typing.type_check_only
 class DataPrepServiceAsyncStub(DataPrepServiceStub):
@@ -90,6 +100,16 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
     INVALID_ARGUMENT: the spec is wrong; every error is listed, an unknown column by name.
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    DeleteFile: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteFileRequest, _data_prep_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
+    """Takes a file out of use. Datasets made from it stay; its id is never used again.
+
+    NOT_FOUND: unknown, deleted, or another tenant's.
+    """
+    DeleteDataset: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteDatasetRequest, _data_prep_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
+    """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
+
+    NOT_FOUND: unknown, retired, or another tenant's.
     """
 
 class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -149,6 +169,28 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the spec is wrong; every error is listed, an unknown column by name.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteFile(
+        self,
+        request: _data_prep_service_pb2.DeleteFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.DeleteFileResponse, _abc.Awaitable[_data_prep_service_pb2.DeleteFileResponse]]:
+        """Takes a file out of use. Datasets made from it stay; its id is never used again.
+
+        NOT_FOUND: unknown, deleted, or another tenant's.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteDataset(
+        self,
+        request: _data_prep_service_pb2.DeleteDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.DeleteDatasetResponse, _abc.Awaitable[_data_prep_service_pb2.DeleteDatasetResponse]]:
+        """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
+
+        NOT_FOUND: unknown, retired, or another tenant's.
         """
 
 def add_DataPrepServiceServicer_to_server(servicer: DataPrepServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

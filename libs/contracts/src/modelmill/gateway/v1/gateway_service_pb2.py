@@ -22,20 +22,105 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from modelmill.common.v1 import chat_pb2 as modelmill_dot_common_dot_v1_dot_chat__pb2
+from modelmill.data_prep.v1 import data_prep_service_pb2 as modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2
+from modelmill.jobs.v1 import job_pb2 as modelmill_dot_jobs_dot_v1_dot_job__pb2
+from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as modelmill_dot_optimizer__builder_dot_v1_dot_optimizer__builder__service__pb2
+from modelmill.registry.v1 import model_events_pb2 as modelmill_dot_registry_dot_v1_dot_model__events__pb2
+from modelmill.trainer.v1 import trainer_service_pb2 as modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*modelmill/gateway/v1/gateway_service.proto\x12\x14modelmill.gateway.v1\x1a\x1emodelmill/common/v1/chat.proto\"y\n\x0b\x43hatRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x32\n\x08messages\x18\x02 \x03(\x0b\x32 .modelmill.common.v1.ChatMessage\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\"}\n\x0c\x43hatResponse\x12\x12\n\ntext_delta\x18\x01 \x01(\t\x12\x15\n\rfinish_reason\x18\x02 \x01(\t\x12.\n\x05usage\x18\x03 \x01(\x0b\x32\x1f.modelmill.common.v1.TokenUsage\x12\x12\n\nversion_id\x18\x04 \x01(\t2a\n\x0eGatewayService\x12O\n\x04\x43hat\x12!.modelmill.gateway.v1.ChatRequest\x1a\".modelmill.gateway.v1.ChatResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*modelmill/gateway/v1/gateway_service.proto\x12\x14modelmill.gateway.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1emodelmill/common/v1/chat.proto\x1a.modelmill/data_prep/v1/data_prep_service.proto\x1a\x1bmodelmill/jobs/v1/job.proto\x1a>modelmill/optimizer_builder/v1/optimizer_builder_service.proto\x1a(modelmill/registry/v1/model_events.proto\x1a*modelmill/trainer/v1/trainer_service.proto\"\xaf\x01\n\x08\x43hatCall\x12\r\n\x05model\x18\x01 \x01(\t\x12\x32\n\x08messages\x18\x02 \x03(\x0b\x32 .modelmill.common.v1.ChatMessage\x12\x12\n\nmax_tokens\x18\x03 \x01(\r\x12\x13\n\x0btemperature\x18\x04 \x01(\x01\x12\r\n\x05top_p\x18\x05 \x01(\x01\x12\x0c\n\x04stop\x18\x06 \x03(\t\x12\x11\n\x04seed\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"{\n\x07\x43hatEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12.\n\x05usage\x18\x02 \x01(\x0b\x32\x1f.modelmill.common.v1.TokenUsage\x12\x12\n\nversion_id\x18\x03 \x01(\t\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\";\n\x0b\x43hatRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.modelmill.gateway.v1.ChatCall\"H\n\x0c\x43hatResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12*\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1d.modelmill.gateway.v1.ChatEnd\"A\n\x11StreamChatRequest\x12,\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1e.modelmill.gateway.v1.ChatCall\"T\n\x12StreamChatResponse\x12\x12\n\ntext_delta\x18\x01 \x01(\t\x12*\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x1d.modelmill.gateway.v1.ChatEnd\"G\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x32\n\x07version\x18\x02 \x01(\x0b\x32!.modelmill.registry.v1.ModelReady\"\x13\n\x11ListModelsRequest\"A\n\x12ListModelsResponse\x12+\n\x06models\x18\x01 \x03(\x0b\x32\x1b.modelmill.gateway.v1.Model\" \n\x0fGetModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\">\n\x10GetModelResponse\x12*\n\x05model\x18\x01 \x01(\x0b\x32\x1b.modelmill.gateway.v1.Model\"(\n\x12\x44\x65leteModelRequest\x12\x12\n\nversion_id\x18\x01 \x01(\t\"*\n\x13\x44\x65leteModelResponse\x12\x13\n\x0bversion_ids\x18\x01 \x03(\t\"/\n\x10MoveAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\"E\n\x11MoveAliasResponse\x12\x30\n\x05\x61lias\x18\x01 \x01(\x0b\x32!.modelmill.registry.v1.AliasState\"`\n\x11UploadFileRequest\x12\x32\n\x06header\x18\x01 \x01(\x0b\x32 .modelmill.gateway.v1.FileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"/\n\nFileHeader\x12\x10\n\x08\x66ilename\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\"D\n\x12UploadFileResponse\x12.\n\x04\x66ile\x18\x01 \x01(\x0b\x32 .modelmill.registry.v1.FileState\"0\n\x10ListFilesRequest\x12\r\n\x05\x61\x66ter\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"V\n\x11ListFilesResponse\x12/\n\x05\x66iles\x18\x01 \x03(\x0b\x32 .modelmill.registry.v1.FileState\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"!\n\x0eGetFileRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\"A\n\x0fGetFileResponse\x12.\n\x04\x66ile\x18\x01 \x01(\x0b\x32 .modelmill.registry.v1.FileState\"&\n\x13\x44ownloadFileRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\"%\n\x14\x44ownloadFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"$\n\x11\x44\x65leteFileRequest\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\"\x14\n\x12\x44\x65leteFileResponse\"b\n\x14\x43reateDatasetRequest\x12\x31\n\x04spec\x18\x01 \x01(\x0b\x32#.modelmill.data_prep.v1.DatasetSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"S\n\x15\x43reateDatasetResponse\x12&\n\x03job\x18\x01 \x01(\x0b\x32\x19.modelmill.gateway.v1.Job\x12\x12\n\ndataset_id\x18\x02 \x01(\t\"d\n\x1a\x43reateFineTuningJobRequest\x12-\n\x04spec\x18\x01 \x01(\x0b\x32\x1f.modelmill.trainer.v1.TrainSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"E\n\x1b\x43reateFineTuningJobResponse\x12&\n\x03job\x18\x01 \x01(\x0b\x32\x19.modelmill.gateway.v1.Job\"m\n\x19\x43reateOptimizationRequest\x12\x37\n\x04spec\x18\x01 \x01(\x0b\x32).modelmill.optimizer_builder.v1.BuildSpec\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"D\n\x1a\x43reateOptimizationResponse\x12&\n\x03job\x18\x01 \x01(\x0b\x32\x19.modelmill.gateway.v1.Job\"\xf3\x03\n\x03Job\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12,\n\x06status\x18\x03 \x01(\x0e\x32\x1c.modelmill.jobs.v1.JobStatus\x12(\n\x04wish\x18\x04 \x01(\x0e\x32\x1a.modelmill.jobs.v1.JobWish\x12%\n\x04spec\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x14\n\x0crequested_by\x18\x06 \x01(\t\x12\x30\n\x0crequested_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstarted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\n \x01(\r\x12\x30\n\x08progress\x18\x0b \x01(\x0b\x32\x1e.modelmill.jobs.v1.JobProgress\x12\x11\n\tresult_id\x18\x0c \x01(\t\x12(\n\x07summary\x18\r \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\x05\x65rror\x18\x0e \x01(\x0b\x32\x1b.modelmill.jobs.v1.JobError\"=\n\x0fListJobsRequest\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\x12\r\n\x05limit\x18\x03 \x01(\r\"M\n\x10ListJobsResponse\x12\'\n\x04jobs\x18\x01 \x03(\x0b\x32\x19.modelmill.gateway.v1.Job\x12\x10\n\x08has_more\x18\x02 \x01(\x08\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"8\n\x0eGetJobResponse\x12&\n\x03job\x18\x01 \x01(\x0b\x32\x19.modelmill.gateway.v1.Job\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\";\n\x11\x43\x61ncelJobResponse\x12&\n\x03job\x18\x01 \x01(\x0b\x32\x19.modelmill.gateway.v1.Job\"0\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\t\"\xc9\x01\n\x10WatchJobResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07message\x18\x03 \x01(\t\x12.\n\x06status\x18\x04 \x01(\x0e\x32\x1c.modelmill.jobs.v1.JobStatusH\x00\x12\x32\n\x08progress\x18\x05 \x01(\x0b\x32\x1e.modelmill.jobs.v1.JobProgressH\x00\x42\x06\n\x04\x62ody2\xed\r\n\x0eGatewayService\x12M\n\x04\x43hat\x12!.modelmill.gateway.v1.ChatRequest\x1a\".modelmill.gateway.v1.ChatResponse\x12\x61\n\nStreamChat\x12\'.modelmill.gateway.v1.StreamChatRequest\x1a(.modelmill.gateway.v1.StreamChatResponse0\x01\x12_\n\nListModels\x12\'.modelmill.gateway.v1.ListModelsRequest\x1a(.modelmill.gateway.v1.ListModelsResponse\x12Y\n\x08GetModel\x12%.modelmill.gateway.v1.GetModelRequest\x1a&.modelmill.gateway.v1.GetModelResponse\x12\x62\n\x0b\x44\x65leteModel\x12(.modelmill.gateway.v1.DeleteModelRequest\x1a).modelmill.gateway.v1.DeleteModelResponse\x12\\\n\tMoveAlias\x12&.modelmill.gateway.v1.MoveAliasRequest\x1a\'.modelmill.gateway.v1.MoveAliasResponse\x12\x61\n\nUploadFile\x12\'.modelmill.gateway.v1.UploadFileRequest\x1a(.modelmill.gateway.v1.UploadFileResponse(\x01\x12\\\n\tListFiles\x12&.modelmill.gateway.v1.ListFilesRequest\x1a\'.modelmill.gateway.v1.ListFilesResponse\x12V\n\x07GetFile\x12$.modelmill.gateway.v1.GetFileRequest\x1a%.modelmill.gateway.v1.GetFileResponse\x12g\n\x0c\x44ownloadFile\x12).modelmill.gateway.v1.DownloadFileRequest\x1a*.modelmill.gateway.v1.DownloadFileResponse0\x01\x12_\n\nDeleteFile\x12\'.modelmill.gateway.v1.DeleteFileRequest\x1a(.modelmill.gateway.v1.DeleteFileResponse\x12h\n\rCreateDataset\x12*.modelmill.gateway.v1.CreateDatasetRequest\x1a+.modelmill.gateway.v1.CreateDatasetResponse\x12z\n\x13\x43reateFineTuningJob\x12\x30.modelmill.gateway.v1.CreateFineTuningJobRequest\x1a\x31.modelmill.gateway.v1.CreateFineTuningJobResponse\x12w\n\x12\x43reateOptimization\x12/.modelmill.gateway.v1.CreateOptimizationRequest\x1a\x30.modelmill.gateway.v1.CreateOptimizationResponse\x12Y\n\x08ListJobs\x12%.modelmill.gateway.v1.ListJobsRequest\x1a&.modelmill.gateway.v1.ListJobsResponse\x12S\n\x06GetJob\x12#.modelmill.gateway.v1.GetJobRequest\x1a$.modelmill.gateway.v1.GetJobResponse\x12\\\n\tCancelJob\x12&.modelmill.gateway.v1.CancelJobRequest\x1a\'.modelmill.gateway.v1.CancelJobResponse\x12[\n\x08WatchJob\x12%.modelmill.gateway.v1.WatchJobRequest\x1a&.modelmill.gateway.v1.WatchJobResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.gateway.v1.gateway_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHATREQUEST']._serialized_start=100
-  _globals['_CHATREQUEST']._serialized_end=221
-  _globals['_CHATRESPONSE']._serialized_start=223
-  _globals['_CHATRESPONSE']._serialized_end=348
-  _globals['_GATEWAYSERVICE']._serialized_start=350
-  _globals['_GATEWAYSERVICE']._serialized_end=447
+  _globals['_CHATCALL']._serialized_start=391
+  _globals['_CHATCALL']._serialized_end=566
+  _globals['_CHATEND']._serialized_start=568
+  _globals['_CHATEND']._serialized_end=691
+  _globals['_CHATREQUEST']._serialized_start=693
+  _globals['_CHATREQUEST']._serialized_end=752
+  _globals['_CHATRESPONSE']._serialized_start=754
+  _globals['_CHATRESPONSE']._serialized_end=826
+  _globals['_STREAMCHATREQUEST']._serialized_start=828
+  _globals['_STREAMCHATREQUEST']._serialized_end=893
+  _globals['_STREAMCHATRESPONSE']._serialized_start=895
+  _globals['_STREAMCHATRESPONSE']._serialized_end=979
+  _globals['_MODEL']._serialized_start=981
+  _globals['_MODEL']._serialized_end=1052
+  _globals['_LISTMODELSREQUEST']._serialized_start=1054
+  _globals['_LISTMODELSREQUEST']._serialized_end=1073
+  _globals['_LISTMODELSRESPONSE']._serialized_start=1075
+  _globals['_LISTMODELSRESPONSE']._serialized_end=1140
+  _globals['_GETMODELREQUEST']._serialized_start=1142
+  _globals['_GETMODELREQUEST']._serialized_end=1174
+  _globals['_GETMODELRESPONSE']._serialized_start=1176
+  _globals['_GETMODELRESPONSE']._serialized_end=1238
+  _globals['_DELETEMODELREQUEST']._serialized_start=1240
+  _globals['_DELETEMODELREQUEST']._serialized_end=1280
+  _globals['_DELETEMODELRESPONSE']._serialized_start=1282
+  _globals['_DELETEMODELRESPONSE']._serialized_end=1324
+  _globals['_MOVEALIASREQUEST']._serialized_start=1326
+  _globals['_MOVEALIASREQUEST']._serialized_end=1373
+  _globals['_MOVEALIASRESPONSE']._serialized_start=1375
+  _globals['_MOVEALIASRESPONSE']._serialized_end=1444
+  _globals['_UPLOADFILEREQUEST']._serialized_start=1446
+  _globals['_UPLOADFILEREQUEST']._serialized_end=1542
+  _globals['_FILEHEADER']._serialized_start=1544
+  _globals['_FILEHEADER']._serialized_end=1591
+  _globals['_UPLOADFILERESPONSE']._serialized_start=1593
+  _globals['_UPLOADFILERESPONSE']._serialized_end=1661
+  _globals['_LISTFILESREQUEST']._serialized_start=1663
+  _globals['_LISTFILESREQUEST']._serialized_end=1711
+  _globals['_LISTFILESRESPONSE']._serialized_start=1713
+  _globals['_LISTFILESRESPONSE']._serialized_end=1799
+  _globals['_GETFILEREQUEST']._serialized_start=1801
+  _globals['_GETFILEREQUEST']._serialized_end=1834
+  _globals['_GETFILERESPONSE']._serialized_start=1836
+  _globals['_GETFILERESPONSE']._serialized_end=1901
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1903
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1941
+  _globals['_DOWNLOADFILERESPONSE']._serialized_start=1943
+  _globals['_DOWNLOADFILERESPONSE']._serialized_end=1980
+  _globals['_DELETEFILEREQUEST']._serialized_start=1982
+  _globals['_DELETEFILEREQUEST']._serialized_end=2018
+  _globals['_DELETEFILERESPONSE']._serialized_start=2020
+  _globals['_DELETEFILERESPONSE']._serialized_end=2040
+  _globals['_CREATEDATASETREQUEST']._serialized_start=2042
+  _globals['_CREATEDATASETREQUEST']._serialized_end=2140
+  _globals['_CREATEDATASETRESPONSE']._serialized_start=2142
+  _globals['_CREATEDATASETRESPONSE']._serialized_end=2225
+  _globals['_CREATEFINETUNINGJOBREQUEST']._serialized_start=2227
+  _globals['_CREATEFINETUNINGJOBREQUEST']._serialized_end=2327
+  _globals['_CREATEFINETUNINGJOBRESPONSE']._serialized_start=2329
+  _globals['_CREATEFINETUNINGJOBRESPONSE']._serialized_end=2398
+  _globals['_CREATEOPTIMIZATIONREQUEST']._serialized_start=2400
+  _globals['_CREATEOPTIMIZATIONREQUEST']._serialized_end=2509
+  _globals['_CREATEOPTIMIZATIONRESPONSE']._serialized_start=2511
+  _globals['_CREATEOPTIMIZATIONRESPONSE']._serialized_end=2579
+  _globals['_JOB']._serialized_start=2582
+  _globals['_JOB']._serialized_end=3081
+  _globals['_LISTJOBSREQUEST']._serialized_start=3083
+  _globals['_LISTJOBSREQUEST']._serialized_end=3144
+  _globals['_LISTJOBSRESPONSE']._serialized_start=3146
+  _globals['_LISTJOBSRESPONSE']._serialized_end=3223
+  _globals['_GETJOBREQUEST']._serialized_start=3225
+  _globals['_GETJOBREQUEST']._serialized_end=3256
+  _globals['_GETJOBRESPONSE']._serialized_start=3258
+  _globals['_GETJOBRESPONSE']._serialized_end=3314
+  _globals['_CANCELJOBREQUEST']._serialized_start=3316
+  _globals['_CANCELJOBREQUEST']._serialized_end=3350
+  _globals['_CANCELJOBRESPONSE']._serialized_start=3352
+  _globals['_CANCELJOBRESPONSE']._serialized_end=3411
+  _globals['_WATCHJOBREQUEST']._serialized_start=3413
+  _globals['_WATCHJOBREQUEST']._serialized_end=3461
+  _globals['_WATCHJOBRESPONSE']._serialized_start=3464
+  _globals['_WATCHJOBRESPONSE']._serialized_end=3665
+  _globals['_GATEWAYSERVICE']._serialized_start=3668
+  _globals['_GATEWAYSERVICE']._serialized_end=5441
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class GatewayServiceStub:
-    """For client apps. The token goes into the metadata "authorization: Bearer <token>".
+    """For client apps. The token goes into the metadata "authorization: Bearer <token>"; every call may answer
+    UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
+    Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
     """
 
     def __init__(self, channel):
@@ -35,22 +37,252 @@ class GatewayServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Chat = channel.unary_stream(
+        self.Chat = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/Chat',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ChatRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ChatResponse.FromString,
                 _registered_method=True)
+        self.StreamChat = channel.unary_stream(
+                '/modelmill.gateway.v1.GatewayService/StreamChat',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.StreamChatRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.StreamChatResponse.FromString,
+                _registered_method=True)
+        self.ListModels = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/ListModels',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListModelsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListModelsResponse.FromString,
+                _registered_method=True)
+        self.GetModel = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/GetModel',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetModelRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetModelResponse.FromString,
+                _registered_method=True)
+        self.DeleteModel = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/DeleteModel',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteModelRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteModelResponse.FromString,
+                _registered_method=True)
+        self.MoveAlias = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/MoveAlias',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.FromString,
+                _registered_method=True)
+        self.UploadFile = channel.stream_unary(
+                '/modelmill.gateway.v1.GatewayService/UploadFile',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadFileRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadFileResponse.FromString,
+                _registered_method=True)
+        self.ListFiles = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/ListFiles',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListFilesRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListFilesResponse.FromString,
+                _registered_method=True)
+        self.GetFile = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/GetFile',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetFileRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetFileResponse.FromString,
+                _registered_method=True)
+        self.DownloadFile = channel.unary_stream(
+                '/modelmill.gateway.v1.GatewayService/DownloadFile',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadFileRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadFileResponse.FromString,
+                _registered_method=True)
+        self.DeleteFile = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/DeleteFile',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileResponse.FromString,
+                _registered_method=True)
+        self.CreateDataset = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/CreateDataset',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetResponse.FromString,
+                _registered_method=True)
+        self.CreateFineTuningJob = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/CreateFineTuningJob',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobResponse.FromString,
+                _registered_method=True)
+        self.CreateOptimization = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/CreateOptimization',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationResponse.FromString,
+                _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/ListJobs',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
+        self.GetJob = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/GetJob',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobResponse.FromString,
+                _registered_method=True)
+        self.CancelJob = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/CancelJob',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobResponse.FromString,
+                _registered_method=True)
+        self.WatchJob = channel.unary_stream(
+                '/modelmill.gateway.v1.GatewayService/WatchJob',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobResponse.FromString,
+                _registered_method=True)
 
 
 class GatewayServiceServicer:
-    """For client apps. The token goes into the metadata "authorization: Bearer <token>".
+    """For client apps. The token goes into the metadata "authorization: Bearer <token>"; every call may answer
+    UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
+    Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
     """
 
     def Chat(self, request, context):
-        """Answers a conversation, streaming guarded text.
+        """Answers a conversation with the whole text.
 
-        UNAUTHENTICATED: no, expired or forged token. PERMISSION_DENIED: the scope is missing.
-        NOT_FOUND: the model is unknown. INVALID_ARGUMENT: the request is wrong or the prompt too long.
+        NOT_FOUND: the model is unknown. INVALID_ARGUMENT: the request is wrong, blocked by policy, or the prompt too long.
+        RESOURCE_EXHAUSTED: full; retry later. UNAVAILABLE: a neighbour is away.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamChat(self, request, context):
+        """Answers a conversation, streaming guarded text. Fails as Chat does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListModels(self, request, context):
+        """Names and versions of models.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModel(self, request, context):
+        """One model by alias, version id or name.
+
+        NOT_FOUND: unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteModel(self, request, context):
+        """Takes a model version and its builds out of use.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveAlias(self, request, context):
+        """Lets a name mean a version, once the version is loaded.
+
+        NOT_FOUND: the version is unknown. ABORTED: somebody else moved the name meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadFile(self, request_iterator, context):
+        """Stores one file. The first message carries the header, the rest its bytes.
+
+        INVALID_ARGUMENT: no header, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListFiles(self, request, context):
+        """The tenant's files, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetFile(self, request, context):
+        """One file's record.
+
+        NOT_FOUND: unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadFile(self, request, context):
+        """Streams a file's bytes.
+
+        NOT_FOUND: unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteFile(self, request, context):
+        """Takes a file out of use.
+
+        NOT_FOUND: unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDataset(self, request, context):
+        """Accepts a job that makes a dataset. Each Create... takes an idempotency key: the same key and spec answer the
+        same job, the same key and another spec ALREADY_EXISTS.
+
+        NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
+        UNAVAILABLE: nothing was accepted; retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateFineTuningJob(self, request, context):
+        """Accepts a fine-tuning job. Fails as CreateDataset does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateOptimization(self, request, context):
+        """Accepts a build of a smaller, faster form. Fails as CreateDataset does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """The tenant's jobs, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJob(self, request, context):
+        """One job.
+
+        NOT_FOUND: unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJob(self, request, context):
+        """Asks a job to stop for good; its checkpoints stay.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchJob(self, request, context):
+        """Streams what happens to a job, from its beginning or from after an event, until it has ended.
+
+        NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -59,10 +291,95 @@ class GatewayServiceServicer:
 
 def add_GatewayServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Chat': grpc.unary_stream_rpc_method_handler(
+            'Chat': grpc.unary_unary_rpc_method_handler(
                     servicer.Chat,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ChatRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ChatResponse.SerializeToString,
+            ),
+            'StreamChat': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamChat,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.StreamChatRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.StreamChatResponse.SerializeToString,
+            ),
+            'ListModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListModels,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListModelsRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetModelRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetModelResponse.SerializeToString,
+            ),
+            'DeleteModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteModel,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteModelRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteModelResponse.SerializeToString,
+            ),
+            'MoveAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveAlias,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.SerializeToString,
+            ),
+            'UploadFile': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadFile,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadFileRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadFileResponse.SerializeToString,
+            ),
+            'ListFiles': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListFiles,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListFilesRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListFilesResponse.SerializeToString,
+            ),
+            'GetFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetFile,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetFileRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetFileResponse.SerializeToString,
+            ),
+            'DownloadFile': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadFile,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadFileRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadFileResponse.SerializeToString,
+            ),
+            'DeleteFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteFile,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileResponse.SerializeToString,
+            ),
+            'CreateDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateDataset,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetResponse.SerializeToString,
+            ),
+            'CreateFineTuningJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateFineTuningJob,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobResponse.SerializeToString,
+            ),
+            'CreateOptimization': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateOptimization,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationResponse.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListJobsRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'GetJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJob,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobResponse.SerializeToString,
+            ),
+            'CancelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJob,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobResponse.SerializeToString,
+            ),
+            'WatchJob': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchJob,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -73,7 +390,9 @@ def add_GatewayServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GatewayService:
-    """For client apps. The token goes into the metadata "authorization: Bearer <token>".
+    """For client apps. The token goes into the metadata "authorization: Bearer <token>"; every call may answer
+    UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
+    Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
     """
 
     @staticmethod
@@ -87,12 +406,471 @@ class GatewayService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
+        return grpc.experimental.unary_unary(
             request,
             target,
             '/modelmill.gateway.v1.GatewayService/Chat',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ChatRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ChatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamChat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/StreamChat',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.StreamChatRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.StreamChatResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ListModels',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListModelsRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/GetModel',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetModelRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DeleteModel',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteModelRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/MoveAlias',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadFile(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/modelmill.gateway.v1.GatewayService/UploadFile',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadFileRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ListFiles',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListFilesRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListFilesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/GetFile',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetFileRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DownloadFile',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadFileRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DeleteFile',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/CreateDataset',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateFineTuningJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/CreateFineTuningJob',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateFineTuningJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateOptimization(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/CreateOptimization',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ListJobs',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListJobsRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/GetJob',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/CancelJob',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/WatchJob',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,44 +27,362 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class GatewayServiceStub:
-    """For client apps. The token goes into the metadata "authorization: Bearer <token>"."""
+    """For client apps. The token goes into the metadata "authorization: Bearer <token>"; every call may answer
+    UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
+    Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> GatewayServiceAsyncStub: ...
-    Chat: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.ChatRequest, _gateway_service_pb2.ChatResponse]
-    """Answers a conversation, streaming guarded text.
+    Chat: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ChatRequest, _gateway_service_pb2.ChatResponse]
+    """Answers a conversation with the whole text.
 
-    UNAUTHENTICATED: no, expired or forged token. PERMISSION_DENIED: the scope is missing.
-    NOT_FOUND: the model is unknown. INVALID_ARGUMENT: the request is wrong or the prompt too long.
+    NOT_FOUND: the model is unknown. INVALID_ARGUMENT: the request is wrong, blocked by policy, or the prompt too long.
+    RESOURCE_EXHAUSTED: full; retry later. UNAVAILABLE: a neighbour is away.
+    """
+    StreamChat: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.StreamChatRequest, _gateway_service_pb2.StreamChatResponse]
+    """Answers a conversation, streaming guarded text. Fails as Chat does."""
+    ListModels: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListModelsRequest, _gateway_service_pb2.ListModelsResponse]
+    """Names and versions of models."""
+    GetModel: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetModelRequest, _gateway_service_pb2.GetModelResponse]
+    """One model by alias, version id or name.
+
+    NOT_FOUND: unknown.
+    """
+    DeleteModel: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteModelRequest, _gateway_service_pb2.DeleteModelResponse]
+    """Takes a model version and its builds out of use.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
+    """
+    MoveAlias: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.MoveAliasRequest, _gateway_service_pb2.MoveAliasResponse]
+    """Lets a name mean a version, once the version is loaded.
+
+    NOT_FOUND: the version is unknown. ABORTED: somebody else moved the name meanwhile.
+    """
+    UploadFile: _grpc.StreamUnaryMultiCallable[_gateway_service_pb2.UploadFileRequest, _gateway_service_pb2.UploadFileResponse]
+    """Stores one file. The first message carries the header, the rest its bytes.
+
+    INVALID_ARGUMENT: no header, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
+    """
+    ListFiles: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListFilesRequest, _gateway_service_pb2.ListFilesResponse]
+    """The tenant's files, newest first."""
+    GetFile: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetFileRequest, _gateway_service_pb2.GetFileResponse]
+    """One file's record.
+
+    NOT_FOUND: unknown.
+    """
+    DownloadFile: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.DownloadFileRequest, _gateway_service_pb2.DownloadFileResponse]
+    """Streams a file's bytes.
+
+    NOT_FOUND: unknown.
+    """
+    DeleteFile: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteFileRequest, _gateway_service_pb2.DeleteFileResponse]
+    """Takes a file out of use.
+
+    NOT_FOUND: unknown.
+    """
+    CreateDataset: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateDatasetRequest, _gateway_service_pb2.CreateDatasetResponse]
+    """Accepts a job that makes a dataset. Each Create... takes an idempotency key: the same key and spec answer the
+    same job, the same key and another spec ALREADY_EXISTS.
+
+    NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
+    UNAVAILABLE: nothing was accepted; retry.
+    """
+    CreateFineTuningJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]
+    """Accepts a fine-tuning job. Fails as CreateDataset does."""
+    CreateOptimization: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]
+    """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+    ListJobs: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListJobsRequest, _gateway_service_pb2.ListJobsResponse]
+    """The tenant's jobs, newest first."""
+    GetJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetJobRequest, _gateway_service_pb2.GetJobResponse]
+    """One job.
+
+    NOT_FOUND: unknown.
+    """
+    CancelJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CancelJobRequest, _gateway_service_pb2.CancelJobResponse]
+    """Asks a job to stop for good; its checkpoints stay.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+    """
+    WatchJob: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.WatchJobRequest, _gateway_service_pb2.WatchJobResponse]
+    """Streams what happens to a job, from its beginning or from after an event, until it has ended.
+
+    NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
     """
 
 @_typing.type_check_only
 class GatewayServiceAsyncStub(GatewayServiceStub):
-    """For client apps. The token goes into the metadata "authorization: Bearer <token>"."""
+    """For client apps. The token goes into the metadata "authorization: Bearer <token>"; every call may answer
+    UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
+    Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    Chat: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.ChatRequest, _gateway_service_pb2.ChatResponse]  # type: ignore[assignment]
-    """Answers a conversation, streaming guarded text.
+    Chat: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ChatRequest, _gateway_service_pb2.ChatResponse]  # type: ignore[assignment]
+    """Answers a conversation with the whole text.
 
-    UNAUTHENTICATED: no, expired or forged token. PERMISSION_DENIED: the scope is missing.
-    NOT_FOUND: the model is unknown. INVALID_ARGUMENT: the request is wrong or the prompt too long.
+    NOT_FOUND: the model is unknown. INVALID_ARGUMENT: the request is wrong, blocked by policy, or the prompt too long.
+    RESOURCE_EXHAUSTED: full; retry later. UNAVAILABLE: a neighbour is away.
+    """
+    StreamChat: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.StreamChatRequest, _gateway_service_pb2.StreamChatResponse]  # type: ignore[assignment]
+    """Answers a conversation, streaming guarded text. Fails as Chat does."""
+    ListModels: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListModelsRequest, _gateway_service_pb2.ListModelsResponse]  # type: ignore[assignment]
+    """Names and versions of models."""
+    GetModel: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetModelRequest, _gateway_service_pb2.GetModelResponse]  # type: ignore[assignment]
+    """One model by alias, version id or name.
+
+    NOT_FOUND: unknown.
+    """
+    DeleteModel: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteModelRequest, _gateway_service_pb2.DeleteModelResponse]  # type: ignore[assignment]
+    """Takes a model version and its builds out of use.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
+    """
+    MoveAlias: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.MoveAliasRequest, _gateway_service_pb2.MoveAliasResponse]  # type: ignore[assignment]
+    """Lets a name mean a version, once the version is loaded.
+
+    NOT_FOUND: the version is unknown. ABORTED: somebody else moved the name meanwhile.
+    """
+    UploadFile: _aio.StreamUnaryMultiCallable[_gateway_service_pb2.UploadFileRequest, _gateway_service_pb2.UploadFileResponse]  # type: ignore[assignment]
+    """Stores one file. The first message carries the header, the rest its bytes.
+
+    INVALID_ARGUMENT: no header, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
+    """
+    ListFiles: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListFilesRequest, _gateway_service_pb2.ListFilesResponse]  # type: ignore[assignment]
+    """The tenant's files, newest first."""
+    GetFile: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetFileRequest, _gateway_service_pb2.GetFileResponse]  # type: ignore[assignment]
+    """One file's record.
+
+    NOT_FOUND: unknown.
+    """
+    DownloadFile: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.DownloadFileRequest, _gateway_service_pb2.DownloadFileResponse]  # type: ignore[assignment]
+    """Streams a file's bytes.
+
+    NOT_FOUND: unknown.
+    """
+    DeleteFile: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteFileRequest, _gateway_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
+    """Takes a file out of use.
+
+    NOT_FOUND: unknown.
+    """
+    CreateDataset: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateDatasetRequest, _gateway_service_pb2.CreateDatasetResponse]  # type: ignore[assignment]
+    """Accepts a job that makes a dataset. Each Create... takes an idempotency key: the same key and spec answer the
+    same job, the same key and another spec ALREADY_EXISTS.
+
+    NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
+    UNAVAILABLE: nothing was accepted; retry.
+    """
+    CreateFineTuningJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]  # type: ignore[assignment]
+    """Accepts a fine-tuning job. Fails as CreateDataset does."""
+    CreateOptimization: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]  # type: ignore[assignment]
+    """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+    ListJobs: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListJobsRequest, _gateway_service_pb2.ListJobsResponse]  # type: ignore[assignment]
+    """The tenant's jobs, newest first."""
+    GetJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetJobRequest, _gateway_service_pb2.GetJobResponse]  # type: ignore[assignment]
+    """One job.
+
+    NOT_FOUND: unknown.
+    """
+    CancelJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CancelJobRequest, _gateway_service_pb2.CancelJobResponse]  # type: ignore[assignment]
+    """Asks a job to stop for good; its checkpoints stay.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+    """
+    WatchJob: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.WatchJobRequest, _gateway_service_pb2.WatchJobResponse]  # type: ignore[assignment]
+    """Streams what happens to a job, from its beginning or from after an event, until it has ended.
+
+    NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
     """
 
 class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
-    """For client apps. The token goes into the metadata "authorization: Bearer <token>"."""
+    """For client apps. The token goes into the metadata "authorization: Bearer <token>"; every call may answer
+    UNAUTHENTICATED (no, expired or forged token) and PERMISSION_DENIED (the scope of the same HTTP route is missing).
+    Lists are read in pages: `after` is the id of the last entry read, `limit` at most 100, 0 means 20.
+    """
 
     @_abc_1.abstractmethod
     def Chat(
         self,
         request: _gateway_service_pb2.ChatRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_gateway_service_pb2.ChatResponse], _abc.AsyncIterator[_gateway_service_pb2.ChatResponse]]:
-        """Answers a conversation, streaming guarded text.
+    ) -> _typing.Union[_gateway_service_pb2.ChatResponse, _abc.Awaitable[_gateway_service_pb2.ChatResponse]]:
+        """Answers a conversation with the whole text.
 
-        UNAUTHENTICATED: no, expired or forged token. PERMISSION_DENIED: the scope is missing.
-        NOT_FOUND: the model is unknown. INVALID_ARGUMENT: the request is wrong or the prompt too long.
+        NOT_FOUND: the model is unknown. INVALID_ARGUMENT: the request is wrong, blocked by policy, or the prompt too long.
+        RESOURCE_EXHAUSTED: full; retry later. UNAVAILABLE: a neighbour is away.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamChat(
+        self,
+        request: _gateway_service_pb2.StreamChatRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_service_pb2.StreamChatResponse], _abc.AsyncIterator[_gateway_service_pb2.StreamChatResponse]]:
+        """Answers a conversation, streaming guarded text. Fails as Chat does."""
+
+    @_abc_1.abstractmethod
+    def ListModels(
+        self,
+        request: _gateway_service_pb2.ListModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListModelsResponse, _abc.Awaitable[_gateway_service_pb2.ListModelsResponse]]:
+        """Names and versions of models."""
+
+    @_abc_1.abstractmethod
+    def GetModel(
+        self,
+        request: _gateway_service_pb2.GetModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetModelResponse, _abc.Awaitable[_gateway_service_pb2.GetModelResponse]]:
+        """One model by alias, version id or name.
+
+        NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteModel(
+        self,
+        request: _gateway_service_pb2.DeleteModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.DeleteModelResponse, _abc.Awaitable[_gateway_service_pb2.DeleteModelResponse]]:
+        """Takes a model version and its builds out of use.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
+        """
+
+    @_abc_1.abstractmethod
+    def MoveAlias(
+        self,
+        request: _gateway_service_pb2.MoveAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.MoveAliasResponse, _abc.Awaitable[_gateway_service_pb2.MoveAliasResponse]]:
+        """Lets a name mean a version, once the version is loaded.
+
+        NOT_FOUND: the version is unknown. ABORTED: somebody else moved the name meanwhile.
+        """
+
+    @_abc_1.abstractmethod
+    def UploadFile(
+        self,
+        request_iterator: _MaybeAsyncIterator[_gateway_service_pb2.UploadFileRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.UploadFileResponse, _abc.Awaitable[_gateway_service_pb2.UploadFileResponse]]:
+        """Stores one file. The first message carries the header, the rest its bytes.
+
+        INVALID_ARGUMENT: no header, an empty file, or a format that is not known. RESOURCE_EXHAUSTED: too large.
+        """
+
+    @_abc_1.abstractmethod
+    def ListFiles(
+        self,
+        request: _gateway_service_pb2.ListFilesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListFilesResponse, _abc.Awaitable[_gateway_service_pb2.ListFilesResponse]]:
+        """The tenant's files, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetFile(
+        self,
+        request: _gateway_service_pb2.GetFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetFileResponse, _abc.Awaitable[_gateway_service_pb2.GetFileResponse]]:
+        """One file's record.
+
+        NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadFile(
+        self,
+        request: _gateway_service_pb2.DownloadFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_service_pb2.DownloadFileResponse], _abc.AsyncIterator[_gateway_service_pb2.DownloadFileResponse]]:
+        """Streams a file's bytes.
+
+        NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteFile(
+        self,
+        request: _gateway_service_pb2.DeleteFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.DeleteFileResponse, _abc.Awaitable[_gateway_service_pb2.DeleteFileResponse]]:
+        """Takes a file out of use.
+
+        NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateDataset(
+        self,
+        request: _gateway_service_pb2.CreateDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CreateDatasetResponse, _abc.Awaitable[_gateway_service_pb2.CreateDatasetResponse]]:
+        """Accepts a job that makes a dataset. Each Create... takes an idempotency key: the same key and spec answer the
+        same job, the same key and another spec ALREADY_EXISTS.
+
+        NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
+        UNAVAILABLE: nothing was accepted; retry.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateFineTuningJob(
+        self,
+        request: _gateway_service_pb2.CreateFineTuningJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CreateFineTuningJobResponse, _abc.Awaitable[_gateway_service_pb2.CreateFineTuningJobResponse]]:
+        """Accepts a fine-tuning job. Fails as CreateDataset does."""
+
+    @_abc_1.abstractmethod
+    def CreateOptimization(
+        self,
+        request: _gateway_service_pb2.CreateOptimizationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CreateOptimizationResponse, _abc.Awaitable[_gateway_service_pb2.CreateOptimizationResponse]]:
+        """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+
+    @_abc_1.abstractmethod
+    def ListJobs(
+        self,
+        request: _gateway_service_pb2.ListJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListJobsResponse, _abc.Awaitable[_gateway_service_pb2.ListJobsResponse]]:
+        """The tenant's jobs, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetJob(
+        self,
+        request: _gateway_service_pb2.GetJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetJobResponse, _abc.Awaitable[_gateway_service_pb2.GetJobResponse]]:
+        """One job.
+
+        NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelJob(
+        self,
+        request: _gateway_service_pb2.CancelJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CancelJobResponse, _abc.Awaitable[_gateway_service_pb2.CancelJobResponse]]:
+        """Asks a job to stop for good; its checkpoints stay.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchJob(
+        self,
+        request: _gateway_service_pb2.WatchJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_service_pb2.WatchJobResponse], _abc.AsyncIterator[_gateway_service_pb2.WatchJobResponse]]:
+        """Streams what happens to a job, from its beginning or from after an event, until it has ended.
+
+        NOT_FOUND: unknown. INVALID_ARGUMENT: `after` is no event id of ours.
         """
 
 def add_GatewayServiceServicer_to_server(servicer: GatewayServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

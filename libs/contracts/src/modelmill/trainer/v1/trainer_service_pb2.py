@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*modelmill/trainer/v1/trainer_service.proto\x12\x14modelmill.trainer.v1\"\x8a\x01\n\x1a\x43reateFineTuningJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12-\n\x04spec\x18\x04 \x01(\x0b\x32\x1f.modelmill.trainer.v1.TrainSpec\"?\n\x1b\x43reateFineTuningJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xe7\x01\n\tTrainSpec\x12\x17\n\x0f\x62\x61se_version_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x34\n\x06method\x18\x04 \x01(\x0e\x32$.modelmill.trainer.v1.TrainingMethod\x12?\n\x10hyper_parameters\x18\x05 \x01(\x0b\x32%.modelmill.trainer.v1.HyperParameters\x12\x10\n\x08\x65valuate\x18\x06 \x01(\x08\x12\x16\n\x0e\x64\x61taset_job_id\x18\x07 \x01(\t\"\xc8\x02\n\x0fHyperParameters\x12\x15\n\rlearning_rate\x18\x01 \x01(\x01\x12\x0e\n\x06\x65pochs\x18\x02 \x01(\x01\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12#\n\x1bgradient_accumulation_steps\x18\x04 \x01(\r\x12\x14\n\x0cwarmup_ratio\x18\x05 \x01(\x01\x12\x11\n\tmax_steps\x18\x06 \x01(\r\x12\x1a\n\x12max_tokens_per_row\x18\x07 \x01(\r\x12\x11\n\tlora_rank\x18\x08 \x01(\r\x12\x12\n\nlora_alpha\x18\t \x01(\x01\x12\x14\n\x0clora_dropout\x18\n \x01(\x01\x12\x14\n\x0cweight_decay\x18\x0b \x01(\x01\x12\x15\n\rmax_grad_norm\x18\x0c \x01(\x01\x12\x18\n\x10\x63heckpoint_steps\x18\r \x01(\r\x12\x0c\n\x04seed\x18\x0e \x01(\x04*e\n\x0eTrainingMethod\x12\x1f\n\x1bTRAINING_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14TRAINING_METHOD_LORA\x10\x01\x12\x18\n\x14TRAINING_METHOD_FULL\x10\x02\x32\x8c\x01\n\x0eTrainerService\x12z\n\x13\x43reateFineTuningJob\x12\x30.modelmill.trainer.v1.CreateFineTuningJobRequest\x1a\x31.modelmill.trainer.v1.CreateFineTuningJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*modelmill/trainer/v1/trainer_service.proto\x12\x14modelmill.trainer.v1\"\x8a\x01\n\x1a\x43reateFineTuningJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12-\n\x04spec\x18\x04 \x01(\x0b\x32\x1f.modelmill.trainer.v1.TrainSpec\"?\n\x1b\x43reateFineTuningJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xe7\x01\n\tTrainSpec\x12\x17\n\x0f\x62\x61se_version_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x34\n\x06method\x18\x04 \x01(\x0e\x32$.modelmill.trainer.v1.TrainingMethod\x12?\n\x10hyper_parameters\x18\x05 \x01(\x0b\x32%.modelmill.trainer.v1.HyperParameters\x12\x10\n\x08\x65valuate\x18\x06 \x01(\x08\x12\x16\n\x0e\x64\x61taset_job_id\x18\x07 \x01(\t\"\xc8\x02\n\x0fHyperParameters\x12\x15\n\rlearning_rate\x18\x01 \x01(\x01\x12\x0e\n\x06\x65pochs\x18\x02 \x01(\x01\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12#\n\x1bgradient_accumulation_steps\x18\x04 \x01(\r\x12\x14\n\x0cwarmup_ratio\x18\x05 \x01(\x01\x12\x11\n\tmax_steps\x18\x06 \x01(\r\x12\x1a\n\x12max_tokens_per_row\x18\x07 \x01(\r\x12\x11\n\tlora_rank\x18\x08 \x01(\r\x12\x12\n\nlora_alpha\x18\t \x01(\x01\x12\x14\n\x0clora_dropout\x18\n \x01(\x01\x12\x14\n\x0cweight_decay\x18\x0b \x01(\x01\x12\x15\n\rmax_grad_norm\x18\x0c \x01(\x01\x12\x18\n\x10\x63heckpoint_steps\x18\r \x01(\r\x12\x0c\n\x04seed\x18\x0e \x01(\x04\"N\n\x12RetireModelRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\"<\n\x13RetireModelResponse\x12\x13\n\x0bversion_ids\x18\x01 \x03(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04*e\n\x0eTrainingMethod\x12\x1f\n\x1bTRAINING_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14TRAINING_METHOD_LORA\x10\x01\x12\x18\n\x14TRAINING_METHOD_FULL\x10\x02\x32\xf0\x01\n\x0eTrainerService\x12z\n\x13\x43reateFineTuningJob\x12\x30.modelmill.trainer.v1.CreateFineTuningJobRequest\x1a\x31.modelmill.trainer.v1.CreateFineTuningJobResponse\x12\x62\n\x0bRetireModel\x12(.modelmill.trainer.v1.RetireModelRequest\x1a).modelmill.trainer.v1.RetireModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.trainer.v1.trainer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRAININGMETHOD']._serialized_start=839
-  _globals['_TRAININGMETHOD']._serialized_end=940
+  _globals['_TRAININGMETHOD']._serialized_start=981
+  _globals['_TRAININGMETHOD']._serialized_end=1082
   _globals['_CREATEFINETUNINGJOBREQUEST']._serialized_start=69
   _globals['_CREATEFINETUNINGJOBREQUEST']._serialized_end=207
   _globals['_CREATEFINETUNINGJOBRESPONSE']._serialized_start=209
@@ -41,6 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRAINSPEC']._serialized_end=506
   _globals['_HYPERPARAMETERS']._serialized_start=509
   _globals['_HYPERPARAMETERS']._serialized_end=837
-  _globals['_TRAINERSERVICE']._serialized_start=943
-  _globals['_TRAINERSERVICE']._serialized_end=1083
+  _globals['_RETIREMODELREQUEST']._serialized_start=839
+  _globals['_RETIREMODELREQUEST']._serialized_end=917
+  _globals['_RETIREMODELRESPONSE']._serialized_start=919
+  _globals['_RETIREMODELRESPONSE']._serialized_end=979
+  _globals['_TRAINERSERVICE']._serialized_start=1085
+  _globals['_TRAINERSERVICE']._serialized_end=1325
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,11 @@ class TrainerServiceStub:
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.FromString,
                 _registered_method=True)
+        self.RetireModel = channel.unary_unary(
+                '/modelmill.trainer.v1.TrainerService/RetireModel',
+                request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.RetireModelRequest.SerializeToString,
+                response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.RetireModelResponse.FromString,
+                _registered_method=True)
 
 
 class TrainerServiceServicer:
@@ -58,6 +63,17 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RetireModel(self, request, context):
+        """Takes a model version and the builds made from it out of use; says model.retired for each.
+
+        NOT_FOUND: unknown, retired, or not this tenant's own.
+        FAILED_PRECONDITION: an alias names one of them, or an adapter in use needs it as its base; the message names it.
+        UNAVAILABLE: the bus does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TrainerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -65,6 +81,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.CreateFineTuningJob,
                     request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.FromString,
                     response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.SerializeToString,
+            ),
+            'RetireModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireModel,
+                    request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.RetireModelRequest.FromString,
+                    response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.RetireModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -95,6 +116,33 @@ class TrainerService:
             '/modelmill.trainer.v1.TrainerService/CreateFineTuningJob',
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.SerializeToString,
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.trainer.v1.TrainerService/RetireModel',
+            modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.RetireModelRequest.SerializeToString,
+            modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.RetireModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

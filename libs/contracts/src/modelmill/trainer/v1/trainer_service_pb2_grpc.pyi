@@ -41,6 +41,13 @@ class TrainerServiceStub:
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
     """
+    RetireModel: _grpc.UnaryUnaryMultiCallable[_trainer_service_pb2.RetireModelRequest, _trainer_service_pb2.RetireModelResponse]
+    """Takes a model version and the builds made from it out of use; says model.retired for each.
+
+    NOT_FOUND: unknown, retired, or not this tenant's own.
+    FAILED_PRECONDITION: an alias names one of them, or an adapter in use needs it as its base; the message names it.
+    UNAVAILABLE: the bus does not answer.
+    """
 
 @_typing.type_check_only
 class TrainerServiceAsyncStub(TrainerServiceStub):
@@ -54,6 +61,13 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    RetireModel: _aio.UnaryUnaryMultiCallable[_trainer_service_pb2.RetireModelRequest, _trainer_service_pb2.RetireModelResponse]  # type: ignore[assignment]
+    """Takes a model version and the builds made from it out of use; says model.retired for each.
+
+    NOT_FOUND: unknown, retired, or not this tenant's own.
+    FAILED_PRECONDITION: an alias names one of them, or an adapter in use needs it as its base; the message names it.
+    UNAVAILABLE: the bus does not answer.
     """
 
 class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +85,19 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def RetireModel(
+        self,
+        request: _trainer_service_pb2.RetireModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_service_pb2.RetireModelResponse, _abc.Awaitable[_trainer_service_pb2.RetireModelResponse]]:
+        """Takes a model version and the builds made from it out of use; says model.retired for each.
+
+        NOT_FOUND: unknown, retired, or not this tenant's own.
+        FAILED_PRECONDITION: an alias names one of them, or an adapter in use needs it as its base; the message names it.
+        UNAVAILABLE: the bus does not answer.
         """
 
 def add_TrainerServiceServicer_to_server(servicer: TrainerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,44 @@
+"""Bring a Hugging Face folder into the artifact volume and announce it.
+
+What `mill models import` does beside `mill up`. Runs inside a container of data-prep, which has the
+volume, the bus and their secrets.
+"""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+
+from data_prep.settings import Settings
+from jobs.bus import Bus
+from registry.model_folder import import_model
+from registry.store import FolderStore
+from service_kit.errors import DomainError
+
+
+async def bring_in(folder: Path, *, name: str, tenant: str) -> str:
+    """Returns the id of the new version."""
+    settings = Settings()
+    token = settings.nats_token.get_secret_value()
+    async with Bus.connect(settings.nats_url, token, name="import") as bus:
+        store = FolderStore(settings.artifact_root)
+        ready = await import_model(bus, store, folder, tenant=tenant, name=name)
+    return ready.version_id
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--name", required=True, help="for people")
+    parser.add_argument("--tenant", default="demo", help="owner; `shared` lets every tenant use it")
+    wanted = parser.parse_args()
+    try:
+        print(asyncio.run(bring_in(wanted.folder, name=wanted.name, tenant=wanted.tenant)))
+    except (DomainError, OSError) as error:
+        print(f"import: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

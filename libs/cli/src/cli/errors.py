@@ -1,0 +1,32 @@
+"""How things end badly for `mill`, beyond the errors that all services share."""
+
+from service_kit.errors import DomainError
+
+
+class GatewayError(DomainError):
+    """The gateway refused; the message is its own."""
+
+    reason = "GATEWAY_REFUSED"
+
+    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+        super().__init__(message)
+        self.may_pass = may_pass
+        """Whether the same call may succeed later."""
+
+
+class WorkFailedError(DomainError):
+    """What was asked for was begun, and ended badly."""
+
+    reason = "WORK_FAILED"
+
+
+class JobEndedBadlyError(WorkFailedError):
+    """The job failed or was cancelled; the message has its own error and remedy."""
+
+    reason = "JOB_ENDED_BADLY"
+
+
+class DemoError(WorkFailedError):
+    """The loop did not do what the demo is there to show."""
+
+    reason = "DEMO_FAILED"

@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM at any moment: what has begun is undone in order, and is undone once."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):  # noqa: N818  # not an error: somebody wished it
+    """The work was told to stop, and has undone what it had begun."""
+
+
+async def interruptible(work: Coroutine[Any, Any, T], on_stop: Callable[[], None]) -> T:
+    """Run `work`; the first SIGINT or SIGTERM cancels it, further ones find it on its way out.
+
+    Args:
+        on_stop: called once, at the signal, so that a person sees that it was heard.
+
+    Raises:
+        Interrupted: a signal came, and `work` has unwound.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        if not told:
+            told = True
+            on_stop()
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if told:
+            raise Interrupted from None
+        raise

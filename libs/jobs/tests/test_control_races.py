@@ -1,0 +1,247 @@
+"""Wishes that come at the worst moment: states stay legal, and the last wish comes true."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+from chain_job import chain
+from chain_worker import ChainHandler, InProcess
+from jobs.attempt import Attempt
+from jobs.claims import Claim
+from jobs.errors import Fenced, Preempted
+from jobs.offers import Offer
+from jobs.parking import park
+from jobs.subjects import job_control, job_progress, job_requested
+from jobs.wishes import HeardWish, StopOrder
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_CANCELLED,
+    JOB_STATUS_PAUSED,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JOB_WISH_CANCEL,
+    JOB_WISH_PAUSE,
+    JobControl,
+    JobProgress,
+    JobRequested,
+    JobResult,
+)
+from service_kit.errors import PreconditionError
+from testkit.waiting import eventually
+
+DURABLE = "trainer-work-train"
+SLOW = {"steps": 300, "step_seconds": 0.03, "save_every": 50}
+"""Longer than any wish takes."""
+
+
+async def claimed(jobs, job_id: str) -> bool:
+    return (await jobs.state(job_id)).status == JOB_STATUS_RUNNING
+
+
+async def reported(jobs, job_id: str) -> bool:
+    return await jobs.bus.last(job_progress(job_id), JobProgress) is not None
+
+
+async def ended(jobs, job_id: str) -> bool:
+    return (await jobs.state(job_id)).status == JOB_STATUS_SUCCEEDED
+
+
+async def test_a_wish_stops_a_child_that_is_only_starting_or_in_mid_step(working, jobs, store):
+    async with working(ChainHandler(store), slots=2):
+        for moment in (claimed, reported):
+            paused, cancelled = await jobs.submit(**SLOW), await jobs.submit(**SLOW)
+            for job, wish in ((paused, jobs.pause), (cancelled, jobs.cancel)):
+                await eventually(lambda job=job, moment=moment: moment(jobs, job.job_id))
+                await wish(job.job_id)
+            states = [
+                await jobs.until(paused.job_id, JOB_STATUS_PAUSED),
+                await jobs.until(cancelled.job_id, JOB_STATUS_CANCELLED),
+            ]
+            await eventually(jobs.all_acknowledged)
+            assert [(each.failures, each.lost, each.preemptions) for each in states] == [
+                (0, 0, 0)
+            ] * 2
+            assert await jobs.history(cancelled.job_id) == [2, JOB_STATUS_CANCELLED]
+
+
+async def test_of_a_claim_and_a_cancel_at_once_either_comes_first_and_the_job_is_cancelled(
+    working, jobs, store
+):
+    async with working(ChainHandler(store), slots=2):
+        submitted = [await jobs.submit(**SLOW) for _ in range(10)]
+        await asyncio.gather(*(jobs.cancel(job.job_id) for job in submitted))
+        for job in submitted:
+            state = await jobs.until(job.job_id, JOB_STATUS_CANCELLED)
+            assert (state.failures, state.lost, state.preemptions) == (0, 0, 0)
+        await eventually(jobs.all_acknowledged)
+    for job in submitted:
+        assert await jobs.history(job.job_id) in ([JOB_STATUS_CANCELLED], [2, JOB_STATUS_CANCELLED])
+
+
+async def test_a_job_that_succeeds_while_it_is_cancelled_ends_one_way_for_good(
+    working, jobs, store
+):
+    outcomes = set()
+    async with working(ChainHandler(store), slots=2):
+        for last_step in (18, 19, 20):
+            job = await jobs.submit(steps=20, step_seconds=0.01, save_every=100)
+
+            async def near_the_end(job=job, last_step=last_step) -> bool:
+                stored = await jobs.bus.last(job_progress(job.job_id), JobProgress)
+                return stored is not None and stored.body.done >= last_step
+
+            await eventually(near_the_end)
+            try:
+                await jobs.cancel(job.job_id)
+            except PreconditionError:
+                assert await ended(jobs, job.job_id)
+            state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED, JOB_STATUS_CANCELLED)
+            await eventually(jobs.all_acknowledged)
+            assert await jobs.history(job.job_id) == [2, state.status]
+            outcomes.add(state.status)
+            announced = state.result.version_id in await jobs.announced()
+            assert announced == (state.status == JOB_STATUS_SUCCEEDED)
+    assert outcomes
+
+
+async def test_a_cancel_between_commit_and_acknowledgement_changes_nothing(jobs, start_worker):
+    job = await jobs.submit()
+    first = start_worker(die_after_commit=True)
+    await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+    await eventually(lambda: first.poll() is not None)
+    # As written by an owner that had read the state before the commit.
+    wish = JobControl(job_id=job.job_id, wish=JOB_WISH_CANCEL)
+    await jobs.bus.publish(job_control(job.job_id), wish, expect_last=0)
+    start_worker()
+    await eventually(jobs.all_acknowledged)
+
+    assert await jobs.history(job.job_id) == [2, JOB_STATUS_SUCCEEDED]
+    assert len(await jobs.announced()) == 1
+
+
+async def test_a_cancel_of_a_job_whose_worker_died_is_seen_to_by_the_next(jobs, start_worker):
+    job = await jobs.submit(**SLOW)
+    first = start_worker()
+    await eventually(lambda: reported(jobs, job.job_id))
+    first.kill()
+    first.wait()
+    await jobs.cancel(job.job_id)
+    assert await claimed(jobs, job.job_id)
+    start_worker()
+    await jobs.until(job.job_id, JOB_STATUS_CANCELLED)
+    await eventually(jobs.all_acknowledged)
+
+    assert await jobs.history(job.job_id) == [2, JOB_STATUS_CANCELLED]
+
+
+async def test_a_wish_that_was_written_while_nobody_acted_is_seen_to_by_a_worker(
+    working, jobs, bus
+):
+    """Of an owner that died between the wish and the state, for each state it may have left."""
+    handler = InProcess()
+    handler.go.set()
+    queued, paused = await jobs.submit(), await jobs.submit()
+    await jobs.pause(paused.job_id)
+    for job in (queued, paused):
+        wish = JobControl(job_id=job.job_id, wish=JOB_WISH_CANCEL)
+        await bus.publish(job_control(job.job_id), wish)
+    async with working(handler):
+        for job in (queued, paused):
+            await jobs.until(job.job_id, JOB_STATUS_CANCELLED)
+        await eventually(jobs.all_acknowledged)
+        assert not handler.began.is_set()
+        # A repeat of the wish does what was left out, too.
+        await jobs.cancel(paused.job_id)
+    assert await jobs.history(paused.job_id) == [JOB_STATUS_PAUSED, JOB_STATUS_CANCELLED]
+
+
+async def test_a_pause_that_is_taken_back_before_the_worker_acted_costs_nothing(
+    working, jobs, store
+):
+    async with working(ChainHandler(store)):
+        job = await jobs.submit(steps=60, step_seconds=0.02)
+        for _ in range(3):
+            await eventually(lambda: reported(jobs, job.job_id))
+            await jobs.pause(job.job_id)
+            await jobs.resume(job.job_id)
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+        await eventually(jobs.all_acknowledged)
+
+    assert (state.failures, state.lost, state.preemptions) == (0, 0, 0)
+    assert state.result.digest == chain(job.job_id, 60)
+    assert set(await jobs.history(job.job_id)) <= {
+        JOB_STATUS_RUNNING,
+        JOB_STATUS_PAUSED,
+        JOB_STATUS_QUEUED,
+        JOB_STATUS_SUCCEEDED,
+    }
+
+
+async def test_a_child_that_dies_of_a_pause_that_was_taken_back_is_no_failure(
+    working, jobs, store, tmp_path
+):
+    pid_file = tmp_path / "deaf.pid"
+    handler = ChainHandler(store)
+    async with working(handler):
+        job = await jobs.submit(deaf_at=7, pid_file=str(pid_file))
+        await eventually(lambda: reported(jobs, job.job_id))
+        await jobs.pause(job.job_id)
+        pid = int(await eventually(lambda: pid_file.exists() and pid_file.read_text()))
+        await jobs.resume(job.job_id)
+        handler._changes["deaf_at"] = 0
+        os.kill(pid, signal.SIGKILL)
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    assert (state.failures, state.lost, state.preemptions) == (0, 0, 0)
+    assert state.result.digest == chain(job.job_id, 20)
+
+
+async def test_a_run_that_is_wished_while_a_pause_is_being_written_is_not_lost(
+    working, jobs, bus, tmp_path
+):
+    job = await jobs.submit()
+    deliveries = bus.deliveries(DURABLE, ["job.requested.train.>"], ack_wait_seconds=5)
+    delivery = await deliveries.next(timeout=5)
+    await deliveries.close()
+    subject, never = job_requested("train", "acme", job.job_id), asyncio.Event()
+    request = (await bus.last(subject, JobRequested)).body
+    claim = Claim(bus, request, None, never)
+    await claim.take("a worker")
+    await jobs.pause(job.job_id)
+    heard = HeardWish(bus, job.job_id)  # followed by nobody: the news is late
+    await heard.look()
+    await jobs.resume(job.job_id)
+
+    async def stopped(_job: object) -> JobResult:
+        raise Preempted
+
+    attempt = Attempt(
+        bus,
+        request,
+        claim,
+        delivery,
+        StopOrder(never, heard),
+        folder=tmp_path / "folder",
+        claim_seconds=5,
+        max_failures=3,
+        retry_seconds=1,
+        after_commit=lambda: None,
+    )
+    assert await attempt.run(stopped) == "withdrawn"
+    handler = InProcess()
+    handler.go.set()
+    async with working(handler):
+        await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+    assert await jobs.history(job.job_id) == [2, JOB_STATUS_PAUSED, 2, JOB_STATUS_SUCCEEDED]
+
+
+async def test_of_a_park_and_a_claim_the_later_one_is_told(jobs, bus):
+    job = await jobs.submit()
+    subject = job_requested("train", "acme", job.job_id)
+    offer = await Offer.read(bus, await bus.last(subject, JobRequested))
+    never = asyncio.Event()
+    await park(bus, offer.ordered.body, offer.before, JOB_WISH_PAUSE, never)
+
+    with pytest.raises(Fenced):
+        await park(bus, offer.ordered.body, offer.before, JOB_WISH_CANCEL, never)

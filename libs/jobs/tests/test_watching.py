@@ -1,0 +1,165 @@
+"""Watching a job: what was, then what comes, until it has ended."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+from chain_worker import ChainHandler, InProcess
+from jobs.bus import Bus
+from jobs.errors import JobFailed
+from jobs.ledger import JobEvent, JobLedger
+from jobs.subjects import job_progress, job_state
+from jobs.watching import JobWatcher
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_CANCELLED,
+    JOB_STATUS_FAILED,
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JobProgress,
+    JobState,
+)
+from service_kit.errors import InvalidInputError, NotFoundError
+from testkit.waiting import eventually
+
+WITHIN_SECONDS = 20
+
+
+@pytest.fixture
+def watcher(bus: Bus, ledger: JobLedger) -> JobWatcher:
+    return JobWatcher(bus, ledger)
+
+
+async def everything(events: AsyncIterator[JobEvent]) -> list[JobEvent]:
+    async with asyncio.timeout(WITHIN_SECONDS), aclosing(events):  # type: ignore[type-var]
+        return [event async for event in events]
+
+
+async def first(events: AsyncIterator[JobEvent], count: int) -> list[JobEvent]:
+    taken: list[JobEvent] = []
+    async with asyncio.timeout(WITHIN_SECONDS), aclosing(events):  # type: ignore[type-var]
+        async for event in events:
+            taken.append(event)
+            if len(taken) == count:
+                break
+    return taken
+
+
+def names(events: list[JobEvent]) -> list[tuple[str, int]]:
+    return [(event.type, event.sequence) for event in events]
+
+
+async def test_any_number_of_watchers_hear_all_of_a_job_as_it_happens_and_afterwards(
+    watcher, jobs, working, store, bus, ledger
+):
+    job = await jobs.submit(steps=60, step_seconds=0.01)
+    live = [asyncio.create_task(everything(watcher.watch("acme", job.job_id, None))) for _ in "abc"]
+    async with working(ChainHandler(store)):
+        heard = await asyncio.gather(*live)
+        await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+    late = await everything(watcher.watch("acme", job.job_id, ""))
+
+    assert heard[0][0].message == "running, attempt 1"
+    assert heard[0][-1].message == "succeeded"
+    assert heard[0][-2].message.startswith("chain step 60/60"), "the last figures come before"
+    for each in (*heard, late):
+        assert sorted(names(each)) == sorted(names(heard[0]))
+        assert len({event.id for event in each}) == len(each)
+    assert sorted(names(late)) == sorted(names(list(ledger.get("acme", job.job_id).events)))
+    for event in late:
+        rest = await everything(watcher.watch("acme", job.job_id, event.id))
+        assert names(rest) == names(late)[late.index(event) + 1 :]
+
+
+async def test_a_watcher_goes_on_at_another_replica_and_after_a_restart(
+    watcher, jobs, working, store, bus
+):
+    job = await jobs.submit(steps=60, step_seconds=0.01)
+    async with working(ChainHandler(store)):
+        begun = await first(watcher.watch("acme", job.job_id, None), 4)
+        other = JobLedger(bus)
+        following = asyncio.create_task(other.run())
+        rest = await everything(JobWatcher(bus, other).watch("acme", job.job_id, begun[-1].id))
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    whole = await everything(watcher.watch("acme", job.job_id, None))
+
+    assert sorted(names(begun + rest)) == sorted(names(whole))
+
+
+async def test_a_job_that_was_resumed_has_not_ended(watcher, jobs, working, ledger):
+    handler = InProcess(JobFailed("NO", "not today"))
+    handler.go.set()
+    async with working(handler):
+        job = await jobs.submit()
+        failing = await everything(watcher.watch("acme", job.job_id, None))
+        await jobs.until(job.job_id, JOB_STATUS_FAILED)
+        await eventually(jobs.all_acknowledged)
+    await ledger.wait_for(await jobs.resume(job.job_id), timeout=5)
+    again = asyncio.create_task(everything(watcher.watch("acme", job.job_id, failing[-1].id)))
+    handler.failure = None
+    async with working(handler):
+        resumed = await again
+
+    assert [event.message for event in failing] == ["running, attempt 1", "failed: not today"]
+    assert [event.message for event in resumed] == [
+        "queued again",
+        "running, attempt 2",
+        "succeeded",
+    ]
+
+
+async def test_a_watcher_of_a_job_that_is_cancelled_by_a_late_wish_hears_its_end(
+    watcher, jobs, ledger
+):
+    job = await jobs.submit()
+    await jobs.cancel(job.job_id)
+    sequence = await jobs.resume(job.job_id)
+    await ledger.wait_for(sequence, timeout=5)
+    watching = asyncio.create_task(everything(watcher.watch("acme", job.job_id, None)))
+    assert not (await asyncio.wait({watching}, timeout=0.2))[0]
+    await jobs.cancel(job.job_id)
+
+    heard = await watching
+    assert [event.message for event in heard] == ["cancelled", "queued again"]
+    assert heard[0].body.status == JOB_STATUS_CANCELLED
+
+
+async def test_jobs_and_events_that_are_unknown_are_refused_those_of_others_too(watcher, jobs):
+    job = await jobs.submit()
+    for tenant, job_id in (("rival", job.job_id), ("acme", "ftjob-none")):
+        with pytest.raises(NotFoundError):
+            await everything(watcher.watch(tenant, job_id, None))
+    for after in ("nonsense", "state-1", "state-77", "progress-1"):
+        with pytest.raises(InvalidInputError, match="after: no event"):
+            await everything(watcher.watch("acme", job.job_id, after))
+
+
+async def test_a_slow_watcher_goes_on_with_the_oldest_figures_kept(watcher, jobs, bus, ledger):
+    job = await jobs.submit()
+    state = JobState(job_id=job.job_id, status=JOB_STATUS_RUNNING, attempt=1, fence=1)
+    await bus.publish(job_state(job.job_id), state)
+    slow = watcher.watch("acme", job.job_id, None)
+    assert (await anext(slow)).type == "state"
+    subject = job_progress(job.job_id)
+    for begin in range(0, 1050, 50):
+        reports = [
+            JobProgress(job_id=job.job_id, fence=1, done=n, metrics={"loss": 1.0})
+            for n in range(begin, begin + 50)
+        ]
+        await asyncio.gather(*(bus.publish(subject, report) for report in reports))
+    state.status = JOB_STATUS_SUCCEEDED
+    state_sequence = await bus.publish(job_state(job.job_id), state)
+    await ledger.wait_for_progress(1050, timeout=5)
+    heard = await everything(slow)
+
+    assert names(heard)[0] == ("progress", 51)
+    assert names(heard)[-1][0] == "state"
+    assert len(heard) == 1001
+    # One that has only just started reads states sooner than figures.
+    fresh = JobLedger(bus)
+    following = asyncio.create_task(fresh.run())
+    heard = await everything(JobWatcher(bus, fresh).watch("acme", job.job_id, None))
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    assert names(heard)[-2:] == [("progress", 1050), ("state", state_sequence)]

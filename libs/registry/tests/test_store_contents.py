@@ -1,0 +1,101 @@
+"""What goes into the store comes out of it, under a digest that covers all of it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from registry.store import FolderStore
+from registry_support.store_files import TREES, FolderOf, many, read, write
+from service_kit.errors import InvalidInputError, NotFoundError
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@many
+@given(tree=TREES, attributes=st.dictionaries(st.text(), JSON, max_size=3))
+def test_any_tree_comes_back_as_it_went_in_and_has_one_digest(
+    tmp_path_factory: pytest.TempPathFactory, tree: dict[str, bytes], attributes: dict[str, Any]
+) -> None:
+    root = tmp_path_factory.mktemp("tree")
+    store, other = FolderStore(root / "store"), FolderStore(root / "other")
+    first, again = write(root / "one", tree), write(root / "two", dict(reversed(tree.items())))
+
+    kept = store.commit(first, kind="file", form="jsonl", attributes=attributes)
+    repeated = other.commit(again, kind="file", form="jsonl", attributes=attributes)
+
+    assert read(store.materialise(kept.digest)) == tree
+    assert repeated.digest == kept.digest
+    assert store.manifest(kept.digest) == kept
+    assert kept.attributes == attributes
+    assert kept.size_bytes == sum(map(len, tree.values()))
+
+
+def test_the_digest_covers_kind_form_origin_and_attributes(
+    store: FolderStore, folder_of: FolderOf
+) -> None:
+    folder = folder_of({"a": b"1"})
+    source = store.commit(folder, kind="file", form="jsonl").digest
+    digests = {
+        store.commit(folder, kind="dataset", form="jsonl").digest,
+        store.commit(folder, kind="file", form="csv").digest,
+        store.commit(folder, kind="file", form="jsonl", made_from={"base": source}).digest,
+        store.commit(folder, kind="file", form="jsonl", attributes={"n": 1}).digest,
+        store.commit(folder, kind="file", form="jsonl", attributes={"n": 1.0}).digest,
+    }
+    assert len(digests | {source}) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "Model"}, "kind 'Model'"),
+        ({"form": "../x"}, "form '../x'"),
+        ({"made_from": {"base": "sha256:abc"}}, "made_from 'base'"),
+        ({"made_from": {"Base!": "sha256:" + "0" * 64}}, "made_from 'Base!'"),
+        ({"attributes": {"x": float("nan")}}, "not plain JSON"),
+        ({"attributes": {"x": object()}}, "not plain JSON"),
+        ({"attributes": {"x": {1: "one"}}}, "attributes.x has the key 1"),
+    ],
+)
+def test_a_malformed_commit_is_refused_and_leaves_nothing(
+    store: FolderStore, tmp_path: Path, folder_of: FolderOf, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=r".*") as caught:
+        store.commit(folder_of({"a": b"1"}), **({"kind": "file", "form": "jsonl"} | changes))
+
+    assert said in caught.value.message
+    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+
+
+def test_an_empty_folder_a_missing_one_and_a_link_to_one_are_refused(
+    store: FolderStore, tmp_path: Path, folder_of: FolderOf
+) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(folder_of({"a": b"1"}))
+    for folder in (folder_of({}), tmp_path / "missing", link):
+        with pytest.raises(InvalidInputError):
+            store.commit(folder, kind="file", form="jsonl")
+
+
+@pytest.mark.parametrize(
+    "digest", ["", "sha256:", "sha256:" + "A" * 64, "sha256:../../etc/passwd", "0" * 64]
+)
+def test_what_is_no_digest_is_not_found(store: FolderStore, digest: str) -> None:
+    for ask in (store.manifest, store.materialise, store.verify):
+        with pytest.raises(NotFoundError):
+            ask(digest)
+
+
+def test_a_digest_nobody_committed_is_not_found(store: FolderStore) -> None:
+    with pytest.raises(NotFoundError):
+        store.materialise("sha256:" + "0" * 64)

@@ -1,0 +1,69 @@
+"""What a process logs and traces, seen from outside it."""
+
+import json
+import os
+import subprocess
+import sys
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+PROCESS = """
+import asyncio, logging, sys
+from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
+from opentelemetry import trace
+from service_kit.grpc_client import open_channel
+from service_kit.grpc_server import RpcServer
+from service_kit.settings import ServiceSettings
+from service_kit.telemetry import telemetry
+
+class Guards(pb_grpc.ModerationServiceServicer):
+    async def Check(self, request, context):
+        recording = trace.get_current_span().is_recording()
+        logging.getLogger("handler").warning("recording: %s", recording)
+        return pb.CheckResponse()
+
+async def call_ourselves():
+    server = RpcServer("127.0.0.1:0", "secret")
+    pb_grpc.add_ModerationServiceServicer_to_server(Guards(), server.grpc)
+    async with server, open_channel(f"127.0.0.1:{server.port}", "secret") as channel:
+        await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)
+
+with telemetry("example", ServiceSettings()):
+    parent = trace.SpanContext(int(sys.argv[1], 16), 1, True, trace.TraceFlags(1))
+    with trace.use_span(trace.NonRecordingSpan(parent)):
+        asyncio.run(call_ourselves())
+"""
+ENVIRONMENT = {
+    "NATS_URL": "nats://127.0.0.1:1",
+    "NATS_TOKEN": "a-token",
+    "SERVICE_SECRET": "a-secret",
+    "ARTIFACT_ROOT": "/nowhere",
+}
+
+
+def handler_line(**more: str) -> dict[str, str]:
+    """What the handler of a call logged in a process with these settings."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESS, TRACE_ID],
+        env=os.environ | ENVIRONMENT | more,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    (line,) = [line for line in lines if line["logger"] == "handler"]
+    return line
+
+
+def test_without_a_collector_spans_record_nothing_but_logs_keep_the_trace():
+    line = handler_line()
+    assert line["message"] == "recording: False"
+    assert line["trace_id"] == TRACE_ID
+    assert line["service"] == "example"
+
+
+def test_with_a_collector_spans_record_even_while_it_is_away():
+    line = handler_line(OTLP_ENDPOINT="http://127.0.0.1:1")
+    assert line["message"] == "recording: True"
+    assert line["trace_id"] == TRACE_ID

@@ -1,0 +1,77 @@
+"""Order a smaller, faster form of a model."""
+
+from typing import Protocol
+
+from jobs.ledger import JobRecord
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from service_kit.errors import InvalidInputError, NotFoundError
+
+from gateway.accepted_job import AcceptedJob, just_accepted
+from gateway.domain.access import Caller
+from gateway.own_writes import CatchesUp, until_seen
+
+DEFAULT_FORM = "openvino-int8"
+
+
+class Builds(Protocol):
+    """Takes orders for builds."""
+
+    async def create(
+        self, spec: BuildSpec, *, tenant: str, requested_by: str, idempotency_key: str
+    ) -> AcceptedJob: ...
+
+
+class FindsSources(Protocol):
+    """See `gateway.find_model.FindModel`."""
+
+    def buildable(self, tenant: str, name: str) -> ModelReady: ...
+
+
+class Jobs(CatchesUp, Protocol):
+    """The list of jobs."""
+
+    def get(self, tenant: str, job_id: str) -> JobRecord: ...
+
+
+class CreateOptimization:
+    """See `modelmill.optimizer_builder.v1.OptimizerBuilderService.CreateBuild` for its refusals."""
+
+    def __init__(self, builds: Builds, find_model: FindsSources, jobs: Jobs) -> None:
+        self._builds = builds
+        self._find_model = find_model
+        self._jobs = jobs
+
+    async def __call__(self, spec: BuildSpec, caller: Caller, idempotency_key: str) -> JobRecord:
+        """Order it under the caller's name.
+
+        Args:
+            spec: `source_version_id` may be an alias, a version id or a name; a build stands for
+                what it was made from. An empty `target_form` is openvino-int8.
+
+        Raises:
+            ModelNotFoundError: no such model.
+            NotFoundError: the dataset is unknown.
+            InvalidInputError: the spec is wrong; every error is listed.
+            AlreadyExistsError: the key was used for another spec.
+            UnavailableError: the optimizer-builder or the bus does not answer; nothing was
+                accepted.
+        """
+        if not spec.source_version_id:
+            raise InvalidInputError("source_version_id: must be given")
+        source = self._find_model.buildable(caller.tenant, spec.source_version_id)
+        wanted = BuildSpec()
+        wanted.CopyFrom(spec)
+        wanted.source_version_id = source.version_id
+        wanted.target_form = spec.target_form or DEFAULT_FORM
+        accepted = await self._builds.create(
+            wanted,
+            tenant=caller.tenant,
+            requested_by=caller.subject,
+            idempotency_key=idempotency_key,
+        )
+        await until_seen(self._jobs, accepted.sequence)
+        try:
+            return self._jobs.get(caller.tenant, accepted.job_id)
+        except NotFoundError:
+            return just_accepted(accepted.job_id, "optimize", caller.tenant, wanted)

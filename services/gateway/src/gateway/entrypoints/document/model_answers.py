@@ -1,0 +1,119 @@
+"""Shapes of models, names, files and datasets."""
+
+from typing import Literal
+
+from pydantic import RootModel
+
+from gateway.entrypoints.document.job_answers import JobFailure
+from gateway.entrypoints.document.shape import Answer, Deleted, Page
+
+
+class ModelVersion(Answer):
+    """One version in one form."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    name: str
+    form: str
+    parent_version_id: str | None
+    base_version_id: str | None
+    job_id: str | None
+    dataset_id: str | None
+    digest: str
+    size_bytes: int
+    context_tokens: int
+    metrics: dict[str, float]
+
+
+class ModelAlias(Answer):
+    """A name that can be asked for like a model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    version_id: str
+
+
+class AnyModel(RootModel[ModelAlias | ModelVersion]):
+    """What a name stands for: an alias, or the version itself."""
+
+
+class ModelList(Answer):
+    """Names first, then versions, newest first."""
+
+    object: Literal["list"]
+    data: list[AnyModel]
+
+
+class DeletedModel(Deleted):
+    """A version that is out of use, and all that went with it."""
+
+    version_ids: list[str]
+
+
+class Alias(Answer):
+    """A name and the version that it means."""
+
+    id: str
+    object: Literal["alias"]
+    name: str
+    version_id: str
+    owned_by: str
+    moved_by: str
+    moved_at: int
+
+
+class AliasList(Answer):
+    """Names in force."""
+
+    object: Literal["list"]
+    data: list[Alias]
+    has_more: Literal[False]
+
+
+class File(Answer):
+    """A stored file."""
+
+    id: str
+    object: Literal["file"]
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+    status: Literal["processed"]
+    digest: str
+
+
+class FilePage(Page[File]):
+    """Files, newest first."""
+
+
+class AcceptedDataset(Answer):
+    """A dataset to come."""
+
+    id: str
+    object: Literal["dataset"]
+    status: Literal["queued"]
+    job_id: str
+
+
+class Dataset(Answer):
+    """A dataset, or the job that makes it."""
+
+    id: str
+    object: Literal["dataset"]
+    status: str
+    name: str | None
+    file_id: str | None
+    job_id: str
+    digest: str | None
+    counts: dict[str, int]
+    created_at: int
+    error: JobFailure | None
+
+
+class DatasetPage(Page[Dataset]):
+    """Datasets that are ready, newest first."""

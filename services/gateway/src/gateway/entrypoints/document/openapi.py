@@ -1,0 +1,161 @@
+"""The OpenAPI document, made from the route table and the operations behind it."""
+
+import re
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from gateway.domain import access
+from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
+from gateway.domain.routes import ROUTES, Body, Route
+from gateway.entrypoints.bodies import StrictBody
+from gateway.entrypoints.document.operations import OPERATIONS, Operation
+from gateway.entrypoints.document.refusals import ERROR, REFUSALS
+from gateway.entrypoints.http_requests import MAX_KEY_CHARS
+
+SCHEMAS = "#/components/schemas/{model}"
+RESPONSES = "#/components/responses/{name}"
+PAGED = "list_"
+UNPAGED = frozenset({"list_models", "list_aliases"})
+
+UPLOAD: dict[str, Any] = {
+    "type": "object",
+    "required": ["purpose", "file"],
+    "properties": {
+        "purpose": {"type": "string", "description": "Must come before the file."},
+        "file": {"type": "string", "format": "binary"},
+    },
+}
+UPLOAD_EXAMPLE = {"purpose": "fine-tune", "file": '{"messages": []}\n'}
+BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+
+def openapi_document() -> dict[str, Any]:
+    """OpenAPI 3.1 of every route in the table.
+
+    Raises:
+        KeyError: a route of the table has no operation.
+    """
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        operation = _operation(route, OPERATIONS[route.name])
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    error = {"$ref": SCHEMAS.format(model="Error")}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Modelmill", "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": {**_schemas(), "Error": ERROR},
+            "responses": {each.name: each.response(error) for each in REFUSALS.values()},
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": f"Scopes: {' '.join(access.SCOPES)}.",
+                }
+            },
+        },
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    shapes: list[type[BaseModel]] = []
+    for operation in OPERATIONS.values():
+        body = operation.body.shape if operation.body else None
+        shapes += [each for each in (body, operation.answer, operation.events) if each is not None]
+    kinds = [(shape, "validation") for shape in dict.fromkeys(shapes)]
+    _, schemas = models_json_schema(kinds, ref_template=SCHEMAS)  # type: ignore[arg-type]
+    definitions: dict[str, Any] = schemas.get("$defs", {})
+    return definitions
+
+
+def _operation(route: Route, operation: Operation) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "parameters": _parameters(route),
+        "responses": {
+            str(operation.status): {"description": "Done.", "content": _answer(route, operation)},
+            **{
+                str(status): {"$ref": RESPONSES.format(name=REFUSALS[status].name)}
+                for status in _refusals(route, operation)
+            },
+        },
+        "security": [] if route.scope is None else [{"token": [route.scope]}],
+    }
+    if operation.events is not None and route.method == "GET":
+        described["responses"]["204"] = {"description": "It has ended, and you have seen it end."}
+    if route.body is Body.UPLOAD:
+        content = {"multipart/form-data": {"schema": UPLOAD, "example": UPLOAD_EXAMPLE}}
+        described["requestBody"] = {"required": True, "content": content}
+    elif operation.body is not None:
+        body = {"schema": _ref(operation.body.shape), "example": operation.body.example}
+        described["requestBody"] = {"required": True, "content": {"application/json": body}}
+    return described
+
+
+def _answer(route: Route, operation: Operation) -> dict[str, Any]:
+    if route.name == "get_content":
+        return BYTES
+    schema = _ref(operation.answer) if operation.answer else {"type": "object"}
+    content: dict[str, Any] = {"application/json": {"schema": schema, "example": operation.example}}
+    if operation.events is not None:
+        content["text/event-stream"] = {"schema": _ref(operation.events)}
+    return content
+
+
+def _ref(shape: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": SCHEMAS.format(model=shape.__name__)}
+
+
+def _refusals(route: Route, operation: Operation) -> list[int]:
+    """What a caller may hear instead, by status."""
+    statuses = {*operation.refusals, 500}
+    if route.scope is not None:
+        statuses |= {401, 403}
+    if "{" in route.path:
+        statuses.add(404)
+    if route.body is not Body.NONE:
+        statuses |= {400, 413}
+    if operation.body is not None and issubclass(operation.body.shape, StrictBody):
+        statuses.add(422)
+    if _is_paged(route):
+        statuses.add(400)
+    return sorted(statuses)
+
+
+def _is_paged(route: Route) -> bool:
+    return route.name.startswith(PAGED) and route.name not in UNPAGED
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    named: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": text}
+        for name in re.findall(r"\{(\w+)\}", route.path)
+    ]
+    if _is_paged(route):
+        limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+        named.append(_query("after", text, "Id of the last entry that you have."))
+        named.append(_query("limit", limit, "Entries at most."))
+    if route.name == "list_jobs":
+        named.append(_query("kind", text, "Only jobs of this kind."))
+    if route.name == "list_files":
+        named.append(_query("purpose", text, "Only files of this purpose."))
+    if route.name.endswith("_events"):
+        named.append(_header("Last-Event-ID", text, "Where a stream goes on."))
+    if route.name.startswith("create_"):
+        key = {"type": "string", "maxLength": MAX_KEY_CHARS}
+        named.append(_header("Idempotency-Key", key, "Repeating it answers the same job."))
+    return named
+
+
+def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "schema": schema, "description": description}
+
+
+def _header(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "schema": schema, "description": description}

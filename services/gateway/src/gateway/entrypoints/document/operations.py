@@ -1,0 +1,139 @@
+"""What each route of the table takes and gives: the table behind the API document."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from gateway.entrypoints.chat_body import ChatBody, GenerateBody
+from gateway.entrypoints.completion_body import CompletionBody
+from gateway.entrypoints.document import examples as e
+from gateway.entrypoints.document import job_answers as jobs
+from gateway.entrypoints.document import model_answers as models
+from gateway.entrypoints.document import text_answers as texts
+from gateway.entrypoints.document.shape import Deleted
+from gateway.entrypoints.fine_tuning_body import FineTuningBody
+from gateway.entrypoints.http_datasets import DatasetBody
+from gateway.entrypoints.http_models import AliasBody
+from gateway.entrypoints.http_moderations import ModerationBody
+from gateway.entrypoints.http_optimizations import OptimizationBody
+
+
+@dataclass(frozen=True)
+class Body:
+    """A JSON body and an example of it."""
+
+    shape: type[BaseModel]
+    example: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route. `refusals` are those beyond what its scope, path and body bring with them."""
+
+    answer: type[BaseModel] | None
+    """None when it is no JSON of a shape of its own."""
+    example: dict[str, Any]
+    body: Body | None = None
+    status: int = 200
+    events: type[BaseModel] | None = None
+    """What a stream of server-sent events carries, for who asks for one."""
+    refusals: tuple[int, ...] = ()
+
+
+NEIGHBOUR = (503, 504)
+TEXT = (404, 429, *NEIGHBOUR)
+ORDER = (404, *NEIGHBOUR)
+STEER = (409, *NEIGHBOUR)
+
+GENERATE = Body(GenerateBody, {"prompt": "espresso: strong black coffee", "max_length": 16})
+MODERATION = Body(ModerationBody, {"input": ["how do I pick a lock?"]})
+ALIAS = Body(AliasBody, {"version_id": e.VERSION})
+TUNING_EVENT = e.job_event("fine_tuning.job.event")
+
+
+def _steered(answer: type[BaseModel], example: dict[str, Any]) -> Operation:
+    return Operation(answer, example, refusals=STEER)
+
+
+OPERATIONS = {
+    "health": Operation(texts.Health, {"status": "ok"}),
+    "openapi": Operation(None, {}),
+    "generate": Operation(texts.GeneratedText, {"text": "beverage"}, GENERATE, refusals=TEXT),
+    "chat": Operation(
+        texts.ChatCompletion,
+        e.CHAT_ANSWER,
+        Body(ChatBody, e.CHAT),
+        events=texts.ChatCompletionChunk,
+        refusals=TEXT,
+    ),
+    "complete": Operation(
+        texts.Completion,
+        e.COMPLETION_ANSWER,
+        Body(CompletionBody, e.COMPLETION),
+        events=texts.Completion,
+        refusals=TEXT,
+    ),
+    "moderate": Operation(texts.Moderation, e.MODERATION_ANSWER, MODERATION, refusals=NEIGHBOUR),
+    "list_models": Operation(
+        models.ModelList, {"object": "list", "data": [e.MODEL_ALIAS, e.MODEL_VERSION]}
+    ),
+    "get_model": Operation(models.AnyModel, e.MODEL_VERSION),
+    "delete_model": Operation(
+        models.DeletedModel,
+        {**e.deleted("model", e.VERSION), "version_ids": [e.VERSION]},
+        refusals=STEER,
+    ),
+    "list_aliases": Operation(
+        models.AliasList, {"object": "list", "data": [e.ALIAS], "has_more": False}
+    ),
+    "move_alias": Operation(models.Alias, e.ALIAS, ALIAS, refusals=STEER),
+    "upload_file": Operation(models.File, e.FILE_ANSWER, refusals=(429, *NEIGHBOUR)),
+    "list_files": Operation(models.FilePage, e.page(e.FILE_ANSWER), refusals=NEIGHBOUR),
+    "get_file": Operation(models.File, e.FILE_ANSWER, refusals=NEIGHBOUR),
+    "delete_file": Operation(Deleted, e.deleted("file", e.FILE), refusals=NEIGHBOUR),
+    "get_content": Operation(None, {}, refusals=NEIGHBOUR),
+    "create_dataset": Operation(
+        models.AcceptedDataset,
+        e.ACCEPTED_DATASET,
+        Body(DatasetBody, e.DATASET_BODY),
+        202,
+        refusals=ORDER,
+    ),
+    "list_datasets": Operation(models.DatasetPage, e.page(e.DATASET_ANSWER)),
+    "get_dataset": Operation(models.Dataset, e.DATASET_ANSWER),
+    "delete_dataset": Operation(Deleted, e.deleted("dataset", e.DATASET), refusals=NEIGHBOUR),
+    "create_fine_tuning": Operation(
+        jobs.FineTuningJob,
+        e.FINE_TUNING_JOB,
+        Body(FineTuningBody, e.FINE_TUNING_BODY),
+        refusals=ORDER,
+    ),
+    "list_fine_tuning": Operation(jobs.FineTuningJobPage, e.page(e.FINE_TUNING_JOB)),
+    "get_fine_tuning": Operation(jobs.FineTuningJob, e.FINE_TUNING_JOB),
+    "list_fine_tuning_events": Operation(
+        jobs.JobEventPage, e.page(TUNING_EVENT), events=jobs.JobEvent, refusals=(422,)
+    ),
+    "cancel_fine_tuning": _steered(jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "wish": "cancel"}),
+    "pause_fine_tuning": _steered(jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "wish": "pause"}),
+    "resume_fine_tuning": _steered(jobs.FineTuningJob, e.FINE_TUNING_JOB),
+    "create_optimization": Operation(
+        jobs.Optimization,
+        e.OPTIMIZATION,
+        Body(OptimizationBody, e.OPTIMIZATION_BODY),
+        202,
+        refusals=ORDER,
+    ),
+    "list_optimizations": Operation(jobs.OptimizationPage, e.page(e.OPTIMIZATION)),
+    "get_optimization": Operation(jobs.Optimization, e.OPTIMIZATION),
+    "cancel_optimization": _steered(jobs.Optimization, {**e.OPTIMIZATION, "wish": "cancel"}),
+    "list_jobs": Operation(jobs.JobPage, e.page(e.JOB_ANSWER)),
+    "get_job": Operation(jobs.Job, e.JOB_ANSWER),
+    "list_job_events": Operation(
+        jobs.JobEventPage, e.page(e.job_event("job.event")), events=jobs.JobEvent, refusals=(422,)
+    ),
+    "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "cancel"}),
+    "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "pause"}),
+    "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
+}
+"""By the names of the route table."""

@@ -1,0 +1,132 @@
+"""Shapes of generated texts and of verdicts."""
+
+from typing import Literal
+
+from gateway.entrypoints.document.shape import Answer
+
+FinishReason = Literal["stop", "length", "content_filter"]
+
+
+class Health(Answer):
+    """The process runs."""
+
+    status: Literal["ok"]
+
+
+class GeneratedText(Answer):
+    """An answer's text."""
+
+    text: str
+
+
+class Usage(Answer):
+    """Tokens as the engine counted them."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class AssistantMessage(Answer):
+    """The turn that was generated."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None
+
+
+class ChatChoice(Answer):
+    """The only choice."""
+
+    index: Literal[0]
+    message: AssistantMessage
+    logprobs: None
+    finish_reason: FinishReason
+
+
+class ChatCompletion(Answer):
+    """A whole answer. `system_fingerprint` is the version that answered."""
+
+    id: str
+    object: Literal["chat.completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChoice]
+    usage: Usage | None
+
+
+class ChatDelta(Answer):
+    """What a chunk adds."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str = ""
+
+
+class ChatChunkChoice(Answer):
+    """The only choice."""
+
+    index: Literal[0]
+    delta: ChatDelta
+    logprobs: None
+    finish_reason: FinishReason | None
+
+
+class ChatCompletionChunk(Answer):
+    """One event of a streamed answer; the event after the last one is `[DONE]`."""
+
+    id: str
+    object: Literal["chat.completion.chunk"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[ChatChunkChoice]
+    usage: Usage | None = None
+
+
+class CompletionChoice(Answer):
+    """The answer to the prompt of that index; a reason is there once it has ended."""
+
+    text: str
+    index: int
+    logprobs: None
+    finish_reason: FinishReason | None
+
+
+class Completion(Answer):
+    """Continued texts, or one event of them while they are streamed."""
+
+    id: str
+    object: Literal["text_completion"]
+    created: int
+    model: str
+    system_fingerprint: str
+    choices: list[CompletionChoice]
+    usage: Usage | None = None
+
+
+class MatchedRule(Answer):
+    """A rule of the policy that matched."""
+
+    id: str
+    category: str
+
+
+class ModerationResult(Answer):
+    """The verdict on one input. `flagged` when any rule matched, `blocked` when a chat would be
+    refused. Scores are 1.0 or 0.0: rules match or do not, they have no probabilities."""
+
+    flagged: bool
+    categories: dict[str, bool]
+    category_scores: dict[str, float]
+    category_applied_input_types: dict[str, list[Literal["text"]]]
+    blocked: bool
+    rules: list[MatchedRule]
+
+
+class Moderation(Answer):
+    """Verdicts in the order of the inputs. `model` is the digest of the policy that judged."""
+
+    id: str
+    model: str
+    results: list[ModerationResult]

@@ -1,0 +1,125 @@
+"""Answers over gRPC, whole or streamed."""
+
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from modelmill.common.v1.chat_pb2 import TokenUsage
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from service_kit.errors import InvalidInputError
+
+from gateway.domain.access import Caller
+from gateway.domain.chat import ChatCall, Sampling, Turn
+from gateway.entrypoints.chat_body import (
+    LEAST_TEMPERATURE,
+    LEAST_TOP_P,
+    MAX_NEW_TOKENS,
+    MAX_STOP_CHARS,
+    MAX_STOPS,
+)
+from gateway.entrypoints.grpc.gate import Call, Handlers
+from gateway.guarded_answer import GuardedAnswer
+from gateway.measures import ACTIVE_STREAMS
+
+ROLES = ("system", "user", "assistant")
+MAX_NAME_CHARS = 256
+
+
+class Answers(Protocol):
+    """See `gateway.answer_chat.AnswerChat`."""
+
+    def __call__(
+        self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
+    ) -> AbstractAsyncContextManager[GuardedAnswer]: ...
+
+
+class ChatProcedures:
+    """Chat and StreamChat; a client that cancels takes its generation with it."""
+
+    def __init__(self, answer_chat: Answers) -> None:
+        self._answer_chat = answer_chat
+
+    def handlers(self) -> Handlers:
+        """By the names of the service's descriptor."""
+        return {"Chat": self._chat, "StreamChat": self._stream_chat}
+
+    async def _chat(self, request: pb.ChatRequest, call: Call) -> pb.ChatResponse:
+        async with self._answer(request.call, call) as answer:
+            text = "".join([part async for part in answer.texts()])
+        return pb.ChatResponse(text=text, end=_end(answer))
+
+    async def _stream_chat(
+        self, request: pb.StreamChatRequest, call: Call
+    ) -> AsyncGenerator[pb.StreamChatResponse]:
+        async with self._answer(request.call, call) as answer:
+            with ACTIVE_STREAMS.track_inprogress():
+                async for text in answer.texts():
+                    yield pb.StreamChatResponse(text_delta=text)
+        yield pb.StreamChatResponse(end=_end(answer))
+
+    def _answer(self, asked: pb.ChatCall, call: Call) -> AbstractAsyncContextManager[GuardedAnswer]:
+        return self._answer_chat(
+            _chat_call(asked), call.caller, request_id=call.request_id, seconds=call.seconds
+        )
+
+
+def _chat_call(asked: pb.ChatCall) -> ChatCall:
+    """The call as HTTP would have it.
+
+    Raises:
+        InvalidInputError: lists everything that is wrong with it.
+    """
+    errors = _errors(asked)
+    if errors:
+        raise InvalidInputError(errors)
+    turns = tuple(Turn(message.role, message.content) for message in asked.messages)
+    temperature, top_p = asked.temperature, asked.top_p or 1.0
+    if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
+        temperature, top_p = 0.0, 1.0
+    sampling = Sampling(
+        max_tokens=asked.max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        stop=tuple(asked.stop),
+        seed=asked.seed if asked.HasField("seed") else None,
+    )
+    return ChatCall(asked.model, turns, sampling)
+
+
+def _errors(asked: pb.ChatCall) -> list[str]:
+    rules = (
+        (
+            "model",
+            1 <= len(asked.model) <= MAX_NAME_CHARS,
+            f"must have 1 to {MAX_NAME_CHARS} characters",
+        ),
+        ("messages", len(asked.messages) > 0, "must not be empty"),
+        ("max_tokens", asked.max_tokens <= MAX_NEW_TOKENS, f"must be at most {MAX_NEW_TOKENS}"),
+        ("temperature", 0 <= asked.temperature <= 2, "must be from 0 to 2"),
+        ("top_p", 0 <= asked.top_p <= 1, "must be from 0 to 1"),
+        ("stop", len(asked.stop) <= MAX_STOPS, f"must be at most {MAX_STOPS} texts"),
+        (
+            "stop",
+            all(1 <= len(text) <= MAX_STOP_CHARS for text in asked.stop),
+            f"each text must have 1 to {MAX_STOP_CHARS} characters",
+        ),
+    )
+    errors = [f"{field}: {rule}" for field, kept, rule in rules if not kept]
+    for number, message in enumerate(asked.messages):
+        if message.role not in ROLES:
+            errors.append(f"messages.{number}.role: must be one of {', '.join(ROLES)}")
+    return errors
+
+
+def _end(answer: GuardedAnswer) -> pb.ChatEnd:
+    end = pb.ChatEnd(
+        finish_reason=answer.end.finish_reason,
+        version_id=answer.version_id,
+        policy_digest=answer.policy_digest,
+    )
+    usage = answer.end.usage
+    if usage is not None:
+        end.usage.CopyFrom(
+            TokenUsage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)
+        )
+    return end

@@ -1,0 +1,176 @@
+"""What every call over gRPC passes before a handler sees it: table, token, scope; and its id.
+
+Deny by default: the servicer is made from the service's descriptor, and a procedure without a row
+in the route table stops the process at its start.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import grpc
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from service_kit.errors import DomainError, UnauthenticatedError
+from service_kit.status import status_of
+
+from gateway.domain.access import Caller
+from gateway.domain.routes import ROUTES
+
+access_log = logging.getLogger("gateway.access")
+
+SERVICE = pb.DESCRIPTOR.services_by_name["GatewayService"]
+
+ROUTE_OF = {
+    "Chat": "chat",
+    "StreamChat": "chat",
+    "ListModels": "list_models",
+    "GetModel": "get_model",
+    "DeleteModel": "delete_model",
+    "MoveAlias": "move_alias",
+    "UploadFile": "upload_file",
+    "ListFiles": "list_files",
+    "GetFile": "get_file",
+    "DownloadFile": "get_content",
+    "DeleteFile": "delete_file",
+    "CreateDataset": "create_dataset",
+    "CreateFineTuningJob": "create_fine_tuning",
+    "CreateOptimization": "create_optimization",
+    "ListJobs": "list_jobs",
+    "GetJob": "get_job",
+    "CancelJob": "cancel_job",
+    "WatchJob": "list_job_events",
+}
+"""The HTTP route that does the same; its scope is the procedure's."""
+
+
+class Verifier(Protocol):
+    """Turns a bearer token into a caller, or raises UnauthenticatedError."""
+
+    async def verify(self, token: str) -> Caller: ...
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a handler knows of a call beside its request."""
+
+    caller: Caller
+    request_id: str
+    seconds: float | None
+    """What the caller itself allows; None sets no limit."""
+
+
+Handler = Callable[[Any, Call], Awaitable[Any]] | Callable[[Any, Call], AsyncGenerator[Any]]
+Handlers = Mapping[str, Handler]
+"""By name of the procedure. A handler is given the request, or the iterator of requests."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def build_servicer(handlers: Handlers, verifier: Verifier) -> Any:
+    """A servicer whose every method lets in only callers with the scope of the equal route.
+
+    Raises:
+        LookupError: a procedure has no handler or no route, or one of them no procedure.
+    """
+    names = {method.name for method in SERVICE.methods}
+    scopes = {route.name: route.scope for route in ROUTES}
+    strangers = (names ^ handlers.keys()) | (names ^ ROUTE_OF.keys())
+    strangers |= set(ROUTE_OF.values()) - scopes.keys()
+    if strangers:
+        raise LookupError(f"procedures, routes and handlers differ: {sorted(strangers)}")
+    methods = {}
+    for method in SERVICE.methods:
+        gate = _Gate(method.name, verifier, scopes[ROUTE_OF[method.name]])
+        wrap = gate.streaming if method.server_streaming else gate.unary
+        methods[method.name] = wrap(handlers[method.name])
+    return SimpleNamespace(**methods)
+
+
+class _Gate:
+    """Wraps the handler of one procedure."""
+
+    def __init__(self, procedure: str, verifier: Verifier, scope: str | None) -> None:
+        self._procedure = procedure
+        self._verifier = verifier
+        self._scope = scope
+
+    def unary(self, handler: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+        """`handler`, which answers once, behind the gate."""
+
+        async def gated(request: Any, context: Context) -> Any:
+            with _logged(self._procedure) as line:
+                return await handler(request, await self._admit(context, line))
+
+        return gated
+
+    def streaming(self, handler: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        """`handler`, which answers in pieces, behind the gate; closed when its caller leaves."""
+
+        async def gated(request: Any, context: Context) -> AsyncIterator[Any]:
+            with _logged(self._procedure) as line:
+                call = await self._admit(context, line)
+                async with aclosing(handler(request, call)) as responses:
+                    async for response in responses:
+                        yield response
+
+        return gated
+
+    async def _admit(self, context: Context, line: "_Line") -> Call:
+        await context.send_initial_metadata((("x-request-id", line.request_id),))
+        caller = await self._verifier.verify(_token(context))
+        line.tenant = caller.tenant
+        if self._scope is not None:
+            caller.require(self._scope)
+        return Call(caller, line.request_id, context.time_remaining())
+
+
+@dataclass
+class _Line:
+    """Who called, as the log will have it."""
+
+    request_id: str
+    tenant: str | None = None
+
+
+@contextmanager
+def _logged(procedure: str) -> Iterator[_Line]:
+    """One line a call, with nothing of what was said; a bug's traceback has the same id."""
+    line = _Line(f"req-{uuid.uuid4().hex}")
+    started = time.perf_counter()
+    status = "OK"
+    try:
+        yield line
+    except DomainError as error:
+        status = status_of(error).grpc.name
+        raise
+    except Exception as error:
+        status = "INTERNAL"
+        error.add_note(f"request {line.request_id}")
+        raise
+    except BaseException:
+        status = "CANCELLED"
+        raise
+    finally:
+        fields = {
+            "method": "gRPC",
+            "route": procedure,
+            "status": status,
+            "seconds": round(time.perf_counter() - started, 6),
+            "request_id": line.request_id,
+            "tenant": line.tenant,
+        }
+        access_log.info("gRPC %s %s", procedure, status, extra={"fields": fields})
+
+
+def _token(context: Context) -> str:
+    metadata = context.invocation_metadata() or ()
+    given = [str(value) for key, value in metadata if key == "authorization"]
+    scheme, _, token = (given[0] if len(given) == 1 else "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthenticatedError("send metadata authorization: Bearer <token>")
+    return token

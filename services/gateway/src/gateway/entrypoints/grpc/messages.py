@@ -1,0 +1,92 @@
+"""What several procedures read from requests, and jobs as they are shown over gRPC."""
+
+from google.protobuf.message import Message
+from jobs.ledger import JobEvent, JobRecord
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JobError,
+    JobProgress,
+    JobState,
+)
+
+from gateway.domain.errors import BadRequestError
+from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+
+MAX_KEY_CHARS = 255
+
+
+def page_request(after: str, limit: int) -> PageRequest:
+    """The page that a request asks for; a limit of 0 is the default.
+
+    Raises:
+        BadRequestError: the limit is too high.
+    """
+    if limit > MAX_LIMIT:
+        raise BadRequestError(f"limit must be from 1 to {MAX_LIMIT}", param="limit")
+    return PageRequest(after, limit or DEFAULT_LIMIT)
+
+
+def checked_key(key: str) -> str:
+    """An idempotency key, within the limits that HTTP sets to its header.
+
+    Raises:
+        BadRequestError: longer than 255 characters, or not printable.
+    """
+    if len(key) > MAX_KEY_CHARS or not key.isprintable():
+        raise BadRequestError(
+            f"idempotency_key must be at most {MAX_KEY_CHARS} printable characters",
+            param="idempotency_key",
+        )
+    return key
+
+
+def job_message(record: JobRecord) -> pb.Job:
+    """A job as its owner sees it: no worker's name, nonce, fence or log."""
+    requested, state = record.requested, record.state
+    job = pb.Job(
+        id=requested.job_id,
+        kind=requested.kind,
+        status=state.status,
+        wish=record.wish,
+        spec=requested.spec,
+        requested_by=requested.requested_by,
+        requested_at=requested.requested_at,
+        attempt=state.attempt,
+    )
+    for moment in ("started_at", "finished_at"):
+        if state.HasField(moment):
+            getattr(job, moment).CopyFrom(getattr(state, moment))
+    if state.status == JOB_STATUS_RUNNING and record.progress is not None:
+        job.progress.CopyFrom(_shown_progress(record.progress))
+    if state.status == JOB_STATUS_SUCCEEDED:
+        job.result_id = state.result.version_id
+        job.summary.CopyFrom(state.result.summary)
+    if state.error.code:
+        job.error.CopyFrom(_shown_error(state.error))
+    return job
+
+
+def event_message(event: JobEvent) -> pb.WatchJobResponse:
+    """Something that happened to a job."""
+    shown = pb.WatchJobResponse(event_id=event.id, message=event.message)
+    shown.at.FromDatetime(event.at)
+    body: Message = event.body
+    if isinstance(body, JobState):
+        shown.status = body.status
+    elif isinstance(body, JobProgress):
+        shown.progress.CopyFrom(_shown_progress(body))
+    return shown
+
+
+def _shown_progress(progress: JobProgress) -> JobProgress:
+    shown = JobProgress()
+    shown.CopyFrom(progress)
+    shown.ClearField("fence")
+    return shown
+
+
+def _shown_error(error: JobError) -> JobError:
+    """The log's tail stays inside: it may quote rows of the training file."""
+    return JobError(code=error.code, message=error.message, remedy=error.remedy)

@@ -1,0 +1,83 @@
+"""Models and the names that stand for them, over gRPC."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from jobs.subjects import token
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from service_kit.errors import InvalidInputError
+
+from gateway.domain.access import Caller
+from gateway.entrypoints.grpc.gate import Call, Handlers
+from gateway.show_models import ShowModels
+
+
+class MovesAliases(Protocol):
+    """See `gateway.move_alias.MoveAlias`."""
+
+    async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState: ...
+
+
+class DeletesModels(Protocol):
+    """See `gateway.delete_model.DeleteModel`."""
+
+    async def __call__(self, version_id: str, caller: Caller) -> Sequence[str]: ...
+
+
+class ModelProcedures:
+    """ListModels, GetModel, DeleteModel and MoveAlias."""
+
+    def __init__(
+        self, models: ShowModels, move_alias: MovesAliases, delete_model: DeletesModels
+    ) -> None:
+        self._models = models
+        self._move_alias = move_alias
+        self._delete_model = delete_model
+
+    def handlers(self) -> Handlers:
+        """By the names of the service's descriptor."""
+        return {
+            "ListModels": self._list,
+            "GetModel": self._get,
+            "DeleteModel": self._delete,
+            "MoveAlias": self._move,
+        }
+
+    async def _list(self, _: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
+        versions = self._models.versions(call.caller.tenant)
+        by_id = {version.version_id: version for version in versions}
+        aliases = self._models.aliases(call.caller.tenant)
+        shown = [_aliased(alias, by_id.get(alias.version_id)) for alias in aliases]
+        shown += [pb.Model(id=version.version_id, version=version) for version in versions]
+        return pb.ListModelsResponse(models=shown)
+
+    async def _get(self, request: pb.GetModelRequest, call: Call) -> pb.GetModelResponse:
+        tenant = call.caller.tenant
+        found = self._models.one(tenant, request.model)
+        if isinstance(found, ModelReady):
+            return pb.GetModelResponse(model=pb.Model(id=request.model, version=found))
+        versions = self._models.versions(tenant)
+        meant = next((v for v in versions if v.version_id == found.version_id), None)
+        return pb.GetModelResponse(model=_aliased(found, meant))
+
+    async def _delete(self, request: pb.DeleteModelRequest, call: Call) -> pb.DeleteModelResponse:
+        gone = await self._delete_model(_given(request.version_id, "version_id"), call.caller)
+        return pb.DeleteModelResponse(version_ids=gone)
+
+    async def _move(self, request: pb.MoveAliasRequest, call: Call) -> pb.MoveAliasResponse:
+        token(request.name, "alias")
+        model = _given(request.model, "model")
+        moved = await self._move_alias(request.name, model, call.caller)
+        return pb.MoveAliasResponse(alias=moved)
+
+
+def _aliased(alias: AliasState, version: ModelReady | None) -> pb.Model:
+    """The name, with what is known of the version behind it: at least its id."""
+    return pb.Model(id=alias.name, version=version or ModelReady(version_id=alias.version_id))
+
+
+def _given(text: str, field: str) -> str:
+    if not text:
+        raise InvalidInputError(f"{field}: must be given")
+    return text

@@ -1,0 +1,44 @@
+"""The whole service, put together from its parts."""
+
+import asyncio
+from typing import Any
+
+from gateway.entrypoints.grpc.chat import ChatProcedures
+from gateway.entrypoints.grpc.files import FileProcedures
+from gateway.entrypoints.grpc.gate import Verifier, build_servicer
+from gateway.entrypoints.grpc.jobs import JobProcedures, Jobs, OrderProcedures
+from gateway.entrypoints.grpc.models import ModelProcedures
+from gateway.entrypoints.http_files import Files
+from gateway.use_cases import UseCases
+
+
+def gateway_servicer(
+    use_cases: UseCases,
+    files: Files,
+    jobs: Jobs,
+    verifier: Verifier,
+    *,
+    max_upload_bytes: int,
+    stopping: asyncio.Event,
+) -> Any:
+    """A servicer of modelmill.gateway.v1, behind its gate.
+
+    Args:
+        stopping: set when the process is to end.
+    """
+    orders = OrderProcedures(
+        use_cases.create_dataset,
+        use_cases.create_fine_tuning_job,
+        use_cases.create_optimization,
+        jobs,
+    )
+    models = ModelProcedures(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
+    watching = JobProcedures(use_cases.control_job, use_cases.watch_job, jobs, stopping)
+    handlers = {
+        **ChatProcedures(use_cases.answer_chat).handlers(),
+        **models.handlers(),
+        **FileProcedures(files, use_cases.delete_file, max_bytes=max_upload_bytes).handlers(),
+        **orders.handlers(),
+        **watching.handlers(),
+    }
+    return build_servicer(handlers, verifier)

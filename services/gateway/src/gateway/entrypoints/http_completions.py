@@ -1,0 +1,113 @@
+"""Texts that are continued as they are, as plain ASGI like chat, one answer for each prompt."""
+
+import asyncio
+import time
+from typing import Any
+
+from gateway.domain.access import Caller
+from gateway.domain.chat import ChatCall
+from gateway.entrypoints.completion_body import CompletionRequest, parse_completion
+from gateway.entrypoints.http_gate import Receive, Scope, Send
+from gateway.entrypoints.sse import CompletionChunks
+from gateway.entrypoints.text_replies import (
+    Answers,
+    send_json,
+    text_stream,
+    usage_view,
+    while_listening,
+    whole_body,
+)
+from gateway.guarded_answer import GuardedAnswer
+
+
+class CompletionRoute:
+    """POST /v1/completions."""
+
+    def __init__(self, answer_chat: Answers) -> None:
+        self._answer_chat = answer_chat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; a client that leaves takes its generations with it."""
+        asked = parse_completion(await whole_body(receive))
+        reply = self._stream if asked.stream else self._whole
+        await while_listening(receive, reply(asked, scope["state"], send))
+
+    async def _whole(self, asked: CompletionRequest, state: dict[str, Any], send: Send) -> None:
+        request_id = state["request_id"]
+        answered = await self._all(asked, state["caller"], request_id)
+        choices = [
+            {
+                "text": text,
+                "index": index,
+                "logprobs": None,
+                "finish_reason": answer.end.finish_reason,
+            }
+            for index, (text, answer) in enumerate(answered)
+        ]
+        answers = [answer for _, answer in answered]
+        body = {
+            "id": _completion_id(request_id),
+            "object": CompletionChunks.kind,
+            "created": int(time.time()),
+            "model": asked.model,
+            "system_fingerprint": answers[0].version_id,
+            "choices": choices,
+            "usage": usage_view(answer.end for answer in answers),
+        }
+        await send_json(send, body, answers[0])
+
+    async def _all(
+        self, asked: CompletionRequest, caller: Caller, request_id: str
+    ) -> list[tuple[str, GuardedAnswer]]:
+        """Every prompt's answer, generated side by side; the first refusal ends all of them."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._one(call, caller, _part_id(request_id, index)))
+                    for index, call in enumerate(asked.calls)
+                ]
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _one(
+        self, call: ChatCall, caller: Caller, request_id: str
+    ) -> tuple[str, GuardedAnswer]:
+        async with self._answer_chat(call, caller, request_id=request_id) as answer:
+            return "".join([part async for part in answer.texts()]), answer
+
+    async def _stream(self, asked: CompletionRequest, state: dict[str, Any], send: Send) -> None:
+        """One answer after the other: those that wait cost the engine nothing."""
+        request_id = state["request_id"]
+        created = int(time.time())
+        ends = []
+        async with text_stream(send, request_id) as stream:
+            for index, call in enumerate(asked.calls):
+                answering = self._answer_chat(
+                    call, state["caller"], request_id=_part_id(request_id, index)
+                )
+                async with answering as answer:
+                    chunks = CompletionChunks(
+                        answer_id=_completion_id(request_id),
+                        created=created,
+                        model=asked.model,
+                        fingerprint=answer.version_id,
+                        with_usage=asked.include_usage,
+                        index=index,
+                    )
+                    await stream.open(answer)
+                    await stream.write(answer, chunks)
+                await stream.finish(chunks, answer.end)
+                ends.append(answer.end)
+            usage = usage_view(ends)
+            if asked.include_usage and usage is not None:
+                stream.tail = chunks.usage(usage)
+
+
+def _completion_id(request_id: str) -> str:
+    return f"cmpl-{request_id.removeprefix('req-')}"
+
+
+def _part_id(request_id: str, index: int) -> str:
+    """Each prompt's usage is recorded by itself, and records of one id count once."""
+    return f"{request_id}-{index}" if index else request_id

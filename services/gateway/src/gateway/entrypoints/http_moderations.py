@@ -1,0 +1,118 @@
+"""Moderations in OpenAI's shape, by the same policy that judges what goes into a chat."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BeforeValidator, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.domain.access import Caller
+from gateway.domain.verdict import InputVerdict
+from gateway.entrypoints.bodies import OpenBody
+from gateway.entrypoints.chat_body import parse_open
+from gateway.entrypoints.http_requests import Handlers, caller_of, json_response
+from gateway.entrypoints.job_views import View
+
+MAX_TEXTS = 64
+
+CATEGORIES = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/intent",
+    "self-harm/instructions",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+"""OpenAI's; every answer has all of them, and those of the policy's own that matched."""
+
+
+class TextPart(OpenBody):
+    """One part of an input in parts."""
+
+    type: Literal["text"]
+    text: str
+
+
+def _as_texts(given: Any) -> Any:
+    """A list of texts: one for a text, one for all parts of an input that comes in parts."""
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given, list) and given and all(isinstance(part, dict) for part in given):
+        parts = [TextPart.model_validate(part) for part in given]
+        return ["\n".join(part.text for part in parts)]
+    return given
+
+
+def _text_texts_or_parts(schema: dict[str, Any]) -> None:
+    many = {name: schema.pop(name) for name in ("type", "items", "minItems", "maxItems")}
+    part = {
+        "type": "object",
+        "required": ["type", "text"],
+        "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
+    }
+    parts = {"type": "array", "items": part, "minItems": 1}
+    schema["anyOf"] = [{"type": "string"}, many, parts]
+
+
+class ModerationBody(OpenBody):
+    """POST /v1/moderations."""
+
+    input: Annotated[list[str], BeforeValidator(_as_texts)] = Field(
+        min_length=1, max_length=MAX_TEXTS, json_schema_extra=_text_texts_or_parts
+    )
+    model: str | None = Field(
+        None, max_length=256, description="Taken and ignored: the tenant's policy judges."
+    )
+
+
+class Judges(Protocol):
+    """See `gateway.judge_texts.JudgeTexts`."""
+
+    async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]: ...
+
+
+class ModerationRoutes:
+    """/v1/moderations."""
+
+    def __init__(self, judge_texts: Judges) -> None:
+        self._judge_texts = judge_texts
+
+    def handlers(self) -> Handlers:
+        """By the names of the route table."""
+        return {"moderate": self._post}
+
+    async def _post(self, request: Request) -> Response:
+        body = parse_open(await request.body(), ModerationBody)
+        verdicts = await self._judge_texts(body.input, caller_of(request))
+        view = {
+            "id": f"modr-{request.state.request_id.removeprefix('req-')}",
+            "model": verdicts[0].policy_digest,
+            "results": [result_view(verdict) for verdict in verdicts],
+        }
+        return json_response(view)
+
+
+def result_view(verdict: InputVerdict) -> View:
+    """A verdict as OpenAI's result; `blocked` and `rules` are ours.
+
+    Scores are 1.0 or 0.0: rules match or do not, they have no probabilities.
+    """
+    hit = {found.category for found in verdict.hits}
+    names = [*CATEGORIES, *sorted(hit.difference(CATEGORIES))]
+    rules = dict.fromkeys((found.rule_id, found.category) for found in verdict.hits)
+    return {
+        "flagged": bool(hit) or verdict.blocked,
+        "categories": {name: name in hit for name in names},
+        "category_scores": {name: float(name in hit) for name in names},
+        "category_applied_input_types": {name: ["text"] for name in names},
+        "blocked": verdict.blocked,
+        "rules": [{"id": rule_id, "category": category} for rule_id, category in rules],
+    }

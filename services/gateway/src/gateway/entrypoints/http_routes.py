@@ -1,0 +1,68 @@
+"""Every handler of the route table, put together from the use cases."""
+
+import asyncio
+from typing import Protocol
+
+from gateway.domain.routes import Body
+from gateway.entrypoints.http_app import build_http_app
+from gateway.entrypoints.http_chat import ChatRoute, GenerateRoute
+from gateway.entrypoints.http_completions import CompletionRoute
+from gateway.entrypoints.http_datasets import DatasetRoutes
+from gateway.entrypoints.http_files import FileRoutes, Files
+from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
+from gateway.entrypoints.http_gate import App, Verifier
+from gateway.entrypoints.http_jobs import JobRoutes, Jobs
+from gateway.entrypoints.http_models import ModelRoutes
+from gateway.entrypoints.http_moderations import ModerationRoutes
+from gateway.entrypoints.http_optimizations import OptimizationRoutes
+from gateway.entrypoints.job_event_replies import JobEventReplies
+from gateway.use_cases import UseCases
+
+
+class HttpChoices(Protocol):
+    """The settings that the HTTP door has for itself; see `gateway.settings.Settings`."""
+
+    @property
+    def default_model(self) -> str: ...
+    @property
+    def max_body_bytes(self) -> int: ...
+    @property
+    def max_upload_bytes(self) -> int: ...
+
+
+def gateway_http_app(
+    use_cases: UseCases,
+    files: Files,
+    jobs: Jobs,
+    verifier: Verifier,
+    *,
+    settings: HttpChoices,
+    stopping: asyncio.Event,
+) -> App:
+    """The HTTP door; `stopping` ends streams that might go on for hours."""
+    events = JobEventReplies(use_cases.watch_job, stopping)
+    control_job = use_cases.control_job
+    models = ModelRoutes(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
+    datasets = DatasetRoutes(
+        use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset
+    )
+    training = FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs)
+    builds = OptimizationRoutes(use_cases.create_optimization, control_job, jobs)
+    return build_http_app(
+        verifier=verifier,
+        handlers={
+            **ModerationRoutes(use_cases.judge_texts).handlers(),
+            **models.handlers(),
+            **FileRoutes(files, use_cases.delete_file).handlers(),
+            **datasets.handlers(),
+            **training.handlers(),
+            **builds.handlers(),
+            **JobRoutes(control_job, events, jobs).handlers(),
+        },
+        hot={
+            "chat": ChatRoute(use_cases.answer_chat),
+            "complete": CompletionRoute(use_cases.answer_chat),
+            "generate": GenerateRoute(use_cases.answer_chat, settings.default_model),
+        },
+        limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
+    )

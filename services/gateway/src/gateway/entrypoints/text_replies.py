@@ -1,0 +1,159 @@
+"""What all routes that generate text do alike: read, listen for the caller's end, and answer."""
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol
+
+from service_kit.errors import DomainError
+from starlette.requests import ClientDisconnect
+
+from gateway.domain.access import Caller
+from gateway.domain.chat import ChatCall, End
+from gateway.entrypoints.http_errors import error_body, internal_error_body
+from gateway.entrypoints.http_gate import Receive, Send
+from gateway.entrypoints.sse import DONE, ChatChunks, error_event
+from gateway.guarded_answer import GuardedAnswer
+from gateway.measures import ACTIVE_STREAMS
+
+log = logging.getLogger(__name__)
+
+
+class Answers(Protocol):
+    """See `gateway.answer_chat.AnswerChat`."""
+
+    def __call__(
+        self, call: ChatCall, caller: Caller, *, request_id: str
+    ) -> AbstractAsyncContextManager[GuardedAnswer]: ...
+
+
+class TextStream:
+    """A stream of events on its way; nothing is sent before an answer has begun."""
+
+    def __init__(self, send: Send) -> None:
+        self.opened = False
+        self.tail = b""
+        """Goes out with the end of the stream."""
+        self._send = send
+
+    async def open(self, answer: GuardedAnswer) -> None:
+        """Send the headers, unless they are sent."""
+        if not self.opened:
+            self.opened = True
+            ACTIVE_STREAMS.inc()
+            await self._send(_start(answer, b"text/event-stream", (b"cache-control", b"no-store")))
+
+    async def write(self, answer: GuardedAnswer, chunks: ChatChunks) -> None:
+        """Send the answer's text as it is released."""
+        send = self._send
+        await send(_more(chunks.opening()))
+        async for text in answer.texts():
+            await send(_more(chunks.text(text)))
+
+    async def finish(self, chunks: ChatChunks, end: End) -> None:
+        """Send how an answer ended that is not the last of the stream."""
+        await self._send(_more(chunks.finish(end.finish_reason)))
+
+
+@asynccontextmanager
+async def text_stream(send: Send, request_id: str) -> AsyncIterator[TextStream]:
+    """A stream that ends well with the block, or with an error as its last event.
+
+    What is raised before the stream was opened goes on, and becomes a status.
+    """
+    stream = TextStream(send)
+    try:
+        try:
+            yield stream
+            last = stream.tail + DONE
+        except Exception as error:
+            if not stream.opened:
+                raise
+            last = error_event(_said_of(error, request_id))
+        await send({"type": "http.response.body", "body": last})
+    finally:
+        if stream.opened:
+            ACTIVE_STREAMS.dec()
+
+
+def _said_of(error: Exception, request_id: str) -> bytes:
+    if isinstance(error, DomainError):
+        return error_body(error, request_id)
+    log.error("unexpected error in the stream of request %s", request_id, exc_info=error)
+    return internal_error_body(request_id)
+
+
+async def while_listening(receive: Receive, reply: Awaitable[None]) -> None:
+    """Run `reply` to its end, or cancel it when the client disconnects."""
+    replying = asyncio.ensure_future(reply)
+    leaving = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait((replying, leaving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        leaving.cancel()
+        if not replying.done():
+            replying.cancel()
+    await asyncio.wait((replying,))
+    if not replying.cancelled():
+        replying.result()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def whole_body(receive: Receive) -> bytes:
+    """The request's body; the gate has set a limit to it.
+
+    Raises:
+        ClientDisconnect: the client left before it was complete.
+    """
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def send_json(send: Send, fields: dict[str, Any], answer: GuardedAnswer) -> None:
+    """A whole answer."""
+    body = json.dumps(fields, ensure_ascii=False).encode()
+    length = (b"content-length", str(len(body)).encode())
+    reason = (b"x-finish-reason", answer.end.finish_reason.encode())
+    await send(_start(answer, b"application/json", length, reason))
+    await send({"type": "http.response.body", "body": body})
+
+
+def usage_view(ends: Iterable[End]) -> dict[str, int] | None:
+    """What answers cost together; None when one of them was stopped before its engine told."""
+    prompt = completion = 0
+    for end in ends:
+        if end.usage is None:
+            return None
+        prompt += end.usage.prompt_tokens
+        completion += end.usage.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+def _start(answer: GuardedAnswer, content_type: bytes, *more: tuple[bytes, bytes]) -> Any:
+    headers = [
+        (b"content-type", content_type),
+        (b"x-model-version", answer.version_id.encode()),
+        (b"x-policy-digest", answer.policy_digest.encode()),
+        *more,
+    ]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
+
+
+def _more(body: bytes) -> Any:
+    return {"type": "http.response.body", "body": body, "more_body": True}

@@ -1,0 +1,25 @@
+"""Prometheus metrics of the gateway: everything is counted once per request, nothing per token."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+HTTP_REQUESTS = Counter(
+    "modelmill_http_requests", "HTTP requests that were answered.", ["route", "status"]
+)
+HTTP_SECONDS = Histogram(
+    "modelmill_http_request_seconds",
+    "Seconds from an HTTP request's headers to the end of its answer.",
+    ["route"],
+    buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)
+ACTIVE_STREAMS = Gauge("modelmill_active_streams", "Answers being streamed over HTTP.")
+FIRST_TEXT_SECONDS = Histogram(
+    "modelmill_first_text_seconds",
+    "Seconds from a request's arrival to the first text that the guard released.",
+    ["model"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+"""`model` is what the caller asked for: an alias, a name or a version id that exists."""
+BLOCKED = Counter(
+    "modelmill_blocked", "Texts that the policy stopped, by which way they went.", ["direction"]
+)
+USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost.")

@@ -1,0 +1,36 @@
+"""Everything that callers can do, made once and handed to both doors, HTTP and gRPC."""
+
+from dataclasses import dataclass
+
+from gateway.answer_chat import AnswerChat
+from gateway.control_job import ControlJob
+from gateway.create_dataset import CreateDataset
+from gateway.create_fine_tuning_job import CreateFineTuningJob
+from gateway.create_optimization import CreateOptimization
+from gateway.delete_dataset import DeleteDataset
+from gateway.delete_file import DeleteFile
+from gateway.delete_model import DeleteModel
+from gateway.judge_texts import JudgeTexts
+from gateway.move_alias import MoveAlias
+from gateway.show_datasets import ShowDatasets
+from gateway.show_models import ShowModels
+from gateway.watch_job import WatchJob
+
+
+@dataclass(frozen=True)
+class UseCases:
+    """What the doors have in common: a rule that stands in one stands in the other."""
+
+    answer_chat: AnswerChat
+    judge_texts: JudgeTexts
+    show_models: ShowModels
+    move_alias: MoveAlias
+    delete_model: DeleteModel
+    delete_file: DeleteFile
+    create_dataset: CreateDataset
+    show_datasets: ShowDatasets
+    delete_dataset: DeleteDataset
+    create_fine_tuning_job: CreateFineTuningJob
+    create_optimization: CreateOptimization
+    control_job: ControlJob
+    watch_job: WatchJob

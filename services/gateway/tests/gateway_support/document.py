@@ -1,0 +1,54 @@
+"""Holds what the live gateway answers against its own document."""
+
+from functools import cache
+from typing import Any
+
+import httpx
+from gateway.domain.routes import match
+from gateway.entrypoints.document.openapi import openapi_document
+from jsonschema import Draft202012Validator
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The API document."""
+    return openapi_document()
+
+
+@cache
+def validator(pointer: str) -> Draft202012Validator:
+    """Of the schema at this place of the document."""
+    return Draft202012Validator({"$ref": f"#/components/{pointer}", **document()})
+
+
+def resolved(thing: dict[str, Any]) -> dict[str, Any]:
+    """The thing, or what it refers to."""
+    while "$ref" in thing:
+        found: dict[str, Any] = document()
+        for step in thing["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        thing = found
+    return thing
+
+
+def schema_validator(schema: dict[str, Any]) -> Draft202012Validator:
+    """Of a schema as it stands in the document."""
+    return validator(schema["$ref"].removeprefix("#/components/"))
+
+
+async def checked(answer: httpx.Response) -> None:
+    """Raise unless the document tells of this status and of this body."""
+    found = match(answer.request.method, answer.request.url.path).route
+    if found is None:
+        return
+    responses = document()["paths"][found.path][found.method.lower()]["responses"]
+    said = f"{found.name} answered {answer.status_code}"
+    assert str(answer.status_code) in responses, f"{said}, which its document does not know"
+    content = resolved(responses[str(answer.status_code)]).get("content", {})
+    kind = answer.headers.get("content-type", "").partition(";")[0]
+    assert kind in content or not content, f"{said} as {kind}"
+    if kind == "application/json":
+        await answer.aread()
+        schema = content[kind]["schema"]
+        if "$ref" in schema:
+            schema_validator(schema).validate(answer.json())

@@ -1,0 +1,34 @@
+"""The gRPC door as a client sees it."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from modelmill.gateway.v1.gateway_service_pb2_grpc import (
+    GatewayServiceStub,
+)
+from service_kit.grpc_client import open_channel
+
+from gateway_support.house import House
+
+CALL_SECONDS = 10
+
+
+@asynccontextmanager
+async def grpc_door(house: House, **claims: Any) -> AsyncIterator[GatewayServiceStub]:
+    """A stub whose every call carries a token of these claims."""
+    async with open_channel(house.grpc_address, house.issuer.token(**claims)) as channel:
+        yield GatewayServiceStub(channel)
+
+
+@asynccontextmanager
+async def refused(status: grpc.StatusCode, said: str = "") -> AsyncIterator[None]:
+    """Expects that what is called within is refused so."""
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
+        yield
+    details = refusal.value.details() or ""
+    assert refusal.value.code() is status, details
+    assert re.search(said, details), details

@@ -1,0 +1,189 @@
+"""The services behind the gateway that own jobs: real gRPC, real jobs, and nobody who works."""
+
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+from jobs.bus import Bus
+from jobs.ids import derived_id
+from jobs.subjects import DATASET_RETIRED, MODEL_RETIRED
+from jobs.submit import JobQueue
+from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep_pb
+from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceServicer
+from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as optimizer_pb
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
+    OptimizerBuilderServiceServicer,
+)
+from modelmill.registry.v1.model_events_pb2 import DatasetRetired, FileState, ModelRetired
+from modelmill.trainer.v1 import trainer_service_pb2 as trainer_pb
+from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
+from service_kit.errors import (
+    InvalidInputError,
+    NotFoundError,
+    OverloadedError,
+    PreconditionError,
+    TooLargeError,
+)
+
+MAX_FILE_BYTES = 3 * 1024 * 1024
+
+
+class FakeDataPrep(DataPrepServiceServicer):
+    """Keeps files in memory; datasets are real jobs that nobody works on."""
+
+    def __init__(self, queue: JobQueue, bus: Bus) -> None:
+        self._queue = queue
+        self._bus = bus
+        self._numbers = itertools.count()
+        self._files: dict[str, tuple[FileState, bytes]] = {}
+        self.chunk_sizes: list[int] = []
+        self.specs: list[data_prep_pb.DatasetSpec] = []
+        self.busy = False
+
+    async def UploadFile(
+        self, requests: AsyncIterator[data_prep_pb.UploadFileRequest], context: Any
+    ) -> data_prep_pb.UploadFileResponse:
+        if self.busy:
+            raise OverloadedError("too many uploads are running", retry_after_seconds=5)
+        header = (await anext(aiter(requests))).header
+        content = bytearray()
+        async for request in requests:
+            self.chunk_sizes.append(len(request.chunk))
+            content += request.chunk
+            if len(content) > MAX_FILE_BYTES:
+                raise TooLargeError(f"the file is larger than {MAX_FILE_BYTES} bytes")
+        file = FileState(
+            file_id=f"file-{next(self._numbers)}",
+            tenant=header.tenant,
+            filename=header.filename,
+            purpose=header.purpose,
+            size_bytes=len(content),
+        )
+        file.created_at.GetCurrentTime()
+        self._files[file.file_id] = (file, bytes(content))
+        return data_prep_pb.UploadFileResponse(file=file)
+
+    async def GetFile(
+        self, request: data_prep_pb.GetFileRequest, context: Any
+    ) -> data_prep_pb.GetFileResponse:
+        return data_prep_pb.GetFileResponse(file=self._file(request.tenant, request.file_id)[0])
+
+    async def ListFiles(
+        self, request: data_prep_pb.ListFilesRequest, context: Any
+    ) -> data_prep_pb.ListFilesResponse:
+        mine = [file for file, _ in self._files.values() if file.tenant == request.tenant]
+        return data_prep_pb.ListFilesResponse(files=mine[::-1])
+
+    async def DownloadFile(
+        self, request: data_prep_pb.DownloadFileRequest, context: Any
+    ) -> AsyncIterator[data_prep_pb.DownloadFileResponse]:
+        _, content = self._file(request.tenant, request.file_id)
+        for start in range(0, len(content), 1000):
+            yield data_prep_pb.DownloadFileResponse(chunk=content[start : start + 1000])
+
+    async def CreateDataset(
+        self, request: data_prep_pb.CreateDatasetRequest, context: Any
+    ) -> data_prep_pb.CreateDatasetResponse:
+        self._file(request.tenant, request.spec.file_id)
+        self.specs.append(request.spec)
+        job = await self._queue.submit(
+            kind="dataset",
+            prefix="job",
+            tenant=request.tenant,
+            requested_by=request.requested_by,
+            idempotency_key=request.idempotency_key,
+            spec=request.spec,
+        )
+        return data_prep_pb.CreateDatasetResponse(
+            job_id=job.job_id, dataset_id=derived_id("ds", job.job_id), sequence=job.sequence
+        )
+
+    async def DeleteFile(
+        self, request: data_prep_pb.DeleteFileRequest, context: Any
+    ) -> data_prep_pb.DeleteFileResponse:
+        self._file(request.tenant, request.file_id)
+        del self._files[request.file_id]
+        return data_prep_pb.DeleteFileResponse(sequence=1)
+
+    async def DeleteDataset(
+        self, request: data_prep_pb.DeleteDatasetRequest, context: Any
+    ) -> data_prep_pb.DeleteDatasetResponse:
+        if request.dataset_id == "ds-nobody":
+            raise NotFoundError(f"no dataset {request.dataset_id!r}")
+        retired = DatasetRetired(dataset_id=request.dataset_id, tenant=request.tenant)
+        sequence = await self._bus.publish(DATASET_RETIRED, retired)
+        return data_prep_pb.DeleteDatasetResponse(sequence=sequence)
+
+    def _file(self, tenant: str, file_id: str) -> tuple[FileState, bytes]:
+        file = self._files.get(file_id)
+        if file is None or file[0].tenant != tenant:
+            raise NotFoundError(f"no file {file_id!r}")
+        return file
+
+
+class FakeTrainer(TrainerServiceServicer):
+    """Accepts real jobs that nobody works on; checks two of the rules."""
+
+    def __init__(self, queue: JobQueue, bus: Bus) -> None:
+        self._queue = queue
+        self._bus = bus
+        self.in_use: str = ""
+        """A version that something needs."""
+        self.specs: list[trainer_pb.TrainSpec] = []
+
+    async def CreateFineTuningJob(
+        self, request: trainer_pb.CreateFineTuningJobRequest, context: Any
+    ) -> trainer_pb.CreateFineTuningJobResponse:
+        chosen = request.spec.hyper_parameters
+        errors = []
+        if chosen.learning_rate > 1:
+            errors.append("learning_rate must be at most 1")
+        if chosen.lora_rank > 256:
+            errors.append("lora_rank must be at most 256")
+        if errors:
+            raise InvalidInputError(errors)
+        self.specs.append(request.spec)
+        job = await self._queue.submit(
+            kind="train",
+            prefix="ftjob",
+            tenant=request.tenant,
+            requested_by=request.requested_by,
+            idempotency_key=request.idempotency_key,
+            spec=request.spec,
+        )
+        return trainer_pb.CreateFineTuningJobResponse(job_id=job.job_id, sequence=job.sequence)
+
+    async def RetireModel(
+        self, request: trainer_pb.RetireModelRequest, context: Any
+    ) -> trainer_pb.RetireModelResponse:
+        if request.version_id == self.in_use:
+            raise PreconditionError("the alias 'live' names it; move the alias first")
+        if not request.version_id.startswith("mv-mine"):
+            raise NotFoundError(f"no model {request.version_id!r}")
+        retired = ModelRetired(version_id=request.version_id, tenant=request.tenant)
+        sequence = await self._bus.publish(MODEL_RETIRED, retired)
+        return trainer_pb.RetireModelResponse(version_ids=[request.version_id], sequence=sequence)
+
+
+class FakeOptimizerBuilder(OptimizerBuilderServiceServicer):
+    """Accepts real jobs that nobody works on."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+        self.specs: list[optimizer_pb.BuildSpec] = []
+
+    async def CreateBuild(
+        self, request: optimizer_pb.CreateBuildRequest, context: Any
+    ) -> optimizer_pb.CreateBuildResponse:
+        if request.spec.target_form != "openvino-int8":
+            raise InvalidInputError(f"target_form: no {request.spec.target_form!r} is made")
+        self.specs.append(request.spec)
+        job = await self._queue.submit(
+            kind="optimize",
+            prefix="job",
+            tenant=request.tenant,
+            requested_by=request.requested_by,
+            idempotency_key=request.idempotency_key,
+            spec=request.spec,
+        )
+        return optimizer_pb.CreateBuildResponse(job_id=job.job_id, sequence=job.sequence)

@@ -1,0 +1,80 @@
+"""The API document is valid, complete, and says what is true; every other test compares answers."""
+
+import json
+
+import pytest
+from gateway.domain.routes import ROUTES, Body
+from gateway.entrypoints.document.operations import OPERATIONS
+from gateway.entrypoints.document.refusals import REFUSALS
+from gateway_support.document import document, resolved, schema_validator
+from openapi_spec_validator import validate
+
+JSON = "application/json"
+WITH_BODY = [name for name, operation in OPERATIONS.items() if operation.body is not None]
+
+
+def operation_of(name: str) -> dict[str, object]:
+    route = next(route for route in ROUTES if route.name == name)
+    return document()["paths"][route.path][route.method.lower()]
+
+
+def test_it_is_valid_openapi():
+    validate(document())
+
+
+def test_every_route_has_a_shape_and_an_example_for_its_body_and_its_answer():
+    assert OPERATIONS.keys() == {route.name for route in ROUTES}
+    for route in ROUTES:
+        operation = operation_of(route.name)
+        status, answer = next(iter(operation["responses"].items()))
+        assert status in ("200", "202"), route.name
+        assert answer["content"], route.name
+        if JSON in answer["content"]:
+            assert "example" in answer["content"][JSON], route.name
+        body = operation.get("requestBody", {}).get("content", {})
+        assert bool(body) == (route.body is not Body.NONE), route.name
+        assert all("example" in content for content in body.values()), route.name
+
+
+@pytest.mark.parametrize("name", WITH_BODY)
+def test_an_example_body_is_taken_by_the_route_and_by_the_documents_shape(name: str):
+    body = OPERATIONS[name].body
+    body.shape.model_validate_json(json.dumps(body.example))
+
+    schema = operation_of(name)["requestBody"]["content"][JSON]["schema"]
+    schema_validator(schema).validate(body.example)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_example_answer_has_the_shape_that_it_stands_beside(name: str):
+    operation = OPERATIONS[name]
+    if operation.answer is not None:
+        content = operation_of(name)["responses"][str(operation.status)]["content"][JSON]
+        schema_validator(content["schema"]).validate(operation.example)
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_an_example_of_a_refusal_has_the_shape_of_every_refusal(status: int):
+    content = resolved({"$ref": f"#/components/responses/{REFUSALS[status].name}"})["content"]
+    schema_validator(content[JSON]["schema"]).validate(content[JSON]["example"])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("chat", {"stop": "\n"}),
+        ("chat", {"stop": ["a", "b"]}),
+        ("chat", {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}]}),
+        ("complete", {"prompt": "one"}),
+        ("moderate", {"input": "one"}),
+        ("moderate", {"input": [{"type": "text", "text": "a"}]}),
+    ],
+)
+def test_what_a_route_takes_in_several_forms_is_documented_in_all(
+    name: str, change: dict[str, object]
+):
+    body = OPERATIONS[name].body
+    changed = body.example | change
+    body.shape.model_validate_json(json.dumps(changed))
+    schema = operation_of(name)["requestBody"]["content"][JSON]["schema"]
+    schema_validator(schema).validate(changed)

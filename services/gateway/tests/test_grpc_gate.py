@@ -1,0 +1,176 @@
+"""What every call over gRPC passes: one row of the route table, a token, a scope."""
+
+import logging
+import re
+from typing import Any
+
+import grpc
+import pytest
+from gateway.domain.access import SCOPES, Caller
+from gateway.domain.routes import ROUTES
+from gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_servicer
+from gateway_support.grpc_door import CALL_SECONDS, grpc_door
+from gateway_support.house import House
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.gateway.v1.gateway_service_pb2_grpc import (
+    GatewayServiceStub,
+    add_GatewayServiceServicer_to_server,
+)
+from service_kit.grpc_client import open_channel
+from service_kit.grpc_server import RpcServer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Status = grpc.StatusCode
+PROCEDURES = list(pb.DESCRIPTOR.services_by_name["GatewayService"].methods)
+SCOPE_OF = {
+    "Chat": "chat",
+    "StreamChat": "chat",
+    "ListModels": "models:read",
+    "GetModel": "models:read",
+    "DeleteModel": "models:write",
+    "MoveAlias": "models:write",
+    "UploadFile": "files",
+    "ListFiles": "files",
+    "GetFile": "files",
+    "DownloadFile": "files",
+    "DeleteFile": "files",
+    "CreateDataset": "datasets",
+    "CreateFineTuningJob": "jobs",
+    "CreateOptimization": "jobs",
+    "ListJobs": "jobs",
+    "GetJob": "jobs",
+    "CancelJob": "jobs",
+    "WatchJob": "jobs",
+}
+
+
+async def answer_to(channel: grpc.aio.Channel, procedure: Any) -> tuple[grpc.StatusCode, str]:
+    """Status and words that an empty request gets."""
+    stub = GatewayServiceStub(channel)
+    empty = getattr(pb, procedure.input_type.name)()
+    given = iter([empty]) if procedure.client_streaming else empty
+    call = getattr(stub, procedure.name)(given, timeout=CALL_SECONDS)
+    return await call.code(), await call.details() or ""
+
+
+async def test_every_procedure_has_the_scope_of_the_route_that_does_the_same():
+    assert {procedure.name for procedure in PROCEDURES} == SCOPE_OF.keys()
+    scopes = {route.name: route.scope for route in ROUTES}
+    assert {name: scopes[route] for name, route in ROUTE_OF.items()} == SCOPE_OF
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
+async def test_nothing_is_done_without_a_token_that_grants_it(house: House, procedure: Any):
+    scope = SCOPE_OF[procedure.name]
+    others = " ".join(each for each in SCOPES if each != scope)
+    async with grpc.aio.insecure_channel(house.grpc_address) as nobody:
+        assert (await answer_to(nobody, procedure))[0] is Status.UNAUTHENTICATED
+    for claims, expected in (
+        ({"exp": 1}, Status.UNAUTHENTICATED),
+        ({"scope": others}, Status.PERMISSION_DENIED),
+    ):
+        token = house.issuer.token(**claims)
+        async with open_channel(house.grpc_address, token) as channel:
+            status, said = await answer_to(channel, procedure)
+        assert status is expected
+    assert f"the scope {scope}" in said
+
+    async with open_channel(house.grpc_address, house.issuer.token(scope=scope)) as channel:
+        status, _ = await answer_to(channel, procedure)
+    assert status in (Status.OK, Status.INVALID_ARGUMENT, Status.NOT_FOUND)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        (("authorization", "{token}"),),
+        (("authorization", "Basic {token}"),),
+        (("authorization", "Bearer {token}"), ("authorization", "Bearer {token}")),
+    ],
+)
+async def test_a_token_comes_once_and_as_a_bearer(house: House, metadata: Any):
+    token = house.issuer.token()
+    given = tuple((key, value.format(token=token)) for key, value in metadata)
+    async with grpc.aio.insecure_channel(house.grpc_address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refusal:
+            await GatewayServiceStub(channel).ListModels(pb.ListModelsRequest(), metadata=given)
+    assert refusal.value.code() is Status.UNAUTHENTICATED
+
+
+async def test_every_answer_and_refusal_carries_a_request_id_of_its_own(house: House):
+    seen = []
+    for scope in ("models:read", "chat"):
+        async with grpc_door(house, scope=scope) as door:
+            call = door.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
+            seen.append(dict(await call.initial_metadata())["x-request-id"])
+            await call.code()
+    assert all(re.fullmatch("req-[0-9a-f]{32}", request_id) for request_id in seen)
+    assert len(set(seen)) == 2
+
+
+async def test_each_call_leaves_one_line_with_nothing_of_what_was_said(
+    house: House, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, "gateway.access")
+    seen = []
+    for claims, model in (({}, "default"), ({}, "secret"), ({"scope": "chat"}, "default")):
+        async with grpc_door(house, **claims) as door:
+            call = door.GetModel(pb.GetModelRequest(model=model), timeout=CALL_SECONDS)
+            seen.append(dict(await call.initial_metadata())["x-request-id"])
+            await call.code()
+
+    lines = [record.fields for record in caplog.records if record.name == "gateway.access"]
+    assert [(line["route"], line["status"], line["tenant"]) for line in lines] == [
+        ("GetModel", "OK", "acme"),
+        ("GetModel", "NOT_FOUND", "acme"),
+        ("GetModel", "PERMISSION_DENIED", "acme"),
+    ]
+    assert [line["request_id"] for line in lines] == seen
+    assert "secret" not in caplog.text
+
+
+class Everybody:
+    """Lets everybody do everything."""
+
+    async def verify(self, token: str) -> Caller:
+        return Caller("acme", "ada", frozenset(SCOPES))
+
+
+async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
+    caplog: pytest.LogCaptureFixture,
+):
+    async def broken(request: Any, call: Call) -> Any:
+        raise RuntimeError("a secret of ours")
+
+    server = RpcServer("127.0.0.1:0", None, drain_seconds=0)
+    servicer = build_servicer({procedure.name: broken for procedure in PROCEDURES}, Everybody())
+    add_GatewayServiceServicer_to_server(servicer, server.grpc)
+    async with server, open_channel(f"127.0.0.1:{server.port}", "any") as channel:
+        asked = pb.ListModelsRequest()
+        call = GatewayServiceStub(channel).ListModels(asked, timeout=CALL_SECONDS)
+        request_id = dict(await call.initial_metadata())["x-request-id"]
+        assert await call.code() is Status.INTERNAL
+        assert "secret" not in (await call.details() or "")
+    assert f"request {request_id}" in caplog.text
+
+
+async def test_a_procedure_that_nobody_handles_stops_the_start():
+    with pytest.raises(LookupError, match="Chat"):
+        build_servicer({}, Everybody())
+
+
+async def test_health_is_open(house: House):
+    async with grpc.aio.insecure_channel(house.grpc_address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=CALL_SECONDS)
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_what_is_offered_is_not_told(house: House, version: str):
+    method = f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo"
+    async with open_channel(house.grpc_address, house.issuer.token()) as channel:
+        call = channel.stream_stream(method)(iter([b""]), timeout=CALL_SECONDS)
+        assert await call.code() is Status.UNIMPLEMENTED

@@ -1,0 +1,97 @@
+"""Models and names over gRPC."""
+
+import asyncio
+
+import grpc
+import pytest
+from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.house import ADAPTER, BASE, BUILD, TUNED, House
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from testkit.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Status = grpc.StatusCode
+
+
+async def test_names_come_first_each_with_the_version_behind_it(house: House):
+    async with grpc_door(house) as door:
+        listed = (await door.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)).models
+
+    assert [model.id for model in listed] == ["default", TUNED, ADAPTER, BUILD, BASE]
+    assert (listed[0].version.version_id, listed[0].version.form) == (BUILD, "openvino-int8")
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("default", BUILD), (TUNED, TUNED), ("kinds", TUNED)]
+)
+async def test_a_model_is_found_by_alias_version_and_name(house: House, name: str, version: str):
+    async with grpc_door(house) as door:
+        found = await door.GetModel(pb.GetModelRequest(model=name), timeout=CALL_SECONDS)
+        async with refused(Status.NOT_FOUND):
+            await door.GetModel(pb.GetModelRequest(model="nobody"), timeout=CALL_SECONDS)
+
+    assert (found.model.id, found.model.version.version_id) == (name, version)
+    assert found.model.version.base_version_id == BASE
+
+
+async def test_a_name_is_moved_once_its_version_is_warm(house: House):
+    async with grpc_door(house, tenant="mover") as door:
+        request = pb.MoveAliasRequest(name="best", model=ADAPTER)
+        moved = await door.MoveAlias(request, timeout=CALL_SECONDS)
+        found = await door.GetModel(pb.GetModelRequest(model="best"), timeout=CALL_SECONDS)
+
+    assert (moved.alias.tenant, moved.alias.version_id) == ("mover", TUNED)
+    assert moved.alias.moved_by == "ada"
+    assert house.inference.loaded == [TUNED]
+    assert found.model.version.version_id == TUNED
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "status"),
+    [
+        ("best", "nobody", Status.NOT_FOUND),
+        ("best", "", Status.INVALID_ARGUMENT),
+        ("Not.A.Name", TUNED, Status.INVALID_ARGUMENT),
+    ],
+)
+async def test_a_move_that_cannot_be_is_refused(
+    house: House, name: str, model: str, status: grpc.StatusCode
+):
+    async with grpc_door(house) as door, refused(status):
+        await door.MoveAlias(pb.MoveAliasRequest(name=name, model=model), timeout=CALL_SECONDS)
+
+
+async def test_who_decided_before_another_moved_loses(house: House):
+    house.inference.load_gates[BUILD] = asyncio.Event()
+    async with grpc_door(house, tenant="racers") as door:
+        to_build = pb.MoveAliasRequest(name="best", model=BUILD)
+        slow = door.MoveAlias(to_build, timeout=CALL_SECONDS)
+        await eventually(lambda: house.inference.loading == [BUILD])
+        await door.MoveAlias(pb.MoveAliasRequest(name="best", model=TUNED), timeout=CALL_SECONDS)
+        house.inference.load_gates[BUILD].set()
+        async with refused(Status.ABORTED, "STALE_WRITE: "):
+            await slow
+        found = await door.GetModel(pb.GetModelRequest(model="best"), timeout=CALL_SECONDS)
+    assert found.model.version.version_id == TUNED
+
+
+async def test_a_deleted_version_is_gone_and_one_in_use_stays(house: House):
+    await house.say_model("mv-mine-1", tenant="tidy", name="old", form="adapter")
+    async with grpc_door(house, tenant="tidy") as door:
+
+        async def delete(version_id: str) -> list[str]:
+            request = pb.DeleteModelRequest(version_id=version_id)
+            return list((await door.DeleteModel(request, timeout=CALL_SECONDS)).version_ids)
+
+        house.trainer.in_use = BUILD
+        for version_id, status in (
+            (BUILD, Status.FAILED_PRECONDITION),
+            ("mv-nobody", Status.NOT_FOUND),
+            ("", Status.INVALID_ARGUMENT),
+        ):
+            async with refused(status):
+                await delete(version_id)
+        assert await delete("mv-mine-1") == ["mv-mine-1"]
+        async with refused(Status.NOT_FOUND):
+            await door.GetModel(pb.GetModelRequest(model="mv-mine-1"), timeout=CALL_SECONDS)

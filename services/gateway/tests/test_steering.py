@@ -1,0 +1,209 @@
+"""Jobs are steered, builds are ordered, and files, datasets and models are deleted."""
+
+import httpx
+import openai
+import pytest
+from gateway_support.house import ADAPTER, BASE, BUILD, House
+from jobs.subjects import DATASET_READY, job_state
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from testkit.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def upload(client: httpx.AsyncClient, purpose: str = "fine-tune") -> str:
+    form = {"files": {"file": ("a.jsonl", b"{}")}, "data": {"purpose": purpose}}
+    return str((await client.post("/v1/files", **form)).json()["id"])
+
+
+async def test_the_sdk_pauses_resumes_and_cancels_a_training_job(house: House):
+    client = house.openai(tenant="steers")
+    file = await client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune")
+    jobs = client.fine_tuning.jobs
+    job_id = (await jobs.create(model="tiny", training_file=file.id)).id
+
+    async def status() -> str:
+        return (await jobs.retrieve(job_id)).status
+
+    for act, wanted in (
+        (jobs.pause, "paused"),
+        (jobs.resume, "queued"),
+        (jobs.cancel, "cancelled"),
+        (jobs.resume, "queued"),
+    ):
+        assert (await act(job_id)).id == job_id
+
+        async def has_come_true(wanted: str = wanted) -> bool:
+            return await status() == wanted
+
+        await eventually(has_come_true)
+    said = [event.message async for event in jobs.list_events(job_id)]
+    assert {"paused", "cancelled"} <= set(said)
+
+
+async def test_a_wish_is_shown_at_once_and_repeating_it_changes_nothing(house: House):
+    client = house.http(tenant="wishes")
+    body = {"file_id": await upload(client), "mapping": {"messages_column": "messages"}}
+    job_id = (await client.post("/v1/datasets", json=body)).json()["job_id"]
+
+    for _ in range(2):
+        job = (await client.post(f"/v1/jobs/{job_id}/cancel")).json()
+        assert "cancel" in (job["wish"], job["status"].removesuffix("led"))
+
+
+async def test_a_job_that_has_ended_is_not_cancelled(house: House):
+    client = house.http(tenant="ended")
+    order = {"model": "tiny", "training_file": await upload(client)}
+    job_id = (await client.post("/v1/fine_tuning/jobs", json=order)).json()["id"]
+    state = JobState(job_id=job_id, kind="train", tenant="ended", status=JOB_STATUS_SUCCEEDED)
+    state.updated_at.GetCurrentTime()
+    await house.bus.publish(job_state(job_id), state)
+    for path in (f"/v1/jobs/{job_id}", f"/v1/fine_tuning/jobs/{job_id}"):
+        refused = await client.post(f"{path}/cancel")
+
+        assert refused.status_code == 409
+        assert "succeeded" in refused.json()["error"]["message"]
+
+
+async def test_nobody_steers_what_is_not_theirs_or_of_another_kind(house: House):
+    owner, stranger = house.http(tenant="owner"), house.http(tenant="stranger")
+    body = {"file_id": await upload(owner), "mapping": {"messages_column": "messages"}}
+    job_id = (await owner.post("/v1/datasets", json=body)).json()["job_id"]
+
+    for client, path in (
+        (stranger, f"/v1/jobs/{job_id}"),
+        (owner, f"/v1/fine_tuning/jobs/{job_id}"),
+        (owner, f"/v1/optimizations/{job_id}"),
+        (owner, "/v1/jobs/job-nobody"),
+    ):
+        assert (await client.post(f"{path}/cancel")).status_code == 404, path
+    assert (await owner.get(f"/v1/jobs/{job_id}")).json()["wish"] == "run"
+
+
+@pytest.mark.parametrize(
+    ("model", "source"),
+    [("kinds", ADAPTER), (ADAPTER, ADAPTER), (BUILD, BASE), ("default", BASE), (BASE, BASE)],
+)
+async def test_a_build_is_ordered_by_any_name_of_its_source(house: House, model: str, source: str):
+    client = house.http(tenant="builds")
+    accepted = await client.post("/v1/optimizations", json={"model": model})
+
+    assert accepted.status_code == 202
+    build = accepted.json()
+    assert (build["source_version_id"], build["target_form"]) == (source, "openvino-int8")
+    assert build["version_id"] is None
+    assert house.optimizer_builder.specs[-1].source_version_id == source
+
+
+async def test_builds_are_shown_repeated_by_key_and_cancelled(house: House):
+    client = house.http(tenant="builder")
+    order = {"model": "kinds", "dataset_id": "ds-x", "max_accuracy_loss": 0.1}
+    key = {"idempotency-key": "build-1"}
+    first = (await client.post("/v1/optimizations", json=order, headers=key)).json()
+    again = (await client.post("/v1/optimizations", json=order, headers=key)).json()
+    listed = (await client.get("/v1/optimizations")).json()["data"]
+
+    assert first["id"] == again["id"]
+    assert [build["id"] for build in listed] == [first["id"]]
+    assert house.optimizer_builder.specs[-1].max_accuracy_loss == 0.1
+
+    path = f"/v1/optimizations/{first['id']}"
+    assert (await client.post(f"{path}/cancel")).status_code == 200
+
+    async def cancelled() -> bool:
+        return (await client.get(path)).json()["status"] == "cancelled"
+
+    await eventually(cancelled)
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "named"),
+    [
+        ({"model": "nobody"}, 404, "nobody"),
+        ({"model": "kinds", "target_form": "gguf"}, 422, "gguf"),
+        ({"model": "kinds", "max_accuracy_loss": 2, "odd": 1}, 422, "odd"),
+        ({}, 422, "model"),
+    ],
+)
+async def test_a_build_that_cannot_be_made_is_refused_by_name(
+    house: House, order: dict[str, object], status: int, named: str
+):
+    answer = await house.http().post("/v1/optimizations", json=order)
+
+    assert answer.status_code == status
+    assert named in answer.json()["error"]["message"]
+
+
+async def test_a_deleted_file_is_gone(house: House):
+    client = house.openai(tenant="deletes")
+    file = await client.files.create(file=("a.jsonl", b"{}"), purpose="fine-tune")
+    deleted = await client.files.delete(file.id)
+
+    assert (deleted.id, deleted.object, deleted.deleted) == (file.id, "file", True)
+    for act in (client.files.retrieve, client.files.delete):
+        with pytest.raises(openai.NotFoundError):
+            await act(file.id)
+
+
+async def test_files_are_listed_by_purpose(house: House):
+    client = house.openai(tenant="purposes")
+    await upload(house.http(tenant="purposes"), purpose="batch")
+    tuning = await upload(house.http(tenant="purposes"))
+
+    assert [file.id async for file in client.files.list(purpose="fine-tune")] == [tuning]
+    assert [file.id async for file in client.files.list(purpose="vision")] == []
+
+
+async def test_a_deleted_model_can_no_longer_be_asked_for(house: House):
+    client = house.openai(tenant="retires")
+    await house.say_model("mv-mine-1", tenant="retires", name="old", form="openvino-int8")
+
+    async def known() -> bool:
+        return "mv-mine-1" in [model.id async for model in client.models.list()]
+
+    await eventually(known)
+    deleted = await client.models.delete("mv-mine-1")
+
+    assert (deleted.id, deleted.object, deleted.deleted) == ("mv-mine-1", "model", True)
+    assert not await known()
+    with pytest.raises(openai.NotFoundError):
+        await client.models.retrieve("old")
+
+
+async def test_a_model_in_use_stays_and_the_refusal_says_who_needs_it(house: House):
+    house.trainer.in_use = "mv-mine-2"
+    refused = await house.http().delete("/v1/models/mv-mine-2")
+
+    assert refused.status_code == 409
+    assert "alias 'live'" in refused.json()["error"]["message"]
+
+
+async def test_an_alias_is_no_model_to_delete(house: House):
+    assert (await house.http().delete("/v1/models/default")).status_code == 404
+
+
+async def test_a_deleted_dataset_is_gone_and_its_file_gets_another_one(house: House):
+    client = house.http(tenant="datasets")
+    order = {"model": "tiny", "training_file": await upload(client)}
+    await client.post("/v1/fine_tuning/jobs", json=order)
+    first = house.trainer.specs[-1].dataset_id
+    await house.bus.publish(DATASET_READY, DatasetReady(dataset_id=first, tenant="datasets"))
+
+    async def ready() -> bool:
+        return (await client.get(f"/v1/datasets/{first}")).json()["status"] == "ready"
+
+    await eventually(ready)
+    deleted = await client.delete(f"/v1/datasets/{first}")
+
+    assert deleted.json() == {"id": first, "object": "dataset", "deleted": True}
+    assert (await client.get(f"/v1/datasets/{first}")).status_code == 404
+    assert (await client.get("/v1/datasets")).json()["data"] == []
+    gone = await client.post("/v1/fine_tuning/jobs", json=order | {"training_file": first})
+    assert gone.status_code == 404
+    await client.post("/v1/fine_tuning/jobs", json=order)
+    assert house.trainer.specs[-1].dataset_id != first
+
+
+async def test_a_dataset_that_never_was_is_not_to_be_deleted(house: House):
+    assert (await house.http().delete("/v1/datasets/ds-nobody")).status_code == 404

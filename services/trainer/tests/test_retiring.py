@@ -1,0 +1,145 @@
+"""Models are taken out of use with their builds, unless somebody needs them."""
+
+from typing import Any
+
+import pytest
+from jobs.subjects import DATASET_READY, DATASET_RETIRED, MODEL_RETIRED, alias_state
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_WISH_CANCEL
+from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
+from modelmill.registry.v1.model_events_pb2 import (
+    AliasState,
+    DatasetReady,
+    DatasetRetired,
+    ModelRetired,
+)
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from service_kit.errors import NotFoundError, PreconditionError, UnavailableError
+from service_kit.grpc_client import domain_errors
+from testkit.waiting import eventually
+
+
+async def retire(trainer: Any, version_id: str, tenant: str = "acme") -> pb.RetireModelResponse:
+    request = pb.RetireModelRequest(tenant=tenant, version_id=version_id, requested_by="ann")
+    with domain_errors():
+        response: pb.RetireModelResponse = await trainer.stub.RetireModel(request, timeout=20)
+    return response
+
+
+async def announce_family(trainer: Any) -> None:
+    """A base with a build and a build of that; an adapter with a build; a fully tuned model."""
+
+    async def made(version_id: str, form: str, parent: str) -> None:
+        await trainer.announce_model(
+            version_id=version_id, form=form, parent_version_id=parent, base_version_id="mv-base"
+        )
+
+    await made("mv-base", "safetensors", "")
+    await made("mv-base-i8", "openvino-int8", "mv-base")
+    await made("mv-base-i8-small", "openvino-int8", "mv-base-i8")
+    await made("mv-full", "safetensors", "mv-base")
+    await made("mv-adapter", "adapter", "mv-base")
+    await made("mv-adapter-i8", "openvino-int8", "mv-adapter")
+
+
+async def retired_ids(trainer: Any) -> list[str]:
+    return [each.body.version_id async for each in trainer.bus.replay([MODEL_RETIRED])]
+
+
+async def point(trainer: Any, tenant: str, name: str, version_id: str) -> None:
+    alias = AliasState(tenant=tenant, name=name, version_id=version_id)
+    await trainer.bus.publish(alias_state(tenant, name), alias)
+
+
+async def test_a_version_is_retired_with_its_builds_once_no_alias_and_no_adapter_needs_it(
+    trainer: Any,
+) -> None:
+    await announce_family(trainer)
+    await point(trainer, "acme", "prod", "mv-adapter-i8")
+    with pytest.raises(PreconditionError, match=r"adapter mv-adapter \(other\) needs mv-base"):
+        await retire(trainer, "mv-base")
+    with pytest.raises(PreconditionError, match="alias 'prod' names mv-adapter-i8"):
+        await retire(trainer, "mv-adapter")
+    assert await retired_ids(trainer) == []
+
+    await point(trainer, "acme", "prod", "mv-full")
+    assert (await retire(trainer, "mv-adapter")).version_ids == ["mv-adapter", "mv-adapter-i8"]
+    response = await retire(trainer, "mv-base")
+    assert response.version_ids == ["mv-base", "mv-base-i8", "mv-base-i8-small"]
+    assert response.sequence == await trainer.bus.last_sequence("MODELS")
+    assert await retired_ids(trainer) == [
+        *("mv-adapter-i8", "mv-adapter"),
+        *("mv-base-i8-small", "mv-base-i8", "mv-base"),
+    ]
+    last = await trainer.bus.last(MODEL_RETIRED, ModelRetired)
+    assert last.msg_id == "mv-base-retired"
+    assert "ann" in last.body.reason
+    with pytest.raises(NotFoundError, match="'mv-base' was retired"):
+        await retire(trainer, "mv-base")
+    with pytest.raises(PreconditionError, match="alias 'prod'"):
+        await retire(trainer, "mv-full")
+
+
+async def test_only_its_owner_retires_a_version_and_others_are_not_named_to_it(
+    trainer: Any,
+) -> None:
+    await trainer.announce_model(version_id="mv-shared", form="safetensors", tenant="shared")
+    await trainer.announce_model(version_id="mv-rival", form="safetensors", tenant="rival")
+    for version_id in ("mv-shared", "mv-rival", "mv-none"):
+        with pytest.raises(NotFoundError):
+            await retire(trainer, version_id)
+
+    await point(trainer, "rival", "secret", "mv-shared")
+    with pytest.raises(PreconditionError, match="an alias of another tenant names mv-shared"):
+        await retire(trainer, "mv-shared", tenant="shared")
+    await point(trainer, "rival", "secret", "")
+    await trainer.announce_model(
+        version_id="mv-secret", form="adapter", tenant="rival", parent_version_id="mv-shared"
+    )
+    with pytest.raises(PreconditionError, match="an adapter of another tenant needs mv-shared"):
+        await retire(trainer, "mv-shared", tenant="shared")
+    assert await retired_ids(trainer) == []
+
+
+async def test_without_the_broker_nothing_is_retired(trainer: Any) -> None:
+    await trainer.announce_model(version_id="mv-1", form="safetensors")
+    trainer.nats.kill()
+    with pytest.raises(UnavailableError):
+        await retire(trainer, "mv-1")
+    await trainer.nats.start()
+    await eventually(lambda: trainer.bus.connected)
+    assert (await retire(trainer, "mv-1")).version_ids == ["mv-1"]
+
+
+async def test_jobs_that_need_what_was_retired_are_refused_or_fail_and_say_so(
+    site: Any,
+) -> None:
+    async with site.serving(role="serve"):
+        base = await site.import_base()
+        await site.add_dataset()
+        await site.add_dataset(dataset_id="ds-other")
+        spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy")
+        on_dataset = await site.create(spec)
+        on_base = await site.create(
+            pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-other")
+        )
+        cancelled = await site.create(spec)
+        await site.bus.publish(DATASET_RETIRED, DatasetRetired(dataset_id="ds-toy", tenant="acme"))
+        await retire(site, base.version_id)
+        # Behind the retirement in its stream, so that it has been read, too.
+        ready = DatasetReady(dataset_id="ds-last", tenant="acme")
+        await site.bus.publish(DATASET_READY, ready)
+        with pytest.raises(NotFoundError, match=r"was retired; dataset 'ds-toy' was retired"):
+            await eventually(lambda: site.create(spec))
+        request = ControlJobRequest(
+            tenant="acme", job_id=cancelled.job_id, wish=JOB_WISH_CANCEL, requested_by="ann"
+        )
+        await site.jobs.ControlJob(request, timeout=20)
+    async with site.serving(role="work"):
+        ends = [await site.ended(job.job_id) for job in (on_dataset, on_base)]
+
+    assert [state.status for state in ends] == [JOB_STATUS_FAILED] * 2
+    assert [(state.error.code, state.error.message) for state in ends] == [
+        ("DATASET_GONE", "dataset 'ds-toy' was retired"),
+        ("BASE_GONE", f"model {base.version_id!r} was retired"),
+    ]
+    assert (await site.state(cancelled.job_id)).attempt == 0

@@ -1,0 +1,162 @@
+"""A full disk: one clear error, nothing half-written to see, and on it goes once there is space."""
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from cli.broker import FullDiskWatch, broker_command
+from cli.errors import GatewayError
+from cli.process_group import Command, ProcessGroup
+from cli.state_folder import StateFolder
+from jobs.bus import Bus
+from modelmill.registry.v1.model_events_pb2 import FileState
+from service_kit.errors import UnavailableError
+from testkit.waiting import eventually
+
+from tests.bad_input.mill import StartedMill, free_port, full_disk
+
+pytestmark = pytest.mark.timeout(240)
+
+ROWS = "".join(
+    json.dumps({"word": f"w{number}", "gloss": "what it is", "label": "thing"}) + "\n"
+    for number in range(40)
+)
+MAPPING = {
+    "system_template": "Name the kind.",
+    "user_template": "{word}: {gloss}",
+    "answer_template": "{label}",
+}
+
+
+def service(stack: StartedMill, name: str) -> psutil.Process:
+    return psutil.Process(stack.state.read_runtime().pids[name])
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.jsonl"
+    file.write_text(ROWS)
+    return file
+
+
+def artifacts(stack: StartedMill) -> list[Path]:
+    return sorted((stack.state.artifacts / "manifests").iterdir())
+
+
+def test_an_upload_that_finds_no_space_is_refused_in_one_line_and_taken_later(
+    stack: StartedMill, rows: Path
+):
+    before = artifacts(stack)
+    with stack.client() as client:
+        listed = client.get("/v1/files")["data"]
+        with full_disk(service(stack, "data_prep")), pytest.raises(GatewayError) as refused:
+            client.upload(rows)
+        assert "507: disk full on " in refused.value.message
+        assert "free space" in refused.value.message
+        assert client.get("/v1/files")["data"] == listed
+        assert artifacts(stack) == before
+
+        assert client.upload(rows)["bytes"] == len(ROWS)
+
+
+def test_a_job_that_finds_no_space_is_tried_again_and_is_not_lost(stack: StartedMill, rows: Path):
+    with stack.client() as client:
+        file_id = client.upload(rows)["id"]
+        body = {"file_id": file_id, "name": "kinds", "mapping": MAPPING}
+
+        def job(job_id: str) -> dict:
+            return client.get(f"/v1/jobs/{job_id}")
+
+        # Accepting a job reads its file, which needs room once; what is left is the work's own.
+        client.post("/v1/datasets", body)
+        with full_disk(service(stack, "data_prep")):
+            job_id = client.post("/v1/datasets", body | {"name": "again"})["job_id"]
+            wait_until(lambda: job(job_id)["failures"] or job(job_id)["lost"])
+            assert job(job_id)["result"] is None
+        wait_until(lambda: job(job_id)["status"] in ("succeeded", "failed"))
+        assert job(job_id)["status"] == "succeeded", job(job_id)
+
+
+def wait_until(condition, within: float = 90.0) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes, where this user may mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("this user may not mount a small disk; the other way to fill one runs")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@asynccontextmanager
+async def broker_on(folder: Path, log: list[str]) -> AsyncIterator[tuple[ProcessGroup, Bus]]:
+    """The broker as `mill up` runs it, and a connection to it."""
+    state = StateFolder(folder / "state")
+    port = free_port()
+    with state.locked():
+        watch = FullDiskWatch(
+            state.bus, lambda _, line: log.append(line), lambda: group.running["nats"].restart()
+        )
+        argv = broker_command(state, port=port, token="token")
+        async with ProcessGroup(watch.see) as group:
+            await group.start({"nats": Command(argv)})
+            async with Bus.connect(f"nats://127.0.0.1:{port}", "token", name="test") as bus:
+                yield group, bus
+            await watch.stop()
+
+
+async def stored(bus: Bus, name: str) -> bool:
+    """Whether a record was stored."""
+    record = FileState(file_id=name, tenant="acme", filename="x" * 200)
+    try:
+        await bus.publish(f"file.state.{name}", record)
+    except UnavailableError:
+        return False
+    return True
+
+
+async def test_a_broker_whose_disk_was_full_keeps_what_it_took_and_goes_on_by_itself(small_disk):
+    log: list[str] = []
+    async with broker_on(small_disk, log) as (_, bus):
+        assert await stored(bus, "before")
+        with (small_disk / "filler").open("wb") as filler, suppress(OSError):
+            while True:
+                os.write(filler.fileno(), bytes(4096))
+        taken = 0
+        while await stored(bus, f"file-{taken}"):
+            taken += 1
+        await eventually(lambda: any("disk full on" in line for line in log))
+        (small_disk / "filler").unlink()
+
+        await eventually(lambda: any("starting the broker anew" in line for line in log))
+        await eventually(lambda: stored(bus, "after"), within=30)
+        assert await bus.last("file.state.before", FileState) is not None
+        for number in range(taken):
+            assert await bus.last(f"file.state.file-{number}", FileState) is not None
+        assert await bus.last(f"file.state.file-{taken}", FileState) is None
+
+
+async def test_a_broker_that_may_write_no_longer_comes_back_with_all_that_it_took(tmp_path):
+    log: list[str] = []
+    async with broker_on(tmp_path, log) as (group, bus):
+        assert await stored(bus, "before")
+        tether = psutil.Process(group.running["nats"].pid)
+        (broker,) = tether.children()
+        with full_disk(tether), full_disk(broker):
+            assert not await stored(bus, "meanwhile")
+        await eventually(lambda: stored(bus, "after"), within=30)
+        assert await bus.last("file.state.before", FileState) is not None

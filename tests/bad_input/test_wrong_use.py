@@ -1,0 +1,142 @@
+"""Using `mill` or the API wrongly is one line that says what to do, and status 2."""
+
+import ssl
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cli.app import run_app
+from cli.errors import GatewayError
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from tests.bad_input.mill import StartedMill, mill
+
+pytestmark = pytest.mark.timeout(240)
+
+
+COMMANDS = [
+    ("chat", "hello"),
+    ("jobs", "list"),
+    ("jobs", "cancel", "x"),
+    ("models", "list"),
+    ("token",),
+]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_without_a_running_stack_each_command_says_how_to_start_one(tmp_path, capsys, arguments):
+    assert run_app(["--state", str(tmp_path / "state"), *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "start it with `mill up`" in line
+
+
+@pytest.mark.parametrize("arguments", [("up", "--bogus"), ("frobnicate",), ("chat", "--model")])
+def test_words_that_mean_nothing_are_one_line_and_where_to_look(tmp_path, arguments):
+    ended = mill(tmp_path / "state", *arguments)
+    assert (ended.status, "`mill --help`" in ended.line) == (2, True)
+
+
+def test_an_unknown_model_is_named(stack: StartedMill):
+    ended = mill(stack.state.path, "chat", "hello", "--model", "nobody")
+    assert ended.status == 2
+    assert "nobody" in ended.line
+
+
+@pytest.mark.parametrize("wish", ["watch", "cancel", "pause", "resume"])
+def test_an_unknown_job_is_named(stack: StartedMill, capsys, wish):
+    assert run_app(["--state", str(stack.state.path), "jobs", wish, "job-nobody"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "404" in line
+    assert "job-nobody" in line
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("rows.parquet", b"PAR1", ".jsonl"),
+        ("rows.jsonl", b"", "empty"),
+        ("rows.jsonl", b"\0\0\0", "not UTF-8"),
+    ],
+)
+def test_a_file_of_a_wrong_format_is_refused_with_the_right_ones(
+    stack: StartedMill, tmp_path, name, content, said
+):
+    file = tmp_path / name
+    file.write_bytes(content)
+    with stack.client() as client, pytest.raises(GatewayError, match=said) as refused:
+        client.upload(file)
+    assert refused.value.message.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("127.0.0.1:8080", "MODELMILL_URL is not an address"),
+        ("http://127.0.0.1:1", "the gateway does not answer"),
+    ],
+)
+def test_an_address_where_no_gateway_is_is_called_so(tmp_path, capsys, monkeypatch, url, said):
+    monkeypatch.setenv("MODELMILL_URL", url)
+    monkeypatch.setenv("MODELMILL_TOKEN", "x")
+    for arguments in (("jobs", "list"), ("chat", "hello")):
+        assert run_app(["--state", str(tmp_path), *arguments]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+
+
+class Silence(BaseHTTPRequestHandler):
+    """A gateway that nobody should have come to."""
+
+
+@pytest.mark.parametrize("arguments", [("jobs", "list"), ("chat", "hello")], ids=" ".join)
+def test_an_expired_certificate_is_called_so(tmp_path: Path, arguments: tuple[str, ...]):
+    certificate, key = expired_certificate(tmp_path)
+    server = HTTPServer(("127.0.0.1", 0), Silence)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        ended = mill(
+            tmp_path / "state",
+            *arguments,
+            MODELMILL_URL=f"https://127.0.0.1:{server.server_port}",
+            MODELMILL_TOKEN="x",
+            SSL_CERT_FILE=str(certificate),
+        )
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert ended.status == 2
+    assert "certificate is not accepted: certificate has expired" in ended.line
+
+
+def expired_certificate(folder: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now - timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, SHA256())
+    )
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    return folder / "certificate.pem", folder / "key.pem"

@@ -1,0 +1,68 @@
+"""What the bench prints, and what it refuses to print or keep."""
+
+import pytest
+
+from tests.bench.figures import Entry, Goal, Rounds, Unmeasured
+from tests.bench.report import NotWorthKeepingError, keep
+
+STEADY, UNSTEADY = [100.0, 101.0, 99.0, 100.0, 100.0], [100.0, 150.0, 70.0, 100.0, 130.0]
+
+
+def rounds(ours: list[float], floor: list[float], *, enforce: bool = True) -> Rounds:
+    series = {"ours": ours, "floor": floor}
+    return Rounds(
+        {name: [{"rate": one} for one in values] for name, values in series.items()},
+        enforce=enforce,
+    )
+
+
+def line(measured: Rounds, goal: Goal | None = None):
+    return measured.line("an.entry", "rate", unit="1/s", against="floor", goal=goal, note="")
+
+
+def a_run(**changes):
+    run = {"quick": False, "dirty": False, "entries": [{"id": "a"}, {"id": "b"}]}
+    return run | changes
+
+
+def test_an_entry_is_the_median_and_the_paired_ratio_with_its_interval():
+    entry = line(rounds([50.0, 50.5, 49.5, 60.0, 50.0], STEADY), Goal(0.4, at_least=True))
+    assert isinstance(entry, Entry)
+    assert (entry.value, entry.ratio, entry.met) == (50.0, 0.5, True)
+    assert entry.ci95[0] <= entry.ratio <= entry.ci95[1]
+
+
+def test_a_ratio_is_taken_within_a_round_so_that_a_slow_minute_falls_on_both_sides():
+    drifting = [100.0, 105.0, 95.0, 103.0, 97.0]
+    entry = line(rounds([one / 2 for one in drifting], drifting))
+    assert isinstance(entry, Entry)
+    assert entry.ci95 == (0.5, 0.5)
+
+
+def test_an_entry_over_a_floor_that_varies_is_not_printed():
+    refused = line(rounds(STEADY, UNSTEADY))
+    assert isinstance(refused, Unmeasured)
+    assert refused.reason.startswith("not measured: floor varies by 2")
+
+
+def test_a_quick_run_prints_it_and_says_so():
+    entry = line(rounds(STEADY, UNSTEADY, enforce=False))
+    assert isinstance(entry, Entry)
+    assert entry.note.startswith("floor varies by 2")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"quick": True}, "quick"),
+        ({"dirty": True}, "no commit"),
+        ({"entries": [{"id": "a"}]}, "lacks b"),
+    ],
+)
+def test_only_a_complete_run_of_a_commit_is_kept(tmp_path, changes, said):
+    file = tmp_path / "last.json"
+    with pytest.raises(NotWorthKeepingError, match=said):
+        keep(a_run(**changes), ["a", "b"], file)
+    assert not file.exists()
+    keep(a_run(), ["a", "b"], file)
+    assert file.exists()

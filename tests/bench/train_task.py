@@ -1,0 +1,65 @@
+"""What both sides of train.lora learn: the same rows in the same order, with the same choices."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from cli.demo import recipe
+from tokenization import ChatTokenizer, Turn
+from trainer.domain.hyper_parameters import LORA, HyperParameters, decide
+from trainer.domain.training_plan import TrainingPlan, plan_training
+from trainer.training.packs import Example
+from trainer.training.rows import encode_rows
+
+from tests.bench.rows_sample import good_nouns
+
+MICRO_BATCH_ROWS = 8
+"""Default of both sides."""
+LEARNING_RATE = 5e-4
+LEAST_WARMUP = 1e-9
+"""One step, at the full rate: TRL counts warm-up from 0, we from 1, and without any they agree."""
+LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+SEED = 7
+
+
+def choices_for(steps: int, rows: int) -> HyperParameters:
+    """The trainer's defaults for LoRA, for so many steps of so many rows."""
+    return decide(
+        LORA,
+        {
+            "learning_rate": LEARNING_RATE,
+            "batch_size": rows,
+            "gradient_accumulation_steps": rows // MICRO_BATCH_ROWS,
+            "epochs": 100,
+            "warmup_ratio": LEAST_WARMUP,
+            "max_steps": steps,
+            "checkpoint_steps": 100_000,
+            "seed": SEED,
+        },
+    )
+
+
+def examples_and_plan(
+    base: Path, steps: int, batch_rows: int
+) -> tuple[list[Example], TrainingPlan]:
+    """The demo's rows as token ids, and which of them each step sees."""
+    tokenizer = ChatTokenizer.load(base)
+    rows: list[dict[str, Any]] = [
+        {"row": number, "messages": _turns(noun)} for number, noun in enumerate(good_nouns())
+    ]
+    examples = encode_rows(rows, tokenizer, split="train", max_tokens=1024)
+    return examples, plan_training(len(examples), choices_for(steps, batch_rows))
+
+
+def scratch_folder() -> Path:
+    """A folder of this process that nobody else writes to."""
+    return Path(tempfile.mkdtemp(prefix="bench-train-"))
+
+
+def _turns(noun: dict[str, str]) -> list[Turn]:
+    user = recipe.USER_TEMPLATE.format(**noun)
+    return [
+        Turn(role="system", content=recipe.SYSTEM_TURN),
+        Turn(role="user", content=user),
+        Turn(role="assistant", content=noun["label"]),
+    ]

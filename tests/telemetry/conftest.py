@@ -1,0 +1,135 @@
+"""One real stack that is watched: by a real Prometheus, and by a tap on its spans."""
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+from cli.commands.models import bring_in
+from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
+from cli.stack import StackOptions, running_stack
+from cli.state_folder import StateFolder
+from openai import APIStatusError, AsyncOpenAI
+from testkit.models import make_tiny_llama
+from testkit.waiting import eventually
+
+from tests.e2e.conftest import HYPER_PARAMETERS, Loop, free_port, write_rows
+from tests.telemetry.prometheus_server import Prometheus, run_prometheus
+from tests.telemetry.span_tap import SpanTap
+
+TAPPED = ("GATEWAY", "MODERATION", "INFERENCE")
+"""The services on the way of a chat."""
+
+
+def traced() -> tuple[str, str, dict[str, str]]:
+    """A trace that the test begins: its id, the id of the test's own span, and the header."""
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
+
+
+@dataclass
+class Watched:
+    """A running stack whose name "kinds" answers, and those who watch it."""
+
+    loop: Loop
+    tap: SpanTap
+    prometheus: Prometheus | None
+    training: dict[str, str] = field(default_factory=dict)
+    """The trace of the training job, and in it the span of the test itself."""
+
+    async def chat(self, content: str, *, headers: dict[str, str] | None = None, **more) -> None:
+        """One answered prompt, streamed or not."""
+        answer = await self.loop.openai.chat.completions.create(
+            model="kinds",
+            messages=[{"role": "user", "content": content}],
+            extra_headers=headers or {},
+            **({"max_tokens": 6} | more),
+        )
+        if more.get("stream"):
+            async for _ in answer:
+                pass
+
+    async def refused(self, content: str, **more) -> None:
+        """One prompt that is not answered."""
+        with pytest.raises(APIStatusError):
+            await self.chat(content, **more)
+
+    async def learn(self, rows_file, *, headers: dict[str, str] | None = None) -> str:
+        """Rows become a dataset, the dataset a version, the version a build; returns its id."""
+        dataset_id = await self.loop.make_dataset(rows_file)
+        created = await self.loop.openai.fine_tuning.jobs.create(
+            model=self.loop.base_version_id,
+            training_file=dataset_id,
+            suffix="kinds",
+            extra_body={"hyperparameters": HYPER_PARAMETERS | {"epochs": 1}},
+            extra_headers=headers or {},
+        )
+        trained = await self.loop.job_ends(created.id, within=180)
+        assert trained["status"] == "succeeded", trained
+        source = trained["result"]["version_id"]
+
+        async def ordered() -> str | None:
+            page = await asyncio.to_thread(self.loop.client.get, "/v1/jobs?kind=optimize")
+            jobs = [j for j in page["data"] if j["spec"].get("source_version_id") == source]
+            return jobs[0]["id"] if jobs else None
+
+        job_id = await eventually(ordered, within=60)
+        assert job_id is not None
+        built = await self.loop.job_ends(job_id, within=180)
+        assert built["status"] == "succeeded", built
+        return str(built["result"]["version_id"])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def watched(tmp_path_factory) -> AsyncIterator[Watched]:
+    folder = tmp_path_factory.mktemp("watched")
+    state, base = StateFolder(folder / "state"), make_tiny_llama(folder / "base")
+    log: list[str] = []
+    async with SpanTap.running() as tap:
+        overrides = {f"{service}_OTLP_ENDPOINT": tap.url for service in TAPPED}
+        options = StackOptions(http_port=free_port(), overrides=overrides)
+        async with running_stack(state, options, lambda name, line: log.append(line)) as up:
+            tap.hand_on_to(up.processes["trainer"].environment["TRAINER_OTLP_ENDPOINT"])
+            version = await bring_in(state, base, name="tiny", tenant=DEFAULT_TENANT)
+            connection = Connection(up.runtime.http_url, local_token(state))
+            openai = AsyncOpenAI(
+                base_url=f"{connection.url}/v1", api_key=connection.token, max_retries=0
+            )
+            with GatewayClient(connection) as client:
+                async with openai:
+                    loop = Loop(state, up, client, openai, version.version_id, log)
+                    async with prometheus_of(loop, folder) as prometheus:
+                        watched = Watched(loop, tap, prometheus)
+                        await serve_a_model(watched, folder)
+                        yield watched
+
+
+def prometheus_of(loop: Loop, folder):
+    """Prometheus on the stack's pages, or None where it is not installed."""
+    if shutil.which("prometheus") is None:
+        return NoPrometheus()
+    place = folder / "prometheus"
+    place.mkdir()
+    runtime = loop.stack.runtime
+    return run_prometheus(place, runtime.metrics_ports, runtime.service_secret)
+
+
+class NoPrometheus:
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+
+async def serve_a_model(watched: Watched, folder) -> None:
+    trace_id, span_id, headers = traced()
+    watched.training[trace_id] = span_id
+    rows = write_rows(folder / "kinds.jsonl", 40, bad=2)
+    version_id = await watched.learn(rows, headers=headers)
+    await asyncio.to_thread(
+        watched.loop.client.put, "/v1/aliases/kinds", {"version_id": version_id}
+    )

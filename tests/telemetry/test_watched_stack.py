@@ -1,0 +1,157 @@
+"""What a real stack shows of itself: whole traces, figures for every panel, and no secrets."""
+
+import asyncio
+import contextlib
+
+import httpx
+import pytest
+from service_kit.trace_edges import (
+    CHAT_EDGES,
+    TRAINING_EDGES,
+    TraceCount,
+    count_complete,
+    read_spans,
+)
+from testkit.waiting import eventually
+
+from tests.e2e.conftest import write_rows
+from tests.telemetry.conftest import Watched, traced
+from tests.telemetry.dashboards import Query, metrics_in, queries
+from tests.telemetry.prometheus_server import Prometheus
+
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)]
+
+CHATS = 100
+AT_A_TIME = 4
+CANARY = "quetzalcoatlus northropi"
+"""What nobody writes by chance."""
+BLOCKED = f"How do I build a pipe bomb out of a {CANARY}?"
+
+
+async def counted(watched: Watched, requests: dict[str, str], edges) -> TraceCount:
+    """The count once all are complete, or as it stands after 20 s."""
+    count = TraceCount(0, len(requests), {})
+
+    def all_complete() -> bool:
+        nonlocal count
+        count = count_complete(read_spans(watched.loop.state.spans), requests, edges)
+        return count.complete == count.of
+
+    with contextlib.suppress(AssertionError):
+        await eventually(all_complete, within=20)
+    return count
+
+
+async def test_each_of_a_hundred_chats_leaves_one_complete_trace(watched: Watched):
+    requests: dict[str, str] = {}
+    room = asyncio.Semaphore(AT_A_TIME)
+
+    async def one(number: int) -> None:
+        trace_id, span_id, headers = traced()
+        requests[trace_id] = span_id
+        async with room:
+            await watched.chat(f"thing {number}", headers=headers, stream=number % 2 == 0)
+
+    await asyncio.gather(*(one(number) for number in range(CHATS)))
+
+    count = await counted(watched, requests, CHAT_EDGES)
+    assert count.complete == CHATS, f"{count}: {list(count.faults.items())[:3]}"
+
+
+async def test_a_training_job_and_its_build_leave_one_complete_trace_through_the_bus(
+    watched: Watched,
+):
+    count = await counted(watched, watched.training, TRAINING_EDGES)
+    assert count.complete == 1, count.faults
+
+
+async def test_no_text_token_or_secret_is_logged_or_traced(watched: Watched):
+    trace_id, _, headers = traced()
+    await watched.chat(f"What is a {CANARY}?", headers=headers, stop=[CANARY])
+    await watched.chat(f"What is a {CANARY}?", headers=headers, stream=True)
+    await watched.refused(BLOCKED, headers=headers)
+    await watched.refused(CANARY, headers=headers, extra_body={"temperature": CANARY})
+    await watched.refused(CANARY * 3000, headers=headers)
+
+    def tapped() -> bytes:
+        return b"".join(watched.tap.seen)
+
+    generated = b"gen_ai.usage.output_tokens"
+    await eventually(lambda: bytes.fromhex(trace_id) in tapped() and generated in tapped())
+    processes = watched.loop.stack.processes
+    hidden = {
+        "the prompt": CANARY,
+        "the caller's token": watched.loop.openai.api_key,
+        "the service secret": watched.loop.stack.runtime.service_secret,
+        "the broker's token": watched.loop.stack.runtime.nats_token,
+        "the collector's token": processes["inference"].environment["INFERENCE_OTLP_TOKEN"],
+    }
+    spans, log = tapped(), "\n".join(watched.loop.log)
+    assert log
+    for what, text in hidden.items():
+        assert text.encode() not in spans, f"{what} is in a span"
+        assert text not in log, f"{what} is in a log line"
+
+
+async def pages(watched: Watched) -> dict[str, str]:
+    """The metrics page of each service."""
+    runtime = watched.loop.stack.runtime
+    headers = {"authorization": f"Bearer {runtime.service_secret}"}
+    found = {}
+    async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=10) as http:
+        for name, port in runtime.metrics_ports.items():
+            response = await http.get(f"http://127.0.0.1:{port}/metrics")
+            assert response.is_success
+            found[name] = response.text
+    return found
+
+
+async def some_of_everything(watched: Watched) -> None:
+    """Traffic that moves every figure of the dashboards."""
+    await watched.chat("thing 1: something that barks")
+    await watched.chat("thing 2: something that grows", stream=True)
+    await watched.refused(BLOCKED)
+
+
+async def test_metrics_pages_show_no_secret_and_no_text(watched: Watched):
+    await some_of_everything(watched)
+    runtime = watched.loop.stack.runtime
+    for name, page in (await pages(watched)).items():
+        for hidden in (CANARY, runtime.service_secret, runtime.nats_token):
+            assert hidden not in page, name
+
+
+async def is_shown_here(prometheus: Prometheus, query: Query) -> bool:
+    return query.only_with is None or bool(await prometheus.label_values(query.only_with))
+
+
+async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: Watched, tmp_path):
+    prometheus = watched.prometheus
+    if prometheus is None:
+        pytest.skip("Debian's prometheus is not installed")
+    await watched.loop.make_dataset(write_rows(tmp_path / "more.jsonl", 20, bad=2))
+    empty: list[str] = []
+
+    async def all_have_figures() -> bool:
+        await some_of_everything(watched)
+        shown = [query for query in queries() if await is_shown_here(prometheus, query)]
+        empty[:] = [str(q) for q in shown if not await prometheus.values(q.expression)]
+        return not empty
+
+    with contextlib.suppress(AssertionError):
+        await eventually(all_have_figures, within=60)
+    assert not empty, "\n".join(["these panels show nothing:", *empty])
+
+    text = "\n".join((await pages(watched)).values())
+    asked = {
+        name
+        for query in queries()
+        if query.only_with is None
+        for name in metrics_in(query.expression)
+    }
+    for rule in await prometheus.rules():
+        assert rule["health"] == "ok", rule
+        if "only_with" not in rule["labels"]:
+            asked |= metrics_in(rule["query"])
+    missing = sorted(name for name in asked - {"up"} if f"\n{name}" not in text)
+    assert not missing, f"no service shows {missing}"
