@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from registry.durable import make_folder
-from registry.errors import CommitAbandonedError, DiskFullError
+from registry.errors import CommitAbandonedError
 from registry.store import FolderStore
 from registry_support.store_files import FolderOf, read
+from service_kit.errors import DiskFullError
 from service_kit.status import status_of
 
 

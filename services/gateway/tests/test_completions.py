@@ -97,7 +97,7 @@ async def test_one_blocked_prompt_refuses_the_whole_request(house: House):
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "content_policy_violation"
     assert answer.json()["error"]["param"] == "prompt"
-    assert house.inference.in_flight == 0
+    await eventually(lambda: house.inference.in_flight == 0)
 
 
 async def test_a_prompt_that_is_too_long_is_named_as_the_prompt(house: House):

@@ -2,8 +2,7 @@
 
 import errno
 
-from registry.errors import DISK_FULL_ERRNOS
-from service_kit.errors import DomainError, PreconditionError
+from service_kit.errors import DISK_FULL_ERRNOS, DomainError, PreconditionError
 
 
 def say_system_error(error: OSError) -> str:

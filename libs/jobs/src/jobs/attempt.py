@@ -18,7 +18,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
 )
 from nats.errors import Error as NatsError
-from service_kit.errors import DomainError, UnavailableError
+from service_kit.errors import DiskFullError, DomainError, UnavailableError
 
 from jobs.active import STOP_SECONDS, ActiveJob
 from jobs.announcements import announce, announcement_of
@@ -271,6 +271,11 @@ def _error_of(failure: Exception) -> JobError:
             remedy="See the log; the job was tried again before this.",
             log_tail=failure.log_tail,
         )
+    if isinstance(failure, OSError):
+        failure = DiskFullError.from_os_error(failure) or failure
+    if isinstance(failure, DiskFullError):
+        remedy = "Free space; a job that failed of it can be resumed."
+        return JobError(code=failure.reason, message=failure.message, remedy=remedy)
     if isinstance(failure, DomainError):
         return JobError(code=failure.reason, message=failure.message)
     return JobError(

@@ -1,15 +1,10 @@
 """What the registry refuses beyond the common errors."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from service_kit.errors import OverloadedError, PreconditionError
-
-DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""No space, over quota, over the process's own limit: to a caller they are one thing."""
-DISK_FULL_RETRY_SECONDS = 30.0
+from service_kit.errors import DiskFullError, PreconditionError
 
 
 class CorruptArtifactError(PreconditionError):
@@ -25,18 +20,6 @@ class CorruptArtifactError(PreconditionError):
         self.path = path
 
 
-class DiskFullError(OverloadedError):
-    """There is no space left. Nothing became visible; the same call succeeds once there is."""
-
-    reason = "DISK_FULL"
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"disk full on {folder}; free space and repeat",
-            retry_after_seconds=DISK_FULL_RETRY_SECONDS,
-        )
-
-
 class CommitAbandonedError(PreconditionError):
     """The process is about to end; nothing became visible."""
 
@@ -49,6 +32,7 @@ def disk_full_on(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in DISK_FULL_ERRNOS:
-            raise DiskFullError(folder) from error
-        raise
+        disk_full = DiskFullError.from_os_error(error, folder)
+        if disk_full is None:
+            raise
+        raise disk_full from error

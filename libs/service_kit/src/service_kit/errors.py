@@ -4,6 +4,7 @@ To add one: subclass `DomainError`, set `reason`, and add its row to `service_ki
 (a test fails until the row is there).
 """
 
+import errno
 from collections.abc import Sequence
 from typing import Self
 
@@ -84,6 +85,27 @@ class OverloadedError(DomainError):
     def __init__(self, message: str, *, retry_after_seconds: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+
+
+DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No space, over quota, over the process's own limit: to a caller they are one thing."""
+
+
+class DiskFullError(OverloadedError):
+    """There is no space left. Nothing became visible; the same call succeeds once there is."""
+
+    reason = "DISK_FULL"
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 30.0) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+
+    @classmethod
+    def from_os_error(cls, error: OSError, where: object = "") -> "DiskFullError | None":
+        """What a failed write says of the disk, or None when it failed for another reason."""
+        if error.errno not in DISK_FULL_ERRNOS:
+            return None
+        place = where or error.filename or "a disk of this service"
+        return cls(f"disk full on {place}; free space and repeat")
 
 
 class UnavailableError(DomainError):

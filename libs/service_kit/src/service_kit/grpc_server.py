@@ -10,7 +10,12 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from service_kit.call_observer import CallObserver
-from service_kit.errors import DomainError, InvalidInputError, UnauthenticatedError
+from service_kit.errors import (
+    DiskFullError,
+    DomainError,
+    InvalidInputError,
+    UnauthenticatedError,
+)
 from service_kit.handler_interceptor import HandlerInterceptor
 from service_kit.status import status_of, trailing_metadata
 
@@ -30,10 +35,17 @@ class DomainErrorInterceptor(HandlerInterceptor):
         try:
             yield
         except DomainError as error:
-            context.set_trailing_metadata(trailing_metadata(error))
-            await context.abort(status_of(error).grpc, f"{error.reason}: {error.message}")
+            await _refuse(context, error)
         except (grpc.aio.AbortError, grpc.aio.UsageError):
             raise
+        except OSError as error:
+            disk_full = DiskFullError.from_os_error(error)
+            if disk_full is None:
+                log.exception("unexpected error in %s", method)
+                await context.abort(grpc.StatusCode.INTERNAL, "INTERNAL: see the service's log")
+            else:
+                log.warning("%s: %s", method, disk_full)
+                await _refuse(context, disk_full)
         except Exception:
             log.exception("unexpected error in %s", method)
             await context.abort(grpc.StatusCode.INTERNAL, "INTERNAL: see the service's log")
@@ -47,6 +59,11 @@ class DomainErrorInterceptor(HandlerInterceptor):
         async for request in requests:
             yield request
         await context.read()
+
+
+async def _refuse(context: Any, error: DomainError) -> None:
+    context.set_trailing_metadata(trailing_metadata(error))
+    await context.abort(status_of(error).grpc, f"{error.reason}: {error.message}")
 
 
 class GateInterceptor(HandlerInterceptor):

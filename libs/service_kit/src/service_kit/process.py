@@ -19,6 +19,9 @@ from service_kit.telemetry import telemetry
 STOP_ON_EOF = "MODELMILL_STOP_ON_STDIN_EOF"
 """Set to 1 by a supervisor that holds our stdin open: when it dies, however it dies, we stop."""
 
+BEYOND_DRAIN_SECONDS = 15.0
+"""What a service has, beyond its drain, to close what is left."""
+
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 
@@ -50,8 +53,14 @@ async def _until_stopped(
 ) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if not stopping.is_set():
+            stopping.set()
+            _end_at_last(settings.drain_seconds + BEYOND_DRAIN_SECONDS)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(number, stop)
     if os.environ.get(STOP_ON_EOF) == "1":
 
         def wait_for_eof() -> None:
@@ -59,10 +68,27 @@ async def _until_stopped(
             while os.read(sys.stdin.fileno(), 4096):
                 pass
             with suppress(RuntimeError):  # the loop is closed: we are stopping anyway
-                loop.call_soon_threadsafe(stopping.set)
+                loop.call_soon_threadsafe(stop)
 
         threading.Thread(target=wait_for_eof, daemon=True, name="supervisor watch").start()
     await serve(settings, stopping)
+
+
+def _end_at_last(seconds: float) -> None:
+    """End the process after `seconds`, whatever still runs in it.
+
+    Expected: a cancelled task ends. Actual: nats-py, while it looks for a broker that is gone, can
+    lose a cancel and go on for ever, and nobody is left to kill a service whose supervisor died.
+    """
+
+    def end() -> None:
+        with suppress(OSError):  # nobody may be left to read it
+            print(f"did not stop within {seconds:g} s; ending", file=sys.stderr, flush=True)
+        os._exit(3)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _fail(name: str, message: str) -> int:

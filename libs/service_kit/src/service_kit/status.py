@@ -10,6 +10,7 @@ from service_kit.errors import (
     AlreadyExistsError,
     ConflictError,
     DeadlineError,
+    DiskFullError,
     DomainError,
     InvalidInputError,
     NotFoundError,
@@ -36,11 +37,15 @@ STATUS: dict[type[DomainError], Status] = {
     UnauthenticatedError: Status(grpc.StatusCode.UNAUTHENTICATED, 401),
     PermissionDeniedError: Status(grpc.StatusCode.PERMISSION_DENIED, 403),
     OverloadedError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    DiskFullError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 507),
     TooLargeError: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, 413),
     UnavailableError: Status(grpc.StatusCode.UNAVAILABLE, 503),
     DeadlineError: Status(grpc.StatusCode.DEADLINE_EXCEEDED, 504),
 }
-"""Every direct subclass of `DomainError`; deeper subclasses use their parent's row."""
+"""Every direct subclass of `DomainError`; deeper ones without a row use their parent's.
+
+Of those with the same gRPC status the first is what a status without a known reason becomes.
+"""
 
 _BY_CODE = {status.grpc: cls for cls, status in reversed(STATUS.items())}
 _BY_CODE_AND_REASON = {(status.grpc, cls.reason): cls for cls, status in STATUS.items()}
@@ -90,8 +95,8 @@ def error_from_rpc(error: grpc.aio.AioRpcError) -> DomainError | None:
 def _rebuilt(cls: type[DomainError], message: str, metadata: Mapping[str, str]) -> DomainError:
     if cls is InvalidInputError:
         return InvalidInputError(json.loads(metadata.get(ERRORS_METADATA, "null")) or message)
-    if cls is OverloadedError:
-        return OverloadedError(message, retry_after_seconds=float(metadata.get(RETRY_METADATA, 1)))
+    if issubclass(cls, OverloadedError):
+        return cls(message, retry_after_seconds=float(metadata.get(RETRY_METADATA, 1)))
     if cls is UnavailableError:
         return UnavailableError(message, retry_after_seconds=float(metadata.get(RETRY_METADATA, 2)))
     return cls(message)
