@@ -79,10 +79,23 @@ async def test_a_zombies_progress_does_not_turn_back_the_clock(ledger, jobs, bus
     for fence, done in ((5, 10), (9, 2), (5, 11)):
         await bus.publish(subject, JobProgress(job_id=job.job_id, fence=fence, done=done))
     await bus.publish(subject, JobProgress(job_id=job.job_id, fence=9, done=3, metrics={"m": 1}))
-    await eventually(lambda: ledger.get("acme", job.job_id).events)
+    await eventually(lambda: ledger.get("acme", job.job_id).progress.done == 3)
     record = ledger.get("acme", job.job_id)
 
     assert (record.progress.fence, record.progress.done) == (9, 3)
+
+
+async def test_a_report_without_figures_is_an_event_and_its_repetition_is_none(ledger, jobs, bus):
+    job = await jobs.submit()
+    for done in (1, 1, 2, 2):
+        report = JobProgress(job_id=job.job_id, fence=1, phase="read", unit="row", done=done)
+        await bus.publish(job_progress(job.job_id), report)
+
+    def told() -> list[str]:
+        return [event.message for event in ledger.get("acme", job.job_id).events]
+
+    await eventually(lambda: told()[-1:] == ["read row 2"])
+    assert told() == ["read row 1", "read row 2"]
 
 
 async def test_the_last_thousand_figures_are_kept(ledger, jobs, bus):

@@ -224,8 +224,8 @@ class JobLedger:
         entry = self._entry(body.job_id)
         if entry.progress is not None and body.fence < entry.progress.fence:
             return  # a worker that does not know yet that it lost the job
-        entry.progress = body
-        if body.metrics:
+        before, entry.progress = entry.progress, body
+        if body.metrics or not _is_repeated(body, before):
             at = body.at.ToDatetime()
             entry.history.add(JobEvent(stored.sequence, at, PROGRESS, _say_progress(body), body))
 
@@ -265,7 +265,14 @@ def _say_state(state: JobState) -> str:
     return status_word(state.status)
 
 
+def _is_repeated(progress: JobProgress, before: JobProgress | None) -> bool:
+    """Whether it only says that the claim is still held."""
+    if before is None or before.fence != progress.fence:
+        return False
+    return (before.phase, before.done) == (progress.phase, progress.done)
+
+
 def _say_progress(progress: JobProgress) -> str:
     of = f"/{progress.total}" if progress.total else ""
     figures = ", ".join(f"{name}={value:.4g}" for name, value in sorted(progress.metrics.items()))
-    return f"{progress.phase} {progress.unit} {progress.done}{of}: {figures}"
+    return f"{progress.phase} {progress.unit} {progress.done}{of}" + (figures and f": {figures}")

@@ -136,7 +136,14 @@ def event_view(event: JobEvent, kind: str) -> View:
 def _event_facts(body: Message) -> View:
     """The figures of a report, the facts of a state; no owner, nonce or fence of a worker's."""
     if isinstance(body, pb.JobProgress):
-        return {"phase": body.phase, "step": body.done, "total_steps": body.total, **body.metrics}
+        return {
+            "phase": body.phase,
+            "step": body.done,
+            "total_steps": body.total,
+            "unit": body.unit,
+            "eta_seconds": body.eta_seconds if body.eta_seconds >= 0 else None,
+            **body.metrics,
+        }
     if isinstance(body, pb.JobState):
         return {"status": STATUS[body.status], "attempt": body.attempt, "error": _error(body)}
     return {}

@@ -39,7 +39,7 @@ class JobServiceStub:
     Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
     NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
     FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state.
-    UNAVAILABLE: the bus does not answer; nothing was recorded.
+    UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
     """
 
 @_typing.type_check_only
@@ -53,7 +53,7 @@ class JobServiceAsyncStub(JobServiceStub):
     Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
     NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
     FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state.
-    UNAVAILABLE: the bus does not answer; nothing was recorded.
+    UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
     """
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -70,7 +70,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
         NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
         FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state.
-        UNAVAILABLE: the bus does not answer; nothing was recorded.
+        UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
         """
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -209,7 +209,14 @@ def job_event(kind: str) -> dict[str, Any]:
         "level": "info",
         "message": "train step 12/44: loss=1.31",
         "type": "metrics",
-        "data": {"phase": "train", "step": 12, "total_steps": 44, "loss": 1.31},
+        "data": {
+            "phase": "train",
+            "step": 12,
+            "total_steps": 44,
+            "unit": "step",
+            "eta_seconds": 41.5,
+            "loss": 1.31,
+        },
     }
 
 
