@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from testkit.ports import free_port
 
-from tests.bad_input.mill import StartedMill, free_port
+from tests.bad_input.mill import StartedMill
 
 
 @pytest.fixture(scope="package")

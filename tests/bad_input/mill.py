@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -128,10 +127,3 @@ def full_disk(process: psutil.Process) -> Iterator[None]:
     finally:
         with suppress(ProcessLookupError):  # some end when they may not write
             resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

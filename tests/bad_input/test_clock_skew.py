@@ -4,6 +4,8 @@ import asyncio
 import sys
 import time
 from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import jwt
@@ -16,7 +18,7 @@ from google.protobuf.struct_pb2 import Struct
 from jobs.active import ActiveJob
 from jobs.bus import Bus
 from jobs.subjects import job_progress, job_state
-from jobs.submit import JobQueue
+from jobs.submit import JobQueue, SubmittedJob
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
@@ -92,6 +94,30 @@ class Quick:
         return JobResult(digest="sha256:" + "0" * 64)
 
 
+async def submit(bus: Bus) -> SubmittedJob:
+    return await JobQueue(bus).submit(
+        kind="dataset",
+        prefix="job",
+        tenant="acme",
+        requested_by="ann",
+        idempotency_key="",
+        spec=Struct(),
+    )
+
+
+@asynccontextmanager
+async def healthy_worker(bus: Bus, work_root: Path) -> AsyncIterator[None]:
+    """A worker whose clock is right, until the block ends."""
+    stopping = asyncio.Event()
+    worker = Worker(
+        bus, [Quick()], service="test", work_root=work_root, claim_seconds=CLAIM_SECONDS
+    )
+    working = asyncio.create_task(worker.run(stopping))
+    yield
+    stopping.set()
+    await working
+
+
 @pytest.mark.parametrize("seconds_ahead", [HOUR, -HOUR], ids=["ahead", "behind"])
 async def test_the_job_of_a_worker_with_a_wrong_clock_is_taken_over_when_it_dies(
     tmp_path, seconds_ahead
@@ -100,14 +126,7 @@ async def test_the_job_of_a_worker_with_a_wrong_clock_is_taken_over_when_it_dies
         run_nats(tmp_path / "nats") as nats,
         Bus.connect(nats.url, nats.token, name="test") as bus,
     ):
-        submitted = await JobQueue(bus).submit(
-            kind="dataset",
-            prefix="job",
-            tenant="acme",
-            requested_by="ann",
-            idempotency_key="",
-            spec=Struct(),
-        )
+        submitted = await submit(bus)
         skewed = await start_skewed(nats.url, nats.token, tmp_path / "skewed", seconds_ahead)
 
         async def reported() -> JobProgress | None:
@@ -120,23 +139,12 @@ async def test_the_job_of_a_worker_with_a_wrong_clock_is_taken_over_when_it_dies
         skewed.kill()
         await skewed.wait()
 
-        stopping = asyncio.Event()
-        worker = Worker(
-            bus,
-            [Quick()],
-            service="test",
-            work_root=tmp_path / "work",
-            claim_seconds=CLAIM_SECONDS,
-        )
-        working = asyncio.create_task(worker.run(stopping))
-
         async def state() -> JobState | None:
             stored = await bus.last(job_state(submitted.job_id), JobState)
             return stored.body if stored and stored.body.status == JOB_STATUS_SUCCEEDED else None
 
-        ended = await eventually(state, within=20 * CLAIM_SECONDS)
-        stopping.set()
-        await working
+        async with healthy_worker(bus, tmp_path / "work"):
+            ended = await eventually(state, within=20 * CLAIM_SECONDS)
         assert ended is not None
         assert (ended.lost, ended.attempt) == (1, 2)
 

@@ -17,9 +17,10 @@ from cli.state_folder import StateFolder
 from jobs.bus import Bus
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import UnavailableError
+from testkit.ports import free_port
 from testkit.waiting import eventually
 
-from tests.bad_input.mill import StartedMill, free_port, full_disk
+from tests.bad_input.mill import StartedMill, full_disk
 
 pytestmark = pytest.mark.timeout(240)
 

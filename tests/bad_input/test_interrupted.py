@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 from testkit.models import make_tiny_llama
+from testkit.ports import free_port
 
-from tests.bad_input.mill import StartedMill, free_port, processes_on, wait_until_gone
+from tests.bad_input.mill import StartedMill, processes_on, wait_until_gone
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -5,8 +5,9 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+from testkit.ports import free_port
 
-from tests.bad_input.mill import StartedMill, free_port, mill, processes_on
+from tests.bad_input.mill import StartedMill, mill, processes_on
 
 pytestmark = pytest.mark.timeout(240)
 

@@ -18,7 +18,7 @@ import openvino_genai as genai
 from inference.adapters.openvino_child import generation_config, open_pipeline
 from inference.adapters.openvino_process import PipelineOptions
 from openvino import Tensor
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.bench.worker import answer_all
 

@@ -90,7 +90,7 @@ async def _python(arguments: Sequence[str]) -> None:
 def _build(base: Path, target: Path) -> None:
     from optimizer_builder.child import load_form
     from optimizer_builder.make_build import Source
-    from tokenization import ChatTokenizer
+    from tokenization.chat_tokenizer import ChatTokenizer
 
     prompt = ChatTokenizer.load(base).encode_prompt([{"role": "user", "content": PROBE}])
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:

@@ -17,7 +17,7 @@ from jobs.bus import Bus
 from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from registry.store import FolderStore
-from testkit.nats_server import free_port
+from testkit.ports import free_port
 
 from tests.bench.built_model import FORM
 from tests.bench.harness import WORK_FOLDER

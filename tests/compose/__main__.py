@@ -6,7 +6,6 @@ its own containers, networks and volumes.
 
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from cli.keys import ALL_SCOPES, LocalKeys
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from testkit.models import make_tiny_llama
+from testkit.ports import free_port
 
 from tests.compose import report as reporting
 from tests.compose.containers import BUILD_SECONDS, ComposeError, ComposeProject
@@ -74,8 +74,8 @@ def _project(folder: Path) -> ComposeProject:
         "COMPOSE_ENV_FILES": str(folder / "secrets" / "env"),
         "COMPOSE_PROFILES": "",
         "OTLP_ENDPOINT": "",
-        "GATEWAY_HTTP_PORT": str(_free_port()),
-        "GATEWAY_GRPC_PORT": str(_free_port()),
+        "GATEWAY_HTTP_PORT": str(free_port()),
+        "GATEWAY_GRPC_PORT": str(free_port()),
         "CLAIM_SECONDS": "5",
         "MILL": str(Path(sys.executable).parent / "mill"),
     }
@@ -154,13 +154,6 @@ def _token(folder: Path) -> str:
     return LocalKeys(folder / "secrets" / "keys").issue(
         subject="compose-test", tenant=TENANT, scopes=ALL_SCOPES, life=timedelta(hours=1)
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 sys.exit(main())

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from cli.stack import Stack, StackOptions, running_stack
 from cli.state_folder import StateFolder
 from openai import AsyncOpenAI
 from testkit.models import make_tiny_llama
+from testkit.ports import free_port
 from testkit.waiting import eventually
 
 MAPPING = {
@@ -74,13 +74,6 @@ def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
             rows.write(json.dumps(row) + "\n")
         rows.writelines("{not json\n" for _ in range(bad))
     return file
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

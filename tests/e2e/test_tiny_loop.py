@@ -90,6 +90,16 @@ async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop
     assert moved["version_id"] == version_id
 
     chat_trace, chat_span, headers = traced()
+    await answers_alike_whole_and_streamed(loop, version_id, headers)
+    in_a_chat = {"gateway", "moderation", "inference"}
+    await eventually(lambda: trace_is_whole(loop, chat_trace, chat_span, in_a_chat))
+    in_a_job = {"gateway", "trainer", "optimizer_builder", "inference"}
+    await eventually(lambda: trace_is_whole(loop, job_trace, job_span, in_a_job))
+
+
+async def answers_alike_whole_and_streamed(
+    loop: Loop, version_id: str, headers: dict[str, str]
+) -> None:
     messages = [{"role": "user", "content": "thing 7: something that barks"}]
     whole = await loop.openai.chat.completions.create(
         model="kinds", messages=messages, max_tokens=12, temperature=0, extra_headers=headers
@@ -101,17 +111,6 @@ async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop
     )
     pieces = [c.choices[0].delta.content or "" async for c in stream if c.choices]
     assert "".join(pieces) == whole.choices[0].message.content
-
-    await eventually(
-        lambda: trace_is_whole(loop, chat_trace, chat_span, {"gateway", "moderation", "inference"}),
-        within=10,
-    )
-    await eventually(
-        lambda: trace_is_whole(
-            loop, job_trace, job_span, {"gateway", "trainer", "optimizer_builder", "inference"}
-        ),
-        within=10,
-    )
 
 
 def trace_is_whole(loop: Loop, trace_id: str, client_span: str, services: set[str]) -> bool:

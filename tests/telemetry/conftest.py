@@ -14,9 +14,10 @@ from cli.stack import StackOptions, running_stack
 from cli.state_folder import StateFolder
 from openai import APIStatusError, AsyncOpenAI
 from testkit.models import make_tiny_llama
+from testkit.ports import free_port
 from testkit.waiting import eventually
 
-from tests.e2e.conftest import HYPER_PARAMETERS, Loop, free_port, write_rows
+from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
 from tests.telemetry.prometheus_server import Prometheus, run_prometheus
 from tests.telemetry.span_tap import SpanTap
 

@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx
 import yaml
+from testkit.ports import free_port
 from testkit.waiting import eventually
-
-from tests.e2e.conftest import free_port
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "prometheus"
 

@@ -4,12 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from evaluation import (
-    ChoiceQuestion,
-    answer_in_batches,
-    answer_questions,
-    choice_questions,
-)
+from evaluation.choices import ChoiceQuestion, answer_in_batches, answer_questions, choice_questions
 
 
 class LetterTokenizer:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from evaluation import Interval, accuracy, paired_difference
+from evaluation.intervals import Interval, accuracy, paired_difference
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -34,7 +34,7 @@ from service_kit.errors import (
 )
 from service_kit.grpc_client import domain_errors, open_channel
 from service_kit.grpc_server import RpcServer
-from testkit.nats_server import free_port
+from testkit.ports import free_port
 from testkit.waiting import eventually
 
 SLOW = {"steps": 300}

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 SMOLLM2_TEMPLATE = (

@@ -1,7 +1,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenization import ChatTokenizer, TextStream
-from tokenization.text_stream import HOLD_TOKENS
+from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.text_stream import HOLD_TOKENS, TextStream
 
 TEXTS = st.text(
     alphabet=st.one_of(

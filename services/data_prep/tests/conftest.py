@@ -20,10 +20,10 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, J
 from modelmill.registry.v1.model_events_pb2 import FileState
 from registry.store import FolderStore
 from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import NatsServer, free_port, run_nats
+from testkit.nats_server import NatsServer, run_nats
+from testkit.ports import free_port
+from testkit.service_process import SECRET
 from testkit.waiting import eventually
-
-SECRET = "a-secret-of-the-tests"
 
 
 @dataclass

@@ -32,6 +32,12 @@ def counted_rows() -> list[float]:
     return [value or 0.0 for value in values]
 
 
+def quarantined(folder: Path) -> list[tuple[int, str]]:
+    """Line and reason of each row that was put aside."""
+    rows = map(json.loads, (folder / "quarantine.jsonl").read_text().splitlines())
+    return [(row["line"], row["reason"]) for row in rows]
+
+
 @pytest.mark.heavy
 async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     working_data_prep: Any,
@@ -61,9 +67,7 @@ async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     assert manifest.attributes["choices"] == ["yes", "是"]
     assert manifest.attributes["mapping"] == {"user_template": "{q}", "answer_template": "{a}"}
     folder = working_data_prep.store.materialise(ready.digest)
-    lines_of_quarantine = (folder / "quarantine.jsonl").read_text().splitlines()
-    quarantine = [json.loads(line) for line in lines_of_quarantine]
-    assert [(row["line"], row["reason"]) for row in quarantine] == [
+    assert quarantined(folder) == [
         (3, "not JSON"),
         (5, "missing column 'a'"),
         (6, "column 'q' is neither text nor a number"),

@@ -1,5 +1,8 @@
 """Every route of the table against every kind of caller who must not pass."""
 
+from dataclasses import dataclass
+
+import httpx
 import pytest
 from gateway.domain.access import SCOPES
 from gateway.domain.routes import ROUTES, Body, Route
@@ -63,8 +66,33 @@ async def test_the_right_scope_alone_opens_each_route(house: House):
             assert answer.status_code not in (401, 403, 405, 500), route.name
 
 
-async def test_one_tenant_sees_and_moves_nothing_of_another(house: House):
-    owner, stranger = house.http(tenant="owner"), house.http(tenant="stranger")
+@dataclass(frozen=True)
+class Estate:
+    """What one tenant has, by id."""
+
+    file: str
+    dataset: str
+    making: str
+    """The job that makes the dataset."""
+    training: str
+
+    @property
+    def paths(self) -> list[str]:
+        """Where its owner reads it."""
+        return [
+            "/v1/models/mv-own",
+            "/v1/models/private",
+            f"/v1/files/{self.file}",
+            f"/v1/files/{self.file}/content",
+            f"/v1/datasets/{self.dataset}",
+            f"/v1/jobs/{self.making}",
+            f"/v1/jobs/{self.training}",
+            f"/v1/fine_tuning/jobs/{self.training}",
+            f"/v1/fine_tuning/jobs/{self.training}/events",
+        ]
+
+
+async def estate_of(house: House, owner: httpx.AsyncClient) -> Estate:
     await house.say_model("mv-own", tenant="owner", name="own", form="openvino-int8")
     await house.say_alias("owner", "private", "mv-own")
     file = (
@@ -77,33 +105,29 @@ async def test_one_tenant_sees_and_moves_nothing_of_another(house: House):
             "/v1/datasets", json={"file_id": file, "mapping": {"messages_column": "messages"}}
         )
     ).json()
-    job = (
+    training = (
         await owner.post("/v1/fine_tuning/jobs", json={"model": "tiny", "training_file": file})
     ).json()["id"]
-    owned = [
-        "/v1/models/mv-own",
-        "/v1/models/private",
-        f"/v1/files/{file}",
-        f"/v1/files/{file}/content",
-        f"/v1/datasets/{dataset['id']}",
-        f"/v1/jobs/{dataset['job_id']}",
-        f"/v1/jobs/{job}",
-        f"/v1/fine_tuning/jobs/{job}",
-        f"/v1/fine_tuning/jobs/{job}/events",
-    ]
+    return Estate(file, dataset["id"], dataset["job_id"], training)
+
+
+async def test_one_tenant_sees_and_moves_nothing_of_another(house: House):
+    owner, stranger = house.http(tenant="owner"), house.http(tenant="stranger")
+    estate = await estate_of(house, owner)
+    file, secrets = estate.file, ("mv-own", "private", estate.file, estate.training)
     lists = ["/v1/models", "/v1/aliases", "/v1/files", "/v1/jobs", "/v1/fine_tuning/jobs"]
 
-    for path in owned:
+    for path in estate.paths:
         assert (await owner.get(path)).status_code == 200, path
         assert (await stranger.get(path)).status_code == 404, path
     for path in lists:
         text = (await stranger.get(path)).text
-        assert not any(secret in text for secret in ("mv-own", "private", file, job)), path
+        assert not any(secret in text for secret in secrets), path
     for attempt in (
         stranger.post("/v1/datasets", json={"file_id": file, "mapping": {"messages_column": "m"}}),
         stranger.post("/v1/fine_tuning/jobs", json={"model": "tiny", "training_file": file}),
         stranger.post(
-            "/v1/fine_tuning/jobs", json={"model": "tiny", "training_file": dataset["id"]}
+            "/v1/fine_tuning/jobs", json={"model": "tiny", "training_file": estate.dataset}
         ),
         stranger.put("/v1/aliases/mine", json={"version_id": "mv-own"}),
         stranger.post(

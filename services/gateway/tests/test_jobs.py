@@ -1,5 +1,7 @@
 """Datasets, training jobs and what becomes of them, as the bus tells it."""
 
+from typing import Any
+
 import httpx
 import pytest
 from gateway.domain.routes import ROUTES
@@ -137,18 +139,7 @@ async def test_a_job_is_followed_from_its_progress_to_its_model(house: House):
     client = house.http(tenant="follower")
     job_id = (await order(client)).json()["id"]
     await say_state(house, job_id, "follower", status=JOB_STATUS_RUNNING, attempt=1)
-    progress = JobProgress(
-        job_id=job_id,
-        fence=10**6,
-        phase="train",
-        done=5,
-        total=20,
-        unit="step",
-        metrics={"loss": 1.5},
-        eta_seconds=30,
-    )
-    progress.at.GetCurrentTime()
-    await house.bus.publish(job_progress(job_id), progress)
+    await say_progress(house, job_id)
 
     async def running() -> dict[str, object] | None:
         job = (await client.get(f"/v1/fine_tuning/jobs/{job_id}")).json()
@@ -171,19 +162,40 @@ async def test_a_job_is_followed_from_its_progress_to_its_model(house: House):
 
     job = await eventually(done)
     assert (job["fine_tuned_model"], job["trained_tokens"]) == ("mv-new", 4000)
-    events = (await client.get(f"/v1/fine_tuning/jobs/{job_id}/events?limit=2")).json()
-    assert events["has_more"]
-    assert [event["object"] for event in events["data"]] == ["fine_tuning.job.event"] * 2
-    rest = await client.get(
-        f"/v1/fine_tuning/jobs/{job_id}/events?after={events['data'][-1]['id']}"
-    )
-    everything = events["data"] + rest.json()["data"]
-    assert not rest.json()["has_more"]
+
+    everything = await events_in_two_pages(client, job_id)
+    assert {event["object"] for event in everything} == {"fine_tuning.job.event"}
     assert {event["type"] for event in everything} == {"message", "metrics"}
     figures = next(event for event in everything if event["type"] == "metrics")
     told = {"phase": "train", "step": 5, "total_steps": 20, "loss": 1.5}
     assert told.items() <= figures["data"].items()
     assert {"unit", "eta_seconds"} <= figures["data"].keys()
+
+
+async def say_progress(house: House, job_id: str) -> None:
+    progress = JobProgress(
+        job_id=job_id,
+        fence=10**6,
+        phase="train",
+        done=5,
+        total=20,
+        unit="step",
+        metrics={"loss": 1.5},
+        eta_seconds=30,
+    )
+    progress.at.GetCurrentTime()
+    await house.bus.publish(job_progress(job_id), progress)
+
+
+async def events_in_two_pages(client: httpx.AsyncClient, job_id: str) -> list[dict[str, Any]]:
+    """All events of a job, read as two and the rest."""
+    path = f"/v1/fine_tuning/jobs/{job_id}/events"
+    first = (await client.get(f"{path}?limit=2")).json()
+    assert first["has_more"]
+    assert len(first["data"]) == 2
+    rest = (await client.get(f"{path}?after={first['data'][-1]['id']}")).json()
+    assert not rest["has_more"]
+    return [*first["data"], *rest["data"]]
 
 
 async def test_a_failed_job_says_why_and_keeps_the_log_to_itself(house: House):

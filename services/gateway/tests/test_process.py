@@ -1,21 +1,24 @@
 """The gateway as a process of its own: starts, answers, traces, and stops cleanly."""
 
-import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 from gateway_support.house import BLOCKED, BUILD, SECRET, House
 from google.protobuf.json_format import MessageToDict
+from httpx import AsyncClient as Client
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
+from testkit.service_process import (
+    ServiceProcess,
+    modules_loaded_by,
+    refused_start,
+    running_service,
+)
 from testkit.waiting import eventually
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -45,7 +48,8 @@ async def collector() -> AsyncIterator[tuple[Collector, int]]:
     await server.stop(None)
 
 
-def environment(house: House, **changes: str) -> dict[str, str]:
+def settings_of(house: House, **changes: str) -> dict[str, str]:
+    """Those of the house's own gateway, for one in a process; an empty change takes one away."""
     settings = house.settings
     values = {
         "nats_url": settings.nats_url,
@@ -63,50 +67,41 @@ def environment(house: House, **changes: str) -> dict[str, str]:
         "jwks_path": str(settings.jwks_path),
         "drain_seconds": "2",
     } | changes
-    ours = {f"GATEWAY_{name.upper()}": value for name, value in values.items() if value}
-    return {**os.environ, **ours}
+    return {name: value for name, value in values.items() if value}
 
 
-async def start(values: dict[str, str]) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.main"),
-        env=values,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def ports_of(process: asyncio.subprocess.Process) -> dict[str, int]:
-    assert process.stdout is not None
-    word, *pairs = (await process.stdout.readline()).decode().split()
-    assert word == "READY"
-    return {name: int(port) for name, port in (pair.split("=") for pair in pairs)}
+@asynccontextmanager
+async def running(house: House, **changes: str) -> AsyncIterator[tuple[ServiceProcess, Client]]:
+    """The gateway as a process, and a client of its HTTP door."""
+    async with (
+        running_service("gateway", settings_of(house, **changes)) as service,
+        Client(base_url=f"http://127.0.0.1:{service.ports['http']}") as client,
+    ):
+        yield service, client
 
 
 async def test_it_starts_answers_traces_and_finishes_its_streams_on_sigterm(own_house: House):
-    async with collector() as (keeping, otlp_port):
-        process = await start(environment(own_house, otlp_endpoint=f"http://127.0.0.1:{otlp_port}"))
-        ports = await ports_of(process)
+    async with (
+        collector() as (keeping, otlp_port),
+        running(own_house, otlp_endpoint=f"http://127.0.0.1:{otlp_port}") as (service, client),
+    ):
         token = own_house.issuer.token()
         headers = {
             "authorization": f"Bearer {token}",
             "traceparent": f"00-{TRACE}-{PARENT}-01",
         }
         own_house.inference.pieces = ["x"] * 100
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['http']}") as client:
-            assert (await client.get("/healthz")).json() == {"status": "ok"}
-            body = {"model": "default", "messages": [{"role": "user", "content": "hi"}]}
-            async with client.stream(
-                "POST", "/v1/chat/completions", json=body | {"stream": True}, headers=headers
-            ) as answer:
-                lines = answer.aiter_lines()
-                await anext(lines)
-                process.send_signal(signal.SIGTERM)
-                rest = [line async for line in lines]
-        _, errors = await process.communicate()
+        assert (await client.get("/healthz")).json() == {"status": "ok"}
+        async with client.stream(
+            "POST", "/v1/chat/completions", json=ask("hi") | {"stream": True}, headers=headers
+        ) as answer:
+            lines = answer.aiter_lines()
+            await anext(lines)
+            service.process.send_signal(signal.SIGTERM)
+            rest = [line async for line in lines]
 
+        assert await service.ended() == 0, service.errors
         assert rest[-2] == "data: [DONE]"
-        assert process.returncode == 0, errors.decode()
         await eventually(lambda: tree(keeping) == EXPECTED_TREE)
         assert chat_attributes(keeping) == EXPECTED_ATTRIBUTES
 
@@ -153,10 +148,8 @@ def tree(keeping: Collector) -> set[tuple[str, str]]:
 
 async def test_the_metrics_page_counts_requests_for_holders_of_the_secret(own_house: House):
     job = {"file_id": "file-x", "mapping": {"messages_column": "messages"}}
-    process = await start(environment(own_house))
-    ports = await ports_of(process)
-    metrics = f"http://127.0.0.1:{ports['metrics']}/metrics"
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['http']}") as client:
+    async with running(own_house) as (service, client):
+        metrics = f"http://127.0.0.1:{service.ports['metrics']}/metrics"
         await client.get("/healthz")
         client.headers["authorization"] = f"Bearer {own_house.issuer.token()}"
         form = {"files": {"file": ("a.jsonl", b"{}")}, "data": {"purpose": "fine-tune"}}
@@ -169,11 +162,10 @@ async def test_the_metrics_page_counts_requests_for_holders_of_the_secret(own_ho
         client.headers["authorization"] = ""
         assert (await client.get(metrics)).status_code == 401
         page = await client.get(metrics, headers={"authorization": f"Bearer {SECRET}"})
-    process.send_signal(signal.SIGINT)
-    await process.communicate()
+        status = await service.stop(signal.SIGINT)
 
     assert set(page.text.splitlines()) >= EXPECTED_METRICS
-    assert process.returncode == 0
+    assert status == 0
 
 
 EXPECTED_METRICS = {
@@ -195,9 +187,7 @@ def ask(text: str) -> dict[str, object]:
 
 
 async def test_each_request_leaves_one_line_with_nothing_of_what_was_said(own_house: House):
-    process = await start(environment(own_house))
-    ports = await ports_of(process)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{ports['http']}") as client:
+    async with running(own_house) as (service, client):
         await client.get("/healthz")
         await client.get("/v1/models?secret=1")
         await client.get("/secret")
@@ -205,9 +195,9 @@ async def test_each_request_leaves_one_line_with_nothing_of_what_was_said(own_ho
         client.headers["traceparent"] = f"00-{TRACE}-{PARENT}-01"
         chat = await client.post("/v1/chat/completions", json=ask("secret"))
         await client.get("/v1/jobs/job-secret?after=secret")
-    process.send_signal(signal.SIGINT)
-    _, errors = await process.communicate()
-    lines = [json.loads(line) for line in errors.decode().splitlines()]
+        await service.stop(signal.SIGINT)
+        errors = service.errors
+    lines = [json.loads(line) for line in errors.splitlines()]
     access = [line for line in lines if line["logger"] == "gateway.access"]
 
     assert [(line["method"], line["route"], line["status"], line["tenant"]) for line in access] == [
@@ -219,7 +209,7 @@ async def test_each_request_leaves_one_line_with_nothing_of_what_was_said(own_ho
     assert access[2]["trace_id"] == TRACE
     assert access[2]["request_id"] == chat.headers["x-request-id"]
     assert 0 < access[2]["seconds"] < 20
-    assert "secret" not in errors.decode()
+    assert "secret" not in errors
 
 
 @pytest.mark.parametrize("wrong", ["taken port", "no keys", "no issuer"])
@@ -230,21 +220,15 @@ async def test_what_a_person_can_mend_is_one_clear_line(own_house: House, wrong:
         "no keys": ({"jwks_path": "/nowhere/jwks.json"}, "/nowhere/jwks.json"),
         "no issuer": ({"jwt_issuer": ""}, "GATEWAY_JWT_ISSUER"),
     }[wrong]
-    process = await start(environment(own_house, **changes))
-    _, errors = await process.communicate()
-    lines = [line for line in errors.decode().splitlines() if not line.startswith("{")]
+    status, lines = await refused_start("gateway", settings_of(own_house, **changes))
 
-    assert process.returncode == 2
-    assert len(lines) == 1
-    assert lines[0].startswith("gateway: ")
-    assert said in lines[0]
+    assert status == 2
+    (line,) = lines
+    assert line.startswith("gateway: ")
+    assert said in line
 
 
 async def test_it_carries_no_heavy_library():
-    banned = {"torch", "transformers", "openvino", "spacy", "peft"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "import gateway.main, sys; print(*sys.modules)"),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    assert not banned & set(output.decode().split())
+    heavy = {"torch", "transformers", "openvino", "spacy", "peft"}
+
+    assert not heavy & await modules_loaded_by("gateway.main")

@@ -2,12 +2,13 @@
 
 import json
 import time
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-from gateway.adapters.key_set import FileKeys
+from gateway.adapters.key_set import FILE_CHECK_SECONDS, FileKeys
 from gateway.adapters.tokens import TokenVerifier
 from gateway_support.issuer import AUDIENCE, ISSUER, Issuer, encode, hs256_with_public_key
 from service_kit.errors import UnauthenticatedError
@@ -195,3 +196,58 @@ async def test_a_small_order_public_key_signs_nothing_for_us(issuer: Issuer):
     for number in range(40):
         head, body, _ = issuer.token(jti=str(number)).split(".")
         assert await refused(checking, f"{head}.{body}.{identity}")
+
+
+# A good token is known again ----------------------------------------------------------------------
+
+
+async def test_a_known_token_is_refused_once_its_key_is_removed_or_replaced(
+    issuer: Issuer, tmp_path: Path
+):
+    seconds = 0.0
+    keys = FileKeys(issuer.jwks_file, clock=lambda: seconds)
+    check = TokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE)
+    token = issuer.token()
+    for _ in range(2):
+        assert not await refused(check, token)
+
+    stranger = Issuer(tmp_path / "stranger.json")
+    issuer.jwks_file.write_bytes(stranger.jwks_file.read_bytes())
+    seconds += FILE_CHECK_SECONDS
+
+    assert await refused(check, token)
+    assert not await refused(check, stranger.token())
+
+
+class SetClock(datetime):
+    """The clock of the JWT library, set to a time."""
+
+    seconds = 0.0
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.fromtimestamp(cls.seconds, tz)
+
+
+@pytest.mark.parametrize("shift", [601 + 30, 10**7, -31, -(10**7)])
+async def test_a_known_token_is_refused_once_it_has_expired_or_is_of_the_future(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, shift: int
+):
+    check = verifier(issuer)
+    token = issuer.token()
+    assert not await refused(check, token)
+
+    SetClock.seconds = time.time() + shift
+    monkeypatch.setattr(jwt.api_jwt, "datetime", SetClock)
+    monkeypatch.setattr(time, "time", lambda: SetClock.seconds)
+
+    assert await refused(check, token)
+
+
+async def test_tokens_are_told_apart_however_many_are_known(issuer: Issuer):
+    check = verifier(issuer)
+    tokens = {f"ada-{number}": issuer.token(sub=f"ada-{number}") for number in range(1100)}
+    for _ in range(2):
+        for subject, token in tokens.items():
+            assert (await check.verify(token)).subject == subject
+    assert await refused(check, token[:-4] + ("AAAA" if token[-4:] != "AAAA" else "BBBB"))

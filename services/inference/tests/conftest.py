@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 from registry.store import FolderStore
 from testkit.models import make_tiny_llama, make_tiny_openvino
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from inference.domain.generation import GenerationRequest, ModelLimits, TextPiec
 from inference.load_version import LoadedVersion
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing
 from service_kit.errors import DomainError, NotFoundError, UnavailableError
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
 

@@ -20,9 +20,9 @@ from registry.store import FolderStore
 from service_kit.errors import NotFoundError
 from service_kit.grpc_client import domain_errors, open_channel
 from testkit.nats_server import NatsServer, run_nats
+from testkit.service_process import SECRET
 from testkit.waiting import eventually
 
-SECRET = "a-secret-of-the-tests"
 F32 = {
     "INFERENCE_PRECISION_HINT": "f32",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",

@@ -17,13 +17,14 @@ from inference.domain.generation import (
 )
 from inference.load_version import Engine
 from service_kit.errors import UnavailableError
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeKind
 from .support import F32
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+OPTIONS = PipelineOptions(properties=F32, piece_seconds=0.02)
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
 PROMPTS = [f"the kind of animal number {number}, 价格 {number * 37}" for number in range(8)]
 
@@ -56,7 +57,7 @@ class Bench:
     params=["fake", pytest.param("openvino", marks=pytest.mark.heavy)],
 )
 async def bench(request: pytest.FixtureRequest, tokenizer: ChatTokenizer) -> AsyncIterator[Bench]:
-    kinds = {"fake": FakeKind(), "openvino": OpenVinoKind(PipelineOptions(properties=F32))}
+    kinds = {"fake": FakeKind(), "openvino": OpenVinoKind(OPTIONS)}
     folder = Path()
     if request.param == "openvino":
         folder = request.getfixturevalue("openvino_folder")

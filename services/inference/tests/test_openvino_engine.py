@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -17,7 +18,7 @@ from inference.adapters.openvino_process import OpenVinoEngine, PipelineOptions
 from inference.domain.generation import GenerationRequest
 from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 from testkit.waiting import eventually
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 from .support import F32
 
@@ -100,6 +101,33 @@ async def test_requests_that_are_left_cost_no_more_steps(engine: OpenVinoEngine)
         await pieces.aclose()
 
     assert await spent() - whole < (whole - start) / 3
+
+
+async def test_answers_side_by_side_come_in_fewer_pieces_and_say_the_same(
+    openvino_folder: Path, tokenizer: ChatTokenizer
+) -> None:
+    options = PipelineOptions(properties=F32, piece_seconds=0.2)
+    engine = OpenVinoEngine(openvino_folder, tokenizer, options)
+    await engine.load()
+    asked = [request((number + 3,), tokens=300) for number in range(4)]
+
+    async def tokens_of(one: GenerationRequest) -> list[int]:
+        async with aclosing(engine.generate(one)) as pieces:
+            return [piece.tokens async for piece in pieces]
+
+    alone = [await text_of(engine, one) for one in asked]
+    together = await asyncio.gather(*(text_of(engine, one) for one in asked))
+    gathered = await asyncio.gather(*(tokens_of(one) for one in asked))
+    watched = [replace(one, stop=("never to be seen",)) for one in asked]
+    one_by_one = await asyncio.gather(*(tokens_of(one) for one in watched))
+    await engine.close()
+
+    assert together == alone
+    for pieces, unstopped in zip(gathered, one_by_one, strict=True):
+        assert sum(pieces) == sum(unstopped)
+        assert pieces[0] <= 2
+        assert max(pieces) > 10
+        assert len(pieces) < len(unstopped)
 
 
 async def test_any_of_the_models_end_tokens_ends_an_answer(

@@ -6,7 +6,7 @@ import pytest_asyncio
 from inference.lease_version import VersionPool
 from service_kit.errors import NotFoundError, OverloadedError, PreconditionError, UnavailableError
 from testkit.waiting import eventually
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 from .fakes import FakeLoader, FakeModels, HeardFacts
 

@@ -18,9 +18,9 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from moderation.main import serve
 from moderation.settings import Settings
 from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import NatsServer, free_port, run_nats
-
-SECRET = "a-secret-of-the-tests"
+from testkit.nats_server import NatsServer, run_nats
+from testkit.ports import free_port
+from testkit.service_process import SECRET
 
 
 @dataclass

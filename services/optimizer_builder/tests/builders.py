@@ -1,12 +1,9 @@
 """What builds are made from, as their owners would have left it in the store and on the bus."""
 
-import asyncio
 import json
-import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +14,8 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, J
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from registry.store import FolderStore
 from safetensors.numpy import save_file
-from testkit.nats_server import NatsServer
 from testkit.waiting import eventually
 
-SECRET = "a-secret-of-the-tests"
 TENANT = "acme"
 CHOICES = ("person", "animal", "plant")
 RANK = 4
@@ -126,36 +121,6 @@ def adapter_version(digest: str, base: ModelReady, dataset_id: str = "") -> Mode
         dataset_id=dataset_id,
         context_tokens=512,
     )
-
-
-@asynccontextmanager
-async def run_process(
-    nats: NatsServer, root: Path
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """The service as a process, and its gRPC address; killed when the block ends, if it runs."""
-    prefix = "OPTIMIZER_BUILDER_"
-    env = {
-        f"{prefix}NATS_URL": nats.url,
-        f"{prefix}NATS_TOKEN": nats.token,
-        f"{prefix}SERVICE_SECRET": SECRET,
-        f"{prefix}ARTIFACT_ROOT": str(root / "artifacts"),
-        f"{prefix}WORK_ROOT": str(root / "work"),
-    }
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "optimizer_builder.main"),
-        env=os.environ | env,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        assert process.stdout is not None
-        words = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().split()
-        assert words[0] == "READY"
-        ports = dict(word.split("=") for word in words[1:])
-        yield process, f"127.0.0.1:{ports['grpc']}"
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 def run_script(name: str, *arguments: str | Path) -> dict[str, object]:

@@ -2,14 +2,11 @@
 
 import asyncio
 import json
-import signal
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from grpc.aio import insecure_channel
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from jobs.bus import Bus
 from jobs.subjects import MODEL_READY
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
@@ -22,16 +19,15 @@ from registry.store import FolderStore
 from service_kit.grpc_client import open_channel
 from testkit.models import make_tiny_llama
 from testkit.nats_server import run_nats
+from testkit.service_process import SECRET, running_service, service_settings
 from testkit.waiting import eventually
 
 from .builders import (
-    SECRET,
     TENANT,
     World,
     adapter_version,
     make_adapter,
     make_rows,
-    run_process,
     run_script,
 )
 
@@ -57,7 +53,7 @@ class Story:
     """Messages on MODELS when all was done."""
     lossy: JobState
     """End of a build that was scored only on rows that the first one had lost."""
-    health: int
+    was_healthy: bool
     parent_libraries: str
     """What the service's own process had mapped while it worked."""
     exit_status: int | None = None
@@ -94,61 +90,58 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
     async with (
         run_nats(root / "nats") as nats,
         Bus.connect(nats.url, nats.token, name="test") as bus,
-        run_process(nats, root) as (process, address),
+        running_service("optimizer_builder", service_settings(nats, root)) as service,
     ):
-        store = FolderStore(root / "artifacts")
-        world = World(store, bus, root / "scratch")
-        imported = await import_model(bus, store, base, tenant="shared", name="tiny")
-        rows = make_rows(ROWS)
-        dataset = await world.add_dataset("ds-all", rows)
-        made_from = {"base": imported.digest, "dataset": dataset.digest}
-        _write_tuned_evaluation(adapter)
-        filed = store.commit(adapter, kind="model", form="adapter", made_from=made_from)
-        source = adapter_version(filed.digest, imported, dataset.dataset_id)
-        for _ in range(2):
-            await world.announce(source)
-
+        world = World(FolderStore(root / "artifacts"), bus, root / "scratch")
+        source = await _announce_adapter(world, base, adapter)
         build = await eventually(lambda: _build_of(bus, source), within=200)
-        libraries = _mapped_libraries(process.pid)
-        folder = store.materialise(build.digest)
+        libraries = _mapped_libraries(service.pid)
+        folder = world.store.materialise(build.digest)
         evaluation = json.loads((folder / "evaluation.json").read_text())
-
-        lost = [
-            row
-            for row, before, after in zip(
-                rows, evaluation["bf16"]["correct"], evaluation["int8"]["correct"], strict=True
-            )
-            if before and not after
-        ]
-        assert lost, "the tiny model lost no row to quantisation; choose other rows"
-        lossy = await world.add_dataset("ds-lost", lost)
-        job_id = await _order(address, source.version_id, lossy.dataset_id)
+        lossy = await world.add_dataset("ds-lost", _lost_rows(evaluation))
+        job_id = await _order(service.address, source.version_id, lossy.dataset_id)
         ended = await world.ended(job_id)
         requests = [stored.body async for stored in bus.replay(["job.requested.optimize.>"])]
         builds = [stored.body async for stored in bus.replay([MODEL_READY])]
-        async with insecure_channel(address) as channel:
-            stub = health_pb2_grpc.HealthStub(channel)
-            health = (await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)).status
-
-        process.send_signal(signal.SIGTERM)
-        status = await asyncio.wait_for(process.wait(), 20)
         return Story(
             root=root,
             base=base,
             adapter=adapter,
             source=source,
             build=build,
-            manifest=store.manifest(build.digest),
+            manifest=world.store.manifest(build.digest),
             folder=folder,
             evaluation=evaluation,
             requests=requests,
             announced=await bus.last_sequence("MODELS"),
             lossy=ended,
-            health=health,
+            was_healthy=await service.is_healthy(),
             parent_libraries=libraries,
-            exit_status=status,
+            exit_status=await service.stop(),
             announced_builds=[model for model in builds if model.form == "openvino-int8"],
         )
+
+
+async def _announce_adapter(world: World, base: Path, adapter: Path) -> ModelReady:
+    """A tuned model with its base and dataset, said twice, as the bus may deliver it."""
+    imported = await import_model(world.bus, world.store, base, tenant="shared", name="tiny")
+    dataset = await world.add_dataset("ds-all", make_rows(ROWS))
+    _write_tuned_evaluation(adapter)
+    made_from = {"base": imported.digest, "dataset": dataset.digest}
+    filed = world.store.commit(adapter, kind="model", form="adapter", made_from=made_from)
+    source = adapter_version(filed.digest, imported, dataset.dataset_id)
+    for _ in range(2):
+        await world.announce(source)
+    return source
+
+
+def _lost_rows(evaluation: dict[str, Any]) -> list[object]:
+    """Rows that the model answered before and no longer after: a build of these alone is bad."""
+    rows = make_rows(ROWS)
+    answers = zip(rows, evaluation["bf16"]["correct"], evaluation["int8"]["correct"], strict=True)
+    lost = [row for row, before, after in answers if before and not after]
+    assert lost, "the tiny model lost no row to quantisation; choose other rows"
+    return lost
 
 
 def _write_tuned_evaluation(adapter: Path) -> None:

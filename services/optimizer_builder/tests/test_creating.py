@@ -27,10 +27,12 @@ from optimizer_builder.settings import Settings
 from registry.store import FolderStore
 from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from service_kit.grpc_client import domain_errors, open_channel
-from testkit.nats_server import free_port, run_nats
+from testkit.nats_server import run_nats
+from testkit.ports import free_port
+from testkit.service_process import SECRET
 from testkit.waiting import eventually
 
-from .builders import SECRET, World, make_rows
+from .builders import World, make_rows
 
 
 @dataclass

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluation import ChoiceQuestion
+from evaluation.choices import ChoiceQuestion
 from optimizer_builder.domain.quality import QualityLossError
 from optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
 from service_kit.errors import InvalidInputError

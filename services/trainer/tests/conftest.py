@@ -22,12 +22,13 @@ from registry.model_folder import import_model
 from registry.store import FolderStore
 from service_kit.grpc_client import domain_errors, open_channel
 from testkit.models import make_tiny_llama
-from testkit.nats_server import NatsServer, free_port, run_nats
+from testkit.nats_server import NatsServer, run_nats
+from testkit.ports import free_port
+from testkit.service_process import SECRET
 from testkit.waiting import eventually
 from trainer.main import serve
 from trainer.settings import Settings
 
-SECRET = "a-secret-of-the-tests"
 CHOICES = ("animal", "plant", "food")
 CLUES = {"animal": "paw", "plant": "leaf", "food": "salt"}
 QUICK = {"learning_rate": 0.01, "batch_size": 8, "gradient_accumulation_steps": 2, "lora_rank": 8}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from evaluation import ChoiceQuestion, answer_in_batches, answer_questions, choice_questions
+from evaluation.choices import ChoiceQuestion, answer_in_batches, answer_questions, choice_questions
 from peft import LoraConfig, get_peft_model
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
 from trainer.domain.hyper_parameters import HyperParameters, decide
 from trainer.training import model as model_module

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from jobs.child import ChildFailure, ChildPort
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 from trainer.domain.hyper_parameters import decide
 from trainer.domain.training_plan import plan_training
 from trainer.training.adapters import add_lora

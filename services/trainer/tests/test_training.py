@@ -105,13 +105,10 @@ def check_artifact(trainer: Any, ready: Any, base_digest: str) -> None:
     assert set(evaluation["differences"]) == {"tuned-base"}
 
 
-async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no_step(
-    site: Any, toy_rows: Rows
-) -> None:
-    base = await site.import_base()
-    await site.add_dataset(train=toy_rows(40))
-    spec = pb.TrainSpec(
-        base_version_id=base.version_id,
+def sixty_full_steps(base_version_id: str) -> pb.TrainSpec:
+    """Of 40 rows, with a checkpoint after every fourth step."""
+    return pb.TrainSpec(
+        base_version_id=base_version_id,
         dataset_id="ds-toy",
         method=pb.TRAINING_METHOD_FULL,
         hyper_parameters=pb.HyperParameters(
@@ -122,8 +119,15 @@ async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no
             checkpoint_steps=4,
         ),
     )
+
+
+async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no_step(
+    site: Any, toy_rows: Rows
+) -> None:
+    base = await site.import_base()
+    await site.add_dataset(train=toy_rows(40))
     async with site.serving():
-        job = await site.create(spec)
+        job = await site.create(sixty_full_steps(base.version_id))
 
         async def saved(step: int) -> bool:
             return bool((await site.state(job.job_id)).checkpoint.step >= step)

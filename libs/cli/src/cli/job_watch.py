@@ -8,6 +8,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -34,15 +35,7 @@ def watch_job(
     Raises:
         JobEndedBadlyError: it did not succeed.
     """
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+    with Progress(*_columns(), console=console, refresh_per_second=4) as progress:
         task = progress.add_task(f"{title}: queued", total=None, figures="")
         for event in follow_job(client, job_id):
             facts = event.get("data") or {}
@@ -60,6 +53,17 @@ def watch_job(
                 figures=figures_line(facts, facts.get("eta_seconds")),
             )
     return _ended_well(client.get(f"/v1/jobs/{job_id}"), title)
+
+
+def _columns() -> tuple[ProgressColumn, ...]:
+    return (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeElapsedColumn(),
+    )
 
 
 def _ended_well(job: dict[str, Any], title: str) -> dict[str, Any]:

@@ -100,8 +100,7 @@ async def running_stack(
         except UnavailableError:
             options.refuse_taken_ports()  # taken since we looked: say which, and by whom
             raise
-        for name, process in processes.running.items():
-            process.environment |= _pin_ports(name, process.ports)
+        _pin_ports(processes.running)
         runtime = _runtime(options, made, nats_url, processes.running)
         state.write_runtime(runtime)
         yield Stack(runtime, processes.running, keys)
@@ -154,10 +153,11 @@ def _own(
     )
 
 
-def _pin_ports(name: str, ports: dict[str, int]) -> dict[str, str]:
+def _pin_ports(running: dict[str, SupervisedProcess]) -> None:
     """A service that is started again must come back where its peers look for it."""
-    pinned = {f"{kind}_address": f"{HOST}:{port}" for kind, port in ports.items()}
-    return _prefixed(name, pinned)
+    for name, process in running.items():
+        pinned = {f"{kind}_address": f"{HOST}:{port}" for kind, port in process.ports.items()}
+        process.environment |= _prefixed(name, pinned)
 
 
 def _prefixed(name: str, values: dict[str, str]) -> dict[str, str]:

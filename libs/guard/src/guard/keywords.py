@@ -34,6 +34,8 @@ class KeywordAutomaton:
         """Nearest node on the fallback chain at which a keyword ends; 0 when none does."""
         self.may_start_in_word: list[bool] = [False]
         """Whether some keyword below this node may start within a word."""
+        self.ends_keyword: list[bool] = []
+        """Whether a keyword ends at this node or on its fallback chain."""
         for keyword, rule, within_words in keywords:
             self._add(keyword, rule, within_words=within_words)
         self._link()
@@ -69,6 +71,8 @@ class KeywordAutomaton:
             for character, child in self.children[node].items():
                 self.fallback[child] = self.step(fallback, character)
                 queue.append(child)
+        endings = zip(self.keywords, self.next_ending, strict=True)
+        self.ends_keyword = [bool(here) or further > 0 for here, further in endings]
 
     def step(self, node: int, character: str) -> int:
         """The node after one more character."""
@@ -100,15 +104,18 @@ class KeywordScan:
         """Read what the window has gained; return the occurrences that are now certain."""
         found: list[Found] = []
         automaton, node = self._automaton, self._node
-        keywords, next_ending = automaton.keywords, automaton.next_ending
-        for position in range(self._at, window.end):
-            character = window.character(position)
-            if self._awaiting_end:
+        children, fallback = automaton.children, automaton.fallback
+        ends_keyword, awaiting = automaton.ends_keyword, self._awaiting_end
+        fresh = window.text[self._at - window.start :]
+        # `automaton.step` written out: this loop sees every character of every text.
+        for position, character in enumerate(fresh, self._at):
+            if awaiting:
                 self._decide_awaiting(found, inside_word=is_word_character(character))
-            node = automaton.step(node, character)
-            if keywords[node] or next_ending[node]:
-                self._node = node
-                self._occurrences(window, position + 1, found)
+            while (child := children[node].get(character)) is None and node:
+                node = fallback[node]
+            node = child or 0
+            if ends_keyword[node]:
+                self._occurrences(window, node, position + 1, found)
         self._node, self._at = node, window.end
         if finished:
             self._decide_awaiting(found, inside_word=False)
@@ -119,8 +126,8 @@ class KeywordScan:
             found.extend(self._awaiting_end)
         self._awaiting_end.clear()
 
-    def _occurrences(self, window: ShadowWindow, end: int, found: list[Found]) -> None:
-        for keyword in self._automaton.ending_at(self._node):
+    def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
+        for keyword in self._automaton.ending_at(node):
             start = end - keyword.length
             if keyword.starts_word and not _starts_word(window, start):
                 continue

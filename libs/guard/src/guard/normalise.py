@@ -110,16 +110,13 @@ class ShadowWindow:
         self.text = ""
         self.start = 0
         """Position of `text[0]`."""
+        self.end = 0
+        """One past the last position."""
         self.original_length = 0
         """Characters of the original text seen so far."""
         self._origins: list[int] = []
         """For each character of `text`, the index in the original that it came from."""
         self._after_space = False
-
-    @property
-    def end(self) -> int:
-        """One past the last position."""
-        return self.start + len(self.text)
 
     def append(self, original: str) -> None:
         """Take the next piece of the original, cut anywhere."""
@@ -132,6 +129,7 @@ class ShadowWindow:
             shadow = self._append_slowly(original, first)
         if shadow:
             self.text += shadow
+            self.end += len(shadow)
             self._after_space = shadow[-1] == " "
 
     def _repeats_space(self, original: str) -> bool:

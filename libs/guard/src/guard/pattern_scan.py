@@ -7,7 +7,7 @@ from guard.found import Found, RuleHead
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern, compile_pattern, ending_in
 
-_CLOSURES_TOGETHER = 16
+_TOGETHER = 16
 """RE2's time to compile a closure grows with its square: 2 s for a hundred wide ones at once."""
 
 
@@ -23,11 +23,11 @@ class PatternSet:
         self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
         closures = [pattern.prefixes for pattern, _ in patterns]
         self.growing = tuple(compile_pattern(ending_in([closure])) for closure in closures)
-        # Most pieces of most texts match nothing; a few searches find that out for all patterns.
+        # Most pieces of most texts match nothing; a search or few find that out for all patterns.
         self.any_matching = compile_pattern("|".join(pattern.source for pattern, _ in patterns))
-        self.any_growing = tuple(
-            compile_pattern(ending_in(closures[start : start + _CLOSURES_TOGETHER]))
-            for start in range(0, len(closures), _CLOSURES_TOGETHER)
+        self.any_open = tuple(
+            _matching_or_growing([pattern for pattern, _ in patterns[start : start + _TOGETHER]])
+            for start in range(0, len(patterns), _TOGETHER)
         )
 
 
@@ -41,7 +41,9 @@ class PatternScan:
     def __init__(self, patterns: PatternSet) -> None:
         self._patterns = patterns
         self._from = [0] * len(patterns.rules)
-        """For each pattern, where its next match may start."""
+        """For each pattern, where its next match may start, unless `_first` is beyond it."""
+        self._first = 0
+        """The first position at which any match may still start."""
         self.growing_at = 0
         """The first position at which a match may still be growing, as of the last `feed`."""
 
@@ -50,16 +52,29 @@ class PatternScan:
         if not self._from:
             self.growing_at = window.end
             return []
-        first = min(self._from)
-        if _search(self._patterns.any_matching, window, first) is not None:
+        open_at = self._open_at(window, finished=finished)
+        if open_at is None:
             return self._feed_each(window, finished=finished)
-        growing_at = window.end
-        if not finished:
-            growing = self._patterns.any_growing
-            growing_at = min(_growing_at(closure, window, first) for closure in growing)
-        self._from = [max(start, growing_at) for start in self._from]
-        self.growing_at = growing_at
+        self._first = self.growing_at = open_at
         return []
+
+    def _open_at(self, window: ShadowWindow, *, finished: bool) -> int | None:
+        """Where a match may still be growing, or None when there is one that is over.
+
+        Of a text that reaches its end from there, all other matches can wait: they start later.
+        """
+        end = window.end
+        if finished:
+            return (
+                end if _search(self._patterns.any_matching, window, self._first) is None else None
+            )
+        open_at = end
+        for search in self._patterns.any_open:
+            found_at, found_end = _search(search, window, self._first) or (end, end)
+            if found_end < end:
+                return None
+            open_at = min(open_at, found_at)
+        return open_at
 
     def _feed_each(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
         found: list[Found] = []
@@ -67,6 +82,7 @@ class PatternScan:
         for index in range(len(self._from)):
             growing_at = self._feed_one(index, window, found, finished=finished)
             self.growing_at = min(self.growing_at, growing_at)
+        self._first = min(self._from)
         return found
 
     def _feed_one(
@@ -75,7 +91,7 @@ class PatternScan:
         """Collect one pattern's certain matches; return where it may still be growing."""
         patterns = self._patterns
         while True:
-            start = self._from[index]
+            start = max(self._from[index], self._first)
             growing_at = (
                 window.end if finished else _growing_at(patterns.growing[index], window, start)
             )
@@ -87,12 +103,21 @@ class PatternScan:
             self._from[index] = match[1]
 
 
+def _matching_or_growing(patterns: Sequence[BoundedPattern]) -> Any:
+    """Matches first where one of them matches, or may match once the text goes on."""
+    whole = "|".join(pattern.source for pattern in patterns)
+    return compile_pattern(f"{whole}|{ending_in(pattern.prefixes for pattern in patterns)}")
+
+
 def _search(pattern: Any, window: ShadowWindow, start: int) -> tuple[int, int] | None:
     # `pos` and not a slice: a word boundary looks at the character before it.
-    match = pattern.search(window.text, start - window.start)
+    # ASCII goes as bytes, whose positions are the same: RE2 then has none to convert.
+    text = window.text.encode() if window.text.isascii() else window.text
+    match = pattern.search(text, start - window.start)
     if match is None:
         return None
-    return window.start + match.start(), window.start + match.end()
+    found_at, found_end = match.span()
+    return window.start + found_at, window.start + found_end
 
 
 def _growing_at(pattern: Any, window: ShadowWindow, start: int) -> int:

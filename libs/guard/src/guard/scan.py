@@ -43,6 +43,9 @@ class RuleScan:
         frontier = window.end
         if not finished:
             frontier = min(self._keywords.frontier(window), self._patterns.growing_at)
+        if not found:
+            return [], frontier
+        if not finished:
             # The last character of a match may still gather marks, which belong to it.
             open_ended = [m.start for m in found if window.original_end(m.end) is None]
             frontier = min(frontier, *open_ended) if open_ended else frontier

@@ -118,12 +118,20 @@ class _HeldText:
     def release(self, end: int) -> str:
         """Take out what lies before `end`, masked characters replaced one for one."""
         length = end - self._start
+        if length == 0:
+            return ""
         released, self._text = self._text[:length], self._text[length:]
+        self._start = end
+        if self._masks:
+            released = self._masked(released, end)
+        return released
+
+    def _masked(self, released: str, end: int) -> str:
+        start = end - len(released)
         for mask_start, mask_end in self._masks:
-            first = max(mask_start - self._start, 0)
-            last = min(mask_end - self._start, length)
+            first = max(mask_start - start, 0)
+            last = min(mask_end - start, len(released))
             if first < last:
                 released = released[:first] + MASK * (last - first) + released[last:]
         self._masks = [span for span in self._masks if span[1] > end]
-        self._start = end
         return released

@@ -1,4 +1,1 @@
-"""The job protocol over NATS JetStream.
-
-Import the module you need: nothing is imported here, so that `jobs.child` stays light.
-"""
+"""The job protocol over NATS JetStream: subjects, submit, claim, work, commit, follow."""

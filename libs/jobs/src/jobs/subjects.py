@@ -28,12 +28,13 @@ from modelmill.registry.v1.model_events_pb2 import (
 )
 from service_kit.errors import InvalidInputError
 
+from jobs.kinds import KINDS
+
 TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """One part of a subject, always matched whole: lower case, digits, inner and trailing dashes."""
 
 MIB = 1024 * 1024
 HOUR_SECONDS = 3600.0
-KINDS = ("import", "dataset", "train", "evaluate", "optimize", "batch")
 
 
 @dataclass(frozen=True)

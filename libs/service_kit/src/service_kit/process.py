@@ -29,11 +29,16 @@ def run_service(
     name: str,
     settings_type: type[SettingsT],
     serve: Callable[[SettingsT, asyncio.Event], Awaitable[None]],
+    *,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> None:
     """Run `serve(settings, stopping)` until it returns; SIGTERM and SIGINT set `stopping`.
 
     What a person can mend (a missing setting, a taken port, no permission on a folder) ends the
     process with one line and status 2. Anything else is a bug and keeps its traceback.
+
+    Args:
+        loop_factory: makes the event loop; without it asyncio's own is used.
     """
     try:
         settings = settings_type()
@@ -42,8 +47,12 @@ def run_service(
         wrong = ", ".join(f"{prefix}{'.'.join(map(str, e['loc']))}".upper() for e in error.errors())
         sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
     try:
-        with telemetry(name, settings), machine_metrics(name, settings.artifact_root):
-            asyncio.run(_until_stopped(settings, serve))
+        with (
+            telemetry(name, settings),
+            machine_metrics(name, settings.artifact_root),
+            asyncio.Runner(loop_factory=loop_factory) as runner,
+        ):
+            runner.run(_until_stopped(settings, serve))
     except (DomainError, OSError) as error:
         sys.exit(_fail(name, str(error)))
 

@@ -4,12 +4,13 @@ import asyncio
 import json
 import secrets
 import signal
-import socket
 import subprocess
 import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+from testkit.ports import free_port
 
 START_SECONDS = 20.0
 
@@ -108,14 +109,6 @@ class NatsServer:
 
     def _log_tail(self) -> str:
         return "\n".join((self._store / "nats.log").read_text().splitlines()[-10:])
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listened on a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

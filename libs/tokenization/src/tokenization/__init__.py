@@ -1,7 +1,6 @@
 """Chat template and tokenizer: one way from messages to ids, for training and serving alike."""
 
-from tokenization.chat_template import ChatTemplate, Turn
-from tokenization.chat_tokenizer import ChatTokenizer, EncodedExample
-from tokenization.text_stream import TextStream
+from tokenization.chat_template import Turn
+from tokenization.chat_tokenizer import ChatTokenizer
 
-__all__ = ["ChatTemplate", "ChatTokenizer", "EncodedExample", "TextStream", "Turn"]
+__all__ = ["ChatTokenizer", "Turn"]

@@ -8,9 +8,8 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from jobs.ids import derived_id
-from jobs.submit import SubmittedJob
+from jobs.kinds import DATASET, dataset_id_of
+from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, SplitShares
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import InvalidInputError
@@ -25,7 +24,6 @@ from data_prep.domain.lines import LineReader
 from data_prep.domain.read_rows import READERS, FileFormat, format_of
 from data_prep.domain.rows import SourceRow
 
-KIND = "dataset"
 PEEK_ROWS = 100
 
 
@@ -36,21 +34,6 @@ class Files(Protocol):
 
     async def content(self, file: FileState) -> Path:
         """A local copy of the file's bytes."""
-        ...
-
-
-class Queue(Protocol):
-    async def submit(
-        self,
-        *,
-        kind: str,
-        prefix: str,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        spec: Message,
-    ) -> SubmittedJob:
-        """Raises AlreadyExistsError and UnavailableError."""
         ...
 
 
@@ -69,7 +52,7 @@ class CreateDataset:
         max_row_bytes: As in the job, so that both see the same rows.
     """
 
-    def __init__(self, files: Files, queue: Queue, *, max_row_bytes: int) -> None:
+    def __init__(self, files: Files, queue: JobQueue, *, max_row_bytes: int) -> None:
         self._files = files
         self._queue = queue
         self._max_row_bytes = max_row_bytes
@@ -90,7 +73,7 @@ class CreateDataset:
         source = await self._files.content(file)
         await asyncio.to_thread(self._check_columns, plan, source, file_format_of(file))
         job = await self._queue.submit(
-            kind=KIND,
+            kind=DATASET,
             prefix="job",
             tenant=tenant,
             requested_by=requested_by,
@@ -111,11 +94,6 @@ class CreateDataset:
 def spec_fields(spec: DatasetSpec) -> dict[str, object]:
     """The spec as `plan_dataset` takes it."""
     return MessageToDict(spec, preserving_proto_field_name=True)
-
-
-def dataset_id_of(job_id: str) -> str:
-    """The id of the dataset that a job makes, known before it is made."""
-    return derived_id("ds", job_id)
 
 
 def file_format_of(file: FileState) -> FileFormat:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from jobs.bus import Bus
 from jobs.control import ControlJob
 from jobs.control_servicer import JobServicer
+from jobs.kinds import DATASET
 from jobs.submit import JobQueue
 from jobs.worker import Worker
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
@@ -21,11 +22,12 @@ from service_kit.process import announce_ready, run_service
 from data_prep.adapters.dataset_records import DatasetRecords
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
-from data_prep.create_dataset import KIND, CreateDataset
+from data_prep.create_dataset import CreateDataset
 from data_prep.delete_dataset import DeleteDataset
 from data_prep.delete_file import DeleteFile
 from data_prep.entrypoints.grpc import DataPrepServicer
-from data_prep.entrypoints.jobs import DatasetJobHandler
+from data_prep.entrypoints.jobs import DatasetHandler
+from data_prep.make_dataset import MakeDataset
 from data_prep.read_file import ReadFile
 from data_prep.settings import Settings
 from data_prep.store_file import StoreFile
@@ -55,15 +57,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 DeleteDataset(DatasetRecords(bus, datasets)),
             )
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
-            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [KIND])), server.grpc)
-        handler = DatasetJobHandler(read_file, store, max_row_bytes=settings.max_row_bytes)
+            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)
+        make_dataset = MakeDataset(read_file, store, max_row_bytes=settings.max_row_bytes)
 
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.run()) for each in (files, datasets)]
             if settings.role != "serve":
-                tasks.create_task(_worker(settings, bus, handler).run(stopping))
+                tasks.create_task(_worker(settings, bus, make_dataset).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             for task in following:
@@ -80,10 +82,10 @@ def _store_file(settings: Settings, store: ArtifactStore, records: FileRecords) 
     )
 
 
-def _worker(settings: Settings, bus: Bus, handler: DatasetJobHandler) -> Worker:
+def _worker(settings: Settings, bus: Bus, make_dataset: MakeDataset) -> Worker:
     return Worker(
         bus,
-        [handler],
+        [DatasetHandler(make_dataset)],
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.registry.v1.model_events_pb2 import FileState
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, OverloadedError, TooLargeError
@@ -90,30 +89,35 @@ class StoreFile:
             raise OverloadedError("too many uploads are running", retry_after_seconds=5.0)
         self._free_uploads -= 1
         try:
-            async with self._spool.open(CONTENT) as spooled:
-                size = await self._receive(chunks, spooled)
-                manifest = await asyncio.to_thread(
-                    self._store.commit,
-                    spooled.folder,
-                    kind="file",
-                    form=file_format,
-                    attributes={"filename": filename},
-                )
+            digest, size = await self._keep(chunks, file_format, filename)
         finally:
             self._free_uploads += 1
-        now = Timestamp()
-        now.GetCurrentTime()
         file = FileState(
             file_id=f"file-{uuid.uuid4().hex}",
             tenant=tenant,
             filename=filename,
             purpose=purpose,
-            digest=manifest.digest,
+            digest=digest,
             size_bytes=size,
-            created_at=now,
         )
+        file.created_at.GetCurrentTime()
         await self._records.create(file)
         return file
+
+    async def _keep(
+        self, chunks: AsyncIterator[bytes], file_format: FileFormat, filename: str
+    ) -> tuple[str, int]:
+        """Digest and size of what the store holds now."""
+        async with self._spool.open(CONTENT) as spooled:
+            size = await self._receive(chunks, spooled)
+            manifest = await asyncio.to_thread(
+                self._store.commit,
+                spooled.folder,
+                kind="file",
+                form=file_format,
+                attributes={"filename": filename},
+            )
+        return manifest.digest, size
 
     async def _receive(self, chunks: AsyncIterator[bytes], spooled: SpooledFile) -> int:
         size = 0

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.ids import derived_id
+from jobs.kinds import DATASET, TRAIN, dataset_id_of
 from jobs.ledger import JobRecord
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.jobs.v1.job_pb2 import (
@@ -12,9 +12,9 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainingMethod, TrainSpec
-from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.errors import InvalidInputError
 
-from gateway.accepted_job import AcceptedJob, just_accepted
+from gateway.accepted_job import AcceptedJob, accepted_record
 from gateway.create_dataset import DatasetOrders
 from gateway.domain.access import Caller
 from gateway.own_writes import CatchesUp, until_seen
@@ -123,10 +123,9 @@ class CreateFineTuningJob:
             idempotency_key=idempotency_key,
         )
         await until_seen(self._jobs, accepted.sequence)
-        try:
-            return self._jobs.get(caller.tenant, accepted.job_id)
-        except NotFoundError:
-            return just_accepted(accepted.job_id, "train", caller.tenant, spec)
+        return accepted_record(
+            self._jobs, accepted.job_id, kind=TRAIN, tenant=caller.tenant, spec=spec
+        )
 
     async def _source(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
@@ -165,8 +164,8 @@ class CreateFineTuningJob:
             return f"{idempotency_key}:dataset"
         ended = sum(
             job.requested.spec.fields["file_id"].string_value == file_id
-            for job in self._jobs.list(tenant, "dataset")
+            for job in self._jobs.list(tenant, DATASET)
             if job.state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
-            or self._datasets.has_retired(tenant, derived_id("ds", job.requested.job_id))
+            or self._datasets.has_retired(tenant, dataset_id_of(job.requested.job_id))
         )
         return f"fine-tuning:{file_id}:{ended}"

@@ -2,12 +2,13 @@
 
 from typing import Protocol
 
+from jobs.kinds import OPTIMIZE
 from jobs.ledger import JobRecord
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.errors import InvalidInputError
 
-from gateway.accepted_job import AcceptedJob, just_accepted
+from gateway.accepted_job import AcceptedJob, accepted_record
 from gateway.domain.access import Caller
 from gateway.own_writes import CatchesUp, until_seen
 
@@ -71,7 +72,6 @@ class CreateOptimization:
             idempotency_key=idempotency_key,
         )
         await until_seen(self._jobs, accepted.sequence)
-        try:
-            return self._jobs.get(caller.tenant, accepted.job_id)
-        except NotFoundError:
-            return just_accepted(accepted.job_id, "optimize", caller.tenant, wanted)
+        return accepted_record(
+            self._jobs, accepted.job_id, kind=OPTIMIZE, tenant=caller.tenant, spec=wanted
+        )

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from typing import Any
 
 import httpx
+import uvloop
 from jobs.bus import Bus
 from jobs.watching import JobWatcher
 from modelmill.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
@@ -177,7 +178,7 @@ async def _verifier(settings: Settings, background: Background) -> AsyncIterator
 
 def main() -> None:
     """Run as a process."""
-    run_service("gateway", Settings, serve)
+    run_service("gateway", Settings, serve, loop_factory=uvloop.new_event_loop)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from jobs.ids import derived_id
+from jobs.kinds import DATASET, dataset_id_of
 from jobs.ledger import JobRecord
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from service_kit.errors import NotFoundError
@@ -41,7 +41,7 @@ class ShowDatasets:
         except NotFoundError:
             if self._datasets.has_retired(tenant, dataset_id):
                 raise
-            for job in self._jobs.list(tenant, "dataset"):
-                if derived_id("ds", job.requested.job_id) == dataset_id:
+            for job in self._jobs.list(tenant, DATASET):
+                if dataset_id_of(job.requested.job_id) == dataset_id:
                     return job
             raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from gateway.main import serve
-from testkit.nats_server import free_port
+from testkit.ports import free_port
 from testkit.waiting import eventually
 
 from gateway_support.house import House

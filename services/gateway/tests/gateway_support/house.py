@@ -35,7 +35,8 @@ from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
 from openai import AsyncOpenAI
 from service_kit.grpc_server import RpcServer
-from testkit.nats_server import NatsServer, free_port, run_nats
+from testkit.nats_server import NatsServer, run_nats
+from testkit.ports import free_port
 from testkit.waiting import eventually
 
 from gateway_support.document import checked

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.generation import (
     GenerationRequest,

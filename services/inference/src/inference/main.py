@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import uvloop
 from jobs.bus import Bus
 from jobs.subjects import MODEL_READY, stream_of
 from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
@@ -57,6 +58,7 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
         properties=settings.engine_properties,
         load_seconds=settings.engine_load_seconds,
         hang_seconds=settings.engine_hang_seconds,
+        piece_seconds=settings.engine_piece_seconds,
     )
 
 
@@ -118,7 +120,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
 def main() -> None:
     """Run as a process."""
-    run_service(SERVICE, Settings, serve)
+    run_service(SERVICE, Settings, serve, loop_factory=uvloop.new_event_loop)
 
 
 if __name__ == "__main__":

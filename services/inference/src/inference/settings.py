@@ -39,3 +39,6 @@ class Settings(ServiceSettings):
 
     engine_hang_seconds: float = Field(default=60.0, gt=0)
     """An engine with requests in hand that says nothing for this long is replaced."""
+
+    engine_piece_seconds: float = Field(default=0.05, ge=0, le=1)
+    """Of answers side by side, tokens after the first are gathered for this long; 0 is never."""

@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from google.protobuf.message import Message
-from jobs.submit import SubmittedJob
+from jobs.kinds import OPTIMIZE
+from jobs.submit import JobQueue, SubmittedJob
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError
@@ -15,7 +15,6 @@ from optimizer_builder.domain.build_plan import (
     spec_errors,
 )
 
-KIND = "optimize"
 PREFIX = "job"
 
 
@@ -29,25 +28,10 @@ class Known(Protocol):
         ...
 
 
-class Queue(Protocol):
-    async def submit(
-        self,
-        *,
-        kind: str,
-        prefix: str,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        spec: Message,
-    ) -> SubmittedJob:
-        """Raises AlreadyExistsError and UnavailableError."""
-        ...
-
-
 class CreateBuild:
     """Accepts jobs of kind optimize."""
 
-    def __init__(self, known: Known, queue: Queue) -> None:
+    def __init__(self, known: Known, queue: JobQueue) -> None:
         self._known = known
         self._queue = queue
 
@@ -62,6 +46,17 @@ class CreateBuild:
             AlreadyExistsError: The key was used for another spec.
             UnavailableError: The bus does not answer; nothing was accepted.
         """
+        await self._check(tenant, spec)
+        return await self._queue.submit(
+            kind=OPTIMIZE,
+            prefix=PREFIX,
+            tenant=tenant,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            spec=with_defaults(spec),
+        )
+
+    async def _check(self, tenant: str, spec: BuildSpec) -> None:
         errors = spec_errors(
             source_version_id=spec.source_version_id,
             target_form=spec.target_form,
@@ -83,14 +78,6 @@ class CreateBuild:
             raise InvalidInputError(errors + missing)
         if missing:
             raise NotFoundError("; ".join(missing))
-        return await self._queue.submit(
-            kind=KIND,
-            prefix=PREFIX,
-            tenant=tenant,
-            requested_by=requested_by,
-            idempotency_key=idempotency_key,
-            spec=with_defaults(spec),
-        )
 
 
 def version_of(model: ModelReady) -> Version:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from jobs.bus import Bus
 from jobs.control import ControlJob
 from jobs.control_servicer import JobServicer
+from jobs.kinds import OPTIMIZE
 from jobs.submit import JobQueue
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
@@ -19,10 +20,11 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from optimizer_builder.adapters.known_artifacts import KnownArtifacts
-from optimizer_builder.create_build import KIND, CreateBuild
+from optimizer_builder.build_model import BuildModel
+from optimizer_builder.create_build import CreateBuild
 from optimizer_builder.entrypoints.bus import follow_models
 from optimizer_builder.entrypoints.grpc import OptimizerBuilderServicer
-from optimizer_builder.entrypoints.jobs import BuildJobHandler
+from optimizer_builder.entrypoints.jobs import BuildHandler
 from optimizer_builder.order_default_build import OrderDefaultBuild
 from optimizer_builder.settings import Settings
 
@@ -43,10 +45,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         if settings.role != "work":
             servicer = OptimizerBuilderServicer(CreateBuild(known, queue))
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
-            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [KIND])), server.grpc)
+            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
         worker = Worker(
             bus,
-            [BuildJobHandler(known, FolderStore(settings.artifact_root))],
+            [BuildHandler(BuildModel(known, FolderStore(settings.artifact_root)))],
             service=SERVICE,
             work_root=settings.work_root / "jobs",
             slots=settings.worker_slots,

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from evaluation import ChoiceQuestion, answer_questions, choice_questions
+from evaluation.choices import ChoiceQuestion, answer_questions, choice_questions
 from service_kit.errors import InvalidInputError
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 from optimizer_builder.domain.evaluation_record import (
     TUNED,

@@ -2,11 +2,13 @@
 
 import logging
 
+from jobs.kinds import OPTIMIZE
+from jobs.submit import JobQueue
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import AlreadyExistsError
 
-from optimizer_builder.create_build import KIND, PREFIX, Queue, version_of, with_defaults
+from optimizer_builder.create_build import PREFIX, version_of, with_defaults
 from optimizer_builder.domain.build_plan import default_form
 
 log = logging.getLogger(__name__)
@@ -20,7 +22,7 @@ class OrderDefaultBuild:
     Nothing is looked up: the announcement says all that the job needs, and the job itself looks.
     """
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: JobQueue) -> None:
         self._queue = queue
 
     async def __call__(self, model: ModelReady) -> None:
@@ -37,7 +39,7 @@ class OrderDefaultBuild:
         )
         try:
             job = await self._queue.submit(
-                kind=KIND,
+                kind=OPTIMIZE,
                 prefix=PREFIX,
                 tenant=model.tenant,
                 requested_by=REQUESTED_BY,

@@ -4,18 +4,16 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from google.protobuf.message import Message
-from jobs.ids import derived_id
-from jobs.submit import SubmittedJob
+from jobs.kinds import DATASET, TRAIN, dataset_id_of
+from jobs.submit import JobQueue, SubmittedJob
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.choices import decide_spec, decided_spec
+from trainer.domain.hyper_parameters import HyperParameters
 
-KIND = "train"
 PREFIX = "ftjob"
-DATASET_KIND = "dataset"
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
 ON_ITS_WAY_SECONDS = 0.5
@@ -47,25 +45,10 @@ class Jobs(Protocol):
         ...
 
 
-class Queue(Protocol):
-    async def submit(
-        self,
-        *,
-        kind: str,
-        prefix: str,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        spec: Message,
-    ) -> SubmittedJob:
-        """Raises AlreadyExistsError and UnavailableError."""
-        ...
-
-
 class CreateFineTuningJob:
     """Accepts jobs of kind train."""
 
-    def __init__(self, models: Models, datasets: Datasets, jobs: Jobs, queue: Queue) -> None:
+    def __init__(self, models: Models, datasets: Datasets, jobs: Jobs, queue: JobQueue) -> None:
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
@@ -84,40 +67,42 @@ class CreateFineTuningJob:
         """
         wanted = TrainSpec()
         wanted.CopyFrom(spec)
-        errors = _errors_of_names(wanted)
-        missing: list[NotFoundError] = []
-        base = None
-        try:
-            base = await _soon(lambda: self._models.get(tenant, wanted.base_version_id))
-        except NotFoundError as error:
-            missing.append(error)
-        if base is not None and base.form != TRAINABLE_FORM:
-            errors.append(
-                f"base model {base.version_id} is of form {base.form}; training needs one of form "
-                f"{TRAINABLE_FORM}"
-            )
-        try:
-            await self._find_dataset(tenant, wanted)
-        except NotFoundError as error:
-            missing.append(error)
-        except InvalidInputError as error:
-            errors += error.errors
-        try:
-            choices = decide_spec(wanted, context_tokens=base.context_tokens if base else None)
-        except InvalidInputError as error:
-            errors += error.errors
-        if errors:
-            raise InvalidInputError([*errors, *(error.message for error in missing)])
-        if missing:
-            raise NotFoundError("; ".join(error.message for error in missing))
+        choices = await self._checked(tenant, wanted)
         return await self._queue.submit(
-            kind=KIND,
+            kind=TRAIN,
             prefix=PREFIX,
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=decided_spec(wanted, choices),
         )
+
+    async def _checked(self, tenant: str, wanted: TrainSpec) -> HyperParameters:
+        """The choices of a spec in which nothing is wrong, and whose dataset's id is filled in."""
+        errors = _errors_of_names(wanted)
+        missing: list[str] = []
+        context_tokens: int | None = None
+        try:
+            base = await _soon(lambda: self._models.get(tenant, wanted.base_version_id))
+            context_tokens = base.context_tokens
+            errors += _errors_of_base(base)
+        except NotFoundError as error:
+            missing.append(error.message)
+        try:
+            await self._find_dataset(tenant, wanted)
+        except NotFoundError as error:
+            missing.append(error.message)
+        except InvalidInputError as error:
+            errors += error.errors
+        try:
+            choices = decide_spec(wanted, context_tokens=context_tokens)
+        except InvalidInputError as error:
+            raise InvalidInputError([*errors, *error.errors, *missing]) from error
+        if errors:
+            raise InvalidInputError([*errors, *missing])
+        if missing:
+            raise NotFoundError("; ".join(missing))
+        return choices
 
     async def _find_dataset(self, tenant: str, spec: TrainSpec) -> None:
         """See that the dataset is there or being made; fills in its id when only the job is named.
@@ -129,15 +114,13 @@ class CreateFineTuningJob:
         if not spec.dataset_job_id:
             await _soon(lambda: self._datasets.get(tenant, spec.dataset_id))
             return
-        made = derived_id("ds", spec.dataset_job_id)
+        made = dataset_id_of(spec.dataset_job_id)
         if spec.dataset_id and spec.dataset_id != made:
             raise InvalidInputError(
                 f"dataset {spec.dataset_id[:80]!r} is not made by job {spec.dataset_job_id[:80]!r}"
             )
         spec.dataset_id = made
-        known = await self._jobs.is_known(
-            tenant=tenant, kind=DATASET_KIND, job_id=spec.dataset_job_id
-        )
+        known = await self._jobs.is_known(tenant=tenant, kind=DATASET, job_id=spec.dataset_job_id)
         if not known:
             raise NotFoundError(f"no dataset job {spec.dataset_job_id!r}")
 
@@ -151,6 +134,15 @@ def _errors_of_names(spec: TrainSpec) -> list[str]:
     if len(spec.name) > MAX_NAME_CHARACTERS:
         errors.append(f"name has more than {MAX_NAME_CHARACTERS} characters")
     return errors
+
+
+def _errors_of_base(base: ModelReady) -> list[str]:
+    if base.form == TRAINABLE_FORM:
+        return []
+    return [
+        f"base model {base.version_id} is of form {base.form}; training needs one of form "
+        f"{TRAINABLE_FORM}"
+    ]
 
 
 async def _soon(get: Callable[[], Found]) -> Found:

@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from jobs.bus import Bus
 from jobs.control import ControlJob
 from jobs.control_servicer import JobServicer
+from jobs.kinds import TRAIN
 from jobs.submit import JobQueue
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
@@ -18,7 +19,7 @@ from service_kit.process import announce_ready, run_service
 
 from trainer.adapters.job_records import JobRecords
 from trainer.adapters.model_records import AliasRecords, ModelRecords
-from trainer.create_fine_tuning_job import KIND, CreateFineTuningJob
+from trainer.create_fine_tuning_job import CreateFineTuningJob
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import TrainHandler
 from trainer.retire_model import RetireModel
@@ -44,7 +45,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
             add_TrainerServiceServicer_to_server(TrainerServicer(create, retire), server.grpc)
-            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [KIND])), server.grpc)
+            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [TRAIN])), server.grpc)
 
         await stack.enter_async_context(server)
         await server.set_ready(False)

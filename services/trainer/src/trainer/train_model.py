@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 from jobs.active import ActiveJob
 from jobs.errors import JobFailed
-from jobs.ids import derived_id
+from jobs.kinds import version_id_of
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
@@ -232,7 +232,7 @@ def _announcement(
     now.GetCurrentTime()
     base = ingredients.base
     return ModelReady(
-        version_id=derived_id("mv", job.job_id, manifest.form),
+        version_id=version_id_of(job.job_id, manifest.form),
         tenant=job.tenant,
         name=spec.name or f"{base.name}-tuned",
         form=manifest.form,

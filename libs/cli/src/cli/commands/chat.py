@@ -1,5 +1,6 @@
 """`mill chat`: talk to a model through the gateway."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from cli.errors import GatewayError
 from cli.gateway_client import Connection, unreachable
 
 if TYPE_CHECKING:
+    from openai import OpenAI
     from openai.types.chat import ChatCompletionMessageParam
 
 
@@ -33,12 +35,9 @@ def chat(
         messages.append({"role": "user", "content": question})
         answer = ""
         try:
-            for chunk in client.chat.completions.create(
-                model=model, messages=messages, max_tokens=max_tokens, stream=True
-            ):
-                delta = chunk.choices[0].delta.content if chunk.choices else None
-                console.out(delta or "", end="", highlight=False)
-                answer += delta or ""
+            for text in _answer(client, model, messages, max_tokens):
+                console.out(text, end="", highlight=False)
+                answer += text
             console.print()
         except APIConnectionError as error:
             raise UnavailableError(unreachable(error) or str(error)) from error
@@ -53,3 +52,13 @@ def chat(
         if prompt is not None:
             return
         question = None
+
+
+def _answer(
+    client: "OpenAI", model: str, messages: "list[ChatCompletionMessageParam]", max_tokens: int
+) -> Iterator[str]:
+    """Pieces of one answer as they come."""
+    for chunk in client.chat.completions.create(
+        model=model, messages=messages, max_tokens=max_tokens, stream=True
+    ):
+        yield (chunk.choices[0].delta.content if chunk.choices else None) or ""

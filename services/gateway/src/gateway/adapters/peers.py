@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from jobs.kinds import DATASET, OPTIMIZE, TRAIN
 from service_kit.grpc_client import open_channel
 
 from gateway.adapters import data_prep as data_prep_adapter
@@ -53,8 +54,8 @@ async def open_peers(
             trainer=GrpcTrainer(to_trainer),
             optimizer_builder=GrpcOptimizerBuilder(to_optimizer),
             job_owners={
-                "dataset": GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
-                "train": GrpcJobOwner(to_trainer, trainer_adapter.PEER),
-                "optimize": GrpcJobOwner(to_optimizer, optimizer_adapter.PEER),
+                DATASET: GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
+                TRAIN: GrpcJobOwner(to_trainer, trainer_adapter.PEER),
+                OPTIMIZE: GrpcJobOwner(to_optimizer, optimizer_adapter.PEER),
             },
         )

@@ -6,11 +6,10 @@ import logging
 from guard.bundle import CompiledPolicy
 from jobs.bus import Bus
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from registry.read_model import SHARED_TENANT
 from service_kit.errors import UnavailableError
 
 log = logging.getLogger(__name__)
-
-SHARED = "shared"
 
 
 class PolicyBook:
@@ -39,7 +38,7 @@ class PolicyBook:
         Raises:
             UnavailableError: there is none, or its bundle is not valid.
         """
-        policy = self._policies.get(tenant, self._policies.get(SHARED))
+        policy = self._policies.get(tenant, self._policies.get(SHARED_TENANT))
         if policy is None:
             raise UnavailableError("no valid policy bundle, so nothing passes")
         return policy

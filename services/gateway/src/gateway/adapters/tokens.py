@@ -5,9 +5,11 @@ set; nothing in the header may bring its own key or change what the signature co
 """
 
 import base64
+import hashlib
 import json
 import re
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jwt
@@ -23,6 +25,7 @@ TOKEN_TYPES = ("at+jwt", "jwt", "application/at+jwt")
 REFUSED_HEADERS = frozenset({"crit", "jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256", "b64", "cty"})
 MAX_SUBJECT_CHARS = 255
 MAX_SAID_SECONDS = 10**10
+MAX_REMEMBERED = 1024
 
 # Three parts of unpadded base64url and nothing else: no JWE, no padding, no white space.
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -36,13 +39,31 @@ class KeySource(Protocol):
         """The key of that id, or None when the issuer has none."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """A token that passed every check, at `since`."""
+
+    key_id: str
+    key: Ed25519PublicKey
+    caller: Caller
+    since: float
+    expires: int
+
+
 class TokenVerifier:
-    """Turns a bearer token into a caller, or refuses it with one and the same message."""
+    """Turns a bearer token into a caller, or refuses it with one and the same message.
+
+    A good token is checked once and then known again until it expires, as long as its key is the
+    very one that it was checked with: the key source is asked every time, so that a key that was
+    removed or replaced counts no longer than it would without a memory.
+    """
 
     def __init__(self, keys: KeySource, *, issuer: str, audience: str) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audience = audience
+        self._verified: dict[bytes, _Verified] = {}
+        """By the token's digest: the tokens themselves are nobody's to find in this process."""
 
     async def verify(self, token: str) -> Caller:
         """The caller whom `token` names.
@@ -53,8 +74,23 @@ class TokenVerifier:
         """
         if len(token) > MAX_TOKEN_BYTES or _COMPACT.fullmatch(token) is None:
             raise UnauthenticatedError("the token is not valid")
+        digest = hashlib.sha256(token.encode()).digest()
+        known = self._verified.get(digest)
+        if known is not None and known.since <= time.time() < known.expires:
+            if await self._keys.get(known.key_id) is known.key:
+                return known.caller
+            self._verified.pop(digest, None)
+        verified = await self._check(token)
+        if len(self._verified) >= MAX_REMEMBERED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[digest] = verified
+        return verified.caller
+
+    async def _check(self, token: str) -> _Verified:
+        now = time.time()
         try:
-            key = await self._keys.get(_key_id(token))
+            key_id = _key_id(token)
+            key = await self._keys.get(key_id)
             if key is None:
                 raise UnauthenticatedError("the token is not valid")
             claims = jwt.decode(
@@ -72,7 +108,8 @@ class TokenVerifier:
             raise UnauthenticatedError(_wrong_time(token.split(".")[1])) from error
         except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
             raise UnauthenticatedError("the token is not valid") from error
-        return Caller(claims["tenant"], claims["sub"], frozenset(claims["scope"].split()))
+        caller = Caller(claims["tenant"], claims["sub"], frozenset(claims["scope"].split()))
+        return _Verified(key_id, key, caller, now, claims["exp"])
 
 
 def _key_id(token: str) -> str:

@@ -1,5 +1,6 @@
 """Training jobs, as OpenAI's clients order, read and steer them."""
 
+from jobs.kinds import TRAIN
 from jobs.ledger import JobRecord
 from modelmill.jobs.v1.job_pb2 import JobWish
 from service_kit.errors import NotFoundError
@@ -24,7 +25,6 @@ from gateway.entrypoints.job_event_replies import JobEventReplies
 from gateway.entrypoints.job_views import View, fine_tuning_view
 from gateway.entrypoints.views import page_view
 
-TRAIN = "train"
 WHAT = "fine-tuning job"
 
 

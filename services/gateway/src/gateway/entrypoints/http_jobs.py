@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
+from jobs.kinds import KINDS
 from jobs.ledger import JobRecord
-from jobs.subjects import KINDS
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, JOB_WISH_PAUSE, JOB_WISH_RUN, JobWish
 from service_kit.errors import NotFoundError
 from starlette.requests import Request

@@ -1,5 +1,6 @@
 """Builds: smaller, faster forms of a model, scored before they are offered."""
 
+from jobs.kinds import OPTIMIZE
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from pydantic import Field
@@ -21,7 +22,6 @@ from gateway.entrypoints.http_requests import (
 from gateway.entrypoints.job_views import optimization_view
 from gateway.entrypoints.views import page_view
 
-OPTIMIZE = "optimize"
 WHAT = "optimization"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jobs.ids import derived_id
+from jobs.kinds import dataset_id_of
 from jobs.ledger import JobRecord
 from modelmill.registry.v1.model_events_pb2 import AliasState, DatasetReady, FileState, ModelReady
 
@@ -106,7 +106,7 @@ def dataset_view(dataset: DatasetReady | JobRecord) -> View:
         }
     job = job_view(dataset)
     return {
-        "id": derived_id("ds", job["id"]),
+        "id": dataset_id_of(job["id"]),
         "object": "dataset",
         "status": STATUS[dataset.state.status],
         "name": job["spec"].get("name"),

@@ -24,7 +24,7 @@ class ChildProcess:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: subprocess.Popen[bytes],
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
@@ -37,16 +37,7 @@ class ChildProcess:
         """Run `python -m module <fd of its socket>`."""
         ours, theirs = socket.socketpair()
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                module,
-                str(theirs.fileno()),
-                stdin=subprocess.DEVNULL,
-                # Our stdout has a reader who expects one line; a library's chatter is a log.
-                stdout=STDERR,
-                pass_fds=(theirs.fileno(),),
-            )
+            process = _spawn(module, theirs)
         except BaseException:
             ours.close()
             raise
@@ -85,13 +76,27 @@ class ChildProcess:
         self._writer.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                return await self._process.wait()
+                return await self._ended()
         except TimeoutError:
             return await self.kill()
 
     async def kill(self) -> int:
         """End it at once; its exit status."""
         self._writer.close()
-        if self._process.returncode is None:
-            self._process.kill()
-        return await self._process.wait()
+        self._process.kill()
+        return await self._ended()
+
+    async def _ended(self) -> int:
+        return await asyncio.to_thread(self._process.wait)
+
+
+def _spawn(module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    # Not by the event loop: uvloop forks, and gRPC's handlers of a fork now and then crash the
+    # child before it becomes Python. `subprocess` starts it without a copy (vfork), in a moment.
+    return subprocess.Popen(
+        [sys.executable, "-m", module, str(theirs.fileno())],
+        stdin=subprocess.DEVNULL,
+        # Our stdout has a reader who expects one line; a library's chatter is a log.
+        stdout=STDERR,
+        pass_fds=(theirs.fileno(),),
+    )

@@ -22,6 +22,7 @@ from service_kit.errors import (
 from tokenization import ChatTokenizer
 
 from inference.adapters.child_process import ChildProcess
+from inference.adapters.gathered_answer import GatheredAnswer, News
 from inference.domain.answer_text import AnswerText
 from inference.domain.generation import FinishReason, GenerationRequest, TextPiece
 from inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
@@ -57,6 +58,8 @@ class PipelineOptions:
     """A child that has not loaded by then is given up."""
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
+    piece_seconds: float = 0.0
+    """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +78,6 @@ class OpenVinoKind:
         return OpenVinoEngine(folder, tokenizer, self.options)
 
 
-@dataclass(slots=True)
-class _News:
-    """What the child said about one request."""
-
-    tokens: list[int]
-    end: str | None
-
-
 class OpenVinoEngine:
     """`load_version.Engine` by OpenVINO GenAI in a child process."""
 
@@ -95,7 +90,8 @@ class OpenVinoEngine:
         # Ids are never used again, across restarts too: two live requests with one id would spoil
         # the pipeline, and late news of a dead child must find nobody.
         self._numbers = itertools.count(1)
-        self._live: dict[int, asyncio.Queue[_News | DomainError]] = {}
+        self._live: dict[int, GatheredAnswer] = {}
+        self._gathering: asyncio.TimerHandle | None = None
         self._heard = time.monotonic()
         self._answered = False
         self._broken: asyncio.Queue[str] = asyncio.Queue()
@@ -126,17 +122,17 @@ class OpenVinoEngine:
         if child is None:
             raise UnavailableError(RESTARTING)
         number = next(self._numbers)
-        news: asyncio.Queue[_News | DomainError] = asyncio.Queue()
+        answer = GatheredAnswer(may_gather=not request.stop)
         if not self._live:
             self._heard = time.monotonic()
-        self._live[number] = news
+        self._live[number] = answer
         ended = False
         try:
             child.send({"add": self._add_message(number, request)})
             text = AnswerText(self._tokenizer, request.stop)
             finish_reason: FinishReason | None = None
             while finish_reason is None:
-                heard = await _next_news(news)
+                heard = await answer.next_news()
                 ended = heard.end is not None
                 piece = _piece(text, heard)
                 finish_reason = piece.finish_reason
@@ -229,38 +225,37 @@ class OpenVinoEngine:
             self._hand_out(message)
 
     def _hand_out(self, message: Mapping[str, Any]) -> None:
+        # A single answer has its reader's whole attention: nothing is gained by gathering.
+        gather = self._options.piece_seconds > 0 and len(self._live) > 1
+        waiting = False
         for number, tokens, end in message.get("tokens", ()):
             ENGINE_TOKENS.labels(engine=NAME).inc(len(tokens))
             self._answered = True
             if number in self._live:
-                self._live[number].put_nowait(_News(tokens, end))
+                waiting |= self._live[number].add(tokens, end, gather=gather)
+        if waiting and self._gathering is None:
+            loop = asyncio.get_running_loop()
+            self._gathering = loop.call_later(self._options.piece_seconds, self._hand_on_all)
         if "rejected" in message:
             number, reason = message["rejected"]
             # Our own checks should have caught it; the engine's words are for the log alone.
             log.error("the engine rejected a request: %s", reason)
             if number in self._live:
                 error = InvalidInputError("the engine cannot run these options or this prompt")
-                self._live[number].put_nowait(error)
+                self._live[number].fail(error)
+
+    def _hand_on_all(self) -> None:
+        """All at one time, so that the services behind wake up once for all of them."""
+        self._gathering = None
+        for answer in self._live.values():
+            answer.hand_on()
 
     def _fail_all(self, message: str) -> None:
-        for news in self._live.values():
-            news.put_nowait(UnavailableError(message))
+        for answer in self._live.values():
+            answer.fail(UnavailableError(message))
 
 
-async def _next_news(news: "asyncio.Queue[_News | DomainError]") -> _News:
-    """All that came since the last look, as one: a slow reader gets fewer, longer pieces."""
-    heard = await news.get()
-    if isinstance(heard, DomainError):
-        raise heard
-    while heard.end is None and not news.empty():
-        more = news.get_nowait()
-        if isinstance(more, DomainError):
-            raise more
-        heard = _News(heard.tokens + more.tokens, more.end)
-    return heard
-
-
-def _piece(text: AnswerText, heard: _News) -> TextPiece:
+def _piece(text: AnswerText, heard: News) -> TextPiece:
     """The text of some news.
 
     Raises:

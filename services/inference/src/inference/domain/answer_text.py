@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from tokenization import ChatTokenizer, TextStream
+from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.text_stream import TextStream
 
 
 class StopScanner:

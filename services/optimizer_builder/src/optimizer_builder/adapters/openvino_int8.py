@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from evaluation import ChoiceQuestion
+from evaluation.choices import ChoiceQuestion
 
 from optimizer_builder.adapters.int8_weights import quantise_weights
 from optimizer_builder.adapters.merged_model import MergedModel

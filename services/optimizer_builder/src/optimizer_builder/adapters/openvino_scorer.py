@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from evaluation import ChoiceQuestion
+from evaluation.choices import ChoiceQuestion
 from numpy.typing import NDArray
 
 from optimizer_builder.adapters.stateful_model import StatefulModel

@@ -7,7 +7,7 @@ from pathlib import Path
 import openvino as ov
 import openvino_genai
 from openvino_tokenizers import convert_tokenizer
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 from transformers import AutoTokenizer
 
 from optimizer_builder.domain.parity import ParityError

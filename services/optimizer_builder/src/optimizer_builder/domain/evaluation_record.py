@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from evaluation import Interval, accuracy, paired_difference
+from evaluation.intervals import Interval, accuracy, paired_difference
 
 TUNED = "tuned"
 """What the trainer called the model in its own evaluation, with its own engine."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evaluation import Interval, accuracy, paired_difference
+from evaluation.intervals import Interval, accuracy, paired_difference
 
 
 class QualityLossError(Exception):

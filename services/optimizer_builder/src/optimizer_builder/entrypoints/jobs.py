@@ -1,163 +1,28 @@
-"""Jobs of kind optimize: find what to build from, run the child, file what it made."""
+"""Jobs of kind optimize: unpack, call the use case, pack. No rules live here."""
 
-import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
-from google.protobuf.json_format import MessageToDict, ParseDict
-from google.protobuf.struct_pb2 import Struct
-from google.protobuf.timestamp_pb2 import Timestamp
 from jobs.active import ActiveJob
-from jobs.ids import derived_id
+from jobs.kinds import OPTIMIZE
+from jobs.results import announced_result
 from jobs.subjects import MODEL_READY
-from jobs.worker import JobFailed
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
-from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from registry.manifest import Manifest
-from registry.store import ArtifactStore
-from service_kit.errors import NotFoundError
 
-from optimizer_builder.create_build import KIND, Known
-from optimizer_builder.domain.build_plan import ADAPTER
-
-CHILD = "optimizer_builder.child"
-CHILD_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",  # everything is local; a wrong path must not become a download
-    "TOKENIZERS_PARALLELISM": "false",
-}
+from optimizer_builder.build_model import BuildModel
 
 
-@dataclass(frozen=True)
-class Ingredients:
-    """What one build is made of."""
+class BuildHandler:
+    """What the worker calls."""
 
-    source: ModelReady
-    source_manifest: Manifest
-    dataset: DatasetReady | None
-    dataset_manifest: Manifest | None
+    kind = OPTIMIZE
 
-    @property
-    def base_digest(self) -> str:
-        """The base of an adapter, by the adapter's own record; another model is its own base."""
-        if self.source.form != ADAPTER:
-            return self.source.digest
-        return self.source_manifest.made_from["base"]
-
-    @property
-    def made_from(self) -> dict[str, str]:
-        """Roles for the build's manifest."""
-        roles = {"source": self.source.digest, "base": self.base_digest}
-        return roles if self.dataset is None else roles | {"dataset": self.dataset.digest}
-
-    @property
-    def choices(self) -> list[str]:
-        """Answers that the dataset lets a model choose among; none when its answers are free."""
-        if self.dataset_manifest is None:
-            return []
-        return list(self.dataset_manifest.attributes.get("choices", ()))
-
-
-class BuildJobHandler:
-    """Makes builds. Idempotent: the same job gives the same version id."""
-
-    kind = KIND
-
-    def __init__(self, known: Known, store: ArtifactStore) -> None:
-        self._known = known
-        self._store = store
+    def __init__(self, build_model: BuildModel) -> None:
+        self._build_model = build_model
 
     async def is_ready(self, request: JobRequested) -> bool:
         """What a job names was announced before the job was accepted."""
         return True
 
     async def __call__(self, job: ActiveJob) -> JobResult:
-        spec = job.spec(BuildSpec)
-        ingredients = await self._gather(job.tenant, spec)
-        target = job.folder / "build"
-        request = await asyncio.to_thread(self._child_request, spec, ingredients)
-        figures = await job.run_child(
-            CHILD, request | {"target": str(target)}, env=CHILD_ENVIRONMENT
-        )
-        context_tokens = int(figures.pop("context_tokens"))
-        manifest = await asyncio.to_thread(
-            self._store.commit,
-            target,
-            kind="model",
-            form=spec.target_form,
-            made_from=ingredients.made_from,
-            attributes={"context_tokens": context_tokens, "measurements": figures},
-        )
-        return _result(job, spec, ingredients.source, manifest, context_tokens, figures)
-
-    async def _gather(self, tenant: str, spec: BuildSpec) -> Ingredients:
-        try:
-            source = await self._known.version(tenant, spec.source_version_id)
-            dataset = (
-                await self._known.dataset(tenant, spec.dataset_id) if spec.dataset_id else None
-            )
-        except NotFoundError as error:
-            raise JobFailed("SOURCE_GONE", error.message, "Name one that exists.") from error
-        read = self._store.manifest
-        return Ingredients(
-            source,
-            await asyncio.to_thread(read, source.digest),
-            dataset,
-            None if dataset is None else await asyncio.to_thread(read, dataset.digest),
-        )
-
-    def _child_request(self, spec: BuildSpec, ingredients: Ingredients) -> dict[str, Any]:
-        source_folder = self._store.materialise(ingredients.source.digest)
-        is_adapter = ingredients.source.form == ADAPTER
-        base = self._store.materialise(ingredients.base_digest) if is_adapter else source_folder
-        dataset = ingredients.dataset
-        folder = None if dataset is None else self._store.materialise(dataset.digest)
-        # The trainer's own verdicts can be compared only when they are about the same rows.
-        evaluated_on = ingredients.source_manifest.made_from.get("dataset")
-        tuned = source_folder / "evaluation.json"
-        comparable = dataset is not None and evaluated_on == dataset.digest and tuned.is_file()
-        return {
-            "form": spec.target_form,
-            "base": str(base),
-            "adapter": str(source_folder) if is_adapter else None,
-            "dataset": None if folder is None else str(folder),
-            "choices": ingredients.choices,
-            "max_rows": spec.max_rows,
-            "max_accuracy_loss": spec.max_accuracy_loss,
-            "tuned": str(tuned) if comparable else None,
-        }
-
-
-def _result(
-    job: ActiveJob,
-    spec: BuildSpec,
-    source: ModelReady,
-    manifest: Manifest,
-    context_tokens: int,
-    figures: Mapping[str, float],
-) -> JobResult:
-    now = Timestamp()
-    now.GetCurrentTime()
-    ready = ModelReady(
-        version_id=derived_id("mv", job.job_id, spec.target_form),
-        tenant=job.tenant,
-        name=source.name,
-        form=spec.target_form,
-        digest=manifest.digest,
-        parent_version_id=source.version_id,
-        base_version_id=source.base_version_id or source.version_id,
-        job_id=job.job_id,
-        dataset_id=spec.dataset_id,
-        size_bytes=manifest.size_bytes,
-        context_tokens=context_tokens,
-        metrics=figures,
-        created_at=now,
-    )
-    return JobResult(
-        digest=manifest.digest,
-        version_id=ready.version_id,
-        announce_subject=MODEL_READY,
-        announcement=ParseDict(MessageToDict(ready), Struct()),
-        summary=ParseDict(dict(figures), Struct()),
-    )
+        ready = await self._build_model(job, job.spec(BuildSpec))
+        figures = dict(ready.metrics)
+        return announced_result(ready.version_id, ready.digest, MODEL_READY, ready, figures)

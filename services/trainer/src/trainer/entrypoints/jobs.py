@@ -1,22 +1,20 @@
-"""Jobs of kind train: unpack, call the use case, pack."""
-
-from typing import Any
+"""Jobs of kind train: unpack, call the use case, pack. No rules live here."""
 
 from google.protobuf.json_format import MessageToDict, ParseDict
-from google.protobuf.struct_pb2 import Struct
 from jobs.active import ActiveJob
+from jobs.kinds import TRAIN
+from jobs.results import announced_result
 from jobs.subjects import MODEL_READY
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 
-from trainer.create_fine_tuning_job import KIND
-from trainer.train_model import TrainModel, TunedModel
+from trainer.train_model import TrainModel
 
 
 class TrainHandler:
     """What the worker calls."""
 
-    kind = KIND
+    kind = TRAIN
 
     def __init__(self, train_model: TrainModel) -> None:
         self._train_model = train_model
@@ -28,18 +26,5 @@ class TrainHandler:
 
     async def __call__(self, job: ActiveJob) -> JobResult:
         tuned = await self._train_model(job, job.spec(TrainSpec))
-        return _result(tuned)
-
-
-def _result(tuned: TunedModel) -> JobResult:
-    return JobResult(
-        digest=tuned.ready.digest,
-        version_id=tuned.ready.version_id,
-        announce_subject=MODEL_READY,
-        announcement=ParseDict(MessageToDict(tuned.ready), Struct()),
-        summary=_struct(tuned.summary),
-    )
-
-
-def _struct(document: dict[str, Any]) -> Struct:
-    return ParseDict(document, Struct())
+        ready = tuned.ready
+        return announced_result(ready.version_id, ready.digest, MODEL_READY, ready, tuned.summary)

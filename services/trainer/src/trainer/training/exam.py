@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from evaluation import ChoiceQuestion, accuracy, answer_in_batches, paired_difference
+from evaluation.choices import ChoiceQuestion, answer_in_batches
+from evaluation.intervals import accuracy, paired_difference
 from jobs.child import ChildPort, Preempted
 
 from trainer.training.model import TrainedModel

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from evaluation import ChoiceQuestion, choice_questions
+from evaluation.choices import ChoiceQuestion, choice_questions
 from jobs.child import ChildFailure, ChildPort
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 from trainer.domain.train_request import TrainRequest
 from trainer.domain.training_plan import plan_training
@@ -56,10 +56,8 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     if questions and loop.progress.base_correct is None:
         # Before the first step: a full run changes the base itself. Kept in every checkpoint.
         with model.as_base():
-            base_correct = sit_exam(model, questions, port, phase="evaluate base")
-        loop.progress.base_correct = base_correct
+            loop.progress.base_correct = sit_exam(model, questions, port, phase="evaluate base")
     loop.run()
-
     model.round_to_stored()
     tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None
     report = exam_report(request.choices, loop.progress.base_correct, tuned)

@@ -7,7 +7,7 @@ from typing import Any
 
 from jobs.child import ChildFailure
 from service_kit.errors import InvalidInputError
-from tokenization import ChatTokenizer
+from tokenization.chat_tokenizer import ChatTokenizer
 
 from trainer.training.packs import Example
 

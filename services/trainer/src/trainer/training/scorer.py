@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import torch
-from evaluation import ChoiceQuestion
+from evaluation.choices import ChoiceQuestion
 
 from trainer.training.model import TrainedModel
 from trainer.training.token_tree import TokenTree

@@ -4,16 +4,16 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Protocol
 
+from jobs.kinds import DATASET, KINDS
 from jobs.ledger import JobEvent, JobRecord
-from jobs.subjects import KINDS
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, JobWish
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from service_kit.errors import InvalidInputError, NotFoundError, UnavailableError
+from service_kit.errors import InvalidInputError, UnavailableError
 
-from gateway.accepted_job import just_accepted
+from gateway.accepted_job import accepted_record
 from gateway.create_dataset import AcceptedDataset
 from gateway.create_fine_tuning_job import FineTuningOrder
 from gateway.domain.access import Caller
@@ -26,8 +26,6 @@ from gateway.entrypoints.grpc.messages import (
     job_message,
     page_request,
 )
-
-DATASET = "dataset"
 
 
 class CreatesDatasets(Protocol):
@@ -103,10 +101,9 @@ class OrderProcedures:
     ) -> pb.CreateDatasetResponse:
         key, tenant = checked_key(request.idempotency_key), call.caller.tenant
         accepted = await self._create_dataset(request.spec, call.caller, key)
-        try:
-            record = self._jobs.get(tenant, accepted.job_id)
-        except NotFoundError:
-            record = just_accepted(accepted.job_id, DATASET, tenant, request.spec)
+        record = accepted_record(
+            self._jobs, accepted.job_id, kind=DATASET, tenant=tenant, spec=request.spec
+        )
         return pb.CreateDatasetResponse(job=job_message(record), dataset_id=accepted.dataset_id)
 
     async def _training(

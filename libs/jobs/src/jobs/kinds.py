@@ -1,0 +1,21 @@
+"""What jobs there are, and the ids of what they make, which are known as soon as the job's is."""
+
+from jobs.ids import derived_id
+
+IMPORT = "import"
+DATASET = "dataset"
+TRAIN = "train"
+EVALUATE = "evaluate"
+OPTIMIZE = "optimize"
+BATCH = "batch"
+KINDS = (IMPORT, DATASET, TRAIN, EVALUATE, OPTIMIZE, BATCH)
+
+
+def dataset_id_of(job_id: str) -> str:
+    """The id of the dataset that a job of kind dataset makes."""
+    return derived_id("ds", job_id)
+
+
+def version_id_of(job_id: str, form: str) -> str:
+    """The id of the model version of this form that a job of kind train or optimize makes."""
+    return derived_id("mv", job_id, form)

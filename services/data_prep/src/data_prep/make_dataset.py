@@ -1,0 +1,86 @@
+"""Use case: run one dataset job from a file to an artifact."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from jobs.active import ActiveJob
+from jobs.errors import JobFailed
+from jobs.kinds import dataset_id_of
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from registry.store import ArtifactStore
+from service_kit.errors import NotFoundError
+
+from data_prep.create_dataset import Files, file_format_of, spec_fields
+from data_prep.measures import count_rows
+
+CHILD = "data_prep.child"
+
+
+class MakeDataset:
+    """Makes datasets. Idempotent: another attempt of a job gives the same id and the same bytes.
+
+    Args:
+        max_row_bytes: A longer row is quarantined.
+    """
+
+    def __init__(self, files: Files, store: ArtifactStore, *, max_row_bytes: int) -> None:
+        self._files = files
+        self._store = store
+        self._max_row_bytes = max_row_bytes
+
+    async def __call__(self, job: ActiveJob, spec: DatasetSpec) -> DatasetReady:
+        """The dataset, stored and to be announced.
+
+        Raises:
+            JobFailed: The file is gone, or the child says why its rows make no dataset.
+        """
+        try:
+            file = await self._files.record(tenant=job.tenant, file_id=spec.file_id)
+        except NotFoundError as error:
+            raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
+        folder = job.folder / "dataset"
+        made = await job.run_child(
+            CHILD,
+            {
+                "source": str(await self._files.content(file)),
+                "format": file_format_of(file),
+                "spec": spec_fields(spec),
+                "folder": str(folder),
+                "max_row_bytes": self._max_row_bytes,
+            },
+        )
+        manifest = await asyncio.to_thread(
+            self._store.commit,
+            folder,
+            kind="dataset",
+            form="chat-jsonl",
+            made_from={"file": file.digest},
+            attributes=_attributes(made, spec),
+        )
+        count_rows(made["counts"])
+        return _announcement(job, spec, manifest.digest, made["counts"])
+
+
+def _attributes(made: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Any]:
+    attributes = {"counts": made["counts"], "mapping": spec_fields(spec)["mapping"]}
+    if made["choices"] is not None:
+        attributes["choices"] = made["choices"]
+    return attributes
+
+
+def _announcement(
+    job: ActiveJob, spec: DatasetSpec, digest: str, counts: Mapping[str, int]
+) -> DatasetReady:
+    ready = DatasetReady(
+        dataset_id=dataset_id_of(job.job_id),
+        tenant=job.tenant,
+        name=spec.name,
+        digest=digest,
+        file_id=spec.file_id,
+        job_id=job.job_id,
+        counts=counts,
+    )
+    ready.created_at.GetCurrentTime()
+    return ready

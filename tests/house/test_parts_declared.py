@@ -1,0 +1,58 @@
+"""What a part imports of ours it declares, and its image holds that and nothing else."""
+
+import ast
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LIBS = {
+    folder.name for folder in (ROOT / "libs").iterdir() if (folder / "pyproject.toml").is_file()
+}
+SERVICES = sorted(folder.parent.name for folder in (ROOT / "services").glob("*/pyproject.toml"))
+PARTS = [*(f"libs/{name}" for name in sorted(LIBS)), *(f"services/{name}" for name in SERVICES)]
+
+
+def declared(part: str) -> set[str]:
+    """Libs in the part's pyproject."""
+    project = tomllib.loads((ROOT / part / "pyproject.toml").read_text())["project"]
+    names = (wish.split("[")[0].strip() for wish in project["dependencies"])
+    ours = {name.removeprefix("modelmill-").replace("-", "_") for name in names}
+    return ours & LIBS
+
+
+def imported(part: str) -> set[str]:
+    """Libs that the part's sources import, wherever in a file."""
+    found: set[str] = set()
+    for file in (ROOT / part / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                found.add(node.module.partition(".")[0])
+    # The generated code has the name of the product.
+    named = {"contracts" if name == "modelmill" else name for name in found}
+    return (named & LIBS) - {Path(part).name}
+
+
+def needed(part: str) -> set[str]:
+    """Libs of the part, and theirs."""
+    direct = declared(part)
+    return direct.union(*(needed(f"libs/{name}") for name in direct))
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "libs/contracts"])
+def test_a_part_declares_exactly_what_it_imports_of_ours(part: str):
+    assert declared(part) == imported(part)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_copies_exactly_what_its_service_needs_of_ours(service: str):
+    lines = (ROOT / "services" / service / "Dockerfile").read_text().splitlines()
+    sources = {
+        line.split()[1] for line in lines if line.startswith(("COPY libs/", "COPY services/"))
+    }
+
+    expected = {f"libs/{name}" for name in needed(f"services/{service}")}
+    assert sources == expected | {f"services/{service}"}

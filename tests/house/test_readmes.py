@@ -1,0 +1,88 @@
+"""Every part tells its story in one order, and leaves out no dependency, setting or metric."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = sorted(
+    str(file.parent.relative_to(ROOT))
+    for folder in ("libs", "services")
+    for file in (ROOT / folder).glob("*/pyproject.toml")
+)
+SERVICES = [part for part in PARTS if part.startswith("services/")]
+CHAPTERS = ("In and out", "Settings", "Dependencies", "Decisions")
+METRICS = {"Counter", "Gauge", "Histogram"}
+
+
+def readme(part: str) -> str:
+    return (ROOT / part / "README.md").read_text("utf-8")
+
+
+def chapter(part: str, title: str) -> str:
+    return readme(part).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+
+
+def fields(part: str) -> set[str]:
+    """Settings that the part's own class declares, as they are written in an environment."""
+    file = next((ROOT / part / "src").glob("*/settings.py"))
+    classes = [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.ClassDef)]
+    return {
+        node.target.id.upper()
+        for each in classes
+        for node in each.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+
+
+def metrics(part: str) -> Iterator[str]:
+    for file in (ROOT / part / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args:
+                name = node.args[0]
+                if node.func.id in METRICS and isinstance(name, ast.Constant):
+                    yield str(name.value)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_has_a_name_and_its_chapters_in_one_order(part: str):
+    text, name = readme(part), Path(part).name
+    places = [text.find(f"\n## {title}\n") for title in CHAPTERS]
+
+    # The name in prose, or as it is imported.
+    assert text.partition("\n")[0] in (f"# {name.replace('_', '-')}", f"# {name}")
+    assert -1 not in places, CHAPTERS
+    assert all(before < after for before, after in pairwise(places)), CHAPTERS
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_dependency_has_its_reason(part: str):
+    project = tomllib.loads((ROOT / part / "pyproject.toml").read_text())["project"]
+    extras = project.get("optional-dependencies", {}).values()
+    wishes = [*project["dependencies"], *(wish for extra in extras for wish in extra)]
+    names = [re.split("[<>=;\\[]", wish)[0].strip() for wish in wishes]
+    ours = "modelmill-"
+    written = [
+        name.removeprefix(ours).replace("-", "_") if name.startswith(ours) else name
+        for name in names
+    ]
+
+    text = chapter(part, "Dependencies")
+    assert [name for name in written if not re.search(rf"`{name}[`\[]", text)] == []
+
+
+@pytest.mark.parametrize("part", SERVICES)
+def test_each_setting_of_a_services_own_is_named(part: str):
+    text = chapter(part, "Settings")
+    assert [name for name in sorted(fields(part)) if not re.search(rf"`{name}\b", text)] == []
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_metric_is_named(part: str):
+    text = readme(part)
+    assert [name for name in metrics(part) if name.removeprefix("modelmill_") not in text] == []

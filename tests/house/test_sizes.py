@@ -1,0 +1,41 @@
+"""Every file and every function is read without scrolling far; a longer one hides two."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+GENERATED = ROOT / "libs" / "contracts" / "src"
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 40
+FILES = sorted(
+    file
+    for folder in ("libs", "services", "tests", "deploy")
+    for file in (ROOT / folder).rglob("*.py")
+    if not file.is_relative_to(GENERATED) and "node_modules" not in file.parts
+)
+
+
+def long_functions(tree: ast.Module, path: Path) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            lines = node.end_lineno - node.lineno + 1
+            if lines >= MAX_FUNCTION_LINES:
+                yield f"{path}:{node.lineno} {node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("folder", ["libs", "services", "tests", "deploy"])
+def test_files_stay_under_300_lines_and_functions_under_40(folder: str):
+    wrong: list[str] = []
+    for file in FILES:
+        path = file.relative_to(ROOT)
+        if path.parts[0] == folder:
+            text = file.read_text("utf-8")
+            wrong += long_functions(ast.parse(text), path)
+            if (lines := text.count("\n")) >= MAX_FILE_LINES:
+                wrong.append(f"{path} has {lines} lines")
+
+    assert wrong == []
