@@ -1,13 +1,23 @@
-"""The floor of latency.gateway: a raw ASGI app that sends back its answer, served as ours is.
+"""The floors of latency: raw ASGI apps that send back their answer, served as the gateway's is.
 
-uvicorn with the gateway's settings, and started as a service is (so on the same event loop,
-whichever that is), and no work: the body is read, 1 KB of JSON is sent. The listener is uvicorn's
-own and not the gateway's, so that what the gateway does to its sockets is in the ratio.
+uvicorn and uvloop with the gateway's settings. Without peers there is no work at all: the body is
+read, 1 KB of JSON is sent. With ECHO_PEERS_ADDRESS two bare gRPC calls come in between, one that is
+answered whole and one with a stream, which is what no chat through three processes does without.
+The listener is uvicorn's own and not the gateway's, so that what the gateway does to its sockets is
+in the ratio.
 """
 
 import asyncio
+import json
+from contextlib import AsyncExitStack
 from typing import Any
 
+import grpc
+import uvloop
+from modelmill.inference.v1.inference_service_pb2 import GenerateRequest
+from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
+from modelmill.moderation.v1.moderation_service_pb2 import CheckRequest
+from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from pydantic_settings import SettingsConfigDict
 from service_kit.process import announce_ready, run_service
 from service_kit.settings import ServiceSettings
@@ -15,6 +25,7 @@ from testkit.waiting import eventually
 from uvicorn import Config, Server
 
 ANSWER = b'{"text": "' + b"x" * 1010 + b'"}'
+CALL_SECONDS = 10.0
 
 
 class EchoSettings(ServiceSettings):
@@ -22,23 +33,72 @@ class EchoSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="ECHO_", frozen=True)
 
+    peers_address: str = ""
+    """Of `echo_peers`; none are called when it is empty."""
 
-async def answer(scope: Any, receive: Any, send: Any) -> None:
-    """One request."""
-    while (await receive()).get("more_body", False):
-        pass
+
+async def _body(receive: Any) -> bytes:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def _send(send: Any, answer: bytes) -> None:
     headers = [
         (b"content-type", b"application/json"),
-        (b"content-length", str(len(ANSWER)).encode()),
+        (b"content-length", str(len(answer)).encode()),
     ]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": ANSWER})
+    await send({"type": "http.response.body", "body": answer})
+
+
+async def echo(_scope: Any, receive: Any, send: Any) -> None:
+    """One request, answered at once."""
+    await _body(receive)
+    await _send(send, ANSWER)
+
+
+class Hops:
+    """One request, answered after both calls."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._moderation = ModerationServiceStub(channel)
+        self._inference = InferenceServiceStub(channel)
+
+    async def __call__(self, _scope: Any, receive: Any, send: Any) -> None:
+        asked = json.loads(await _body(receive))
+        text = asked["messages"][0]["content"]
+        checked = await self._moderation.Check(CheckRequest(text=text), timeout=CALL_SECONDS)
+        request = GenerateRequest(text=checked.verdict.text)
+        answer = ""
+        async for piece in self._inference.Generate(request, timeout=CALL_SECONDS):
+            answer += piece.text_delta
+        await _send(send, json.dumps({"text": answer}).encode())
 
 
 async def serve(settings: EchoSettings, stopping: asyncio.Event) -> None:
     """Serve until `stopping`."""
-    config = Config(
-        answer,
+    async with AsyncExitStack() as stack:
+        app: Any = echo
+        if settings.peers_address:
+            channel = grpc.aio.insecure_channel(settings.peers_address)
+            app = Hops(await stack.enter_async_context(channel))
+        server = Server(_config(app))
+        # Not serve(): it would take the process's signals for itself.
+        serving = asyncio.create_task(server._serve())
+        await eventually(lambda: server.started, within=10)
+        announce_ready(http=server.servers[0].sockets[0].getsockname()[1])
+        await stopping.wait()
+        server.should_exit = True
+        await serving
+
+
+def _config(app: Any) -> Config:
+    return Config(
+        app,
         port=0,
         http="httptools",
         ws="none",
@@ -48,15 +108,7 @@ async def serve(settings: EchoSettings, stopping: asyncio.Event) -> None:
         server_header=False,
         proxy_headers=False,
     )
-    server = Server(config)
-    # Not serve(): it would take the process's signals for itself.
-    serving = asyncio.create_task(server._serve())
-    await eventually(lambda: server.started, within=10)
-    announce_ready(http=server.servers[0].sockets[0].getsockname()[1])
-    await stopping.wait()
-    server.should_exit = True
-    await serving
 
 
 if __name__ == "__main__":
-    run_service("asgi-echo", EchoSettings, serve)
+    run_service("asgi-echo", EchoSettings, serve, loop_factory=uvloop.new_event_loop)

@@ -102,6 +102,7 @@ class Rounds:
         note: str,
         over: str = "floor",
         floor_figure: str = "",
+        judged_by: str = "floor",
         value: float | None = None,
     ) -> Line:
         """The entry of one figure, or why there is none.
@@ -109,9 +110,10 @@ class Rounds:
         Args:
             over: the contestant that ours is divided by.
             floor_figure: what tells whether the floor was steady; the same figure by default.
+            judged_by: whose steadiness counts.
             value: shown instead of our median.
         """
-        variation = self.variation(floor_figure or figure)
+        variation = self.variation(floor_figure or figure, judged_by)
         if variation > MOST_FLOOR_VARIATION:
             reason = f"floor varies by {variation:.0%}"
             if self._enforce:

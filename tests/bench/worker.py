@@ -32,6 +32,11 @@ class Worker:
         self._process = process
         self._log = log
 
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
     async def ask(self, **question: Any) -> dict[str, Any]:
         """The answer to one question.
 

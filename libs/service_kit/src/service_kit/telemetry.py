@@ -20,6 +20,9 @@ from service_kit.settings import ServiceSettings
 EXPORT_SECONDS = 3.0
 """How long a batch of spans may take, retries included: a stop waits for the last one."""
 
+SPANS_AT_ONCE = 64
+"""A batch is encoded in a thread that holds the interpreter; answers wait for a large one."""
+
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, service, logger, message, trace and span when there."""
@@ -71,5 +74,7 @@ def _tracer_provider(service: str, settings: ServiceSettings) -> TracerProvider:
     exporter = OTLPSpanExporter(
         settings.otlp_endpoint, insecure=True, headers=headers, timeout=EXPORT_SECONDS
     )
-    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    provider.add_span_processor(
+        BatchSpanProcessor(exporter, schedule_delay_millis=500, max_export_batch_size=SPANS_AT_ONCE)
+    )
     return provider

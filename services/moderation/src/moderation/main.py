@@ -7,6 +7,7 @@ goes on judging by the policies it has.
 import asyncio
 from contextlib import AsyncExitStack
 
+import uvloop
 from jobs.bus import Bus
 from modelmill.moderation.v1.moderation_service_pb2_grpc import (
     add_ModerationServiceServicer_to_server,
@@ -67,7 +68,7 @@ async def _either(*events: asyncio.Event) -> None:
 
 def main() -> None:
     """Run as a process."""
-    run_service(SERVICE, Settings, serve)
+    run_service(SERVICE, Settings, serve, loop_factory=uvloop.new_event_loop)
 
 
 if __name__ == "__main__":

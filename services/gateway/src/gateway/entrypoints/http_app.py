@@ -5,15 +5,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
-from opentelemetry import context as otel_context
-from opentelemetry.context import Context
-from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
 from service_kit.errors import DomainError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
-from gateway.domain.routes import ROUTES, Body, match
+from gateway.domain.routes import ROUTES, Body
 from gateway.entrypoints.document.openapi import openapi_document
 from gateway.entrypoints.http_errors import (
     error_body,
@@ -21,10 +18,9 @@ from gateway.entrypoints.http_errors import (
     http_status,
     internal_error_body,
 )
-from gateway.entrypoints.http_gate import CLIENT_GONE, App, Gate, Receive, Scope, Send, Verifier
+from gateway.entrypoints.http_gate import CLIENT_GONE, App, Gate, Verifier
 from gateway.entrypoints.http_requests import Handlers, json_response
 
-UNTRACED = "/healthz"
 OPENAPI = "openapi"
 OWN_SPANS: TelemetryConfig = {
     "tracing": False,
@@ -79,31 +75,7 @@ def build_http_app(
     app.add_exception_handler(DomainError, _refuse)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failed)
-    traced = OpenTelemetryMiddleware(
-        Gate(app, verifier, limits),
-        excluded_urls=UNTRACED,
-        default_span_details=_span_details,
-        exclude_spans=["receive", "send"],
-    )
-    return in_a_fresh_trace_context(traced)
-
-
-def in_a_fresh_trace_context(app: App) -> App:
-    """`app`, blind to the spans of whatever happens to call it.
-
-    A request's task starts with the context in which its bytes were read. When an earlier request
-    of the same connection had paused and resumed reading (an upload does), that is the earlier
-    request's context, and this one would end up in its trace instead of its own caller's.
-    """
-
-    async def fresh(scope: Scope, receive: Receive, send: Send) -> None:
-        token = otel_context.attach(Context())
-        try:
-            await app(scope, receive, send)
-        finally:
-            otel_context.detach(token)
-
-    return fresh
+    return Gate(app, verifier, limits, hot)
 
 
 async def _health(_: Request) -> Response:
@@ -125,10 +97,3 @@ async def _gone(_request: Request, _error: Exception) -> Response:
 async def _failed(request: Request, _error: Exception) -> Response:
     body = internal_error_body(request.state.request_id)
     return Response(body, 500, media_type="application/json")
-
-
-def _span_details(scope: Scope) -> tuple[str, dict[str, Any]]:
-    """A span name of bounded variety: the route's template, not the path with its ids."""
-    route = match(scope["method"], scope["path"]).route
-    path = route.path if route else "unknown"
-    return f"{scope['method']} {path}", {"http.route": path}

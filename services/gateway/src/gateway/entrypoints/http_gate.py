@@ -6,10 +6,11 @@ Pure ASGI, so that streams are neither buffered nor cut off from their client's 
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 
 from service_kit.errors import DomainError, NotFoundError, TooLargeError, UnauthenticatedError
+from starlette.requests import ClientDisconnect
 
 from gateway.domain.access import Caller
 from gateway.domain.errors import MethodNotAllowedError
@@ -22,6 +23,7 @@ from gateway.entrypoints.http_errors import (
     http_status,
     internal_error_body,
 )
+from gateway.entrypoints.http_span import server_span
 from gateway.measures import HTTP_REQUESTS, HTTP_SECONDS
 
 log = logging.getLogger(__name__)
@@ -35,8 +37,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CLIENT_GONE = 499
 """Counted, never sent: the client left before an answer began."""
-UNLOGGED = "health"
-"""Probes come every few seconds and say nothing worth a line."""
+PROBE = "health"
+"""Comes every few seconds and says nothing worth a line or a span."""
 
 
 class Verifier(Protocol):
@@ -49,18 +51,46 @@ class Gate:
     """Deny by default: a request without a row in the table, or without its scope, goes no further.
 
     Leaves `request_id`, `route` and `caller` (None on open routes) in `scope["state"]`.
+
+    Args:
+        app: answers what is not hot.
+        hot: by the names of the route table, apps that are reached without what lies before others.
     """
 
-    def __init__(self, app: App, verifier: Verifier, limits: dict[Body, int]) -> None:
+    def __init__(
+        self,
+        app: App,
+        verifier: Verifier,
+        limits: dict[Body, int],
+        hot: Mapping[str, App] | None = None,
+    ) -> None:
         self._app = app
+        self._hot = hot or {}
         self._verifier = verifier
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        request_id = f"req-{uuid.uuid4().hex}"
-        response = _Response(send, request_id)
+        """Answer one request, within its span."""
         found = match(scope["method"], scope["path"])
+        route = found.route
+        response = _Response(send, f"req-{uuid.uuid4().hex}")
+        if route is not None and route.name == PROBE:
+            await self._answer(found, scope, receive, response)
+            return
+        template = route.path if route is not None else None
+        started = time.perf_counter()
+        with server_span(scope["method"], template, scope["headers"]) as span:
+            try:
+                await self._answer(found, scope, receive, response)
+            finally:
+                status = response.status or CLIENT_GONE
+                span.answered(status)
+                _log_access(scope, template, status, time.perf_counter() - started)
+
+    async def _answer(
+        self, found: Match, scope: Scope, receive: Receive, response: "_Response"
+    ) -> None:
+        request_id = response.request_id
         name = found.route.name if found.route else "unknown"
         started = time.perf_counter()
         scope["state"] |= {"request_id": request_id, "route": found.route, "caller": None}
@@ -68,7 +98,9 @@ class Gate:
             route = _known(found)
             scope["state"]["caller"] = await self._caller(scope, route)
             limited = _limited(receive, scope, self._limits.get(route.body))
-            await self._app(scope, limited, response.send)
+            await self._hot.get(name, self._app)(scope, limited, response.send)
+        except ClientDisconnect:
+            log.debug("the client of request %s left before it had asked", request_id)
         except DomainError as error:
             await response.finish(
                 http_status(error), error_headers(error), error_body(error, request_id)
@@ -77,10 +109,8 @@ class Gate:
             log.exception("unexpected error in %s, request %s", name, request_id)
             await response.finish(500, JSON, internal_error_body(request_id))
         finally:
-            seconds = time.perf_counter() - started
             HTTP_REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
-            HTTP_SECONDS.labels(name).observe(seconds)
-            _log_access(scope, found.route, response.status or CLIENT_GONE, seconds)
+            HTTP_SECONDS.labels(name).observe(time.perf_counter() - started)
 
     async def _caller(self, scope: Scope, route: Route) -> Caller | None:
         if route.scope is None:
@@ -94,21 +124,19 @@ class Gate:
         return caller
 
 
-def _log_access(scope: Scope, route: Route | None, status: int, seconds: float) -> None:
+def _log_access(scope: Scope, template: str | None, status: int, seconds: float) -> None:
     """One line a request. The route's template, never the path or query that a caller wrote."""
-    if route is not None and route.name == UNLOGGED:
-        return
     caller: Caller | None = scope["state"]["caller"]
-    template = route.path if route is not None else "unknown"
     fields = {
-        "method": scope["method"] if route is not None else "unknown",
-        "route": template,
+        "method": scope["method"] if template is not None else "unknown",
+        "route": template or "unknown",
         "status": status,
         "seconds": round(seconds, 6),
         "request_id": scope["state"]["request_id"],
         "tenant": caller.tenant if caller is not None else None,
     }
-    access_log.info("%s %s %d", fields["method"], template, status, extra={"fields": fields})
+    line = "%s %s %d"
+    access_log.info(line, fields["method"], fields["route"], status, extra={"fields": fields})
 
 
 class _Response:
@@ -116,6 +144,7 @@ class _Response:
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.status = 0
+        self.request_id = request_id
         self._send = send
         self._name = (b"x-request-id", request_id.encode())
         self._complete = False
