@@ -10,8 +10,8 @@ latency.gateway: value is ours - echo, against a raw ASGI echo (`asgi_echo`), wh
 one process without work. Ratio: ours / echo.
 latency.hops: value is ours, against the same raw app with a bare gRPC call to a second process for
 the verdict and another for the answer: the floor of what is asked here. Ratio: ours / that.
-The idle sides and the stack's other services wait; the client has a core of its own, and cores do
-not halt, where the machine lets us (`steady_cores`). Rival: none.
+The idle sides and the stack's other services wait. The client has a core of its own, which only the
+echo shares, and cores do not halt, where the machine lets us (`steady_cores`). Rival: none.
 """
 
 import json
@@ -97,7 +97,8 @@ async def _contestants(run: Run, model: Path) -> AsyncIterator[dict[str, Measure
         overrides = {"GATEWAY_INFERENCE_ADDRESS": address}
         served = await enter(serving("gateway_latency", model, overrides=overrides, load=False))
         client = await enter(running("load_client"))
-        part(client.pid, echo.pid, hops.pid, served.stack.processes["gateway"].pid)
+        gateway = served.stack.processes["gateway"]
+        part(client.pid, hops.pid, gateway.pid, beside=echo.pid)
         stack.enter_context(awake_cores())
         body = chat_body(served.version_id)
 

@@ -32,18 +32,21 @@ def awake_cores() -> Iterator[bool]:
         os.close(held)
 
 
-def part(client: int, *servers: int) -> None:
+def part(client: int, *servers: int, beside: int) -> None:
     """Give the load a core of its own, and each server all the others; on one core do nothing.
 
     Args:
         client: process id of the load.
         servers: process ids of those who hear it.
+        beside: of a floor that only takes turns with the client, and is steady on its core; how far
+            two cores are apart is the host's choice, and changes by the second.
     """
     if not hasattr(os, "sched_setaffinity"):
         return
     first, *others = sorted(os.sched_getaffinity(0))
     if others:
         _keep(client, [first])
+        _keep(beside, [first])
         for server in servers:
             _keep(server, others)
 
