@@ -56,6 +56,9 @@ async def test_each_of_a_hundred_chats_leaves_one_complete_trace(watched: Watche
 
     count = await counted(watched, requests, CHAT_EDGES)
     assert count.complete == CHATS, f"{count}: {list(count.faults.items())[:3]}"
+    spans = read_spans(watched.loop.state.spans)
+    wrong = {span["name"] for span in spans if span["trace"] in requests and span["error"]}
+    assert not wrong, "good answers look like failures"
 
 
 async def test_a_training_job_and_its_build_leave_one_complete_trace_through_the_bus(

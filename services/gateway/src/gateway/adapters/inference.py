@@ -1,7 +1,9 @@
 """The inference service: text as it is generated, and versions brought up."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import grpc
 from modelmill.common.v1.chat_pb2 import ChatMessage
@@ -28,6 +30,8 @@ class GrpcEngines:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = InferenceServiceStub(channel)
+        self._ending: set[Any] = set()
+        """Calls whose answer is complete, and whose status is on its way."""
 
     @asynccontextmanager
     async def generate(
@@ -36,10 +40,19 @@ class GrpcEngines:
         """Pieces of the answer; leaving the block, however it is left, frees the engine's slot."""
         request = _request(call, tenant, version_id)
         rpc = self._stub.Generate(request, timeout=timeout)
+        ended = asyncio.Event()
         try:
-            async with aclosing(_pieces(rpc, call.field)) as pieces:
+            async with aclosing(_pieces(rpc, call.field, ended)) as pieces:
                 yield pieces
         finally:
+            self._leave(rpc, ended=ended.is_set())
+
+    def _leave(self, rpc: Any, *, ended: bool) -> None:
+        if ended:
+            # Not waited for, but not cancelled either: a good answer must not look like a bad call.
+            self._ending.add(rpc)
+            rpc.add_done_callback(self._ending.discard)
+        else:
             rpc.cancel()
 
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
@@ -55,12 +68,16 @@ class GrpcEngines:
 
 
 async def _pieces(
-    rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse], field: str
+    rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse],
+    field: str,
+    ended: asyncio.Event,
 ) -> AsyncGenerator[Piece]:
     try:
         with domain_errors(PEER):
             async for response in rpc:
                 end = _end(response) if response.HasField("end") else None
+                if end is not None:
+                    ended.set()
                 yield Piece(response.text_delta, end)
     except InvalidInputError as error:
         raise _refused(error, field) from error
