@@ -56,6 +56,11 @@ class Claim:
         if before is not None:
             self.state.CopyFrom(before.body)
 
+    @property
+    def last_written(self) -> int:
+        """Sequence of the newest state of the job that is known here."""
+        return self._last
+
     async def take(self, owner: str) -> None:
         """Claim the job: running, one attempt more, and a fence that is ours.
 

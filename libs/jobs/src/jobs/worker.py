@@ -25,6 +25,7 @@ from jobs.measures import JOB_SECONDS, JOBS_FINISHED
 from jobs.offers import Offer
 from jobs.parking import park
 from jobs.tracing import job_span, process_span, within
+from jobs.waiting import Undelivered, WaitingJobs
 from jobs.wishes import HeardWish, StopOrder, Wishes
 
 __all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
@@ -34,6 +35,10 @@ log = logging.getLogger(__name__)
 TURN_SECONDS = 0.5
 """How long one slot waits for one kind before it looks at the next."""
 NOT_READY_SECONDS = 1.0
+OUT_OF_TURN_SECONDS = 0.5
+"""A job whose turn it is not is offered again this soon."""
+LOOKS = 8
+"""Jobs whose turn it is that may turn out to be taken or not ready, before another delivery."""
 AS_ASKED = ("succeeded", "paused", "cancelled", "withdrawn")
 """Outcomes that are nobody's failure."""
 
@@ -97,16 +102,21 @@ class Worker:
         self._free = asyncio.Semaphore(slots)
         self._in_hand: set[str] = set()
         self._wishes = Wishes(bus)
+        kinds = [handler.kind for handler in self._handlers]
+        self._written = 0
+        """Sequence of the newest state that this worker wrote."""
+        self._waiting = WaitingJobs(bus, kinds, retry_seconds=retry_seconds)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; jobs in hand are then given back, within about ten seconds."""
         async with asyncio.TaskGroup() as tasks:
-            following = tasks.create_task(self._wishes.run())
+            following = [tasks.create_task(each.run()) for each in (self._wishes, self._waiting)]
             async with asyncio.TaskGroup() as serving:
                 for handler in self._handlers:
                     for _ in range(self._slots):
                         serving.create_task(self._serve(handler, stopping))
-            following.cancel()
+            for task in following:
+                task.cancel()
 
     async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
         deliveries = self._bus.deliveries(
@@ -159,7 +169,38 @@ class Worker:
             elif not await _ready(handler, offer.ordered.body):
                 await delivery.nak(delay=NOT_READY_SECONDS)
             else:
-                await self._claim(handler, delivery, StopOrder(stopping, heard), offer)
+                await self._take_turn(handler, delivery, StopOrder(stopping, heard), offer)
+
+    async def _take_turn(
+        self, handler: JobHandler, delivery: Any, stop: StopOrder, offer: Offer
+    ) -> None:
+        """Claim the job that was delivered, or the one whose turn comes before it."""
+        # Whoever asked before our last job ended is known from here on.
+        await self._waiting.reach(self._written, within=TURN_SECONDS)
+        for _ in range(LOOKS):
+            first = self._waiting.next(handler.kind)
+            if first is None or first.body.job_id == offer.ordered.body.job_id:
+                await self._claim(handler, delivery, stop, offer)
+                return
+            if await self._works_instead(handler, first, delivery, stop.process):
+                return
+        await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+
+    async def _works_instead(
+        self, handler: JobHandler, asked: Stored[Any], delivery: Any, stopping: asyncio.Event
+    ) -> bool:
+        """Give the delivery back and see to the job that was asked for; false if it cannot be."""
+        job_id = asked.body.job_id
+        with self._wishes.listen(job_id) as heard:
+            offer = await Offer.read(self._bus, asked)
+            wish = await heard.look()
+            waits = wish == JOB_WISH_RUN and not (offer.is_running or offer.is_over(wish))
+            if not waits or not await _ready(handler, offer.ordered.body):
+                self._waiting.pass_over(job_id, NOT_READY_SECONDS)
+                return False
+            await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+            await self._claim(handler, Undelivered(), StopOrder(stopping, heard), offer)
+            return True
 
     async def _is_held(self, offer: Offer) -> bool:
         if offer.ordered.body.job_id in self._in_hand:
@@ -198,6 +239,7 @@ class Worker:
                     span.set_status(Status(StatusCode.ERROR, claim.state.error.code or outcome))
         finally:
             self._in_hand.discard(request.job_id)
+            self._written = max(self._written, claim.last_written)
         JOBS_FINISHED.labels(kind=handler.kind, outcome=outcome).inc()
 
     def _attempt(
