@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep lock images compose-test telemetry-test
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,12 @@ bench-keep: .venv/rivals ## The same; a complete run of a commit becomes deploy/
 .venv/rivals: deploy/bench/requirements.txt .venv/installed
 	$(BIN)/uv pip install -p $(BIN)/python --no-deps --require-hashes -r $<
 	@touch $@
+
+chaos: install ## Kill, freeze and cut off workers and broker, seed by seed: is a job lost or done twice? build/chaos.json
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-keep: install ## The same; a complete run of a commit becomes deploy/chaos/last.json
+	$(BIN)/python -m tests.chaos --keep $(ARGS)
 
 images: ## Build every container image; BASE_IMAGE= chooses the Python to build on
 	@deploy/compose/build-images

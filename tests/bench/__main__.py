@@ -22,8 +22,9 @@ from tests.bench import (
 from tests.bench.built_model import NotBuiltError
 from tests.bench.figures import Entry, Line, Unmeasured
 from tests.bench.harness import FEWEST_ROUNDS, FULL_ROUNDS, QUICK_ROUNDS, Group, Run
-from tests.bench.report import NotWorthKeepingError, document, keep, save, show
+from tests.bench.report import document, keep, show
 from tests.bench.worker import WorkerFailedError
+from tests.run_record import NotWorthKeepingError, save
 
 GROUPS: tuple[Group, ...] = (
     guard_stream.GROUP,

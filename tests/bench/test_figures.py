@@ -3,7 +3,8 @@
 import pytest
 
 from tests.bench.figures import Entry, Goal, Rounds, Unmeasured
-from tests.bench.report import NotWorthKeepingError, keep
+from tests.bench.report import keep
+from tests.run_record import NotWorthKeepingError
 
 STEADY, UNSTEADY = [100.0, 101.0, 99.0, 100.0, 100.0], [100.0, 150.0, 70.0, 100.0, 130.0]
 
