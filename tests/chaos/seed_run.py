@@ -20,6 +20,7 @@ from tests.chaos.plan import Plan
 FIRST_JOBS = 4
 """So that there is work before the first fault."""
 LOOK_SECONDS = 0.3
+TENANTS = 3
 
 OnFault = Callable[[int], None]
 
@@ -77,7 +78,8 @@ class Customer:
                 job = await self._queue.submit(
                     kind="train",
                     prefix="ftjob",
-                    tenant="chaos",
+                    # Several, so that workers take jobs out of the order of the queue, too.
+                    tenant=f"chaos-{number % TENANTS}",
                     requested_by="chaos",
                     idempotency_key=f"{self._seed}-{number}",
                     spec=spec,
