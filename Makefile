@@ -53,6 +53,8 @@ proto: install ## Generate libs/contracts from proto/
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=libs/contracts/src --grpc_python_out=libs/contracts/src \
 		--mypy_out=quiet:libs/contracts/src --mypy_grpc_out=quiet:libs/contracts/src $(PROTOS)
+	$(BIN)/python -m grpc_tools.protoc -I proto --include_source_info --descriptor_set_out=/dev/stdout $(PROTOS) \
+		| $(BIN)/python proto/comments.py > libs/contracts/src/modelmill/comments.json
 
 bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on the terminal and in build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -20,7 +20,7 @@ async def bring_in(folder: Path, *, name: str, tenant: str) -> str:
     """Returns the id of the new version."""
     settings = Settings()
     token = settings.nats_token.get_secret_value()
-    async with Bus.connect(settings.nats_url, token, name="import") as bus:
+    async with Bus.connect(settings.nats_url, token, name="cli") as bus:
         store = FolderStore(settings.artifact_root)
         ready = await import_model(bus, store, folder, tenant=tenant, name=name)
     return ready.version_id

@@ -2,7 +2,11 @@
 
 import asyncio
 import json
+import os
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +33,7 @@ HYPER_PARAMETERS = {
     "gradient_accumulation_steps": 1,
     "lora_rank": 4,
 }
+SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "demo" / "on_model_ready.py"
 QUICK_CLAIMS = {"TRAINER_CLAIM_SECONDS": "3"}
 """A killed worker's job goes to another one this soon."""
 
@@ -43,6 +48,8 @@ class Loop:
     openai: AsyncOpenAI
     base_version_id: str
     log: list[str]
+    models_heard: list[str]
+    """Lines of the demo's subscriber to model.ready, which listens from the start."""
 
     async def job_ends(self, job_id: str, *, within: float = 60.0) -> dict[str, Any]:
         """The job's record once it has ended, however it ended."""
@@ -76,6 +83,31 @@ def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
     return file
 
 
+@asynccontextmanager
+async def subscriber(url: str, token: str) -> AsyncIterator[list[str]]:
+    """`deploy/demo/on_model_ready.py` as a process; its lines as they come."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        SUBSCRIBER,
+        env={**os.environ, "NATS_URL": url, "NATS_TOKEN": token},
+        stdout=PIPE,
+    )
+    lines: list[str] = []
+
+    async def read() -> None:
+        assert process.stdout is not None
+        async for line in process.stdout:
+            lines.append(line.decode())
+
+    reading = asyncio.create_task(read())
+    try:
+        yield lines
+    finally:
+        process.kill()
+        await process.wait()
+        await reading
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
     folder = tmp_path_factory.mktemp("loop")
@@ -83,7 +115,10 @@ async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
     base = make_tiny_llama(folder / "base")
     log: list[str] = []
     options = StackOptions(http_port=free_port(), overrides=QUICK_CLAIMS)
-    async with running_stack(state, options, lambda name, line: log.append(f"{name} {line}")) as up:
+    async with (
+        running_stack(state, options, lambda name, line: log.append(f"{name} {line}")) as up,
+        subscriber(up.runtime.nats_url, up.runtime.nats_token) as heard,
+    ):
         version = await bring_in(state, base, name="tiny", tenant=DEFAULT_TENANT)
         connection = Connection(up.runtime.http_url, local_token(state))
         openai = AsyncOpenAI(
@@ -91,4 +126,4 @@ async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
         )
         with GatewayClient(connection) as client:
             async with openai:
-                yield Loop(state, up, client, openai, version.version_id, log)
+                yield Loop(state, up, client, openai, version.version_id, log, heard)

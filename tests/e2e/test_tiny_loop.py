@@ -11,6 +11,7 @@ import pytest
 from cli.trace_collector import missing_parents, read_trace
 from jobs.bus import Bus
 from openai import APIStatusError
+from testkit.bus_document import BusDocument, stored_messages
 from testkit.waiting import eventually
 
 from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
@@ -120,6 +121,15 @@ def trace_is_whole(loop: Loop, trace_id: str, client_span: str, services: set[st
     return services <= seen and not missing_parents(spans, root_parent=client_span)
 
 
+async def test_the_demos_subscriber_hears_of_each_new_model_once(loop: Loop):
+    made = [model for model in await events_of(loop, "model.ready") if model.job_id]
+    assert {model.form for model in made} == {"adapter", "openvino-int8"}
+    for model in made:
+        said = f"{model.version_id} {model.form} {model.digest} "
+        (line,) = [line for line in loop.models_heard if line.startswith(said)]
+        assert all(f"'{name}': " in line for name in model.metrics)
+
+
 async def test_a_blocked_prompt_is_refused_with_its_rule(loop: Loop):
     with pytest.raises(APIStatusError) as refused:
         await loop.openai.chat.completions.create(
@@ -197,3 +207,24 @@ async def test_no_service_parent_loads_a_tensor_library(loop: Loop):
         mapped = libraries_of(loop.stack.processes[name].pid)
         assert "libtorch" not in mapped, name
         assert "libopenvino" not in mapped, name
+
+
+async def test_everything_that_was_said_on_the_bus_is_as_the_gateways_document_says(loop: Loop):
+    judge = BusDocument(await asyncio.to_thread(loop.client.get, "/asyncapi.json"))
+    runtime = loop.stack.runtime
+
+    stored = stored_messages(runtime.nats_url, runtime.nats_token)
+    seen = {judge.check(message) async for message in stored}
+    assert seen >= {
+        "job.requested",
+        "job.state",
+        "job.progress",
+        "model.ready",
+        "model.serving",
+        "file.state",
+        "dataset.ready",
+        "alias.state",
+        "policy.state",
+        "usage.recorded",
+        "audit",
+    }

@@ -21,10 +21,11 @@ def path_of(route: Route) -> str:
     return path
 
 
-async def test_only_liveness_and_the_api_document_are_open():
+async def test_only_liveness_and_the_documents_are_open():
     assert {route.name for route in ROUTES} - {route.name for route in GUARDED} == {
         "health",
         "openapi",
+        "asyncapi",
     }
 
 

@@ -7,7 +7,8 @@ from nats.js import api
 from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
-from jobs.subjects import STREAMS, Stream
+from jobs.rows import Stream
+from jobs.subjects import STREAMS
 
 log = logging.getLogger(__name__)
 

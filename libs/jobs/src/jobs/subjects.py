@@ -5,7 +5,6 @@ reach the wire as a wildcard, a second token or a line break.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -29,31 +28,10 @@ from modelmill.registry.v1.model_events_pb2 import (
 from service_kit.errors import InvalidInputError
 
 from jobs.kinds import KINDS
+from jobs.rows import HOUR_SECONDS, MIB, Row, Stream
 
 TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """One part of a subject, always matched whole: lower case, digits, inner and trailing dashes."""
-
-MIB = 1024 * 1024
-HOUR_SECONDS = 3600.0
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A JetStream stream as this system needs it; replicas and limits may be raised by operators.
-
-    Args:
-        max_age_seconds: messages older than this may go; 0 keeps them for ever.
-        duplicate_window_seconds: how long a Nats-Msg-Id is remembered.
-        lossy: when full, drop the oldest instead of refusing the newest.
-    """
-
-    name: str
-    subjects: Mapping[str, type[Message]]
-    max_bytes: int
-    max_age_seconds: float = 0.0
-    duplicate_window_seconds: float = 24 * HOUR_SECONDS
-    lossy: bool = False
-
 
 MODEL_READY = "model.ready"
 MODEL_RETIRED = "model.retired"
@@ -61,20 +39,22 @@ MODEL_SERVING = "model.serving"
 DATASET_READY = "dataset.ready"
 DATASET_RETIRED = "dataset.retired"
 
+OWNERS_OF_JOBS = ("data-prep", "trainer", "optimizer-builder")
+
 STREAMS = (
     Stream(
         "JOBS",
-        {
-            "job.requested.*.*.*": JobRequested,
-            "job.resumed.*.*.*": JobResumed,
-            "job.control.*": JobControl,
-            "job.state.*": JobState,
-        },
+        (
+            Row("job.requested.{kind}.{tenant}.{job_id}", JobRequested, OWNERS_OF_JOBS),
+            Row("job.resumed.{kind}.{tenant}.{job_id}", JobResumed, OWNERS_OF_JOBS),
+            Row("job.control.{job_id}", JobControl, OWNERS_OF_JOBS),
+            Row("job.state.{job_id}", JobState, OWNERS_OF_JOBS),
+        ),
         max_bytes=256 * MIB,
     ),
     Stream(
         "PROGRESS",
-        {"job.progress.*": JobProgress},
+        (Row("job.progress.{job_id}", JobProgress, OWNERS_OF_JOBS),),
         max_bytes=64 * MIB,
         max_age_seconds=HOUR_SECONDS,
         duplicate_window_seconds=120.0,
@@ -82,31 +62,46 @@ STREAMS = (
     ),
     Stream(
         "MODELS",
-        {MODEL_READY: ModelReady, MODEL_RETIRED: ModelRetired, MODEL_SERVING: ModelServing},
+        (
+            # `mill models import` announces what people bring in.
+            Row(MODEL_READY, ModelReady, ("trainer", "optimizer-builder", "cli")),
+            Row(MODEL_RETIRED, ModelRetired, ("trainer",)),
+            Row(MODEL_SERVING, ModelServing, ("inference",)),
+        ),
         max_bytes=64 * MIB,
     ),
     Stream(
         "DATASETS",
-        {
-            "file.state.*": FileState,
-            DATASET_READY: DatasetReady,
-            DATASET_RETIRED: DatasetRetired,
-        },
+        (
+            Row("file.state.{file_id}", FileState, ("data-prep",)),
+            Row(DATASET_READY, DatasetReady, ("data-prep",)),
+            Row(DATASET_RETIRED, DatasetRetired, ("data-prep",)),
+        ),
         max_bytes=64 * MIB,
     ),
     Stream(
         "CONFIG",
-        {
-            "alias.state.*.*": AliasState,
-            "policy.state.*": PolicyState,
-            "key.state.*": KeyState,
-            "budget.state.*": BudgetState,
-        },
+        (
+            Row("alias.state.{tenant}.{name}", AliasState, ("gateway",)),
+            Row("policy.state.{tenant}", PolicyState, ("moderation",)),
+            Row("key.state.{key_id}", KeyState, ("gateway",)),
+            Row("budget.state.{budget_id}", BudgetState, ("gateway",)),
+        ),
         max_bytes=64 * MIB,
     ),
-    Stream("USAGE", {"usage.recorded.*": UsageRecorded}, max_bytes=256 * MIB),
-    Stream("FEEDBACK", {"feedback.recorded.*": FeedbackRecorded}, max_bytes=64 * MIB),
-    Stream("AUDIT", {"audit.*": ModerationRecorded}, max_bytes=256 * MIB),
+    Stream(
+        "USAGE",
+        (Row("usage.recorded.{tenant}", UsageRecorded, ("gateway",)),),
+        max_bytes=256 * MIB,
+    ),
+    Stream(
+        "FEEDBACK",
+        (Row("feedback.recorded.{tenant}", FeedbackRecorded, ("gateway",)),),
+        max_bytes=64 * MIB,
+    ),
+    Stream(
+        "AUDIT", (Row("audit.{service}", ModerationRecorded, ("moderation",)),), max_bytes=256 * MIB
+    ),
 )
 
 

@@ -55,6 +55,7 @@ def _wishes(path: str, what: str) -> tuple[Route, ...]:
 ROUTES = (
     _route("GET", "/healthz", "health", None, "Whether the process runs."),
     _route("GET", "/openapi.json", "openapi", None, "This API as an OpenAPI document."),
+    _route("GET", "/asyncapi.json", "asyncapi", None, "The bus as an AsyncAPI document."),
     _route("POST", "/generate", "generate", access.CHAT, "Answer one prompt."),
     _route("POST", "/v1/chat/completions", "chat", access.CHAT, "Answer a conversation."),
     _route("POST", "/v1/completions", "complete", access.CHAT, "Continue text as it is."),

@@ -1,10 +1,12 @@
 """The HTTP app: handlers hung on the route table, OpenAPI made of it, the gate in front."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
+from jobs.asyncapi import asyncapi_document
 from service_kit.errors import DomainError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -19,7 +21,7 @@ from gateway.entrypoints.http_errors import (
     internal_error_body,
 )
 from gateway.entrypoints.http_gate import CLIENT_GONE, App, Gate, Verifier
-from gateway.entrypoints.http_requests import Handlers, json_response
+from gateway.entrypoints.http_requests import Handler, Handlers, json_response
 
 OPENAPI = "openapi"
 OWN_SPANS: TelemetryConfig = {
@@ -65,7 +67,12 @@ def build_http_app(
     # FastAPI answers this one itself, with the document that it is given below.
     schema_route = by_name.pop(OPENAPI)
     app = _TableApp(document, schema_route.path)
-    answering: dict[str, Any] = {**handlers, **hot, "health": _health}
+    answering: dict[str, Any] = {
+        **handlers,
+        **hot,
+        "health": _health,
+        "asyncapi": _bus_document(),
+    }
     if answering.keys() != by_name.keys():
         raise LookupError(f"routes and handlers differ: {answering.keys() ^ by_name.keys()}")
     for name, route in by_name.items():
@@ -81,6 +88,16 @@ def build_http_app(
 async def _health(_: Request) -> Response:
     """The event loop turns; whether peers answer is not asked."""
     return json_response({"status": "ok"})
+
+
+def _bus_document() -> Handler:
+    # Written once: whoever asks needs no token.
+    written = json.dumps(asyncapi_document(), ensure_ascii=False).encode()
+
+    async def answer(_: Request) -> Response:
+        return Response(written, media_type="application/json")
+
+    return answer
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

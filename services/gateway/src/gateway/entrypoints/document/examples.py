@@ -11,6 +11,11 @@ DATASET = "ds-7be014"
 JOB = "job-3f2a9b"
 TUNING = "ftjob-c81e5d"
 DIGEST = "sha256:4c1f"
+ASYNCAPI = {
+    "asyncapi": "3.0.0",
+    "info": {"title": "Modelmill: facts about jobs and models", "version": "1"},
+    "channels": {"model.ready": {"address": "model.ready"}},
+}
 QUESTION = {"role": "user", "content": "espresso: strong black coffee"}
 USAGE = {"prompt_tokens": 21, "completion_tokens": 2, "total_tokens": 23}
 

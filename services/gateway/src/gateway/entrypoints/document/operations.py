@@ -59,6 +59,7 @@ def _steered(answer: type[BaseModel], example: dict[str, Any]) -> Operation:
 OPERATIONS = {
     "health": Operation(texts.Health, {"status": "ok"}),
     "openapi": Operation(None, {}),
+    "asyncapi": Operation(None, e.ASYNCAPI),
     "generate": Operation(texts.GeneratedText, {"text": "beverage"}, GENERATE, refusals=TEXT),
     "chat": Operation(
         texts.ChatCompletion,

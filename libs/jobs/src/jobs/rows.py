@@ -1,0 +1,57 @@
+"""What the table of `jobs.subjects` is made of: streams, and rows of subjects in them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from google.protobuf.message import Message
+
+MIB = 1024 * 1024
+HOUR_SECONDS = 3600.0
+
+PLACE = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Subjects of one form: what they carry, and who publishes it."""
+
+    address: str
+    """With a name in the place of each id, as in the body where it has it: `job.state.{job_id}`."""
+    body: type[Message]
+    publishers: tuple[str, ...]
+    """Names of the services, as in `ce-source`; nobody else may."""
+
+    @property
+    def template(self) -> str:
+        """The address with ids as `*`."""
+        return PLACE.sub("*", self.address)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Names of the ids, in order."""
+        return tuple(PLACE.findall(self.address))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A JetStream stream as this system needs it; replicas and limits may be raised by operators.
+
+    Args:
+        max_age_seconds: messages older than this may go; 0 keeps them for ever.
+        duplicate_window_seconds: how long a Nats-Msg-Id is remembered.
+        lossy: when full, drop the oldest instead of refusing the newest.
+    """
+
+    name: str
+    rows: tuple[Row, ...]
+    max_bytes: int
+    max_age_seconds: float = 0.0
+    duplicate_window_seconds: float = 24 * HOUR_SECONDS
+    lossy: bool = False
+
+    @cached_property
+    def subjects(self) -> Mapping[str, type[Message]]:
+        """Bodies by template."""
+        return {row.template: row.body for row in self.rows}

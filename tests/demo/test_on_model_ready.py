@@ -1,0 +1,71 @@
+"""The demo's subscriber as a process of its own, beside a broker that it did not start."""
+
+import ast
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from jobs.bus import Bus
+from jobs.subjects import MODEL_READY
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from testkit.nats_server import run_nats
+
+SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "demo" / "on_model_ready.py"
+
+
+@asynccontextmanager
+async def subscribed(url: str, token: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        SUBSCRIBER,
+        env={**os.environ, "NATS_URL": url, "NATS_TOKEN": token},
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+def ready(version_id: str) -> ModelReady:
+    return ModelReady(
+        version_id=version_id,
+        form="openvino-int8",
+        digest="sha256:4c1f",
+        metrics={"accuracy": 0.87},
+    )
+
+
+async def test_each_new_model_is_one_line_also_when_it_is_announced_twice(tmp_path: Path):
+    async with (
+        run_nats(tmp_path) as broker,
+        Bus.connect(broker.url, broker.token, name="trainer") as bus,
+        subscribed(broker.url, broker.token) as process,
+    ):
+        assert process.stdout is not None
+        first = asyncio.ensure_future(process.stdout.readline())
+        while not first.done():  # nobody tells when it has subscribed
+            await bus.publish(MODEL_READY, ready("mv-1"), msg_id="mv-1")
+            await asyncio.wait([first], timeout=0.1)
+        for version_id in ("mv-1", "mv-2", "mv-2", "mv-3"):
+            await bus.publish(MODEL_READY, ready(version_id), msg_id=version_id)
+        lines = [await first, await process.stdout.readline(), await process.stdout.readline()]
+
+    assert [line.decode().strip() for line in lines] == [
+        f"mv-{number} openvino-int8 sha256:4c1f {{'accuracy': 0.87}}" for number in (1, 2, 3)
+    ]
+
+
+def test_it_is_no_more_than_fifteen_lines_of_code():
+    source = SUBSCRIBER.read_text("utf-8")
+    docstring = ast.parse(source).body[0]
+    lines = source.splitlines()[docstring.end_lineno :]
+
+    assert len([line for line in lines if line.strip()]) <= 15
