@@ -38,7 +38,7 @@ async def test_another_tenants_job_is_not_found(ledger, jobs):
         ledger.get("other", job.job_id)
     with pytest.raises(NotFoundError):
         ledger.get("acme", "ftjob-none")
-    assert ledger.list("other") == []
+    assert [*ledger.list("other")] == []
 
 
 async def test_the_list_is_newest_first_and_by_kind(ledger, jobs):
@@ -47,7 +47,7 @@ async def test_the_list_is_newest_first_and_by_kind(ledger, jobs):
 
     listed = [record.requested.job_id for record in ledger.list("acme", "train")]
     assert listed == [job.job_id for job in reversed(submitted)]
-    assert ledger.list("acme", "dataset") == []
+    assert [*ledger.list("acme", "dataset")] == []
 
 
 async def test_events_join_states_and_figures_in_the_order_of_their_time(

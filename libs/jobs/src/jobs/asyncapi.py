@@ -43,6 +43,8 @@ PLACES = {
     "key_id": "The API key.",
     "budget_id": "Key or tenant.",
     "service": "Who judged.",
+    "model": "The read model.",
+    "snapshot_id": "The snapshot.",
 }
 """Of each place in an address."""
 HEADER_SCHEMA: Schema = {

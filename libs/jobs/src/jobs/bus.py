@@ -28,6 +28,7 @@ from jobs.errors import StaleWriteError
 from jobs.following import Follower
 from jobs.link import REQUEST_SECONDS, Link, open_link
 from jobs.measures import PUBLISH_FAILED, PUBLISHED
+from jobs.room import StreamFacts
 from jobs.subjects import STREAMS, Route, route, stream_of, token
 from jobs.tracing import process_span
 
@@ -98,8 +99,7 @@ class Bus:
             raise TypeError(f"{subject} carries {where.body.__name__}, not {type(body).__name__}")
         in_a_trace = trace.get_current_span().get_span_context().is_valid
         if where.stream in LOSSY or not in_a_trace:
-            # Several a second for each job: as spans they would bury the trace. And what nobody's
-            # request has brought about is no trace of anybody's.
+            # Progress would bury a trace; what no request brought about is nobody's.
             return await self._store(where, subject, body, msg_id, expect_last)
         with tracer.start_as_current_span(
             f"publish {where.template}",
@@ -153,26 +153,35 @@ class Bus:
             raise
         return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
 
+    async def facts(self, stream: str) -> StreamFacts:
+        """How much a stream holds and how much it may.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        async with self._link.request(f"read {stream}"):
+            return StreamFacts.of(await self._link.js.stream_info(stream))
+
     async def last_sequence(self, stream: str) -> int:
         """Sequence of the newest message of a stream, 0 when it never had one.
 
         Raises:
             UnavailableError: the broker is away or silent.
         """
-        async with self._link.request(f"read {stream}"):
-            info: Any = await self._link.js.stream_info(stream)
-        return int(info.state.last_seq)
+        return (await self.facts(stream)).last_sequence
 
-    async def fill(self, stream: str) -> float:
-        """Share of a stream's room that is used, 0 to 1; 0 for a stream without a limit.
+    async def body_at(self, stream: str, sequence: int) -> bytes | None:
+        """The body at a place of a stream as it was written; None when there is none.
 
         Raises:
             UnavailableError: the broker is away or silent.
         """
-        async with self._link.request(f"read {stream}"):
-            info: Any = await self._link.js.stream_info(stream)
-        limit = info.config.max_bytes or 0
-        return float(info.state.bytes) / limit if limit > 0 else 0.0
+        try:
+            async with self._link.request(f"read {stream}"):
+                raw: Any = await self._link.js.get_msg(stream, sequence)
+        except NotFoundError:
+            return None
+        return raw.data or b""
 
     async def follow(
         self,

@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from jobs.json_bodies import parse_json
+
 M_co = TypeVar("M_co", bound=Message, covariant=True)
 M = TypeVar("M", bound=Message)
 
@@ -32,10 +34,17 @@ class Stored(Generic[M_co]):
     """Its place in the stream; two streams count apart."""
     subject: str
     body: M_co
-    trace: Context
-    """Trace that its writer was in; empty when it was in none."""
-    msg_id: str = ""
-    """What a repeat of it would carry, too."""
+    headers: Mapping[str, str]
+
+    @property
+    def trace(self) -> Context:
+        """Trace that its writer was in; empty when it was in none."""
+        return _PROPAGATOR.extract(self.headers, context=Context())
+
+    @property
+    def msg_id(self) -> str:
+        """What a repeat of it would carry, too."""
+        return self.headers.get(MSG_ID, "")
 
 
 def headers_for(body: Message, *, subject: str, source: str, msg_id: str | None) -> dict[str, str]:
@@ -69,10 +78,8 @@ def decode(
     Raises:
         MalformedMessageError: the payload is not JSON of that message.
     """
-    headers = headers or {}
     try:
-        body = json_format.Parse(payload, kind(), ignore_unknown_fields=True)
+        body = parse_json(payload, kind)
     except (json_format.ParseError, UnicodeDecodeError) as error:
         raise MalformedMessageError(f"message {sequence} of {subject}: {error}") from error
-    trace = _PROPAGATOR.extract(headers, context=Context())
-    return Stored(sequence, subject, body, trace, headers.get(MSG_ID, ""))
+    return Stored(sequence, subject, body, headers or {})

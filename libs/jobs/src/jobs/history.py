@@ -86,6 +86,16 @@ class JobHistory:
         return tuple(heapq.merge(self._states, self._figures, key=lambda event: event.at))
 
     @property
+    def states(self) -> tuple[JobEvent, ...]:
+        """States alone, in the order of their stream."""
+        return tuple(self._states)
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether any are kept."""
+        return bool(self._figures)
+
+    @property
     def last_state(self) -> int:
         """Sequence of the newest state; 0 before the first."""
         return self._states[-1].sequence if self._states else 0

@@ -5,6 +5,7 @@ reach the wire as a wildcard, a second token or a line break.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -15,6 +16,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     UsageRecorded,
 )
 from modelmill.jobs.v1.job_pb2 import JobControl, JobProgress, JobRequested, JobResumed, JobState
+from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded, PolicyState
 from modelmill.registry.v1.model_events_pb2 import (
     AliasState,
@@ -50,7 +52,7 @@ STREAMS = (
             Row("job.control.{job_id}", JobControl, OWNERS_OF_JOBS),
             Row("job.state.{job_id}", JobState, OWNERS_OF_JOBS),
         ),
-        max_bytes=256 * MIB,
+        max_bytes=1024 * MIB,
     ),
     Stream(
         "PROGRESS",
@@ -102,6 +104,15 @@ STREAMS = (
     Stream(
         "AUDIT", (Row("audit.{service}", ModerationRecorded, ("moderation",)),), max_bytes=256 * MIB
     ),
+    Stream(
+        "SNAPSHOTS",
+        (
+            Row("snapshot.part.{model}.{snapshot_id}", SnapshotPart, ("gateway",)),
+            Row("snapshot.state.{model}", SnapshotState, ("gateway",)),
+        ),
+        max_bytes=512 * MIB,
+        lossy=True,
+    ),
 )
 
 
@@ -148,6 +159,26 @@ def stream_of(filters: tuple[str, ...]) -> str:
     if len(found) != 1:
         raise InvalidInputError(f"{filters} must be of one stream, not of {sorted(found)}")
     return found.pop()
+
+
+def is_whole_stream(filters: Sequence[str]) -> bool:
+    """Whether all that a stream may hold passes `filters`, which are of one stream."""
+    name = stream_of(tuple(filters))
+    templates = next(stream.subjects for stream in STREAMS if stream.name == name)
+    return all(any(_covers(each, template) for each in filters) for template in templates)
+
+
+def _covers(subject: str, template: str) -> bool:
+    """Whether a filter matches every subject of the template."""
+    wanted, pattern = subject.split("."), template.split(".")
+    if wanted[-1] == ">":
+        wanted = wanted[:-1]
+        pattern, rest = pattern[: len(wanted)], pattern[len(wanted) :]
+        if not rest:
+            return False
+    return len(wanted) == len(pattern) and all(
+        want in ("*", token) for want, token in zip(wanted, pattern, strict=True)
+    )
 
 
 def _overlaps(subject: str, template: str) -> bool:
@@ -240,6 +271,16 @@ def feedback_recorded(tenant: str) -> str:
 def audit(service: str) -> str:
     """Subject of a service's audit trail, for example `audit.moderation`."""
     return f"audit.{token(service, 'service')}"
+
+
+def snapshot_state(model: str) -> str:
+    """Subject of the newest snapshot of a read model."""
+    return f"snapshot.state.{token(model, 'model')}"
+
+
+def snapshot_part(model: str, snapshot_id: str) -> str:
+    """Subject of the pieces of one snapshot."""
+    return f"snapshot.part.{token(model, 'model')}.{token(snapshot_id)}"
 
 
 def _kind(kind: str) -> str:

@@ -59,7 +59,7 @@ class JobQueue:
 
         Raises:
             AlreadyExistsError: the key was used for another spec.
-            OverloadedError: the JOBS stream is nearly full.
+            OverloadedError: the JOBS stream is nearly full; the message says what to do.
             UnavailableError: not known to be stored within 3.5 s; ask again with the same key.
             InvalidInputError: kind, tenant or prefix is not a token of a subject.
         """
@@ -73,8 +73,9 @@ class JobQueue:
             raise UnavailableError("the job queue does not answer") from error
 
     async def _store(self, subject: str, request: JobRequested) -> SubmittedJob:
-        if await self._bus.fill("JOBS") >= FULL:
-            raise OverloadedError("the job queue is nearly full", retry_after_seconds=60.0)
+        facts = await self._bus.facts("JOBS")
+        if facts.fill >= FULL:
+            raise OverloadedError(facts.refusal(FULL), retry_after_seconds=60.0)
         try:
             sequence = await self._create(subject, request)
         except StaleWriteError:

@@ -1,5 +1,6 @@
 """Order a training run, from a dataset or straight from a file of conversations."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -76,7 +77,7 @@ class Jobs(CatchesUp, Protocol):
     """The list of jobs."""
 
     def get(self, tenant: str, job_id: str) -> JobRecord: ...
-    def list(self, tenant: str, kind: str | None = None) -> list[JobRecord]: ...
+    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
 
 
 class CreateFineTuningJob:

@@ -20,7 +20,7 @@ class DatasetList(Protocol):
 class JobList(Protocol):
     """The list of jobs, newest first."""
 
-    def list(self, tenant: str, kind: str | None = None) -> list[JobRecord]: ...
+    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
 
 
 class ShowDatasets:

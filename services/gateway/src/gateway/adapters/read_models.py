@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from jobs.bus import Bus
 from jobs.gauges import JobGauges
 from jobs.ledger import JobLedger
+from jobs.snapshots import Snapshots
 from prometheus_client import REGISTRY
 from registry.aliases import AliasBook
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
@@ -15,15 +16,16 @@ from service_kit.errors import UnavailableError
 from gateway.adapters.background import Background
 from gateway.adapters.policies import PolicyBook
 
-REPLAY_SECONDS = 60.0
-"""How long the read models may take to catch up at the start."""
+REPLAY_SECONDS = 300.0
+"""How long the read models may take to catch up at the start; without a snapshot of the jobs every
+message is read again."""
 
 
 class ReadModels:
     """Jobs, models, datasets, aliases and policies."""
 
     def __init__(self, bus: Bus) -> None:
-        self.jobs = JobLedger(bus)
+        self.jobs = JobLedger(bus, Snapshots(bus))
         self.models = ModelCatalogue(bus)
         self.datasets = DatasetCatalogue(bus)
         self.aliases = AliasBook(bus)
@@ -33,7 +35,7 @@ class ReadModels:
         """Follow the bus in the background; returns once all of them have caught up.
 
         Raises:
-            UnavailableError: they did not within a minute.
+            UnavailableError: they did not within five minutes.
         """
         books = (self.jobs, self.models, self.datasets, self.aliases, self.policies)
         for book in books:

@@ -36,9 +36,11 @@ def page_of(items: Sequence[T], wanted: PageRequest, id_of: Callable[[T], str]) 
     """
     start = 0
     if wanted.after:
-        ids = [id_of(item) for item in items]
-        if wanted.after not in ids:
+        # Items may be costly to look at: none is, beyond the one that is sought.
+        at = (place for place, item in enumerate(items) if id_of(item) == wanted.after)
+        found = next(at, None)
+        if found is None:
             raise BadRequestError(f"after: there is no {wanted.after[:80]!r}", param="after")
-        start = ids.index(wanted.after) + 1
+        start = found + 1
     end = start + wanted.limit
     return Page(items[start:end], has_more=end < len(items))

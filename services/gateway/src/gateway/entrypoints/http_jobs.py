@@ -1,5 +1,6 @@
 """Jobs of every kind: shown, followed and steered."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from jobs.kinds import KINDS
@@ -31,7 +32,7 @@ class Jobs(Protocol):
     """The list of jobs, newest first; raises NotFoundError for another tenant's."""
 
     def get(self, tenant: str, job_id: str) -> JobRecord: ...
-    def list(self, tenant: str, kind: str | None = None) -> list[JobRecord]: ...
+    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
 
 
 class JobRoutes:

@@ -1,7 +1,7 @@
 """Datasets, training, builds and the jobs that make them, over gRPC."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any, Protocol
 
 from jobs.kinds import DATASET, KINDS
@@ -70,7 +70,7 @@ class Jobs(Protocol):
     """The list of jobs, newest first; raises NotFoundError for another tenant's."""
 
     def get(self, tenant: str, job_id: str) -> JobRecord: ...
-    def list(self, tenant: str, kind: str | None = None) -> list[JobRecord]: ...
+    def list(self, tenant: str, kind: str | None = None) -> Sequence[JobRecord]: ...
 
 
 class OrderProcedures:
