@@ -115,10 +115,9 @@ class Rounds:
         """
         variation = self.variation(floor_figure or figure, judged_by)
         if variation > MOST_FLOOR_VARIATION:
-            reason = f"floor varies by {variation:.0%}"
             if self._enforce:
-                return Unmeasured(entry_id, f"not measured: {reason}")
-            note = f"{reason}; {note}"
+                return Unmeasured(entry_id, f"not measured: floor varies by {variation:.0%}")
+            note = f"floor varies by {variation:.0%}; {note}"
         shown = self.median("ours", figure) if value is None else value
         ratio, low, high = self.ratio(figure, over)
         return Entry(
