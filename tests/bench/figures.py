@@ -109,16 +109,14 @@ class Rounds:
 
         Args:
             over: the contestant that ours is divided by.
-            floor_figure: what tells whether the floor was steady; the same figure by default.
-            judged_by: whose steadiness counts.
+            floor_figure: what tells whether `judged_by` was steady; the same figure by default.
             value: shown instead of our median.
         """
         variation = self.variation(floor_figure or figure, judged_by)
         if variation > MOST_FLOOR_VARIATION:
-            reason = f"floor varies by {variation:.0%}"
             if self._enforce:
-                return Unmeasured(entry_id, f"not measured: {reason}")
-            note = f"{reason}; {note}"
+                return Unmeasured(entry_id, f"not measured: floor varies by {variation:.0%}")
+            note = f"floor varies by {variation:.0%}; {note}"
         shown = self.median("ours", figure) if value is None else value
         ratio, low, high = self.ratio(figure, over)
         return Entry(
