@@ -109,8 +109,7 @@ class Rounds:
 
         Args:
             over: the contestant that ours is divided by.
-            floor_figure: what tells whether the floor was steady; the same figure by default.
-            judged_by: whose steadiness counts.
+            floor_figure: what tells whether `judged_by` was steady; the same figure by default.
             value: shown instead of our median.
         """
         variation = self.variation(floor_figure or figure, judged_by)

@@ -86,7 +86,9 @@ async def _traced(pid: int, calls: Path) -> AsyncIterator[None]:
 
 async def _wait_attached(process: asyncio.subprocess.Process) -> None:
     assert process.stderr is not None
-    async with asyncio.timeout(ATTACH_SECONDS):
-        line = (await process.stderr.readline()).decode().strip()
+    try:
+        line = (await asyncio.wait_for(process.stderr.readline(), ATTACH_SECONDS)).decode().strip()
+    except TimeoutError as error:
+        raise CannotTraceError("strace does not attach") from error
     if "attached" not in line:
         raise CannotTraceError(line or "strace ended at once")

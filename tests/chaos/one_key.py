@@ -35,6 +35,8 @@ class OneKey:
     callers: int
     accepted: int
     """Callers that heard 202 in the end."""
+    unanswered: int
+    """Callers that had no answer yet when the gateway was killed; 0 if it was not."""
     cut_off: int
     """Calls that the gateway had taken when it died; each was made again with the same key."""
     jobs_named: int
@@ -45,7 +47,7 @@ class OneKey:
     @property
     def kept(self) -> bool:
         """Whether all callers were accepted, as one job, although the gateway died on some."""
-        everybody = self.accepted == self.callers and self.cut_off > 0
+        everybody = self.accepted == self.callers and self.unanswered > 0
         return everybody and self.jobs_named == self.jobs_stored == 1
 
 
@@ -104,10 +106,17 @@ async def submit_with_one_key(folder: Path, callers: int = CALLERS) -> OneKey:
         ) as http:
             crowd = Callers(http, body)
             asking = asyncio.gather(*(crowd.ask() for _ in range(callers)), return_exceptions=True)
-            await _kill_gateway(stack, crowd)
+            unanswered = await _kill_gateway(stack, crowd, callers)
             await asking
         stored = await _requests(stack)
-    return OneKey(callers, len(crowd.answers), crowd.cut_off, len(set(crowd.answers)), len(stored))
+    return OneKey(
+        callers=callers,
+        accepted=len(crowd.answers),
+        unanswered=unanswered,
+        cut_off=crowd.cut_off,
+        jobs_named=len(set(crowd.answers)),
+        jobs_stored=len(stored),
+    )
 
 
 def _upload(connection: Connection, folder: Path) -> str:
@@ -118,13 +127,14 @@ def _upload(connection: Connection, folder: Path) -> str:
         return str(client.upload(rows)["id"])
 
 
-async def _kill_gateway(stack: Stack, crowd: Callers) -> None:
-    """SIGKILL once some have their answer; the stack starts the gateway again."""
+async def _kill_gateway(stack: Stack, crowd: Callers, callers: int) -> int:
+    """SIGKILL once some have their answer; the stack starts it again. How many had none."""
     try:
         await asyncio.wait_for(crowd.enough.wait(), PATIENCE_SECONDS)
     except TimeoutError:
-        return  # nobody is cut off then, and the promise counts as broken
+        return 0
     os.kill(stack.processes["gateway"].pid, signal.SIGKILL)
+    return callers - len(crowd.answers)
 
 
 async def _requests(stack: Stack) -> list[str]:

