@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from registry.local_cache import LocalCache
 from registry.materialised import in_use
 from registry.s3_store import S3Store
+from registry.store import FolderStore
 from registry_support.places import BucketPlace, in_hours
 from registry_support.store_files import FolderOf, flip, no_file_longer_than, read
-from service_kit.errors import DiskFullError
+from service_kit.errors import DiskFullError, PreconditionError
 
 KILOBYTE = b"=" + bytes(1023)
 
@@ -118,3 +120,10 @@ def test_a_full_disk_is_one_clear_error_and_leaves_no_half(
         store.materialise(digest)
     assert list((bucket_place.cache / "staging").iterdir()) == []
     assert read(store.materialise(digest)) == tree
+
+
+def test_a_store_is_never_taken_for_a_cache(folder_store: FolderStore, tmp_path: Path) -> None:
+    with pytest.raises(PreconditionError, match="is an artifact store; a cache needs a folder"):
+        LocalCache(tmp_path / "store")
+    LocalCache(tmp_path / "cache")
+    LocalCache(tmp_path / "cache")

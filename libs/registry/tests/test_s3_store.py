@@ -14,7 +14,7 @@ from registry.manifest import Manifest
 from registry.s3_bucket import PART_BYTES, Bucket
 from registry_support.places import BucketPlace, FolderPlace, in_hours
 from registry_support.store_files import FolderOf, read
-from service_kit.errors import UnavailableError
+from service_kit.errors import InvalidInputError, UnavailableError
 
 
 class Raw(BytesIO):
@@ -121,11 +121,13 @@ def test_an_upload_torn_by_a_killed_process_is_no_artifact_and_is_swept(
     manifest = store.commit(folder_of({"a": b"1"}), kind="file", form="jsonl")
     at = bucket_place.at(blob_name("0" * 64))
     upload = client.create_multipart_upload(**at)["UploadId"]
+    foreign = client.create_multipart_upload(Bucket=bucket_place.bucket, Key="somebody/else")
     client.upload_part(**at, UploadId=upload, PartNumber=1, Body=LARGE[:PART_BYTES])
 
     assert len(bucket_place.names()) == 2
     assert bucket_place.open(now=in_hours(25)).sweep().uploads == 1
-    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket_place.bucket)
+    left = client.list_multipart_uploads(Bucket=bucket_place.bucket)["Uploads"]
+    assert [upload["UploadId"] for upload in left] == [foreign["UploadId"]]
     assert store.verify(manifest.digest) == manifest
 
 
@@ -182,12 +184,20 @@ def test_a_server_that_is_away_is_one_clear_line_without_credentials(
         )
 
 
+def test_an_address_that_is_none_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "minio")
+    with pytest.raises(InvalidInputError, match="AWS_ENDPOINT_URL is not an address"):
+        Bucket("bucket")
+
+
 def test_a_missing_bucket_is_one_clear_line(s3_client: Any) -> None:
     bucket = Bucket("no-such-bucket")
     with pytest.raises(UnavailableError, match="has no such bucket; make it"):
         bucket.put("x", b"1", replace=False)
     with pytest.raises(UnavailableError, match="has no such bucket; make it"):
         bucket.chunks("x")
+    with pytest.raises(UnavailableError, match="no name of a bucket; correct the artifact root"):
+        Bucket("not a name").head("x")
 
 
 def test_what_was_fetched_is_served_while_the_server_is_away(

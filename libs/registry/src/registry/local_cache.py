@@ -15,7 +15,7 @@ from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO
 
-from service_kit.errors import InvalidInputError
+from service_kit.errors import InvalidInputError, PreconditionError
 
 from registry.blobs import BlobFolder
 from registry.digests import manifest_name
@@ -28,6 +28,9 @@ from registry.staging import Staging
 log = logging.getLogger(__name__)
 
 CACHE_BYTES = 64 << 30
+_TAG = "CACHEDIR.TAG"
+"""Says to backups, and to us, that all that is beside it can be had again."""
+_TAG_CONTENT = b"Signature: 8a477f597d28d172789f06886806bc55\n"
 KEPT_SECONDS = 3600.0
 """What was asked for within this time is not removed: its reader may not hold it yet."""
 
@@ -42,12 +45,16 @@ class LocalCache:
         root: On a disk of this machine.
         max_bytes: What it may hold.
         now: Unix time.
+
+    Raises:
+        PreconditionError: `root` is a `FolderStore`, of which nothing may be evicted.
     """
 
     def __init__(
         self, root: Path, max_bytes: int = CACHE_BYTES, *, now: Callable[[], float] = time.time
     ) -> None:
         self._root = root.absolute()
+        _claim(self._root)
         self._max_bytes = max_bytes
         self._now = now
         self.staging = Staging(self._root / "staging")
@@ -148,3 +155,11 @@ class LocalCache:
             yield
         finally:
             os.close(descriptor)
+
+
+def _claim(root: Path) -> None:
+    """Mark `root` as a cache, before anything is in it."""
+    if (root / "blobs").exists() and not (root / _TAG).exists():
+        raise PreconditionError(f"{root} is an artifact store; a cache needs a folder of its own")
+    make_folder(root)
+    (root / _TAG).write_bytes(_TAG_CONTENT)

@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from registry.digests import hex_of
@@ -158,15 +158,17 @@ class MaterialisedFolders:
 
 
 @contextmanager
-def in_use(folder: Path) -> Iterator[Path]:
-    """Within the block no cache removes this materialised folder; a dead process holds nothing.
+def in_use(*folders: Path) -> Iterator[None]:
+    """Within the block no cache removes these materialised folders; the dead hold nothing.
 
     Raises:
-        FileNotFoundError: It was removed before, as it is an hour after `materialise` at the
+        FileNotFoundError: One was removed before, as it is an hour after `materialise` at the
             earliest.
     """
-    with _folder_locked(folder, fcntl.LOCK_SH):
-        yield folder
+    with ExitStack() as stack:
+        for folder in folders:
+            stack.enter_context(_folder_locked(folder, fcntl.LOCK_SH))
+        yield
 
 
 @contextmanager

@@ -17,6 +17,7 @@ import boto3
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from service_kit.errors import InvalidInputError
 
 from registry.s3_errors import ABSENT, NO_CONDITIONS, TAKEN, code_of, unavailable
 
@@ -43,28 +44,21 @@ class StoredObject:
 
 
 class Bucket:
-    """Objects of one bucket below one prefix; every error is UnavailableError."""
+    """Objects of one bucket below one prefix; a server that says no is UnavailableError.
+
+    Raises:
+        InvalidInputError: `AWS_ENDPOINT_URL` is malformed.
+    """
 
     def __init__(self, bucket: str, prefix: str = "") -> None:
         self._bucket = bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self.location = f"s3://{bucket}/{self._prefix}".rstrip("/")
-        own_server = "AWS_ENDPOINT_URL" in os.environ or "AWS_ENDPOINT_URL_S3" in os.environ
         with self._answering():
-            # Sessions are not thread-safe, so the default one is not used; clients are.
-            self._client: Any = boto3.session.Session().client(
-                "s3",
-                config=Config(
-                    connect_timeout=_CONNECT_SECONDS,
-                    read_timeout=_READ_SECONDS,
-                    retries={"mode": "standard", "max_attempts": 3},
-                    # Names of buckets as host names need DNS, which own servers rarely have.
-                    s3={"addressing_style": "path" if own_server else "auto"},
-                    # We hash what we send and read; not all servers know AWS's newer checksums.
-                    request_checksum_calculation="when_required",
-                    response_checksum_validation="when_required",
-                ),
-            )
+            try:
+                self._client = _client()
+            except ValueError as error:  # boto3's word for an address that is none
+                raise InvalidInputError("AWS_ENDPOINT_URL is not an address") from error
 
     def head(self, name: str) -> StoredObject | None:
         """What the server knows of an object; None when there is none."""
@@ -168,21 +162,28 @@ class Bucket:
                     name = found["Key"].removeprefix(self._prefix)
                     yield StoredObject(name, found["Size"], found["LastModified"].timestamp())
 
-    def abort_uploads(self, begun_before: float) -> int:
+    def abort_uploads(self, under: str, *, begun_before: float) -> int:
         """Drop the parts of uploads that nobody finished; how many there were."""
         aborted = 0
         with self._answering():
             pages = self._client.get_paginator("list_multipart_uploads").paginate(
-                Bucket=self._bucket, Prefix=self._prefix
+                Bucket=self._bucket, Prefix=self._prefix + under
             )
             for page in pages:
                 for upload in page.get("Uploads", ()):
                     if upload["Initiated"].timestamp() < begun_before:
-                        self._client.abort_multipart_upload(
-                            Bucket=self._bucket, Key=upload["Key"], UploadId=upload["UploadId"]
-                        )
-                        aborted += 1
+                        aborted += self._abort(upload["Key"], upload["UploadId"])
         return aborted
+
+    def _abort(self, key: str, upload_id: str) -> bool:
+        """False when it was finished or aborted meanwhile."""
+        try:
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=key, UploadId=upload_id)
+        except ClientError as error:
+            if code_of(error) in ABSENT:
+                return False
+            raise
+        return True
 
     def _at(self, name: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + name}
@@ -209,6 +210,24 @@ class Bucket:
             yield
         except (BotoCoreError, ClientError) as error:
             raise unavailable(self.location, error) from error
+
+
+def _client() -> Any:
+    own_server = "AWS_ENDPOINT_URL" in os.environ or "AWS_ENDPOINT_URL_S3" in os.environ
+    # Sessions are not thread-safe, so the default one is not used; clients are.
+    return boto3.session.Session().client(
+        "s3",
+        config=Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            retries={"mode": "standard", "max_attempts": 3},
+            # Names of buckets as host names need DNS, which own servers rarely have.
+            s3={"addressing_style": "path" if own_server else "auto"},
+            # We hash what we send and read; not all servers know AWS's newer checksums.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+        ),
+    )
 
 
 def _checksum(digest: bytes) -> dict[str, str]:

@@ -7,11 +7,12 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     NoCredentialsError,
+    ParamValidationError,
     PartialCredentialsError,
 )
 from service_kit.errors import UnavailableError
 
-ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
+ABSENT = frozenset({"404", "NoSuchKey", "NotFound", "NoSuchUpload"})
 TAKEN = frozenset({"412", "PreconditionFailed", "409", "ConditionalRequestConflict"})
 """Somebody else's object is there, or on its way."""
 NO_CONDITIONS = frozenset({"501", "NotImplemented"})
@@ -34,6 +35,8 @@ def unavailable(location: str, error: BotoCoreError | ClientError) -> Unavailabl
 def _remedy(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return "no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    if isinstance(error, ParamValidationError):
+        return "that is no name of a bucket; correct the artifact root"
     if not isinstance(error, ClientError):
         return f"{_server()} does not answer; start it, or correct AWS_ENDPOINT_URL"
     code = code_of(error)

@@ -46,7 +46,8 @@ class S3Store(VerifyingStore):
 
     def sweep(self, older_than_seconds: float = SWEEP_SECONDS) -> SweepReport:
         contents = super().sweep(older_than_seconds)
-        uploads = self._bucket.abort_uploads(begun_before=self._now() - older_than_seconds)
+        oldest = self._now() - older_than_seconds
+        uploads = self._bucket.abort_uploads("blobs/sha256/", begun_before=oldest)
         return SweepReport(contents.blobs, contents.bytes, uploads)
 
     def _cached_manifest(self, digest: str) -> Manifest:

@@ -5,10 +5,20 @@ from urllib.parse import urlsplit
 
 from service_kit.errors import InvalidInputError
 from service_kit.locations import local_path
+from service_kit.settings import ServiceSettings
 
 from registry.artifact_store import ArtifactStore
 from registry.local_cache import CACHE_BYTES, LocalCache
 from registry.store import FolderStore
+
+
+def store_of(settings: ServiceSettings) -> ArtifactStore:
+    """The store that a service is told to use; raises as `open_store` does."""
+    return open_store(
+        settings.artifact_root,
+        settings.artifact_disk,
+        cache_bytes=settings.artifact_cache_bytes,
+    )
 
 
 def open_store(location: str, cache: Path, *, cache_bytes: int = CACHE_BYTES) -> ArtifactStore:
