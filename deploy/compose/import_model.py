@@ -12,7 +12,7 @@ from pathlib import Path
 from data_prep.settings import Settings
 from jobs.bus import Bus
 from registry.model_folder import import_model
-from registry.store import FolderStore
+from registry.stores import store_of
 from service_kit.errors import DomainError
 
 
@@ -21,7 +21,7 @@ async def bring_in(folder: Path, *, name: str, tenant: str) -> str:
     settings = Settings()
     token = settings.nats_token.get_secret_value()
     async with Bus.connect(settings.nats_url, token, name="cli") as bus:
-        store = FolderStore(settings.artifact_root)
+        store = store_of(settings)
         ready = await import_model(bus, store, folder, tenant=tenant, name=name)
     return ready.version_id
 

@@ -28,7 +28,8 @@ def test_a_child_module_started_by_hand_says_how_it_is_started():
 
 
 def test_a_child_does_not_inherit_what_opens_doors(monkeypatch):
-    for name in ("TRAINER_NATS_TOKEN", "TRAINER_SERVICE_SECRET", "AWS_SECRET_ACCESS_KEY"):
+    secret = ("TRAINER_NATS_TOKEN", "TRAINER_SERVICE_SECRET", "AWS_SECRET_ACCESS_KEY")
+    for name in (*secret, "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
         monkeypatch.setenv(name, "x")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     environment = environment_for_children()

@@ -1,23 +1,69 @@
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import boto3
 import pytest
 import pytest_asyncio
 from jobs.bus import Bus
+from moto.server import ThreadedMotoServer
 from registry.read_model import ReadModel
 from registry.store import FolderStore
+from registry.verifying_store import VerifyingStore
 from testkit.nats_server import NatsServer, run_nats
 
 sys.path.append(str(Path(__file__).parent))
 
+from registry_support.places import BucketPlace, FolderPlace, Place
+
+
+@pytest.fixture(scope="session")
+def s3_client() -> Iterator[Any]:
+    """A real HTTP server in this process; the environment says where, as a user's would."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        yield boto3.client("s3")
+    server.stop()
+
 
 @pytest.fixture
-def store(tmp_path: Path) -> FolderStore:
-    return FolderStore(tmp_path / "store")
+def bucket_place(s3_client: Any, tmp_path: Path) -> BucketPlace:
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=bucket)
+    return BucketPlace(s3_client, bucket, tmp_path / "cache")
+
+
+@pytest.fixture
+def folder_place(tmp_path: Path) -> FolderPlace:
+    return FolderPlace(tmp_path / "store")
+
+
+@pytest.fixture(params=["folder", "s3"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Every form of the store in turn: what takes this fixture is part of their contract."""
+    name = {"folder": "folder_place", "s3": "bucket_place"}[request.param]
+    found: Place = request.getfixturevalue(name)
+    return found
+
+
+@pytest.fixture
+def store(place: Place) -> VerifyingStore:
+    return place.open()
+
+
+@pytest.fixture
+def folder_store(folder_place: FolderPlace) -> FolderStore:
+    return folder_place.open()
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from registry.errors import CorruptArtifactError
 from registry.lineage import Edge, verify, walk
-from registry.store import FolderStore
+from registry.verifying_store import VerifyingStore
+from registry_support.places import Place
 from service_kit.errors import NotFoundError
 
 FolderOf = Callable[[Mapping[str, bytes]], Path]
 
 
 @pytest.fixture
-def chain(store: FolderStore, folder_of: FolderOf) -> dict[str, str]:
+def chain(store: VerifyingStore, folder_of: FolderOf) -> dict[str, str]:
     """A build, made from an adapter, made from a base and a dataset, made from a file."""
     digests: dict[str, str] = {}
 
@@ -31,7 +32,7 @@ def chain(store: FolderStore, folder_of: FolderOf) -> dict[str, str]:
 
 
 def test_a_walk_gives_every_edge_once_nearest_first(
-    store: FolderStore, chain: dict[str, str]
+    store: VerifyingStore, chain: dict[str, str]
 ) -> None:
     assert walk(store, chain["build"]) == (
         Edge(chain["build"], "base", chain["base"]),
@@ -44,25 +45,25 @@ def test_a_walk_gives_every_edge_once_nearest_first(
     assert walk(store, chain["base"]) == ()
 
 
-def test_verify_reads_each_artifact_of_the_chain(store: FolderStore, chain: dict[str, str]) -> None:
+def test_verify_reads_each_artifact_of_the_chain(
+    store: VerifyingStore, chain: dict[str, str]
+) -> None:
     assert {manifest.digest for manifest in verify(store, chain["build"])} == set(chain.values())
 
 
 @pytest.mark.parametrize("name", ["file", "dataset", "base", "adapter", "build"])
 def test_a_flipped_byte_anywhere_in_the_chain_is_found(
-    store: FolderStore, tmp_path: Path, chain: dict[str, str], name: str
+    store: VerifyingStore, place: Place, chain: dict[str, str], name: str
 ) -> None:
     sha256 = store.manifest(chain[name]).files[0].sha256
-    blob = tmp_path / "store" / "blobs" / "sha256" / sha256[:2] / sha256
-    blob.chmod(0o644)
-    blob.write_bytes(name.encode().swapcase())
+    place.write(f"blobs/sha256/{sha256[:2]}/{sha256}", name.encode().swapcase())
     with pytest.raises(CorruptArtifactError, match=sha256):
         verify(store, chain["build"])
 
 
 def test_a_source_that_is_gone_is_not_found(
-    store: FolderStore, tmp_path: Path, chain: dict[str, str]
+    store: VerifyingStore, place: Place, chain: dict[str, str]
 ) -> None:
-    (tmp_path / "store" / "manifests" / f"{chain['file'][7:]}.json").unlink()
+    place.delete(f"manifests/{chain['file'][7:]}.json")
     with pytest.raises(NotFoundError, match=chain["file"]):
         walk(store, chain["build"])

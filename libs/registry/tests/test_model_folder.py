@@ -118,13 +118,13 @@ def test_all_faults_are_listed_at_once(folder_of: FolderOf) -> None:
 
 
 async def test_an_import_is_one_version_however_often_it_is_asked_for(
-    bus: Bus, store: FolderStore, following: Following, tiny: Path
+    bus: Bus, folder_store: FolderStore, following: Following, tiny: Path
 ) -> None:
     models = ModelCatalogue(bus)
     await following(models)
-    first = await import_model(bus, store, tiny, tenant="shared", name="tiny-llama")
-    again = await import_model(bus, store, tiny, tenant="shared", name="tiny-llama")
-    other = await import_model(bus, store, tiny, tenant="acme", name="tiny-llama")
+    first = await import_model(bus, folder_store, tiny, tenant="shared", name="tiny-llama")
+    again = await import_model(bus, folder_store, tiny, tenant="shared", name="tiny-llama")
+    other = await import_model(bus, folder_store, tiny, tenant="acme", name="tiny-llama")
     announced = await bus.last(MODEL_READY, ModelReady)
     assert announced is not None
     await models.wait_for(announced.sequence, timeout=10)
@@ -135,15 +135,15 @@ async def test_an_import_is_one_version_however_often_it_is_asked_for(
     listed = models.get("acme", first.version_id)
     assert listed == first
     assert (listed.form, listed.context_tokens) == ("safetensors", 256)
-    manifest = store.manifest(listed.digest)
+    manifest = folder_store.manifest(listed.digest)
     assert manifest.attributes == {"architecture": "LlamaForCausalLM", "context_tokens": 256}
     assert listed.size_bytes == manifest.size_bytes
-    made = store.materialise(listed.digest)
+    made = folder_store.materialise(listed.digest)
     assert (made / "tokenizer.json").read_bytes() == (tiny / "tokenizer.json").read_bytes()
 
 
 async def test_a_refused_import_stores_and_announces_nothing(
-    bus: Bus, store: FolderStore, tmp_path: Path, folder_of: FolderOf
+    bus: Bus, folder_store: FolderStore, tmp_path: Path, folder_of: FolderOf
 ) -> None:
     folder = folder_of(GOOD | {"evil.py": b""})
     for tenant, name, where in (
@@ -152,6 +152,6 @@ async def test_a_refused_import_stores_and_announces_nothing(
         ("a.b", "m", folder_of(GOOD)),
     ):
         with pytest.raises(InvalidInputError):
-            await import_model(bus, store, where, tenant=tenant, name=name)
+            await import_model(bus, folder_store, where, tenant=tenant, name=name)
     assert await bus.last_sequence("MODELS") == 0
     assert not list((tmp_path / "store" / "manifests").iterdir())

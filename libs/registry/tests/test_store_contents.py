@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from registry.store import FolderStore
-from registry_support.store_files import TREES, FolderOf, many, read, write
+from registry.verifying_store import VerifyingStore
+from registry_support.places import BucketPlace, FolderPlace, Place
+from registry_support.store_files import TREES, FolderOf, few, many, read, write
 from service_kit.errors import InvalidInputError, NotFoundError
 
 JSON = st.recursive(
@@ -21,17 +22,18 @@ JSON = st.recursive(
 )
 
 
-@many
-@given(tree=TREES, attributes=st.dictionaries(st.text(), JSON, max_size=3))
-def test_any_tree_comes_back_as_it_went_in_and_has_one_digest(
-    tmp_path_factory: pytest.TempPathFactory, tree: dict[str, bytes], attributes: dict[str, Any]
-) -> None:
-    root = tmp_path_factory.mktemp("tree")
-    store, other = FolderStore(root / "store"), FolderStore(root / "other")
-    first, again = write(root / "one", tree), write(root / "two", dict(reversed(tree.items())))
+ATTRIBUTES = st.dictionaries(st.text(), JSON, max_size=3)
 
-    kept = store.commit(first, kind="file", form="jsonl", attributes=attributes)
-    repeated = other.commit(again, kind="file", form="jsonl", attributes=attributes)
+
+def comes_back(
+    first: Place, second: Place, root: Path, tree: dict[str, bytes], attributes: dict[str, Any]
+) -> None:
+    """What goes into one place comes out of it, under the digest that it has in the other."""
+    store, other = first.fresh().open(), second.fresh().open()
+    one, two = write(root / "one", tree), write(root / "two", dict(reversed(tree.items())))
+
+    kept = store.commit(one, kind="file", form="jsonl", attributes=attributes)
+    repeated = other.commit(two, kind="file", form="jsonl", attributes=attributes)
 
     assert read(store.materialise(kept.digest)) == tree
     assert repeated.digest == kept.digest
@@ -40,8 +42,31 @@ def test_any_tree_comes_back_as_it_went_in_and_has_one_digest(
     assert kept.size_bytes == sum(map(len, tree.values()))
 
 
+@many
+@given(tree=TREES, attributes=ATTRIBUTES)
+def test_any_tree_comes_back_from_a_folder_as_it_went_in_and_has_one_digest(
+    tmp_path_factory: pytest.TempPathFactory,
+    folder_place: FolderPlace,
+    tree: dict[str, bytes],
+    attributes: dict[str, Any],
+) -> None:
+    comes_back(folder_place, folder_place, tmp_path_factory.mktemp("tree"), tree, attributes)
+
+
+@few
+@given(tree=TREES, attributes=ATTRIBUTES)
+def test_any_tree_comes_back_from_a_bucket_under_the_digest_that_a_folder_gives_it(
+    tmp_path_factory: pytest.TempPathFactory,
+    bucket_place: BucketPlace,
+    folder_place: FolderPlace,
+    tree: dict[str, bytes],
+    attributes: dict[str, Any],
+) -> None:
+    comes_back(bucket_place, folder_place, tmp_path_factory.mktemp("tree"), tree, attributes)
+
+
 def test_the_digest_covers_kind_form_origin_and_attributes(
-    store: FolderStore, folder_of: FolderOf
+    store: VerifyingStore, folder_of: FolderOf
 ) -> None:
     folder = folder_of({"a": b"1"})
     source = store.commit(folder, kind="file", form="jsonl").digest
@@ -68,17 +93,17 @@ def test_the_digest_covers_kind_form_origin_and_attributes(
     ],
 )
 def test_a_malformed_commit_is_refused_and_leaves_nothing(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf, changes: dict[str, Any], said: str
+    store: VerifyingStore, place: Place, folder_of: FolderOf, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(InvalidInputError, match=r".*") as caught:
         store.commit(folder_of({"a": b"1"}), **({"kind": "file", "form": "jsonl"} | changes))
 
     assert said in caught.value.message
-    assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert place.names() == []
 
 
 def test_an_empty_folder_a_missing_one_and_a_link_to_one_are_refused(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf
+    store: VerifyingStore, tmp_path: Path, folder_of: FolderOf
 ) -> None:
     link = tmp_path / "link"
     link.symlink_to(folder_of({"a": b"1"}))
@@ -90,12 +115,12 @@ def test_an_empty_folder_a_missing_one_and_a_link_to_one_are_refused(
 @pytest.mark.parametrize(
     "digest", ["", "sha256:", "sha256:" + "A" * 64, "sha256:../../etc/passwd", "0" * 64]
 )
-def test_what_is_no_digest_is_not_found(store: FolderStore, digest: str) -> None:
+def test_what_is_no_digest_is_not_found(store: VerifyingStore, digest: str) -> None:
     for ask in (store.manifest, store.materialise, store.verify):
         with pytest.raises(NotFoundError):
             ask(digest)
 
 
-def test_a_digest_nobody_committed_is_not_found(store: FolderStore) -> None:
+def test_a_digest_nobody_committed_is_not_found(store: VerifyingStore) -> None:
     with pytest.raises(NotFoundError):
         store.materialise("sha256:" + "0" * 64)

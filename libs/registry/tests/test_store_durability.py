@@ -2,9 +2,6 @@
 
 import multiprocessing
 import os
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +9,13 @@ import pytest
 from registry.durable import make_folder
 from registry.errors import CommitAbandonedError
 from registry.store import FolderStore
-from registry_support.store_files import FolderOf, read
+from registry_support.store_files import FolderOf, no_file_longer_than, read
 from service_kit.errors import DiskFullError
 from service_kit.status import status_of
 
 
 def test_staging_is_swept_of_what_dead_processes_left(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf
+    folder_store: FolderStore, tmp_path: Path, folder_of: FolderOf
 ) -> None:
     staging = tmp_path / "store" / "staging"
     (staging / "blob-old").write_bytes(b"x")
@@ -27,13 +24,13 @@ def test_staging_is_swept_of_what_dead_processes_left(
     for name in ("blob-old", "materialise-old"):
         os.utime(staging / name, (0, 0))
 
-    store.commit(folder_of({"a": b"1"}), kind="file", form="jsonl")
+    folder_store.commit(folder_of({"a": b"1"}), kind="file", form="jsonl")
 
     assert [path.name for path in staging.iterdir()] == ["blob-new"]
 
 
 def test_everything_is_on_the_disk_before_it_has_its_name_and_the_manifest_comes_last(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
+    folder_store: FolderStore, tmp_path: Path, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     synced: set[int] = set()
     named: list[Path] = []
@@ -53,7 +50,7 @@ def test_everything_is_on_the_disk_before_it_has_its_name_and_the_manifest_comes
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", replace)
     folder = folder_of({"a": b"1", "b": b"2", "c/d": b"3"})
-    manifest = store.commit(folder, kind="file", form="jsonl")
+    manifest = folder_store.commit(folder, kind="file", form="jsonl")
 
     assert [path.suffix for path in named] == ["", "", "", ".json"]
     assert all(path.parent.stat().st_ino in synced for path in named)
@@ -89,63 +86,57 @@ def test_processes_that_commit_the_same_content_at_once_all_succeed(
     assert not list((tmp_path / "store" / "staging").iterdir())
 
 
-@contextmanager
-def no_file_longer_than(size: int) -> Iterator[None]:
-    """A disk that is full after so many bytes: the kernel refuses longer files to this process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 @pytest.mark.parametrize("room", [0, 1000, 25_000], ids=["none", "manifest", "first file"])
 def test_a_full_disk_is_one_clear_error_and_leaves_nothing_to_see(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf, room: int
+    folder_store: FolderStore, tmp_path: Path, folder_of: FolderOf, room: int
 ) -> None:
     tree = {"a": b"1" * 20_000, "b": b"2" * 30_000}
     folder = folder_of(tree)
     with no_file_longer_than(room), pytest.raises(DiskFullError) as caught:
-        store.commit(folder, kind="file", form="jsonl")
+        folder_store.commit(folder, kind="file", form="jsonl")
 
     assert caught.value.message == f"disk full on {tmp_path / 'store'}; free space and repeat"
     assert status_of(caught.value).grpc.name == "RESOURCE_EXHAUSTED"
     assert not list((tmp_path / "store" / "manifests").iterdir())
     assert not list((tmp_path / "store" / "staging").iterdir())
-    assert read(store.materialise(store.commit(folder, kind="file", form="jsonl").digest)) == tree
+    assert (
+        read(
+            folder_store.materialise(folder_store.commit(folder, kind="file", form="jsonl").digest)
+        )
+        == tree
+    )
 
 
 def test_a_disk_too_full_for_the_manifest_alone_leaves_nothing_to_see(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf
+    folder_store: FolderStore, tmp_path: Path, folder_of: FolderOf
 ) -> None:
     folder = folder_of({f"{number:03}": b"" for number in range(50)})
     with no_file_longer_than(500), pytest.raises(DiskFullError):
-        store.commit(folder, kind="file", form="jsonl")
+        folder_store.commit(folder, kind="file", form="jsonl")
     assert not list((tmp_path / "store" / "manifests").iterdir())
     assert not list((tmp_path / "store" / "staging").iterdir())
 
 
 def test_a_folder_that_finds_no_space_is_not_half_made(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
+    folder_store: FolderStore, tmp_path: Path, folder_of: FolderOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise PermissionError("no links here")
 
-    manifest = store.commit(folder_of({"a": b"1" * 9000}), kind="file", form="jsonl")
+    manifest = folder_store.commit(folder_of({"a": b"1" * 9000}), kind="file", form="jsonl")
     with monkeypatch.context() as patch:
         patch.setattr(os, "link", refuse)
         with no_file_longer_than(5000), pytest.raises(DiskFullError):
-            store.materialise(manifest.digest)
+            folder_store.materialise(manifest.digest)
     assert not list((tmp_path / "store" / "staging").iterdir())
-    assert read(store.materialise(manifest.digest)) == {"a": b"1" * 9000}
+    assert read(folder_store.materialise(manifest.digest)) == {"a": b"1" * 9000}
 
 
 def test_an_abandoned_commit_ends_without_a_trace(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf
+    folder_store: FolderStore, tmp_path: Path, folder_of: FolderOf
 ) -> None:
     folder = folder_of({"a": b"1"})
-    store.abandon()
+    folder_store.abandon()
     with pytest.raises(CommitAbandonedError):
-        store.commit(folder, kind="file", form="jsonl")
+        folder_store.commit(folder, kind="file", form="jsonl")
     assert not [path for path in (tmp_path / "store").rglob("*") if path.is_file()]

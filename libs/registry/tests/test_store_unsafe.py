@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from registry.store import FolderStore
+from registry.verifying_store import VerifyingStore
 from registry_support.store_files import FolderOf
 from service_kit.errors import InvalidInputError
 
@@ -53,7 +53,7 @@ UNSAFE = {
 
 @pytest.mark.parametrize("name", UNSAFE)
 def test_a_file_that_runs_code_when_loaded_is_refused_by_name_or_content(
-    store: FolderStore, folder_of: FolderOf, name: str
+    store: VerifyingStore, folder_of: FolderOf, name: str
 ) -> None:
     with pytest.raises(InvalidInputError) as caught:
         store.commit(folder_of({name: UNSAFE[name], "ok.json": b"{}"}), kind="model", form="x")
@@ -63,7 +63,7 @@ def test_a_file_that_runs_code_when_loaded_is_refused_by_name_or_content(
 
 @pytest.mark.parametrize("name", ["model.py", "sub/tool.pyc", "kernel.so"])
 def test_code_is_refused_in_a_model_and_only_there(
-    store: FolderStore, folder_of: FolderOf, name: str
+    store: VerifyingStore, folder_of: FolderOf, name: str
 ) -> None:
     folder = folder_of({name: b"print(1)"})
     with pytest.raises(InvalidInputError, match="is code"):
@@ -72,7 +72,7 @@ def test_code_is_refused_in_a_model_and_only_there(
 
 
 def test_raw_weights_and_texts_that_only_look_dangerous_are_kept(
-    store: FolderStore, folder_of: FolderOf
+    store: VerifyingStore, folder_of: FolderOf
 ) -> None:
     random = np.random.default_rng(0)
     files = {
@@ -88,12 +88,12 @@ def test_raw_weights_and_texts_that_only_look_dangerous_are_kept(
     store.commit(folder_of(files), kind="model", form="openvino-int8")
 
 
-def test_an_upload_may_be_any_text(store: FolderStore, folder_of: FolderOf) -> None:
+def test_an_upload_may_be_any_text(store: VerifyingStore, folder_of: FolderOf) -> None:
     store.commit(folder_of({"content": b"cos\nsystem\n(S'ls'\ntR."}), kind="file", form="csv")
 
 
 def test_links_pipes_and_bad_names_are_listed_together(
-    store: FolderStore, tmp_path: Path, folder_of: FolderOf
+    store: VerifyingStore, tmp_path: Path, folder_of: FolderOf
 ) -> None:
     folder = folder_of({"ok": b"1", "back\\slash": b"2", "sub/line\nbreak": b"3"})
     (folder / "file-link").symlink_to("/etc/passwd")
@@ -105,7 +105,7 @@ def test_links_pipes_and_bad_names_are_listed_together(
     assert len(caught.value.errors) == 6
 
 
-def test_a_name_that_is_not_utf8_is_refused(store: FolderStore, folder_of: FolderOf) -> None:
+def test_a_name_that_is_not_utf8_is_refused(store: VerifyingStore, folder_of: FolderOf) -> None:
     folder = folder_of({"ok": b"1"})
     (folder / os.fsdecode(b"\xff\xfe")).write_bytes(b"x")
     with pytest.raises(InvalidInputError, match="UTF-8"):

@@ -139,7 +139,7 @@ def start_data_prep(tmp_path: Path) -> StartDataPrep:
                 ):
                     await asyncio.wait_for(channel.channel_ready(), 20)
                     stub = pb_grpc.DataPrepServiceStub(channel)
-                    store = FolderStore(settings.artifact_root)
+                    store = FolderStore(settings.artifact_disk)
                     yield DataPrep(stub, settings.grpc_address, SECRET, bus, nats, store, tmp_path)
             finally:
                 stopping.set()

@@ -207,7 +207,7 @@ async def test_unknown_foreign_and_unservable_versions_are_not_found(
 async def test_a_version_whose_artifact_is_no_build_is_refused_and_said_to_have_failed(
     service: Service, llama_folder: Path
 ) -> None:
-    store = FolderStore(service.settings.artifact_root)
+    store = FolderStore(service.settings.artifact_disk)
     digest = store.commit(llama_folder, kind="model", form="openvino-int8").digest
     version_id = await service.announce(digest)
 

@@ -85,7 +85,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
                 open_channel(settings.grpc_address, SECRET) as channel,
             ):
                 await asyncio.wait_for(channel.channel_ready(), 20)
-                world = World(FolderStore(settings.artifact_root), bus, tmp_path / "scratch")
+                world = World(FolderStore(settings.artifact_disk), bus, tmp_path / "scratch")
                 stub = pb_grpc.OptimizerBuilderServiceStub(channel)
                 yield Service(stub, JobServiceStub(channel), bus, world)
         finally:

@@ -16,8 +16,8 @@ log = logging.getLogger(__name__)
 LINE_BYTES = 16 * 1024 * 1024
 TAIL_BYTES = 8192
 TAIL_LINES = 40
-SECRET = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|PRIVATE_KEY")
-"""Variables with such a name stay with the parent."""
+SECRET = re.compile("SECRET|TOKEN|PASSWORD|CREDENTIAL|PRIVATE_KEY|^AWS_")
+"""Variables with such a name stay with the parent, who alone talks to the artifact store."""
 EXIT_SECONDS = 15.0
 """How long a child that has delivered may take to end."""
 

@@ -25,6 +25,20 @@ def hex_of(digest: str) -> str:
     return digest.removeprefix("sha256:")
 
 
+def blob_name(sha256: str) -> str:
+    """Where a content lies below the root of any store."""
+    return f"blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+def manifest_name(digest: str) -> str:
+    """Where a manifest lies below the root of any store.
+
+    Raises:
+        NotFoundError: It is no digest.
+    """
+    return f"manifests/{hex_of(digest)}.json"
+
+
 def path_problem(path: str) -> str | None:
     """Why `path` may not name a file of an artifact, or None when it may.
 

@@ -1,6 +1,8 @@
 """Files of a store and of folders that go into it, and how to damage them."""
 
-from collections.abc import Callable, Mapping
+import resource
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -27,6 +29,8 @@ many = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+few = settings(many, max_examples=10)
+"""For a store whose every call crosses a socket."""
 
 
 def write(folder: Path, tree: Mapping[str, bytes]) -> Path:
@@ -44,12 +48,19 @@ def read(folder: Path) -> dict[str, bytes]:
     }
 
 
-def blob_of(store_root: Path, sha256: str) -> Path:
-    return store_root / "blobs" / "sha256" / sha256[:2] / sha256
-
-
 def flip(path: Path, position: int = 0) -> None:
     content = bytearray(path.read_bytes())
     content[position % len(content)] ^= 1
     path.chmod(0o644)
     path.write_bytes(content)
+
+
+@contextmanager
+def no_file_longer_than(size: int) -> Iterator[None]:
+    """A disk that is full after so many bytes: the kernel refuses longer files to this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -49,7 +49,7 @@ def run_service(
     try:
         with (
             telemetry(name, settings),
-            machine_metrics(name, settings.artifact_root),
+            machine_metrics(name, settings.artifact_disk),
             asyncio.Runner(loop_factory=loop_factory) as runner,
         ):
             runner.run(_until_stopped(settings, serve))

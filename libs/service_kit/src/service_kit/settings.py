@@ -1,9 +1,15 @@
 """What every service reads from its environment; each service adds its own in `settings.py`."""
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service_kit.locations import local_path
+
+Location = Annotated[str, BeforeValidator(lambda at: str(at) if isinstance(at, Path) else at)]
+"""A path, or a URL of where else files are."""
 
 
 class ServiceSettings(BaseSettings):
@@ -24,8 +30,14 @@ class ServiceSettings(BaseSettings):
     service_secret: SecretStr
     """Presented by services to each other; required on every gRPC call and on /metrics."""
 
-    artifact_root: Path
-    """Folder of the content-addressed artifact store."""
+    artifact_root: Location
+    """The content-addressed artifact store: a folder, file:///folder, or s3://bucket/prefix."""
+
+    artifact_cache: Path | None = Field(default=None, validate_default=True)
+    """Folder on this machine for copies of what a bucket holds; must be given for s3://."""
+
+    artifact_cache_bytes: int = Field(default=64 << 30, gt=0)
+    """What the cache may hold; folders in use may take it beyond."""
 
     grpc_address: str = "127.0.0.1:0"
     """Where this service listens for gRPC; port 0 takes a free one."""
@@ -43,6 +55,20 @@ class ServiceSettings(BaseSettings):
     """How long calls in hand may go on after SIGTERM; below the pod's grace period."""
 
     log_level: str = "INFO"
+
+    @field_validator("artifact_cache")
+    @classmethod
+    def _is_there_for_a_bucket(cls, cache: Path | None, info: ValidationInfo) -> Path | None:
+        if cache is None and local_path(info.data.get("artifact_root", "")) is None:
+            raise ValueError("an artifact root on a server needs a folder for local copies")
+        return cache
+
+    @property
+    def artifact_disk(self) -> Path:
+        """The folder on this machine that artifacts fill: the store's own, or the cache."""
+        folder = local_path(self.artifact_root) or self.artifact_cache
+        assert folder is not None  # as the validator sees to
+        return folder
 
 
 class WorkerSettings(ServiceSettings):

@@ -13,8 +13,9 @@ from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
     add_DataPrepServiceServicer_to_server,
 )
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
+from registry.artifact_store import ArtifactStore
 from registry.catalogue import DatasetCatalogue, FileCatalogue
-from registry.store import ArtifactStore, FolderStore
+from registry.stores import store_of
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
@@ -42,7 +43,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         bus = await stack.enter_async_context(
             Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
         )
-        store = FolderStore(settings.artifact_root)
+        store = store_of(settings)
         files, datasets = FileCatalogue(bus), DatasetCatalogue(bus)
         records = FileRecords(bus, files)
         read_file = ReadFile(store, records)

@@ -16,7 +16,7 @@ from jobs.bus import Bus
 from jobs.subjects import MODEL_READY, stream_of
 from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from registry.catalogue import ModelCatalogue
-from registry.store import FolderStore
+from registry.stores import store_of
 from service_kit.errors import UnavailableError
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
@@ -75,7 +75,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         def start(work: Coroutine[Any, Any, None]) -> None:
             stack.callback(tasks.create_task(work).cancel)
 
-        store = await asyncio.to_thread(FolderStore, settings.artifact_root)
+        store = await asyncio.to_thread(store_of, settings)
         kinds = [OpenVinoKind(pipeline_options(settings))]
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         pool = VersionPool(

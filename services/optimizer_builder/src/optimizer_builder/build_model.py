@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jobs.active import ActiveJob
@@ -11,6 +12,7 @@ from jobs.kinds import version_id_of
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from registry.manifest import Manifest
+from registry.materialised import in_use
 from registry.store import ArtifactStore
 from service_kit.errors import NotFoundError
 
@@ -70,9 +72,11 @@ class BuildModel:
         ingredients = await self._gather(job.tenant, spec)
         target = job.folder / "build"
         request = await asyncio.to_thread(self._child_request, spec, ingredients)
-        figures = await job.run_child(
-            CHILD, request | {"target": str(target)}, env=CHILD_ENVIRONMENT
-        )
+        sources = (request["base"], request["adapter"], request["dataset"])
+        with in_use(*(Path(source) for source in sources if source)):
+            figures = await job.run_child(
+                CHILD, request | {"target": str(target)}, env=CHILD_ENVIRONMENT
+            )
         context_tokens = int(figures.pop("context_tokens"))
         manifest = await asyncio.to_thread(
             self._store.commit,

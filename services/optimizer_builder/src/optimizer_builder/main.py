@@ -14,7 +14,7 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
     add_OptimizerBuilderServiceServicer_to_server,
 )
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
-from registry.store import FolderStore
+from registry.stores import store_of
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
@@ -48,7 +48,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [OPTIMIZE])), server.grpc)
         worker = Worker(
             bus,
-            [BuildHandler(BuildModel(known, FolderStore(settings.artifact_root)))],
+            [BuildHandler(BuildModel(known, store_of(settings)))],
             service=SERVICE,
             work_root=settings.work_root / "jobs",
             slots=settings.worker_slots,

@@ -12,7 +12,7 @@ from jobs.worker import Worker
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
-from registry.store import FolderStore
+from registry.stores import store_of
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
@@ -37,7 +37,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
         )
         models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
-        store = FolderStore(settings.artifact_root)
+        store = store_of(settings)
         train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
 
         server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)

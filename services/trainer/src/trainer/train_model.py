@@ -17,6 +17,7 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from registry.errors import CorruptArtifactError
 from registry.manifest import Manifest
+from registry.materialised import in_use
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, NotFoundError
 
@@ -112,7 +113,8 @@ class TrainModel:
         ingredients = await self._ingredients(job.tenant, spec)
         await job.report("download")
         request = await asyncio.to_thread(self._request, job, spec, ingredients)
-        done = await self._run(job, request, ingredients)
+        with in_use(*request.folders):
+            done = await self._run(job, request, ingredients)
         form = "adapter" if ingredients.choices.method == LORA else "safetensors"
         manifest = await asyncio.to_thread(
             self._store.commit,

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from jobs.children import environment_for_children
 from service_kit.errors import UnavailableError
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -99,4 +100,5 @@ def _spawn(module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
         # Our stdout has a reader who expects one line; a library's chatter is a log.
         stdout=STDERR,
         pass_fds=(theirs.fileno(),),
+        env=environment_for_children(),
     )

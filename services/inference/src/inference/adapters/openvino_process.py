@@ -9,10 +9,12 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from registry.materialised import in_use
 from service_kit.errors import (
     DomainError,
     InvalidInputError,
@@ -84,6 +86,7 @@ class OpenVinoEngine:
     def __init__(self, folder: Path, tokenizer: ChatTokenizer, options: PipelineOptions) -> None:
         self._options = options
         self._folder = folder
+        self._held = ExitStack()
         self._tokenizer = tokenizer
         self._child: ChildProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -102,6 +105,8 @@ class OpenVinoEngine:
         return None if self._child is None else self._child.pid
 
     async def load(self) -> None:
+        # A child that is started again, days later, still finds its files.
+        self._held.enter_context(in_use(self._folder))
         self._child = await self._start_child()
         self._supervisor = asyncio.create_task(self._supervise(self._child))
 
@@ -116,6 +121,7 @@ class OpenVinoEngine:
         self._fail_all("the engine was stopped; retry")
         if child is not None:
             await child.close()
+        self._held.close()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TextPiece, None]:
         child = self._child

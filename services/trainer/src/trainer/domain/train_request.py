@@ -27,6 +27,12 @@ class TrainRequest:
     threads: int
     """0 for one a core."""
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """All that the run reads."""
+        given = (self.base_folder, self.dataset_folder, self.checkpoint_folder)
+        return tuple(folder for folder in given if folder is not None)
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}

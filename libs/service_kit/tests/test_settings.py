@@ -1,0 +1,29 @@
+"""Where artifacts are, as services are told."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from service_kit.settings import ServiceSettings
+
+
+def settings(**changes: Any) -> ServiceSettings:
+    given = {"nats_url": "nats://none", "nats_token": "none", "service_secret": "none"}
+    return ServiceSettings(**given, **changes)
+
+
+@pytest.mark.parametrize(
+    "root", ["/data/artifacts", Path("/data/artifacts"), "file:///data/artifacts"]
+)
+def test_a_folder_is_its_own_disk(root: str | Path):
+    assert settings(artifact_root=root).artifact_disk == Path("/data/artifacts")
+
+
+def test_a_bucket_needs_a_folder_on_this_machine():
+    bucket = "s3://bucket/prefix"
+    assert settings(artifact_root=bucket, artifact_cache="/cache").artifact_disk == Path("/cache")
+    assert settings(artifact_root=bucket, artifact_cache="/cache").artifact_root == bucket
+    with pytest.raises(ValidationError, match="needs a folder for local copies") as caught:
+        settings(artifact_root=bucket)
+    assert caught.value.errors()[0]["loc"] == ("artifact_cache",)
