@@ -9,7 +9,7 @@ import typer
 from service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
-from cli.commands import chat, demo, jobs, keys, models, store, token, up
+from cli.commands import chat, demo, jobs, keys, models, state, store, token, up
 from cli.errors import WorkFailedError
 from cli.interrupts import Interrupted
 from cli.state_folder import DEFAULT_STATE_FOLDER, StateFolder
@@ -34,6 +34,7 @@ app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
 app.add_typer(store.app, name="store")
+app.add_typer(state.app, name="state")
 
 
 @app.callback()

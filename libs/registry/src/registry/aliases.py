@@ -53,6 +53,10 @@ class AliasBook(ReadModel):
                 return stored.body
         return None
 
+    def tenants(self) -> set[str]:
+        """Owners of any, also of removed ones."""
+        return {owner for owner, _ in self._aliases}
+
     def list(self, tenant: str) -> list[AliasState]:
         """Every alias that the tenant can use, sorted by name."""
         names = {name for owner, name in self._aliases if owner in (tenant, SHARED_TENANT)}

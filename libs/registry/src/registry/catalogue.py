@@ -67,6 +67,10 @@ class ModelCatalogue(ReadModel):
             and not self._is_retired(version)
         ]
 
+    def tenants(self) -> set[str]:
+        """Owners of any, also of what is gone."""
+        return {each.tenant for each in self._versions.values()}
+
     def list(self, tenant: str) -> list[ModelReady]:
         """Every version that the tenant may use, newest first."""
         return [
@@ -112,6 +116,10 @@ class DatasetCatalogue(ReadModel):
         """Whether the tenant's dataset was retired, and so will not become ready any more."""
         return (dataset_id, tenant) in self._retired
 
+    def tenants(self) -> set[str]:
+        """Owners of any, also of what is gone."""
+        return {each.tenant for each in self._datasets.values()}
+
     def list(self, tenant: str) -> list[DatasetReady]:
         """Every dataset that the tenant may use, newest first."""
         return [
@@ -148,6 +156,10 @@ class FileCatalogue(ReadModel):
         if file is None or not visible_to(tenant, file.tenant) or file.deleted:
             raise NotFoundError(f"no file {file_id!r}")
         return file
+
+    def tenants(self) -> set[str]:
+        """Owners of any, also of what is gone."""
+        return {each.tenant for each in self._files.values()}
 
     def list(self, tenant: str) -> list[FileState]:
         """Every file that the tenant may use, newest first."""
