@@ -8,7 +8,12 @@ from google.protobuf.struct_pb2 import Struct
 from jobs.subjects import job_requested
 from jobs.submit import JobQueue
 from modelmill.jobs.v1.job_pb2 import JobRequested
-from service_kit.errors import AlreadyExistsError, InvalidInputError, UnavailableError
+from service_kit.errors import (
+    AlreadyExistsError,
+    InvalidInputError,
+    OverloadedError,
+    UnavailableError,
+)
 
 
 async def test_fifty_submits_of_one_key_make_one_job(jobs, bus):
@@ -86,3 +91,17 @@ async def test_a_tenant_that_is_no_token_is_refused(bus):
             idempotency_key="",
             spec=Struct(),
         )
+
+
+async def test_at_four_fifths_of_the_stream_new_jobs_are_refused_with_the_remedy(jobs, bus):
+    for _ in range(10):
+        await jobs.submit()
+    js = bus._link.js
+    used = (await bus.facts("JOBS")).used_bytes
+    config = (await js.stream_info("JOBS")).config
+    await js.update_stream(config.evolve(max_bytes=int(used / 0.79)))
+    await jobs.submit("key-2")
+    with pytest.raises(OverloadedError, match=r"JOBS is .* full .*nats stream edit JOBS"):
+        await jobs.submit("key-3")
+    await js.update_stream(config)
+    assert (await jobs.submit("key-3")).created
