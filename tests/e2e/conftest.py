@@ -7,7 +7,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class Loop:
     openai: AsyncOpenAI
     base_version_id: str
     log: list[str]
-    models_heard: list[str]
+    models_heard: list[str] = field(default_factory=list)
     """Lines of the demo's subscriber to model.ready, which listens from the start."""
 
     async def job_ends(self, job_id: str, *, within: float = 60.0) -> dict[str, Any]:
