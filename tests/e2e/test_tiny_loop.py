@@ -14,6 +14,7 @@ from openai import APIStatusError
 from testkit.bus_document import BusDocument, stored_messages
 from testkit.waiting import eventually
 
+from tests.bad_input.mill import mill
 from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -228,3 +229,14 @@ async def test_everything_that_was_said_on_the_bus_is_as_the_gateways_document_s
         "usage.recorded",
         "audit",
     }
+
+
+async def test_what_the_gateway_says_is_what_the_streams_say(loop: Loop):
+    verified = await asyncio.to_thread(mill, loop.state.path, "state", "verify")
+
+    assert verified.status == 0, verified.out + verified.err
+    lines = verified.out.splitlines()
+    assert [line.partition(":")[0] for line in lines[1:]] == [
+        *("jobs", "models", "datasets", "files", "aliases")
+    ]
+    assert all(line.endswith(", equal") for line in lines)

@@ -183,7 +183,7 @@ def _items(client: GatewayClient, path: str) -> Iterator[dict[str, Any]]:
     while True:
         page = client.get(path, limit=PAGE, **after)
         yield from page["data"]
-        if not page["has_more"]:
+        if not page.get("has_more"):
             return
         after = {"after": page["data"][-1]["id"]}
 
