@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import pytest
 from jobs.bus import Bus, StaleWriteError
@@ -195,3 +196,23 @@ async def test_a_wrong_token_is_said_at_once(broker):
             pass
 
     assert time.monotonic() - began < 5
+
+
+async def test_a_task_that_was_cancelled_ends_although_its_request_was_answered(bus, monkeypatch):
+    asked = asyncio.Event()
+
+    async def answer_a_cancelled_request(*_args):
+        # What `asyncio.wait_for` of Python 3.11 does when answer and cancel come in one tick.
+        asked.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return await bus._link.js.get_msg("MODELS", sequence)
+
+    sequence = await bus.publish(MODEL_READY, ModelReady(version_id="mv-1"))
+    monkeypatch.setattr(bus._link.js, "get_last_msg", answer_a_cancelled_request)
+    asking = asyncio.create_task(bus.last(MODEL_READY, ModelReady))
+    await asked.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
+
+    assert asking.cancelled()

@@ -9,7 +9,7 @@ from typing import Any
 from nats.errors import Error as NatsError
 from nats.js import api
 
-from jobs.link import Link
+from jobs.link import Link, raise_if_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class Deliveries:
 
     async def next(self, timeout: float) -> Any | None:
         """The next delivery, or None when there is none within about `timeout` seconds."""
+        raise_if_cancelled()
         if not await self._link.wait_connected(timeout):
             return None
         try:

@@ -16,7 +16,7 @@ from typing import Any
 from nats.errors import Error as NatsError
 from nats.js import api
 
-from jobs.link import Link
+from jobs.link import Link, raise_if_cancelled
 from jobs.subjects import is_whole_stream
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Follower:
     async def messages(self) -> AsyncIterator[Any]:
         """Each message once."""
         while not (self._ends and self._current):
+            raise_if_cancelled()
             try:
                 async for message in self._until_broken():
                     yield message
@@ -76,6 +77,7 @@ class Follower:
         """Messages of one ephemeral consumer, until anything about it looks wrong."""
         epoch = self._link.epoch
         info = await self._link.js.add_consumer(self._stream, self._config())
+        raise_if_cancelled()
         if not info.num_pending:
             self._on_current()
         inbox, arrived = self._link.client.new_inbox(), _Arrived()

@@ -85,6 +85,18 @@ class Link:
             raise UnavailableError(f"{what}: the message broker is away")
         with broker_errors(what):
             yield
+        raise_if_cancelled()
+
+
+def raise_if_cancelled() -> None:
+    """End a task that was cancelled while the client waited for an answer.
+
+    Expected: the request raises CancelledError. Actual: it returns when the answer arrives in the
+    same tick (`asyncio.wait_for` of Python 3.11); a heartbeat would beat on, and its job never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 @contextmanager

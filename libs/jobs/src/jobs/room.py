@@ -19,6 +19,8 @@ class StreamFacts:
     used_bytes: int
     limit_bytes: int
     """0 for a stream without a limit."""
+    duplicate_window_seconds: float
+    """How long it remembers the ids of messages."""
 
     @classmethod
     def of(cls, info: Any) -> "StreamFacts":
@@ -31,6 +33,7 @@ class StreamFacts:
             state.messages,
             state.bytes,
             max(0, config.max_bytes or 0),
+            config.duplicate_window or 0.0,
         )
 
     @property

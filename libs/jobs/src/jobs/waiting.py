@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -91,8 +91,12 @@ class WaitingJobs:
             async with asyncio.timeout(within), self._moved:
                 await self._moved.wait_for(lambda: self._sequence >= sequence)
 
-    def next(self, kind: str) -> Asked | None:
-        """What asked for the job of this kind whose turn it is; None when that is not known."""
+    def next(self, kind: str, besides: Collection[str] = ()) -> Asked | None:
+        """What asked for the job of this kind whose turn it is; None when that is not known.
+
+        Args:
+            besides: ids of jobs that are being claimed.
+        """
         if not self._is_current:
             return None
         now = time.monotonic()
@@ -101,7 +105,7 @@ class WaitingJobs:
         waiting = (
             WaitingJob(job_id, job.tenant, job.asked.sequence)
             for job_id, job in of_kind
-            if job.waits and job.not_before <= now
+            if job.waits and job.not_before <= now and job_id not in besides
         )
         first = next(fair_order(waiting, running, self._served), None)
         return None if first is None else self._jobs[first.job_id].asked

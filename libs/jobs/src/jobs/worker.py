@@ -178,7 +178,7 @@ class Worker:
         # Whoever asked before our last job ended is known from here on.
         await self._waiting.reach(self._written, within=TURN_SECONDS)
         for _ in range(LOOKS):
-            first = self._waiting.next(handler.kind)
+            first = self._waiting.next(handler.kind, besides=self._in_hand)
             if first is None or first.body.job_id == offer.ordered.body.job_id:
                 await self._claim(handler, delivery, stop, offer)
                 return
