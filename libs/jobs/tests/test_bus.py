@@ -74,8 +74,8 @@ async def test_a_publish_fails_within_seconds_when_the_broker_does_not_answer(br
     )
 
     assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
-    # 2.8 s at worst, and a second for a busy machine.
-    assert time.monotonic() - began < 3.8
+    # 2.8 s at worst, and some for a busy machine; the client by itself would wait for 5 s.
+    assert time.monotonic() - began < 4.8
 
 
 async def test_following_replays_in_order_and_goes_on_across_broker_restarts(broker, bus):

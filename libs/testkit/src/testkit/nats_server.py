@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -60,6 +61,8 @@ class NatsServer:
     def pause(self) -> None:
         """SIGSTOP: the port stays open and nobody answers, like a half-open link."""
         self._running().send_signal(signal.SIGSTOP)
+        # The signal is on its way to each thread; an answer may still slip out until all have it.
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """SIGCONT after `pause`."""
