@@ -1,9 +1,8 @@
 """The bus as the services see it: publish, read the last, follow, consume."""
 
 import asyncio
-import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -15,36 +14,23 @@ from opentelemetry.trace import SpanKind
 from service_kit.errors import UnavailableError
 
 from jobs.deliveries import Deliveries
-from jobs.envelope import (
-    EXPECTED_LAST,
-    M,
-    MalformedMessageError,
-    Stored,
-    decode,
-    encode,
-    headers_for,
-)
+from jobs.envelope import EXPECTED_LAST, M, Stored, decode, encode, headers_for
 from jobs.errors import StaleWriteError
 from jobs.following import Follower
+from jobs.handling import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.link import REQUEST_SECONDS, Link, open_link
 from jobs.measures import PUBLISH_FAILED, PUBLISHED
 from jobs.room import StreamFacts
 from jobs.subjects import STREAMS, Route, route, stream_of, token
-from jobs.tracing import process_span
 
 __all__ = ["Bus", "StaleWriteError", "Stored"]
 
-log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
 
 WRONG_LAST_SEQUENCE = (10071, 10164)
 NO_SUCH_MESSAGE = 10037
 LOSSY = frozenset(stream.name for stream in STREAMS if stream.lossy)
-CONSUME_ACK_WAIT_SECONDS = 30.0
-CONSUME_RETRY_SECONDS = 1.0
 CONSUME_TURN_SECONDS = 0.5
-
-Handle = Callable[[Stored[Any]], Awaitable[None]]
 
 
 class Bus:
@@ -153,6 +139,22 @@ class Bus:
             raise
         return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
 
+    async def newest(self, subjects: str) -> int:
+        """Sequence of the newest message that passes a filter, 0 when none does; of the leader.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        stream = stream_of((subjects,))
+        try:
+            async with self._link.request(f"read {stream}"):
+                raw: Any = await self._link.js.get_last_msg(stream, subjects)
+        except NotFoundError as error:
+            if error.err_code == NO_SUCH_MESSAGE:
+                return 0
+            raise
+        return int(raw.seq)
+
     async def facts(self, stream: str) -> StreamFacts:
         """How much a stream holds and how much it may.
 
@@ -248,48 +250,9 @@ class Bus:
             while not stopping.is_set():
                 message = await deliveries.next(timeout=CONSUME_TURN_SECONDS)
                 if message is not None:
-                    await _handle_one(message, handle)
+                    await handle_one(message, handle)
         finally:
             await deliveries.close()
-
-
-async def _handle_one(message: Any, handle: Handle) -> None:
-    stored = decoded(message)
-    if stored is None:
-        await message.term()
-        return
-    alive = asyncio.create_task(_keep(message))
-    try:
-        with process_span(route(stored.subject).template, stored.trace):
-            await handle(stored)
-    except Exception:
-        log.exception("handling %s failed; it comes again", stored.subject)
-        await message.nak(delay=CONSUME_RETRY_SECONDS)
-    else:
-        await message.ack()
-    finally:
-        alive.cancel()
-
-
-async def _keep(message: Any) -> None:
-    """Tell the broker that the message is still in hand."""
-    while True:
-        await asyncio.sleep(CONSUME_ACK_WAIT_SECONDS / 3)
-        await message.in_progress()
-
-
-def decoded(
-    message: Any, kinds: Mapping[str, type[Message]] | None = None
-) -> Stored[Message] | None:
-    """The message as its row of the table says, or None (logged) when it is not that."""
-    where = route(message.subject)
-    kind = (kinds or {}).get(where.template, where.body)
-    sequence = message.metadata.sequence.stream
-    try:
-        return decode(sequence, message.subject, message.data, message.headers, kind)
-    except MalformedMessageError:
-        log.exception("a message of %s is left out", where.stream)
-        return None
 
 
 def _stale(subject: str, error: APIError) -> StaleWriteError:

@@ -31,6 +31,7 @@ from service_kit.errors import InvalidInputError
 
 from jobs.kinds import KINDS
 from jobs.rows import HOUR_SECONDS, MIB, Row, Stream
+from jobs.webhook_rows import WEBHOOK_STATE, WEBHOOK_STREAMS
 
 TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """One part of a subject, always matched whole: lower case, digits, inner and trailing dashes."""
@@ -88,9 +89,11 @@ STREAMS = (
             Row("policy.state.{tenant}", PolicyState, ("moderation",)),
             Row("key.state.{key_id}", KeyState, ("gateway",)),
             Row("budget.state.{budget_id}", BudgetState, ("gateway",)),
+            WEBHOOK_STATE,
         ),
         max_bytes=64 * MIB,
     ),
+    *WEBHOOK_STREAMS,
     Stream(
         "USAGE",
         (Row("usage.recorded.{tenant}", UsageRecorded, ("gateway",)),),

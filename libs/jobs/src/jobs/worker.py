@@ -17,10 +17,11 @@ from service_kit.errors import UnavailableError
 from jobs.active import ActiveJob
 from jobs.announcements import announce_unless_stored
 from jobs.attempt import Attempt, Handler
-from jobs.bus import Bus, decoded
+from jobs.bus import Bus
 from jobs.claims import Claim
 from jobs.envelope import Stored
 from jobs.errors import Fenced, JobFailed, Preempted
+from jobs.handling import decoded
 from jobs.measures import JOB_SECONDS, JOBS_FINISHED
 from jobs.offers import Offer
 from jobs.parking import park

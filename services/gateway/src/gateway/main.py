@@ -7,6 +7,7 @@ answers from what it knows when the bus is away.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -23,6 +24,7 @@ from gateway.adapters.http_server import serve_http
 from gateway.adapters.key_set import FileKeys, UrlKeys
 from gateway.adapters.peers import Peers, open_peers
 from gateway.adapters.read_models import ReadModels
+from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.tls import ServedCertificate, open_tls
 from gateway.adapters.tokens import TokenVerifier
 from gateway.adapters.usage import UsageQueue
@@ -34,8 +36,10 @@ from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
+from gateway.domain.webhooks import Schedule
 from gateway.entrypoints.grpc.servicer import gateway_servicer
 from gateway.entrypoints.http_routes import gateway_http_app
+from gateway.entrypoints.webhook_views import FACTS
 from gateway.find_model import FindModel
 from gateway.judge_texts import JudgeTexts
 from gateway.move_alias import MoveAlias
@@ -44,6 +48,7 @@ from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
 from gateway.use_cases import UseCases
 from gateway.watch_job import WatchJob
+from gateway.webhooks import Webhooks, open_webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
 
@@ -63,7 +68,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
         verifier = await stack.enter_async_context(_verifier(settings, background))
         peers = await stack.enter_async_context(_peers(settings, secret))
-        use_cases = _use_cases(settings, known, peers, usage, JobWatcher(bus, known.jobs))
+        webhooks = await stack.enter_async_context(_webhooks(settings, bus, background, stopping))
+        watcher = JobWatcher(bus, known.jobs)
+        use_cases = _use_cases(settings, known, peers, usage, watcher, webhooks)
         servicer = gateway_servicer(
             use_cases,
             peers.data_prep,
@@ -126,7 +133,12 @@ def _peers(settings: Settings, secret: str) -> AbstractAsyncContextManager[Peers
 
 
 def _use_cases(
-    settings: Settings, known: ReadModels, peers: Peers, usage: UsageQueue, watcher: JobWatcher
+    settings: Settings,
+    known: ReadModels,
+    peers: Peers,
+    usage: UsageQueue,
+    watcher: JobWatcher,
+    webhooks: Webhooks | None,
 ) -> UseCases:
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
@@ -158,7 +170,30 @@ def _use_cases(
         create_optimization=CreateOptimization(peers.optimizer_builder, find_model, known.jobs),
         control_job=ControlJob(peers.job_owners, known.jobs),
         watch_job=WatchJob(watcher),
+        webhooks=webhooks,
     )
+
+
+@asynccontextmanager
+async def _webhooks(
+    settings: Settings, bus: Bus, background: Background, stopping: asyncio.Event
+) -> AsyncIterator[Webhooks | None]:
+    if settings.webhook_key is None:
+        yield None
+        return
+    opened = open_webhooks(
+        bus,
+        background,
+        stopping,
+        vault=SecretVault(settings.webhook_key.get_secret_value()),
+        schedule=Schedule(
+            settings.webhook_retry_seconds, timedelta(seconds=settings.webhook_disable_seconds)
+        ),
+        facts=FACTS,
+        allow_private=settings.webhook_allow_private,
+    )
+    async with opened as webhooks:
+        yield webhooks
 
 
 @asynccontextmanager
