@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.bus import Bus
-from jobs.handling import decoded
+from jobs.handling import decoded, kept
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
 from nats.errors import Error as NatsError
 from service_kit.errors import DomainError
 
-from gateway.adapters.webhook_book import WebhookBook
 from gateway.adapters.webhook_log import WebhookLog
 from gateway.attempt_delivery import AttemptDelivery
 from gateway.domain.delivery_slots import DeliverySlots
@@ -25,10 +24,12 @@ DURABLE = "gateway-webhooks"
 DUE = "webhook.due.*"
 OVERALL = 64
 """Deliveries at a time, in one process."""
+EACH_TENANT = 16
+"""Deliveries at a time to all endpoints of one tenant."""
 EACH = 4
 """Deliveries at a time to one endpoint."""
-ACK_WAIT_SECONDS = 30.0
-"""Longer than an attempt and its record; after it another replica makes the attempt."""
+ACK_WAIT_SECONDS = 6.0
+"""A replica that is silent for so long is dead, and another one makes its attempts."""
 RETRY_SECONDS = 1.0
 TURN_SECONDS = 0.5
 
@@ -36,14 +37,11 @@ TURN_SECONDS = 0.5
 class DeliverWebhooks:
     """Takes from WEBHOOKS what is due; all replicas share one durable consumer."""
 
-    def __init__(
-        self, bus: Bus, book: WebhookBook, attempts: WebhookLog, attempt: AttemptDelivery
-    ) -> None:
+    def __init__(self, bus: Bus, attempts: WebhookLog, attempt: AttemptDelivery) -> None:
         self._bus = bus
-        self._book = book
         self._attempts = attempts
         self._attempt = attempt
-        self._slots = DeliverySlots(OVERALL, EACH)
+        self._slots = DeliverySlots(overall=OVERALL, each_tenant=EACH_TENANT, each=EACH)
         self._room = asyncio.Semaphore(OVERALL)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -70,17 +68,20 @@ class DeliverWebhooks:
         if early > 0:
             await _answer(message.nak(delay=early))
             return
-        failing = self._is_failing(due.webhook_id)
-        if not self._slots.take(due.webhook_id, failing=failing):
-            wait = self._slots.put_off(due.webhook_id, time.monotonic(), failing=failing)
+        works = self._attempts.works(due.webhook_id)
+        if not self._slots.take(due.webhook_id, due.tenant, works=works):
+            wait = self._slots.put_off(due.webhook_id, time.monotonic(), works=works)
             await _answer(message.nak(delay=wait * random.uniform(0.5, 1)))
             return
         in_hand.create_task(self._deliver(message, due))
 
     async def _deliver(self, message: Any, due: WebhookDue) -> None:
         try:
-            async with self._room:
+            async with self._room, kept(message, ACK_WAIT_SECONDS):
                 await self._attempt(due)
+        except asyncio.CancelledError:
+            await _answer(message.nak())  # another replica need not wait for our silence
+            raise
         except DomainError as error:
             log.info("a delivery is made again: %s", error)
             await _answer(message.nak(delay=RETRY_SECONDS))
@@ -90,11 +91,7 @@ class DeliverWebhooks:
         else:
             await _answer(message.ack())
         finally:
-            self._slots.free(due.webhook_id)
-
-    def _is_failing(self, webhook_id: str) -> bool:
-        endpoint = self._book.find(webhook_id)
-        return endpoint is not None and self._attempts.failing_since(endpoint) is not None
+            self._slots.free(due.webhook_id, due.tenant)
 
 
 async def _answer(sending: Any) -> None:

@@ -38,6 +38,7 @@ from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
 from gateway.domain.webhooks import Schedule
 from gateway.entrypoints.grpc.servicer import gateway_servicer
+from gateway.entrypoints.http_gate import App
 from gateway.entrypoints.http_routes import gateway_http_app
 from gateway.entrypoints.webhook_views import FACTS
 from gateway.find_model import FindModel
@@ -68,7 +69,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
         verifier = await stack.enter_async_context(_verifier(settings, background))
         peers = await stack.enter_async_context(_peers(settings, secret))
-        webhooks = await stack.enter_async_context(_webhooks(settings, bus, background, stopping))
+        webhooks = await stack.enter_async_context(_webhooks(settings, bus, stopping))
         watcher = JobWatcher(bus, known.jobs)
         use_cases = _use_cases(settings, known, peers, usage, watcher, webhooks)
         servicer = gateway_servicer(
@@ -85,13 +86,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         app = gateway_http_app(
             use_cases, peers.data_prep, known.jobs, verifier, settings=settings, stopping=stopping
         )
-        serving = serve_http(
-            app,
-            settings.http_address,
-            drain_seconds=settings.drain_seconds,
-            tls=tls.ssl_context() if tls else None,
-        )
-        http_port = await stack.enter_async_context(serving)
+        http_port = await stack.enter_async_context(_http_server(settings, app, tls))
         announce_ready(http=http_port, grpc=server.port, metrics=page.port)
         await stopping.wait()
 
@@ -106,6 +101,17 @@ def _tls(settings: Settings) -> ServedCertificate | None:
         settings.tls_certificate_path,
         settings.tls_key_path,
         plaintext_behind_proxy=settings.plaintext_behind_proxy,
+    )
+
+
+def _http_server(
+    settings: Settings, app: App, tls: ServedCertificate | None
+) -> AbstractAsyncContextManager[int]:
+    return serve_http(
+        app,
+        settings.http_address,
+        drain_seconds=settings.drain_seconds,
+        tls=tls.ssl_context() if tls else None,
     )
 
 
@@ -160,12 +166,7 @@ def _use_cases(
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
         create_fine_tuning_job=CreateFineTuningJob(
-            peers.trainer,
-            peers.data_prep,
-            find_model,
-            show_datasets,
-            known.datasets,
-            known.jobs,
+            peers.trainer, peers.data_prep, find_model, show_datasets, known.datasets, known.jobs
         ),
         create_optimization=CreateOptimization(peers.optimizer_builder, find_model, known.jobs),
         control_job=ControlJob(peers.job_owners, known.jobs),
@@ -176,14 +177,13 @@ def _use_cases(
 
 @asynccontextmanager
 async def _webhooks(
-    settings: Settings, bus: Bus, background: Background, stopping: asyncio.Event
+    settings: Settings, bus: Bus, stopping: asyncio.Event
 ) -> AsyncIterator[Webhooks | None]:
     if settings.webhook_key is None:
         yield None
         return
     opened = open_webhooks(
         bus,
-        background,
         stopping,
         vault=SecretVault(settings.webhook_key.get_secret_value()),
         schedule=Schedule(

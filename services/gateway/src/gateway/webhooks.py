@@ -38,7 +38,6 @@ class Webhooks:
 @asynccontextmanager
 async def open_webhooks(
     bus: Bus,
-    background: Background,
     stopping: asyncio.Event,
     *,
     vault: SecretVault,
@@ -56,18 +55,13 @@ async def open_webhooks(
         resolve = await stack.enter_async_context(threaded_lookups())
         sender = WebhookSender(resolve, allow_private=allow_private)
         stack.push_async_callback(sender.close)
-        background.start(book.run())
-        background.start(attempts.run())
-        try:
-            async with asyncio.timeout(REPLAY_SECONDS):
-                await book.ready.wait()
-                await attempts.ready.wait()
-        except TimeoutError as error:
-            raise UnavailableError("the webhooks could not be read to their end") from error
+        # Of our own, so that no attempt is in hand when the sender is closed.
+        background = await stack.enter_async_context(Background(stopping))
+        await _follow(background, book, attempts)
         tell = TellWebhooks(bus, book, facts)
         attempt = AttemptDelivery(bus, book, attempts, vault, sender, schedule)
         background.start(tell.run(stopping))
-        background.start(DeliverWebhooks(bus, book, attempts, attempt).run(stopping))
+        background.start(DeliverWebhooks(bus, attempts, attempt).run(stopping))
         yield Webhooks(
             RegisterWebhook(bus, book, vault, sender),
             ChangeWebhook(book, vault, sender),
@@ -75,3 +69,15 @@ async def open_webhooks(
             book,
             attempts,
         )
+
+
+async def _follow(background: Background, book: WebhookBook, attempts: WebhookLog) -> None:
+    """Returns once both know what the bus has stored."""
+    background.start(book.run())
+    background.start(attempts.run())
+    try:
+        async with asyncio.timeout(REPLAY_SECONDS):
+            await book.ready.wait()
+            await attempts.ready.wait()
+    except TimeoutError as error:
+        raise UnavailableError("the webhooks could not be read to their end") from error

@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -37,9 +38,11 @@ class Receiver:
     """What came, and what is answered."""
 
     port: int = 0
+    connections: int = 0
     requests: list[Received] = field(default_factory=list)
     answer: Callable[[Received], bytes | None] = lambda _: OK
     """None: say nothing, ever."""
+    _serving: set[Any] = field(default_factory=set)
 
     @property
     def url(self) -> str:
@@ -49,7 +52,24 @@ class Receiver:
     def ids(self) -> set[str]:
         return {request.id for request in self.requests}
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, of one request."""
+        self.connections += 1
+        self._serving.add(asyncio.current_task())
+        try:
+            await self._answer(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError, ssl.SSLError):
+                await writer.wait_closed()
+
+    async def close(self) -> None:
+        """Cut off whoever still waits for an answer."""
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             line, *lines = head.strip().split("\r\n")
@@ -63,19 +83,21 @@ class Receiver:
             else:
                 writer.write(said)
                 await writer.drain()
-        writer.close()
 
 
 @asynccontextmanager
-async def receiving(port: int = 0, **changes: Any) -> AsyncIterator[Receiver]:
+async def receiving(
+    port: int = 0, tls: ssl.SSLContext | None = None, **changes: Any
+) -> AsyncIterator[Receiver]:
     """Serves until the block ends."""
     receiver = Receiver(**changes)
-    server = await asyncio.start_server(receiver._serve, "127.0.0.1", port)
+    server = await asyncio.start_server(receiver.serve, "127.0.0.1", port, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver
     finally:
         server.close()
+        await receiver.close()
 
 
 def example() -> Any:

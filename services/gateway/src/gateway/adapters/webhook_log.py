@@ -33,6 +33,11 @@ class WebhookLog(ReadModel):
         attempts = self._attempts.get(endpoint.webhook_id)
         return _failing_since(attempts[-1].body, endpoint) if attempts else None
 
+    def works(self, webhook_id: str) -> bool:
+        """Whether the last attempt that is known here succeeded."""
+        attempts = self._attempts.get(webhook_id)
+        return attempts is not None and attempts[-1].body.outcome == DELIVERED
+
     async def record(self, attempt: WebhookAttempt, endpoint: WebhookState) -> None:
         """Write down what came of an attempt; a failed one gets the time since when all failed.
 
