@@ -188,3 +188,26 @@ async def test_endpoints_that_never_answer_delay_nobody_else(house: House):
         took = time.monotonic() - began
 
     assert took < 5, "less than one of the silent ones is waited for"
+
+
+async def test_events_that_are_read_again_are_not_told_again(house: House):
+    async with receiving() as receiver, house.http(tenant="again") as client:
+        await registered(client, receiver)
+        await jobs_succeed(house, "again", ["job-1", "job-2"])
+        await eventually(lambda: len(receiver.requests) == 2)
+        # As when a gateway dies after it wrote what is due and before it said so.
+        await house.bus._link.js.delete_consumer("JOBS", "gateway-webhook-jobs")
+        await jobs_succeed(house, "again", ["job-3"])
+        await eventually(lambda: len(receiver.requests) == 3, within=20)
+        await eventually(lambda: _all_read(house))
+
+    assert [about(request)[1] for request in receiver.requests] == ["job-1", "job-2", "job-3"]
+
+
+async def _all_read(house: House) -> bool:
+    (info,) = [
+        each
+        for each in await house.bus._link.js.consumers_info("JOBS")
+        if each.name == "gateway-webhook-jobs"
+    ]
+    return info.num_pending == 0

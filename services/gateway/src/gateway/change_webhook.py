@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
+from service_kit.errors import PreconditionError
 
 from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.webhook_book import WebhookBook
@@ -59,8 +60,11 @@ class ChangeWebhook:
         """The endpoint and its new secret; the old one signs, too, for another day."""
         stored = await self._book.newest(caller.tenant, webhook_id)
         state, secret = stored.body, secrets.token_bytes(SECRET_BYTES)
-        state.previous_sealed_secret = state.sealed_secret
-        state.previous_until.FromDatetime(datetime.now(UTC) + OVERLAP)
+        state.ClearField("previous_sealed_secret")
+        state.ClearField("previous_until")
+        if self._opens(state):
+            state.previous_sealed_secret = state.sealed_secret
+            state.previous_until.FromDatetime(datetime.now(UTC) + OVERLAP)
         state.sealed_secret = self._vault.seal(secret, webhook_id)
         await self._write(state, stored.sequence, caller)
         return state, written_secret(secret)
@@ -71,6 +75,14 @@ class ChangeWebhook:
         gone = WebhookState(webhook_id=webhook_id, tenant=caller.tenant, deleted=True)
         gone.created_at.CopyFrom(stored.body.created_at)
         await self._write(gone, stored.sequence, caller)
+
+    def _opens(self, state: WebhookState) -> bool:
+        """Whether the secret can sign; one that was sealed with a lost key cannot."""
+        try:
+            self._vault.open(state.sealed_secret, state.webhook_id)
+        except PreconditionError:
+            return False
+        return True
 
     async def _write(self, state: WebhookState, sequence: int, caller: Caller) -> None:
         state.changed_by = caller.subject
