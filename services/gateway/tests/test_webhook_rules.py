@@ -94,6 +94,16 @@ def test_an_event_of_days_ago_is_no_news():
     assert not event(NOW - timedelta(days=3, seconds=1)).is_news(NOW)
 
 
+def test_a_figure_that_json_does_not_know_is_told_as_null():
+    metrics = {"loss": float("nan"), "rate": float("inf"), "accuracy": 0.5}
+    event = Event("key", "model.ready", "acme", NOW, "MODELS", 1, {"metrics": metrics})
+
+    assert event.payload() == (
+        '{"type":"model.ready","timestamp":"2026-11-25T12:00:00.000Z",'
+        '"data":{"metrics":{"loss":null,"rate":null,"accuracy":0.5}}}'
+    )
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import pytest_asyncio
 from gateway.domain.webhooks import EVENT_TYPES
 from gateway_support.another_gateway import another_gateway
+from gateway_support.document import schema_validator
 from gateway_support.house import House, run_house
 from gateway_support.receiver import is_genuine, receiving
 from gateway_support.webhooks import (
@@ -22,9 +24,12 @@ from gateway_support.webhooks import (
     say_dataset,
     shown,
 )
+from jobs.webhook_subjects import webhook_state
+from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
 from modelmill.jobs.v1 import job_pb2 as jobs_pb
 from testkit.waiting import eventually
 
+EVENT_SCHEMA = schema_validator({"$ref": "#/components/schemas/WebhookEvent"})
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -101,6 +106,8 @@ async def test_each_event_is_told_once_and_nothing_else_is(house: House):
         await say_dataset(house, "each", "ds-each")
         await eventually(lambda: len(receiver.requests) >= len(EVENT_TYPES))
 
+    for request in receiver.requests:
+        EVENT_SCHEMA.validate(json.loads(request.body))
     told = {about(request)[0]: request for request in receiver.requests}
     assert len(receiver.requests) == len(EVENT_TYPES)
     assert told.keys() == set(EVENT_TYPES)
@@ -147,6 +154,20 @@ async def test_after_a_rotation_both_secrets_sign(house: House):
     second = receiver.requests[1]
     assert is_genuine(later["secret"], second)
     assert not is_genuine(webhook["secret"], second)
+
+
+async def test_a_secret_that_was_replaced_a_day_ago_signs_no_more(house: House):
+    async with receiving() as receiver, house.http(tenant="rotated") as client:
+        webhook = await registered(client, receiver)
+        rotated = (await client.post(f"/v1/webhooks/{webhook['id']}/rotate")).json()
+        stored = await house.bus.last(webhook_state(webhook["id"]), WebhookState)
+        stored.body.previous_until.FromSeconds(int(time.time()) - 1)
+        await house.bus.publish(webhook_state(webhook["id"]), stored.body)
+        await jobs_succeed(house, "rotated", ["job-1"])
+        (request,) = await eventually(lambda: receiver.requests)
+
+    assert is_genuine(rotated["secret"], request)
+    assert not is_genuine(webhook["secret"], request)
 
 
 async def test_a_test_event_and_what_came_of_it_are_shown(house: House):

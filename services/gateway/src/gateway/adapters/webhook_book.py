@@ -52,7 +52,7 @@ class WebhookBook(ReadModel):
             if each.tenant == event.tenant
             and each.enabled
             and event.type in each.event_types
-            and event.sequence > each.told_after[event.stream]
+            and event.sequence > each.told_after.get(event.stream, 0)
         ]
 
     async def catch_up(self) -> None:

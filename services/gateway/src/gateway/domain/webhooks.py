@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,8 +61,15 @@ class Event:
     def payload(self) -> str:
         """The body of the request."""
         at = self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        fields = {"type": self.type, "timestamp": at, "data": dict(self.data)}
+        fields = {"type": self.type, "timestamp": at, "data": _finite(self.data)}
         return json.dumps(fields, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for numbers that JSON does not know: a loss may be one."""
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def delivery_id(webhook_id: str, event_key: str) -> str:

@@ -2,7 +2,8 @@
 
 from typing import Any, Literal
 
-from gateway.entrypoints.document.examples import AT
+from gateway.domain.webhooks import EventType
+from gateway.entrypoints.document.examples import AT, DIGEST, TUNING, VERSION
 from gateway.entrypoints.document.shape import Answer, Page
 
 WEBHOOK_ID = "wh-6f0d2a"
@@ -64,6 +65,14 @@ class WebhookDeliveryPage(Page[WebhookDelivery]):
     """Attempts, newest first: the last hundred of four days, which may be lost with the broker."""
 
 
+class WebhookEvent(Answer):
+    """What a receiver is sent. `data` is a job's state, or a model or dataset as `GET` shows it."""
+
+    type: EventType | Literal["webhook.test"]
+    timestamp: str
+    data: dict[str, Any]
+
+
 BODY = {"url": "https://example.com/hooks/modelmill", "events": ["job.succeeded", "job.failed"]}
 WEBHOOK: dict[str, Any] = {
     "id": WEBHOOK_ID,
@@ -88,4 +97,19 @@ DELIVERY = {
     "outcome": "refused",
     "status": 503,
     "next_at": AT + 5,
+}
+EVENT = {
+    "type": "job.succeeded",
+    "timestamp": "2026-11-25T12:00:00.000Z",
+    "data": {
+        "id": TUNING,
+        "object": "job",
+        "kind": "train",
+        "status": "succeeded",
+        "attempt": 1,
+        "started_at": AT,
+        "finished_at": AT + 95,
+        "result": {"digest": DIGEST, "version_id": VERSION},
+        "error": None,
+    },
 }
