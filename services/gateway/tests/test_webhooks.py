@@ -17,6 +17,7 @@ from gateway_support.house import House, run_house
 from gateway_support.receiver import is_genuine, receiving
 from gateway_support.webhooks import (
     about,
+    all_told,
     attempts,
     job_moves,
     jobs_succeed,
@@ -105,6 +106,7 @@ async def test_each_event_is_told_once_and_nothing_else_is(house: House):
         await house.say_model("mv-all", tenant="shared", name="tiny", form="safetensors")
         await say_dataset(house, "each", "ds-each")
         await eventually(lambda: len(receiver.requests) >= len(EVENT_TYPES))
+        await eventually(lambda: all_told(house))
 
     for request in receiver.requests:
         EVENT_SCHEMA.validate(json.loads(request.body))

@@ -53,11 +53,13 @@ class Receiver:
         return {request.id for request in self.requests}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, of one request."""
+        """One connection, of as many requests as the other side likes."""
         self.connections += 1
         self._serving.add(asyncio.current_task())
         try:
-            await self._answer(reader, writer)
+            with suppress(asyncio.IncompleteReadError, ConnectionError):
+                while True:
+                    await self._answer(reader, writer)
         finally:
             writer.close()
             with suppress(ConnectionError, ssl.SSLError):
@@ -70,19 +72,20 @@ class Receiver:
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.IncompleteReadError, ConnectionError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            line, *lines = head.strip().split("\r\n")
-            headers = {name.lower(): value for name, value in (each.split(": ") for each in lines)}
-            body = await reader.readexactly(int(headers.get("content-length", "0")))
-            received = Received(line, headers, body)
-            self.requests.append(received)
-            said = self.answer(received)
-            if said is None:
-                await reader.read()  # until the other side has had enough
-            else:
-                writer.write(said)
-                await writer.drain()
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        line, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, value in (each.split(": ") for each in lines)}
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        received = Received(line, headers, body)
+        self.requests.append(received)
+        said = self.answer(received)
+        if said is None:
+            await reader.read()  # until the other side has had enough
+            return
+        writer.write(said)
+        await writer.drain()
+        if b"\r\n\r\n" not in said:
+            raise ConnectionAbortedError  # half an answer
 
 
 @asynccontextmanager

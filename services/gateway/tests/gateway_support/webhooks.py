@@ -64,3 +64,15 @@ def about(request: Received) -> tuple[str, str]:
     """What a request tells, and of what."""
     event = json.loads(request.body)
     return event["type"], event["data"]["id"]
+
+
+async def all_told(house: House) -> bool:
+    """Whether every event was read and nothing waits to be delivered."""
+    js = house.bus._link.js
+    consumers = [
+        info
+        for stream in ("JOBS", "MODELS", "DATASETS")
+        for info in await js.consumers_info(stream)
+    ]
+    read = all(not info.num_pending and not info.num_ack_pending for info in consumers)
+    return read and not (await house.bus.facts("WEBHOOKS")).messages
