@@ -114,6 +114,7 @@ async def test_gone_disables_at_once_and_what_waits_is_dropped(house: House):
         await jobs_succeed(house, "gone", ["job-1"])
         await eventually(lambda: _is_disabled(client, webhook))
         await jobs_succeed(house, "gone", ["job-2"])
+        await eventually(lambda: all_told(house))
         receiver.answer = lambda _: OK
         enabled = await client.patch(f"/v1/webhooks/{webhook['id']}", json={"enabled": True})
         await jobs_succeed(house, "gone", ["job-3"])

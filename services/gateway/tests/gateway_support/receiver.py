@@ -42,7 +42,7 @@ class Receiver:
     requests: list[Received] = field(default_factory=list)
     answer: Callable[[Received], bytes | None] = lambda _: OK
     """None: say nothing, ever."""
-    _serving: set[Any] = field(default_factory=set)
+    _serving: dict[Any, asyncio.StreamWriter] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -55,7 +55,7 @@ class Receiver:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, of as many requests as the other side likes."""
         self.connections += 1
-        self._serving.add(asyncio.current_task())
+        self._serving[asyncio.current_task()] = writer
         try:
             with suppress(asyncio.IncompleteReadError, ConnectionError):
                 while True:
@@ -67,8 +67,8 @@ class Receiver:
 
     async def close(self) -> None:
         """Cut off whoever still waits for an answer."""
-        for task in self._serving:
-            task.cancel()
+        for writer in self._serving.values():
+            writer.transport.abort()
         await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
