@@ -2,18 +2,27 @@
 
 import asyncio
 import logging
+import re
 import signal
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from nats.aio.client import Client
 from nats.errors import AuthorizationError, MaxPayloadError
 from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
+from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.errors import InvalidInputError, UnavailableError
 
-from jobs.streams import ensure_streams
+from jobs.errors import NotAllowedError
+from jobs.nkeys import Nkey
+from jobs.permissions import DEPLOY, inbox_of, streams_of
+from jobs.refusals import refusal
+from jobs.streams import ensure_streams, missing_streams
 
 log = logging.getLogger(__name__)
 
@@ -23,22 +32,39 @@ REQUEST_SECONDS = 2.0
 """How long one request to the broker may take."""
 RECONNECT_GRACE_SECONDS = 0.8
 """How long a request waits for a lost connection to come back before it says so."""
+DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
+
+
+@dataclass(eq=False)
+class _Asked:
+    """A request whose answer is awaited."""
+
+    subject: str
+    until: asyncio.Timeout
+    is_denied: bool = False
 
 
 class Link:
     """The connection, and how many times it was made."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, name: str) -> None:
         self.client = client
+        self.name = name
         self.js: JetStreamContext = client.jetstream(timeout=REQUEST_SECONDS)
         self.epoch = 0
         """Counts reconnects: what the broker held for an older one is gone."""
         self.wanted = False
         """Whether somebody works with it: being closed is then a surprise."""
         self.refused = asyncio.Event()
-        """Set when the broker does not take the token."""
+        """Set when the broker does not take what we show, or we do not take what it shows."""
+        self.refusal: Exception | None = None
         self._back = asyncio.Event()
         self._said = ""
+        self._asked: set[_Asked] = set()
+        self.missing: list[str] = []
+        """Streams that were not there at the start."""
+        self.denied: list[str] = []
+        """What the broker did not allow, each thing once."""
 
     @property
     def connected(self) -> bool:
@@ -54,11 +80,27 @@ class Link:
 
     async def failed(self, error: Exception) -> None:
         """Called by the client for each error; five times a second while the broker is away."""
-        if isinstance(error, AuthorizationError) or "authorization violation" in str(error).lower():
+        said = str(error).lower()
+        if denied := DENIED.search(said):
+            self._deny(denied[1], denied[2])
+            return
+        unwelcome = isinstance(error, AuthorizationError) or "authorization violation" in said
+        if unwelcome or isinstance(error, ssl.SSLError):
+            self.refusal = error
             self.refused.set()
         if str(error) != self._said:
             self._said = str(error)
             log.warning("broker connection: %s", error or type(error).__name__)
+
+    def _deny(self, verb: str, subject: str) -> None:
+        """The broker says it by itself, and whoever asked would wait for an answer in vain."""
+        for asked in self._asked:
+            if verb == "publish" and asked.subject.lower() == subject:
+                asked.is_denied = True
+                asked.until.reschedule(0)
+        if (what := f"{verb} to {subject}") not in self.denied:
+            self.denied.append(what)
+            log.error("the message broker does not allow %s a %s", self.name, what)
 
     async def closed(self) -> None:
         """Called by the client when it gives up, which it does only if the broker rejects us."""
@@ -78,14 +120,36 @@ class Link:
         return self.connected
 
     @asynccontextmanager
-    async def request(self, what: str) -> AsyncIterator[None]:
-        """Within the block a broker that is away or does not answer is an UnavailableError."""
+    async def request(self, what: str, subject: str) -> AsyncIterator[None]:
+        """Within the block a broker that is away or does not answer is an UnavailableError.
+
+        Args:
+            subject: on which the request goes out; one that the broker does not allow us is a
+                NotAllowedError at once.
+        """
         if not await self.wait_connected(RECONNECT_GRACE_SECONDS):
             # Not even tried: the client would keep the message and send it much later.
             raise UnavailableError(f"{what}: the message broker is away")
-        with broker_errors(what):
-            yield
+        async with self._answered(what, subject):
+            with broker_errors(what):
+                yield
         raise_if_cancelled()
+
+    @asynccontextmanager
+    async def _answered(self, what: str, subject: str) -> AsyncIterator[None]:
+        asked = _Asked(subject, asyncio.timeout(None))
+        self._asked.add(asked)
+        try:
+            async with asked.until:
+                yield
+        except TimeoutError as error:
+            if not asked.is_denied:
+                raise
+            raise NotAllowedError(
+                f"{what}: the message broker does not allow {self.name} to use {subject}"
+            ) from error
+        finally:
+            self._asked.discard(asked)
 
 
 def raise_if_cancelled() -> None:
@@ -115,24 +179,35 @@ def broker_errors(what: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_link(url: str, token: str, *, name: str) -> AsyncIterator[Link]:
+async def open_link(
+    url: str, credential: Credential, *, name: str, tls: BusTls | None = None
+) -> AsyncIterator[Link]:
     """Connect, see to the streams, and close when the block ends.
 
+    Whoever has a token, or deploys, makes streams that are missing; others wait for theirs.
+
+    Args:
+        name: who it is, with a seed the name of the identity.
+        tls: how the broker is known; it must begin with the handshake (`handshake_first`), so
+            that nobody in between can talk us out of it. Without, nothing is encrypted.
+
     Raises:
-        UnavailableError: no broker within 30 s, or it refuses the token.
+        UnavailableError: no broker or no streams within 30 s, or one refuses the other.
+        PreconditionError: a file of the credential or of TLS cannot be used.
     """
+    nkey = Nkey.from_file(credential.file) if isinstance(credential, NkeySeed) else None
     client = Client()
-    link = Link(client)
+    link = Link(client, name)
     try:
         async with asyncio.timeout(START_SECONDS):
-            await _connect(link, url, token, name)
-            await _ensure_streams(link.js)
+            await _connect(link, url, credential, nkey, tls)
+            await _see_to_streams(link, makes=nkey is None or name == DEPLOY)
         link.wanted = True
         yield link
     except TimeoutError as error:
         if link.wanted:
             raise
-        raise UnavailableError(f"no message broker at {url}") from error
+        raise UnavailableError(_why_not(link, url)) from error
     finally:
         if link.wanted and link.connected:
             try:
@@ -148,14 +223,26 @@ async def open_link(url: str, token: str, *, name: str) -> AsyncIterator[Link]:
         await client.close()
 
 
-async def _connect(link: Link, url: str, token: str, name: str) -> None:
-    """Connect, or say at once that the token is wrong: the client alone would go on asking."""
-    connecting = asyncio.create_task(_dial(link, url, token, name))
+async def _connect(
+    link: Link, url: str, credential: Credential, nkey: Nkey | None, tls: BusTls | None
+) -> None:
+    """Connect, or say at once why that is refused: the client alone would go on asking."""
+    options: dict[str, Any] = {}
+    if nkey is None:
+        options["token"] = credential
+    else:
+        # Expected: `connect` takes the public key beside `signature_cb`. Actual (nats-py 2.16): it
+        # sets it from a seed alone, by a package that must be compiled where it is installed.
+        link.client._public_nkey = nkey.public
+        options["signature_cb"] = nkey.sign
+    if tls is not None:
+        options |= {"tls": tls.context(), "tls_handshake_first": True}
+    connecting = asyncio.create_task(_dial(link, url, options))
     refused = asyncio.create_task(link.refused.wait())
     try:
         await asyncio.wait((connecting, refused), return_when=asyncio.FIRST_COMPLETED)
         if link.refused.is_set():
-            raise UnavailableError(f"the message broker at {url} refuses the token")
+            raise UnavailableError(refusal(link.refusal, url, credential, tls))
         await connecting
     finally:
         connecting.cancel()
@@ -163,13 +250,12 @@ async def _connect(link: Link, url: str, token: str, name: str) -> None:
         await asyncio.gather(connecting, refused, return_exceptions=True)
 
 
-async def _dial(link: Link, url: str, token: str, name: str) -> None:
+async def _dial(link: Link, url: str, options: dict[str, Any]) -> None:
     await link.client.connect(
         url,
-        token=token,
-        name=name,
+        name=link.name,
         # Its own prefix, so that permissions can keep others from reading its replies.
-        inbox_prefix=f"_INBOX_{name}",
+        inbox_prefix=inbox_of(link.name),
         max_reconnect_attempts=-1,
         reconnect_time_wait=0.2,  # type: ignore[arg-type]  # a number; the hint says int
         connect_timeout=2,
@@ -178,15 +264,31 @@ async def _dial(link: Link, url: str, token: str, name: str) -> None:
         error_cb=link.failed,
         reconnected_cb=link.reconnected,
         closed_cb=link.closed,
+        **options,
     )
 
 
-async def _ensure_streams(js: JetStreamContext) -> None:
+async def _see_to_streams(link: Link, *, makes: bool) -> None:
     while True:
         try:
-            await ensure_streams(js)
+            if makes:
+                await ensure_streams(link.js)
+                return
+            link.missing = await missing_streams(link.js, streams_of(link.name))
+            if not link.missing:
+                return
         except (ServiceUnavailableError, NoStreamResponseError, TimeoutError):
             # JetStream comes up a moment after the port.
-            await asyncio.sleep(0.2)
-        else:
-            return
+            pass
+        await asyncio.sleep(0.2)
+
+
+def _why_not(link: Link, url: str) -> str:
+    if link.missing:
+        return (
+            f"the message broker at {url} has no streams {', '.join(link.missing)}: whoever"
+            " deploys makes them with `python -m jobs.deploy`"
+        )
+    if link.denied:
+        return f"the message broker at {url} does not allow {link.name} a {link.denied[0]}"
+    return f"no message broker at {url}"

@@ -13,7 +13,8 @@ from typing import Any
 
 import uvloop
 from jobs.bus import Bus
-from jobs.subjects import MODEL_READY, stream_of
+from jobs.filters import stream_of
+from jobs.subjects import MODEL_READY
 from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from registry.catalogue import ModelCatalogue
 from registry.stores import store_of
