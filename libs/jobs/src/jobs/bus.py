@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from service_kit.bus_access import BusTls, Credential
 from service_kit.errors import UnavailableError
+from service_kit.settings import ServiceSettings
 
 from jobs.consuming import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.deliveries import Deliveries
@@ -69,6 +70,12 @@ class Bus:
         """
         async with open_link(url, credential, name=name, tls=tls) as link:
             yield cls(link, name)
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, *, name: str) -> AbstractAsyncContextManager["Bus"]:
+        """`connect` as a service was told to."""
+        tls, credential = settings.nats_tls, settings.nats_credential
+        return cls.connect(settings.nats_url, credential, name=name, tls=tls)
 
     @property
     def connected(self) -> bool:

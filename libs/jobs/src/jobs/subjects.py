@@ -40,6 +40,9 @@ MODEL_SERVING = "model.serving"
 DATASET_READY = "dataset.ready"
 DATASET_RETIRED = "dataset.retired"
 
+DEFAULT_BUILDS = "optimizer-builder-default-build"
+"""The durable consumer that orders a build of each new model."""
+
 OWNERS_OF_JOBS = tuple(dict.fromkeys(OWNER_OF.values()))
 READERS_OF_JOBS = (*OWNERS_OF_JOBS, "gateway", "cli")
 READERS_OF_MODELS = ("trainer", "optimizer-builder", "inference", "gateway", "cli")
@@ -90,7 +93,7 @@ STREAMS = (
             Row(MODEL_SERVING, ModelServing, ("inference",), READERS_OF_MODELS),
         ),
         max_bytes=64 * MIB,
-        consumers=(Durable("optimizer-builder-default-build", "optimizer-builder", MODEL_READY),),
+        consumers=(Durable(DEFAULT_BUILDS, "optimizer-builder", MODEL_READY),),
     ),
     Stream(
         "DATASETS",

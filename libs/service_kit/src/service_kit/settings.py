@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.locations import local_path
 
 Location = Annotated[str, BeforeValidator(lambda at: str(at) if isinstance(at, Path) else at)]
@@ -24,8 +25,20 @@ class ServiceSettings(BaseSettings):
     nats_url: str
     """For example nats://127.0.0.1:4222."""
 
-    nats_token: SecretStr
-    """Presented to the broker."""
+    nats_nkey_seed_file: Path | None = None
+    """The seed of this service's own identity at the broker; it or the token must be given."""
+
+    nats_token: SecretStr | None = Field(default=None, validate_default=True)
+    """Presented to a broker without identities: whoever has it may do everything."""
+
+    nats_ca_file: Path | None = None
+    """Whose certificate the broker must show; nothing is encrypted when unset."""
+
+    nats_certificate_file: Path | None = None
+    """Shown to a broker that asks for one."""
+
+    nats_key_file: Path | None = None
+    """Of that certificate."""
 
     service_secret: SecretStr
     """Presented by services to each other; required on every gRPC call and on /metrics."""
@@ -56,12 +69,36 @@ class ServiceSettings(BaseSettings):
 
     log_level: str = "INFO"
 
+    @field_validator("nats_token")
+    @classmethod
+    def _is_there_without_an_identity(
+        cls, token: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if token is None and info.data.get("nats_nkey_seed_file") is None:
+            raise ValueError("the broker wants to know who we are: a seed or a token")
+        return token
+
     @field_validator("artifact_cache")
     @classmethod
     def _is_there_for_a_bucket(cls, cache: Path | None, info: ValidationInfo) -> Path | None:
         if cache is None and local_path(info.data.get("artifact_root", "")) is None:
             raise ValueError("an artifact root on a server needs a folder for local copies")
         return cache
+
+    @property
+    def nats_credential(self) -> Credential:
+        """What is shown to the broker."""
+        if self.nats_nkey_seed_file is not None:
+            return NkeySeed(self.nats_nkey_seed_file)
+        assert self.nats_token is not None  # as the validator sees to
+        return self.nats_token.get_secret_value()
+
+    @property
+    def nats_tls(self) -> BusTls | None:
+        """How the broker is known; None without TLS."""
+        if self.nats_ca_file is None:
+            return None
+        return BusTls(self.nats_ca_file, self.nats_certificate_file, self.nats_key_file)
 
     @property
     def artifact_disk(self) -> Path:

@@ -34,7 +34,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     secret = settings.service_secret.get_secret_value()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(
-            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
+            Bus.of(settings, name=SERVICE)
         )
         models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
         store = store_of(settings)
