@@ -10,8 +10,10 @@ import psutil
 import pytest
 from cli.trace_collector import missing_parents, read_trace
 from jobs.bus import Bus
+from jobs.link import open_link
+from jobs.subjects import STREAMS
 from openai import APIStatusError
-from testkit.bus_document import BusDocument, stored_messages
+from testkit.bus_document import BusDocument, messages_in
 from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
@@ -31,7 +33,7 @@ async def events_of(loop: Loop, subject: str) -> list:
     """Everything the stream holds on a subject."""
     runtime = loop.stack.runtime
     found, current = [], asyncio.Event()
-    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="test") as bus:
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
 
         async def read() -> None:
             async for stored in bus.follow([subject], on_current=current.set):
@@ -214,8 +216,9 @@ async def test_everything_that_was_said_on_the_bus_is_as_the_gateways_document_s
     judge = BusDocument(await asyncio.to_thread(loop.client.get, "/asyncapi.json"))
     runtime = loop.stack.runtime
 
-    stored = stored_messages(runtime.nats_url, runtime.nats_token)
-    seen = {judge.check(message) async for message in stored}
+    async with open_link(runtime.nats_url, runtime.identity("cli"), name="cli") as link:
+        stored = messages_in(link.js, [stream.name for stream in STREAMS])
+        seen = {judge.check(message) async for message in stored}
     assert seen >= {
         "job.requested",
         "job.state",

@@ -19,7 +19,7 @@ from tests.identities.declared import Case, cases
 
 DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
 NONSENSE = b"{"
-"""No call of the API takes half an object, so that what is allowed does no harm; its answer says that it was allowed."""
+"""No call of the API takes half an object: what is allowed is answered, and does no harm."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from os import getpid
 
+from jobs.identities import Identities
+from jobs.permissions import DEPLOY
+from service_kit.bus_access import SEED_SUFFIX
 from service_kit.errors import UnavailableError
 
 from cli.broker import FullDiskWatch, broker_command
@@ -59,7 +62,6 @@ class Stack:
 
 @dataclass(frozen=True)
 class _Secrets:
-    nats_token: str
     service_secret: str
     otlp_token: str
 
@@ -74,12 +76,15 @@ async def running_stack(
         PreconditionError: the folder is in use, or a port is taken: the message names it.
         UnavailableError: a process did not start; the message has its last line.
     """
+    # The client of the bus takes long to load, and few commands start a stack.
+    from jobs.deploy import make_streams
+
     async with AsyncExitStack() as stack:
         stack.enter_context(state.locked())
         options.refuse_taken_ports()
         keys = LocalKeys(state.keys)
         keys.ensure()
-        made = _Secrets(*(secrets.token_urlsafe(32) for _ in range(3)))
+        made = _Secrets(*(secrets.token_urlsafe(32) for _ in range(2)))
         collector = await stack.enter_async_context(TraceCollector(state.spans, made.otlp_token))
         broker_port = options.nats_port or free_port()
         watch = FullDiskWatch(state.bus, on_line, lambda: processes.running["nats"].restart())
@@ -92,16 +97,19 @@ async def running_stack(
             return Command(python_module(f"{name}.main"), environment | options.overrides)
 
         nats_url = f"nats://{HOST}:{broker_port}"
-        broker = broker_command(state, port=broker_port, token=made.nats_token)
+        identities = Identities(state.bus_identities)
+        identities.ensure()
+        broker = broker_command(state, port=broker_port, admitted=identities.authorization())
         try:
             await processes.start({"nats": Command(broker)})
+            await make_streams(nats_url, identities.seed(DEPLOY))
             await processes.start({name: service(name) for name in BEHIND_THE_GATEWAY})
             await processes.start({"gateway": service("gateway")})
         except UnavailableError:
             options.refuse_taken_ports()  # taken since we looked: say which, and by whom
             raise
         _pin_ports(processes.running)
-        runtime = _runtime(options, made, nats_url, processes.running)
+        runtime = _runtime(state, options, made, nats_url, processes.running)
         state.write_runtime(runtime)
         yield Stack(runtime, processes.running, keys)
 
@@ -114,9 +122,10 @@ def _common(
     nats_url: str,
     otlp_port: int,
 ) -> dict[str, str]:
+    identity = name.replace("_", "-")
     values = {
         "nats_url": nats_url,
-        "nats_token": made.nats_token,
+        "nats_nkey_seed_file": str(state.bus_identities / f"{identity}{SEED_SUFFIX}"),
         "service_secret": made.service_secret,
         "artifact_root": str(state.artifacts),
         "otlp_endpoint": f"http://{HOST}:{otlp_port}",
@@ -165,6 +174,7 @@ def _prefixed(name: str, values: dict[str, str]) -> dict[str, str]:
 
 
 def _runtime(
+    state: StateFolder,
     options: StackOptions,
     made: _Secrets,
     nats_url: str,
@@ -174,7 +184,7 @@ def _runtime(
         pid=getpid(),
         http_url=f"http://{HOST}:{options.http_port}",
         nats_url=nats_url,
-        nats_token=made.nats_token,
+        nats_seeds=str(state.bus_identities),
         service_secret=made.service_secret,
         grpc_ports={n: p.ports["grpc"] for n, p in processes.items() if "grpc" in p.ports},
         metrics_ports={n: p.ports["metrics"] for n, p in processes.items() if "metrics" in p.ports},

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from service_kit.bus_access import NkeySeed
+from service_kit.bus_access import SEED_SUFFIX, NkeySeed
 
 from jobs.broker_config import authorization
 from jobs.nkeys import Nkey
@@ -45,7 +45,7 @@ class Identities:
         return authorization(self.public_keys())
 
     def _file(self, name: str) -> Path:
-        return self._folder / f"{name}.nk"
+        return self._folder / f"{name}{SEED_SUFFIX}"
 
 
 def _write_private(file: Path, seed: str) -> None:

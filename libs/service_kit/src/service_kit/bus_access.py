@@ -6,6 +6,9 @@ from pathlib import Path
 
 from service_kit.errors import PreconditionError
 
+SEED_SUFFIX = ".nk"
+"""Of files with a seed, behind the name of the identity."""
+
 
 @dataclass(frozen=True)
 class NkeySeed:
