@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from jobs.permissions import EVERYTHING, permissions_of
 
@@ -37,3 +38,21 @@ def _user(name: str, public_key: str) -> str:
 
 def _lists(**subjects: tuple[str, ...]) -> str:
     return json.dumps({word: list(each) for word, each in subjects.items() if each}, indent=1)
+
+
+def tls_settings(certificates: Path, *, clients_show: bool) -> str:
+    """A `tls` block for nats-server; it begins with the handshake, as our services demand.
+
+    Args:
+        certificates: folder with ca.pem, nats.pem and nats-key.pem.
+        clients_show: whether a client must show a certificate of that authority, too.
+    """
+    verify = f"\n  ca_file: {json.dumps(str(certificates / 'ca.pem'))}\n  verify: true"
+    return f"""\
+tls {{
+  cert_file: {json.dumps(str(certificates / "nats.pem"))}
+  key_file: {json.dumps(str(certificates / "nats-key.pem"))}{verify if clients_show else ""}
+  # At once from ours; others are told first that it wants TLS.
+  handshake_first: auto
+}}
+"""

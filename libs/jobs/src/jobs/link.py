@@ -85,7 +85,9 @@ class Link:
             self._deny(denied[1], denied[2])
             return
         unwelcome = isinstance(error, AuthorizationError) or "authorization violation" in said
-        if unwelcome or isinstance(error, ssl.SSLError):
+        # A connection that just ends in between may be a broker that ends.
+        distrust = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+        if unwelcome or distrust:
             self.refusal = error
             self.refused.set()
         if str(error) != self._said:
@@ -95,7 +97,8 @@ class Link:
     def _deny(self, verb: str, subject: str) -> None:
         """The broker says it by itself, and whoever asked would wait for an answer in vain."""
         for asked in self._asked:
-            if verb == "publish" and asked.subject.lower() == subject:
+            is_it = verb == "publish" and asked.subject.lower() == subject
+            if is_it and not asked.is_denied:
                 asked.is_denied = True
                 asked.until.reschedule(0)
         if (what := f"{verb} to {subject}") not in self.denied:
@@ -138,18 +141,19 @@ class Link:
     @asynccontextmanager
     async def _answered(self, what: str, subject: str) -> AsyncIterator[None]:
         asked = _Asked(subject, asyncio.timeout(None))
-        self._asked.add(asked)
         try:
             async with asked.until:
-                yield
+                self._asked.add(asked)
+                try:
+                    yield
+                finally:
+                    self._asked.discard(asked)
         except TimeoutError as error:
             if not asked.is_denied:
                 raise
             raise NotAllowedError(
                 f"{what}: the message broker does not allow {self.name} to use {subject}"
             ) from error
-        finally:
-            self._asked.discard(asked)
 
 
 def raise_if_cancelled() -> None:
@@ -196,11 +200,13 @@ async def open_link(
         PreconditionError: a file of the credential or of TLS cannot be used.
     """
     nkey = Nkey.from_file(credential.file) if isinstance(credential, NkeySeed) else None
+    secured = {} if tls is None else {"tls": tls.context(), "tls_handshake_first": True}
     client = Client()
     link = Link(client, name)
     try:
         async with asyncio.timeout(START_SECONDS):
-            await _connect(link, url, credential, nkey, tls)
+            if not await _connect(link, url, _options(client, credential, nkey) | secured):
+                raise UnavailableError(refusal(link.refusal, url, credential, tls))
             await _see_to_streams(link, makes=nkey is None or name == DEPLOY)
         link.wanted = True
         yield link
@@ -223,27 +229,26 @@ async def open_link(
         await client.close()
 
 
-async def _connect(
-    link: Link, url: str, credential: Credential, nkey: Nkey | None, tls: BusTls | None
-) -> None:
-    """Connect, or say at once why that is refused: the client alone would go on asking."""
-    options: dict[str, Any] = {}
+def _options(client: Client, credential: Credential, nkey: Nkey | None) -> dict[str, Any]:
+    """Who we are, in the client's words."""
     if nkey is None:
-        options["token"] = credential
-    else:
-        # Expected: `connect` takes the public key beside `signature_cb`. Actual (nats-py 2.16): it
-        # sets it from a seed alone, by a package that must be compiled where it is installed.
-        link.client._public_nkey = nkey.public
-        options["signature_cb"] = nkey.sign
-    if tls is not None:
-        options |= {"tls": tls.context(), "tls_handshake_first": True}
+        return {"token": credential}
+    # Expected: `connect` takes the public key beside `signature_cb`. Actual (nats-py 2.16): it
+    # sets it from a seed alone, by a package that there is no wheel of.
+    client._public_nkey = nkey.public
+    return {"signature_cb": nkey.sign}
+
+
+async def _connect(link: Link, url: str, options: dict[str, Any]) -> bool:
+    """Whether they came together; false at once when not: the client alone would go on asking."""
     connecting = asyncio.create_task(_dial(link, url, options))
     refused = asyncio.create_task(link.refused.wait())
     try:
         await asyncio.wait((connecting, refused), return_when=asyncio.FIRST_COMPLETED)
         if link.refused.is_set():
-            raise UnavailableError(refusal(link.refusal, url, credential, tls))
+            return False
         await connecting
+        return True
     finally:
         connecting.cancel()
         refused.cancel()

@@ -11,6 +11,6 @@ def refusal(error: Exception | None, url: str, credential: Credential, tls: BusT
         judge = f"{tls.ca_file} does" if tls else "the authorities of this machine do"
         return f"the message broker at {url}: {judge} not vouch for it ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
-        return f"the message broker at {url} does not begin with TLS ({error.reason})"
+        return f"the message broker at {url} and we do not agree on TLS ({error.reason})"
     shown = f"identity of {credential.file}" if isinstance(credential, NkeySeed) else "token"
     return f"the message broker at {url} refuses the {shown}"
