@@ -76,9 +76,6 @@ async def running_stack(
         PreconditionError: the folder is in use, or a port is taken: the message names it.
         UnavailableError: a process did not start; the message has its last line.
     """
-    # The client of the bus takes long to load, and few commands start a stack.
-    from jobs.deploy import make_streams
-
     async with AsyncExitStack() as stack:
         stack.enter_context(state.locked())
         options.refuse_taken_ports()
@@ -97,12 +94,8 @@ async def running_stack(
             return Command(python_module(f"{name}.main"), environment | options.overrides)
 
         nats_url = f"nats://{HOST}:{broker_port}"
-        identities = Identities(state.bus_identities)
-        identities.ensure()
-        broker = broker_command(state, port=broker_port, admitted=identities.authorization())
         try:
-            await processes.start({"nats": Command(broker)})
-            await make_streams(nats_url, identities.seed(DEPLOY))
+            await _start_bus(processes, state, broker_port, nats_url)
             await processes.start({name: service(name) for name in BEHIND_THE_GATEWAY})
             await processes.start({"gateway": service("gateway")})
         except UnavailableError:
@@ -112,6 +105,18 @@ async def running_stack(
         runtime = _runtime(state, options, made, nats_url, processes.running)
         state.write_runtime(runtime)
         yield Stack(runtime, processes.running, keys)
+
+
+async def _start_bus(processes: ProcessGroup, state: StateFolder, port: int, url: str) -> None:
+    """The broker, which knows everybody by an identity of its own, and the streams in it."""
+    # The client of the bus takes long to load, and few commands start a stack.
+    from jobs.deploy import make_streams
+
+    identities = Identities(state.bus_identities)
+    identities.ensure()
+    broker = broker_command(state, port=port, admitted=identities.authorization())
+    await processes.start({"nats": Command(broker)})
+    await make_streams(url, identities.seed(DEPLOY))
 
 
 def _common(

@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-import re
 import signal
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.client import Client
@@ -18,7 +16,7 @@ from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableEr
 from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.errors import InvalidInputError, UnavailableError
 
-from jobs.errors import NotAllowedError
+from jobs.denials import Denials
 from jobs.nkeys import Nkey
 from jobs.permissions import DEPLOY, inbox_of, streams_of
 from jobs.refusals import refusal
@@ -32,16 +30,6 @@ REQUEST_SECONDS = 2.0
 """How long one request to the broker may take."""
 RECONNECT_GRACE_SECONDS = 0.8
 """How long a request waits for a lost connection to come back before it says so."""
-DENIED = re.compile(r'permissions violation for (publish|subscription) to "([^"]*)"')
-
-
-@dataclass(eq=False)
-class _Asked:
-    """A request whose answer is awaited."""
-
-    subject: str
-    until: asyncio.Timeout
-    is_denied: bool = False
 
 
 class Link:
@@ -60,16 +48,19 @@ class Link:
         self.refusal: Exception | None = None
         self._back = asyncio.Event()
         self._said = ""
-        self._asked: set[_Asked] = set()
+        self._denials = Denials(name)
         self.missing: list[str] = []
         """Streams that were not there at the start."""
-        self.denied: list[str] = []
-        """What the broker did not allow, each thing once."""
 
     @property
     def connected(self) -> bool:
         """Whether the broker is there, as far as this side knows."""
         return bool(self.client.is_connected)
+
+    @property
+    def denied(self) -> list[str]:
+        """What the broker did not allow, each thing once."""
+        return self._denials.seen
 
     async def reconnected(self) -> None:
         """Called by the client after each reconnect."""
@@ -80,10 +71,9 @@ class Link:
 
     async def failed(self, error: Exception) -> None:
         """Called by the client for each error; five times a second while the broker is away."""
-        said = str(error).lower()
-        if denied := DENIED.search(said):
-            self._deny(denied[1], denied[2])
+        if self._denials.take(str(error)):
             return
+        said = str(error).lower()
         unwelcome = isinstance(error, AuthorizationError) or "authorization violation" in said
         # A connection that just ends in between may be a broker that ends.
         distrust = isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
@@ -93,17 +83,6 @@ class Link:
         if str(error) != self._said:
             self._said = str(error)
             log.warning("broker connection: %s", error or type(error).__name__)
-
-    def _deny(self, verb: str, subject: str) -> None:
-        """The broker says it by itself, and whoever asked would wait for an answer in vain."""
-        for asked in self._asked:
-            is_it = verb == "publish" and asked.subject.lower() == subject
-            if is_it and not asked.is_denied:
-                asked.is_denied = True
-                asked.until.reschedule(0)
-        if (what := f"{verb} to {subject}") not in self.denied:
-            self.denied.append(what)
-            log.error("the message broker does not allow %s a %s", self.name, what)
 
     async def closed(self) -> None:
         """Called by the client when it gives up, which it does only if the broker rejects us."""
@@ -133,27 +112,10 @@ class Link:
         if not await self.wait_connected(RECONNECT_GRACE_SECONDS):
             # Not even tried: the client would keep the message and send it much later.
             raise UnavailableError(f"{what}: the message broker is away")
-        async with self._answered(what, subject):
+        async with self._denials.end(what, subject):
             with broker_errors(what):
                 yield
         raise_if_cancelled()
-
-    @asynccontextmanager
-    async def _answered(self, what: str, subject: str) -> AsyncIterator[None]:
-        asked = _Asked(subject, asyncio.timeout(None))
-        try:
-            async with asked.until:
-                self._asked.add(asked)
-                try:
-                    yield
-                finally:
-                    self._asked.discard(asked)
-        except TimeoutError as error:
-            if not asked.is_denied:
-                raise
-            raise NotAllowedError(
-                f"{what}: the message broker does not allow {self.name} to use {subject}"
-            ) from error
 
 
 def raise_if_cancelled() -> None:
@@ -215,18 +177,22 @@ async def open_link(
             raise
         raise UnavailableError(_why_not(link, url)) from error
     finally:
-        if link.wanted and link.connected:
-            try:
-                # Acknowledgements are sent without waiting; let the last ones out.
-                await client.flush(timeout=1)
-            except NatsError as error:
-                log.warning("broker connection did not drain: %s", error)
-        link.wanted = False
-        # Expected: `close` ends the client's search for a broker that is gone. Actual: on Python
-        # 3.11 a cancel that meets a connect which has just failed is lost (bpo-42130, in
-        # `asyncio.wait_for`): the search, and with it `asyncio.run`, would go on for ever.
-        client.options["max_reconnect_attempts"] = 1
-        await client.close()
+        await _close(link)
+
+
+async def _close(link: Link) -> None:
+    if link.wanted and link.connected:
+        try:
+            # Acknowledgements are sent without waiting; let the last ones out.
+            await link.client.flush(timeout=1)
+        except NatsError as error:
+            log.warning("broker connection did not drain: %s", error)
+    link.wanted = False
+    # Expected: `close` ends the client's search for a broker that is gone. Actual: on Python
+    # 3.11 a cancel that meets a connect which has just failed is lost (bpo-42130, in
+    # `asyncio.wait_for`): the search, and with it `asyncio.run`, would go on for ever.
+    link.client.options["max_reconnect_attempts"] = 1
+    await link.client.close()
 
 
 def _options(client: Client, credential: Credential, nkey: Nkey | None) -> dict[str, Any]:
