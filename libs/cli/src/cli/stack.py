@@ -37,6 +37,8 @@ class StackOptions:
     """Of the gateway."""
     nats_port: int = 0
     log_level: str = "INFO"
+    artifacts: str = ""
+    """Where artifacts are kept; empty for the state folder. `AWS_*` say how to reach a bucket."""
     overrides: dict[str, str] = field(default_factory=dict)
 
     def refuse_taken_ports(self) -> None:
@@ -132,7 +134,8 @@ def _common(
         "nats_url": nats_url,
         "nats_nkey_seed_file": str(state.bus_identities / f"{identity}{SEED_SUFFIX}"),
         "service_secret": made.service_secret,
-        "artifact_root": str(state.artifacts),
+        "artifact_root": options.artifacts or str(state.artifacts),
+        "artifact_cache": str(state.artifact_cache),
         "otlp_endpoint": f"http://{HOST}:{otlp_port}",
         "otlp_token": made.otlp_token,
         "log_level": options.log_level,
@@ -191,6 +194,7 @@ def _runtime(
         nats_url=nats_url,
         nats_seeds=str(state.bus_identities),
         service_secret=made.service_secret,
+        artifact_root=options.artifacts or str(state.artifacts),
         grpc_ports={n: p.ports["grpc"] for n, p in processes.items() if "grpc" in p.ports},
         metrics_ports={n: p.ports["metrics"] for n, p in processes.items() if "metrics" in p.ports},
         pids={name: process.pid for name, process in processes.items()},

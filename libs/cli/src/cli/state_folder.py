@@ -28,6 +28,7 @@ class Runtime:
     nats_seeds: str
     """Folder with the identities of the bus."""
     service_secret: str
+    artifact_root: str
     grpc_ports: dict[str, int]
     metrics_ports: dict[str, int]
     pids: dict[str, int]
@@ -46,6 +47,11 @@ class StateFolder:
     @property
     def artifacts(self) -> Path:
         return self.path / "artifacts"
+
+    @property
+    def artifact_cache(self) -> Path:
+        """For copies of what a bucket holds, when artifacts are kept in one."""
+        return self.path / "artifact-cache"
 
     @property
     def bus(self) -> Path:
