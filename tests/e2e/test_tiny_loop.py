@@ -228,3 +228,7 @@ async def test_what_the_gateway_says_is_what_the_streams_say(loop: Loop):
         *("jobs", "models", "datasets", "files", "aliases")
     ]
     assert all(line.endswith(", equal") for line in lines)
+
+
+async def test_nobody_asked_the_bus_for_what_its_identity_may_not(loop: Loop):
+    assert [line for line in loop.log if "does not allow" in line or "Violation" in line] == []
