@@ -19,7 +19,7 @@ from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired
 from service_kit.bus_access import NkeySeed
-from service_kit.errors import UnavailableError
+from service_kit.errors import InvalidInputError, UnavailableError
 from testkit.nats_server import NatsServer, run_nats
 from testkit.waiting import eventually
 
@@ -149,6 +149,16 @@ async def test_an_identity_that_the_broker_does_not_know_is_refused_in_one_line(
             async with asyncio.timeout(5), Bus.connect(broker.url, credential, name="trainer"):
                 pass
         assert str(refused.value) == f"the message broker at {broker.url} refuses the {shown}"
+
+
+async def test_a_durable_consumer_that_the_table_does_not_name_is_a_mistake_of_ours(
+    people: Identities, broker: NatsServer
+):
+    async with Bus.connect(broker.url, people.seed("trainer"), name="trainer") as bus:
+        bus.deliveries("trainer-work-train", ["job.requested.train.>"], ack_wait_seconds=1)
+        for foreign in ("trainer-watch", "data-prep-work-dataset"):
+            with pytest.raises(InvalidInputError, match="no durable"):
+                bus.deliveries(foreign, ["job.requested.train.>"], ack_wait_seconds=1)
 
 
 async def test_a_service_waits_for_its_streams_and_says_who_makes_them(

@@ -31,7 +31,7 @@ from jobs.filters import stream_of
 from jobs.following import Follower
 from jobs.link import REQUEST_SECONDS, Link, open_link
 from jobs.measures import PUBLISH_FAILED, PUBLISHED
-from jobs.permissions import API
+from jobs.permissions import API, refuse_undeclared
 from jobs.room import StreamFacts
 from jobs.subjects import STREAMS, Route, route, token
 
@@ -260,13 +260,9 @@ class Bus:
         self, durable: str, subjects: Sequence[str], *, ack_wait_seconds: float
     ) -> Deliveries:
         """The durable pull consumer of that name; see `consume` for the usual loop around it."""
-        return Deliveries(
-            self._link,
-            stream_of(tuple(subjects)),
-            token(durable, "durable"),
-            subjects,
-            ack_wait_seconds,
-        )
+        stream = stream_of(tuple(subjects))
+        refuse_undeclared(self._name, stream, token(durable, "durable"))
+        return Deliveries(self._link, stream, durable, subjects, ack_wait_seconds)
 
     async def consume(
         self, durable: str, subjects: Sequence[str], handle: Handle, stopping: asyncio.Event

@@ -9,6 +9,8 @@ Both are therefore for those who read all rows of the stream.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from service_kit.errors import InvalidInputError
+
 from jobs.filters import one_filter
 from jobs.kinds import OWNER_OF
 from jobs.rows import PLACE, Row, Stream
@@ -67,6 +69,18 @@ def streams_of(identity: str) -> tuple[str, ...]:
         for stream in STREAMS
         if any(identity in (*row.publishers, *row.readers) for row in stream.rows)
     )
+
+
+def refuse_undeclared(identity: str, stream: str, durable: str) -> None:
+    """Whoever has an identity names its durable consumers in the table: who else may acknowledge?
+
+    Raises:
+        InvalidInputError: it has one, and this consumer is not there as its own.
+    """
+    (found,) = (each for each in STREAMS if each.name == stream)
+    own = {each.name for each in found.consumers if each.reader == identity}
+    if identity in identities() and durable not in own:
+        raise InvalidInputError(f"{stream} has no durable {durable!r} of {identity} in the table")
 
 
 def reads_whole(stream: Stream, identity: str) -> bool:
