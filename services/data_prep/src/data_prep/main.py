@@ -34,6 +34,8 @@ from data_prep.settings import Settings
 from data_prep.store_file import StoreFile
 
 SERVICE = "data-prep"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -48,7 +50,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         records = FileRecords(bus, files)
         read_file = ReadFile(store, records)
 
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, callers=CALLERS)
         if settings.role != "work":
             servicer = DataPrepServicer(
                 _store_file(settings, store, records),

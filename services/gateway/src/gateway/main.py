@@ -122,6 +122,7 @@ def _peers(settings: Settings, secret: str) -> AbstractAsyncContextManager[Peers
         trainer=settings.trainer_address,
         optimizer_builder=settings.optimizer_builder_address,
         secret=secret,
+        tls=settings.mutual_tls(),
     )
 
 

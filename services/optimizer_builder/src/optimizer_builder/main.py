@@ -29,6 +29,8 @@ from optimizer_builder.order_default_build import OrderDefaultBuild
 from optimizer_builder.settings import Settings
 
 SERVICE = "optimizer-builder"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -41,7 +43,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
         known, queue = KnownArtifacts(bus, models, datasets), JobQueue(bus)
 
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, callers=CALLERS)
         if settings.role != "work":
             servicer = OptimizerBuilderServicer(CreateBuild(known, queue))
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)

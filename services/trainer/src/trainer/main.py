@@ -27,6 +27,8 @@ from trainer.settings import Settings
 from trainer.train_model import TrainModel
 
 SERVICE = "trainer"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -40,7 +42,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         store = store_of(settings)
         train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
 
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, callers=CALLERS)
         if settings.role != "work":
             create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
