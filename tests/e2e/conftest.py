@@ -114,7 +114,8 @@ async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
     state = StateFolder(folder / "state")
     base = make_tiny_llama(folder / "base")
     log: list[str] = []
-    options = StackOptions(http_port=free_port(), overrides=QUICK_CLAIMS)
+    # With certificates, so that every call below is one between services that prove who they are.
+    options = StackOptions(http_port=free_port(), tls=True, overrides=QUICK_CLAIMS)
     async with (
         running_stack(state, options, lambda name, line: log.append(f"{name} {line}")) as up,
         subscriber(up.runtime.nats_url, up.runtime.nats_token) as heard,

@@ -87,8 +87,8 @@ class Moderation:
     made: CertificateFolder
 
     async def judge_as(self, name: str, *, secret: str = SECRET, peer: str = "moderation") -> str:
-        tls = identity(self.made, name)
-        async with open_channel(self.target, secret, tls=tls, peer=peer) as channel:
+        shown = identity(self.made, name)
+        async with open_channel(self.target, secret, identity=shown, peer=peer) as channel:
             return await judged(channel)
 
     async def judge_with(self, credentials: grpc.ChannelCredentials) -> str:
@@ -111,7 +111,8 @@ async def moderation(tmp_path: Path) -> AsyncIterator[Moderation]:
         mtls_certificate_path=made.certificate("moderation"),
         mtls_key_path=made.key("moderation"),
     )
-    server = RpcServer.for_services(settings, callers=["gateway"])
+    identity = settings.mutual_tls()
+    server = RpcServer.for_services(settings, identity, callers=["gateway"])
     pb_grpc.add_ModerationServiceServicer_to_server(Judge(), server.grpc)
     async with server:
         yield Moderation(f"127.0.0.1:{server.port}", made)
@@ -163,8 +164,10 @@ async def test_a_certificate_does_not_stand_in_for_the_secret(moderation: Modera
 async def test_health_needs_a_certificate_but_neither_the_secret_nor_a_certain_name(
     moderation: Moderation,
 ):
-    tls = identity(moderation.made, "trainer")
-    async with open_channel(moderation.target, "guess", tls=tls, peer="moderation") as channel:
+    shown = identity(moderation.made, "trainer")
+    async with open_channel(
+        moderation.target, "guess", identity=shown, peer="moderation"
+    ) as channel:
         answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=5)
     assert answer.status == HealthCheckResponse.SERVING
 
@@ -211,9 +214,9 @@ async def test_a_renewed_pair_is_shown_to_callers_without_a_restart(moderation: 
 
 async def test_a_channel_shows_the_renewed_pair_and_calls_in_hand_go_on(moderation: Moderation):
     ours = moderation.made
-    tls = identity(ours, "gateway")
+    shown = identity(ours, "gateway")
     async with AsyncExitStack() as stack:
-        channel = open_channel(moderation.target, SECRET, tls=tls, peer="moderation")
+        channel = open_channel(moderation.target, SECRET, identity=shown, peer="moderation")
         stub = pb_grpc.ModerationServiceStub(await stack.enter_async_context(channel))
         texts: asyncio.Queue[str] = asyncio.Queue()
 
@@ -276,12 +279,12 @@ async def test_a_certificate_that_ends_while_it_is_in_use_is_one_line_in_the_log
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     ours = certificates(tmp_path / "ours", timedelta(seconds=2))
-    tls = identity(ours, "gateway")
+    shown = identity(ours, "gateway")
     caplog.set_level(logging.ERROR)
 
     async def said() -> bool:
         # Credentials are asked for at each handshake.
-        tls.server_credentials()
+        shown.server_credentials()
         return bool(caplog.messages)
 
     await eventually(said)

@@ -1,6 +1,8 @@
 """A private authority in a folder, and the certificates by which services know each other."""
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-from service_kit.errors import InvalidInputError, PreconditionError
+from service_kit.errors import DomainError, InvalidInputError, PreconditionError
 
 from cli.certificate_making import (
     AuthorityKey,
@@ -29,6 +31,7 @@ NAMES = (
 THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=90)
+LOOK_AGAIN = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,28 @@ class CertificateFolder:
         write_private(self.key(name), key_pem(key))
         write_public(self.certificate(name), leaf.public_bytes(Encoding.PEM))
         return leaf
+
+
+@asynccontextmanager
+async def kept_renewed(
+    folder: CertificateFolder, on_trouble: Callable[[str], None]
+) -> AsyncIterator[None]:
+    """Within the block the folder has what `ensure` makes; services read again what is renewed."""
+
+    async def renew() -> None:
+        while True:
+            await asyncio.sleep(LOOK_AGAIN.total_seconds())
+            try:
+                await asyncio.to_thread(folder.ensure)
+            except (DomainError, OSError) as error:  # may pass, and there is a month left
+                on_trouble(f"certificates are not renewed: {error}")
+
+    await asyncio.to_thread(folder.ensure)
+    renewing = asyncio.create_task(renew())
+    try:
+        yield
+    finally:
+        renewing.cancel()
 
 
 def _names_in(leaf: x509.Certificate) -> set[x509.GeneralName]:

@@ -50,6 +50,10 @@ class StateFolder:
         return self.path / "keys"
 
     @property
+    def certificates(self) -> Path:
+        return self.path / "certificates"
+
+    @property
     def work(self) -> Path:
         return self.path / "work"
 

@@ -28,13 +28,13 @@ WHY_NOT_BELIEVED = {
 
 
 def open_channel(
-    target: str, secret: str, *, tls: "MutualTls | None" = None, peer: str = ""
+    target: str, secret: str, *, identity: "MutualTls | None" = None, peer: str = ""
 ) -> grpc.aio.Channel:
     """A channel that presents `secret` on every call and carries the current trace.
 
     Args:
-        tls: whose certificate is shown; None speaks without TLS.
-        peer: with TLS, the name that must be in the certificate of whoever answers.
+        identity: who calls; None speaks without TLS.
+        peer: with an identity, the name that must be in the certificate of whoever answers.
     """
     options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -45,10 +45,10 @@ def open_channel(
         ("grpc.lb_policy_name", "round_robin"),
         ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ]
-    if tls is None:
+    if identity is None:
         channel = grpc.aio.insecure_channel(target, options=options)
     else:
-        channel = tls.open_channel(target, peer, options)
+        channel = identity.open_channel(target, peer, options)
     return ObservedChannel(channel, target, secret)
 
 

@@ -4,7 +4,7 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,6 +20,9 @@ from service_kit.errors import (
 from service_kit.handler_interceptor import HandlerInterceptor
 from service_kit.settings import ServiceSettings
 from service_kit.status import status_of, trailing_metadata
+
+if TYPE_CHECKING:
+    from service_kit.mutual_tls import MutualTls
 
 log = logging.getLogger(__name__)
 
@@ -131,22 +134,21 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
 
     @classmethod
-    def for_services(cls, settings: ServiceSettings, *, callers: Collection[str]) -> "RpcServer":
-        """A server for other services, behind the secret; TLS tells them apart when it is set.
+    def for_services(
+        cls, settings: ServiceSettings, identity: "MutualTls | None", *, callers: Collection[str]
+    ) -> "RpcServer":
+        """A server for other services, behind the secret.
 
         Args:
+            identity: who serves; None serves without TLS, and cannot tell callers apart.
             callers: services that may call it, by the names in their certificates.
-
-        Raises:
-            CertificateError: the settings name certificates that are no good.
         """
-        tls = settings.mutual_tls()
         return cls(
             settings.grpc_address,
             settings.service_secret.get_secret_value(),
             drain_seconds=settings.drain_seconds,
-            credentials=tls.server_credentials() if tls else None,
-            callers=callers if tls else None,
+            credentials=identity.server_credentials() if identity else None,
+            callers=callers if identity else None,
         )
 
     async def __aenter__(self) -> "RpcServer":

@@ -41,6 +41,7 @@ CALLERS = ("gateway",)
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(
             Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
@@ -50,7 +51,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         records = FileRecords(bus, files)
         read_file = ReadFile(store, records)
 
-        server = RpcServer.for_services(settings, callers=CALLERS)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             servicer = DataPrepServicer(
                 _store_file(settings, store, records),

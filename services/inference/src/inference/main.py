@@ -68,6 +68,7 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     """The whole service, until the block ends: calls in hand are finished, then engines freed."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     replica = f"{SERVICE}-{uuid.uuid4().hex[:12]}"
     async with AsyncExitStack() as stack:
         token = settings.nats_token.get_secret_value()
@@ -98,7 +99,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(PrepareVersions(bus, store, kinds, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        server = RpcServer.for_services(settings, callers=CALLERS)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         servicer = InferenceServicer(GenerateText(pool), pool)
         add_InferenceServiceServicer_to_server(servicer, server.grpc)
         await stack.enter_async_context(server)

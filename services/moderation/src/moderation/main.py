@@ -35,6 +35,7 @@ AUDIT_DRAIN_SECONDS = 2.0
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Judge texts until `stopping`, then finish the calls in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     default_policy = load_policy(settings.policy_path)
     async with AsyncExitStack() as stack:
         token = settings.nats_token.get_secret_value()
@@ -49,7 +50,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(audit.drain, AUDIT_DRAIN_SECONDS)
         await _either(feed.ready, stopping)
 
-        server = RpcServer.for_services(settings, callers=CALLERS)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         servicer = ModerationServicer(CheckText(policies, audit), GuardText(policies, audit))
         add_ModerationServiceServicer_to_server(servicer, server.grpc)
         await stack.enter_async_context(server)

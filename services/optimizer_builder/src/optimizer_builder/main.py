@@ -36,6 +36,7 @@ CALLERS = ("gateway",)
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(
             Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
@@ -43,7 +44,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
         known, queue = KnownArtifacts(bus, models, datasets), JobQueue(bus)
 
-        server = RpcServer.for_services(settings, callers=CALLERS)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             servicer = OptimizerBuilderServicer(CreateBuild(known, queue))
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)

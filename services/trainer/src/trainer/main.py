@@ -34,6 +34,7 @@ CALLERS = ("gateway",)
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(
             Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
@@ -42,7 +43,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         store = store_of(settings)
         train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
 
-        server = RpcServer.for_services(settings, callers=CALLERS)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))

@@ -41,9 +41,9 @@ async def open_peers(
     trainer: str,
     optimizer_builder: str,
     secret: str,
-    tls: MutualTls | None,
+    identity: MutualTls | None,
 ) -> AsyncIterator[Peers]:
-    """Channels to the given addresses, closed when the block ends; with `tls`, to these names."""
+    """Channels to the given addresses, closed when the block ends; `identity` proves who calls."""
     addresses = {
         "inference": inference,
         "moderation": moderation,
@@ -53,7 +53,9 @@ async def open_peers(
     }
     async with AsyncExitStack() as stack:
         to_inference, to_moderation, to_data_prep, to_trainer, to_optimizer = [
-            await stack.enter_async_context(open_channel(address, secret, tls=tls, peer=name))
+            await stack.enter_async_context(
+                open_channel(address, secret, identity=identity, peer=name)
+            )
             for name, address in addresses.items()
         ]
         yield Peers(
