@@ -39,9 +39,12 @@ def up(
     tls: Annotated[
         bool, typer.Option("--tls", help="Services show each other certificates, made here.")
     ] = False,
+    artifacts: Annotated[
+        str, typer.Option(help="Folder or s3://bucket/prefix for artifacts; AWS_* say where it is.")
+    ] = "",
 ) -> None:
     """Run NATS and the six services until Ctrl-C; everything on loopback, behind new secrets."""
-    options = StackOptions(http_port, grpc_port, metrics_port, nats_port, log_level, tls)
+    options = StackOptions(http_port, grpc_port, metrics_port, nats_port, log_level, tls, artifacts)
     console = Console(highlight=False)
     was_ready = asyncio.Event()
     run = _run(context.obj, options, console, was_ready)
