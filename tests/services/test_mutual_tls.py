@@ -1,5 +1,8 @@
 """Each of the six starts with certificates, answers who may call it, and refuses the others."""
 
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,7 @@ from testkit.service_process import SECRET, refused_start, running_service, serv
 
 from tests.services.test_each_service_alone import settings_of_the_gateway
 
+PROBE = Path(__file__).parents[2] / "deploy" / "images" / "probe.py"
 OWNERS = ("data_prep", "trainer", "optimizer_builder")
 BEHIND_THE_GATEWAY = ("moderation", *OWNERS, "inference")
 
@@ -110,6 +114,27 @@ async def test_the_gateways_public_door_asks_no_certificate(tmp_path: Path):
         assert await running.is_healthy()
         assert await running.stop() == 0, running.errors
         assert_no_key_in(running.errors, ours)
+
+
+@pytest.mark.parametrize("is_on", [True, False], ids=["with certificates", "without"])
+async def test_a_containers_probe_asks_as_the_services_settings_say(tmp_path: Path, is_on: bool):
+    files = Certificates.inside(tmp_path / "certificates").settings("moderation") if is_on else {}
+    environment = {f"MODERATION_{name}".upper(): value for name, value in files.items()}
+
+    async def status_of(target: str) -> int:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", PROBE, target), env=environment, stdout=DEVNULL
+        )
+        return await process.wait()
+
+    async with (
+        run_nats(tmp_path / "nats") as nats,
+        running_service("moderation", service_settings(nats, tmp_path) | files) as running,
+    ):
+        assert await status_of(f"mtls:{running.ports['grpc']}") == 0
+        assert await status_of(f"grpc:{running.ports['grpc']}") == (1 if is_on else 0)
+        assert await running.stop() == 0
+        assert await status_of(f"mtls:{running.ports['grpc']}") == 1
 
 
 @pytest.mark.parametrize("left_out", ["mtls_authority_path", "mtls_key_path"])
