@@ -243,6 +243,24 @@ async def test_a_channel_shows_the_renewed_pair_and_calls_in_hand_go_on(moderati
         assert await guarding.read() is grpc.aio.EOF
 
 
+async def test_while_authorities_change_both_are_believed(moderation: Moderation, tmp_path: Path):
+    following = certificates(tmp_path / "following")
+    both = [made.certificate("ca").read_bytes() for made in (moderation.made, following)]
+    moderation.made.certificate("ca").write_bytes(b"".join(both))
+
+    async def is_let_in() -> bool:
+        try:
+            await moderation.judge_with(credentials(moderation.made, following))
+        except UnavailableError:
+            return False
+        except UnauthenticatedError:  # past TLS, and without the secret
+            return True
+        return False
+
+    await eventually(is_let_in)
+    assert await moderation.judge_as("gateway") == "hello"
+
+
 def _expired(ours: CertificateFolder, late: CertificateFolder, _: CertificateFolder) -> str:
     put(ours, "moderation", late, "moderation")
     return f"the certificate in {ours.certificate('moderation')} expired on 20"
