@@ -1,8 +1,6 @@
 """Between services: who shows no certificate of the authority, or another name, is refused."""
 
 import asyncio
-import logging
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -17,16 +15,14 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
-from service_kit.certificates import CertificateError
 from service_kit.errors import PermissionDeniedError, UnauthenticatedError, UnavailableError
 from service_kit.grpc_client import domain_errors, open_channel
 from service_kit.grpc_server import RpcServer
-from service_kit.mutual_tls import MutualTls
 from service_kit.settings import ServiceSettings
+from service_kit_support.made_certificates import certificates, identity, of_another_life, put
 from testkit.waiting import eventually
 
 SECRET = "a-secret-of-the-tests"
-NAMES = ("gateway", "moderation", "trainer")
 
 
 class Judge(pb_grpc.ModerationServiceServicer):
@@ -38,30 +34,6 @@ class Judge(pb_grpc.ModerationServiceServicer):
     async def Guard(self, request_iterator, context):
         async for request in request_iterator:
             yield pb.GuardResponse(released=request.text)
-
-
-def certificates(folder: Path, life: timedelta = timedelta(days=1)) -> CertificateFolder:
-    made = CertificateFolder(folder)
-    made.ensure(names=NAMES, life=life)
-    return made
-
-
-def of_another_life(made: CertificateFolder, folder: Path, life: timedelta) -> CertificateFolder:
-    """Certificates of the same authority that live so long."""
-    folder.mkdir()
-    for name in ("ca.pem", "ca-key.pem"):
-        shutil.copy(made.path / name, folder)
-    return certificates(folder, life)
-
-
-def identity(made: CertificateFolder, name: str) -> MutualTls:
-    return MutualTls(made.certificate("ca"), made.certificate(name), made.key(name))
-
-
-def put(there: CertificateFolder, name: str, made: CertificateFolder, other: str) -> None:
-    """Let the files of `name` hold the pair of `other`."""
-    shutil.copy(made.key(other), there.key(name))
-    shutil.copy(made.certificate(other), there.certificate(name))
 
 
 def credentials(
@@ -259,53 +231,3 @@ async def test_while_authorities_change_both_are_believed(moderation: Moderation
 
     await eventually(is_let_in)
     assert await moderation.judge_as("gateway") == "hello"
-
-
-def _expired(ours: CertificateFolder, late: CertificateFolder, _: CertificateFolder) -> str:
-    put(ours, "moderation", late, "moderation")
-    return f"the certificate in {ours.certificate('moderation')} expired on 20"
-
-
-def _unlike(ours: CertificateFolder, _: CertificateFolder, __: CertificateFolder) -> str:
-    shutil.copy(ours.key("trainer"), ours.key("moderation"))
-    return f"the key in {ours.key('moderation')} is not that of the certificate in"
-
-
-def _foreign(ours: CertificateFolder, _: CertificateFolder, theirs: CertificateFolder) -> str:
-    put(ours, "moderation", theirs, "moderation")
-    return f"was not made by the authority in {ours.certificate('ca')}; take both from one folder"
-
-
-def _missing(ours: CertificateFolder, _: CertificateFolder, __: CertificateFolder) -> str:
-    ours.certificate("ca").unlink()
-    return f"cannot read {ours.certificate('ca')}: No such file"
-
-
-@pytest.mark.parametrize("spoil", [_expired, _unlike, _foreign, _missing])
-def test_files_that_are_no_good_are_refused_by_their_names(
-    tmp_path: Path, spoil: Callable[..., str]
-):
-    ours = certificates(tmp_path / "ours")
-    late = of_another_life(ours, tmp_path / "late", timedelta(minutes=-1))
-    said = spoil(ours, late, certificates(tmp_path / "theirs"))
-    with pytest.raises(CertificateError) as refused:
-        identity(ours, "moderation")
-    assert said in refused.value.message
-
-
-async def test_a_certificate_that_ends_while_it_is_in_use_is_one_line_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-):
-    ours = certificates(tmp_path / "ours", timedelta(seconds=2))
-    shown = identity(ours, "gateway")
-    caplog.set_level(logging.ERROR)
-
-    async def said() -> bool:
-        # Credentials are asked for at each handshake.
-        shown.server_credentials()
-        return bool(caplog.messages)
-
-    await eventually(said)
-    await said()
-    (line,) = caplog.messages
-    assert f"the certificate in {ours.certificate('gateway')} expired on" in line
