@@ -57,12 +57,12 @@ async def test_a_subject_that_holds_too_much_loses_its_own_oldest(bus: Bus):
 
 
 async def test_the_newest_of_a_filter_is_told_whatever_came_after_it(bus: Bus):
-    assert await bus.newest("webhook.due.*") == 0
+    assert await bus.newest_sequence("webhook.due.*") == 0
     await put(bus, "wh-1", 1)
     await put(bus, "wh-2", 1)
 
-    assert await bus.newest("webhook.due.*") == 2
-    assert await bus.newest("webhook.due.wh-1") == 1
+    assert await bus.newest_sequence("webhook.due.*") == 2
+    assert await bus.newest_sequence("webhook.due.wh-1") == 1
 
 
 async def _messages(bus: Bus, count: int) -> bool:

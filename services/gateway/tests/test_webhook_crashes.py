@@ -9,7 +9,7 @@ import pytest
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import WEBHOOK_KEY, House, run_house
 from gateway_support.receiver import OK, is_genuine, receiving
-from gateway_support.webhooks import about, attempts, jobs_succeed, registered
+from gateway_support.webhooks import about, all_read, attempts, jobs_succeed, registered
 from httpx import AsyncClient
 from pydantic import SecretStr
 from testkit.service_process import ServiceProcess, running_service
@@ -59,6 +59,7 @@ async def test_a_killed_gateway_loses_no_delivery_that_it_had_in_hand_or_before_
             await registered(client, receiver)
             await jobs_succeed(house, "acme", NAMES)
             await eventually(lambda: receiver.requests)
+            await eventually(lambda: all_read(house))
             await service.stop(signal.SIGKILL)
         held = set(receiver.ids)
         receiver.answer = lambda _: OK

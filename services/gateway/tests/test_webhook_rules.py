@@ -13,8 +13,10 @@ from gateway.domain.webhooks import (
     delivery_id,
     retry_after_seconds,
     signed_headers,
+    written_secret,
 )
 from gateway.settings import Settings
+from gateway_support.receiver import Received, is_genuine
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 FIELDS = Settings.model_fields
@@ -36,6 +38,20 @@ def test_a_signature_is_that_of_standard_webhooks():
 
     assert headers["webhook-timestamp"] == "1614265330"
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+@pytest.mark.parametrize("change", ["nothing", "body", "secret", "age"])
+def test_the_example_takes_what_is_genuine_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, change: str
+):
+    secret, body = bytes(32), b'{"type":"job.failed"}'
+    headers = signed_headers("msg_1", NOW, body, [secret])
+    late = timedelta(seconds=301 if change == "age" else 299)
+    monkeypatch.setattr("time.time", lambda: (NOW + late).timestamp())
+    request = Received("", headers, body + b" " if change == "body" else body)
+
+    told = written_secret(secret[1:] + b"x" if change == "secret" else secret)
+    assert is_genuine(told, request) == (change == "nothing")
 
 
 def test_an_id_is_of_one_endpoint_and_one_event():

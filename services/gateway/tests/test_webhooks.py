@@ -5,7 +5,6 @@ import json
 import logging
 import time
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,26 +66,6 @@ async def test_an_event_is_one_delivery_that_the_example_takes_for_genuine(house
         "result": {"digest": "sha256:4c1f", "version_id": "mv-1"},
         "error": None,
     }
-
-
-@pytest.mark.parametrize("change", ["body", "secret", "age"])
-async def test_the_example_refuses_what_is_not_genuine(
-    house: House, monkeypatch: pytest.MonkeyPatch, change: str
-):
-    async with receiving() as receiver, house.http(tenant=f"false-{change}") as client:
-        webhook = await registered(client, receiver)
-        await client.post(f"/v1/webhooks/{webhook['id']}/test")
-        (request,) = await eventually(lambda: receiver.requests)
-    secret = webhook["secret"]
-    if change == "body":
-        request = replace(request, body=request.body + b" ")
-    elif change == "secret":
-        secret = "whsec_" + "A" * 43 + "="
-    else:
-        at = int(request.headers["webhook-timestamp"])
-        monkeypatch.setattr("time.time", lambda: at + 301.0)
-
-    assert not is_genuine(secret, request)
 
 
 async def test_each_event_is_told_once_and_nothing_else_is(house: House):

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -11,17 +11,21 @@ from google.protobuf.message import Message
 from nats.js.errors import APIError, NotFoundError
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
+from service_kit.bus_access import BusTls, Credential
 from service_kit.errors import UnavailableError
+from service_kit.settings import ServiceSettings
 
+from jobs.consuming import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.deliveries import Deliveries
 from jobs.envelope import EXPECTED_LAST, M, Stored, decode, encode, headers_for
 from jobs.errors import StaleWriteError
+from jobs.filters import stream_of
 from jobs.following import Follower
-from jobs.handling import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.link import REQUEST_SECONDS, Link, open_link
 from jobs.measures import PUBLISH_FAILED, PUBLISHED
+from jobs.permissions import API, refuse_undeclared
 from jobs.room import StreamFacts
-from jobs.subjects import STREAMS, Route, route, stream_of, token
+from jobs.subjects import STREAMS, Route, route, token
 
 __all__ = ["Bus", "StaleWriteError", "Stored"]
 
@@ -42,17 +46,27 @@ class Bus:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, token: str, *, name: str) -> AsyncIterator["Bus"]:
-        """A bus with all streams in place, closed when the block ends.
+    async def connect(
+        cls, url: str, credential: Credential, *, name: str, tls: BusTls | None = None
+    ) -> AsyncIterator["Bus"]:
+        """A bus with its streams in place, closed when the block ends; see `open_link`.
 
         Args:
-            name: the service; shown in the broker's monitoring and in `ce-source`.
+            name: the service; shown in the broker's monitoring and in `ce-source`, and the name
+                of its identity.
 
         Raises:
-            UnavailableError: no broker within 30 s, or it refuses the token.
+            UnavailableError: no broker or no streams within 30 s, or it refuses the credential.
+            PreconditionError: a file of the credential or of TLS cannot be used.
         """
-        async with open_link(url, token, name=name) as link:
+        async with open_link(url, credential, name=name, tls=tls) as link:
             yield cls(link, name)
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, *, name: str) -> AbstractAsyncContextManager["Bus"]:
+        """`connect` as a service was told to."""
+        tls, credential = settings.nats_tls, settings.nats_credential
+        return cls.connect(settings.nats_url, credential, name=name, tls=tls)
 
     @property
     def connected(self) -> bool:
@@ -107,7 +121,7 @@ class Bus:
         if expect_last is not None:
             headers[EXPECTED_LAST] = str(expect_last)
         try:
-            async with self._link.request(f"publish {where.template}"):
+            async with self._link.request(f"publish {where.template}", subject):
                 ack = await self._link.js.publish(
                     subject, encode(body), timeout=REQUEST_SECONDS, headers=dict(headers)
                 )
@@ -131,7 +145,8 @@ class Bus:
         """
         where = route(subject)
         try:
-            async with self._link.request(f"read {where.template}"):
+            lookup = f"{API}.STREAM.MSG.GET.{where.stream}"
+            async with self._link.request(f"read {where.template}", lookup):
                 raw: Any = await self._link.js.get_last_msg(where.stream, subject)
         except NotFoundError as error:
             if error.err_code == NO_SUCH_MESSAGE:
@@ -139,15 +154,38 @@ class Bus:
             raise
         return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
 
-    async def newest(self, subjects: str) -> int:
-        """Sequence of the newest message that passes a filter, 0 when none does; of the leader.
+    async def newest(self, subject: str, kind: type[M]) -> Stored[M] | None:
+        """As `last`, for those who may read this row of the stream but not the others.
+
+        It is read by a consumer: of a stream with replicas it may be the last but one for a
+        moment, so it is nothing to fence with.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        where = route(subject)
+        follower = Follower(self._link, where.stream, [subject], newest=True, ends=True)
+        try:
+            async with (
+                asyncio.timeout(REQUEST_SECONDS),
+                aclosing(follower.messages()) as messages,  # type: ignore[type-var]
+            ):
+                async for raw in messages:
+                    sequence = raw.metadata.sequence.stream
+                    return decode(sequence, subject, raw.data, raw.headers, kind)
+        except TimeoutError as error:
+            raise UnavailableError(f"read {where.template}: no answer from the broker") from error
+        return None
+
+    async def newest_sequence(self, subjects: str) -> int:
+        """Of the newest message that passes a filter, 0 when none does; of the stream's leader.
 
         Raises:
             UnavailableError: the broker is away or silent.
         """
         stream = stream_of((subjects,))
         try:
-            async with self._link.request(f"read {stream}"):
+            async with self._link.request(f"read {stream}", f"{API}.STREAM.MSG.GET.{stream}"):
                 raw: Any = await self._link.js.get_last_msg(stream, subjects)
         except NotFoundError as error:
             if error.err_code == NO_SUCH_MESSAGE:
@@ -161,7 +199,7 @@ class Bus:
         Raises:
             UnavailableError: the broker is away or silent.
         """
-        async with self._link.request(f"read {stream}"):
+        async with self._link.request(f"read {stream}", f"{API}.STREAM.INFO.{stream}"):
             return StreamFacts.of(await self._link.js.stream_info(stream))
 
     async def last_sequence(self, stream: str) -> int:
@@ -179,7 +217,7 @@ class Bus:
             UnavailableError: the broker is away or silent.
         """
         try:
-            async with self._link.request(f"read {stream}"):
+            async with self._link.request(f"read {stream}", f"{API}.STREAM.MSG.GET.{stream}"):
                 raw: Any = await self._link.js.get_msg(stream, sequence)
         except NotFoundError:
             return None
@@ -229,13 +267,9 @@ class Bus:
         self, durable: str, subjects: Sequence[str], *, ack_wait_seconds: float
     ) -> Deliveries:
         """The durable pull consumer of that name; see `consume` for the usual loop around it."""
-        return Deliveries(
-            self._link,
-            stream_of(tuple(subjects)),
-            token(durable, "durable"),
-            subjects,
-            ack_wait_seconds,
-        )
+        stream = stream_of(tuple(subjects))
+        refuse_undeclared(self._name, stream, token(durable, "durable"))
+        return Deliveries(self._link, stream, durable, subjects, ack_wait_seconds)
 
     async def consume(
         self, durable: str, subjects: Sequence[str], handle: Handle, stopping: asyncio.Event

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.bus import Bus
-from jobs.handling import decoded, kept
+from jobs.consuming import decoded, kept
+from jobs.webhook_rows import DELIVERIES as QUEUE
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
 from nats.errors import Error as NatsError
 from service_kit.errors import DomainError
@@ -20,8 +21,6 @@ from gateway.domain.delivery_slots import DeliverySlots
 
 log = logging.getLogger(__name__)
 
-DURABLE = "gateway-webhooks"
-DUE = "webhook.due.*"
 OVERALL = 64
 """Deliveries at a time, in one process."""
 EACH_TENANT = 16
@@ -46,7 +45,9 @@ class DeliverWebhooks:
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver until `stopping`, and then end what is in hand."""
-        deliveries = self._bus.deliveries(DURABLE, [DUE], ack_wait_seconds=ACK_WAIT_SECONDS)
+        deliveries = self._bus.deliveries(
+            QUEUE.name, [QUEUE.filter], ack_wait_seconds=ACK_WAIT_SECONDS
+        )
         async with asyncio.TaskGroup() as in_hand:
             try:
                 while not stopping.is_set():

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from jobs.bus import Bus
 from jobs.envelope import Stored
-from jobs.subjects import DATASET_READY, MODEL_READY
+from jobs.webhook_rows import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD
 from jobs.webhook_subjects import webhook_due
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue, WebhookState
 from modelmill.jobs.v1.job_pb2 import (
@@ -26,12 +26,8 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from gateway.adapters.webhook_book import WebhookBook
 from gateway.domain.webhooks import DATASET_EVENT, MODEL_EVENT, TEST_EVENT, Event, delivery_id
 
-SOURCES = {
-    "gateway-webhook-jobs": "job.state.*",
-    "gateway-webhook-models": MODEL_READY,
-    "gateway-webhook-datasets": DATASET_READY,
-}
-"""Durable consumers, which all replicas share, and what they read."""
+SOURCES = (JOBS_TOLD, MODELS_TOLD, DATASETS_TOLD)
+"""Which all replicas share."""
 JOB_EVENT = {
     JOB_STATUS_RUNNING: "job.running",
     JOB_STATUS_PAUSED: "job.paused",
@@ -61,8 +57,9 @@ class TellWebhooks:
     async def run(self, stopping: asyncio.Event) -> None:
         """Read until `stopping`."""
         async with asyncio.TaskGroup() as tasks:
-            for durable, subject in SOURCES.items():
-                tasks.create_task(self._bus.consume(durable, [subject], self._tell, stopping))
+            for source in SOURCES:
+                reading = self._bus.consume(source.name, [source.filter], self._tell, stopping)
+                tasks.create_task(reading)
 
     async def test(self, endpoint: WebhookState) -> str:
         """Send one event that means nothing; its delivery id."""

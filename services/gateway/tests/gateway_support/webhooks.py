@@ -66,13 +66,17 @@ def about(request: Received) -> tuple[str, str]:
     return event["type"], event["data"]["id"]
 
 
-async def all_told(house: House) -> bool:
-    """Whether every event was read and nothing waits to be delivered."""
+async def all_read(house: House) -> bool:
+    """Whether every event was read, and what is due was written down."""
     js = house.bus._link.js
     consumers = [
         info
         for stream in ("JOBS", "MODELS", "DATASETS")
         for info in await js.consumers_info(stream)
     ]
-    read = all(not info.num_pending and not info.num_ack_pending for info in consumers)
-    return read and not (await house.bus.facts("WEBHOOKS")).messages
+    return all(not info.num_pending and not info.num_ack_pending for info in consumers)
+
+
+async def all_told(house: House) -> bool:
+    """Whether every event was read and nothing waits to be delivered."""
+    return await all_read(house) and not (await house.bus.facts("WEBHOOKS")).messages

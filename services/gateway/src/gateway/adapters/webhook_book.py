@@ -62,7 +62,7 @@ class WebhookBook(ReadModel):
             UnavailableError: the bus is away.
             DeadlineError: it took longer than five seconds.
         """
-        await self.wait_for(await self._store.newest(FILTER), CATCH_UP_SECONDS)
+        await self.wait_for(await self._store.newest_sequence(FILTER), CATCH_UP_SECONDS)
 
     async def newest(self, tenant: str, webhook_id: str) -> Stored[WebhookState]:
         """The endpoint's record as the bus has it, to be changed and given to `write`.
