@@ -75,11 +75,11 @@ async def test_whoever_may_read_one_row_reads_its_newest_message_and_no_other_ro
 ):
     async with Bus.connect(broker.url, people.seed("moderation"), name="moderation") as bus:
         subject = policy_state("shared")
-        assert await bus.newest(subject, PolicyState) is None
+        assert await bus.last_by_consumer(subject, PolicyState) is None
         for version in (1, 2):
             await bus.publish(subject, PolicyState(tenant="shared", version=version))
         await bus.publish(policy_state("acme"), PolicyState(tenant="acme", version=3))
-        newest = await bus.newest(subject, PolicyState)
+        newest = await bus.last_by_consumer(subject, PolicyState)
 
     assert newest is not None
     assert (newest.sequence, newest.body.version) == (2, 2)
