@@ -145,6 +145,7 @@ async def running_loop(folder: Path, options: StackOptions) -> AsyncIterator[Loo
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
-    options = StackOptions(http_port=free_port(), overrides=QUICK_CLAIMS)
+    # With certificates, so that every call of a service is to one that proves who it is.
+    options = StackOptions(http_port=free_port(), tls=True, overrides=QUICK_CLAIMS)
     async with running_loop(tmp_path_factory.mktemp("loop"), options) as running:
         yield running

@@ -6,9 +6,12 @@ import secrets
 import signal
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 from cli.trace_collector import missing_parents, read_trace
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from jobs.bus import Bus
 from jobs.link import open_link
 from jobs.subjects import STREAMS
@@ -188,6 +191,15 @@ async def eventually_accepted(loop: Loop, dataset_id: str):
 
 def libraries_of(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
+
+
+@pytest.mark.parametrize("service", sorted(SERVICES - {"gateway"}))
+async def test_between_services_nobody_is_answered_without_a_certificate(loop: Loop, service: str):
+    target = f"127.0.0.1:{loop.stack.runtime.grpc_ports[service]}"
+    async with grpc.aio.insecure_channel(target) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await HealthStub(channel).Check(HealthCheckRequest(), timeout=5)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_no_service_parent_loads_a_tensor_library(loop: Loop):

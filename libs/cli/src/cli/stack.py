@@ -2,8 +2,14 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
+from functools import partial
 from os import getpid
 
 from jobs.identities import Identities
@@ -12,6 +18,7 @@ from service_kit.bus_access import SEED_SUFFIX
 from service_kit.errors import UnavailableError
 
 from cli.broker import FullDiskWatch, broker_command
+from cli.certificates import CertificateFolder, kept_renewed
 from cli.keys import AUDIENCE, ISSUER, LocalKeys
 from cli.ports import HOST, free_port, refuse_taken_ports
 from cli.process_group import Command, ProcessGroup
@@ -37,6 +44,8 @@ class StackOptions:
     """Of the gateway."""
     nats_port: int = 0
     log_level: str = "INFO"
+    tls: bool = False
+    """Whether services prove to each other who they are."""
     artifacts: str = ""
     """Where artifacts are kept; empty for the state folder. `AWS_*` say how to reach a bucket."""
     overrides: dict[str, str] = field(default_factory=dict)
@@ -81,8 +90,8 @@ async def running_stack(
     async with AsyncExitStack() as stack:
         stack.enter_context(state.locked())
         options.refuse_taken_ports()
-        keys = LocalKeys(state.keys)
-        keys.ensure()
+        (keys := LocalKeys(state.keys)).ensure()
+        await stack.enter_async_context(_certificates(state, options, on_line))
         made = _Secrets(*(secrets.token_urlsafe(32) for _ in range(2)))
         collector = await stack.enter_async_context(TraceCollector(state.spans, made.otlp_token))
         broker_port = options.nats_port or free_port()
@@ -121,6 +130,14 @@ async def _start_bus(processes: ProcessGroup, state: StateFolder, port: int, url
     await make_streams(url, identities.seed(DEPLOY))
 
 
+def _certificates(
+    state: StateFolder, options: StackOptions, on_line: LogLine
+) -> AbstractAsyncContextManager[None]:
+    if not options.tls:
+        return nullcontext()
+    return kept_renewed(CertificateFolder(state.certificates), partial(on_line, "mill"))
+
+
 def _common(
     name: str,
     state: StateFolder,
@@ -142,7 +159,17 @@ def _common(
     }
     if name in WORKING_SERVICES:
         values["work_root"] = str(state.work / name)
+    if options.tls:
+        values |= _mutual_tls(CertificateFolder(state.certificates), name.replace("_", "-"))
     return _prefixed(name, values)
+
+
+def _mutual_tls(certificates: CertificateFolder, name: str) -> dict[str, str]:
+    return {
+        "mtls_authority_path": str(certificates.certificate("ca")),
+        "mtls_certificate_path": str(certificates.certificate(name)),
+        "mtls_key_path": str(certificates.key(name)),
+    }
 
 
 def _own(

@@ -66,6 +66,10 @@ class StateFolder:
         return self.path / "keys"
 
     @property
+    def certificates(self) -> Path:
+        return self.path / "certificates"
+
+    @property
     def work(self) -> Path:
         return self.path / "work"
 

@@ -1,16 +1,29 @@
 """What every service reads from its environment; each service adds its own in `settings.py`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.locations import local_path
 
+if TYPE_CHECKING:
+    from service_kit.mutual_tls import MutualTls
+
 Location = Annotated[str, BeforeValidator(lambda at: str(at) if isinstance(at, Path) else at)]
 """A path, or a URL of where else files are."""
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda at: at or None)]
+"""A file, or none: an empty variable is how a compose file says that there is none."""
 
 
 class ServiceSettings(BaseSettings):
@@ -55,6 +68,15 @@ class ServiceSettings(BaseSettings):
     grpc_address: str = "127.0.0.1:0"
     """Where this service listens for gRPC; port 0 takes a free one."""
 
+    mtls_authority_path: OptionalFile = None
+    """PEM file with the authority that vouches for services to each other. All three or none."""
+
+    mtls_certificate_path: OptionalFile = None
+    """PEM file with the certificate that this service shows to others; read again on a change."""
+
+    mtls_key_path: OptionalFile = None
+    """PEM file with its private key, without passphrase."""
+
     metrics_address: str = "127.0.0.1:0"
     """Where this service answers Prometheus, to holders of the service secret."""
 
@@ -84,6 +106,32 @@ class ServiceSettings(BaseSettings):
         if cache is None and local_path(info.data.get("artifact_root", "")) is None:
             raise ValueError("an artifact root on a server needs a folder for local copies")
         return cache
+
+    @model_validator(mode="after")
+    def _whole_mutual_tls(self) -> "ServiceSettings":
+        names = ("mtls_authority_path", "mtls_certificate_path", "mtls_key_path")
+        given = [getattr(self, name) is not None for name in names]
+        if any(given) and not all(given):
+            prefix = self.model_config.get("env_prefix", "")
+            raise ValueError(
+                f"give all of {', '.join(f'{prefix}{name}'.upper() for name in names)}, or none"
+            )
+        return self
+
+    def mutual_tls(self) -> "MutualTls | None":
+        """Who this service is to others; None when it is to speak to them without TLS.
+
+        Raises:
+            CertificateError: a file is no good; the message says which, and what to do.
+        """
+        files = (self.mtls_authority_path, self.mtls_certificate_path, self.mtls_key_path)
+        authority, certificate, key = files
+        if authority is None or certificate is None or key is None:
+            return None
+        # Parsing certificates takes a library that a service without TLS need not load.
+        from service_kit.mutual_tls import MutualTls
+
+        return MutualTls(authority, certificate, key)
 
     @property
     def nats_credential(self) -> Credential:
