@@ -1,4 +1,4 @@
-"""Where artifacts are, as services are told."""
+"""What services are told: where artifacts are, and which certificates are theirs."""
 
 from pathlib import Path
 from typing import Any
@@ -27,3 +27,14 @@ def test_a_bucket_needs_a_folder_on_this_machine():
     with pytest.raises(ValidationError, match="needs a folder for local copies") as caught:
         settings(artifact_root=bucket)
     assert caught.value.errors()[0]["loc"] == ("artifact_cache",)
+
+
+MTLS = {f"mtls_{kind}_path": f"/tls/{kind}.pem" for kind in ("authority", "certificate", "key")}
+
+
+@pytest.mark.parametrize("left_out", MTLS)
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_certificates_are_given_whole_or_not_at_all(left_out: str, nothing: str | None):
+    with pytest.raises(ValidationError, match="give all of MTLS_AUTHORITY_PATH, MTLS_CERT"):
+        settings(artifact_root="/data", **MTLS | {left_out: nothing})
+    assert settings(artifact_root="/data", **dict.fromkeys(MTLS, nothing)).mutual_tls() is None
