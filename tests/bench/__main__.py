@@ -16,6 +16,8 @@ from tests.bench import (
     gateway_latency,
     guard_stream,
     job_submit,
+    publish_rate,
+    submit_latency,
     telemetry_cost,
     train_lora,
 )
@@ -29,6 +31,8 @@ from tests.run_record import NotWorthKeepingError, save
 GROUPS: tuple[Group, ...] = (
     guard_stream.GROUP,
     job_submit.GROUP,
+    submit_latency.GROUP,
+    publish_rate.GROUP,
     data_prep_rows.GROUP,
     gateway_latency.GROUP,
     decode_path.GROUP,
