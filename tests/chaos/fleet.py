@@ -9,8 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-
-from testkit.nats_server import NatsServer
+from typing import Protocol
 
 from tests.chaos.plan import Plan
 from tests.chaos.tcp_proxy import TcpProxy
@@ -21,11 +20,20 @@ LOOK_SECONDS = 0.05
 STOP_SECONDS = 20.0
 
 
+class Broker(Protocol):
+    """Where the workers' bus is, such as `testkit.nats_server.NatsServer`."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def token(self) -> str: ...
+
+
 class Place:
     """Where one worker runs; when it is dead, the next one is started here."""
 
     def __init__(
-        self, name: str, proxy: TcpProxy, broker: NatsServer, plan: Plan, folder: Path
+        self, name: str, proxy: TcpProxy, broker: Broker, plan: Plan, folder: Path
     ) -> None:
         self.proxy = proxy
         self.busy = False
@@ -102,7 +110,7 @@ class Fleet:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, broker: NatsServer, plan: Plan, folder: Path) -> AsyncIterator["Fleet"]:
+    async def running(cls, broker: Broker, plan: Plan, folder: Path) -> AsyncIterator["Fleet"]:
         """Workers, started, each followed when it dies; all are dead when the block ends."""
         (folder / "store").mkdir()
         target = int(broker.url.rpartition(":")[2])

@@ -56,16 +56,20 @@ class Bus:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, token: str, *, name: str) -> AsyncIterator["Bus"]:
+    async def connect(
+        cls, url: str, token: str, *, name: str, replicas: int = 1
+    ) -> AsyncIterator["Bus"]:
         """A bus with all streams in place, closed when the block ends.
 
         Args:
+            url: of the broker; of several in a cluster, separated by commas.
             name: the service; shown in the broker's monitoring and in `ce-source`.
+            replicas: of streams that are missing; those that exist keep theirs.
 
         Raises:
             UnavailableError: no broker within 30 s, or it refuses the token.
         """
-        async with open_link(url, token, name=name) as link:
+        async with open_link(url, token, name=name, replicas=replicas) as link:
             yield cls(link, name)
 
     @property
@@ -227,13 +231,8 @@ class Bus:
         self, durable: str, subjects: Sequence[str], *, ack_wait_seconds: float
     ) -> Deliveries:
         """The durable pull consumer of that name; see `consume` for the usual loop around it."""
-        return Deliveries(
-            self._link,
-            stream_of(tuple(subjects)),
-            token(durable, "durable"),
-            subjects,
-            ack_wait_seconds,
-        )
+        stream, durable = stream_of(tuple(subjects)), token(durable, "durable")
+        return Deliveries(self._link, stream, durable, subjects, ack_wait_seconds)
 
     async def consume(
         self, durable: str, subjects: Sequence[str], handle: Handle, stopping: asyncio.Event

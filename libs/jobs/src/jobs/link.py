@@ -21,6 +21,8 @@ START_SECONDS = 30.0
 """How long a process that starts waits for the broker."""
 REQUEST_SECONDS = 2.0
 """How long one request to the broker may take."""
+RETRY_SECONDS = 0.2
+NO_SUITABLE_PEERS, REPLICAS_NEED_A_CLUSTER = 10005, 10074
 RECONNECT_GRACE_SECONDS = 0.8
 """How long a request waits for a lost connection to come back before it says so."""
 
@@ -115,8 +117,12 @@ def broker_errors(what: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_link(url: str, token: str, *, name: str) -> AsyncIterator[Link]:
+async def open_link(url: str, token: str, *, name: str, replicas: int = 1) -> AsyncIterator[Link]:
     """Connect, see to the streams, and close when the block ends.
+
+    Args:
+        url: of the broker; of several in a cluster, separated by commas: any of them will do.
+        replicas: of streams that are missing.
 
     Raises:
         UnavailableError: no broker within 30 s, or it refuses the token.
@@ -126,7 +132,7 @@ async def open_link(url: str, token: str, *, name: str) -> AsyncIterator[Link]:
     try:
         async with asyncio.timeout(START_SECONDS):
             await _connect(link, url, token, name)
-            await _ensure_streams(link.js)
+            await _ensure_streams(link.js, replicas)
         link.wanted = True
         yield link
     except TimeoutError as error:
@@ -165,7 +171,7 @@ async def _connect(link: Link, url: str, token: str, name: str) -> None:
 
 async def _dial(link: Link, url: str, token: str, name: str) -> None:
     await link.client.connect(
-        url,
+        [each.strip() for each in url.split(",")],
         token=token,
         name=name,
         # Its own prefix, so that permissions can keep others from reading its replies.
@@ -181,12 +187,19 @@ async def _dial(link: Link, url: str, token: str, name: str) -> None:
     )
 
 
-async def _ensure_streams(js: JetStreamContext) -> None:
+async def _ensure_streams(js: JetStreamContext, replicas: int) -> None:
     while True:
         try:
-            await ensure_streams(js)
+            await ensure_streams(js, replicas)
         except (ServiceUnavailableError, NoStreamResponseError, TimeoutError):
             # JetStream comes up a moment after the port.
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(RETRY_SECONDS)
+        except APIError as error:
+            if error.err_code == REPLICAS_NEED_A_CLUSTER:
+                raise UnavailableError(f"{replicas} replicas need a cluster of brokers") from error
+            if error.err_code != NO_SUITABLE_PEERS:
+                raise
+            # The servers of a cluster have not all found each other yet.
+            await asyncio.sleep(RETRY_SECONDS)
         else:
             return

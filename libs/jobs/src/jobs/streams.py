@@ -13,7 +13,7 @@ from jobs.subjects import STREAMS
 log = logging.getLogger(__name__)
 
 
-async def ensure_streams(js: JetStreamContext) -> None:
+async def ensure_streams(js: JetStreamContext, replicas: int = 1) -> None:
     """Create what is missing and add subjects that are new; several processes may do so at once.
 
     Limits and replicas of a stream that exists are left alone: an operator may have raised them.
@@ -22,7 +22,7 @@ async def ensure_streams(js: JetStreamContext) -> None:
         try:
             found: Any = await js.stream_info(stream.name)
         except NotFoundError:
-            await js.add_stream(_config(stream))
+            await js.add_stream(_config(stream, replicas))
             continue
         missing = sorted(set(stream.subjects) - set(found.config.subjects or ()))
         if missing:
@@ -32,7 +32,7 @@ async def ensure_streams(js: JetStreamContext) -> None:
             )
 
 
-def _config(stream: Stream) -> api.StreamConfig:
+def _config(stream: Stream, replicas: int) -> api.StreamConfig:
     return api.StreamConfig(
         name=stream.name,
         subjects=list(stream.subjects),
@@ -43,7 +43,7 @@ def _config(stream: Stream) -> api.StreamConfig:
         max_age=stream.max_age_seconds,
         duplicate_window=stream.duplicate_window_seconds,
         deny_delete=not stream.lossy,
-        num_replicas=1,
+        num_replicas=replicas,
         # A read by subject goes to the leader: a follower may be behind, and fencing must not be.
         allow_direct=False,
     )

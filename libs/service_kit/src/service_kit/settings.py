@@ -1,7 +1,7 @@
 """What every service reads from its environment; each service adds its own in `settings.py`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -10,6 +10,14 @@ from service_kit.locations import local_path
 
 Location = Annotated[str, BeforeValidator(lambda at: str(at) if isinstance(at, Path) else at)]
 """A path, or a URL of where else files are."""
+
+
+class Broker(TypedDict):
+    """How the bus is reached: what `jobs.bus.Bus.connect` takes."""
+
+    url: str
+    token: str
+    replicas: int
 
 
 class ServiceSettings(BaseSettings):
@@ -22,10 +30,13 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     nats_url: str
-    """For example nats://127.0.0.1:4222."""
+    """For example nats://127.0.0.1:4222; of several brokers in a cluster, separated by commas."""
 
     nats_token: SecretStr
     """Presented to the broker."""
+
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """Of streams that this service finds missing: 3 survive the loss of one of three brokers."""
 
     service_secret: SecretStr
     """Presented by services to each other; required on every gRPC call and on /metrics."""
@@ -62,6 +73,15 @@ class ServiceSettings(BaseSettings):
         if cache is None and local_path(info.data.get("artifact_root", "")) is None:
             raise ValueError("an artifact root on a server needs a folder for local copies")
         return cache
+
+    @property
+    def broker(self) -> Broker:
+        """What a bus is connected with."""
+        return Broker(
+            url=self.nats_url,
+            token=self.nats_token.get_secret_value(),
+            replicas=self.nats_replicas,
+        )
 
     @property
     def artifact_disk(self) -> Path:

@@ -71,15 +71,16 @@ class NatsServer:
     def _spawn(self) -> subprocess.Popen[bytes]:
         self._store.mkdir(parents=True, exist_ok=True)
         config = self._store / "nats.conf"
-        config.write_text(
-            CONFIG.format(port=self._port, token=self.token, store=self._store / "jetstream")
-        )
+        config.write_text(self._config())
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"
         with (self._store / "nats.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [binary, "-c", config], stdout=log, stderr=log, stdin=subprocess.DEVNULL
             )
         return self._process
+
+    def _config(self) -> str:
+        return CONFIG.format(port=self._port, token=self.token, store=self._store / "jetstream")
 
     def _end(self, number: signal.Signals) -> None:
         process = self._running()

@@ -53,8 +53,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     secret = settings.service_secret.get_secret_value()
     tls = _tls(settings)
     async with AsyncExitStack() as stack:
-        token = settings.nats_token.get_secret_value()
-        bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name="gateway"))
+        bus = await stack.enter_async_context(Bus.connect(**settings.broker, name="gateway"))
         background = await stack.enter_async_context(Background(stopping))
         known = ReadModels(bus)
         await known.follow(background)

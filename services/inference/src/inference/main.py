@@ -68,8 +68,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     secret = settings.service_secret.get_secret_value()
     replica = f"{SERVICE}-{uuid.uuid4().hex[:12]}"
     async with AsyncExitStack() as stack:
-        token = settings.nats_token.get_secret_value()
-        bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name=SERVICE))
+        bus = await stack.enter_async_context(Bus.connect(**settings.broker, name=SERVICE))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
 
         def start(work: Coroutine[Any, Any, None]) -> None:

@@ -35,8 +35,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     secret = settings.service_secret.get_secret_value()
     default_policy = load_policy(settings.policy_path)
     async with AsyncExitStack() as stack:
-        token = settings.nats_token.get_secret_value()
-        bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name=SERVICE))
+        bus = await stack.enter_async_context(Bus.connect(**settings.broker, name=SERVICE))
         await PublishDefaultPolicy(bus)(default_policy)
         policies = PoliciesInForce()
         feed, audit = PolicyFeed(bus, policies), AuditQueue(bus, settings.audit_queue)

@@ -35,9 +35,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(
-            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
-        )
+        bus = await stack.enter_async_context(Bus.connect(**settings.broker, name=SERVICE))
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
         known, queue = KnownArtifacts(bus, models, datasets), JobQueue(bus)
 
