@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -40,20 +40,30 @@ class Place:
         """Whether a fault that lasts has not passed yet."""
         self._order_to_die = folder / f"{name}.die"
         self._log = folder / "workers.log"
-        self._environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(CHAIN_JOB))),
-            "NATS_TOKEN": broker.token,
-        }
-        self._options = {
-            "url": f"nats://127.0.0.1:{proxy.port}",
+        self._url = f"nats://127.0.0.1:{proxy.port}"
+        self._command = self.command(plan, folder)
+        self._environment = {**os.environ, **self.environment(broker.token, plan, folder)}
+        self.process = self._start()
+
+    def command(self, plan: Plan, folder: Path) -> Sequence[str]:
+        """The module that is a worker, and its arguments."""
+        options = {
+            "url": self._url,
             "store": str(folder / "store"),
             "work_root": str(folder / "work"),
             "claim_seconds": plan.claim_seconds,
             "compare_and_set": plan.compare_and_set,
             "order_to_die": str(self._order_to_die),
         }
-        self.process = self._start()
+        return ("tests.chaos.worker", json.dumps(options))
+
+    def environment(self, token: str, plan: Plan, folder: Path) -> Mapping[str, str]:
+        """What it needs besides ours."""
+        return {"PYTHONPATH": os.pathsep.join((str(ROOT), str(CHAIN_JOB))), "NATS_TOKEN": token}
+
+    def holds(self, owner: str) -> bool:
+        """Whether it is the owner of a claim, whose name ends with process id and a random word."""
+        return owner.split("-")[-2:-1] == [str(self.process.pid)]
 
     def kill(self) -> None:
         """SIGKILL, and another worker."""
@@ -91,7 +101,7 @@ class Place:
     def _start(self) -> "subprocess.Popen[bytes]":
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.worker", json.dumps(self._options)],
+                [sys.executable, "-m", *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -110,15 +120,17 @@ class Fleet:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, broker: Broker, plan: Plan, folder: Path) -> AsyncIterator["Fleet"]:
+    async def running(
+        cls, broker: Broker, plan: Plan, folder: Path, place_of: type[Place] = Place
+    ) -> AsyncIterator["Fleet"]:
         """Workers, started, each followed when it dies; all are dead when the block ends."""
-        (folder / "store").mkdir()
+        (folder / "store").mkdir(exist_ok=True)
         target = int(broker.url.rpartition(":")[2])
         places: list[Place] = []
         async with AsyncExitStack() as stack:
             for number in range(plan.workers):
                 proxy = await stack.enter_async_context(TcpProxy.running(target))
-                place = Place(f"worker-{number}", proxy, broker, plan, folder)
+                place = place_of(f"worker-{number}", proxy, broker, plan, folder)
                 stack.callback(place.end)
                 places.append(place)
             fleet = cls(places, folder / "workers.log")

@@ -74,8 +74,7 @@ async def _make_zombie(bus: Bus, fleet: Fleet, job_id: str) -> None:
 
 
 def _place_of(fleet: Fleet, owner: str) -> Place:
-    """A worker's name ends with its process id and a random word."""
-    (place,) = [each for each in fleet.places if str(each.process.pid) == owner.split("-")[-2]]
+    (place,) = [each for each in fleet.places if each.holds(owner)]
     return place
 
 
