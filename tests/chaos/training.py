@@ -5,7 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,14 +32,14 @@ class TrainingPlan:
     """One run: as many jobs and workers as there are methods."""
 
     faults: Mapping[str, int]
-    steps: int = 400
-    save_every: int = 10
+    steps: int = 160
+    save_every: int = 8
     claim_seconds: float = 3.0
     undisturbed_seconds: float = 90.0
     disturbed_seconds: float = 420.0
 
 
-PLAN = TrainingPlan(faults={KILL: 5, FREEZE: 4, BROKER: 3})
+PLAN = TrainingPlan(faults={KILL: 5, FREEZE: 5, BROKER: 3})
 
 
 @dataclass(frozen=True)
@@ -92,25 +92,27 @@ async def train_under_faults(
             ended = time.monotonic()
             await fleet.stop()
             refused = fleet.refused_zombies()
-        accepted = dict.fromkeys([*twins.values(), *jobs.values()], plan.steps)
-        history = await read_history(bus, accepted)
-        by_jobs = [ready for ready in history.announced if ready.job_id]  # not the base model
-        verdict = judge(replace(history, announced=by_jobs))
         trained = [
-            _beside(site, method, plan.steps, await _state(bus, twins[method]), state)
-            for method, job_id in jobs.items()
-            for state in [await _state(bus, job_id)]
+            _beside(site, method, plan.steps, await _state(bus, twin), await _state(bus, job))
+            for (method, twin), job in zip(twins.items(), jobs.values(), strict=True)
         ]
-    wrong = sum(not (each.same_weights and each.same_losses) for each in trained)
+        verdict = await _verdict(bus, [*twins.values(), *jobs.values()], trained)
     return Training(
         faults=dict(nemesis.struck),
         jobs=trained,
-        # The oracle knows no digest of a training beforehand; the twins do.
-        verdict=replace(verdict, wrong_artifacts=wrong),
+        verdict=verdict,
         zombies_refused=refused,
         undisturbed_seconds=round(between - began, 1),
         disturbed_seconds=round(ended - between, 1),
     )
+
+
+async def _verdict(bus: Bus, job_ids: Sequence[str], trained: Sequence[Trained]) -> Verdict:
+    history = await read_history(bus, dict.fromkeys(job_ids, 0))
+    by_jobs = [ready for ready in history.announced if ready.job_id]  # not the base model
+    wrong = sum(not (each.same_weights and each.same_losses) for each in trained)
+    # The oracle knows no digest of a training beforehand; the twins do.
+    return replace(judge(replace(history, announced=by_jobs)), wrong_artifacts=wrong)
 
 
 async def _order(site: Site, plan: TrainingPlan, name: str) -> dict[str, str]:
@@ -120,11 +122,11 @@ async def _order(site: Site, plan: TrainingPlan, name: str) -> dict[str, str]:
     }
 
 
-async def _all_ended(bus: Bus, job_ids: Sequence[str], within: float) -> None:
+async def _all_ended(bus: Bus, job_ids: Iterable[str], within: float) -> None:
     """Until all have succeeded, or for so long: the oracle tells."""
-    until = time.monotonic() + within
+    until, waited_for = time.monotonic() + within, list(job_ids)
     while time.monotonic() < until:
-        states = [await _state(bus, job_id) for job_id in job_ids]
+        states = [await _state(bus, job_id) for job_id in waited_for]
         if all(state.status == JOB_STATUS_SUCCEEDED for state in states):
             return
         await asyncio.sleep(LOOK_SECONDS)
@@ -156,7 +158,7 @@ def _beside(site: Site, method: str, steps: int, twin: JobState, job: JobState) 
 
 
 class _Nemesis:
-    """Strikes whoever holds a job, each time after every job has saved since the last fault."""
+    """Strikes all who hold a job at once, each time after every job has saved since the last."""
 
     def __init__(
         self, plan: TrainingPlan, broker: NatsServer, fleet: Fleet, bus: Bus, jobs: Sequence[str]
@@ -171,25 +173,42 @@ class _Nemesis:
 
     async def rage(self, on_fault: OnFault) -> None:
         """Until all faults have struck and passed, or the jobs have ended."""
-        kinds = list(Counter(self._plan.faults).elements())
-        self._dice.shuffle(kinds)
         async with asyncio.TaskGroup() as passing:
-            for kind in kinds:
+            for kinds in self._rounds():
                 running = await self._all_saved()
                 if not running:
                     return
-                held = self._dice.choice(running)
-                place = self._holder(held.owner)
-                if kind == BROKER:
-                    self._broker.kill()
-                    await asyncio.sleep(self._dice.uniform(0.1, 1.2))
-                    await self._broker.start()
-                elif kind == KILL:
-                    place.kill()
-                else:
-                    passing.create_task(self._freeze(place))
-                self.struck[kind] += 1
-                on_fault(self.struck.total())
+                holders = self._holders_first(running)
+                for kind, place in zip(kinds, holders, strict=False):
+                    await self._strike(kind, place, passing)
+                    on_fault(self.struck.total())
+
+    def _rounds(self) -> list[list[str]]:
+        """What strikes at once: something for each worker, or the broker alone."""
+        kinds = [each for each in Counter(self._plan.faults).elements() if each != BROKER]
+        self._dice.shuffle(kinds)
+        count = len(self._fleet.places)
+        rounds = [kinds[start : start + count] for start in range(0, len(kinds), count)]
+        rounds += [[BROKER]] * self._plan.faults[BROKER]
+        self._dice.shuffle(rounds)
+        return rounds
+
+    def _holders_first(self, running: Sequence[JobState]) -> list[Place]:
+        def idle(place: Place) -> bool:
+            return not any(place.holds(state.owner) for state in running)
+
+        return sorted(self._fleet.places, key=idle)
+
+    async def _strike(self, kind: str, place: Place, passing: asyncio.TaskGroup) -> None:
+        if kind == BROKER:
+            self._broker.kill()
+            await asyncio.sleep(self._dice.uniform(0.1, 1.2))
+            await self._broker.start()
+        elif kind == KILL:
+            place.kill()
+        else:
+            passing.create_task(self._freeze(place))
+        self.struck[kind] += 1
 
     async def _all_saved(self) -> list[JobState]:
         """The jobs that still run, once each has saved once more than when this was asked."""
@@ -205,10 +224,6 @@ class _Nemesis:
 
     async def _steps(self) -> dict[str, int]:
         return {each: (await _state(self._bus, each)).checkpoint.step for each in self._jobs}
-
-    def _holder(self, owner: str) -> Place:
-        places = self._fleet.places
-        return next((each for each in places if each.holds(owner)), self._dice.choice(places))
 
     async def _freeze(self, place: Place) -> None:
         frozen = place.freeze()

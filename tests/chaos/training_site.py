@@ -1,4 +1,4 @@
-"""What real training needs: a tiny base model, a dataset, and trainers as processes of their own."""
+"""What real training needs: a tiny base model, a dataset, and trainers as processes."""
 
 import asyncio
 import json
@@ -27,13 +27,14 @@ METHODS = {
     # Dropout draws from torch's generator, so its state counts too.
     "lora": (
         pb.TRAINING_METHOD_LORA,
-        {"lora_rank": 4, "lora_dropout": 0.1, "gradient_accumulation_steps": 2},
+        pb.HyperParameters(lora_rank=4, lora_dropout=0.1, gradient_accumulation_steps=2),
     ),
     "full": (
         pb.TRAINING_METHOD_FULL,
-        {"weight_decay": 0.1, "gradient_accumulation_steps": 1},
+        pb.HyperParameters(weight_decay=0.1, gradient_accumulation_steps=1),
     ),
 }
+COMMON = pb.HyperParameters(learning_rate=0.01, epochs=100, batch_size=6)
 
 
 class TrainerPlace(Place):
@@ -89,15 +90,10 @@ class Site:
             dataset_id=DATASET,
             name=method,
             method=kind,
-            hyper_parameters=pb.HyperParameters(
-                learning_rate=0.01,
-                epochs=100,
-                batch_size=6,
-                max_steps=steps,
-                checkpoint_steps=save_every,
-                **choices,
-            ),
+            hyper_parameters=pb.HyperParameters(max_steps=steps, checkpoint_steps=save_every),
         )
+        for each in (COMMON, choices):
+            spec.hyper_parameters.MergeFrom(each)
         while True:
             try:
                 job = await JobQueue(self._bus).submit(
