@@ -7,12 +7,15 @@ publish.in_flight.64, .256: so many `Bus.publish` under way at a time on that co
 message has an fsync of its own, and nats-server makes those of one stream one after the other: the
 note has the arithmetic, from this disk's own fdatasyncs a second.
 publish.streams: 256 under way, spread over four streams, whose fsyncs overlap.
+publish.replicated: 256 under way to a stream on three brokers, over one by one to the same: what
+they agree on is written down, and fsynced, for many messages at once.
 publish.batch: JetStream's atomic batches, 500 to one acknowledgement, which follows the fsyncs of
 the whole: what the broker can do where messages may be stored all or none. Nothing of ours uses it.
 Rival: none.
 """
 
 import asyncio
+import statistics
 import tempfile
 import time
 import uuid
@@ -31,20 +34,21 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import FileState, ModelReady
 from nats.aio.client import Client
 from nats.js import api
+from testkit.nats_cluster import run_nats_cluster
 from testkit.nats_server import run_nats
 
-from tests.bench.figures import Figures, Goal, Line
+from tests.bench.figures import Figures, Goal, Line, Rounds
 from tests.bench.harness import Group, Measure, Run
 from tests.bench.submit_latency import fdatasyncs
 
 IN_FLIGHT = {"publish.in_flight.64": 64, "publish.in_flight.256": 256}
-STREAMS, BATCH = "publish.streams", "publish.batch"
-IDS = (*IN_FLIGHT, STREAMS, BATCH)
+STREAMS, REPLICATED, BATCH = "publish.streams", "publish.replicated", "publish.batch"
+IDS = (*IN_FLIGHT, STREAMS, REPLICATED, BATCH)
 MOST_IN_FLIGHT = 256
 ONE_BY_ONE, MANY = 600, 3000
 """Messages of a turn."""
 BATCH_MESSAGES = 500
-SECONDS = 45.0
+SECONDS = 60.0
 GOAL = Goal(10.0, at_least=True)
 BODY_BYTES = 512
 
@@ -55,11 +59,6 @@ async def measure(run: Run) -> list[Line]:
     """All entries, of the same rounds."""
     async with _contestants(run) as contestants:
         rounds = await run.interleaved("publish", contestants, seconds=SECONDS, steady=[BATCH])
-    synced, serial = rounds.median("disk", "fdatasync/s"), rounds.median("floor", BATCH)
-    bound = (
-        f"one by one {serial:.0f}/s; fdatasync here {synced:.0f}/s, so one fsync a message in one"
-        f" stream cannot come beyond {synced / serial:.1f}x"
-    )
     return [
         rounds.line(
             entry_id,
@@ -67,11 +66,22 @@ async def measure(run: Run) -> list[Line]:
             unit="acked/s",
             against="one by one",
             goal=GOAL,
-            note=bound if entry_id in IN_FLIGHT else f"one by one {serial:.0f}/s",
+            note=_note(rounds, entry_id),
         )
         for entry_id in IDS
         if entry_id in run.wanted
     ]
+
+
+def _note(rounds: Rounds, entry_id: str) -> str:
+    synced, serial = rounds.median("disk", "fdatasync/s"), rounds.median("floor", entry_id)
+    note = f"one by one {serial:.0f}/s"
+    if entry_id not in IN_FLIGHT:
+        return note
+    return (
+        f"{note}; fdatasync here {synced:.0f}/s, so one fsync a message in one stream cannot come"
+        f" beyond {synced / serial:.1f}x"
+    )
 
 
 @asynccontextmanager
@@ -82,6 +92,8 @@ async def _contestants(run: Run) -> AsyncIterator[dict[str, Measure]]:
         async with (
             run_nats(folder / "nats") as server,
             Bus.connect(server.url, server.token, name="bench") as bus,
+            run_nats_cluster(folder / "cluster") as three,
+            Bus.connect(three.url, three.token, name="bench", replicas=3) as wide,
         ):
             raw = await nats.connect(server.url, token=server.token)
             await raw.jetstream().add_stream(
@@ -96,14 +108,19 @@ async def _contestants(run: Run) -> AsyncIterator[dict[str, Measure]]:
                 }
                 return figures | {
                     STREAMS: await _rate(many, partial(_publish, bus, four, many, MOST_IN_FLIGHT)),
+                    REPLICATED: await _rate(
+                        many, partial(_publish, wide, one, many, MOST_IN_FLIGHT)
+                    ),
                     BATCH: await _rate(many, partial(_publish_batches, raw, many)),
                 }
 
             async def floor() -> Figures:
-                return dict.fromkeys(IDS, await _rate(few, partial(_publish, bus, one, few, 1)))
+                alone = await _rate(few, partial(_publish, bus, one, few, 1))
+                replicated = await _rate(few, partial(_publish, wide, one, few, 1))
+                return dict.fromkeys(IDS, alone) | {REPLICATED: replicated}
 
             async def disk() -> Figures:
-                return {"fdatasync/s": few * 1e3 / sum(fdatasyncs(folder / "disk", few))}
+                return {"fdatasync/s": 1e3 / statistics.median(fdatasyncs(folder / "disk", few))}
 
             yield {"ours": ours, "floor": floor, "disk": disk}
             await raw.close()

@@ -32,10 +32,10 @@ class TrainingPlan:
     """One run: as many jobs and workers as there are methods."""
 
     faults: Mapping[str, int]
-    steps: int = 160
+    steps: int = 320
     save_every: int = 8
     claim_seconds: float = 3.0
-    undisturbed_seconds: float = 90.0
+    undisturbed_seconds: float = 150.0
     disturbed_seconds: float = 420.0
 
 
