@@ -71,6 +71,20 @@ class Loop:
         assert job["status"] == "succeeded", job
         return str(accepted["id"])
 
+    async def build_of(self, adapter_version_id: str) -> dict[str, Any]:
+        """The record of the build that the optimizer-builder ordered by itself, once it ended."""
+
+        async def ordered() -> str | None:
+            page = await asyncio.to_thread(self.client.get, "/v1/jobs?kind=optimize")
+            for job in page["data"]:
+                if job["spec"].get("source_version_id") == adapter_version_id:
+                    return str(job["id"])
+            return None
+
+        job_id = await eventually(ordered, within=30)
+        assert job_id is not None
+        return await self.job_ends(job_id, within=180)
+
 
 def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
     """A learnable task of two kinds, `count` good rows and `bad` ones that are not JSON."""
@@ -108,13 +122,12 @@ async def subscriber(url: str, token: str) -> AsyncIterator[list[str]]:
         await reading
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
-    folder = tmp_path_factory.mktemp("loop")
+@asynccontextmanager
+async def running_loop(folder: Path, options: StackOptions) -> AsyncIterator[Loop]:
+    """A stack of its own below `folder`, with the tiny base model brought in."""
     state = StateFolder(folder / "state")
     base = make_tiny_llama(folder / "base")
     log: list[str] = []
-    options = StackOptions(http_port=free_port(), overrides=QUICK_CLAIMS)
     async with (
         running_stack(state, options, lambda name, line: log.append(f"{name} {line}")) as up,
         subscriber(up.runtime.nats_url, up.runtime.nats_token) as heard,
@@ -127,3 +140,10 @@ async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
         with GatewayClient(connection) as client:
             async with openai:
                 yield Loop(state, up, client, openai, version.version_id, log, heard)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
+    options = StackOptions(http_port=free_port(), overrides=QUICK_CLAIMS)
+    async with running_loop(tmp_path_factory.mktemp("loop"), options) as running:
+        yield running

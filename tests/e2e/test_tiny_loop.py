@@ -54,21 +54,6 @@ async def train(loop: Loop, dataset_id: str, headers: dict[str, str] | None = No
     )
 
 
-async def build_of(loop: Loop, adapter_version_id: str) -> dict:
-    """The record of the build that the optimizer-builder ordered by itself, once it has ended."""
-
-    async def ordered() -> str | None:
-        page = await asyncio.to_thread(loop.client.get, "/v1/jobs?kind=optimize")
-        for job in page["data"]:
-            if job["spec"].get("source_version_id") == adapter_version_id:
-                return job["id"]
-        return None
-
-    job_id = await eventually(ordered, within=30)
-    assert job_id is not None
-    return await loop.job_ends(job_id, within=180)
-
-
 async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop, tmp_path):
     dataset_id = await loop.make_dataset(write_rows(tmp_path / "kinds.jsonl", 60, bad=3))
     dataset = await asyncio.to_thread(loop.client.get, f"/v1/datasets/{dataset_id}")
@@ -83,7 +68,7 @@ async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop
     tuned = await loop.openai.fine_tuning.jobs.retrieve(created.id)
     assert tuned.fine_tuned_model == job["result"]["version_id"]
 
-    build = await build_of(loop, tuned.fine_tuned_model)
+    build = await loop.build_of(tuned.fine_tuned_model)
     assert build["status"] == "succeeded", build
     version_id = build["result"]["version_id"]
     moved = await asyncio.to_thread(

@@ -34,6 +34,8 @@ class StackOptions:
     """Of the gateway."""
     nats_port: int = 0
     log_level: str = "INFO"
+    artifacts: str = ""
+    """Where artifacts are kept; empty for the state folder. `AWS_*` say how to reach a bucket."""
     overrides: dict[str, str] = field(default_factory=dict)
 
     def refuse_taken_ports(self) -> None:
@@ -101,7 +103,7 @@ async def running_stack(
             options.refuse_taken_ports()  # taken since we looked: say which, and by whom
             raise
         _pin_ports(processes.running)
-        runtime = _runtime(options, made, nats_url, processes.running)
+        runtime = _runtime(state, options, made, nats_url, processes.running)
         state.write_runtime(runtime)
         yield Stack(runtime, processes.running, keys)
 
@@ -118,7 +120,8 @@ def _common(
         "nats_url": nats_url,
         "nats_token": made.nats_token,
         "service_secret": made.service_secret,
-        "artifact_root": str(state.artifacts),
+        "artifact_root": options.artifacts or str(state.artifacts),
+        "artifact_cache": str(state.artifact_cache),
         "otlp_endpoint": f"http://{HOST}:{otlp_port}",
         "otlp_token": made.otlp_token,
         "log_level": options.log_level,
@@ -165,6 +168,7 @@ def _prefixed(name: str, values: dict[str, str]) -> dict[str, str]:
 
 
 def _runtime(
+    state: StateFolder,
     options: StackOptions,
     made: _Secrets,
     nats_url: str,
@@ -176,6 +180,7 @@ def _runtime(
         nats_url=nats_url,
         nats_token=made.nats_token,
         service_secret=made.service_secret,
+        artifact_root=options.artifacts or str(state.artifacts),
         grpc_ports={n: p.ports["grpc"] for n, p in processes.items() if "grpc" in p.ports},
         metrics_ports={n: p.ports["metrics"] for n, p in processes.items() if "metrics" in p.ports},
         pids={name: process.pid for name, process in processes.items()},

@@ -26,6 +26,7 @@ class Runtime:
     nats_url: str
     nats_token: str
     service_secret: str
+    artifact_root: str
     grpc_ports: dict[str, int]
     metrics_ports: dict[str, int]
     pids: dict[str, int]
@@ -40,6 +41,11 @@ class StateFolder:
     @property
     def artifacts(self) -> Path:
         return self.path / "artifacts"
+
+    @property
+    def artifact_cache(self) -> Path:
+        """For copies of what a bucket holds, when artifacts are kept in one."""
+        return self.path / "artifact-cache"
 
     @property
     def bus(self) -> Path:

@@ -23,6 +23,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from jobs.bus import Bus
 from jobs.envelope import Stored
 from jobs.fairness import WaitingJob, fair_order
+from jobs.job_errors import retry_delay
 from jobs.standing import TERMINAL, runs_again
 
 Asked = Stored[JobRequested] | Stored[JobResumed]
@@ -55,7 +56,7 @@ class WaitingJobs:
     """Follows JOBS; keeps what has not ended. What it says may be a moment old.
 
     Args:
-        retry_seconds: a job that failed waits so long for each of its failures.
+        retry_seconds: as for `retry_delay`.
     """
 
     def __init__(self, bus: Bus, kinds: Sequence[str], *, retry_seconds: float) -> None:
@@ -137,8 +138,8 @@ class WaitingJobs:
             # The claim itself: it cannot know the sequence that it is given.
             self._served[job.tenant] = sequence
         job.status, job.state_sequence = state.status, sequence
-        if state.status == JOB_STATUS_QUEUED and state.failures:
-            job.not_before = time.monotonic() + self._retry_seconds * state.failures
+        if state.status == JOB_STATUS_QUEUED:
+            job.not_before = time.monotonic() + retry_delay(state, self._retry_seconds)
         if state.status in TERMINAL and not job.waits:
             del self._jobs[state.job_id]
 
