@@ -71,8 +71,13 @@ async def _run(wanted: Sequence[Part], report: reporting.Report, console: Consol
             def tell(done: int, of: int, part: Part = part, began: float = began) -> None:
                 progress.update(task, completed=began + part.seconds * done / of)
 
-            with tempfile.TemporaryDirectory(prefix="modelmill-chaos-") as folder:
-                await part.run(report, Path(folder), tell)
+            try:
+                with tempfile.TemporaryDirectory(prefix="modelmill-chaos-") as folder:
+                    await part.run(report, Path(folder), tell)
+            except Exception as error:
+                # The other parts have something to say all the same.
+                console.print_exception()
+                report.given_up[part.what] = f"{type(error).__name__}: {error}"
             reached += part.seconds
             progress.update(task, completed=reached)
 

@@ -43,6 +43,8 @@ class Report:
     leader_kills: LeaderKills | None = None
     watchers: Watchers | None = None
     training: Training | None = None
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Parts that did not come to their end, and why."""
 
     def broken_promises(self) -> list[str]:
         """One line each; a control that keeps all of them is one, too: the rest proves nothing."""
@@ -51,6 +53,7 @@ class Report:
             for run in self.seeds
             for what, count in run.verdict.broken.items()
         ]
+        lines += [f"{part} was given up: {why}" for part, why in self.given_up.items()]
         if self.control and not self.control.verdict.unfenced_writes:
             lines.append("control: without compare-and-set nothing was doubled, no zombie wrote")
         if self.one_key and not self.one_key.kept:

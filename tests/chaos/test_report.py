@@ -78,6 +78,7 @@ def test_a_whole_run_whose_control_failed_breaks_nothing_and_lacks_nothing():
         ({"one_key": replace(ONE_KEY, accepted=199)}, "one key"),
         ({"one_key": replace(ONE_KEY, unanswered=0)}, "one key"),
         ({"fsyncs": Fsyncs(100, 99)}, "99 fsyncs"),
+        ({"given_up": {"watchers": "TimeoutError"}}, "watchers was given up"),
         ({"leader_kills": replace(LEADERS, lost=1)}, "leader kills"),
         ({"leader_kills": replace(LEADERS, doubled=1)}, "leader kills"),
         ({"watchers": watchers(missed=1)}, "watchers"),
