@@ -52,9 +52,6 @@ def parts(seeds: Sequence[int]) -> list[Part]:
     ]
 
 
-NAMES = tuple(dict.fromkeys(part.name for part in parts([1])))
-
-
 async def _one_key(report: Report, folder: Path, _tell: Tell) -> None:
     report.one_key = await submit_with_one_key(folder)
 
@@ -101,3 +98,6 @@ class _Control:
 
 async def _run(plan: Plan, seed: int, folder: Path, tell: Tell) -> SeedRun:
     return await run_seed(plan, seed, folder, lambda struck: tell(struck, plan.faults))
+
+
+NAMES = tuple(dict.fromkeys(part.name for part in parts([1])))
