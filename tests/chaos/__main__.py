@@ -29,7 +29,7 @@ def main() -> int:
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
     wanted = [part for part in parts(seeds) if not asked.only or part.name in asked.only]
     report = reporting.Report()
-    asyncio.run(_run(wanted, report, console))
+    asyncio.run(run_parts(wanted, report, console))
     reporting.show(report, console)
     save(reporting.document(report), RESULT)
     if asked.keep:
@@ -56,7 +56,8 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-async def _run(wanted: Sequence[Part], report: reporting.Report, console: Console) -> None:
+async def run_parts(wanted: Sequence[Part], report: reporting.Report, console: Console) -> None:
+    """One after the other, each in a folder of its own; one that fails is told in the report."""
     columns = (
         *(BarColumn(20), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()),
         TextColumn("{task.description}"),

@@ -21,6 +21,8 @@ from testkit.nats_cluster import NatsCluster, run_nats_cluster
 
 STREAM, REQUESTS = "JOBS", ("job.requested.train.>",)
 RETRY_SECONDS, LOOK_SECONDS = 0.1, 0.1
+PATIENCE_SECONDS = 300.0
+"""For the whole run; a cluster that does not come back would be waited for for ever."""
 DOWN_SECONDS = (0.5, 2.0)
 """How long a killed broker is gone."""
 
@@ -146,8 +148,16 @@ class LeaderKiller:
 async def kill_leaders(
     folder: Path, plan: ClusterPlan, on_ack: OnAck = lambda _acked: None
 ) -> LeaderKills:
-    """Run it in an empty folder."""
-    async with run_nats_cluster(folder) as cluster, _connected(cluster, plan) as (buses, js):
+    """Run it in an empty folder.
+
+    Raises:
+        TimeoutError: it took five minutes.
+    """
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        run_nats_cluster(folder) as cluster,
+        _connected(cluster, plan) as (buses, js),
+    ):
         killer = LeaderKiller(cluster, js)
         due = asyncio.Semaphore(0)
         every = plan.publishes // (plan.kills + 1)
