@@ -180,6 +180,12 @@ async def kill_leaders(
         # What was acknowledged must be on two of three disks: read it from the other two.
         await killer.kill()
         stored = Counter([each.body.job_id async for each in buses[0].replay(REQUESTS)])
+    return _outcome(callers, killer, stored, seconds)
+
+
+def _outcome(
+    callers: Callers, killer: LeaderKiller, stored: Counter[str], seconds: float
+) -> LeaderKills:
     around = [_longest_after(callers, at) for _, at in killer.killed[:-1]]
     return LeaderKills(
         acked=len(callers.acked),
