@@ -20,7 +20,10 @@ from service_kit.errors import UnavailableError
 from testkit.nats_cluster import NatsCluster, run_nats_cluster
 
 STREAM, REQUESTS = "JOBS", ("job.requested.train.>",)
-RETRY_SECONDS, LOOK_SECONDS = 0.1, 0.1
+LOOK_SECONDS = 0.1
+MOST_RETRY_SECONDS = 1.0
+"""A refused caller asks again after up to this, as the jitter of clients has it: callers in step
+would all wait for an answer of the dead one while the next leads already."""
 PATIENCE_SECONDS = 300.0
 """For the whole run; a cluster that does not come back would be waited for for ever."""
 DOWN_SECONDS = (0.5, 2.0)
@@ -77,6 +80,7 @@ class Callers:
         self.acked: list[str] = []
         self.acked_at: list[float] = []
         self.asked_again = 0
+        self._dice = random.Random(1)
 
     async def submit_all(self, queue: JobQueue) -> None:
         """One caller: the next job when the last one is accepted."""
@@ -98,7 +102,7 @@ class Callers:
                 )
             except UnavailableError:
                 self.asked_again += 1
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._dice.uniform(0.0, MOST_RETRY_SECONDS))
             else:
                 return job.job_id
 

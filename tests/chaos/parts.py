@@ -41,7 +41,7 @@ def parts(seeds: Sequence[int]) -> list[Part]:
         Part("fsyncs", "fsyncs", 4, _fsyncs),
         Part("leaders", "leader kills", 60, _leader_kills),
         Part("watchers", "watchers", 70, _watchers),
-        Part("training", "real training", 220, _training),
+        Part("training", "real training", 180, _training),
         *(Part("seeds", f"seed {seed}", SEED_SECONDS, _Seed(seed)) for seed in seeds),
         Part(
             "control",
