@@ -5,7 +5,7 @@ state, the next when the last is acknowledged, one connection. Ratio: ours / tha
 
 publish.in_flight.64, .256: so many `Bus.publish` under way at a time on that connection. Each
 message has an fsync of its own, and nats-server makes those of one stream one after the other: the
-note has the arithmetic, from this disk's own fdatasyncs a second.
+note has the arithmetic, from this disk's own fsyncs a second.
 publish.streams: 256 under way, spread over four streams, whose fsyncs overlap.
 publish.replicated: 256 under way to a stream on three brokers, over one by one to the same. Before
 an answer the message is in the log of agreement of at least two, fsynced; one fsync there is for
@@ -41,7 +41,7 @@ from testkit.nats_server import run_nats
 
 from tests.bench.figures import Figures, Goal, Line, Rounds
 from tests.bench.harness import Group, Measure, Run
-from tests.bench.submit_latency import fdatasyncs
+from tests.bench.submit_latency import fsyncs
 
 IN_FLIGHT = {"publish.in_flight.64": 64, "publish.in_flight.256": 256}
 STREAMS, REPLICATED, BATCH = "publish.streams", "publish.replicated", "publish.batch"
@@ -76,12 +76,12 @@ async def measure(run: Run) -> list[Line]:
 
 
 def _note(rounds: Rounds, entry_id: str) -> str:
-    synced, serial = rounds.median("disk", "fdatasync/s"), rounds.median("floor", entry_id)
+    synced, serial = rounds.median("disk", "fsync/s"), rounds.median("floor", entry_id)
     note = f"one by one {serial:.0f}/s"
     if entry_id not in IN_FLIGHT:
         return note
     return (
-        f"{note}; fdatasync here {synced:.0f}/s, so one fsync a message in one stream cannot come"
+        f"{note}; fsync here {synced:.0f}/s, so one fsync a message in one stream cannot come"
         f" beyond {synced / serial:.1f}x"
     )
 
@@ -122,7 +122,7 @@ async def _contestants(run: Run) -> AsyncIterator[dict[str, Measure]]:
                 return dict.fromkeys(IDS, alone) | {REPLICATED: replicated}
 
             async def disk() -> Figures:
-                return {"fdatasync/s": 1e3 / statistics.median(fdatasyncs(folder / "disk", few))}
+                return {"fsync/s": 1e3 / statistics.median(fsyncs(folder / "disk", few))}
 
             yield {"ours": ours, "floor": floor, "disk": disk}
             await raw.close()
