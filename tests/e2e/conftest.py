@@ -17,6 +17,7 @@ from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_
 from cli.stack import Stack, StackOptions, running_stack
 from cli.state_folder import StateFolder
 from openai import AsyncOpenAI
+from service_kit.bus_access import NkeySeed
 from testkit.models import make_tiny_llama
 from testkit.ports import free_port
 from testkit.waiting import eventually
@@ -98,12 +99,12 @@ def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
 
 
 @asynccontextmanager
-async def subscriber(url: str, token: str) -> AsyncIterator[list[str]]:
+async def subscriber(url: str, identity: NkeySeed) -> AsyncIterator[list[str]]:
     """`deploy/demo/on_model_ready.py` as a process; its lines as they come."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         SUBSCRIBER,
-        env={**os.environ, "NATS_URL": url, "NATS_TOKEN": token},
+        env={**os.environ, "NATS_URL": url, "NATS_NKEY_SEED_FILE": str(identity.file)},
         stdout=PIPE,
     )
     lines: list[str] = []
@@ -130,7 +131,7 @@ async def running_loop(folder: Path, options: StackOptions) -> AsyncIterator[Loo
     log: list[str] = []
     async with (
         running_stack(state, options, lambda name, line: log.append(f"{name} {line}")) as up,
-        subscriber(up.runtime.nats_url, up.runtime.nats_token) as heard,
+        subscriber(up.runtime.nats_url, up.runtime.identity("observer")) as heard,
     ):
         version = await bring_in(state, base, name="tiny", tenant=DEFAULT_TENANT)
         connection = Connection(up.runtime.http_url, local_token(state))
@@ -144,6 +145,7 @@ async def running_loop(folder: Path, options: StackOptions) -> AsyncIterator[Loo
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
-    options = StackOptions(http_port=free_port(), overrides=QUICK_CLAIMS)
+    # With certificates, so that every call of a service is to one that proves who it is.
+    options = StackOptions(http_port=free_port(), tls=True, overrides=QUICK_CLAIMS)
     async with running_loop(tmp_path_factory.mktemp("loop"), options) as running:
         yield running

@@ -23,9 +23,9 @@ async def test_streams_have_the_replicas_asked_for_and_a_bus_outlives_its_broker
             assert (await bus._link.js.stream_info(stream.name)).config.num_replicas == 3
         mine = bus._link.client.connected_url.netloc
         first = await eventually(lambda: submitted(bus), within=20)
-        (own,) = [each for each in cluster.servers.values() if each.url.endswith(mine)]
-        await let_another_lead(bus, own.name)
-        own.kill()
+        (own,) = [name for name, each in cluster.servers.items() if each.url.endswith(mine)]
+        await let_another_lead(bus, own)
+        cluster.servers[own].kill()
 
         assert await eventually(lambda: submitted(bus), within=30) == first
         assert bus._link.client.connected_url.netloc != mine

@@ -17,10 +17,12 @@ from service_kit.errors import UnavailableError
 from jobs.active import ActiveJob
 from jobs.announcements import announce_unless_stored
 from jobs.attempt import Attempt, Handler
-from jobs.bus import Bus, decoded
+from jobs.bus import Bus
 from jobs.claims import Claim
+from jobs.consuming import decoded
 from jobs.envelope import Stored
 from jobs.errors import Fenced, JobFailed, Preempted
+from jobs.kinds import work_consumer
 from jobs.measures import JOB_SECONDS, JOBS_FINISHED
 from jobs.offers import Offer
 from jobs.parking import park
@@ -120,7 +122,7 @@ class Worker:
 
     async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
         deliveries = self._bus.deliveries(
-            f"{self._service}-work-{handler.kind}",
+            work_consumer(self._service, handler.kind),
             [f"job.requested.{handler.kind}.>", f"job.resumed.{handler.kind}.>"],
             ack_wait_seconds=self._claim_seconds,
         )

@@ -44,7 +44,7 @@ async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) 
     from jobs.bus import Bus
 
     runtime = state.read_runtime()
-    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="cli") as bus:
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
         store = open_store(runtime.artifact_root, state.artifact_cache)
         try:
             return await import_model(bus, store, folder, tenant=tenant, name=name)
