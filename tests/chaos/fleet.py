@@ -9,7 +9,8 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Protocol
+
+from service_kit.bus_access import Credential, NkeySeed
 
 from tests.chaos.plan import Plan
 from tests.chaos.tcp_proxy import TcpProxy
@@ -20,20 +21,11 @@ LOOK_SECONDS = 0.05
 STOP_SECONDS = 20.0
 
 
-class Broker(Protocol):
-    """Where the workers' bus is, such as `testkit.nats_server.NatsServer`."""
-
-    @property
-    def url(self) -> str: ...
-    @property
-    def token(self) -> str: ...
-
-
 class Place:
     """Where one worker runs; when it is dead, the next one is started here."""
 
     def __init__(
-        self, name: str, proxy: TcpProxy, broker: Broker, plan: Plan, folder: Path
+        self, name: str, proxy: TcpProxy, credential: Credential, plan: Plan, folder: Path
     ) -> None:
         self.proxy = proxy
         self.busy = False
@@ -42,7 +34,7 @@ class Place:
         self._log = folder / "workers.log"
         self._url = f"nats://127.0.0.1:{proxy.port}"
         self._command = self.command(plan, folder)
-        self._environment = {**os.environ, **self.environment(broker.token, plan, folder)}
+        self._environment = {**os.environ, **self.environment(credential, plan, folder)}
         self.process = self._start()
 
     def command(self, plan: Plan, folder: Path) -> Sequence[str]:
@@ -57,9 +49,12 @@ class Place:
         }
         return ("tests.chaos.worker", json.dumps(options))
 
-    def environment(self, token: str, plan: Plan, folder: Path) -> Mapping[str, str]:
+    def environment(self, credential: Credential, plan: Plan, folder: Path) -> Mapping[str, str]:
         """What it needs besides ours."""
-        return {"PYTHONPATH": os.pathsep.join((str(ROOT), str(CHAIN_JOB))), "NATS_TOKEN": token}
+        path = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(CHAIN_JOB)))}
+        if isinstance(credential, NkeySeed):
+            return path | {"NATS_NKEY_SEED_FILE": str(credential.file)}
+        return path | {"NATS_TOKEN": credential}
 
     def holds(self, owner: str) -> bool:
         """Whether it is the owner of a claim, whose name ends with process id and a random word."""
@@ -121,16 +116,25 @@ class Fleet:
     @classmethod
     @asynccontextmanager
     async def running(
-        cls, broker: Broker, plan: Plan, folder: Path, place_of: type[Place] = Place
+        cls,
+        url: str,
+        credential: Credential,
+        plan: Plan,
+        folder: Path,
+        place_of: type[Place] = Place,
     ) -> AsyncIterator["Fleet"]:
-        """Workers, started, each followed when it dies; all are dead when the block ends."""
+        """Workers, started, each followed when it dies; all are dead when the block ends.
+
+        Args:
+            url: of the broker, which each reaches through a proxy of its own.
+        """
         (folder / "store").mkdir(exist_ok=True)
-        target = int(broker.url.rpartition(":")[2])
+        target = int(url.rpartition(":")[2])
         places: list[Place] = []
         async with AsyncExitStack() as stack:
             for number in range(plan.workers):
                 proxy = await stack.enter_async_context(TcpProxy.running(target))
-                place = place_of(f"worker-{number}", proxy, broker, plan, folder)
+                place = place_of(f"worker-{number}", proxy, credential, plan, folder)
                 stack.callback(place.end)
                 places.append(place)
             fleet = cls(places, folder / "workers.log")

@@ -80,7 +80,7 @@ async def train_under_faults(
     ):
         site = Site(bus, folder)
         await site.furnish()
-        async with Fleet.running(broker, workers, folder, TrainerPlace) as fleet:
+        async with Fleet.running(broker.url, broker.token, workers, folder, TrainerPlace) as fleet:
             began = time.monotonic()
             twins = await _order(site, plan, "alone")
             await _all_ended(bus, twins.values(), plan.undisturbed_seconds)

@@ -13,6 +13,7 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from registry.model_folder import import_model
 from registry.store import FolderStore
+from service_kit.bus_access import Credential
 from service_kit.errors import UnavailableError
 from testkit.models import make_tiny_llama
 
@@ -43,7 +44,8 @@ class TrainerPlace(Place):
     def command(self, plan: Plan, folder: Path) -> Sequence[str]:
         return ("trainer.main",)
 
-    def environment(self, token: str, plan: Plan, folder: Path) -> Mapping[str, str]:
+    def environment(self, credential: Credential, plan: Plan, folder: Path) -> Mapping[str, str]:
+        token = str(credential)
         settings = {
             "NATS_URL": self._url,
             "NATS_TOKEN": token,

@@ -76,12 +76,6 @@ class Watchers:
     clients: Sequence[Watched]
 
 
-@dataclass(frozen=True)
-class _Broker:
-    url: str
-    token: str
-
-
 async def watch_through_cuts(
     folder: Path, plan: WatchPlan, on_fault: OnFault = lambda _struck: None
 ) -> Watchers:
@@ -89,10 +83,10 @@ async def watch_through_cuts(
     state = StateFolder(folder / "state")
     options = StackOptions(http_port=free_port(), overrides={"TRAINER_ROLE": "serve"})
     async with running_stack(state, options, lambda _name, _line: None) as stack:
-        broker = _Broker(stack.runtime.nats_url, stack.runtime.nats_token)
+        url, trainer = stack.runtime.nats_url, stack.runtime.identity("trainer")
         async with (
-            Bus.connect(broker.url, broker.token, name="chaos") as bus,
-            Fleet.running(broker, Plan(workers=1), folder) as fleet,
+            Bus.connect(url, trainer, name="trainer") as bus,
+            Fleet.running(url, trainer, Plan(workers=1), folder) as fleet,
             TcpProxy.running(options.http_port) as http,
             TcpProxy.running(stack.runtime.grpc_ports["gateway"]) as grpc,
         ):
