@@ -1,10 +1,12 @@
 """On a cluster streams are on as many brokers as asked, and a bus goes from one to another."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
 from jobs.bus import Bus
+from jobs.deploy import main as deploy
 from jobs.subjects import STREAMS
 from jobs.submit import JobQueue
 from service_kit.errors import UnavailableError
@@ -29,6 +31,19 @@ async def test_streams_have_the_replicas_asked_for_and_a_bus_outlives_its_broker
 
         assert await eventually(lambda: submitted(bus), within=30) == first
         assert bus._link.client.connected_url.netloc != mine
+
+
+@pytest.mark.parametrize(
+    ("replicas", "said"),
+    [("3", "3 replicas need a cluster"), ("0", "must be 1 or more"), ("many", "must be 1 or more")],
+)
+async def test_who_deploys_says_how_many_replicas(
+    broker: NatsServer, capsys: pytest.CaptureFixture[str], replicas: str, said: str
+):
+    environment = {"NATS_URL": broker.url, "NATS_TOKEN": broker.token, "NATS_REPLICAS": replicas}
+
+    assert await asyncio.to_thread(deploy, environment) == 2
+    assert said in capsys.readouterr().err
 
 
 async def let_another_lead(bus: Bus, name: str) -> None:
