@@ -1,4 +1,4 @@
-"""What services are told: where artifacts are, who we are to the broker, which certificates are theirs."""
+"""What services are told: where artifacts are, who they are to the broker and to each other."""
 
 from pathlib import Path
 from typing import Any
