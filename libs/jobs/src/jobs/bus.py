@@ -15,12 +15,12 @@ from service_kit.bus_access import BusTls, Credential
 from service_kit.errors import UnavailableError
 from service_kit.settings import ServiceSettings
 
-from jobs.consuming import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.deliveries import Deliveries
 from jobs.envelope import EXPECTED_LAST, M, Stored, decode, encode, headers_for
 from jobs.errors import StaleWriteError
 from jobs.filters import stream_of
 from jobs.following import Follower
+from jobs.handling import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.link import REQUEST_SECONDS, Link, open_link
 from jobs.measures import PUBLISH_FAILED, PUBLISHED
 from jobs.permissions import API, refuse_undeclared
@@ -47,7 +47,13 @@ class Bus:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, credential: Credential, *, name: str, tls: BusTls | None = None
+        cls,
+        url: str,
+        credential: Credential,
+        *,
+        name: str,
+        tls: BusTls | None = None,
+        replicas: int = 1,
     ) -> AsyncIterator["Bus"]:
         """A bus with its streams in place, closed when the block ends; see `open_link`.
 
@@ -59,14 +65,15 @@ class Bus:
             UnavailableError: no broker or no streams within 30 s, or it refuses the credential.
             PreconditionError: a file of the credential or of TLS cannot be used.
         """
-        async with open_link(url, credential, name=name, tls=tls) as link:
+        async with open_link(url, credential, name=name, tls=tls, replicas=replicas) as link:
             yield cls(link, name)
 
     @classmethod
     def of(cls, settings: ServiceSettings, *, name: str) -> AbstractAsyncContextManager["Bus"]:
         """`connect` as a service was told to."""
         tls, credential = settings.nats_tls, settings.nats_credential
-        return cls.connect(settings.nats_url, credential, name=name, tls=tls)
+        replicas = settings.nats_replicas
+        return cls.connect(settings.nats_url, credential, name=name, tls=tls, replicas=replicas)
 
     @property
     def connected(self) -> bool:
@@ -144,17 +151,21 @@ class Bus:
             MalformedMessageError: it is not a message of that kind.
         """
         where = route(subject)
+        raw = await self._last(where.stream, subject, f"read {where.template}")
+        if raw is None:
+            return None
+        return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
+
+    async def _last(self, stream: str, subjects: str, what: str) -> Any | None:
         try:
-            lookup = f"{API}.STREAM.MSG.GET.{where.stream}"
-            async with self._link.request(f"read {where.template}", lookup):
-                raw: Any = await self._link.js.get_last_msg(where.stream, subject)
+            async with self._link.request(what, f"{API}.STREAM.MSG.GET.{stream}"):
+                return await self._link.js.get_last_msg(stream, subjects)
         except NotFoundError as error:
             if error.err_code == NO_SUCH_MESSAGE:
                 return None
             raise
-        return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
 
-    async def newest(self, subject: str, kind: type[M]) -> Stored[M] | None:
+    async def last_by_consumer(self, subject: str, kind: type[M]) -> Stored[M] | None:
         """As `last`, for those who may read this row of the stream but not the others.
 
         It is read by a consumer: of a stream with replicas it may be the last but one for a
@@ -178,20 +189,10 @@ class Bus:
         return None
 
     async def newest_sequence(self, subjects: str) -> int:
-        """Of the newest message that passes a filter, 0 when none does; of the stream's leader.
-
-        Raises:
-            UnavailableError: the broker is away or silent.
-        """
+        """Of the newest message that passes a filter, read as by `last`; 0 when none does."""
         stream = stream_of((subjects,))
-        try:
-            async with self._link.request(f"read {stream}", f"{API}.STREAM.MSG.GET.{stream}"):
-                raw: Any = await self._link.js.get_last_msg(stream, subjects)
-        except NotFoundError as error:
-            if error.err_code == NO_SUCH_MESSAGE:
-                return 0
-            raise
-        return int(raw.seq)
+        raw = await self._last(stream, subjects, f"read {stream}")
+        return 0 if raw is None else int(raw.seq)
 
     async def facts(self, stream: str) -> StreamFacts:
         """How much a stream holds and how much it may.

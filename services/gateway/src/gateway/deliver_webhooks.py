@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.bus import Bus
-from jobs.consuming import decoded, kept
+from jobs.handling import decoded, kept
 from jobs.webhook_rows import DELIVERIES as QUEUE
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
 from nats.errors import Error as NatsError

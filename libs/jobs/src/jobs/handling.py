@@ -1,4 +1,4 @@
-"""What happens to one delivered message: read, handled, acknowledged or given back."""
+"""One delivery in hand: read, handled, kept meanwhile, and acknowledged or given back."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ Handle = Callable[[Stored[Any]], Awaitable[None]]
 
 
 async def handle_one(message: Any, handle: Handle) -> None:
-    """Hand it to `handle`; acknowledge it, or let it come again when that raises."""
+    """Hand a delivery to `handle` and acknowledge it; after a failure it comes a second later."""
     stored = decoded(message)
     if stored is None:
         await message.term()
