@@ -18,6 +18,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JOB_WISH_CANCEL,
+    JOB_WISH_PAUSE,
     JOB_WISH_RUN,
     JobError,
     JobProgress,
@@ -163,7 +164,9 @@ async def test_a_job_shows_what_its_owner_may_know_and_nothing_of_its_worker(hou
         3,
         0,
     )
-    assert failed.error == JobError(code="X", message="no", remedy="do")
+    assert failed.error == error
+    assert (len(failed.spec_sha256), failed.cost.attempts) == (64, 1)
+    assert failed.cost.work_seconds > 0
     assert not failed.HasField("progress")
 
 
@@ -223,6 +226,21 @@ async def test_a_job_is_cancelled_as_a_wish_until_it_has_ended(house: House):
         JOB_WISH_CANCEL,
         JOB_WISH_CANCEL,
     )
+
+
+async def test_a_job_is_paused_and_goes_on_as_wished(house: House):
+    async with grpc_door(house, tenant="waits") as door:
+        ordered = await build(door)
+        asked = pb.PauseJobRequest(job_id=ordered.id)
+        paused = (await door.PauseJob(asked, timeout=CALL_SECONDS)).job
+        resumed = (
+            await door.ResumeJob(pb.ResumeJobRequest(job_id=ordered.id), timeout=CALL_SECONDS)
+        ).job
+        async with refused(Status.NOT_FOUND):
+            await door.PauseJob(pb.PauseJobRequest(job_id="job-nobody"), timeout=CALL_SECONDS)
+
+    assert (paused.id, paused.wish) == (ordered.id, JOB_WISH_PAUSE)
+    assert (resumed.id, resumed.wish) == (ordered.id, JOB_WISH_RUN)
 
 
 async def test_another_tenants_job_is_not_found(house: House):

@@ -1,5 +1,6 @@
 """Datasets, training jobs and what becomes of them, as the bus tells it."""
 
+import re
 from typing import Any
 
 import httpx
@@ -198,10 +199,13 @@ async def events_in_two_pages(client: httpx.AsyncClient, job_id: str) -> list[di
     return [*first["data"], *rest["data"]]
 
 
-async def test_a_failed_job_says_why_and_keeps_the_log_to_itself(house: House):
+async def test_a_failed_job_shows_its_owner_why_and_the_last_lines_of_its_log(
+    house: House, caplog: pytest.LogCaptureFixture
+):
     client = house.http(tenant="unlucky")
     job_id = (await order(client)).json()["id"]
-    error = JobError(code="NO_VALID_ROWS", message="no row is valid", log_tail="row: secret")
+    log = "\n".join([f"line {number}" for number in range(30)] + ["row: \N{SNOWMAN}" + "x" * 9000])
+    error = JobError(code="NO_VALID_ROWS", message="no row is valid", remedy="Fix", log_tail=log)
     await say_state(house, job_id, "unlucky", status=JOB_STATUS_FAILED, error=error)
 
     async def failed() -> httpx.Response | None:
@@ -209,10 +213,53 @@ async def test_a_failed_job_says_why_and_keeps_the_log_to_itself(house: House):
         return answer if answer.json()["status"] == "failed" else None
 
     answer = await eventually(failed)
-    assert answer.json()["error"]["code"] == "NO_VALID_ROWS"
+    shown = answer.json()["error"]
+    assert (shown["code"], shown["remedy"]) == ("NO_VALID_ROWS", "Fix")
+    assert log.endswith(shown["log_tail"])
+    assert len(shown["log_tail"].encode()) == 4096
     events = await client.get(f"/v1/fine_tuning/jobs/{job_id}/events")
     assert events.json()["data"][0]["level"] == "error"
-    assert "secret" not in answer.text + events.text
+    assert events.json()["data"][0]["data"]["error"] == shown
+    assert "xxx" not in caplog.text
+
+
+async def test_of_a_long_log_the_last_twenty_lines_are_shown(house: House):
+    client = house.http(tenant="talker")
+    job_id = (await order(client)).json()["id"]
+    error = JobError(code="X", message="no", log_tail="\n".join(map(str, range(100))))
+    await say_state(house, job_id, "talker", status=JOB_STATUS_FAILED, error=error)
+
+    async def told() -> list[str]:
+        failed = (await client.get(f"/v1/jobs/{job_id}")).json()["error"]
+        return failed["log_tail"].splitlines() if failed else []
+
+    assert await eventually(told) == [str(number) for number in range(80, 100)]
+
+
+async def test_a_job_says_who_asked_for_what_and_what_it_took(house: House):
+    client = house.http(tenant="payer")
+    job_id = (await order(client)).json()["id"]
+    path = f"/v1/fine_tuning/jobs/{job_id}"
+    before = (await client.get(path)).json()
+    await say_state(house, job_id, "payer", status=JOB_STATUS_RUNNING, attempt=1)
+    result = JobResult(version_id="mv-new")
+    result.summary.update({"train_tokens": 4000})
+    await say_state(house, job_id, "payer", status=JOB_STATUS_SUCCEEDED, attempt=1, result=result)
+
+    async def done() -> dict[str, Any] | None:
+        job = (await client.get(path)).json()
+        return job if job["status"] == "succeeded" else None
+
+    job = await eventually(done)
+    alike = (await client.get(f"/v1/jobs/{job_id}")).json()
+    assert before["cost"] == {"work_seconds": 0, "attempts": 0, "trained_tokens": None}
+    assert (job["cost"]["attempts"], job["cost"]["trained_tokens"]) == (1, 4000)
+    assert job["cost"]["work_seconds"] > 0
+    assert (job["requested_by"], job["priority"]) == ("ada", "normal")
+    assert re.fullmatch("[0-9a-f]{64}", job["spec_sha256"])
+    assert {name: alike[name] for name in ("cost", "spec_sha256")} == {
+        name: job[name] for name in ("cost", "spec_sha256")
+    }
 
 
 async def test_jobs_of_other_kinds_are_not_training_jobs(house: House):

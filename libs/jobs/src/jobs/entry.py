@@ -19,9 +19,11 @@ from modelmill.jobs.v1.job_pb2 import (
     JobWish,
 )
 
+from jobs.cost import work_seconds
 from jobs.envelope import Stored
 from jobs.history import PROGRESS, STATE, JobEvent, JobHistory
 from jobs.standing import renewed, runs_again, status_word, wish_left
+from jobs.turn import NO_TURN, Turn
 
 AGAIN = "queued again"
 """Said of a job that was resumed after its end."""
@@ -40,6 +42,10 @@ class JobRecord:
     """Oldest first."""
     wish: JobWish.ValueType = JOB_WISH_RUN
     """RUN unless somebody wishes it paused or cancelled; then the state follows, or has."""
+    work_seconds: float = 0.0
+    """From claim to end over all claims; see `jobs.cost`."""
+    turn: Turn = NO_TURN
+    """When it starts, if it waits."""
 
 
 @dataclass
@@ -154,7 +160,8 @@ class Entry:
         if progress is not None and state.fence > progress.fence:
             progress = None
         wish = wish_left(self.status, self.control)
-        return JobRecord(self.requested, state, progress, self.history.events(), wish)
+        seconds = work_seconds(self.history.states, progress)
+        return JobRecord(self.requested, state, progress, self.history.events(), wish, seconds)
 
 
 def state_event(sequence: int, state: JobState) -> JobEvent:

@@ -106,6 +106,16 @@ class GatewayServiceStub:
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
     """
+    PauseJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.PauseJobRequest, _gateway_service_pb2.PauseJobResponse]
+    """Asks a job to save and free its worker, until it is resumed.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
+    """
+    ResumeJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeJobRequest, _gateway_service_pb2.ResumeJobResponse]
+    """Lets a paused job go on, and tries a failed or cancelled one again, from its checkpoint.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
+    """
     WatchJob: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.WatchJobRequest, _gateway_service_pb2.WatchJobResponse]
     """Streams what happens to a job, from its beginning or from after an event, until it has ended.
 
@@ -189,6 +199,16 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Asks a job to stop for good; its checkpoints stay.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+    """
+    PauseJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.PauseJobRequest, _gateway_service_pb2.PauseJobResponse]  # type: ignore[assignment]
+    """Asks a job to save and free its worker, until it is resumed.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
+    """
+    ResumeJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeJobRequest, _gateway_service_pb2.ResumeJobResponse]  # type: ignore[assignment]
+    """Lets a paused job go on, and tries a failed or cancelled one again, from its checkpoint.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.WatchJobRequest, _gateway_service_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Streams what happens to a job, from its beginning or from after an event, until it has ended.
@@ -372,6 +392,28 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks a job to stop for good; its checkpoints stay.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseJob(
+        self,
+        request: _gateway_service_pb2.PauseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.PauseJobResponse, _abc.Awaitable[_gateway_service_pb2.PauseJobResponse]]:
+        """Asks a job to save and free its worker, until it is resumed.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeJob(
+        self,
+        request: _gateway_service_pb2.ResumeJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ResumeJobResponse, _abc.Awaitable[_gateway_service_pb2.ResumeJobResponse]]:
+        """Lets a paused job go on, and tries a failed or cancelled one again, from its checkpoint.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
         """
 
     @_abc_1.abstractmethod

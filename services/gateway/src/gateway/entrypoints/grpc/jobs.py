@@ -8,7 +8,7 @@ from jobs.kinds import DATASET, KINDS
 from jobs.ledger import JobEvent, JobRecord
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, JobWish
+from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, JOB_WISH_PAUSE, JOB_WISH_RUN, JobWish
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, UnavailableError
@@ -122,7 +122,7 @@ class OrderProcedures:
 
 
 class JobProcedures:
-    """ListJobs, GetJob, CancelJob and WatchJob.
+    """ListJobs, GetJob, CancelJob, PauseJob, ResumeJob and WatchJob.
 
     Args:
         stopping: set when the process is to end; who watches then hears it at once.
@@ -146,6 +146,8 @@ class JobProcedures:
             "ListJobs": self._list,
             "GetJob": self._get,
             "CancelJob": self._cancel,
+            "PauseJob": self._pause,
+            "ResumeJob": self._resume,
             "WatchJob": self._watch,
         }
 
@@ -165,6 +167,14 @@ class JobProcedures:
     async def _cancel(self, request: pb.CancelJobRequest, call: Call) -> pb.CancelJobResponse:
         record = await self._control_job(request.job_id, JOB_WISH_CANCEL, call.caller)
         return pb.CancelJobResponse(job=job_message(record))
+
+    async def _pause(self, request: pb.PauseJobRequest, call: Call) -> pb.PauseJobResponse:
+        record = await self._control_job(request.job_id, JOB_WISH_PAUSE, call.caller)
+        return pb.PauseJobResponse(job=job_message(record))
+
+    async def _resume(self, request: pb.ResumeJobRequest, call: Call) -> pb.ResumeJobResponse:
+        record = await self._control_job(request.job_id, JOB_WISH_RUN, call.caller)
+        return pb.ResumeJobResponse(job=job_message(record))
 
     async def _watch(
         self, request: pb.WatchJobRequest, call: Call
