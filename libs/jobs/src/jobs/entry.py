@@ -1,11 +1,13 @@
 """What the read model holds of one job, and how a message changes it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
@@ -21,6 +23,7 @@ from modelmill.jobs.v1.job_pb2 import (
 
 from jobs.cost import work_seconds
 from jobs.envelope import Stored
+from jobs.fairness import WaitingJob
 from jobs.history import PROGRESS, STATE, JobEvent, JobHistory
 from jobs.standing import renewed, runs_again, status_word, wish_left
 from jobs.turn import NO_TURN, Turn
@@ -61,6 +64,10 @@ class Entry:
     control: JobWish.ValueType = JOB_WISH_RUN
     resumed: JobResumed | None = None
     resumed_sequence: int = 0
+    claimed_sequence: int = 0
+    """Of its last claim; 0 before the first."""
+    claimed_at: datetime | None = None
+    """UTC, without a zone."""
     progress: JobProgress | None = None
     history: JobHistory = field(default_factory=JobHistory)
 
@@ -104,6 +111,19 @@ class Entry:
             return self.state.updated_at
         return self.requested.requested_at if self.requested is not None else Timestamp()
 
+    def waiting(self, job_id: str) -> WaitingJob | None:
+        """As it stands in the queue; None when it is not to run, or somebody works on it."""
+        request = self.requested
+        if request is None or self.status != JOB_STATUS_QUEUED or self.control != JOB_WISH_RUN:
+            return None
+        asked = max(self.requested_sequence, self.resumed_sequence)
+        priority = request.priority or JOB_PRIORITY_NORMAL
+        return WaitingJob(job_id, request.tenant, asked, priority)
+
+    def work_seconds(self) -> float:
+        """From claim to end over all claims; the one in force to its last report."""
+        return work_seconds(self.history.states, self.progress)
+
     def take(self, stored: Stored[Any]) -> None:
         """Take in a message of JOBS; one that is in here already changes nothing."""
         if stored.sequence <= self.applied:
@@ -124,6 +144,7 @@ class Entry:
         if state.status == JOB_STATUS_RUNNING and not state.fence:
             # The claim itself: it cannot know the sequence that it is given.
             state.fence = sequence
+            self.claimed_sequence, self.claimed_at = sequence, state.updated_at.ToDatetime()
         self.state, self.state_sequence = state, sequence
         self.history.add(state_event(sequence, state))
 
@@ -160,8 +181,9 @@ class Entry:
         if progress is not None and state.fence > progress.fence:
             progress = None
         wish = wish_left(self.status, self.control)
-        seconds = work_seconds(self.history.states, progress)
-        return JobRecord(self.requested, state, progress, self.history.events(), wish, seconds)
+        return JobRecord(
+            self.requested, state, progress, self.history.events(), wish, self.work_seconds()
+        )
 
 
 def state_event(sequence: int, state: JobState) -> JobEvent:

@@ -79,7 +79,8 @@ class JobLedger:
         Raises:
             NotFoundError: no such job, or another tenant's.
         """
-        return self._find(tenant, job_id).record()
+        self._find(tenant, job_id)
+        return self._book.record(job_id)
 
     def history(self, tenant: str, job_id: str) -> JobHistory:
         """What happened to one job, and will: it is added to as events come.

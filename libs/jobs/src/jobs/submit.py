@@ -9,8 +9,18 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from modelmill.jobs.v1.job_pb2 import JobRequested
-from service_kit.errors import AlreadyExistsError, OverloadedError, UnavailableError
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
+    JobPriority,
+    JobRequested,
+    Resources,
+)
+from service_kit.errors import (
+    AlreadyExistsError,
+    InvalidInputError,
+    OverloadedError,
+    UnavailableError,
+)
 
 from jobs import ids
 from jobs.bus import Bus
@@ -48,6 +58,8 @@ class JobQueue:
         requested_by: str,
         idempotency_key: str,
         spec: Message,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
+        needs: Resources | None = None,
     ) -> SubmittedJob:
         """Store the job, or find the one that the same key stands for.
 
@@ -56,16 +68,23 @@ class JobQueue:
             requested_by: subject claim of the caller, or the service that asks.
             idempotency_key: never expires; empty for a job of its own each time.
             spec: validated; read back with `ActiveJob.spec`.
+            priority: among the tenant's own jobs. Like `needs` it is no part of what the key
+                stands for: a repeat finds the first job with what that one was given.
+            needs: only workers that have as much claim it; None for nothing in particular.
 
         Raises:
             AlreadyExistsError: the key was used for another spec.
             OverloadedError: the JOBS stream is nearly full; the message says what to do.
             UnavailableError: not known to be stored within 3.5 s; ask again with the same key.
-            InvalidInputError: kind, tenant or prefix is not a token of a subject.
+            InvalidInputError: kind, tenant or prefix is not a token of a subject, or the priority
+                is none.
         """
         job_id = ids.job_id(prefix, tenant=tenant, kind=kind, idempotency_key=idempotency_key)
         subject = job_requested(kind, tenant, job_id)
         request = _request(spec, job_id, kind, tenant, requested_by)
+        request.priority = _known(priority)
+        if needs is not None:
+            request.needs.CopyFrom(needs)
         try:
             async with asyncio.timeout(SUBMIT_SECONDS):
                 return await self._store(subject, request)
@@ -100,6 +119,12 @@ class JobQueue:
         # Equal to the last nanosecond: what conflicts is this very call's first try.
         created = stored.body.requested_at == request.requested_at
         return SubmittedJob(request.job_id, stored.sequence, created)
+
+
+def _known(priority: JobPriority.ValueType) -> JobPriority.ValueType:
+    if priority not in JobPriority.values():
+        raise InvalidInputError("priority must be LOW, NORMAL or HIGH")
+    return priority or JOB_PRIORITY_NORMAL
 
 
 def _request(spec: Message, job_id: str, kind: str, tenant: str, requested_by: str) -> JobRequested:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
     JOB_WISH_RUN,
@@ -50,6 +51,11 @@ class _Job:
             self.status, self.wish, resumed_since=resumed_since
         )
 
+    def as_waiting(self, job_id: str) -> WaitingJob:
+        """As it stands in the queue."""
+        priority = self.asked.body.priority or JOB_PRIORITY_NORMAL
+        return WaitingJob(job_id, self.tenant, self.asked.sequence, priority)
+
 
 class WaitingJobs:
     """Follows JOBS; keeps what has not ended. What it says may be a moment old.
@@ -63,8 +69,8 @@ class WaitingJobs:
         self._kinds = kinds
         self._retry_seconds = retry_seconds
         self._jobs: dict[str, _Job] = {}
-        self._served: dict[str, int] = {}
-        """When a tenant's last claim was, as a sequence of JOBS."""
+        self._served: dict[str, dict[str, int]] = {kind: {} for kind in kinds}
+        """When a tenant's last claim of a kind was, as a sequence of JOBS."""
         self._is_current = False
         self._sequence = 0
         self._moved = asyncio.Condition()
@@ -103,11 +109,11 @@ class WaitingJobs:
         of_kind = [(job_id, job) for job_id, job in self._jobs.items() if job.kind == kind]
         running = Counter(job.tenant for _, job in of_kind if job.status == JOB_STATUS_RUNNING)
         waiting = (
-            WaitingJob(job_id, job.tenant, job.asked.sequence)
+            job.as_waiting(job_id)
             for job_id, job in of_kind
             if job.waits and job.not_before <= now and job_id not in besides
         )
-        first = next(fair_order(waiting, running, self._served), None)
+        first = next(fair_order(waiting, running, self._served[kind]), None)
         return None if first is None else self._jobs[first.job_id].asked
 
     def pass_over(self, job_id: str, seconds: float) -> None:
@@ -127,7 +133,8 @@ class WaitingJobs:
                 self._jobs[body.job_id].wish = body.wish
         elif isinstance(body, JobRequested | JobResumed):
             kind, tenant, job_id = stored.subject.split(".")[2:]
-            self._jobs.setdefault(job_id, _Job(kind, tenant, stored)).asked = stored
+            job = self._jobs.setdefault(job_id, _Job(kind, tenant, stored))
+            job.asked = stored
 
     def _take_state(self, sequence: int, state: JobState) -> None:
         job = self._jobs.get(state.job_id)
@@ -135,7 +142,7 @@ class WaitingJobs:
             return
         if state.status == JOB_STATUS_RUNNING and not state.fence:
             # The claim itself: it cannot know the sequence that it is given.
-            self._served[job.tenant] = sequence
+            self._served[job.kind][job.tenant] = sequence
         job.status, job.state_sequence = state.status, sequence
         if state.status == JOB_STATUS_QUEUED and state.failures:
             job.not_before = time.monotonic() + self._retry_seconds * state.failures

@@ -224,13 +224,21 @@ class JobResumed(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     RESUMED_AT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     requested_by: _builtins.str
     """Who asked."""
+    priority: Global___JobPriority.ValueType
+    """As requested, so that a worker that has forgotten the job knows its turn."""
     @_builtins.property
     def resumed_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
+
+    @_builtins.property
+    def needs(self) -> Global___Resources:
+        """As requested."""
 
     def __init__(
         self,
@@ -238,10 +246,12 @@ class JobResumed(_message.Message):
         job_id: _builtins.str = ...,
         requested_by: _builtins.str = ...,
         resumed_at: _timestamp_pb2.Timestamp | None = ...,
+        priority: Global___JobPriority.ValueType = ...,
+        needs: Global___Resources | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["resumed_at", b"resumed_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "resumed_at", b"resumed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "requested_by", b"requested_by", "resumed_at", b"resumed_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "needs", b"needs", "priority", b"priority", "requested_by", b"requested_by", "resumed_at", b"resumed_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
