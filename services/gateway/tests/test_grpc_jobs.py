@@ -13,6 +13,8 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_HIGH,
+    JOB_PRIORITY_LOW,
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
@@ -132,6 +134,25 @@ async def test_a_repeated_key_is_one_job_and_another_order_under_it_is_refused(h
             await build(door, "k" * 256)
 
     assert [len(set(ids)) for ids in (datasets, runs, builds)] == [1, 1, 1]
+
+
+async def test_a_repeat_with_another_priority_is_the_first_job_in_its_first_place(house: House):
+    async with grpc_door(house, tenant="places") as door:
+        asked = pb.CreateOptimizationRequest(
+            spec=BuildSpec(source_version_id="default"),
+            idempotency_key="k",
+            priority=JOB_PRIORITY_LOW,
+        )
+        first = (await door.CreateOptimization(asked, timeout=CALL_SECONDS)).job
+        asked.priority = JOB_PRIORITY_HIGH
+        again = (await door.CreateOptimization(asked, timeout=CALL_SECONDS)).job
+        urgent = pb.CreateOptimizationRequest(spec=asked.spec, priority=JOB_PRIORITY_HIGH)
+        sooner = (await door.CreateOptimization(urgent, timeout=CALL_SECONDS)).job
+        waits = await job(door, first.id)
+
+    assert (again.id, again.priority) == (first.id, JOB_PRIORITY_LOW)
+    assert 0 < sooner.queue_position < waits.queue_position
+    assert not waits.HasField("estimated_start")
 
 
 async def test_everything_that_is_wrong_with_an_order_is_said_at_once(house: House):

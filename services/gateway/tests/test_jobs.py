@@ -262,6 +262,35 @@ async def test_a_job_says_who_asked_for_what_and_what_it_took(house: House):
     }
 
 
+async def test_a_priority_orders_the_tenants_own_jobs(house: House):
+    client = house.http(tenant="orders")
+    file = await upload(client)
+    body = {"file_id": file, "mapping": MAPPING}
+    later = (await client.post("/v1/datasets", json=body)).json()["job_id"]
+    sooner = (await client.post("/v1/datasets", json=body | {"priority": "high"})).json()["job_id"]
+    build = {"model": "tiny", "priority": "low"}
+    built = (await client.post("/v1/optimizations", json=build)).json()
+    trained = (await order(client, training_file=file, priority="high")).json()
+    wrong = await order(client, training_file=file, priority="urgent")
+
+    async def places() -> tuple[int, int]:
+        shown = [(await client.get(f"/v1/jobs/{job}")).json() for job in (sooner, later)]
+        return shown[0]["queue_position"], shown[1]["queue_position"]
+
+    first, second = await places()
+    assert first < second
+    assert (built["priority"], trained["priority"]) == ("low", "high")
+    assert (trained["status"], trained["estimated_start"]) == ("queued", None)
+    assert (wrong.status_code, wrong.json()["error"]["errors"][0][:9]) == (422, "priority:")
+    await say_state(house, sooner, "orders", status=JOB_STATUS_RUNNING, attempt=1)
+    await eventually(lambda: _starts(client, sooner))
+
+
+async def _starts(client: httpx.AsyncClient, job_id: str) -> bool:
+    job = (await client.get(f"/v1/jobs/{job_id}")).json()
+    return (job["status"], job["queue_position"]) == ("running", None)
+
+
 async def test_jobs_of_other_kinds_are_not_training_jobs(house: House):
     client = house.http(tenant="kinds")
     body = {"file_id": await upload(client), "mapping": MAPPING}

@@ -105,6 +105,10 @@ class JobLedger:
         mine.sort(reverse=True)
         return JobListing(self._book, [job_id for _, job_id in mine])
 
+    def waiting_of(self, tenant: str) -> int:
+        """How many jobs of the tenant's wait for a worker."""
+        return self._book.queue.waiting_of(tenant)
+
     def standings(self) -> Iterator[Standing]:
         """Where every job stands; may be read in another thread than `run`'s."""
         for _, seen in self._book.items():

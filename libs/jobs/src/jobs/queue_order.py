@@ -79,6 +79,7 @@ class QueueOrder:
         self._clock = clock
         self._now = now
         self._lines: dict[str, _Line] = defaultdict(_Line)
+        self._waiting_of: Counter[str] = Counter()
 
     def serve(self, kind: str, tenant: str, claimed_sequence: int) -> None:
         """A job of the tenant's was claimed then, as a sequence of JOBS; 0 for never."""
@@ -92,6 +93,7 @@ class QueueOrder:
         line.is_current = False
         self.serve(job.kind, job.tenant, job.claimed_sequence)
         waiting = job.waiting(job_id)
+        self._waiting_of[job.tenant] += (waiting is not None) - (job_id in line.waiting)
         if waiting is None:
             line.waiting.pop(job_id, None)
         else:
@@ -119,9 +121,7 @@ class QueueOrder:
 
     def waiting_of(self, tenant: str) -> int:
         """How many jobs of the tenant's wait, of all kinds."""
-        return sum(
-            job.tenant == tenant for line in self._lines.values() for job in line.waiting.values()
-        )
+        return self._waiting_of[tenant]
 
     def _work_out(self, line: _Line) -> None:
         began = self._clock()

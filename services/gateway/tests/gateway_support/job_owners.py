@@ -93,6 +93,7 @@ class FakeDataPrep(DataPrepServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return data_prep_pb.CreateDatasetResponse(
             job_id=job.job_id, dataset_id=derived_id("ds", job.job_id), sequence=job.sequence
@@ -150,6 +151,7 @@ class FakeTrainer(TrainerServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return trainer_pb.CreateFineTuningJobResponse(job_id=job.job_id, sequence=job.sequence)
 
@@ -185,5 +187,6 @@ class FakeOptimizerBuilder(OptimizerBuilderServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return optimizer_pb.CreateBuildResponse(job_id=job.job_id, sequence=job.sequence)

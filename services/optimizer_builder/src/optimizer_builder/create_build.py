@@ -2,8 +2,9 @@
 
 from typing import Protocol
 
-from jobs.kinds import OPTIMIZE
+from jobs.kinds import OPTIMIZE, prefix_of
 from jobs.submit import JobQueue, SubmittedJob
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError
@@ -14,8 +15,6 @@ from optimizer_builder.domain.build_plan import (
     source_errors,
     spec_errors,
 )
-
-PREFIX = "job"
 
 
 class Known(Protocol):
@@ -36,7 +35,13 @@ class CreateBuild:
         self._queue = queue
 
     async def __call__(
-        self, *, tenant: str, requested_by: str, idempotency_key: str, spec: BuildSpec
+        self,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: BuildSpec,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
     ) -> SubmittedJob:
         """Check the spec, then queue the job.
 
@@ -49,11 +54,12 @@ class CreateBuild:
         await self._check(tenant, spec)
         return await self._queue.submit(
             kind=OPTIMIZE,
-            prefix=PREFIX,
+            prefix=prefix_of(OPTIMIZE),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=with_defaults(spec),
+            priority=priority,
         )
 
     async def _check(self, tenant: str, spec: BuildSpec) -> None:

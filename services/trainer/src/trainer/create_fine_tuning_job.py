@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from jobs.kinds import DATASET, TRAIN, dataset_id_of
+from jobs.kinds import DATASET, TRAIN, dataset_id_of, prefix_of
 from jobs.submit import JobQueue, SubmittedJob
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
@@ -13,7 +14,6 @@ from service_kit.errors import InvalidInputError, NotFoundError
 from trainer.choices import decide_spec, decided_spec
 from trainer.domain.hyper_parameters import HyperParameters
 
-PREFIX = "ftjob"
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
 ON_ITS_WAY_SECONDS = 0.5
@@ -55,7 +55,13 @@ class CreateFineTuningJob:
         self._queue = queue
 
     async def __call__(
-        self, *, tenant: str, requested_by: str, idempotency_key: str, spec: TrainSpec
+        self,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: TrainSpec,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
     ) -> SubmittedJob:
         """Check the whole spec, write out its defaults, and queue the job.
 
@@ -70,11 +76,12 @@ class CreateFineTuningJob:
         choices = await self._checked(tenant, wanted)
         return await self._queue.submit(
             kind=TRAIN,
-            prefix=PREFIX,
+            prefix=prefix_of(TRAIN),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=decided_spec(wanted, choices),
+            priority=priority,
         )
 
     async def _checked(self, tenant: str, wanted: TrainSpec) -> HyperParameters:

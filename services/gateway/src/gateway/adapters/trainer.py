@@ -1,6 +1,7 @@
 """The trainer service: training jobs, and the end of model versions."""
 
 import grpc
+from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.trainer.v1.trainer_service_pb2 import (
     CreateFineTuningJobRequest,
     RetireModelRequest,
@@ -23,7 +24,13 @@ class GrpcTrainer:
         self._stub = TrainerServiceStub(channel)
 
     async def create(
-        self, spec: TrainSpec, *, tenant: str, requested_by: str, idempotency_key: str
+        self,
+        spec: TrainSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> AcceptedJob:
         """Order a training run.
 
@@ -38,6 +45,7 @@ class GrpcTrainer:
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=spec,
+            priority=priority,
         )
         with domain_errors(PEER):
             response = await self._stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)

@@ -26,6 +26,7 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return pb.CreateFineTuningJobResponse(job_id=accepted.job_id, sequence=accepted.sequence)
 
