@@ -27,6 +27,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobPriority,
 )
 from service_kit.errors import InvalidInputError
+from service_kit.machine_size import MachineSize
 from testkit.waiting import eventually
 
 NOON = datetime(2026, 11, 25, 12)
@@ -53,6 +54,7 @@ class Seen:
     claimed_sequence: int = 0
     seconds: float = 0.0
     kind: str = "train"
+    worker_size: MachineSize | None = None
 
     def waiting(self, job_id: str) -> WaitingJob | None:
         return self.waits

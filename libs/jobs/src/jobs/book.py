@@ -123,7 +123,8 @@ class JobBook:
                 self.queue.see(job_id, self.look(job_id))
         for kind, jobs in ended.items():
             for _, job_id in reversed(nlargest(RECENT, jobs)):
-                self.queue.recall(kind, self.look(job_id).work_seconds())
+                entry = self.look(job_id)
+                self.queue.recall(kind, entry.work_seconds(), entry.worker_size)
 
     def _unpacked(self, job_id: str, rest: Rest) -> Entry:
         entry = unpack(rest.packed, self._histories.get(job_id))

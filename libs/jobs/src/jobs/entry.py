@@ -20,11 +20,13 @@ from modelmill.jobs.v1.job_pb2 import (
     JobStatus,
     JobWish,
 )
+from service_kit.machine_size import MachineSize
 
 from jobs.cost import work_seconds
 from jobs.envelope import Stored
 from jobs.fairness import WaitingJob
 from jobs.history import PROGRESS, STATE, JobEvent, JobHistory
+from jobs.sizes import size_of
 from jobs.standing import renewed, runs_again, status_word, wish_left
 from jobs.turn import NO_TURN, Turn
 
@@ -118,7 +120,14 @@ class Entry:
             return None
         asked = max(self.requested_sequence, self.resumed_sequence)
         priority = request.priority or JOB_PRIORITY_NORMAL
-        return WaitingJob(job_id, request.tenant, asked, priority)
+        return WaitingJob(job_id, request.tenant, asked, priority, size_of(request.needs))
+
+    @property
+    def worker_size(self) -> MachineSize | None:
+        """What the worker has that claimed it last; None when it did not say."""
+        if self.state is None or not self.state.HasField("worker"):
+            return None
+        return size_of(self.state.worker)
 
     def work_seconds(self) -> float:
         """From claim to end over all claims; the one in force to its last report."""

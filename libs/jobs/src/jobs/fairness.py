@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL
+from service_kit.machine_size import MachineSize
+
+from jobs.sizes import NOTHING
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class WaitingJob:
     """Of the message that asked for it: older ones go first within a tenant and a priority."""
     priority: int = JOB_PRIORITY_NORMAL
     """Higher ones go first within a tenant."""
+    needs: MachineSize = NOTHING
+    """Of a worker."""
 
 
 def fair_order(

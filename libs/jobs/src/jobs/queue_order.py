@@ -14,8 +14,10 @@ from statistics import median
 from typing import Protocol
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobStatus
+from service_kit.machine_size import MachineSize
 
 from jobs.fairness import WaitingJob, fair_order
+from jobs.sizes import misfit
 from jobs.turn import NO_TURN, Turn
 
 RECENT = 20
@@ -40,6 +42,8 @@ class QueuedJob(Protocol):
     def claimed_at(self) -> datetime | None: ...
     @property
     def claimed_sequence(self) -> int: ...
+    @property
+    def worker_size(self) -> MachineSize | None: ...
 
     def waiting(self, job_id: str) -> WaitingJob | None:
         """As it stands in the queue; None when it does not."""
@@ -58,6 +62,8 @@ class _Line:
     served: dict[str, int] = field(default_factory=dict)
     took: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Seconds of those that succeeded last."""
+    sizes: set[MachineSize] = field(default_factory=set)
+    """Of the workers that were seen."""
     positions: dict[str, int] = field(default_factory=dict)
     is_current: bool = False
     good_until: float = 0.0
@@ -98,20 +104,30 @@ class QueueOrder:
             line.waiting.pop(job_id, None)
         else:
             line.waiting[job_id] = waiting
+        if job.worker_size is not None:
+            line.sizes.add(job.worker_size)
         if job.status == JOB_STATUS_RUNNING:
             line.working[job_id] = (job.tenant, job.claimed_at or self._now())
         elif line.working.pop(job_id, None) is not None and job.status == JOB_STATUS_SUCCEEDED:
             line.took.append(job.work_seconds())
 
-    def recall(self, kind: str, seconds: float) -> None:
-        """A job took so long that ended before this process began; oldest first."""
+    def recall(self, kind: str, seconds: float, size: MachineSize | None = None) -> None:
+        """A job took so long, on such a worker, that ended before this process began.
+
+        To be told of oldest first.
+        """
         self._lines[kind].took.append(seconds)
+        if size is not None:
+            self._lines[kind].sizes.add(size)
 
     def turn(self, kind: str, job_id: str) -> Turn:
         """When the job's turn comes."""
         line = self._lines[kind]
         if job_id not in line.waiting:
             return NO_TURN
+        reason = misfit(line.waiting[job_id].needs, line.sizes)
+        if reason:
+            return Turn(reason=reason)
         if not line.is_current and self._clock() >= line.good_until:
             self._work_out(line)
         position = line.positions.get(job_id)
@@ -126,7 +142,8 @@ class QueueOrder:
     def _work_out(self, line: _Line) -> None:
         began = self._clock()
         running = Counter(tenant for tenant, _ in line.working.values())
-        order = fair_order(line.waiting.values(), running, line.served)
+        able = (job for job in line.waiting.values() if not misfit(job.needs, line.sizes))
+        order = fair_order(able, running, line.served)
         line.positions = {job.job_id: place for place, job in enumerate(order, 1)}
         line.is_current = True
         ended = self._clock()

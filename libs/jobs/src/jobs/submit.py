@@ -13,7 +13,6 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_PRIORITY_NORMAL,
     JobPriority,
     JobRequested,
-    Resources,
 )
 from service_kit.errors import (
     AlreadyExistsError,
@@ -21,10 +20,12 @@ from service_kit.errors import (
     OverloadedError,
     UnavailableError,
 )
+from service_kit.machine_size import MachineSize
 
 from jobs import ids
 from jobs.bus import Bus
 from jobs.errors import StaleWriteError
+from jobs.sizes import as_resources
 from jobs.subjects import job_requested
 
 SUBMIT_SECONDS = 3.5
@@ -59,7 +60,7 @@ class JobQueue:
         idempotency_key: str,
         spec: Message,
         priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
-        needs: Resources | None = None,
+        needs: MachineSize | None = None,
     ) -> SubmittedJob:
         """Store the job, or find the one that the same key stands for.
 
@@ -84,7 +85,7 @@ class JobQueue:
         request = _request(spec, job_id, kind, tenant, requested_by)
         request.priority = _known(priority)
         if needs is not None:
-            request.needs.CopyFrom(needs)
+            request.needs.CopyFrom(as_resources(needs))
         try:
             async with asyncio.timeout(SUBMIT_SECONDS):
                 return await self._store(subject, request)

@@ -14,6 +14,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, SplitShare
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import InvalidInputError
+from service_kit.machine_size import MachineSize
 
 from data_prep.domain.dataset_plan import (
     MAX_NAME_CHARACTERS,
@@ -26,6 +27,8 @@ from data_prep.domain.read_rows import READERS, FileFormat, format_of
 from data_prep.domain.rows import SourceRow
 
 PEEK_ROWS = 100
+LIBRARIES_BYTES = 1 << 29
+"""What making any dataset takes. Digests and groups take about the size of a file of short rows."""
 
 
 class Files(Protocol):
@@ -87,6 +90,7 @@ class CreateDataset:
             idempotency_key=idempotency_key,
             spec=_with_defaults(spec, plan, file),
             priority=priority,
+            needs=MachineSize(cpus=1, memory_bytes=LIBRARIES_BYTES + file.size_bytes),
         )
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
 

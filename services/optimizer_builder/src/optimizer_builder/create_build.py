@@ -10,8 +10,10 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from optimizer_builder.domain.build_plan import (
+    ADAPTER,
     DEFAULT_MAX_ACCURACY_LOSS,
     Version,
+    build_needs,
     source_errors,
     spec_errors,
 )
@@ -51,7 +53,7 @@ class CreateBuild:
             AlreadyExistsError: The key was used for another spec.
             UnavailableError: The bus does not answer; nothing was accepted.
         """
-        await self._check(tenant, spec)
+        source = await self._checked_source(tenant, spec)
         return await self._queue.submit(
             kind=OPTIMIZE,
             prefix=prefix_of(OPTIMIZE),
@@ -60,9 +62,20 @@ class CreateBuild:
             idempotency_key=idempotency_key,
             spec=with_defaults(spec),
             priority=priority,
+            needs=build_needs(await self._weights_bytes(tenant, source)),
         )
 
-    async def _check(self, tenant: str, spec: BuildSpec) -> None:
+    async def _weights_bytes(self, tenant: str, source: ModelReady) -> int:
+        if source.form != ADAPTER:
+            return source.size_bytes
+        try:
+            return (await self._known.version(tenant, source.base_version_id)).size_bytes
+        except NotFoundError:
+            return 0  # the job itself says that its base is gone
+
+    async def _checked_source(self, tenant: str, spec: BuildSpec) -> ModelReady:
+        """The version to build from, if nothing is wrong with the spec."""
+        source = ModelReady()
         errors = spec_errors(
             source_version_id=spec.source_version_id,
             target_form=spec.target_form,
@@ -84,6 +97,7 @@ class CreateBuild:
             raise InvalidInputError(errors + missing)
         if missing:
             raise NotFoundError("; ".join(missing))
+        return source
 
 
 def version_of(model: ModelReady) -> Version:

@@ -9,7 +9,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import AlreadyExistsError
 
 from optimizer_builder.create_build import version_of, with_defaults
-from optimizer_builder.domain.build_plan import default_form
+from optimizer_builder.domain.build_plan import ADAPTER, build_needs, default_form
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class OrderDefaultBuild:
                 requested_by=REQUESTED_BY,
                 idempotency_key=f"default-build:{model.version_id}",
                 spec=with_defaults(spec),
+                needs=build_needs(0 if model.form == ADAPTER else model.size_bytes),
             )
         except AlreadyExistsError:
             # Ordered by a release whose defaults were others; that build stands.

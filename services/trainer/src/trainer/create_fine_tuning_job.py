@@ -13,6 +13,7 @@ from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.choices import decide_spec, decided_spec
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.needs import training_needs
 
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
@@ -73,7 +74,7 @@ class CreateFineTuningJob:
         """
         wanted = TrainSpec()
         wanted.CopyFrom(spec)
-        choices = await self._checked(tenant, wanted)
+        choices, base_bytes = await self._checked(tenant, wanted)
         return await self._queue.submit(
             kind=TRAIN,
             prefix=prefix_of(TRAIN),
@@ -82,16 +83,21 @@ class CreateFineTuningJob:
             idempotency_key=idempotency_key,
             spec=decided_spec(wanted, choices),
             priority=priority,
+            needs=training_needs(choices, base_bytes),
         )
 
-    async def _checked(self, tenant: str, wanted: TrainSpec) -> HyperParameters:
-        """The choices of a spec in which nothing is wrong, and whose dataset's id is filled in."""
+    async def _checked(self, tenant: str, wanted: TrainSpec) -> tuple[HyperParameters, int]:
+        """The choices of a spec in which nothing is wrong, and the size of the base in bytes.
+
+        The dataset's id is filled in.
+        """
         errors = _errors_of_names(wanted)
         missing: list[str] = []
         context_tokens: int | None = None
+        base_bytes = 0
         try:
             base = await _soon(lambda: self._models.get(tenant, wanted.base_version_id))
-            context_tokens = base.context_tokens
+            context_tokens, base_bytes = base.context_tokens, base.size_bytes
             errors += _errors_of_base(base)
         except NotFoundError as error:
             missing.append(error.message)
@@ -109,7 +115,7 @@ class CreateFineTuningJob:
             raise InvalidInputError([*errors, *missing])
         if missing:
             raise NotFoundError("; ".join(missing))
-        return choices
+        return choices, base_bytes
 
     async def _find_dataset(self, tenant: str, spec: TrainSpec) -> None:
         """See that the dataset is there or being made; fills in its id when only the job is named.

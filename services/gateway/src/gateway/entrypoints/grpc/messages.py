@@ -60,7 +60,7 @@ def job_message(record: JobRecord) -> pb.Job:
         spec_sha256=requested.spec_sha256,
         cost=_cost(record),
         priority=requested.priority or JOB_PRIORITY_NORMAL,
-        queue_position=record.turn.position,
+        queue_position=record.turn.position or 0,
         waiting_reason=record.turn.reason,
     )
     if record.turn.starts_at is not None:
