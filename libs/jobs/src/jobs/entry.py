@@ -171,7 +171,7 @@ class Entry:
         before, self.progress = self.progress, body
         if body.metrics or not _is_repeated(body, before):
             at = body.at.ToDatetime()
-            self.history.add(JobEvent(stored.sequence, at, PROGRESS, _say_progress(body), body))
+            self.history.add(JobEvent(stored.sequence, at, PROGRESS, say_progress(body), body))
 
     def record(self) -> JobRecord:
         """The job as its readers see it; its request must have been read."""
@@ -224,7 +224,8 @@ def _is_repeated(progress: JobProgress, before: JobProgress | None) -> bool:
     return (before.phase, before.done) == (progress.phase, progress.done)
 
 
-def _say_progress(progress: JobProgress) -> str:
+def say_progress(progress: JobProgress) -> str:
+    """A report in words, for example "train step 3/40: loss=1.25"."""
     of = f"/{progress.total}" if progress.total else ""
     figures = ", ".join(f"{name}={value:.4g}" for name, value in sorted(progress.metrics.items()))
     return f"{progress.phase} {progress.unit} {progress.done}{of}" + (figures and f": {figures}")

@@ -162,7 +162,7 @@ def _use_cases(
             peers.optimizer_builder, find_model, known.jobs, room
         ),
         control_job=ControlJob(peers.job_owners, known.jobs),
-        watch_job=WatchJob(watcher),
+        watch_job=WatchJob(watcher, known.jobs, peers.trainer),
     )
 
 

@@ -129,6 +129,8 @@ class FakeTrainer(TrainerServiceServicer):
         self._queue = queue
         self._bus = bus
         self.in_use: str = ""
+        self.figures: dict[str, list[float]] = {}
+        """Losses by job."""
         """A version that something needs."""
         self.specs: list[trainer_pb.TrainSpec] = []
 
@@ -154,6 +156,15 @@ class FakeTrainer(TrainerServiceServicer):
             priority=request.priority,
         )
         return trainer_pb.CreateFineTuningJobResponse(job_id=job.job_id, sequence=job.sequence)
+
+    async def ListStepFigures(
+        self, request: trainer_pb.ListStepFiguresRequest, context: Any
+    ) -> trainer_pb.ListStepFiguresResponse:
+        if request.job_id not in self.figures:
+            raise NotFoundError(f"no finished training job {request.job_id!r}")
+        losses = enumerate(self.figures[request.job_id], 1)
+        steps = [trainer_pb.StepFigures(step=step, metrics={"loss": loss}) for step, loss in losses]
+        return trainer_pb.ListStepFiguresResponse(steps=steps)
 
     async def RetireModel(
         self, request: trainer_pb.RetireModelRequest, context: Any

@@ -22,6 +22,7 @@ from trainer.adapters.model_records import AliasRecords, ModelRecords
 from trainer.create_fine_tuning_job import CreateFineTuningJob
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import TrainHandler
+from trainer.list_step_figures import ListStepFigures
 from trainer.retire_model import RetireModel
 from trainer.settings import Settings
 from trainer.train_model import TrainModel
@@ -43,8 +44,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
         if settings.role != "work":
             create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
+            figures = ListStepFigures(jobs, store)
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
-            add_TrainerServiceServicer_to_server(TrainerServicer(create, retire), server.grpc)
+            add_TrainerServiceServicer_to_server(
+                TrainerServicer(create, figures, retire), server.grpc
+            )
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [TRAIN])), server.grpc)
 
         await stack.enter_async_context(server)
