@@ -13,14 +13,11 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.jobs.v1.job_pb2 import (
-    JOB_PRIORITY_HIGH,
-    JOB_PRIORITY_LOW,
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JOB_WISH_CANCEL,
-    JOB_WISH_PAUSE,
     JOB_WISH_RUN,
     JobError,
     JobProgress,
@@ -136,25 +133,6 @@ async def test_a_repeated_key_is_one_job_and_another_order_under_it_is_refused(h
     assert [len(set(ids)) for ids in (datasets, runs, builds)] == [1, 1, 1]
 
 
-async def test_a_repeat_with_another_priority_is_the_first_job_in_its_first_place(house: House):
-    async with grpc_door(house, tenant="places") as door:
-        asked = pb.CreateOptimizationRequest(
-            spec=BuildSpec(source_version_id="default"),
-            idempotency_key="k",
-            priority=JOB_PRIORITY_LOW,
-        )
-        first = (await door.CreateOptimization(asked, timeout=CALL_SECONDS)).job
-        asked.priority = JOB_PRIORITY_HIGH
-        again = (await door.CreateOptimization(asked, timeout=CALL_SECONDS)).job
-        urgent = pb.CreateOptimizationRequest(spec=asked.spec, priority=JOB_PRIORITY_HIGH)
-        sooner = (await door.CreateOptimization(urgent, timeout=CALL_SECONDS)).job
-        waits = await job(door, first.id)
-
-    assert (again.id, again.priority) == (first.id, JOB_PRIORITY_LOW)
-    assert 0 < sooner.queue_position < waits.queue_position
-    assert not waits.HasField("estimated_start")
-
-
 async def test_everything_that_is_wrong_with_an_order_is_said_at_once(house: House):
     async with grpc_door(house) as door:
         async with refused(Status.INVALID_ARGUMENT, "base_version_id: .*; dataset_id: .*job_id: "):
@@ -247,21 +225,6 @@ async def test_a_job_is_cancelled_as_a_wish_until_it_has_ended(house: House):
         JOB_WISH_CANCEL,
         JOB_WISH_CANCEL,
     )
-
-
-async def test_a_job_is_paused_and_goes_on_as_wished(house: House):
-    async with grpc_door(house, tenant="waits") as door:
-        ordered = await build(door)
-        asked = pb.PauseJobRequest(job_id=ordered.id)
-        paused = (await door.PauseJob(asked, timeout=CALL_SECONDS)).job
-        resumed = (
-            await door.ResumeJob(pb.ResumeJobRequest(job_id=ordered.id), timeout=CALL_SECONDS)
-        ).job
-        async with refused(Status.NOT_FOUND):
-            await door.PauseJob(pb.PauseJobRequest(job_id="job-nobody"), timeout=CALL_SECONDS)
-
-    assert (paused.id, paused.wish) == (ordered.id, JOB_WISH_PAUSE)
-    assert (resumed.id, resumed.wish) == (ordered.id, JOB_WISH_RUN)
 
 
 async def test_another_tenants_job_is_not_found(house: House):

@@ -74,13 +74,17 @@ async def test_a_job_ends_in_a_model_that_has_learned(
     assert REGISTRY.get_sample_value("modelmill_training_loss") == summary["last_loss"]
 
     [ready] = await eventually(lambda: trainer.announced(job.job_id))
-    assert ready.version_id == derived_id("mv", job.job_id, "adapter")
-    assert (ready.form, ready.name, ready.tenant) == ("adapter", "kinds", "acme")
-    assert ready.parent_version_id == ready.base_version_id == base.version_id
-    assert (ready.dataset_id, ready.context_tokens) == ("ds-toy", 512)
-    assert ready.metrics["accuracy"] == 1.0
+    check_announcement(ready, job.job_id, base.version_id)
     check_artifact(trainer, ready, base.digest)
     await check_figures(trainer, job.job_id, summary["last_loss"])
+
+
+def check_announcement(ready: Any, job_id: str, base_version_id: str) -> None:
+    assert ready.version_id == derived_id("mv", job_id, "adapter")
+    assert (ready.form, ready.name, ready.tenant) == ("adapter", "kinds", "acme")
+    assert ready.parent_version_id == ready.base_version_id == base_version_id
+    assert (ready.dataset_id, ready.context_tokens) == ("ds-toy", 512)
+    assert ready.metrics["accuracy"] == 1.0
 
 
 async def check_figures(trainer: Any, job_id: str, last_loss: float) -> None:

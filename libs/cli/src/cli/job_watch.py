@@ -28,7 +28,7 @@ def watch_job(
     title: str,
     console: Console,
     *,
-    on_figures: Callable[[dict[str, Any]], None] | None = None,
+    on_figures: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Show the job's phases, figures and losses until it ends; return its record.
 
@@ -40,24 +40,23 @@ def watch_job(
     """
     curve = LossCurve()
     with Progress(*_columns(), console=console, refresh_per_second=4) as progress:
-        words = turn = _turn_now(client, job_id)
-        task = progress.add_task(f"{title}: queued", total=None, figures=words)
+        turn = words = _turn_now(client, job_id)
+        task = progress.add_task(f"{title}: queued", total=None, figures=turn)
         for event in follow_job(client, job_id):
             facts = event.get("data") or {}
             if "phase" not in facts:
                 phase = facts.get("status") or event.get("message", "")
-                words = "" if words == turn else words  # it waits no longer
+                words = "" if words == turn else words
                 progress.update(task, description=f"{title}: {phase}", figures=words)
                 continue
             curve.observe(facts)
-            if on_figures is not None:
-                on_figures(facts)
+            on_figures(facts)
             words = f"{figures_line(facts, facts.get('eta_seconds'))}  {curve.sparkline()}"
             progress.update(
                 task,
                 description=f"{title}: {facts['phase']}",
                 completed=int(facts.get("step") or 0),
-                total=int(facts.get("total_steps") or 0) or None,
+                total=facts.get("total_steps") or None,
                 figures=words,
             )
     curve.draw(console)

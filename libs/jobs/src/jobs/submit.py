@@ -83,9 +83,7 @@ class JobQueue:
         job_id = ids.job_id(prefix, tenant=tenant, kind=kind, idempotency_key=idempotency_key)
         subject = job_requested(kind, tenant, job_id)
         request = _request(spec, job_id, kind, tenant, requested_by)
-        request.priority = _known(priority)
-        if needs is not None:
-            request.needs.CopyFrom(as_resources(needs))
+        _place(request, priority, needs)
         try:
             async with asyncio.timeout(SUBMIT_SECONDS):
                 return await self._store(subject, request)
@@ -122,10 +120,15 @@ class JobQueue:
         return SubmittedJob(request.job_id, stored.sequence, created)
 
 
-def _known(priority: JobPriority.ValueType) -> JobPriority.ValueType:
+def _place(
+    request: JobRequested, priority: JobPriority.ValueType, needs: MachineSize | None
+) -> None:
+    """Write what decides when and where it runs."""
     if priority not in JobPriority.values():
         raise InvalidInputError("priority must be LOW, NORMAL or HIGH")
-    return priority or JOB_PRIORITY_NORMAL
+    request.priority = priority or JOB_PRIORITY_NORMAL
+    if needs is not None:
+        request.needs.CopyFrom(as_resources(needs))
 
 
 def _request(spec: Message, job_id: str, kind: str, tenant: str, requested_by: str) -> JobRequested:

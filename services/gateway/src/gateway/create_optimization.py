@@ -76,13 +76,7 @@ class CreateOptimization:
             UnavailableError: the optimizer-builder or the bus does not answer; nothing was
                 accepted.
         """
-        if not spec.source_version_id:
-            raise InvalidInputError("source_version_id: must be given")
-        source = self._find_model.buildable(caller.tenant, spec.source_version_id)
-        wanted = BuildSpec()
-        wanted.CopyFrom(spec)
-        wanted.source_version_id = source.version_id
-        wanted.target_form = spec.target_form or DEFAULT_FORM
+        wanted = self._wanted(spec, caller.tenant)
         with self._room.place(caller.tenant, OPTIMIZE, idempotency_key):
             accepted = await self._builds.create(
                 wanted,
@@ -95,3 +89,14 @@ class CreateOptimization:
         return accepted_record(
             self._jobs, accepted.job_id, kind=OPTIMIZE, tenant=caller.tenant, spec=wanted
         )
+
+    def _wanted(self, spec: BuildSpec, tenant: str) -> BuildSpec:
+        """The spec with what the caller left to us."""
+        if not spec.source_version_id:
+            raise InvalidInputError("source_version_id: must be given")
+        wanted = BuildSpec()
+        wanted.CopyFrom(spec)
+        source = self._find_model.buildable(tenant, spec.source_version_id)
+        wanted.source_version_id = source.version_id
+        wanted.target_form = spec.target_form or DEFAULT_FORM
+        return wanted
