@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ compose-test: install ## The loop in containers, each of which crashes once; nee
 
 telemetry-test: install ## Dashboards, alerts and traces against a real stack and a real Prometheus
 	$(BIN)/python -m pytest -q tests/telemetry
+
+stack-test: install ## Whole stacks in other forms than `make test` has: artifacts in a bucket
+	$(BIN)/python -m pytest -q tests/stacks
 
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras

@@ -16,6 +16,7 @@ from tests.bench import (
     gateway_latency,
     guard_stream,
     job_submit,
+    mtls_cost,
     telemetry_cost,
     train_lora,
 )
@@ -33,6 +34,7 @@ GROUPS: tuple[Group, ...] = (
     gateway_latency.GROUP,
     decode_path.GROUP,
     telemetry_cost.GROUP,
+    mtls_cost.GROUP,
     train_lora.GROUP,
 )
 ALL_IDS = tuple(entry_id for group in GROUPS for entry_id in group.ids)

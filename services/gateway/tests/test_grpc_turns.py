@@ -1,18 +1,15 @@
-"""A job's place in the queue, and its pauses, over gRPC."""
+"""A job's place in the queue, over gRPC."""
 
 import pytest
-from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import House
-from grpc import StatusCode
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
     JOB_PRIORITY_HIGH,
     JOB_PRIORITY_LOW,
-    JOB_WISH_PAUSE,
-    JOB_WISH_RUN,
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
-from test_grpc_jobs import build, job
+from test_grpc_jobs import job
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -34,18 +31,3 @@ async def test_a_repeat_with_another_priority_is_the_first_job_in_its_first_plac
     assert (again.id, again.priority) == (first.id, JOB_PRIORITY_LOW)
     assert 0 < sooner.queue_position < waits.queue_position
     assert not waits.HasField("estimated_start")
-
-
-async def test_a_job_is_paused_and_goes_on_as_wished(house: House):
-    async with grpc_door(house, tenant="waits") as door:
-        ordered = await build(door)
-        asked = pb.PauseJobRequest(job_id=ordered.id)
-        paused = (await door.PauseJob(asked, timeout=CALL_SECONDS)).job
-        resumed = (
-            await door.ResumeJob(pb.ResumeJobRequest(job_id=ordered.id), timeout=CALL_SECONDS)
-        ).job
-        async with refused(StatusCode.NOT_FOUND):
-            await door.PauseJob(pb.PauseJobRequest(job_id="job-nobody"), timeout=CALL_SECONDS)
-
-    assert (paused.id, paused.wish) == (ordered.id, JOB_WISH_PAUSE)
-    assert (resumed.id, resumed.wish) == (ordered.id, JOB_WISH_RUN)

@@ -1,6 +1,7 @@
 """Creates the streams of the table where they are missing."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from nats.js import api
@@ -30,6 +31,17 @@ async def ensure_streams(js: JetStreamContext) -> None:
             await js.update_stream(
                 found.config.evolve(subjects=[*(found.config.subjects or ()), *missing])
             )
+
+
+async def missing_streams(js: JetStreamContext, names: Sequence[str]) -> list[str]:
+    """Those of `names` that the broker does not have."""
+    missing = []
+    for name in names:
+        try:
+            await js.stream_info(name)
+        except NotFoundError:
+            missing.append(name)
+    return missing
 
 
 def _config(stream: Stream) -> api.StreamConfig:

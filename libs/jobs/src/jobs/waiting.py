@@ -26,6 +26,7 @@ from jobs.bus import Bus
 from jobs.envelope import Stored
 from jobs.fairness import WaitingJob, fair_order
 from jobs.hands import Hands
+from jobs.job_errors import retry_delay
 from jobs.sizes import size_of
 from jobs.standing import TERMINAL, runs_again
 
@@ -71,7 +72,7 @@ class WaitingJobs:
     """Follows JOBS; keeps what has not ended. What it says may be a moment old.
 
     Args:
-        retry_seconds: a job that failed waits so long for each of its failures.
+        retry_seconds: as for `retry_delay`.
         jobs_per_tenant: jobs of one tenant and kind that may be in work; 0 for any number.
     """
 
@@ -197,8 +198,8 @@ class WaitingJobs:
             # The claim itself: it cannot know the sequence that it is given.
             self._served[job.kind][job.tenant] = job.claimed = sequence
         job.status, job.state_sequence = state.status, sequence
-        if state.status == JOB_STATUS_QUEUED and state.failures:
-            job.not_before = time.monotonic() + self._retry_seconds * state.failures
+        if state.status == JOB_STATUS_QUEUED:
+            job.not_before = time.monotonic() + retry_delay(state, self._retry_seconds)
         if state.status in TERMINAL and not job.waits:
             del self._jobs[state.job_id]
 

@@ -17,12 +17,14 @@ from service_kit.machine_size import MachineSize
 
 from jobs.announcements import announce_unless_stored
 from jobs.attempt import Attempt
-from jobs.bus import Bus, decoded
+from jobs.bus import Bus
 from jobs.claims import Claim
+from jobs.consuming import decoded
 from jobs.envelope import Stored
 from jobs.errors import Fenced, JobFailed, Preempted
 from jobs.handlers import JobHandler, is_ready
 from jobs.hands import Hands
+from jobs.kinds import work_consumer
 from jobs.losses import unless_lost
 from jobs.measures import JOB_SECONDS, JOBS_FINISHED
 from jobs.offers import Offer
@@ -118,7 +120,7 @@ class Worker:
 
     async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
         deliveries = self._bus.deliveries(
-            f"{self._service}-work-{handler.kind}",
+            work_consumer(self._service, handler.kind),
             [f"job.requested.{handler.kind}.>", f"job.resumed.{handler.kind}.>"],
             ack_wait_seconds=self._claim_seconds,
         )

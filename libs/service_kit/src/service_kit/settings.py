@@ -2,16 +2,30 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.locations import local_path
 from service_kit.machine_size import MachineSize, this_machine
 
+if TYPE_CHECKING:
+    from service_kit.mutual_tls import MutualTls
+
 Location = Annotated[str, BeforeValidator(lambda at: str(at) if isinstance(at, Path) else at)]
 """A path, or a URL of where else files are."""
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda at: at or None)]
+"""A file, or none: an empty variable is how a compose file says that there is none."""
 
 
 class ServiceSettings(BaseSettings):
@@ -26,8 +40,20 @@ class ServiceSettings(BaseSettings):
     nats_url: str
     """For example nats://127.0.0.1:4222."""
 
-    nats_token: SecretStr
-    """Presented to the broker."""
+    nats_nkey_seed_file: Path | None = None
+    """The seed of this service's own identity at the broker; it or the token must be given."""
+
+    nats_token: SecretStr | None = Field(default=None, validate_default=True)
+    """Presented to a broker without identities: whoever has it may do everything."""
+
+    nats_ca_file: Path | None = None
+    """Whose certificate the broker must show; nothing is encrypted when unset."""
+
+    nats_certificate_file: Path | None = None
+    """Shown to a broker that asks for one."""
+
+    nats_key_file: Path | None = None
+    """Of that certificate."""
 
     service_secret: SecretStr
     """Presented by services to each other; required on every gRPC call and on /metrics."""
@@ -44,6 +70,15 @@ class ServiceSettings(BaseSettings):
     grpc_address: str = "127.0.0.1:0"
     """Where this service listens for gRPC; port 0 takes a free one."""
 
+    mtls_authority_path: OptionalFile = None
+    """PEM file with the authority that vouches for services to each other. All three or none."""
+
+    mtls_certificate_path: OptionalFile = None
+    """PEM file with the certificate that this service shows to others; read again on a change."""
+
+    mtls_key_path: OptionalFile = None
+    """PEM file with its private key, without passphrase."""
+
     metrics_address: str = "127.0.0.1:0"
     """Where this service answers Prometheus, to holders of the service secret."""
 
@@ -58,12 +93,62 @@ class ServiceSettings(BaseSettings):
 
     log_level: str = "INFO"
 
+    @field_validator("nats_token")
+    @classmethod
+    def _is_there_without_an_identity(
+        cls, token: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if token is None and info.data.get("nats_nkey_seed_file") is None:
+            raise ValueError("the broker wants to know who we are: a seed or a token")
+        return token
+
     @field_validator("artifact_cache")
     @classmethod
     def _is_there_for_a_bucket(cls, cache: Path | None, info: ValidationInfo) -> Path | None:
         if cache is None and local_path(info.data.get("artifact_root", "")) is None:
             raise ValueError("an artifact root on a server needs a folder for local copies")
         return cache
+
+    @model_validator(mode="after")
+    def _whole_mutual_tls(self) -> "ServiceSettings":
+        names = ("mtls_authority_path", "mtls_certificate_path", "mtls_key_path")
+        given = [getattr(self, name) is not None for name in names]
+        if any(given) and not all(given):
+            prefix = self.model_config.get("env_prefix", "")
+            raise ValueError(
+                f"give all of {', '.join(f'{prefix}{name}'.upper() for name in names)}, or none"
+            )
+        return self
+
+    def mutual_tls(self) -> "MutualTls | None":
+        """Who this service is to others; None when it is to speak to them without TLS.
+
+        Raises:
+            CertificateError: a file is no good; the message says which, and what to do.
+        """
+        files = (self.mtls_authority_path, self.mtls_certificate_path, self.mtls_key_path)
+        authority, certificate, key = files
+        if authority is None or certificate is None or key is None:
+            return None
+        # Parsing certificates takes a library that a service without TLS need not load.
+        from service_kit.mutual_tls import MutualTls
+
+        return MutualTls(authority, certificate, key)
+
+    @property
+    def nats_credential(self) -> Credential:
+        """What is shown to the broker."""
+        if self.nats_nkey_seed_file is not None:
+            return NkeySeed(self.nats_nkey_seed_file)
+        assert self.nats_token is not None  # as the validator sees to
+        return self.nats_token.get_secret_value()
+
+    @property
+    def nats_tls(self) -> BusTls | None:
+        """How the broker is known; None without TLS."""
+        if self.nats_ca_file is None:
+            return None
+        return BusTls(self.nats_ca_file, self.nats_certificate_file, self.nats_key_file)
 
     @property
     def artifact_disk(self) -> Path:

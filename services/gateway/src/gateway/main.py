@@ -16,6 +16,7 @@ from jobs.watching import JobWatcher
 from modelmill.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
+from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
 from gateway.adapters.background import Background
@@ -52,10 +53,9 @@ USAGE_DRAIN_SECONDS = 2.0
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve until `stopping`, then finish the answers in hand."""
     secret = settings.service_secret.get_secret_value()
-    tls = _tls(settings)
+    tls, identity = _tls(settings), settings.mutual_tls()
     async with AsyncExitStack() as stack:
-        token = settings.nats_token.get_secret_value()
-        bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name="gateway"))
+        bus = await stack.enter_async_context(Bus.of(settings, name="gateway"))
         background = await stack.enter_async_context(Background(stopping))
         known = ReadModels(bus)
         await known.follow(background)
@@ -63,7 +63,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         background.start(usage.run())
         stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
         verifier = await stack.enter_async_context(_verifier(settings, background))
-        peers = await stack.enter_async_context(_peers(settings, secret))
+        peers = await stack.enter_async_context(_peers(settings, secret, identity))
         use_cases = _use_cases(settings, known, peers, usage, JobWatcher(bus, known.jobs))
         servicer = gateway_servicer(
             use_cases,
@@ -115,7 +115,9 @@ def _grpc_server(settings: Settings, servicer: Any, tls: ServedCertificate | Non
     return server
 
 
-def _peers(settings: Settings, secret: str) -> AbstractAsyncContextManager[Peers]:
+def _peers(
+    settings: Settings, secret: str, identity: MutualTls | None
+) -> AbstractAsyncContextManager[Peers]:
     return open_peers(
         inference=settings.inference_address,
         moderation=settings.moderation_address,
@@ -123,6 +125,7 @@ def _peers(settings: Settings, secret: str) -> AbstractAsyncContextManager[Peers
         trainer=settings.trainer_address,
         optimizer_builder=settings.optimizer_builder_address,
         secret=secret,
+        identity=identity,
     )
 
 

@@ -28,20 +28,21 @@ from trainer.settings import Settings
 from trainer.train_model import TrainModel
 
 SERVICE = "trainer"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(
-            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
-        )
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
         store = store_of(settings)
         train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
 
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
             figures = ListStepFigures(jobs, store)

@@ -1164,7 +1164,7 @@ Global___CancelJobResponse: _TypeAlias = CancelJobResponse  # noqa: Y015
 
 @_typing.final
 class PauseJobRequest(_message.Message):
-    """Asks for a job to pause."""
+    """Asks for a job to save and wait."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1210,7 +1210,7 @@ Global___PauseJobResponse: _TypeAlias = PauseJobResponse  # noqa: Y015
 
 @_typing.final
 class ResumeJobRequest(_message.Message):
-    """Asks for a job to go on."""
+    """Asks for a job to run."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1239,7 +1239,7 @@ class ResumeJobResponse(_message.Message):
     JOB_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job(self) -> Global___Job:
-        """The job, which waits for a worker again."""
+        """The job, queued until a worker takes it."""
 
     def __init__(
         self,

@@ -290,7 +290,7 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PauseJob(self, request, context):
-        """Asks a job to save and free its worker, until it is resumed.
+        """Asks a job to finish its step, save, and free its worker.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
         """
@@ -299,7 +299,7 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeJob(self, request, context):
-        """Lets a paused job go on, and tries a failed or cancelled one again, from its checkpoint.
+        """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
         """

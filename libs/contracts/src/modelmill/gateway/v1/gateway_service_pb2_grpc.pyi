@@ -107,12 +107,12 @@ class GatewayServiceStub:
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
     """
     PauseJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.PauseJobRequest, _gateway_service_pb2.PauseJobResponse]
-    """Asks a job to save and free its worker, until it is resumed.
+    """Asks a job to finish its step, save, and free its worker.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
     """
     ResumeJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeJobRequest, _gateway_service_pb2.ResumeJobResponse]
-    """Lets a paused job go on, and tries a failed or cancelled one again, from its checkpoint.
+    """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
     """
@@ -201,12 +201,12 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
     """
     PauseJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.PauseJobRequest, _gateway_service_pb2.PauseJobResponse]  # type: ignore[assignment]
-    """Asks a job to save and free its worker, until it is resumed.
+    """Asks a job to finish its step, save, and free its worker.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
     """
     ResumeJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeJobRequest, _gateway_service_pb2.ResumeJobResponse]  # type: ignore[assignment]
-    """Lets a paused job go on, and tries a failed or cancelled one again, from its checkpoint.
+    """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
     """
@@ -400,7 +400,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.PauseJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.PauseJobResponse, _abc.Awaitable[_gateway_service_pb2.PauseJobResponse]]:
-        """Asks a job to save and free its worker, until it is resumed.
+        """Asks a job to finish its step, save, and free its worker.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
         """
@@ -411,7 +411,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.ResumeJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.ResumeJobResponse, _abc.Awaitable[_gateway_service_pb2.ResumeJobResponse]]:
-        """Lets a paused job go on, and tries a failed or cancelled one again, from its checkpoint.
+        """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
         """
