@@ -31,3 +31,5 @@ async def test_a_repeat_with_another_priority_is_the_first_job_in_its_first_plac
     assert (again.id, again.priority) == (first.id, JOB_PRIORITY_LOW)
     assert 0 < sooner.queue_position < waits.queue_position
     assert not waits.HasField("estimated_start")
+    assert len(waits.spec_sha256) == 64
+    assert waits.cost == pb.JobCost()
