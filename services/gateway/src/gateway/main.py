@@ -44,6 +44,7 @@ from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
 from gateway.use_cases import UseCases
+from gateway.waiting_room import WaitingRoom
 from gateway.watch_job import WatchJob
 
 USAGE_DRAIN_SECONDS = 2.0
@@ -133,6 +134,7 @@ def _use_cases(
 ) -> UseCases:
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
+    room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
     return UseCases(
         answer_chat=AnswerChat(
             find_model=find_model,
@@ -147,7 +149,7 @@ def _use_cases(
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),
         delete_file=DeleteFile(peers.data_prep),
-        create_dataset=CreateDataset(peers.data_prep, known.jobs),
+        create_dataset=CreateDataset(peers.data_prep, known.jobs, room),
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
         create_fine_tuning_job=CreateFineTuningJob(
@@ -157,10 +159,13 @@ def _use_cases(
             show_datasets,
             known.datasets,
             known.jobs,
+            room,
         ),
-        create_optimization=CreateOptimization(peers.optimizer_builder, find_model, known.jobs),
+        create_optimization=CreateOptimization(
+            peers.optimizer_builder, find_model, known.jobs, room
+        ),
         control_job=ControlJob(peers.job_owners, known.jobs),
-        watch_job=WatchJob(watcher),
+        watch_job=WatchJob(watcher, known.jobs, peers.trainer),
     )
 
 
