@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from jobs.bus import Bus
-from jobs.deploy import make_streams
+from jobs.deploy import main, make_streams
 from jobs.errors import NotAllowedError
 from jobs.identities import Identities
 from jobs.nkeys import Nkey
@@ -75,11 +75,11 @@ async def test_whoever_may_read_one_row_reads_its_newest_message_and_no_other_ro
 ):
     async with Bus.connect(broker.url, people.seed("moderation"), name="moderation") as bus:
         subject = policy_state("shared")
-        assert await bus.newest(subject, PolicyState) is None
+        assert await bus.last_by_consumer(subject, PolicyState) is None
         for version in (1, 2):
             await bus.publish(subject, PolicyState(tenant="shared", version=version))
         await bus.publish(policy_state("acme"), PolicyState(tenant="acme", version=3))
-        newest = await bus.newest(subject, PolicyState)
+        newest = await bus.last_by_consumer(subject, PolicyState)
 
     assert newest is not None
     assert (newest.sequence, newest.body.version) == (2, 2)
@@ -159,6 +159,23 @@ async def test_a_durable_consumer_that_the_table_does_not_name_is_a_mistake_of_o
         for foreign in ("trainer-watch", "data-prep-work-dataset"):
             with pytest.raises(InvalidInputError, match="no durable"):
                 bus.deliveries(foreign, ["job.requested.train.>"], ack_wait_seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, "set NATS_URL, and NATS_NKEY_SEED_FILE or NATS_TOKEN"),
+        (
+            {"NATS_URL": "nats://127.0.0.1:1", "NATS_NKEY_SEED_FILE": "/none.nk"},
+            "the nkey seed /none.nk cannot be read: No such file or directory",
+        ),
+    ],
+)
+def test_deploying_without_what_it_needs_is_one_line(
+    environment: dict[str, str], said: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(environment) == 2
+    assert capsys.readouterr().err == f"deploy: {said}\n"
 
 
 async def test_a_service_waits_for_its_streams_and_says_who_makes_them(

@@ -21,6 +21,7 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from service_kit.bus_access import BusTls
 from service_kit.errors import PreconditionError, UnavailableError
 from testkit.nats_server import NatsServer, run_nats
+from testkit.waiting import eventually
 
 
 class Authority:
@@ -111,6 +112,26 @@ async def test_who_knows_the_brokers_authority_talks_to_it_also_after_a_restart(
         broker.kill()
         await broker.start()
         assert await bus.publish(policy_state("acme"), PolicyState(tenant="acme")) == 2
+
+
+async def test_a_broker_with_a_certificate_of_the_next_authority_is_found_again(
+    people: Identities, authority: Authority, tmp_path: Path
+):
+    # Ours are the files that the broker and the service read; both get new contents.
+    settings = people.authorization() + tls_settings(authority.folder, clients_show=False)
+    following = Authority(tmp_path / "following")
+    following.issue("nats")
+    async with run_nats(tmp_path / "nats", settings) as broker:
+        tls = authority.tls()
+        await make_streams(broker.url, people.seed("deploy"), tls)
+        moderation = people.seed("moderation")
+        async with Bus.connect(broker.url, moderation, name="moderation", tls=tls) as bus:
+            broker.kill()
+            for file in following.folder.iterdir():
+                (authority.folder / file.name).write_bytes(file.read_bytes())
+            await broker.start()
+            await eventually(lambda: bus.connected)
+            assert await bus.publish(policy_state("acme"), PolicyState(tenant="acme")) == 1
 
 
 async def test_a_broker_of_another_authority_is_refused_at_once(

@@ -16,7 +16,6 @@ from service_kit.bus_access import BusTls, Credential
 from service_kit.errors import UnavailableError
 from service_kit.settings import ServiceSettings
 
-from jobs.consuming import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.deliveries import Deliveries
 from jobs.envelope import (
     EXPECTED_LAST,
@@ -29,6 +28,7 @@ from jobs.envelope import (
 from jobs.errors import StaleWriteError
 from jobs.filters import stream_of
 from jobs.following import Follower
+from jobs.handling import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.link import REQUEST_SECONDS, Link, open_link
 from jobs.measures import PUBLISH_FAILED, PUBLISHED
 from jobs.permissions import API, refuse_undeclared
@@ -170,7 +170,7 @@ class Bus:
             raise
         return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
 
-    async def newest(self, subject: str, kind: type[M]) -> Stored[M] | None:
+    async def last_by_consumer(self, subject: str, kind: type[M]) -> Stored[M] | None:
         """As `last`, for those who may read this row of the stream but not the others.
 
         It is read by a consumer: of a stream with replicas it may be the last but one for a

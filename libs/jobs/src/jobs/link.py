@@ -4,8 +4,9 @@ import asyncio
 import logging
 import signal
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 from nats.aio.client import Client
@@ -14,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NoStreamResponseError, ServiceUnavailableError
 from service_kit.bus_access import BusTls, Credential, NkeySeed
-from service_kit.errors import InvalidInputError, UnavailableError
+from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 
 from jobs.denials import Denials
 from jobs.nkeys import Nkey
@@ -46,6 +47,8 @@ class Link:
         self.refused = asyncio.Event()
         """Set when the broker does not take what we show, or we do not take what it shows."""
         self.refusal: Exception | None = None
+        self.read_tls: Callable[[], None] = lambda: None
+        """Reads again whom to believe, and what to show; raises PreconditionError."""
         self._back = asyncio.Event()
         self._said = ""
         self._denials = Denials(name)
@@ -80,6 +83,10 @@ class Link:
         if unwelcome or distrust:
             self.refusal = error
             self.refused.set()
+        if distrust:
+            # Either side may have been given new certificates since we started.
+            with suppress(PreconditionError):
+                self.read_tls()
         if str(error) != self._said:
             self._said = str(error)
             log.warning("broker connection: %s", error or type(error).__name__)
@@ -164,12 +171,15 @@ async def open_link(
         PreconditionError: a file of the credential or of TLS cannot be used.
     """
     nkey = Nkey.from_file(credential.file) if isinstance(credential, NkeySeed) else None
-    secured = {} if tls is None else {"tls": tls.context(), "tls_handshake_first": True}
     client = Client()
-    link = Link(client, name)
+    link, options = Link(client, name), _options(client, credential, nkey)
+    if tls is not None:
+        context = tls.context()
+        link.read_tls = partial(tls.read_into, context)
+        options |= {"tls": context, "tls_handshake_first": True}
     try:
         async with asyncio.timeout(START_SECONDS):
-            if not await _connect(link, url, _options(client, credential, nkey) | secured):
+            if not await _connect(link, url, options):
                 raise UnavailableError(refusal(link.refusal, url, credential, tls))
             makes = replicas if nkey is None or name == DEPLOY else 0
             await _see_to_streams(link, makes)

@@ -19,9 +19,9 @@ from jobs.announcements import announce_unless_stored
 from jobs.attempt import Attempt, Handler
 from jobs.bus import Bus
 from jobs.claims import Claim
-from jobs.consuming import decoded
 from jobs.envelope import Stored
 from jobs.errors import Fenced, JobFailed, Preempted
+from jobs.handling import decoded
 from jobs.kinds import work_consumer
 from jobs.measures import JOB_SECONDS, JOBS_FINISHED
 from jobs.offers import Offer

@@ -37,12 +37,21 @@ class BusTls:
         Raises:
             PreconditionError: a file cannot be read or is none of these; the message names it.
         """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self.read_into(context)
+        return context
+
+    def read_into(self, context: ssl.SSLContext) -> None:
+        """Believe the authorities that the files name by now, and show what they hold by now.
+
+        Raises:
+            PreconditionError: as `context`; it believes and shows what it did, then.
+        """
         at = self.ca_file
         try:
-            context = ssl.create_default_context(cafile=self.ca_file)
+            context.load_verify_locations(cafile=self.ca_file)
             if self.certificate_file is not None:
                 at = self.certificate_file
                 context.load_cert_chain(self.certificate_file, self.key_file)
         except (OSError, ssl.SSLError) as error:
             raise PreconditionError(f"TLS to the broker: {at} cannot be used: {error}") from error
-        return context

@@ -1,8 +1,9 @@
-"""What happens to one delivered message: read, handled, acknowledged or given back."""
+"""One delivery in hand: read, handled, kept meanwhile, and acknowledged or given back."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from google.protobuf.message import Message
@@ -20,29 +21,36 @@ Handle = Callable[[Stored[Any]], Awaitable[None]]
 
 
 async def handle_one(message: Any, handle: Handle) -> None:
-    """Hand it to `handle`; acknowledge it, or let it come again when that raises."""
+    """Hand a delivery to `handle` and acknowledge it; after a failure it comes a second later."""
     stored = decoded(message)
     if stored is None:
         await message.term()
         return
-    alive = asyncio.create_task(_keep(message))
     try:
-        with process_span(route(stored.subject).template, stored.trace):
-            await handle(stored)
+        async with kept(message, CONSUME_ACK_WAIT_SECONDS):
+            with process_span(route(stored.subject).template, stored.trace):
+                await handle(stored)
     except Exception:
         log.exception("handling %s failed; it comes again", stored.subject)
         await message.nak(delay=CONSUME_RETRY_SECONDS)
     else:
         await message.ack()
+
+
+@asynccontextmanager
+async def kept(message: Any, ack_wait_seconds: float) -> AsyncIterator[None]:
+    """While the block runs, the broker is told that the message is still in hand."""
+
+    async def keep() -> None:
+        while True:
+            await asyncio.sleep(ack_wait_seconds / 3)
+            await message.in_progress()
+
+    alive = asyncio.create_task(keep())
+    try:
+        yield
     finally:
         alive.cancel()
-
-
-async def _keep(message: Any) -> None:
-    """Tell the broker that the message is still in hand."""
-    while True:
-        await asyncio.sleep(CONSUME_ACK_WAIT_SECONDS / 3)
-        await message.in_progress()
 
 
 def decoded(
