@@ -66,7 +66,7 @@ bench-keep: .venv/rivals ## The same; a complete run of a commit becomes deploy/
 	$(BIN)/uv pip install -p $(BIN)/python --no-deps --require-hashes -r $<
 	@touch $@
 
-chaos: install ## Kill, freeze and cut off workers and broker, seed by seed: is a job lost or done twice? build/chaos.json
+chaos: install ## Kill, freeze and cut off workers, brokers and watchers: is anything lost or done twice? build/chaos.json
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 chaos-keep: install ## The same; a complete run of a commit becomes deploy/chaos/last.json

@@ -17,6 +17,8 @@ from tests.bench import (
     guard_stream,
     job_submit,
     mtls_cost,
+    publish_rate,
+    submit_latency,
     telemetry_cost,
     train_lora,
 )
@@ -30,6 +32,8 @@ from tests.run_record import NotWorthKeepingError, save
 GROUPS: tuple[Group, ...] = (
     guard_stream.GROUP,
     job_submit.GROUP,
+    submit_latency.GROUP,
+    publish_rate.GROUP,
     data_prep_rows.GROUP,
     gateway_latency.GROUP,
     decode_path.GROUP,

@@ -1,4 +1,4 @@
-"""Where artifacts are and who we are to the broker, as services are told."""
+"""What services are told: where artifacts are, who they are to the broker and to each other."""
 
 from pathlib import Path
 from typing import Any
@@ -45,3 +45,14 @@ def test_a_service_must_be_somebody_to_the_broker():
 def test_the_broker_is_spoken_to_in_tls_once_its_authority_is_named():
     assert settings(nats_certificate_file="/tls/trainer.pem").nats_tls is None
     assert settings(nats_ca_file="/tls/ca.pem").nats_tls == BusTls(Path("/tls/ca.pem"))
+
+
+MTLS = {f"mtls_{kind}_path": f"/tls/{kind}.pem" for kind in ("authority", "certificate", "key")}
+
+
+@pytest.mark.parametrize("left_out", MTLS)
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_certificates_are_given_whole_or_not_at_all(left_out: str, nothing: str | None):
+    with pytest.raises(ValidationError, match="give all of MTLS_AUTHORITY_PATH, MTLS_CERT"):
+        settings(artifact_root="/data", **MTLS | {left_out: nothing})
+    assert settings(artifact_root="/data", **dict.fromkeys(MTLS, nothing)).mutual_tls() is None

@@ -56,7 +56,13 @@ class Bus:
     @classmethod
     @asynccontextmanager
     async def connect(
-        cls, url: str, credential: Credential, *, name: str, tls: BusTls | None = None
+        cls,
+        url: str,
+        credential: Credential,
+        *,
+        name: str,
+        tls: BusTls | None = None,
+        replicas: int = 1,
     ) -> AsyncIterator["Bus"]:
         """A bus with its streams in place, closed when the block ends; see `open_link`.
 
@@ -68,14 +74,15 @@ class Bus:
             UnavailableError: no broker or no streams within 30 s, or it refuses the credential.
             PreconditionError: a file of the credential or of TLS cannot be used.
         """
-        async with open_link(url, credential, name=name, tls=tls) as link:
+        async with open_link(url, credential, name=name, tls=tls, replicas=replicas) as link:
             yield cls(link, name)
 
     @classmethod
     def of(cls, settings: ServiceSettings, *, name: str) -> AbstractAsyncContextManager["Bus"]:
         """`connect` as a service was told to."""
         tls, credential = settings.nats_tls, settings.nats_credential
-        return cls.connect(settings.nats_url, credential, name=name, tls=tls)
+        replicas = settings.nats_replicas
+        return cls.connect(settings.nats_url, credential, name=name, tls=tls, replicas=replicas)
 
     @property
     def connected(self) -> bool:

@@ -154,16 +154,18 @@ def broker_errors(what: str) -> Iterator[None]:
 
 @asynccontextmanager
 async def open_link(
-    url: str, credential: Credential, *, name: str, tls: BusTls | None = None
+    url: str, credential: Credential, *, name: str, tls: BusTls | None = None, replicas: int = 1
 ) -> AsyncIterator[Link]:
     """Connect, see to the streams, and close when the block ends.
 
     Whoever has a token, or deploys, makes streams that are missing; others wait for theirs.
 
     Args:
+        url: of the broker; of several in a cluster, separated by commas: any of them will do.
         name: who it is, with a seed the name of the identity.
         tls: how the broker is known; it must begin with the handshake (`handshake_first`), so
             that nobody in between can talk us out of it. Without, nothing is encrypted.
+        replicas: of streams that are made; those that exist keep theirs.
 
     Raises:
         UnavailableError: no broker or no streams within 30 s, or one refuses the other.
@@ -180,7 +182,8 @@ async def open_link(
         async with asyncio.timeout(START_SECONDS):
             if not await _connect(link, url, options):
                 raise UnavailableError(refusal(link.refusal, url, credential, tls))
-            await _see_to_streams(link, makes=nkey is None or name == DEPLOY)
+            makes = replicas if nkey is None or name == DEPLOY else 0
+            await _see_to_streams(link, makes)
         link.wanted = True
         yield link
     except TimeoutError as error:
@@ -238,7 +241,7 @@ async def _connect(link: Link, url: str, options: dict[str, Any]) -> bool:
 
 async def _dial(link: Link, url: str, options: dict[str, Any]) -> None:
     await link.client.connect(
-        url,
+        [each.strip() for each in url.split(",")],
         name=link.name,
         # Its own prefix, so that permissions can keep others from reading its replies.
         inbox_prefix=inbox_of(link.name),
@@ -254,11 +257,12 @@ async def _dial(link: Link, url: str, options: dict[str, Any]) -> None:
     )
 
 
-async def _see_to_streams(link: Link, *, makes: bool) -> None:
+async def _see_to_streams(link: Link, replicas: int) -> None:
+    """Make them with so many replicas; with 0 wait for them."""
     while True:
         try:
-            if makes:
-                await ensure_streams(link.js)
+            if replicas:
+                await ensure_streams(link.js, replicas)
                 return
             link.missing = await missing_streams(link.js, streams_of(link.name))
             if not link.missing:

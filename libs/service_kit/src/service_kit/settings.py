@@ -36,7 +36,7 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     nats_url: str
-    """For example nats://127.0.0.1:4222."""
+    """For example nats://127.0.0.1:4222; of several brokers in a cluster, separated by commas."""
 
     nats_nkey_seed_file: Path | None = None
     """The seed of this service's own identity at the broker; it or the token must be given."""
@@ -52,6 +52,9 @@ class ServiceSettings(BaseSettings):
 
     nats_key_file: Path | None = None
     """Of that certificate."""
+
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """Of streams that this service makes, which it does with a token; else `jobs.deploy` does."""
 
     service_secret: SecretStr
     """Presented by services to each other; required on every gRPC call and on /metrics."""
