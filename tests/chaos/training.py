@@ -32,7 +32,7 @@ class TrainingPlan:
     """One run: as many jobs and workers as there are methods."""
 
     faults: Mapping[str, int]
-    steps: int = 320
+    steps: int = 400
     save_every: int = 8
     claim_seconds: float = 3.0
     undisturbed_seconds: float = 150.0

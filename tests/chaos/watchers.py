@@ -36,7 +36,7 @@ class WatchPlan:
     cuts: int = 50
     gateway_kills: int = 5
     worker_kills: int = 2
-    steps: int = 1200
+    steps: int = 1500
     step_seconds: float = 0.04
 
     @property
@@ -158,7 +158,7 @@ class _Nemesis:
                 if any(each.ended for each in self._watchers):
                     return
                 await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.sleep(self._dice.uniform(0.0, 0.4))
+            await asyncio.sleep(self._dice.uniform(0.0, 0.25))
             strike()
             for each in self._watchers:
                 each.hears = False

@@ -1,6 +1,7 @@
 """TLS on the bus: neither side talks to one that it does not know, nor in the clear."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -132,6 +133,27 @@ async def test_a_broker_with_a_certificate_of_the_next_authority_is_found_again(
             await broker.start()
             await eventually(lambda: bus.connected)
             assert await bus.publish(policy_state("acme"), PolicyState(tenant="acme")) == 1
+
+
+async def test_a_process_ends_whose_broker_came_back_as_a_stranger(
+    people: Identities, authority: Authority, tmp_path: Path
+):
+    settings = people.authorization() + tls_settings(authority.folder, clients_show=False)
+    stranger = Authority(tmp_path / "stranger")
+    stranger.issue("nats")
+    async with run_nats(tmp_path / "nats", settings) as broker:
+        tls = BusTls(tmp_path / "ca.pem")
+        tls.ca_file.write_bytes((authority.folder / "ca.pem").read_bytes())
+        await make_streams(broker.url, people.seed("deploy"), tls)
+        moderation = people.seed("moderation")
+        async with asyncio.timeout(15):
+            async with Bus.connect(broker.url, moderation, name="moderation", tls=tls) as bus:
+                broker.kill()
+                for file in stranger.folder.iterdir():
+                    (authority.folder / file.name).write_bytes(file.read_bytes())
+                await broker.start()
+                await eventually(lambda: isinstance(bus._link.refusal, ssl.SSLError))
+                assert not bus.connected
 
 
 async def test_a_broker_of_another_authority_is_refused_at_once(

@@ -45,8 +45,10 @@ def test_identities_for_a_broker_of_ones_own_are_written_once(
     assert run_app(["bus", "identities", str(folder)]) == 0
     first = (folder / "users.conf").read_text()
     (folder / "users.conf").unlink()
-    assert run_app(["bus", "identities", str(folder)]) == 0
+    certificates = tmp_path / "certificates"
+    assert run_app(["bus", "identities", str(folder), "--certificates", str(certificates)]) == 0
 
+    assert f'cert_file: "{certificates / "nats.pem"}"' in (folder / "tls.conf").read_text()
     assert (folder / "users.conf").read_text() == first
     assert f"trainer: NATS_NKEY_SEED_FILE={folder / 'trainer.nk'}" in capsys.readouterr().out
     assert stat.S_IMODE((folder / "trainer.nk").stat().st_mode) == 0o600

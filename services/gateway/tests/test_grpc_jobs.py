@@ -164,7 +164,7 @@ async def test_a_job_shows_what_its_owner_may_know_and_nothing_of_its_worker(hou
         3,
         0,
     )
-    assert failed.error == JobError(code="X", message="no", remedy="do")
+    assert failed.error == error
     assert not failed.HasField("progress")
 
 

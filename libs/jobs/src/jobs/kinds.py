@@ -19,6 +19,11 @@ def work_consumer(service: str, kind: str) -> str:
     return f"{service}-work-{kind}"
 
 
+def prefix_of(kind: str) -> str:
+    """What the ids of a kind's jobs begin with."""
+    return "ftjob" if kind == TRAIN else "job"
+
+
 def dataset_id_of(job_id: str) -> str:
     """The id of the dataset that a job of kind dataset makes."""
     return derived_id("ds", job_id)

@@ -1,5 +1,6 @@
 """What every service reads from its environment; each service adds its own in `settings.py`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.locations import local_path
+from service_kit.machine_size import MachineSize, this_machine
 
 if TYPE_CHECKING:
     from service_kit.mutual_tls import MutualTls
@@ -171,5 +173,33 @@ class WorkerSettings(ServiceSettings):
     worker_slots: int = 1
     """Jobs that this process works on at a time."""
 
+    worker_cpus: float | None = Field(default=None, gt=0)
+    """Cores that this process offers to jobs; unset for all that it may use."""
+
+    worker_memory_bytes: int | None = Field(default=None, gt=0)
+    """Memory that it offers; unset for all that it may use."""
+
+    worker_gpus: int | None = Field(default=None, ge=0)
+    """GPUs that it offers; unset for all of the machine."""
+
+    worker_gpu_memory_bytes: int | None = Field(default=None, ge=0)
+    """Memory of each GPU; unset for that of the smallest."""
+
+    jobs_per_tenant: int = Field(default=0, ge=0)
+    """Jobs of one tenant and kind in work at a time, over all workers of the kind, which must be
+    told the same; 0 for any number."""
+
     claim_seconds: float = 30.0
     """A claim that shows no sign of life for this long is given to another worker."""
+
+    @property
+    def worker_size(self) -> MachineSize:
+        """What this process offers to all its jobs together."""
+        given = {
+            "cpus": self.worker_cpus,
+            "memory_bytes": self.worker_memory_bytes,
+            "gpus": self.worker_gpus,
+            "gpu_memory_bytes": self.worker_gpu_memory_bytes,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return replace(this_machine(), **chosen)  # type: ignore[arg-type]

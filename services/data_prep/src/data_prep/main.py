@@ -91,6 +91,8 @@ def _worker(settings: Settings, bus: Bus, make_dataset: MakeDataset) -> Worker:
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,
+        size=settings.worker_size,
+        jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
     )
 

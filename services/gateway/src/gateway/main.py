@@ -49,6 +49,7 @@ from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
 from gateway.use_cases import UseCases
+from gateway.waiting_room import WaitingRoom
 from gateway.watch_job import WatchJob
 from gateway.webhooks import Webhooks, open_webhooks
 
@@ -151,30 +152,45 @@ def _use_cases(
 ) -> UseCases:
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
+    room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
     return UseCases(
-        answer_chat=AnswerChat(
-            find_model=find_model,
-            moderation=peers.moderation,
-            engines=peers.engines,
-            policies=known.policies,
-            usage=usage,
-            request_seconds=settings.request_seconds,
-        ),
+        answer_chat=_answer_chat(settings, known, peers, usage, find_model),
         judge_texts=JudgeTexts(peers.moderation, settings.request_seconds),
         show_models=ShowModels(find_model, known.aliases, known.models),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),
         delete_file=DeleteFile(peers.data_prep),
-        create_dataset=CreateDataset(peers.data_prep, known.jobs),
+        create_dataset=CreateDataset(peers.data_prep, known.jobs, room),
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
         create_fine_tuning_job=CreateFineTuningJob(
-            peers.trainer, peers.data_prep, find_model, show_datasets, known.datasets, known.jobs
+            peers.trainer,
+            peers.data_prep,
+            find_model,
+            show_datasets,
+            known.datasets,
+            known.jobs,
+            room,
         ),
-        create_optimization=CreateOptimization(peers.optimizer_builder, find_model, known.jobs),
+        create_optimization=CreateOptimization(
+            peers.optimizer_builder, find_model, known.jobs, room
+        ),
         control_job=ControlJob(peers.job_owners, known.jobs),
-        watch_job=WatchJob(watcher),
+        watch_job=WatchJob(watcher, known.jobs, peers.trainer),
         webhooks=webhooks,
+    )
+
+
+def _answer_chat(
+    settings: Settings, known: ReadModels, peers: Peers, usage: UsageQueue, find_model: FindModel
+) -> AnswerChat:
+    return AnswerChat(
+        find_model=find_model,
+        moderation=peers.moderation,
+        engines=peers.engines,
+        policies=known.policies,
+        usage=usage,
+        request_seconds=settings.request_seconds,
     )
 
 

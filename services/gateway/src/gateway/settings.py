@@ -61,6 +61,9 @@ class Settings(ServiceSettings):
     max_upload_bytes: int = 1024 * 1024 * 1024
     """Largest upload, form fields included; data-prep has its own limit on the file."""
 
+    max_waiting_jobs: int = Field(default=0, ge=0)
+    """Jobs of one tenant that may wait; more are refused with 429. 0 sets no limit."""
+
     usage_queue: int = 10_000
     """Usage records that may wait for the bus; what comes on top is dropped and counted."""
 

@@ -53,6 +53,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             service=SERVICE,
             work_root=settings.work_root / "jobs",
             slots=settings.worker_slots,
+            size=settings.worker_size,
+            jobs_per_tenant=settings.jobs_per_tenant,
             claim_seconds=settings.claim_seconds,
         )
 

@@ -22,6 +22,7 @@ from trainer.adapters.model_records import AliasRecords, ModelRecords
 from trainer.create_fine_tuning_job import CreateFineTuningJob
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import TrainHandler
+from trainer.list_step_figures import ListStepFigures
 from trainer.retire_model import RetireModel
 from trainer.settings import Settings
 from trainer.train_model import TrainModel
@@ -44,8 +45,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
+            figures = ListStepFigures(jobs, store)
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
-            add_TrainerServiceServicer_to_server(TrainerServicer(create, retire), server.grpc)
+            add_TrainerServiceServicer_to_server(
+                TrainerServicer(create, figures, retire), server.grpc
+            )
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [TRAIN])), server.grpc)
 
         await stack.enter_async_context(server)
@@ -72,6 +76,8 @@ def _worker(settings: Settings, bus: Bus, train_model: TrainModel) -> Worker:
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,
+        size=settings.worker_size,
+        jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
     )
 

@@ -244,7 +244,7 @@ class GatewayServiceServicer:
         same job, the same key and another spec ALREADY_EXISTS.
 
         NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-        UNAVAILABLE: nothing was accepted; retry.
+        RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -88,7 +88,7 @@ class GatewayServiceStub:
     same job, the same key and another spec ALREADY_EXISTS.
 
     NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-    UNAVAILABLE: nothing was accepted; retry.
+    RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
     """
     CreateFineTuningJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
@@ -182,7 +182,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     same job, the same key and another spec ALREADY_EXISTS.
 
     NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-    UNAVAILABLE: nothing was accepted; retry.
+    RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
     """
     CreateFineTuningJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]  # type: ignore[assignment]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
@@ -345,7 +345,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         same job, the same key and another spec ALREADY_EXISTS.
 
         NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-        UNAVAILABLE: nothing was accepted; retry.
+        RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
         """
 
     @_abc_1.abstractmethod
