@@ -32,9 +32,13 @@ class Hands:
         """Whether it fits next to what is in hand."""
         return self.size is None or fits(needs, left_of(self.size, self._held.values()))
 
+    def can_take(self, job_id: str, needs: MachineSize) -> bool:
+        """Whether there is room for it, and it is not what another slot has taken meanwhile."""
+        return job_id not in self._held and self.have_room_for(needs)
+
     @contextmanager
     def hold(self, job_id: str, needs: MachineSize) -> Iterator[None]:
-        """In hand until the block ends."""
+        """In hand until the block ends; ask `can_take` first, with no await in between."""
         self._held[job_id] = needs
         try:
             yield

@@ -199,7 +199,7 @@ class Worker:
     def _may_claim(self, offer: Offer) -> bool:
         """Whether there is room for it, and its tenant may have one more in work."""
         request = offer.ordered.body
-        if not self._hands.have_room_for(size_of(request.needs)):
+        if not self._hands.can_take(request.job_id, size_of(request.needs)):
             return False
         # One that was lost is in work already, and only taken over.
         return offer.is_running or not self._waiting.is_full(request.kind, request.tenant)
@@ -217,7 +217,7 @@ class Worker:
                 self._waiting.pass_over(job_id, NOT_READY_SECONDS)
                 return False
             await delivery.nak(delay=OUT_OF_TURN_SECONDS)
-            if self._hands.have_room_for(size_of(offer.ordered.body.needs)):
+            if self._hands.can_take(job_id, size_of(offer.ordered.body.needs)):
                 await self._claim(handler, Undelivered(), StopOrder(stopping, heard), offer)
             return True
 
