@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 from nats.js.errors import APIError, NotFoundError
@@ -13,7 +13,6 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 from service_kit.bus_access import BusTls, Credential
 from service_kit.errors import UnavailableError
-from service_kit.settings import ServiceSettings
 
 from jobs.deliveries import Deliveries
 from jobs.envelope import EXPECTED_LAST, M, Stored, decode, encode, headers_for
@@ -26,6 +25,10 @@ from jobs.measures import PUBLISH_FAILED, PUBLISHED
 from jobs.permissions import API, refuse_undeclared
 from jobs.room import StreamFacts
 from jobs.subjects import STREAMS, Route, route, token
+
+if TYPE_CHECKING:
+    # Settings take a third of what a process without any would pay for its start.
+    from service_kit.settings import ServiceSettings
 
 __all__ = ["Bus", "StaleWriteError", "Stored"]
 
@@ -69,7 +72,7 @@ class Bus:
             yield cls(link, name)
 
     @classmethod
-    def of(cls, settings: ServiceSettings, *, name: str) -> AbstractAsyncContextManager["Bus"]:
+    def of(cls, settings: "ServiceSettings", *, name: str) -> AbstractAsyncContextManager["Bus"]:
         """`connect` as a service was told to."""
         tls, credential = settings.nats_tls, settings.nats_credential
         replicas = settings.nats_replicas
