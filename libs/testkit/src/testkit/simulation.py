@@ -154,16 +154,14 @@ class Process:
         raise AssertionError(f"{self.name} does not end although it is cancelled: {left}")
 
     def admits(self, step: "_Step") -> bool:
-        """Whether the step may run now; one that may not is held or forgotten."""
-        if not self.alive:
-            return False
-        if self.frozen:
-            self._held.append(step)
-            return False
-        if self._steps_left == 0:
+        """Whether the step may run now; one that may not is held."""
+        if self._steps_left == 0 and self.alive and not self.frozen:
             self._steps_left = -1
             self.died_at = _place_of(step.callback)
             self.die()
+        if self.frozen or not self.alive:
+            # A dead one's are held until its burial, without which its tasks could not end.
+            self._held.append(step)
             return False
         self._steps_left -= self._steps_left > 0
         self._loop.steps += 1

@@ -16,7 +16,7 @@ from typing import Any
 from nats.js.errors import NotFoundError
 
 from testkit.fake_nats.consumers import Consumer, DurableConsumer, OrderedConsumer, Pull, Reader
-from testkit.fake_nats.stream import FakeStream
+from testkit.fake_nats.stream import FakeStream, matches
 
 LATENCY_SECONDS = (0.0002, 0.0005, 0.001, 0.004, 0.02)
 """So different that of two messages at once either comes first."""
@@ -25,8 +25,10 @@ RECONNECT_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Mishap:
-    """What befalls one write on its way."""
+    """What befalls the next write that it is meant for, on its way."""
 
+    subjects: str = ">"
+    """Filter: which writes it is meant for."""
     lose_answer: bool = False
     late_seconds: float = 0.0
     """Longer than a request waits: it takes effect when its sender has given up on it."""
@@ -182,12 +184,19 @@ class Connection:
         self.epoch = 0
         self.reconnected: Callable[[], None] = lambda: None
         self.mishaps: list[Mishap] = []
-        """For the next writes, one each."""
+        """Yet to come."""
         self._broker = broker
         self._cut = False
         self._sent_until = self._answered_until = 0.0
         self._lose_sent_before = 0
         self._buffered: list[tuple[Callable[[], None], float]] = []
+
+    def next_mishap(self, subject: str) -> Mishap | None:
+        """What befalls a write to the subject; it is over with that."""
+        for index, mishap in enumerate(self.mishaps):
+            if matches(mishap.subjects, subject):
+                return self.mishaps.pop(index)
+        return None
 
     def send(self, action: Callable[[], None], *, late_seconds: float = 0.0) -> None:
         """Let it take effect at the broker; while the connection is down, after it is back."""

@@ -134,9 +134,7 @@ class FakeJetStream:
         self, subject: str, payload: bytes, timeout: float, headers: Mapping[str, str]
     ) -> Any:
         """Store a message; the one request that mishaps befall."""
-        connection = self._client.connection
-        mishap = connection.mishaps.pop(0) if connection.mishaps else None
-        sent = dict(headers)
+        mishap, sent = self._client.connection.next_mishap(subject), dict(headers)
         return await self._client.request(
             lambda: self._broker.store(subject, payload, sent), timeout, mishap
         )
