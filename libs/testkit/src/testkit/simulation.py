@@ -64,7 +64,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> Any:
         """As in any loop; a process holds on to its tasks, so that a dead one's never unwind."""
         task = super().create_task(coro, name=name, context=context)
-        process = (context or contextvars.copy_context()).get(_PROCESS)
+        process = _PROCESS.get() if context is None else context.get(_PROCESS)
         if process is not None:
             process.tasks.append(task)
         return task
@@ -83,7 +83,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.run_until_complete(asyncio.sleep(seconds))
 
     def _gated(self, callback: Any, args: tuple[Any, ...], context: Any) -> "_Step | None":
-        context = context or contextvars.copy_context()
+        context = contextvars.copy_context() if context is None else context
         process = context.get(_PROCESS)
         return None if process is None else _Step(process, callback, args, context)
 

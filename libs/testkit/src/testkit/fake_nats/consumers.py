@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from testkit.fake_nats.stream import FakeStream, StoredMessage, matches, not_wanted
 
 HEARTBEAT_SECONDS = 2.0
+TIMERS_EARLY_SECONDS = 1e-6
+"""A loop calls a timer up to its clock's resolution before it is due."""
 
 
 class Timers(Protocol):
@@ -184,7 +186,7 @@ class DurableConsumer(Consumer):
 
     def _expire(self, sequence: int) -> None:
         held = self.pending.get(sequence)
-        if held is not None and held.due <= self.timers.now + 1e-9:
+        if held is not None and held.due <= self.timers.now + TIMERS_EARLY_SECONDS:
             self._offer_again(sequence)
 
     def _offer_again(self, sequence: int) -> None:
