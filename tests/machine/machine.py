@@ -114,6 +114,23 @@ class ProtocolMachine(RuleBasedStateMachine):
             node.process.die_after(after)
         self.world.loop.advance(wait)
 
+    @rule(
+        index=workers,
+        subjects=st.sampled_from(["job.state.*", "model.>"]),
+        after=st.integers(0, 10),
+        dies=st.booleans(),
+        wait=waits,
+    )
+    def worker_dies_or_freezes_around_a_write(
+        self, index: int, subjects: str, after: int, dies: bool, wait: float
+    ) -> None:
+        if (node := self._worker(index)) is not None and node.client is not None:
+            strike = node.process.die_after if dies else node.process.freeze_after
+            node.client.connection.mishaps.append(
+                Mishap(subjects, meanwhile=lambda: strike(after))
+            )
+        self.world.loop.advance(wait)
+
     @rule(index=workers, wait=waits)
     def worker_is_told_to_stop(self, index: int, wait: float) -> None:
         if (node := self._worker(index)) is not None:
@@ -125,8 +142,6 @@ class ProtocolMachine(RuleBasedStateMachine):
     def worker_freezes(self, index: int, wait: float) -> None:
         if (node := self._worker(index)) is not None and not node.process.frozen:
             node.process.freeze()
-            self.world.strike(node)
-            self.world.counts["freezes"] += 1
         self.world.loop.advance(wait)
 
     @rule(index=workers, wait=waits)

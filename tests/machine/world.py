@@ -115,6 +115,7 @@ class World:
         node = Node(self.loop, f"{role}-{len(self._all)}")
         self._all.append(node)
         node.process.on_death.append(lambda: self._bereave(node))
+        node.process.on_freeze.append(lambda: self._miss(node))
         return node
 
     def _bereave(self, node: Node) -> None:
@@ -125,6 +126,10 @@ class World:
             connection = node.client.connection
             linger = LINGER_SECONDS[self.counts["crashes"] % len(LINGER_SECONDS)]
             self.broker.at(self.loop.now + linger, connection.close)
+
+    def _miss(self, node: Node) -> None:
+        self.counts["freezes"] += 1
+        self.strike(node)
 
     def strike(self, node: Node) -> None:
         """Remember that something befell it."""

@@ -99,14 +99,16 @@ class Process:
         self.alive = True
         self.frozen = False
         self.died_at = ""
-        """`file:line` of the await from which it did not come back."""
+        """The awaits from which it did not come back, the outermost first."""
         self.on_death: list[Callable[[], None]] = []
+        self.on_freeze: list[Callable[[], None]] = []
         self._loop = loop
         self._context = contextvars.copy_context()
         self._context.run(_PROCESS.set, self)
         self._held: list[_Step] = []
         self.tasks: list[asyncio.Task[Any]] = []
         self._steps_left = -1
+        self._then: Callable[[], None] = self.die
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine as part of the process."""
@@ -115,8 +117,12 @@ class Process:
         return started
 
     def die_after(self, steps: int) -> None:
-        """Die just before the step that follows `steps` more."""
-        self._steps_left = steps
+        """Die just before the step that follows `steps` more; a negative number calls that off."""
+        self._steps_left, self._then = steps, self.die
+
+    def freeze_after(self, steps: int) -> None:
+        """Freeze just before that step."""
+        self._steps_left, self._then = steps, self.freeze
 
     def die(self) -> None:
         """End as by `kill -9`; what it has sent is on its way all the same."""
@@ -127,7 +133,10 @@ class Process:
 
     def freeze(self) -> None:
         """Hold every step from now on."""
-        self.frozen = True
+        if not self.frozen:
+            self.frozen = True
+            for tell in self.on_freeze:
+                tell()
 
     def thaw(self) -> None:
         """Go on with what was held, in the order in which it became due."""
@@ -158,7 +167,7 @@ class Process:
         if self._steps_left == 0 and self.alive and not self.frozen:
             self._steps_left = -1
             self.died_at = _place_of(step.callback)
-            self.die()
+            self._then()
         if self.frozen or not self.alive:
             # A dead one's are held until its burial, without which its tasks could not end.
             self._held.append(step)
@@ -225,14 +234,12 @@ def virtual_time() -> Iterator[VirtualLoop]:
 
 
 def _place_of(callback: Any) -> str:
-    """Where the task that a callback would resume stands, innermost of our own sources."""
+    """Where the task that a callback would resume stands: `file:line` from the outermost on."""
     awaited = getattr(getattr(callback, "__self__", None), "get_coro", lambda: None)()
-    place = "timer"
+    places = []
     while awaited is not None:
-        frame: FrameType | None = getattr(awaited, "cr_frame", None) or getattr(
-            awaited, "ag_frame", None
-        )
-        if frame is not None and "/jobs/" in frame.f_code.co_filename:
-            place = f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}"
-        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
-    return place
+        frame: FrameType | None = getattr(awaited, "cr_frame", None)
+        if frame is not None:
+            places.append(f"{frame.f_code.co_filename.rpartition('/')[2]}:{frame.f_lineno}")
+        awaited = getattr(awaited, "cr_await", None)
+    return " ".join(places) or "a timer"

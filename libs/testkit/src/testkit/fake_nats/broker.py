@@ -32,6 +32,8 @@ class Mishap:
     lose_answer: bool = False
     late_seconds: float = 0.0
     """Longer than a request waits: it takes effect when its sender has given up on it."""
+    meanwhile: Callable[[], None] = lambda: None
+    """Done as it is sent."""
 
 
 class FakeBroker:

@@ -87,6 +87,7 @@ class FakeClient:
             raise ConnectionClosedError
         answer: asyncio.Future[tuple[Any, Exception | None]] = self._loop.create_future()
         mishap = mishap or Mishap()
+        mishap.meanwhile()
 
         def settle(outcome: tuple[Any, Exception | None]) -> None:
             if not answer.done():
