@@ -44,7 +44,7 @@ specs = st.fixed_dictionaries(
 class ProtocolMachine(RuleBasedStateMachine):
     """Jobs, workers and owners over a broker in memory, and whatever may befall them."""
 
-    heedless: ClassVar[bool] = False
+    heedless: ClassVar[str] = ""
     totals: ClassVar[Counter[str]] = Counter()
     places: ClassVar[set[str]] = set()
 

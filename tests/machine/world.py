@@ -65,7 +65,7 @@ class World:
     """Everything there is; the machine's rules act on it."""
 
     def __init__(
-        self, loop: VirtualLoop, folder: Path, *, seed: int = 0, heedless: bool = False
+        self, loop: VirtualLoop, folder: Path, *, seed: int = 0, heedless: str = ""
     ) -> None:
         self.loop = loop
         self.broker = FakeBroker(loop, seed=seed, heedless=heedless)

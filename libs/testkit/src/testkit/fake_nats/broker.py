@@ -42,7 +42,7 @@ class FakeBroker:
     Args:
         seed: of the latencies.
         latencies: seconds one way; one of them is drawn for each message.
-        heedless: streams store whatever sequence was expected last: the control.
+        heedless: filter of subjects that are stored whatever sequence was expected: a control.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class FakeBroker:
         *,
         seed: int = 0,
         latencies: Sequence[float] = LATENCY_SECONDS,
-        heedless: bool = False,
+        heedless: str = "",
     ) -> None:
         self.streams: dict[str, FakeStream] = {}
         self.consumers: dict[tuple[str, str], Consumer] = {}
