@@ -17,21 +17,23 @@ from testkit.simulation import virtual_time
 from tests.machine.endings import unkept
 from tests.machine.world import Node, World
 
-TENANT = "acme"
-KEYS = ("k0", "k1", "k2")
+TENANT_OF = {"k0": "acme", "k1": "acme", "k2": "other"}
+"""Keys of jobs; two tenants, so that jobs are taken out of the queue's order, too."""
 MAX_WORKERS = 3
 SETTLE_SECONDS = 300.0
 LAST_WRITE_SECONDS = 15.0
 
 awaits = st.one_of(st.integers(0, 12), st.integers(0, 150))
 waits = st.sampled_from([0.0, 0.0005, 0.003, 0.03, 0.2, 1.0, 4.0, 9.0])
+spans = st.sampled_from([0.1, 1.0, 3.0, 7.0, 20.0])
+"""How long a fault lasts, while other things happen."""
 workers = st.integers(0, MAX_WORKERS - 1)
 owners = st.integers(0, 1)
-keys = st.sampled_from(KEYS)
+keys = st.sampled_from(sorted(TENANT_OF))
 wishes = st.sampled_from([pb.JOB_WISH_RUN, pb.JOB_WISH_PAUSE, pb.JOB_WISH_CANCEL])
 specs = st.fixed_dictionaries(
     {
-        "steps": st.integers(1, 5),
+        "steps": st.integers(1, 7),
         "step_seconds": st.sampled_from([0.01, 0.4, 2.5]),
         "save_every": st.integers(1, 3),
         "failures": st.sampled_from([0, 0, 0, 1, 3]),
@@ -68,7 +70,7 @@ class ProtocolMachine(RuleBasedStateMachine):
     def submit(self, owner: int, key: str, spec: dict[str, Any], wait: float) -> None:
         body = Struct()
         body.update(spec)
-        self.world.submit(self.world.owner(owner), key, TENANT, body)
+        self.world.submit(self.world.owner(owner), key, TENANT_OF[key], body)
         self.world.loop.advance(wait)
 
     @rule(owner=owners, key=keys, wish=wishes, wait=waits)
@@ -95,9 +97,10 @@ class ProtocolMachine(RuleBasedStateMachine):
         self._wish(owner, key, wish, wait)
 
     def _wish(self, owner: Node, key: str, wish: "pb.JobWish.ValueType", wait: float) -> None:
-        job_id = ids.job_id("ftjob", tenant=TENANT, kind="train", idempotency_key=key)
+        tenant = TENANT_OF[key]
+        job_id = ids.job_id("ftjob", tenant=tenant, kind="train", idempotency_key=key)
         if job_id in self.world.book.jobs:
-            self.world.wish(owner, TENANT, job_id, wish)
+            self.world.wish(owner, tenant, job_id, wish)
         self.world.loop.advance(wait)
 
     # What befalls processes
@@ -118,17 +121,25 @@ class ProtocolMachine(RuleBasedStateMachine):
         index=workers,
         subjects=st.sampled_from(["job.state.*", "model.>"]),
         after=st.integers(0, 10),
+        span=spans,
         dies=st.booleans(),
         wait=waits,
     )
     def worker_dies_or_freezes_around_a_write(
-        self, index: int, subjects: str, after: int, dies: bool, wait: float
+        self, index: int, subjects: str, after: int, span: float, dies: bool, wait: float
     ) -> None:
-        if (node := self._worker(index)) is not None and node.client is not None:
-            strike = node.process.die_after if dies else node.process.freeze_after
-            node.client.connection.mishaps.append(
-                Mishap(subjects, meanwhile=lambda: strike(after))
-            )
+        node = self._worker(index)
+        if node is None or node.client is None:
+            return
+
+        def strike() -> None:
+            if dies:
+                node.process.die_after(after)
+            else:
+                node.process.freeze_after(after)
+                self.world.later(span, lambda: self.world.thaw(node))
+
+        node.client.connection.mishaps.append(Mishap(subjects, meanwhile=strike))
         self.world.loop.advance(wait)
 
     @rule(index=workers, wait=waits)
@@ -138,17 +149,11 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.world.counts["stops"] += 1
         self.world.loop.advance(wait)
 
-    @rule(index=workers, wait=waits)
-    def worker_freezes(self, index: int, wait: float) -> None:
-        if (node := self._worker(index)) is not None and not node.process.frozen:
+    @rule(index=workers, span=spans, wait=waits)
+    def worker_freezes(self, index: int, span: float, wait: float) -> None:
+        if (node := self._worker(index)) is not None:
             node.process.freeze()
-        self.world.loop.advance(wait)
-
-    @rule(index=workers, wait=waits)
-    def worker_thaws(self, index: int, wait: float) -> None:
-        if (node := self._worker(index)) is not None and node.process.frozen:
-            node.process.thaw()
-            self.world.strike(node)
+            self.world.later(span, lambda: self.world.thaw(node))
         self.world.loop.advance(wait)
 
     def _worker(self, index: int) -> Node | None:
@@ -175,33 +180,19 @@ class ProtocolMachine(RuleBasedStateMachine):
             self.world.counts["late writes" if late else "lost answers"] += 1
         self.world.loop.advance(wait)
 
-    @rule(index=st.integers(0, MAX_WORKERS + 1), lose=st.booleans(), wait=waits)
-    def connection_breaks_for_a_while(self, index: int, lose: bool, wait: float) -> None:
-        node = self._any(index)
-        if node is None or node.client is None:
-            return
-        node.client.connection.cut(lose_sent=lose)
-        self.world.strike(node)
-        self.world.counts["cuts"] += 1
+    @rule(index=st.integers(0, MAX_WORKERS + 1), lose=st.booleans(), span=spans, wait=waits)
+    def connection_breaks(self, index: int, lose: bool, span: float, wait: float) -> None:
+        if (node := self._any(index)) is not None and node.client is not None:
+            node.client.connection.cut(lose_sent=lose)
+            self.world.strike(node)
+            self.world.later(span, lambda: self.world.mend(node))
+            self.world.counts["cuts"] += 1
         self.world.loop.advance(wait)
-        node.client.connection.mend()
-        self.world.strike(node)
 
-    @rule(kill=st.booleans(), forgotten=st.integers(0, 3), wait=waits)
-    def broker_is_away_for_a_while(self, kill: bool, forgotten: int, wait: float) -> None:
-        for node in self.world.workers:
-            self.world.strike(node)
-        self.world.counts["broker kills" if kill else "broker pauses"] += 1
-        if kill:
-            self.world.broker.kill()
-            self.world.loop.advance(wait)
-            self.world.broker.start(forgotten_acks=forgotten)
-        else:
-            self.world.broker.pause()
-            self.world.loop.advance(wait)
-            self.world.broker.resume()
-        for node in self.world.workers:
-            self.world.strike(node)
+    @rule(kill=st.booleans(), forgotten=st.integers(0, 3), span=spans, wait=waits)
+    def broker_is_away(self, kill: bool, forgotten: int, span: float, wait: float) -> None:
+        self.world.take_broker_away(kill=kill, forgotten=forgotten, seconds=span)
+        self.world.loop.advance(wait)
 
     def _any(self, index: int) -> Node | None:
         return self.world.owner(index % 2) if index >= MAX_WORKERS else self._worker(index)

@@ -156,6 +156,49 @@ class World:
         worker._owner = node.name  # so that the book can tell whose claim it is
         await worker.run(node.stopping)
 
+    # What befalls them
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do it then, whatever else happens meanwhile."""
+        self.broker.at(self.loop.now + seconds, action)
+
+    def thaw(self, node: Node) -> None:
+        """Let a frozen process go on."""
+        if node.process.frozen:
+            node.process.thaw()
+            self.strike(node)
+
+    def mend(self, node: Node) -> None:
+        """Let a cut connection come back."""
+        if node.client is not None:
+            node.client.connection.mend()
+            self.strike(node)
+
+    def take_broker_away(self, *, kill: bool, forgotten: int, seconds: float) -> None:
+        """Kill or freeze it for a while, unless it is away already."""
+        if not self.broker.serving:
+            return
+        self.counts["broker kills" if kill else "broker pauses"] += 1
+        self._strike_all()
+
+        def back() -> None:
+            if not self.broker.serving:
+                self._strike_all()
+                if kill:
+                    self.broker.start(forgotten_acks=forgotten)
+                else:
+                    self.broker.resume()
+
+        if kill:
+            self.broker.kill()
+        else:
+            self.broker.pause()
+        self.later(seconds, back)
+
+    def _strike_all(self) -> None:
+        for node in self.workers:
+            self.strike(node)
+
     # What callers do
 
     def submit(self, owner: Node, key: str, tenant: str, spec: Struct) -> None:
@@ -225,6 +268,7 @@ class World:
         """From here on nothing goes wrong any more."""
         if not self.broker.serving:
             self.broker.start()
+            self._strike_all()
         for node in self._all:
             node.process.die_after(-1)
             if node.process.alive and node.process.frozen:
