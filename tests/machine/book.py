@@ -162,9 +162,7 @@ class Book:
         )
         if state.status == FAILED:
             enough = state.failures >= MAX_FAILURES or state.lost > MAX_LOST
-            self._expect(
-                enough or state.error.code == "REFUSED", f"failed for no reason: {words}"
-            )
+            self._expect(enough or state.error.code == "REFUSED", f"failed for no reason: {words}")
 
 
 def _word(state: JobState) -> str:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import ClassVar
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -20,32 +21,35 @@ class Explored:
 
 
 def explore(
-    *, examples: int, steps: int, heedless: bool = False, fixed: bool = False, shrink: bool = True
+    *,
+    examples: int,
+    steps: int,
+    not_compared: bool = False,
+    fixed: bool = False,
+    shrink: bool = True,
 ) -> Explored:
     """Let the machine run.
 
     Args:
         examples: how many.
         steps: rules of each, at most.
-        heedless: job states are written without compare-and-set: the control.
+        not_compared: the control: job states are written without compare-and-set.
         fixed: the same examples each time.
         shrink: look for the shortest way to a violation.
     """
 
     class Machine(ProtocolMachine):
-        totals = Counter()
-        places = set()
+        heedless: ClassVar[str] = "job.state.*" if not_compared else ""
+        totals: ClassVar[Counter[str]] = Counter()
+        places: ClassVar[set[str]] = set()
 
-    Machine.heedless = "job.state.*" if heedless else ""
-    phases = [Phase.generate, *([Phase.shrink] if shrink else [])]
     chosen = settings(
         max_examples=examples,
         stateful_step_count=steps,
         deadline=None,
         database=None,
         derandomize=fixed,
-        phases=phases,
-        report_multiple_bugs=False,
+        phases=(Phase.generate, Phase.shrink) if shrink else (Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
     violation = ""

@@ -14,33 +14,24 @@ from modelmill.jobs.v1 import job_pb2 as pb
 from testkit.fake_nats.broker import Mishap
 from testkit.simulation import virtual_time
 
+from tests.machine.drawing import (
+    MAX_WORKERS,
+    TENANT_OF,
+    awaits,
+    keys,
+    owners,
+    spans,
+    specs,
+    waits,
+    wishes,
+    workers,
+)
 from tests.machine.endings import unkept
-from tests.machine.world import Node, World
+from tests.machine.nodes import Node
+from tests.machine.world import World
 
-TENANT_OF = {"k0": "acme", "k1": "acme", "k2": "other"}
-"""Keys of jobs; two tenants, so that jobs are taken out of the queue's order, too."""
-MAX_WORKERS = 3
 SETTLE_SECONDS = 300.0
 LAST_WRITE_SECONDS = 15.0
-
-awaits = st.one_of(st.integers(0, 12), st.integers(0, 150))
-waits = st.sampled_from([0.0, 0.0005, 0.003, 0.03, 0.2, 1.0, 4.0, 9.0])
-spans = st.sampled_from([0.1, 1.0, 3.0, 7.0, 20.0])
-"""How long a fault lasts, while other things happen."""
-workers = st.integers(0, MAX_WORKERS - 1)
-owners = st.integers(0, 1)
-keys = st.sampled_from(sorted(TENANT_OF))
-wishes = st.sampled_from([pb.JOB_WISH_RUN, pb.JOB_WISH_PAUSE, pb.JOB_WISH_CANCEL])
-specs = st.fixed_dictionaries(
-    {
-        "steps": st.integers(1, 7),
-        "step_seconds": st.sampled_from([0.01, 0.4, 2.5]),
-        "save_every": st.integers(1, 3),
-        "failures": st.sampled_from([0, 0, 0, 1, 3]),
-        "refuse_at": st.sampled_from([0, 0, 0, 2]),
-        "heeds": st.booleans(),
-    }
-)
 
 
 class ProtocolMachine(RuleBasedStateMachine):

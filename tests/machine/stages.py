@@ -7,10 +7,19 @@ from pathlib import Path
 from typing import Protocol
 
 from jobs.bus import Bus
+from jobs.subjects import file_state
+from modelmill.registry.v1.model_events_pb2 import FileState
 from testkit.fake_nats.broker import FakeBroker
 from testkit.nats_server import NatsServer, run_nats
 
 from tests.machine import fake_bus
+
+FILE = file_state("file-1")
+
+
+async def put(bus: Bus, number: int, subject: str = FILE) -> int:
+    """Store a number under a subject; its sequence."""
+    return await bus.publish(subject, FileState(size_bytes=number))
 
 
 class Stage(Protocol):

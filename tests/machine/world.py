@@ -1,10 +1,8 @@
 """Broker, workers and owners of jobs in one virtual time, and what may befall them."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,49 +14,18 @@ from jobs.worker import Worker
 from modelmill.jobs.v1 import job_pb2 as pb
 from service_kit.errors import AlreadyExistsError, DomainError, UnavailableError
 from testkit.fake_nats.broker import FakeBroker
-from testkit.fake_nats.client import FakeClient
 from testkit.fake_nats.consumers import DurableConsumer
-from testkit.simulation import EPOCH, Process, VirtualLoop
+from testkit.simulation import EPOCH, VirtualLoop
 
 from tests.machine import fake_bus
 from tests.machine.book import MAX_FAILURES, MAX_LOST, Book
 from tests.machine.chain_work import ChainWork
+from tests.machine.nodes import Answer, Node
 
 CLAIM_SECONDS = 6.0
 DURABLE = ("JOBS", "trainer-work-train")
 LINGER_SECONDS = (0.0, 0.3, 2.0)
 """Until the broker notices that a dead process's connection is gone."""
-
-
-class Node:
-    """A process with a connection of its own."""
-
-    def __init__(self, loop: VirtualLoop, name: str) -> None:
-        self.name = name
-        self.process = Process(loop, name)
-        self.stopping = asyncio.Event()
-        self.client: FakeClient | None = None
-        self.main: asyncio.Task[Any] | None = None
-        self.struck_at: list[float] = []
-        """When something befell it that may cost it its claims, in virtual seconds."""
-
-    @property
-    def works(self) -> bool:
-        """Whether it lives and was not told to stop."""
-        return self.process.alive and not self.stopping.is_set()
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a caller was told."""
-
-    job_id: str
-    wish: "pb.JobWish.ValueType | None"
-    """None for a submit."""
-    refused: str
-    """The reason; empty when it was done."""
-    at_wish: int
-    """How many wishes the stream held of that job when the caller heard."""
 
 
 class World:
@@ -223,16 +190,12 @@ class World:
 
         self._ask(owner, ask, heard, lambda _error: None)
 
-    def wish(
-        self, owner: Node, tenant: str, job_id: str, wish: "pb.JobWish.ValueType"
-    ) -> None:
+    def wish(self, owner: Node, tenant: str, job_id: str, wish: "pb.JobWish.ValueType") -> None:
         """Wish something of a job, and go on without waiting for the answer."""
 
         async def ask(bus: Bus) -> int:
             control = ControlJob(bus, ["train"])
-            return await control(
-                tenant=tenant, job_id=job_id, wish=wish, requested_by="machine"
-            )
+            return await control(tenant=tenant, job_id=job_id, wish=wish, requested_by="machine")
 
         def heard(refused: str) -> None:
             self.counts["wishes answered"] += not refused

@@ -45,7 +45,7 @@ class Claim:
         self._last = before.sequence if before else 0
         self._writing = asyncio.Lock()
         self._unsettled: set[str] = set()
-        """Nonces of writes of which nobody learned whether they landed: their task was cancelled."""
+        """Nonces of writes of which nobody heard whether they landed: their task was cancelled."""
         self._stopping = stopping
         self._give_up_at = float("inf")
         self.fence = 0

@@ -9,14 +9,16 @@ import contextvars
 import selectors
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from google.protobuf.internal import well_known_types
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 EPOCH = 1_800_000_000.0
 """Wall clock at the start of each simulation, in seconds since 1970."""
@@ -42,7 +44,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds; all timers go by it."""
         return self.now
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(
+        self,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
         """As in any loop; what a process schedules passes its gate when it is due."""
         gated = self._gated(callback, args, context)
         if gated is None:
@@ -51,7 +58,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return gated.handle
 
     def call_at(
-        self, when: float, callback: Any, *args: Any, context: Any = None
+        self,
+        when: float,
+        callback: Callable[[Unpack[Ts]], object],
+        *args: *Ts,
+        context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         """The same for timers."""
         gated = self._gated(callback, args, context)
@@ -69,9 +80,11 @@ class VirtualLoop(asyncio.SelectorEventLoop):
             process.tasks.append(task)
         return task
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         """At once: a thread would bring real time in."""
-        done = self.create_future()
+        done: asyncio.Future[T] = self.create_future()
         try:
             done.set_result(func(*args))
         except Exception as error:
@@ -224,7 +237,7 @@ def virtual_time() -> Iterator[VirtualLoop]:
         timestamp.FromDatetime(datetime.fromtimestamp(EPOCH + loop.now, UTC))
 
     time.time, time.monotonic = lambda: EPOCH + loop.now, lambda: loop.now + 1000.0
-    well_known_types.Timestamp.GetCurrentTime = stamp  # type: ignore[method-assign]
+    well_known_types.Timestamp.GetCurrentTime = stamp  # type: ignore[method-assign,assignment]
     try:
         yield loop
     finally:

@@ -129,9 +129,7 @@ class FakeStream:
         newest = self._by_subject.get(subject)
         last = newest.sequence if newest else 0
         if last != int(expected):
-            raise APIError(
-                code=400, err_code=10071, description=f"wrong last sequence: {last}"
-            )
+            raise APIError(code=400, err_code=10071, description=f"wrong last sequence: {last}")
 
     def _make_room(self, size: int) -> None:
         limit = self.config.max_bytes or 0
