@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,7 +66,7 @@ bench-keep: .venv/rivals ## The same; a complete run of a commit becomes deploy/
 	$(BIN)/uv pip install -p $(BIN)/python --no-deps --require-hashes -r $<
 	@touch $@
 
-chaos: install ## Kill, freeze and cut off workers and broker, seed by seed: is a job lost or done twice? build/chaos.json
+chaos: install ## Kill, freeze and cut off workers, brokers and watchers: is anything lost or done twice? build/chaos.json
 	$(BIN)/python -m tests.chaos $(ARGS)
 
 chaos-keep: install ## The same; a complete run of a commit becomes deploy/chaos/last.json
@@ -80,6 +80,9 @@ compose-test: install ## The loop in containers, each of which crashes once; nee
 
 telemetry-test: install ## Dashboards, alerts and traces against a real stack and a real Prometheus
 	$(BIN)/python -m pytest -q tests/telemetry
+
+stack-test: install ## Whole stacks in other forms than `make test` has: artifacts in a bucket
+	$(BIN)/python -m pytest -q tests/stacks
 
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras

@@ -1,7 +1,7 @@
 """Bring a Hugging Face folder into the artifact volume and announce it.
 
 What `mill models import` does beside `mill up`. Runs inside a container of data-prep, which has the
-volume, the bus and their secrets.
+volume; the identity on the bus is that of `mill`.
 """
 
 import argparse
@@ -19,8 +19,7 @@ from service_kit.errors import DomainError
 async def bring_in(folder: Path, *, name: str, tenant: str) -> str:
     """Returns the id of the new version."""
     settings = Settings()
-    token = settings.nats_token.get_secret_value()
-    async with Bus.connect(settings.nats_url, token, name="cli") as bus:
+    async with Bus.of(settings, name="cli") as bus:
         store = store_of(settings)
         ready = await import_model(bus, store, folder, tenant=tenant, name=name)
     return ready.version_id

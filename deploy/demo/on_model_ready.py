@@ -1,6 +1,7 @@
-"""Prints each new model version once: NATS_URL=… NATS_TOKEN=… python deploy/demo/on_model_ready.py
+"""Prints each new model version once: set NATS_URL and NATS_NKEY_SEED_FILE.
 
-Needs nats-py and nothing of Modelmill. `/asyncapi.json` of the gateway says what a message holds.
+Needs nats-py[nkeys] and nothing of Modelmill; the identity `observer` may hear this and nothing
+else. `/asyncapi.json` of the gateway says what a message holds.
 """
 
 import asyncio
@@ -10,8 +11,8 @@ import os
 import nats
 
 
-async def main(url: str, token: str) -> None:
-    client = await nats.connect(url, token=token)
+async def main(url: str, seed_file: str) -> None:
+    client = await nats.connect(url, nkeys_seed=seed_file)
     subscription = await client.subscribe("model.ready")
     seen: set[str] = set()  # an announcement may come twice
     async for message in subscription.messages:
@@ -22,4 +23,4 @@ async def main(url: str, token: str) -> None:
             print(*shown, model.get("metrics", {}), flush=True)
 
 
-asyncio.run(main(os.environ["NATS_URL"], os.environ["NATS_TOKEN"]))
+asyncio.run(main(os.environ["NATS_URL"], os.environ["NATS_NKEY_SEED_FILE"]))

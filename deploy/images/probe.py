@@ -1,9 +1,13 @@
 """Exit 0 when every given port says that it is well: `probe.py grpc:50051 http:8080/healthz`.
 
+`mtls:50051` asks over TLS, with the certificate that the service itself shows to others; without
+one in its settings it asks as `grpc:` does.
+
 Speaks the few bytes that this takes by itself. Importing grpc would cost a quarter of a second of
 processor for each check of each container, which on a small machine starves what is checked.
 """
 
+import os
 import socket
 import sys
 
@@ -60,9 +64,35 @@ def read_exactly(connection: socket.socket, count: int) -> bytes:
     return content
 
 
-def grpc_serves(port: int) -> bool:
+def own_certificate() -> dict[str, str]:
+    """Paths to the authority, the certificate and the key, from the service's environment."""
+    kinds = ("AUTHORITY", "CERTIFICATE", "KEY")
+    ends = {f"_MTLS_{kind}_PATH": kind for kind in kinds}
+    found = {
+        kind: path
+        for name, path in os.environ.items()
+        for end, kind in ends.items()
+        if path and name.endswith(end)
+    }
+    return found if len(found) == len(kinds) else {}
+
+
+def connect(port: int, certificate: dict[str, str]) -> socket.socket:
+    """A connection to a server of this container; with a certificate, one that both believe."""
+    connection = socket.create_connection(("127.0.0.1", port), SECONDS)
+    if not certificate:
+        return connection
+    import ssl  # takes a while, and most probes of the gateway and the broker need none
+
+    trust = ssl.create_default_context(cafile=certificate["AUTHORITY"])
+    trust.load_cert_chain(certificate["CERTIFICATE"], certificate["KEY"])
+    trust.set_alpn_protocols(["h2"])
+    return trust.wrap_socket(connection, server_hostname="localhost")
+
+
+def grpc_serves(port: int, certificate: dict[str, str]) -> bool:
     """Whether the server's health service answers SERVING."""
-    with socket.create_connection(("127.0.0.1", port), SECONDS) as connection:
+    with connect(port, certificate) as connection:
         connection.sendall(health_call())
         while True:
             head = read_exactly(connection, 9)
@@ -85,8 +115,8 @@ def http_answers(port: int, path: str) -> bool:
 
 def is_well(target: str) -> bool:
     protocol, _, rest = target.partition(":")
-    if protocol == "grpc":
-        return grpc_serves(int(rest))
+    if protocol in ("grpc", "mtls"):
+        return grpc_serves(int(rest), own_certificate() if protocol == "mtls" else {})
     port, slash, path = rest.partition("/")
     return http_answers(int(port), slash + path)
 

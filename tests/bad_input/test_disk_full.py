@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli.broker import FullDiskWatch, broker_command
+from cli.broker import FullDiskWatch, broker_command, token_alone
 from cli.errors import GatewayError
 from cli.process_group import Command, ProcessGroup
 from cli.state_folder import StateFolder
@@ -112,7 +112,7 @@ async def broker_on(folder: Path, log: list[str]) -> AsyncIterator[tuple[Process
         watch = FullDiskWatch(
             state.bus, lambda _, line: log.append(line), lambda: group.running["nats"].restart()
         )
-        argv = broker_command(state, port=port, token="token")
+        argv = broker_command(state, port=port, admitted=token_alone("token"))
         async with ProcessGroup(watch.see) as group:
             await group.start({"nats": Command(argv)})
             async with Bus.connect(f"nats://127.0.0.1:{port}", "token", name="test") as bus:

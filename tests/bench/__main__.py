@@ -16,6 +16,9 @@ from tests.bench import (
     gateway_latency,
     guard_stream,
     job_submit,
+    mtls_cost,
+    publish_rate,
+    submit_latency,
     telemetry_cost,
     train_lora,
 )
@@ -29,10 +32,13 @@ from tests.run_record import NotWorthKeepingError, save
 GROUPS: tuple[Group, ...] = (
     guard_stream.GROUP,
     job_submit.GROUP,
+    submit_latency.GROUP,
+    publish_rate.GROUP,
     data_prep_rows.GROUP,
     gateway_latency.GROUP,
     decode_path.GROUP,
     telemetry_cost.GROUP,
+    mtls_cost.GROUP,
     train_lora.GROUP,
 )
 ALL_IDS = tuple(entry_id for group in GROUPS for entry_id in group.ids)

@@ -103,7 +103,7 @@ async def _announce(state: StateFolder, runtime: Runtime, folder: Path) -> str:
         context_tokens=context_tokens,
     )
     ready.created_at.GetCurrentTime()
-    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="bench") as bus:
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
         await bus.publish(MODEL_READY, ready, msg_id=version_id)
     return version_id
 

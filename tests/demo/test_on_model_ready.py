@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from jobs.bus import Bus
+from jobs.deploy import make_streams
+from jobs.identities import Identities
 from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from testkit.nats_server import run_nats
@@ -18,11 +20,11 @@ SUBSCRIBER = Path(__file__).parents[2] / "deploy" / "demo" / "on_model_ready.py"
 
 
 @asynccontextmanager
-async def subscribed(url: str, token: str) -> AsyncIterator[Process]:
+async def subscribed(url: str, seed: Path) -> AsyncIterator[Process]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         SUBSCRIBER,
-        env={**os.environ, "NATS_URL": url, "NATS_TOKEN": token},
+        env={**os.environ, "NATS_URL": url, "NATS_NKEY_SEED_FILE": str(seed)},
         stdout=PIPE,
         stderr=PIPE,
     )
@@ -44,19 +46,22 @@ def ready(version_id: str) -> ModelReady:
 
 
 async def test_each_new_model_is_one_line_also_when_it_is_announced_twice(tmp_path: Path):
-    async with (
-        run_nats(tmp_path) as broker,
-        Bus.connect(broker.url, broker.token, name="trainer") as bus,
-        subscribed(broker.url, broker.token) as process,
-    ):
-        assert process.stdout is not None
-        first = asyncio.ensure_future(process.stdout.readline())
-        while not first.done():  # nobody tells when it has subscribed
-            await bus.publish(MODEL_READY, ready("mv-1"), msg_id="mv-1")
-            await asyncio.wait([first], timeout=0.1)
-        for version_id in ("mv-1", "mv-2", "mv-2", "mv-3"):
-            await bus.publish(MODEL_READY, ready(version_id), msg_id=version_id)
-        lines = [await first, await process.stdout.readline(), await process.stdout.readline()]
+    people = Identities(tmp_path / "identities")
+    people.ensure()
+    async with run_nats(tmp_path / "nats", people.authorization()) as broker:
+        await make_streams(broker.url, people.seed("deploy"))
+        async with (
+            Bus.connect(broker.url, people.seed("trainer"), name="trainer") as bus,
+            subscribed(broker.url, people.seed("observer").file) as process,
+        ):
+            assert process.stdout is not None
+            first = asyncio.ensure_future(process.stdout.readline())
+            while not first.done():  # nobody tells when it has subscribed
+                await bus.publish(MODEL_READY, ready("mv-1"), msg_id="mv-1")
+                await asyncio.wait([first], timeout=0.1)
+            for version_id in ("mv-1", "mv-2", "mv-2", "mv-3"):
+                await bus.publish(MODEL_READY, ready(version_id), msg_id=version_id)
+            lines = [await first, *[await process.stdout.readline() for _ in range(2)]]
 
     assert [line.decode().strip() for line in lines] == [
         f"mv-{number} openvino-int8 sha256:4c1f {{'accuracy': 0.87}}" for number in (1, 2, 3)

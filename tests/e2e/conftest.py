@@ -17,6 +17,7 @@ from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_
 from cli.stack import Stack, StackOptions, running_stack
 from cli.state_folder import StateFolder
 from openai import AsyncOpenAI
+from service_kit.bus_access import NkeySeed
 from testkit.models import make_tiny_llama
 from testkit.ports import free_port
 from testkit.waiting import eventually
@@ -71,6 +72,20 @@ class Loop:
         assert job["status"] == "succeeded", job
         return str(accepted["id"])
 
+    async def build_of(self, adapter_version_id: str) -> dict[str, Any]:
+        """The record of the build that the optimizer-builder ordered by itself, once it ended."""
+
+        async def ordered() -> str | None:
+            page = await asyncio.to_thread(self.client.get, "/v1/jobs?kind=optimize")
+            for job in page["data"]:
+                if job["spec"].get("source_version_id") == adapter_version_id:
+                    return str(job["id"])
+            return None
+
+        job_id = await eventually(ordered, within=30)
+        assert job_id is not None
+        return await self.job_ends(job_id, within=180)
+
 
 def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
     """A learnable task of two kinds, `count` good rows and `bad` ones that are not JSON."""
@@ -84,12 +99,12 @@ def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
 
 
 @asynccontextmanager
-async def subscriber(url: str, token: str) -> AsyncIterator[list[str]]:
+async def subscriber(url: str, identity: NkeySeed) -> AsyncIterator[list[str]]:
     """`deploy/demo/on_model_ready.py` as a process; its lines as they come."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         SUBSCRIBER,
-        env={**os.environ, "NATS_URL": url, "NATS_TOKEN": token},
+        env={**os.environ, "NATS_URL": url, "NATS_NKEY_SEED_FILE": str(identity.file)},
         stdout=PIPE,
     )
     lines: list[str] = []
@@ -108,16 +123,15 @@ async def subscriber(url: str, token: str) -> AsyncIterator[list[str]]:
         await reading
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
-    folder = tmp_path_factory.mktemp("loop")
+@asynccontextmanager
+async def running_loop(folder: Path, options: StackOptions) -> AsyncIterator[Loop]:
+    """A stack of its own below `folder`, with the tiny base model brought in."""
     state = StateFolder(folder / "state")
     base = make_tiny_llama(folder / "base")
     log: list[str] = []
-    options = StackOptions(http_port=free_port(), overrides=QUICK_CLAIMS)
     async with (
         running_stack(state, options, lambda name, line: log.append(f"{name} {line}")) as up,
-        subscriber(up.runtime.nats_url, up.runtime.nats_token) as heard,
+        subscriber(up.runtime.nats_url, up.runtime.identity("observer")) as heard,
     ):
         version = await bring_in(state, base, name="tiny", tenant=DEFAULT_TENANT)
         connection = Connection(up.runtime.http_url, local_token(state))
@@ -127,3 +141,11 @@ async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
         with GatewayClient(connection) as client:
             async with openai:
                 yield Loop(state, up, client, openai, version.version_id, log, heard)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def loop(tmp_path_factory) -> AsyncIterator[Loop]:
+    # With certificates, so that every call of a service is to one that proves who it is.
+    options = StackOptions(http_port=free_port(), tls=True, overrides=QUICK_CLAIMS)
+    async with running_loop(tmp_path_factory.mktemp("loop"), options) as running:
+        yield running

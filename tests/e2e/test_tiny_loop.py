@@ -6,12 +6,17 @@ import secrets
 import signal
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 from cli.trace_collector import missing_parents, read_trace
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_health.v1.health_pb2_grpc import HealthStub
 from jobs.bus import Bus
+from jobs.link import open_link
+from jobs.subjects import STREAMS
 from openai import APIStatusError
-from testkit.bus_document import BusDocument, stored_messages
+from testkit.bus_document import BusDocument, messages_in
 from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
@@ -31,7 +36,7 @@ async def events_of(loop: Loop, subject: str) -> list:
     """Everything the stream holds on a subject."""
     runtime = loop.stack.runtime
     found, current = [], asyncio.Event()
-    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="test") as bus:
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
 
         async def read() -> None:
             async for stored in bus.follow([subject], on_current=current.set):
@@ -54,21 +59,6 @@ async def train(loop: Loop, dataset_id: str, headers: dict[str, str] | None = No
     )
 
 
-async def build_of(loop: Loop, adapter_version_id: str) -> dict:
-    """The record of the build that the optimizer-builder ordered by itself, once it has ended."""
-
-    async def ordered() -> str | None:
-        page = await asyncio.to_thread(loop.client.get, "/v1/jobs?kind=optimize")
-        for job in page["data"]:
-            if job["spec"].get("source_version_id") == adapter_version_id:
-                return job["id"]
-        return None
-
-    job_id = await eventually(ordered, within=30)
-    assert job_id is not None
-    return await loop.job_ends(job_id, within=180)
-
-
 async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop, tmp_path):
     dataset_id = await loop.make_dataset(write_rows(tmp_path / "kinds.jsonl", 60, bad=3))
     dataset = await asyncio.to_thread(loop.client.get, f"/v1/datasets/{dataset_id}")
@@ -83,7 +73,7 @@ async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop
     tuned = await loop.openai.fine_tuning.jobs.retrieve(created.id)
     assert tuned.fine_tuned_model == job["result"]["version_id"]
 
-    build = await build_of(loop, tuned.fine_tuned_model)
+    build = await loop.build_of(tuned.fine_tuned_model)
     assert build["status"] == "succeeded", build
     version_id = build["result"]["version_id"]
     moved = await asyncio.to_thread(
@@ -203,6 +193,15 @@ def libraries_of(pid: int) -> str:
     return Path(f"/proc/{pid}/maps").read_text()
 
 
+@pytest.mark.parametrize("service", sorted(SERVICES - {"gateway"}))
+async def test_between_services_nobody_is_answered_without_a_certificate(loop: Loop, service: str):
+    target = f"127.0.0.1:{loop.stack.runtime.grpc_ports[service]}"
+    async with grpc.aio.insecure_channel(target) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await HealthStub(channel).Check(HealthCheckRequest(), timeout=5)
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
 async def test_no_service_parent_loads_a_tensor_library(loop: Loop):
     for name in SERVICES:
         mapped = libraries_of(loop.stack.processes[name].pid)
@@ -214,8 +213,9 @@ async def test_everything_that_was_said_on_the_bus_is_as_the_gateways_document_s
     judge = BusDocument(await asyncio.to_thread(loop.client.get, "/asyncapi.json"))
     runtime = loop.stack.runtime
 
-    stored = stored_messages(runtime.nats_url, runtime.nats_token)
-    seen = {judge.check(message) async for message in stored}
+    async with open_link(runtime.nats_url, runtime.identity("cli"), name="cli") as link:
+        stored = messages_in(link.js, [stream.name for stream in STREAMS])
+        seen = {judge.check(message) async for message in stored}
     assert seen >= {
         "job.requested",
         "job.state",
@@ -240,3 +240,7 @@ async def test_what_the_gateway_says_is_what_the_streams_say(loop: Loop):
         *("jobs", "models", "datasets", "files", "aliases")
     ]
     assert all(line.endswith(", equal") for line in lines)
+
+
+async def test_nobody_asked_the_bus_for_what_its_identity_may_not(loop: Loop):
+    assert [line for line in loop.log if "does not allow" in line or "Violation" in line] == []

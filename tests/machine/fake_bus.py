@@ -12,7 +12,7 @@ from testkit.fake_nats.client import FakeClient
 async def connect(broker: FakeBroker, name: str) -> tuple[Bus, FakeClient]:
     """A bus with all streams in place; what it is called back for happens where this is called."""
     client = FakeClient(broker)
-    link = Link(cast(Any, client))
+    link = Link(cast(Any, client), name)
     client.on_reconnect = link.reconnected
     if not broker.streams:
         await ensure_streams(link.js)

@@ -86,7 +86,7 @@ async def test_no_text_token_or_secret_is_logged_or_traced(watched: Watched):
         "the prompt": CANARY,
         "the caller's token": watched.loop.openai.api_key,
         "the service secret": watched.loop.stack.runtime.service_secret,
-        "the broker's token": watched.loop.stack.runtime.nats_token,
+        "gateway's seed": watched.loop.stack.runtime.identity("gateway").file.read_text().strip(),
         "the collector's token": processes["inference"].environment["INFERENCE_OTLP_TOKEN"],
     }
     spans, log = tapped(), "\n".join(watched.loop.log)
@@ -120,7 +120,7 @@ async def test_metrics_pages_show_no_secret_and_no_text(watched: Watched):
     await some_of_everything(watched)
     runtime = watched.loop.stack.runtime
     for name, page in (await pages(watched)).items():
-        for hidden in (CANARY, runtime.service_secret, runtime.nats_token):
+        for hidden in (CANARY, runtime.service_secret):
             assert hidden not in page, name
 
 

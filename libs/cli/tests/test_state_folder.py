@@ -10,7 +10,9 @@ from cli.keys import LocalKeys
 from cli.state_folder import Runtime, StateFolder
 from service_kit.errors import PreconditionError
 
-RUNTIME = Runtime(os.getpid(), "http://127.0.0.1:1", "nats://127.0.0.1:2", "t", "s", {}, {}, {})
+RUNTIME = Runtime(
+    os.getpid(), "http://127.0.0.1:1", "nats://127.0.0.1:2", "t", "s", "/a", {}, {}, {}
+)
 
 
 def mode(path: Path) -> int:

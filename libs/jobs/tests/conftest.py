@@ -168,7 +168,9 @@ def working(bus: Bus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workin
     async def run(handler: Any, **options: Any) -> AsyncIterator[None]:
         stopping = asyncio.Event()
         settings = {"claim_seconds": CLAIM_SECONDS, "retry_seconds": 0.05, **options}
-        worker = Worker(bus, [handler], service="trainer", work_root=tmp_path / "work", **settings)
+        its_bus = settings.pop("bus", bus)
+        folder = tmp_path / "work"
+        worker = Worker(its_bus, [handler], service="trainer", work_root=folder, **settings)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.run(stopping))
             try:

@@ -5,6 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jobs import subjects
 from jobs.bus import Bus
+from jobs.filters import stream_of
 from modelmill.jobs.v1.job_pb2 import JobState
 from service_kit.errors import InvalidInputError
 
@@ -95,15 +96,15 @@ def test_only_known_kinds_of_job_have_a_subject():
 
 
 def test_filters_belong_to_one_stream():
-    assert subjects.stream_of(("job.requested.train.>", "job.state.*")) == "JOBS"
-    assert subjects.stream_of(("model.ready", "model.retired")) == "MODELS"
-    assert subjects.stream_of(("job.state.ftjob-1",)) == "JOBS"
+    assert stream_of(("job.requested.train.>", "job.state.*")) == "JOBS"
+    assert stream_of(("model.ready", "model.retired")) == "MODELS"
+    assert stream_of(("job.state.ftjob-1",)) == "JOBS"
     with pytest.raises(InvalidInputError):
-        subjects.stream_of(("job.>",))
+        stream_of(("job.>",))
     with pytest.raises(InvalidInputError):
-        subjects.stream_of(("job.state.*", "model.ready"))
+        stream_of(("job.state.*", "model.ready"))
     with pytest.raises(InvalidInputError):
-        subjects.stream_of(("job.state.*.*",))
+        stream_of(("job.state.*.*",))
 
 
 async def test_the_broker_has_every_stream_of_the_table_as_the_table_says(broker, bus):

@@ -167,3 +167,32 @@ async def test_a_slow_watcher_goes_on_with_the_oldest_figures_kept(watcher, jobs
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     assert names(heard)[-2:] == [("progress", 1050), ("state", state_sequence)]
+
+
+async def test_a_thousand_watchers_of_a_job_cost_the_broker_not_one_consumer_more(
+    watcher, jobs, bus, ledger
+):
+    job = await jobs.submit()
+    running = JobState(job_id=job.job_id, kind="train", tenant="acme", status=JOB_STATUS_RUNNING)
+    await ledger.wait_for(await bus.publish(job_state(job.job_id), running), timeout=5)
+    before = await _consumers(bus)
+    watches = [watcher.watch("acme", job.job_id, None) for _ in range(1000)]
+    waiting = [asyncio.create_task(everything(events)) for events in watches]
+    report = JobProgress(job_id=job.job_id, done=1, metrics={"loss": 1.0})
+    await bus.publish(job_progress(job.job_id), report)
+    await ledger.wait_for_progress(1, timeout=5)
+    during = await _consumers(bus)
+    running.status = JOB_STATUS_SUCCEEDED
+    await bus.publish(job_state(job.job_id), running)
+    heard = await asyncio.gather(*waiting)
+
+    assert before == during == {"JOBS": 1, "PROGRESS": 1}
+    assert {tuple(event.type for event in each) for each in heard} == {
+        ("state", "progress", "state")
+    }
+
+
+async def _consumers(bus: Bus) -> dict[str, int]:
+    """How many there are of each stream that tells of jobs."""
+    streams = [await bus._link.js.stream_info(stream) for stream in ("JOBS", "PROGRESS")]
+    return {stream.config.name: stream.state.consumer_count for stream in streams}

@@ -18,6 +18,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from prometheus_client import REGISTRY
+from service_kit.errors import UnavailableError
 from testkit.waiting import eventually
 
 
@@ -199,6 +200,40 @@ async def test_a_job_that_takes_its_workers_along_ends_failed(working, jobs, bus
     assert state.lost == 3
     assert state.error.code == "WORKER_LOST"
     assert not handler.began.is_set()
+
+
+async def test_work_waits_for_what_is_away_and_that_is_no_failure(working, jobs):
+    handler = InProcess(UnavailableError("the store is away"))
+    handler.go.set()
+    async with working(handler, retry_seconds=0.05):
+        job = await jobs.submit()
+        await eventually(lambda: _was_tried(jobs, job.job_id, 5))
+        waiting = await jobs.state(job.job_id)
+        handler.failure = None
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    assert waiting.error.message == "the store is away"
+    assert waiting.error.remedy
+    assert (state.failures, state.lost, state.HasField("error")) == (0, 0, False)
+
+
+async def _was_tried(jobs, job_id: str, times: int) -> bool:
+    return (await jobs.state(job_id)).attempt >= times
+
+
+async def test_a_checkpoint_waits_for_a_store_that_is_away_and_no_step_is_lost(
+    working, jobs, store, monkeypatch
+):
+    monkeypatch.setattr(active, "STORE_LOOK_SECONDS", 0.05)
+    handler = ChainHandler(store)
+    handler.store_away_for = 5
+    async with working(handler):
+        job = await jobs.submit(steps=20)
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+
+    assert handler.store_away_for == 0
+    assert (state.attempt, state.failures) == (1, 0)
+    assert state.result.digest == chain(job.job_id, 20)
 
 
 async def test_a_failed_job_runs_again_only_when_it_is_resumed(working, jobs, bus):

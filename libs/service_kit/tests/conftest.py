@@ -1,11 +1,16 @@
 import socket
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+# Tests import what they share as `service_kit_support.…`.
+sys.path.append(str(Path(__file__).parent))
 
 
 @pytest.fixture

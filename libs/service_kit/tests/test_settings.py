@@ -1,16 +1,17 @@
-"""Where artifacts are, as services are told."""
+"""What services are told: where artifacts are, who they are to the broker and to each other."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from service_kit.bus_access import BusTls, NkeySeed
 from service_kit.settings import ServiceSettings
 
 
 def settings(**changes: Any) -> ServiceSettings:
     given = {"nats_url": "nats://none", "nats_token": "none", "service_secret": "none"}
-    return ServiceSettings(**given, **changes)
+    return ServiceSettings(**given | {"artifact_root": "/data/artifacts"} | changes)
 
 
 @pytest.mark.parametrize(
@@ -27,3 +28,31 @@ def test_a_bucket_needs_a_folder_on_this_machine():
     with pytest.raises(ValidationError, match="needs a folder for local copies") as caught:
         settings(artifact_root=bucket)
     assert caught.value.errors()[0]["loc"] == ("artifact_cache",)
+
+
+def test_an_identity_of_its_own_goes_before_the_token():
+    assert settings().nats_credential == "none"
+    both = settings(nats_nkey_seed_file="/seeds/trainer.nk")
+    assert both.nats_credential == NkeySeed(Path("/seeds/trainer.nk"))
+
+
+def test_a_service_must_be_somebody_to_the_broker():
+    with pytest.raises(ValidationError, match="a seed or a token") as caught:
+        settings(nats_token=None)
+    assert caught.value.errors()[0]["loc"] == ("nats_token",)
+
+
+def test_the_broker_is_spoken_to_in_tls_once_its_authority_is_named():
+    assert settings(nats_certificate_file="/tls/trainer.pem").nats_tls is None
+    assert settings(nats_ca_file="/tls/ca.pem").nats_tls == BusTls(Path("/tls/ca.pem"))
+
+
+MTLS = {f"mtls_{kind}_path": f"/tls/{kind}.pem" for kind in ("authority", "certificate", "key")}
+
+
+@pytest.mark.parametrize("left_out", MTLS)
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_certificates_are_given_whole_or_not_at_all(left_out: str, nothing: str | None):
+    with pytest.raises(ValidationError, match="give all of MTLS_AUTHORITY_PATH, MTLS_CERT"):
+        settings(artifact_root="/data", **MTLS | {left_out: nothing})
+    assert settings(artifact_root="/data", **dict.fromkeys(MTLS, nothing)).mutual_tls() is None

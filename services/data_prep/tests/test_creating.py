@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from jobs.subjects import job_requested
+from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
-from modelmill.jobs.v1.job_pb2 import JobRequested
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JobRequested
 from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 
 ROWS = [{"q": f"question {n}", "a": "yes", "extra": n} for n in range(3)]
@@ -40,6 +41,20 @@ async def test_every_error_of_a_spec_is_answered_at_once(data_prep: Any) -> None
         )
 
     assert len(caught.value.errors) == 4
+
+
+async def test_an_order_says_its_priority_and_the_service_what_it_needs(data_prep: Any) -> None:
+    file = await data_prep.upload(ROWS)
+    spec = DatasetSpec(
+        file_id=file.file_id, mapping={"user_template": "{q}", "answer_template": "{a}"}
+    )
+    request = pb.CreateDatasetRequest(tenant="acme", spec=spec, priority=JOB_PRIORITY_HIGH)
+    job = await data_prep.stub.CreateDataset(request, timeout=20)
+
+    stored = await data_prep.bus.last(job_requested("dataset", "acme", job.job_id), JobRequested)
+    assert stored.body.priority == JOB_PRIORITY_HIGH
+    assert stored.body.needs.memory_bytes > file.size_bytes
+    assert stored.body.needs.cpus == 1
 
 
 async def test_an_unknown_file_is_named(data_prep: Any) -> None:

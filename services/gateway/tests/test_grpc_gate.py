@@ -42,6 +42,8 @@ SCOPE_OF = {
     "ListJobs": "jobs",
     "GetJob": "jobs",
     "CancelJob": "jobs",
+    "PauseJob": "jobs",
+    "ResumeJob": "jobs",
     "WatchJob": "jobs",
 }
 

@@ -18,6 +18,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JOB_WISH_CANCEL,
+    JOB_WISH_PAUSE,
     JOB_WISH_RUN,
     JobError,
     JobProgress,
@@ -163,7 +164,7 @@ async def test_a_job_shows_what_its_owner_may_know_and_nothing_of_its_worker(hou
         3,
         0,
     )
-    assert failed.error == JobError(code="X", message="no", remedy="do")
+    assert failed.error == error
     assert not failed.HasField("progress")
 
 
@@ -225,6 +226,18 @@ async def test_a_job_is_cancelled_as_a_wish_until_it_has_ended(house: House):
     )
 
 
+async def test_a_job_is_paused_and_runs_again_as_wished(house: House):
+    async with grpc_door(house, tenant="pauses") as door:
+        job_id = (await build(door)).id
+        paused = (await door.PauseJob(pb.PauseJobRequest(job_id=job_id), timeout=CALL_SECONDS)).job
+        going_on = (
+            await door.ResumeJob(pb.ResumeJobRequest(job_id=job_id), timeout=CALL_SECONDS)
+        ).job
+
+    assert (paused.id, paused.wish) == (job_id, JOB_WISH_PAUSE)
+    assert (going_on.id, going_on.wish) == (job_id, JOB_WISH_RUN)
+
+
 async def test_another_tenants_job_is_not_found(house: House):
     async with grpc_door(house, tenant="owner") as door:
         job_id = (await build(door)).id
@@ -233,6 +246,10 @@ async def test_another_tenants_job_is_not_found(house: House):
             await job(door, job_id)
         async with refused(Status.NOT_FOUND):
             await door.CancelJob(pb.CancelJobRequest(job_id=job_id), timeout=CALL_SECONDS)
+        async with refused(Status.NOT_FOUND):
+            await door.PauseJob(pb.PauseJobRequest(job_id=job_id), timeout=CALL_SECONDS)
+        async with refused(Status.NOT_FOUND):
+            await door.ResumeJob(pb.ResumeJobRequest(job_id=job_id), timeout=CALL_SECONDS)
         async with refused(Status.NOT_FOUND):
             await watched(door, job_id)
 

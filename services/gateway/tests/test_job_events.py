@@ -147,6 +147,40 @@ def streamed_request() -> Request:
     )
 
 
+async def test_figures_that_the_stream_has_forgotten_come_from_what_the_job_made(house: House):
+    client = house.http(tenant="watcher")
+    job_id = await order(client)
+    house.trainer.figures[job_id] = [2.0, 1.0, 0.5]
+    await say_state(house, job_id, status=JOB_STATUS_RUNNING, attempt=1)
+    await say_state(house, job_id, status=JOB_STATUS_SUCCEEDED, attempt=1)
+    path = f"/v1/fine_tuning/jobs/{job_id}/events"
+
+    async def listed() -> list[dict[str, Any]]:
+        return (await client.get(path)).json()["data"][::-1]
+
+    await eventually(lambda: _has_ended(client, job_id))
+    told = await listed()
+    async with watching(client, path) as events:
+        streamed = [event async for _, event in events]
+    async with watching(client, path, **{"last-event-id": "step-2"}) as events:
+        rest = [event async for _, event in events]
+
+    assert [event["type"] for event in told] == ["message", *["metrics"] * 3, "message"]
+    assert [event["data"].get("loss") for event in told] == [None, 2.0, 1.0, 0.5, None]
+    assert told[2]["message"] == "train step 2: loss=1"
+    assert streamed == told
+    assert rest == told[3:]
+    unknown = await client.get(path, headers=STREAMED | {"last-event-id": "step-9"})
+    assert unknown.status_code == 422
+
+    del house.trainer.figures[job_id]
+    assert [event["type"] for event in await listed()] == ["message", "message"]
+
+
+async def _has_ended(client: httpx.AsyncClient, job_id: str) -> bool:
+    return bool((await client.get(f"/v1/jobs/{job_id}")).json()["status"] == "succeeded")
+
+
 class Told:
     """A watcher that tells what a test puts in; an error is raised."""
 

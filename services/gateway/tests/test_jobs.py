@@ -198,10 +198,13 @@ async def events_in_two_pages(client: httpx.AsyncClient, job_id: str) -> list[di
     return [*first["data"], *rest["data"]]
 
 
-async def test_a_failed_job_says_why_and_keeps_the_log_to_itself(house: House):
+async def test_a_failed_job_shows_its_owner_why_and_the_last_lines_of_its_log(
+    house: House, caplog: pytest.LogCaptureFixture
+):
     client = house.http(tenant="unlucky")
     job_id = (await order(client)).json()["id"]
-    error = JobError(code="NO_VALID_ROWS", message="no row is valid", log_tail="row: secret")
+    log = "\n".join([f"line {number}" for number in range(30)] + ["row: \N{SNOWMAN}" + "x" * 9000])
+    error = JobError(code="NO_VALID_ROWS", message="no row is valid", remedy="Fix", log_tail=log)
     await say_state(house, job_id, "unlucky", status=JOB_STATUS_FAILED, error=error)
 
     async def failed() -> httpx.Response | None:
@@ -209,10 +212,14 @@ async def test_a_failed_job_says_why_and_keeps_the_log_to_itself(house: House):
         return answer if answer.json()["status"] == "failed" else None
 
     answer = await eventually(failed)
-    assert answer.json()["error"]["code"] == "NO_VALID_ROWS"
+    shown = answer.json()["error"]
+    assert (shown["code"], shown["remedy"]) == ("NO_VALID_ROWS", "Fix")
+    assert log.endswith(shown["log_tail"])
+    assert len(shown["log_tail"].encode()) == 4096
     events = await client.get(f"/v1/fine_tuning/jobs/{job_id}/events")
     assert events.json()["data"][0]["level"] == "error"
-    assert "secret" not in answer.text + events.text
+    assert events.json()["data"][0]["data"]["error"] == shown
+    assert "xxx" not in caplog.text
 
 
 async def test_jobs_of_other_kinds_are_not_training_jobs(house: House):

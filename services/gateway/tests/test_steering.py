@@ -52,6 +52,20 @@ async def test_a_wish_is_shown_at_once_and_repeating_it_changes_nothing(house: H
         assert "cancel" in (job["wish"], job["status"].removesuffix("led"))
 
 
+async def test_a_job_of_any_kind_is_paused_and_goes_on(house: House):
+    client = house.http(tenant="pauses")
+    body = {"file_id": await upload(client), "mapping": {"messages_column": "messages"}}
+    path = f"/v1/jobs/{(await client.post('/v1/datasets', json=body)).json()['job_id']}"
+
+    async def stands(status: str) -> bool:
+        job = (await client.get(path)).json()
+        return (job["status"], job["queue_position"] is None) == (status, status == "paused")
+
+    for wish, status in (("pause", "paused"), ("resume", "queued")):
+        assert (await client.post(f"{path}/{wish}")).status_code == 200
+        await eventually(lambda status=status: stands(status))
+
+
 async def test_a_job_that_has_ended_is_not_cancelled(house: House):
     client = house.http(tenant="ended")
     order = {"model": "tiny", "training_file": await upload(client)}

@@ -23,3 +23,14 @@ async def test_missing_settings_end_it_with_one_line() -> None:
     assert status == 2
     (line,) = said
     assert "MODERATION_NATS_URL" in line
+
+
+async def test_replicas_that_one_broker_cannot_have_end_it_with_one_line(
+    nats: NatsServer, tmp_path: Path
+) -> None:
+    settings = service_settings(nats, tmp_path) | {"nats_replicas": "3"}
+    status, said = await refused_start("moderation", settings)
+
+    assert status == 2
+    (line,) = said
+    assert "3 replicas need a cluster of brokers" in line

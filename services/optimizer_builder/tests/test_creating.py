@@ -12,6 +12,7 @@ from google.protobuf.json_format import MessageToDict
 from jobs.bus import Bus
 from jobs.subjects import job_requested, job_state
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_HIGH,
     JOB_STATUS_CANCELLED,
     JOB_WISH_CANCEL,
     JobRequested,
@@ -111,6 +112,20 @@ async def test_an_order_is_stored_whole_before_it_is_answered(service: Service) 
         "max_accuracy_loss": 0.02,
         "max_rows": 10,
     }
+
+
+async def test_an_order_says_its_priority_and_the_service_what_it_needs(service: Service) -> None:
+    weights = 7 * 10**9
+    await service.announce("mv-base", size_bytes=weights)
+    await service.announce("mv-tuned", form="adapter", base_version_id="mv-base", size_bytes=5)
+    for version_id in ("mv-base", "mv-tuned"):
+        spec = pb.BuildSpec(source_version_id=version_id, target_form="openvino-int8")
+        request = pb.CreateBuildRequest(tenant="acme", spec=spec, priority=JOB_PRIORITY_HIGH)
+        await service.stub.CreateBuild(request, timeout=20)
+
+    for stored in await service.requests():
+        assert stored.priority == JOB_PRIORITY_HIGH
+        assert 4 * weights < stored.needs.memory_bytes < 5 * weights
 
 
 async def test_the_same_key_is_one_job_and_refuses_another_spec(service: Service) -> None:

@@ -7,7 +7,7 @@ import pytest
 from jobs.subjects import job_requested
 from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
-from modelmill.jobs.v1.job_pb2 import JobRequested
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_LOW, JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 
@@ -53,6 +53,26 @@ async def test_a_full_run_has_its_own_default_rate_and_no_adapter(trainer: Any) 
     choices = dict(stored.body.spec["hyper_parameters"])
     assert choices["learning_rate"] == 1e-5
     assert not [name for name in choices if name.startswith("lora")]
+
+
+async def test_a_job_needs_room_for_the_weights_and_more_for_all_than_for_an_adapter(
+    trainer: Any,
+) -> None:
+    base = await trainer.announce_model(
+        version_id="mv-large", form="safetensors", size_bytes=14 * 10**9
+    )
+    await trainer.add_dataset()
+    needs = {}
+    for method in (pb.TRAINING_METHOD_LORA, pb.TRAINING_METHOD_FULL):
+        spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy", method=method)
+        request = pb.CreateFineTuningJobRequest(tenant="acme", spec=spec, priority=JOB_PRIORITY_LOW)
+        job = await trainer.stub.CreateFineTuningJob(request, timeout=20)
+        stored = await trainer.bus.last(job_requested("train", "acme", job.job_id), JobRequested)
+        assert stored.body.priority == JOB_PRIORITY_LOW
+        needs[method] = stored.body.needs.memory_bytes
+
+    assert needs[pb.TRAINING_METHOD_LORA] > 2 * base.size_bytes
+    assert needs[pb.TRAINING_METHOD_FULL] > 8 * base.size_bytes
 
 
 async def test_every_wrong_choice_is_listed_at_once(trainer: Any) -> None:

@@ -24,6 +24,8 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from prometheus_client import REGISTRY
 from safetensors import safe_open
+from service_kit.errors import NotFoundError
+from service_kit.grpc_client import domain_errors
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.heavy
@@ -72,12 +74,28 @@ async def test_a_job_ends_in_a_model_that_has_learned(
     assert REGISTRY.get_sample_value("modelmill_training_loss") == summary["last_loss"]
 
     [ready] = await eventually(lambda: trainer.announced(job.job_id))
-    assert ready.version_id == derived_id("mv", job.job_id, "adapter")
+    check_announcement(ready, job.job_id, base.version_id)
+    check_artifact(trainer, ready, base.digest)
+    await check_figures(trainer, job.job_id, summary["last_loss"])
+
+
+def check_announcement(ready: Any, job_id: str, base_version_id: str) -> None:
+    assert ready.version_id == derived_id("mv", job_id, "adapter")
     assert (ready.form, ready.name, ready.tenant) == ("adapter", "kinds", "acme")
-    assert ready.parent_version_id == ready.base_version_id == base.version_id
+    assert ready.parent_version_id == ready.base_version_id == base_version_id
     assert (ready.dataset_id, ready.context_tokens) == ("ds-toy", 512)
     assert ready.metrics["accuracy"] == 1.0
-    check_artifact(trainer, ready, base.digest)
+
+
+async def check_figures(trainer: Any, job_id: str, last_loss: float) -> None:
+    """They can be asked for as long as the artifact is there, by the job's own tenant."""
+    request = pb.ListStepFiguresRequest(tenant="acme", job_id=job_id)
+    steps = (await trainer.stub.ListStepFigures(request, timeout=20)).steps
+    assert [each.step for each in steps] == list(range(1, 37))
+    assert steps[-1].metrics["loss"] == last_loss
+    for other in ({"tenant": "other", "job_id": job_id}, {"tenant": "acme", "job_id": "ftjob-x"}):
+        with pytest.raises(NotFoundError), domain_errors("trainer"):
+            await trainer.stub.ListStepFigures(pb.ListStepFiguresRequest(**other), timeout=20)
 
 
 def check_artifact(trainer: Any, ready: Any, base_digest: str) -> None:

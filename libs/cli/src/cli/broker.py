@@ -1,4 +1,4 @@
-"""nats-server for one machine: token, loopback only, every acknowledged message on the disk."""
+"""nats-server for one machine: loopback only, every acknowledged message on the disk."""
 
 import asyncio
 import shutil
@@ -20,7 +20,6 @@ FULL_DISK_SIGNS = ("no space left on device", "disk quota exceeded", "file too l
 CONFIG = """\
 listen: "127.0.0.1:{port}"
 server_name: modelmill
-authorization {{ token: "{token}" }}
 jetstream {{
   store_dir: "{store}"
   # An acknowledgement means fsynced: without this, a power cut loses acknowledged jobs.
@@ -29,11 +28,19 @@ jetstream {{
   # broker would then refuse to load streams that it has.
   max_file_store: {room}
 }}
-"""
+{admitted}"""
 
 
-def broker_command(state: StateFolder, *, port: int, token: str) -> list[str]:
+def token_alone(token: str) -> str:
+    """The `authorization` of a broker that nobody but we ourselves use."""
+    return f'authorization {{ token: "{token}" }}\n'
+
+
+def broker_command(state: StateFolder, *, port: int, admitted: str) -> list[str]:
     """Write the broker's configuration, readable by its owner alone, and give its command.
+
+    Args:
+        admitted: its `authorization` block.
 
     Raises:
         PreconditionError: nats-server is not installed.
@@ -44,7 +51,7 @@ def broker_command(state: StateFolder, *, port: int, token: str) -> list[str]:
     if binary is None:
         raise PreconditionError("nats-server is not installed; run `make install`")
     config = state.path / "run" / "nats.conf"
-    text = CONFIG.format(port=port, token=token, store=state.bus, room=ROOM_BYTES)
+    text = CONFIG.format(port=port, store=state.bus, room=ROOM_BYTES, admitted=admitted)
     write_private(config, text.encode())
     tether = [sys.executable, "-m", "cli.tether", "nats", str(port), str(state.bus / "lock")]
     return [*tether, binary, "-c", str(config)]

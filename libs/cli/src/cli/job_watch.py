@@ -13,10 +13,13 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+from service_kit.errors import UnavailableError
 
-from cli.errors import JobEndedBadlyError
+from cli.errors import GatewayError, JobEndedBadlyError
 from cli.gateway_client import GatewayClient
 from cli.job_events import follow_job
+from cli.job_words import error_words, log_tail, turn_words
+from cli.loss_curve import LossCurve
 
 
 def watch_job(
@@ -25,9 +28,9 @@ def watch_job(
     title: str,
     console: Console,
     *,
-    on_figures: Callable[[dict[str, Any]], None] | None = None,
+    on_figures: Callable[[dict[str, Any]], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Show the job's phases and figures until it ends; return its record.
+    """Show the job's phases, figures and losses until it ends; return its record.
 
     Args:
         on_figures: called with what each progress report has: phase, step, total_steps, metrics.
@@ -35,24 +38,37 @@ def watch_job(
     Raises:
         JobEndedBadlyError: it did not succeed.
     """
+    curve = LossCurve()
     with Progress(*_columns(), console=console, refresh_per_second=4) as progress:
-        task = progress.add_task(f"{title}: queued", total=None, figures="")
+        turn = words = _turn_now(client, job_id)
+        task = progress.add_task(f"{title}: queued", total=None, figures=turn)
         for event in follow_job(client, job_id):
             facts = event.get("data") or {}
             if "phase" not in facts:
                 phase = facts.get("status") or event.get("message", "")
-                progress.update(task, description=f"{title}: {phase}")
+                words = "" if words == turn else words
+                progress.update(task, description=f"{title}: {phase}", figures=words)
                 continue
-            if on_figures is not None:
-                on_figures(facts)
+            curve.observe(facts)
+            on_figures(facts)
+            words = f"{figures_line(facts, facts.get('eta_seconds'))}  {curve.sparkline()}"
             progress.update(
                 task,
                 description=f"{title}: {facts['phase']}",
                 completed=int(facts.get("step") or 0),
-                total=int(facts.get("total_steps") or 0) or None,
-                figures=figures_line(facts, facts.get("eta_seconds")),
+                total=facts.get("total_steps") or None,
+                figures=words,
             )
-    return _ended_well(client.get(f"/v1/jobs/{job_id}"), title)
+    curve.draw(console)
+    return _ended_well(client.get(f"/v1/jobs/{job_id}"), title, console)
+
+
+def _turn_now(client: GatewayClient, job_id: str) -> str:
+    """Where the job waits; empty when it does not, or nobody answers yet."""
+    try:
+        return turn_words(client.get(f"/v1/jobs/{job_id}"))
+    except (GatewayError, UnavailableError):
+        return ""  # whoever follows the events waits for the gateway, or says what is wrong
 
 
 def _columns() -> tuple[ProgressColumn, ...]:
@@ -66,11 +82,11 @@ def _columns() -> tuple[ProgressColumn, ...]:
     )
 
 
-def _ended_well(job: dict[str, Any], title: str) -> dict[str, Any]:
+def _ended_well(job: dict[str, Any], title: str, console: Console) -> dict[str, Any]:
     if job["status"] != "succeeded":
-        error = job.get("error") or {}
-        words = (error.get("message", job["status"]), error.get("remedy", ""))
-        raise JobEndedBadlyError(f"{title} {job['id']}: {' '.join(w for w in words if w)}")
+        if log_tail(job):
+            console.print(log_tail(job), markup=False, highlight=False)
+        raise JobEndedBadlyError(f"{title} {job['id']}: {error_words(job) or job['status']}")
     return job
 
 

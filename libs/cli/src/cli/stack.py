@@ -2,13 +2,23 @@
 
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from dataclasses import dataclass, field
+from functools import partial
 from os import getpid
 
+from jobs.identities import Identities
+from jobs.permissions import DEPLOY
+from service_kit.bus_access import SEED_SUFFIX
 from service_kit.errors import UnavailableError
 
 from cli.broker import FullDiskWatch, broker_command
+from cli.certificates import CertificateFolder, kept_renewed
 from cli.keys import AUDIENCE, ISSUER, LocalKeys
 from cli.ports import HOST, free_port, refuse_taken_ports
 from cli.process_group import Command, ProcessGroup
@@ -34,6 +44,10 @@ class StackOptions:
     """Of the gateway."""
     nats_port: int = 0
     log_level: str = "INFO"
+    tls: bool = False
+    """Whether services prove to each other who they are."""
+    artifacts: str = ""
+    """Where artifacts are kept; empty for the state folder. `AWS_*` say how to reach a bucket."""
     overrides: dict[str, str] = field(default_factory=dict)
 
     def refuse_taken_ports(self) -> None:
@@ -59,7 +73,6 @@ class Stack:
 
 @dataclass(frozen=True)
 class _Secrets:
-    nats_token: str
     service_secret: str
     otlp_token: str
 
@@ -77,9 +90,9 @@ async def running_stack(
     async with AsyncExitStack() as stack:
         stack.enter_context(state.locked())
         options.refuse_taken_ports()
-        keys = LocalKeys(state.keys)
-        keys.ensure()
-        made = _Secrets(*(secrets.token_urlsafe(32) for _ in range(3)))
+        (keys := LocalKeys(state.keys)).ensure()
+        await stack.enter_async_context(_certificates(state, options, on_line))
+        made = _Secrets(*(secrets.token_urlsafe(32) for _ in range(2)))
         collector = await stack.enter_async_context(TraceCollector(state.spans, made.otlp_token))
         broker_port = options.nats_port or free_port()
         watch = FullDiskWatch(state.bus, on_line, lambda: processes.running["nats"].restart())
@@ -92,18 +105,37 @@ async def running_stack(
             return Command(python_module(f"{name}.main"), environment | options.overrides)
 
         nats_url = f"nats://{HOST}:{broker_port}"
-        broker = broker_command(state, port=broker_port, token=made.nats_token)
         try:
-            await processes.start({"nats": Command(broker)})
+            await _start_bus(processes, state, broker_port, nats_url)
             await processes.start({name: service(name) for name in BEHIND_THE_GATEWAY})
             await processes.start({"gateway": service("gateway")})
         except UnavailableError:
             options.refuse_taken_ports()  # taken since we looked: say which, and by whom
             raise
         _pin_ports(processes.running)
-        runtime = _runtime(options, made, nats_url, processes.running)
+        runtime = _runtime(state, options, made, nats_url, processes.running)
         state.write_runtime(runtime)
         yield Stack(runtime, processes.running, keys)
+
+
+async def _start_bus(processes: ProcessGroup, state: StateFolder, port: int, url: str) -> None:
+    """The broker, which knows everybody by an identity of its own, and the streams in it."""
+    # The client of the bus takes long to load, and few commands start a stack.
+    from jobs.deploy import make_streams
+
+    identities = Identities(state.bus_identities)
+    identities.ensure()
+    broker = broker_command(state, port=port, admitted=identities.authorization())
+    await processes.start({"nats": Command(broker)})
+    await make_streams(url, identities.seed(DEPLOY))
+
+
+def _certificates(
+    state: StateFolder, options: StackOptions, on_line: LogLine
+) -> AbstractAsyncContextManager[None]:
+    if not options.tls:
+        return nullcontext()
+    return kept_renewed(CertificateFolder(state.certificates), partial(on_line, "mill"))
 
 
 def _common(
@@ -114,18 +146,30 @@ def _common(
     nats_url: str,
     otlp_port: int,
 ) -> dict[str, str]:
+    identity = name.replace("_", "-")
     values = {
         "nats_url": nats_url,
-        "nats_token": made.nats_token,
+        "nats_nkey_seed_file": str(state.bus_identities / f"{identity}{SEED_SUFFIX}"),
         "service_secret": made.service_secret,
-        "artifact_root": str(state.artifacts),
+        "artifact_root": options.artifacts or str(state.artifacts),
+        "artifact_cache": str(state.artifact_cache),
         "otlp_endpoint": f"http://{HOST}:{otlp_port}",
         "otlp_token": made.otlp_token,
         "log_level": options.log_level,
     }
     if name in WORKING_SERVICES:
         values["work_root"] = str(state.work / name)
+    if options.tls:
+        values |= _mutual_tls(CertificateFolder(state.certificates), name.replace("_", "-"))
     return _prefixed(name, values)
+
+
+def _mutual_tls(certificates: CertificateFolder, name: str) -> dict[str, str]:
+    return {
+        "mtls_authority_path": str(certificates.certificate("ca")),
+        "mtls_certificate_path": str(certificates.certificate(name)),
+        "mtls_key_path": str(certificates.key(name)),
+    }
 
 
 def _own(
@@ -165,6 +209,7 @@ def _prefixed(name: str, values: dict[str, str]) -> dict[str, str]:
 
 
 def _runtime(
+    state: StateFolder,
     options: StackOptions,
     made: _Secrets,
     nats_url: str,
@@ -174,8 +219,9 @@ def _runtime(
         pid=getpid(),
         http_url=f"http://{HOST}:{options.http_port}",
         nats_url=nats_url,
-        nats_token=made.nats_token,
+        nats_seeds=str(state.bus_identities),
         service_secret=made.service_secret,
+        artifact_root=options.artifacts or str(state.artifacts),
         grpc_ports={n: p.ports["grpc"] for n, p in processes.items() if "grpc" in p.ports},
         metrics_ports={n: p.ports["metrics"] for n, p in processes.items() if "metrics" in p.ports},
         pids={name: process.pid for name, process in processes.items()},

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
+from service_kit.bus_access import SEED_SUFFIX, NkeySeed
 from service_kit.errors import PreconditionError
 
 from cli.system_errors import folder_error
@@ -24,11 +25,17 @@ class Runtime:
     pid: int
     http_url: str
     nats_url: str
-    nats_token: str
+    nats_seeds: str
+    """Folder with the identities of the bus."""
     service_secret: str
+    artifact_root: str
     grpc_ports: dict[str, int]
     metrics_ports: dict[str, int]
     pids: dict[str, int]
+
+    def identity(self, name: str) -> NkeySeed:
+        """What somebody shows the broker."""
+        return NkeySeed(Path(self.nats_seeds) / f"{name}{SEED_SUFFIX}")
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,25 @@ class StateFolder:
         return self.path / "artifacts"
 
     @property
+    def artifact_cache(self) -> Path:
+        """For copies of what a bucket holds, when artifacts are kept in one."""
+        return self.path / "artifact-cache"
+
+    @property
     def bus(self) -> Path:
         return self.path / "nats"
 
     @property
+    def bus_identities(self) -> Path:
+        return self.path / "bus-identities"
+
+    @property
     def keys(self) -> Path:
         return self.path / "keys"
+
+    @property
+    def certificates(self) -> Path:
+        return self.path / "certificates"
 
     @property
     def work(self) -> Path:

@@ -1,12 +1,14 @@
 """What a handler holds while it works on a job."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
 from modelmill.jobs.v1.job_pb2 import Checkpoint, JobRequested
+from service_kit.errors import UnavailableError
 
 from jobs.children import ChildProcess
 from jobs.claims import Claim
@@ -16,10 +18,15 @@ from jobs.progress import ProgressReporter, Report
 from jobs.pulse import HANDLER_SILENCE_SECONDS, Pulse
 from jobs.wishes import StopOrder
 
+log = logging.getLogger(__name__)
+
 START_SILENCE_SECONDS = 180.0
 """Until a child's first report: it imports torch, perhaps beside seven others."""
 SAVE_SILENCE_SECONDS = 900.0
 """For making a checkpoint durable."""
+STORE_SECONDS = 600.0
+"""How long a checkpoint waits for an artifact store that is away, of those."""
+STORE_LOOK_SECONDS = 1.0
 STOP_SECONDS = 10.0
 """How long a child may take to save and stop; within a pod's grace period."""
 LOOK_SECONDS = 0.2
@@ -170,10 +177,23 @@ class ActiveJob:
             raise TypeError("the child saves checkpoints, but run_child was given no on_checkpoint")
         limit = self.pulse.limit_seconds
         self.pulse.rest(SAVE_SILENCE_SECONDS)
-        digest = await on_checkpoint(Path(message["folder"]), message["step"])
+        digest = await self._durable(on_checkpoint, Path(message["folder"]), message["step"])
         await self.save_checkpoint(digest, message["step"])
         self.pulse.rest(limit)
         await child.send({"saved_step": message["step"]})
+
+    async def _durable(self, on_checkpoint: OnCheckpoint, folder: Path, step: int) -> str:
+        """The checkpoint's digest; waits for a store that is away, since work would be lost."""
+        clock = asyncio.get_running_loop().time
+        give_up = clock() + STORE_SECONDS
+        while True:
+            try:
+                return await on_checkpoint(folder, step)
+            except UnavailableError as error:
+                if clock() >= give_up or self._stop.is_set():
+                    raise
+                log.warning("checkpoint %d of job %s waits: %s", step, self.job_id, error)
+            await asyncio.sleep(STORE_LOOK_SECONDS)
 
     async def _watch(self, child: ChildProcess) -> None:
         """Ask the child to stop when it shall; kill it when it takes too long or hangs."""

@@ -18,13 +18,14 @@ from modelmill.jobs.v1.job_pb2 import (
     JobResult,
 )
 from nats.errors import Error as NatsError
-from service_kit.errors import DiskFullError, DomainError, UnavailableError
+from service_kit.errors import UnavailableError
 
 from jobs.active import STOP_SECONDS, ActiveJob
 from jobs.announcements import announce, announcement_of
 from jobs.bus import Bus
 from jobs.claims import Claim
 from jobs.errors import ChildDied, Fenced, JobFailed, Preempted
+from jobs.job_errors import job_error, retry_delay
 from jobs.progress import ProgressReporter
 from jobs.standing import WISHED_STATUS, status_word
 from jobs.tracing import process_span
@@ -108,16 +109,12 @@ class Attempt:
         except Preempted:
             return await self._end_early()
         except JobFailed as failure:
-            error = JobError(
-                code=failure.code,
-                message=failure.message,
-                remedy=failure.remedy,
-                log_tail=failure.log_tail,
-            )
-            return await self._fail(error)
+            return await self._fail(job_error(failure))
+        except UnavailableError as failure:
+            return await self._wait(failure)
         except Exception as failure:
             log.exception("attempt %d of job %s failed", self._job.attempt, self._job.job_id)
-            return await self._count_failure(_error_of(failure))
+            return await self._count_failure(job_error(failure))
         return await self._commit(result)
 
     async def _supervise(self, handler: Handler) -> JobResult:
@@ -237,8 +234,20 @@ class Attempt:
         if failed:
             await self._ack()
             return "failed"
-        await self._nak(self._retry_seconds * state.failures)
+        await self._nak(retry_delay(state, self._retry_seconds))
         return "retried"
+
+    async def _wait(self, failure: UnavailableError) -> str:
+        """What the work needs is away: nobody's failure, so it is tried again until it is back."""
+        if self._stop.is_set():
+            return await self._end_early()
+        log.warning("job %s waits: %s", self._job.job_id, failure)
+        state = self._claim.copy()
+        state.status = JOB_STATUS_QUEUED
+        state.error.CopyFrom(job_error(failure))
+        await self._claim.write(state)
+        await self._nak(retry_delay(state, self._retry_seconds))
+        return "waiting"
 
     async def _ack(self) -> None:
         with suppress(NatsError):
@@ -261,25 +270,3 @@ async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _error_of(failure: Exception) -> JobError:
-    if isinstance(failure, ChildDied):
-        return JobError(
-            code=failure.code,
-            message=failure.message,
-            remedy="See the log; the job was tried again before this.",
-            log_tail=failure.log_tail,
-        )
-    if isinstance(failure, OSError):
-        failure = DiskFullError.from_os_error(failure) or failure
-    if isinstance(failure, DiskFullError):
-        remedy = "Free space; a job that failed of it can be resumed."
-        return JobError(code=failure.reason, message=failure.message, remedy=remedy)
-    if isinstance(failure, DomainError):
-        return JobError(code=failure.reason, message=failure.message)
-    return JobError(
-        code="INTERNAL",
-        message=f"the service failed unexpectedly ({type(failure).__name__})",
-        remedy="This is a fault of ours; the service's log has the details.",
-    )

@@ -2,14 +2,20 @@
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from heapq import nlargest
 from typing import Any, overload
 from weakref import WeakValueDictionary
+
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
 
 from jobs.entry import Entry, JobRecord
 from jobs.envelope import Stored
 from jobs.history import JobHistory
 from jobs.packing import Rest, pack, unpack
+from jobs.queue_order import RECENT, QueueOrder
 from jobs.standing import TERMINAL
 
 FIGURES_SECONDS = 3600.0
@@ -30,6 +36,8 @@ class JobBook:
         # A watcher may outlast the packing: whoever unpacks the job must find its history.
         self._histories: WeakValueDictionary[str, JobHistory] = WeakValueDictionary()
         self._now = now
+        self.queue = QueueOrder()
+        """When those that wait will start."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -42,13 +50,17 @@ class JobBook:
         """
         rests = [Rest.of(each) for each in packed]
         self._held.update(rests)
+        self._line_up()
 
     def take(self, stored: Stored[Any]) -> None:
         """Take in a message of JOBS; one that is in here already changes nothing."""
         job_id = stored.body.job_id
         held = self._held.get(job_id)
         if held is None or stored.sequence > held.applied:
-            self.open(job_id).take(stored)
+            entry = self.open(job_id)
+            entry.take(stored)
+            if entry.requested is not None:
+                self.queue.see(job_id, entry)
 
     def seen(self, job_id: str) -> Entry | Rest | None:
         """What a list or a count asks for, of one job."""
@@ -66,6 +78,15 @@ class JobBook:
         """
         held = self._held[job_id]
         return self._unpacked(job_id, held) if isinstance(held, Rest) else held
+
+    def record(self, job_id: str) -> JobRecord:
+        """One job as its readers see it.
+
+        Raises:
+            KeyError: nothing was read of it.
+        """
+        entry = self.look(job_id)
+        return replace(entry.record(), turn=self.queue.turn(entry.kind, job_id))
 
     def open(self, job_id: str) -> Entry:
         """One job to be changed."""
@@ -89,6 +110,21 @@ class JobBook:
             if self._is_at_rest(held):
                 self._held[job_id] = Rest.of(packed)[1]
             yield packed
+
+    def _line_up(self) -> None:
+        """Tell the queue of all jobs; of those that ended it hears little."""
+        ended: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for job_id, held in self._held.items():
+            if held.status in TERMINAL:
+                self.queue.serve(held.kind, held.tenant, held.claimed_sequence)
+                if held.status == JOB_STATUS_SUCCEEDED:
+                    ended[held.kind].append((held.applied, job_id))
+            elif held.requested_sequence:
+                self.queue.see(job_id, self.look(job_id))
+        for kind, jobs in ended.items():
+            for _, job_id in reversed(nlargest(RECENT, jobs)):
+                entry = self.look(job_id)
+                self.queue.recall(kind, entry.work_seconds(), entry.worker_size)
 
     def _unpacked(self, job_id: str, rest: Rest) -> Entry:
         entry = unpack(rest.packed, self._histories.get(job_id))
@@ -127,4 +163,4 @@ class JobListing(Sequence[JobRecord]):
         return self._record(self._job_ids[index])
 
     def _record(self, job_id: str) -> JobRecord:
-        return self._book.look(job_id).record()
+        return self._book.record(job_id)

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -12,25 +12,28 @@ from google.protobuf.message import Message
 from nats.js.errors import APIError, NotFoundError
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind
+from service_kit.bus_access import BusTls, Credential
 from service_kit.errors import UnavailableError
+from service_kit.settings import ServiceSettings
 
 from jobs.deliveries import Deliveries
 from jobs.envelope import (
     EXPECTED_LAST,
     M,
-    MalformedMessageError,
     Stored,
     decode,
     encode,
     headers_for,
 )
 from jobs.errors import StaleWriteError
+from jobs.filters import stream_of
 from jobs.following import Follower
+from jobs.handling import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
 from jobs.link import REQUEST_SECONDS, Link, open_link
 from jobs.measures import PUBLISH_FAILED, PUBLISHED
+from jobs.permissions import API, refuse_undeclared
 from jobs.room import StreamFacts
-from jobs.subjects import STREAMS, Route, route, stream_of, token
-from jobs.tracing import process_span
+from jobs.subjects import STREAMS, Route, route, token
 
 __all__ = ["Bus", "StaleWriteError", "Stored"]
 
@@ -40,11 +43,7 @@ tracer = trace.get_tracer(__name__)
 WRONG_LAST_SEQUENCE = (10071, 10164)
 NO_SUCH_MESSAGE = 10037
 LOSSY = frozenset(stream.name for stream in STREAMS if stream.lossy)
-CONSUME_ACK_WAIT_SECONDS = 30.0
-CONSUME_RETRY_SECONDS = 1.0
 CONSUME_TURN_SECONDS = 0.5
-
-Handle = Callable[[Stored[Any]], Awaitable[None]]
 
 
 class Bus:
@@ -56,17 +55,34 @@ class Bus:
 
     @classmethod
     @asynccontextmanager
-    async def connect(cls, url: str, token: str, *, name: str) -> AsyncIterator["Bus"]:
-        """A bus with all streams in place, closed when the block ends.
+    async def connect(
+        cls,
+        url: str,
+        credential: Credential,
+        *,
+        name: str,
+        tls: BusTls | None = None,
+        replicas: int = 1,
+    ) -> AsyncIterator["Bus"]:
+        """A bus with its streams in place, closed when the block ends; see `open_link`.
 
         Args:
-            name: the service; shown in the broker's monitoring and in `ce-source`.
+            name: the service; shown in the broker's monitoring and in `ce-source`, and the name
+                of its identity.
 
         Raises:
-            UnavailableError: no broker within 30 s, or it refuses the token.
+            UnavailableError: no broker or no streams within 30 s, or it refuses the credential.
+            PreconditionError: a file of the credential or of TLS cannot be used.
         """
-        async with open_link(url, token, name=name) as link:
+        async with open_link(url, credential, name=name, tls=tls, replicas=replicas) as link:
             yield cls(link, name)
+
+    @classmethod
+    def of(cls, settings: ServiceSettings, *, name: str) -> AbstractAsyncContextManager["Bus"]:
+        """`connect` as a service was told to."""
+        tls, credential = settings.nats_tls, settings.nats_credential
+        replicas = settings.nats_replicas
+        return cls.connect(settings.nats_url, credential, name=name, tls=tls, replicas=replicas)
 
     @property
     def connected(self) -> bool:
@@ -121,7 +137,7 @@ class Bus:
         if expect_last is not None:
             headers[EXPECTED_LAST] = str(expect_last)
         try:
-            async with self._link.request(f"publish {where.template}"):
+            async with self._link.request(f"publish {where.template}", subject):
                 ack = await self._link.js.publish(
                     subject, encode(body), timeout=REQUEST_SECONDS, headers=dict(headers)
                 )
@@ -145,7 +161,8 @@ class Bus:
         """
         where = route(subject)
         try:
-            async with self._link.request(f"read {where.template}"):
+            lookup = f"{API}.STREAM.MSG.GET.{where.stream}"
+            async with self._link.request(f"read {where.template}", lookup):
                 raw: Any = await self._link.js.get_last_msg(where.stream, subject)
         except NotFoundError as error:
             if error.err_code == NO_SUCH_MESSAGE:
@@ -153,13 +170,36 @@ class Bus:
             raise
         return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
 
+    async def last_by_consumer(self, subject: str, kind: type[M]) -> Stored[M] | None:
+        """As `last`, for those who may read this row of the stream but not the others.
+
+        It is read by a consumer: of a stream with replicas it may be the last but one for a
+        moment, so it is nothing to fence with.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
+        where = route(subject)
+        follower = Follower(self._link, where.stream, [subject], newest=True, ends=True)
+        try:
+            async with (
+                asyncio.timeout(REQUEST_SECONDS),
+                aclosing(follower.messages()) as messages,  # type: ignore[type-var]
+            ):
+                async for raw in messages:
+                    sequence = raw.metadata.sequence.stream
+                    return decode(sequence, subject, raw.data, raw.headers, kind)
+        except TimeoutError as error:
+            raise UnavailableError(f"read {where.template}: no answer from the broker") from error
+        return None
+
     async def facts(self, stream: str) -> StreamFacts:
         """How much a stream holds and how much it may.
 
         Raises:
             UnavailableError: the broker is away or silent.
         """
-        async with self._link.request(f"read {stream}"):
+        async with self._link.request(f"read {stream}", f"{API}.STREAM.INFO.{stream}"):
             return StreamFacts.of(await self._link.js.stream_info(stream))
 
     async def last_sequence(self, stream: str) -> int:
@@ -177,7 +217,7 @@ class Bus:
             UnavailableError: the broker is away or silent.
         """
         try:
-            async with self._link.request(f"read {stream}"):
+            async with self._link.request(f"read {stream}", f"{API}.STREAM.MSG.GET.{stream}"):
                 raw: Any = await self._link.js.get_msg(stream, sequence)
         except NotFoundError:
             return None
@@ -227,13 +267,9 @@ class Bus:
         self, durable: str, subjects: Sequence[str], *, ack_wait_seconds: float
     ) -> Deliveries:
         """The durable pull consumer of that name; see `consume` for the usual loop around it."""
-        return Deliveries(
-            self._link,
-            stream_of(tuple(subjects)),
-            token(durable, "durable"),
-            subjects,
-            ack_wait_seconds,
-        )
+        stream = stream_of(tuple(subjects))
+        refuse_undeclared(self._name, stream, token(durable, "durable"))
+        return Deliveries(self._link, stream, durable, subjects, ack_wait_seconds)
 
     async def consume(
         self, durable: str, subjects: Sequence[str], handle: Handle, stopping: asyncio.Event
@@ -248,48 +284,9 @@ class Bus:
             while not stopping.is_set():
                 message = await deliveries.next(timeout=CONSUME_TURN_SECONDS)
                 if message is not None:
-                    await _handle_one(message, handle)
+                    await handle_one(message, handle)
         finally:
             await deliveries.close()
-
-
-async def _handle_one(message: Any, handle: Handle) -> None:
-    stored = decoded(message)
-    if stored is None:
-        await message.term()
-        return
-    alive = asyncio.create_task(_keep(message))
-    try:
-        with process_span(route(stored.subject).template, stored.trace):
-            await handle(stored)
-    except Exception:
-        log.exception("handling %s failed; it comes again", stored.subject)
-        await message.nak(delay=CONSUME_RETRY_SECONDS)
-    else:
-        await message.ack()
-    finally:
-        alive.cancel()
-
-
-async def _keep(message: Any) -> None:
-    """Tell the broker that the message is still in hand."""
-    while True:
-        await asyncio.sleep(CONSUME_ACK_WAIT_SECONDS / 3)
-        await message.in_progress()
-
-
-def decoded(
-    message: Any, kinds: Mapping[str, type[Message]] | None = None
-) -> Stored[Message] | None:
-    """The message as its row of the table says, or None (logged) when it is not that."""
-    where = route(message.subject)
-    kind = (kinds or {}).get(where.template, where.body)
-    sequence = message.metadata.sequence.stream
-    try:
-        return decode(sequence, message.subject, message.data, message.headers, kind)
-    except MalformedMessageError:
-        log.exception("a message of %s is left out", where.stream)
-        return None
 
 
 def _stale(subject: str, error: APIError) -> StaleWriteError:

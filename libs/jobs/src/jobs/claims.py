@@ -12,10 +12,12 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from service_kit.errors import UnavailableError
+from service_kit.machine_size import MachineSize
 
 from jobs.bus import Bus
 from jobs.envelope import Stored
 from jobs.errors import Fenced, StaleWriteError
+from jobs.sizes import as_resources
 from jobs.standing import TERMINAL
 from jobs.subjects import job_state
 
@@ -63,8 +65,11 @@ class Claim:
         """Sequence of the newest state of the job that is known here."""
         return self._last
 
-    async def take(self, owner: str) -> None:
+    async def take(self, owner: str, size: MachineSize | None = None) -> None:
         """Claim the job: running, one attempt more, and a fence that is ours.
+
+        Args:
+            size: what the worker has, for whoever wonders which jobs fit.
 
         Raises:
             Fenced: somebody else claimed it first.
@@ -77,10 +82,27 @@ class Claim:
         state.owner = owner
         state.attempt += 1
         state.fence = 0
+        state.ClearField("worker")
+        if size is not None:
+            state.worker.CopyFrom(as_resources(size))
         if not state.HasField("started_at"):
             state.started_at.GetCurrentTime()
         self.fence = await self.write(state)
         self.state.fence = self.fence
+
+    async def give_back(self) -> None:
+        """Let the job wait as if it had not been claimed.
+
+        Raises:
+            Fenced: somebody else wrote.
+            UnavailableError: the process stops and the broker stayed away.
+        """
+        state = self.copy()
+        state.status = JOB_STATUS_QUEUED
+        state.attempt -= 1
+        if not state.attempt:
+            state.ClearField("started_at")
+        await self.write(state)
 
     async def write(self, state: JobState) -> int:
         """Make `state` the job's state and return its sequence; safe to call from several tasks.

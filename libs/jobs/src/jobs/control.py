@@ -170,7 +170,11 @@ class ControlJob:
         request = case.request.body
         if case.status not in (*STOPPED, JOB_STATUS_FAILED):
             return 0
-        body = JobResumed(job_id=request.job_id, requested_by=requested_by)
+        body = JobResumed(
+            job_id=request.job_id, requested_by=requested_by, priority=request.priority
+        )
+        if request.HasField("needs"):
+            body.needs.CopyFrom(request.needs)
         body.resumed_at.GetCurrentTime()
         return await self._bus.publish(
             job_resumed(request.kind, request.tenant, request.job_id),

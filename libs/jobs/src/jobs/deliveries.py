@@ -9,6 +9,7 @@ from typing import Any
 from nats.errors import Error as NatsError
 from nats.js import api
 
+from jobs.filters import one_filter
 from jobs.link import Link, raise_if_cancelled
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Deliveries:
         self._stream = stream
         self._durable = durable
         self._filters = list(filters)
+        self._only = one_filter(filters)
         self._ack_wait = ack_wait_seconds
         self._bound: Any = None
         self._epoch = 0
@@ -81,8 +83,11 @@ class Deliveries:
         await self._link.js.add_consumer(
             self._stream,
             api.ConsumerConfig(
+                # Its name twice: the request's subject then says both name and filter.
+                name=self._durable,
                 durable_name=self._durable,
-                filter_subjects=self._filters,
+                filter_subject=self._only,
+                filter_subjects=None if self._only else self._filters,
                 deliver_policy=api.DeliverPolicy.ALL,
                 ack_policy=api.AckPolicy.EXPLICIT,
                 ack_wait=self._ack_wait,

@@ -1,11 +1,13 @@
 """What the read model holds of one job, and how a message changes it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_RUNNING,
@@ -18,10 +20,15 @@ from modelmill.jobs.v1.job_pb2 import (
     JobStatus,
     JobWish,
 )
+from service_kit.machine_size import MachineSize
 
+from jobs.cost import work_seconds
 from jobs.envelope import Stored
+from jobs.fairness import WaitingJob
 from jobs.history import PROGRESS, STATE, JobEvent, JobHistory
+from jobs.sizes import size_of
 from jobs.standing import renewed, runs_again, status_word, wish_left
+from jobs.turn import NO_TURN, Turn
 
 AGAIN = "queued again"
 """Said of a job that was resumed after its end."""
@@ -40,6 +47,10 @@ class JobRecord:
     """Oldest first."""
     wish: JobWish.ValueType = JOB_WISH_RUN
     """RUN unless somebody wishes it paused or cancelled; then the state follows, or has."""
+    work_seconds: float = 0.0
+    """From claim to end over all claims; see `jobs.cost`."""
+    turn: Turn = NO_TURN
+    """When it starts, if it waits."""
 
 
 @dataclass
@@ -55,6 +66,10 @@ class Entry:
     control: JobWish.ValueType = JOB_WISH_RUN
     resumed: JobResumed | None = None
     resumed_sequence: int = 0
+    claimed_sequence: int = 0
+    """Of its last claim; 0 before the first."""
+    claimed_at: datetime | None = None
+    """UTC, without a zone."""
     progress: JobProgress | None = None
     history: JobHistory = field(default_factory=JobHistory)
 
@@ -98,6 +113,26 @@ class Entry:
             return self.state.updated_at
         return self.requested.requested_at if self.requested is not None else Timestamp()
 
+    def waiting(self, job_id: str) -> WaitingJob | None:
+        """As it stands in the queue; None when it is not to run, or somebody works on it."""
+        request = self.requested
+        if request is None or self.status != JOB_STATUS_QUEUED or self.control != JOB_WISH_RUN:
+            return None
+        asked = max(self.requested_sequence, self.resumed_sequence)
+        priority = request.priority or JOB_PRIORITY_NORMAL
+        return WaitingJob(job_id, request.tenant, asked, priority, size_of(request.needs))
+
+    @property
+    def worker_size(self) -> MachineSize | None:
+        """What the worker has that claimed it last; None when it did not say."""
+        if self.state is None or not self.state.HasField("worker"):
+            return None
+        return size_of(self.state.worker)
+
+    def work_seconds(self) -> float:
+        """From claim to end over all claims; the one in force to its last report."""
+        return work_seconds(self.history.states, self.progress)
+
     def take(self, stored: Stored[Any]) -> None:
         """Take in a message of JOBS; one that is in here already changes nothing."""
         if stored.sequence <= self.applied:
@@ -118,6 +153,7 @@ class Entry:
         if state.status == JOB_STATUS_RUNNING and not state.fence:
             # The claim itself: it cannot know the sequence that it is given.
             state.fence = sequence
+            self.claimed_sequence, self.claimed_at = sequence, state.updated_at.ToDatetime()
         self.state, self.state_sequence = state, sequence
         self.history.add(state_event(sequence, state))
 
@@ -135,7 +171,7 @@ class Entry:
         before, self.progress = self.progress, body
         if body.metrics or not _is_repeated(body, before):
             at = body.at.ToDatetime()
-            self.history.add(JobEvent(stored.sequence, at, PROGRESS, _say_progress(body), body))
+            self.history.add(JobEvent(stored.sequence, at, PROGRESS, say_progress(body), body))
 
     def record(self) -> JobRecord:
         """The job as its readers see it; its request must have been read."""
@@ -154,7 +190,9 @@ class Entry:
         if progress is not None and state.fence > progress.fence:
             progress = None
         wish = wish_left(self.status, self.control)
-        return JobRecord(self.requested, state, progress, self.history.events(), wish)
+        return JobRecord(
+            self.requested, state, progress, self.history.events(), wish, self.work_seconds()
+        )
 
 
 def state_event(sequence: int, state: JobState) -> JobEvent:
@@ -186,7 +224,8 @@ def _is_repeated(progress: JobProgress, before: JobProgress | None) -> bool:
     return (before.phase, before.done) == (progress.phase, progress.done)
 
 
-def _say_progress(progress: JobProgress) -> str:
+def say_progress(progress: JobProgress) -> str:
+    """A report in words, for example "train step 3/40: loss=1.25"."""
     of = f"/{progress.total}" if progress.total else ""
     figures = ", ".join(f"{name}={value:.4g}" for name, value in sorted(progress.metrics.items()))
     return f"{progress.phase} {progress.unit} {progress.done}{of}" + (figures and f": {figures}")

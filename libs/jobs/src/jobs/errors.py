@@ -1,10 +1,10 @@
 """What can go wrong between the bus, the worker and the work."""
 
-from service_kit.errors import ConflictError
+from service_kit.errors import ConflictError, UnavailableError
 
 from jobs.child import Preempted
 
-__all__ = ["ChildDied", "Fenced", "JobFailed", "Preempted", "StaleWriteError"]
+__all__ = ["ChildDied", "Fenced", "JobFailed", "NotAllowedError", "Preempted", "StaleWriteError"]
 
 
 class StaleWriteError(ConflictError):
@@ -18,6 +18,13 @@ class StaleWriteError(ConflictError):
     def __init__(self, message: str, last: int | None = None) -> None:
         super().__init__(message)
         self.last = last
+
+
+class NotAllowedError(UnavailableError):
+    """The broker does not allow our identity this subject; only who runs the broker can mend it.
+
+    To a caller it is a broker that does not answer, and so it is retried, and goes on once mended.
+    """
 
 
 class JobFailed(Exception):  # noqa: N818 - an outcome of the work, not a fault of ours

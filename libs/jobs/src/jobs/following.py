@@ -8,6 +8,7 @@ count has a gap, its heartbeat stops, or the connection was made anew.
 import asyncio
 import json
 import logging
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
@@ -16,8 +17,8 @@ from typing import Any
 from nats.errors import Error as NatsError
 from nats.js import api
 
+from jobs.filters import is_whole_stream, one_filter
 from jobs.link import Link, raise_if_cancelled
-from jobs.subjects import is_whole_stream
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ LOOK_SECONDS = 1.0
 SILENT_LOOKS = 5
 RETRY_SECONDS = 0.3
 NANO = 1_000_000_000
+_BY_SEQUENCE = api.DeliverPolicy.BY_START_SEQUENCE
+_BY_TIME = api.DeliverPolicy.BY_START_TIME
 
 
 class Follower:
@@ -35,6 +38,7 @@ class Follower:
 
     Args:
         since: begin with what was stored at that time; `after` wins once a message came.
+        newest: begin with the last message there is, which a replica may not have yet.
         ends: stop once everything stored so far has been handed out.
         on_current: called each time everything stored so far has been handed out.
     """
@@ -47,16 +51,19 @@ class Follower:
         *,
         after: int = 0,
         since: datetime | None = None,
+        newest: bool = False,
         ends: bool = False,
         on_current: Callable[[], None] | None = None,
     ) -> None:
         self._link = link
         self._stream = stream
         self._filters = list(filters)
+        self._only = one_filter(filters)
         # The broker reads a stream several times faster when it need not look for subjects.
         self._whole = is_whole_stream(filters)
         self._last = after
         self._since = since
+        self._newest = newest
         self._ends = ends
         self._current = False
         self._tell = on_current
@@ -118,14 +125,22 @@ class Follower:
         if self._tell is not None:
             self._tell()
 
+    def _policy(self) -> api.DeliverPolicy:
+        if self._last == 0 and self._newest:
+            return api.DeliverPolicy.LAST
+        return _BY_TIME if self._last == 0 and self._since is not None else _BY_SEQUENCE
+
     def _config(self) -> api.ConsumerConfig:
-        by_time = self._since is not None and self._last == 0
-        policy = api.DeliverPolicy
+        policy = self._policy()
+        several = not self._whole and self._only is None
         return api.ConsumerConfig(
-            deliver_policy=policy.BY_START_TIME if by_time else policy.BY_START_SEQUENCE,
-            opt_start_time=self._since if by_time else None,
-            opt_start_seq=None if by_time else self._last + 1,
-            filter_subjects=None if self._whole else self._filters,
+            # A name of chance, as good as none; with one, the request's subject says the filter.
+            name=f"follower-{secrets.token_hex(12)}",
+            deliver_policy=policy,
+            opt_start_time=self._since if policy is _BY_TIME else None,
+            opt_start_seq=self._last + 1 if policy is _BY_SEQUENCE else None,
+            filter_subject=None if self._whole else self._only,
+            filter_subjects=self._filters if several else None,
             ack_policy=api.AckPolicy.NONE,
             max_deliver=1,
             mem_storage=True,

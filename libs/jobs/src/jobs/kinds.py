@@ -10,6 +10,19 @@ OPTIMIZE = "optimize"
 BATCH = "batch"
 KINDS = (IMPORT, DATASET, TRAIN, EVALUATE, OPTIMIZE, BATCH)
 
+OWNER_OF = {DATASET: "data-prep", TRAIN: "trainer", OPTIMIZE: "optimizer-builder"}
+"""The service that takes and does jobs of a kind; the other kinds have none yet."""
+
+
+def work_consumer(service: str, kind: str) -> str:
+    """Name of the durable consumer that the workers of a service share."""
+    return f"{service}-work-{kind}"
+
+
+def prefix_of(kind: str) -> str:
+    """What the ids of a kind's jobs begin with."""
+    return "ftjob" if kind == TRAIN else "job"
+
 
 def dataset_id_of(job_id: str) -> str:
     """The id of the dataset that a job of kind dataset makes."""

@@ -79,7 +79,8 @@ class JobLedger:
         Raises:
             NotFoundError: no such job, or another tenant's.
         """
-        return self._find(tenant, job_id).record()
+        self._find(tenant, job_id)
+        return self._book.record(job_id)
 
     def history(self, tenant: str, job_id: str) -> JobHistory:
         """What happened to one job, and will: it is added to as events come.
@@ -103,6 +104,10 @@ class JobLedger:
         ]
         mine.sort(reverse=True)
         return JobListing(self._book, [job_id for _, job_id in mine])
+
+    def waiting_of(self, tenant: str) -> int:
+        """How many jobs of the tenant's wait for a worker."""
+        return self._book.queue.waiting_of(tenant)
 
     def standings(self) -> Iterator[Standing]:
         """Where every job stands; may be read in another thread than `run`'s."""

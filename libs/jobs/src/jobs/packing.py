@@ -10,7 +10,7 @@ from modelmill.jobs.v1.snapshot_pb2 import PackedJob, PackedJobDetail, PackedJob
 from jobs.entry import AGAIN, Entry, again_event, state_event
 from jobs.history import JobHistory
 
-VERSION = 1
+VERSION = 2
 """Of what `Rest.packed` holds; raise it when an older program would misread it."""
 
 
@@ -24,6 +24,7 @@ class Rest:
     status: JobStatus.ValueType
     since: Timestamp
     requested_sequence: int
+    claimed_sequence: int
     packed: bytes
     """A PackedJob."""
 
@@ -39,7 +40,14 @@ class Rest:
         kind, tenant = sys.intern(job.kind), sys.intern(job.tenant)
         since = Timestamp(seconds=job.since.seconds, nanos=job.since.nanos)
         rest = cls(
-            job.applied, kind, tenant, job.status, since, job.requested_sequence, bytes(packed)
+            job.applied,
+            kind,
+            tenant,
+            job.status,
+            since,
+            job.requested_sequence,
+            job.claimed_sequence,
+            bytes(packed),
         )
         return job.job_id, rest
 
@@ -66,6 +74,7 @@ def pack(job_id: str, entry: Entry) -> bytes:
         status=entry.status,
         since=entry.since,
         requested_sequence=entry.requested_sequence,
+        claimed_sequence=entry.claimed_sequence,
         detail=detail.SerializeToString(deterministic=True),
     )
     return bytes(job.SerializeToString(deterministic=True))
@@ -86,6 +95,7 @@ def unpack(packed: bytes, history: JobHistory | None = None) -> Entry:
         control=detail.wish or JOB_WISH_RUN,
         resumed=detail.resumed if detail.HasField("resumed") else None,
         resumed_sequence=detail.resumed_sequence,
+        claimed_sequence=job.claimed_sequence,
         history=history or JobHistory(),
     )
     for event in detail.events:
@@ -94,6 +104,8 @@ def unpack(packed: bytes, history: JobHistory | None = None) -> Entry:
         else:
             told = state_event(event.sequence, event.state)
             entry.state, entry.state_sequence = event.state, event.sequence
+        if event.sequence == entry.claimed_sequence:
+            entry.claimed_at = event.state.updated_at.ToDatetime()
         if history is None:
             entry.history.add(told)
     return entry

@@ -22,6 +22,10 @@ class Row:
     body: type[Message]
     publishers: tuple[str, ...]
     """Names of the services, as in `ce-source`; nobody else may."""
+    readers: tuple[str, ...]
+    """Who reads what is stored; whoever reads all rows of a stream may look up single messages."""
+    listeners: tuple[str, ...] = ()
+    """Outsiders, who hear it when it is published and reach nothing that is stored."""
 
     @property
     def template(self) -> str:
@@ -32,6 +36,16 @@ class Row:
     def places(self) -> tuple[str, ...]:
         """Names of the ids, in order."""
         return tuple(PLACE.findall(self.address))
+
+
+@dataclass(frozen=True)
+class Durable:
+    """A consumer that outlives its readers, and shares messages out among them."""
+
+    name: str
+    reader: str
+    """The only service that may define it, take from it and acknowledge."""
+    filter: str
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,7 @@ class Stream:
     max_age_seconds: float = 0.0
     duplicate_window_seconds: float = 24 * HOUR_SECONDS
     lossy: bool = False
+    consumers: tuple[Durable, ...] = ()
 
     @cached_property
     def subjects(self) -> Mapping[str, type[Message]]:

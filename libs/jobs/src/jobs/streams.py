@@ -1,28 +1,36 @@
 """Creates the streams of the table where they are missing."""
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 from nats.js import api
 from nats.js.client import JetStreamContext
-from nats.js.errors import NotFoundError
+from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
+from service_kit.errors import UnavailableError
 
 from jobs.rows import Stream
 from jobs.subjects import STREAMS
 
 log = logging.getLogger(__name__)
 
+NO_SUITABLE_PEERS, REPLICAS_NEED_A_CLUSTER = 10005, 10074
 
-async def ensure_streams(js: JetStreamContext) -> None:
+
+async def ensure_streams(js: JetStreamContext, replicas: int = 1) -> None:
     """Create what is missing and add subjects that are new; several processes may do so at once.
 
     Limits and replicas of a stream that exists are left alone: an operator may have raised them.
+
+    Raises:
+        ServiceUnavailableError: the brokers of a cluster have not all found each other yet.
+        UnavailableError: so many replicas cannot be had of one broker alone.
     """
     for stream in STREAMS:
         try:
             found: Any = await js.stream_info(stream.name)
         except NotFoundError:
-            await js.add_stream(_config(stream))
+            await _make(js, stream, replicas)
             continue
         missing = sorted(set(stream.subjects) - set(found.config.subjects or ()))
         if missing:
@@ -32,7 +40,29 @@ async def ensure_streams(js: JetStreamContext) -> None:
             )
 
 
-def _config(stream: Stream) -> api.StreamConfig:
+async def missing_streams(js: JetStreamContext, names: Sequence[str]) -> list[str]:
+    """Those of `names` that the broker does not have."""
+    missing = []
+    for name in names:
+        try:
+            await js.stream_info(name)
+        except NotFoundError:
+            missing.append(name)
+    return missing
+
+
+async def _make(js: JetStreamContext, stream: Stream, replicas: int) -> None:
+    try:
+        await js.add_stream(_config(stream, replicas))
+    except APIError as error:
+        if error.err_code == NO_SUITABLE_PEERS:
+            raise ServiceUnavailableError(description=error.description) from error
+        if error.err_code == REPLICAS_NEED_A_CLUSTER:
+            raise UnavailableError(f"{replicas} replicas need a cluster of brokers") from error
+        raise
+
+
+def _config(stream: Stream, replicas: int) -> api.StreamConfig:
     return api.StreamConfig(
         name=stream.name,
         subjects=list(stream.subjects),
@@ -43,7 +73,7 @@ def _config(stream: Stream) -> api.StreamConfig:
         max_age=stream.max_age_seconds,
         duplicate_window=stream.duplicate_window_seconds,
         deny_delete=not stream.lossy,
-        num_replicas=1,
+        num_replicas=replicas,
         # A read by subject goes to the leader: a follower may be behind, and fencing must not be.
         allow_direct=False,
     )

@@ -5,7 +5,6 @@ reach the wire as a wildcard, a second token or a line break.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -29,8 +28,8 @@ from modelmill.registry.v1.model_events_pb2 import (
 )
 from service_kit.errors import InvalidInputError
 
-from jobs.kinds import KINDS
-from jobs.rows import HOUR_SECONDS, MIB, Row, Stream
+from jobs.kinds import KINDS, OWNER_OF, work_consumer
+from jobs.rows import HOUR_SECONDS, MIB, Durable, Row, Stream
 
 TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """One part of a subject, always matched whole: lower case, digits, inner and trailing dashes."""
@@ -41,22 +40,39 @@ MODEL_SERVING = "model.serving"
 DATASET_READY = "dataset.ready"
 DATASET_RETIRED = "dataset.retired"
 
-OWNERS_OF_JOBS = ("data-prep", "trainer", "optimizer-builder")
+DEFAULT_BUILDS = "optimizer-builder-default-build"
+"""The durable consumer that orders a build of each new model."""
+
+OWNERS_OF_JOBS = tuple(dict.fromkeys(OWNER_OF.values()))
+READERS_OF_JOBS = (*OWNERS_OF_JOBS, "gateway", "cli")
+READERS_OF_MODELS = ("trainer", "optimizer-builder", "inference", "gateway", "cli")
+READERS_OF_DATASETS = ("data-prep", "trainer", "optimizer-builder", "gateway", "cli")
 
 STREAMS = (
     Stream(
         "JOBS",
         (
-            Row("job.requested.{kind}.{tenant}.{job_id}", JobRequested, OWNERS_OF_JOBS),
-            Row("job.resumed.{kind}.{tenant}.{job_id}", JobResumed, OWNERS_OF_JOBS),
-            Row("job.control.{job_id}", JobControl, OWNERS_OF_JOBS),
-            Row("job.state.{job_id}", JobState, OWNERS_OF_JOBS),
+            Row(
+                "job.requested.{kind}.{tenant}.{job_id}",
+                JobRequested,
+                OWNERS_OF_JOBS,
+                READERS_OF_JOBS,
+            ),
+            Row(
+                "job.resumed.{kind}.{tenant}.{job_id}", JobResumed, OWNERS_OF_JOBS, READERS_OF_JOBS
+            ),
+            Row("job.control.{job_id}", JobControl, OWNERS_OF_JOBS, READERS_OF_JOBS),
+            Row("job.state.{job_id}", JobState, OWNERS_OF_JOBS, READERS_OF_JOBS),
         ),
         max_bytes=1024 * MIB,
+        consumers=tuple(
+            Durable(work_consumer(owner, kind), owner, f"job.*.{kind}.>")
+            for kind, owner in OWNER_OF.items()
+        ),
     ),
     Stream(
         "PROGRESS",
-        (Row("job.progress.{job_id}", JobProgress, OWNERS_OF_JOBS),),
+        (Row("job.progress.{job_id}", JobProgress, OWNERS_OF_JOBS, READERS_OF_JOBS),),
         max_bytes=64 * MIB,
         max_age_seconds=HOUR_SECONDS,
         duplicate_window_seconds=120.0,
@@ -66,49 +82,73 @@ STREAMS = (
         "MODELS",
         (
             # `mill models import` announces what people bring in.
-            Row(MODEL_READY, ModelReady, ("trainer", "optimizer-builder", "cli")),
-            Row(MODEL_RETIRED, ModelRetired, ("trainer",)),
-            Row(MODEL_SERVING, ModelServing, ("inference",)),
+            Row(
+                MODEL_READY,
+                ModelReady,
+                ("trainer", "optimizer-builder", "cli"),
+                READERS_OF_MODELS,
+                listeners=("observer",),
+            ),
+            Row(MODEL_RETIRED, ModelRetired, ("trainer",), READERS_OF_MODELS),
+            Row(MODEL_SERVING, ModelServing, ("inference",), READERS_OF_MODELS),
         ),
         max_bytes=64 * MIB,
+        consumers=(Durable(DEFAULT_BUILDS, "optimizer-builder", MODEL_READY),),
     ),
     Stream(
         "DATASETS",
         (
-            Row("file.state.{file_id}", FileState, ("data-prep",)),
-            Row(DATASET_READY, DatasetReady, ("data-prep",)),
-            Row(DATASET_RETIRED, DatasetRetired, ("data-prep",)),
+            Row("file.state.{file_id}", FileState, ("data-prep",), ("data-prep", "cli")),
+            Row(DATASET_READY, DatasetReady, ("data-prep",), READERS_OF_DATASETS),
+            Row(DATASET_RETIRED, DatasetRetired, ("data-prep",), READERS_OF_DATASETS),
         ),
         max_bytes=64 * MIB,
     ),
     Stream(
         "CONFIG",
         (
-            Row("alias.state.{tenant}.{name}", AliasState, ("gateway",)),
-            Row("policy.state.{tenant}", PolicyState, ("moderation",)),
-            Row("key.state.{key_id}", KeyState, ("gateway",)),
-            Row("budget.state.{budget_id}", BudgetState, ("gateway",)),
+            Row(
+                "alias.state.{tenant}.{name}",
+                AliasState,
+                ("gateway",),
+                ("gateway", "trainer", "inference", "cli"),
+            ),
+            Row(
+                "policy.state.{tenant}",
+                PolicyState,
+                ("moderation",),
+                ("moderation", "gateway", "cli"),
+            ),
+            Row("key.state.{key_id}", KeyState, ("gateway",), ("gateway", "cli")),
+            Row("budget.state.{budget_id}", BudgetState, ("gateway",), ("gateway", "cli")),
         ),
         max_bytes=64 * MIB,
     ),
     Stream(
         "USAGE",
-        (Row("usage.recorded.{tenant}", UsageRecorded, ("gateway",)),),
+        (Row("usage.recorded.{tenant}", UsageRecorded, ("gateway",), ("cli",)),),
         max_bytes=256 * MIB,
     ),
     Stream(
         "FEEDBACK",
-        (Row("feedback.recorded.{tenant}", FeedbackRecorded, ("gateway",)),),
+        (Row("feedback.recorded.{tenant}", FeedbackRecorded, ("gateway",), ("cli",)),),
         max_bytes=64 * MIB,
     ),
     Stream(
-        "AUDIT", (Row("audit.{service}", ModerationRecorded, ("moderation",)),), max_bytes=256 * MIB
+        "AUDIT",
+        (Row("audit.{service}", ModerationRecorded, ("moderation",), ("cli",)),),
+        max_bytes=256 * MIB,
     ),
     Stream(
         "SNAPSHOTS",
         (
-            Row("snapshot.part.{model}.{snapshot_id}", SnapshotPart, ("gateway",)),
-            Row("snapshot.state.{model}", SnapshotState, ("gateway",)),
+            Row(
+                "snapshot.part.{model}.{snapshot_id}",
+                SnapshotPart,
+                ("gateway",),
+                ("gateway", "cli"),
+            ),
+            Row("snapshot.state.{model}", SnapshotState, ("gateway",), ("gateway", "cli")),
         ),
         max_bytes=512 * MIB,
         lossy=True,
@@ -142,57 +182,6 @@ def route(subject: str) -> Route:
             ):
                 return Route(stream.name, template, body)
     raise InvalidInputError(f"no such subject: {subject!r}")
-
-
-def stream_of(filters: tuple[str, ...]) -> str:
-    """The one stream that all `filters` (subjects, `*` and a last `>` allowed) read from.
-
-    Raises:
-        InvalidInputError: a filter matches nothing in the table, or they span two streams.
-    """
-    found = set()
-    for subject in filters:
-        names = {s.name for s in STREAMS if any(_overlaps(subject, t) for t in s.subjects)}
-        if not names:
-            raise InvalidInputError(f"no such subject: {subject!r}")
-        found |= names
-    if len(found) != 1:
-        raise InvalidInputError(f"{filters} must be of one stream, not of {sorted(found)}")
-    return found.pop()
-
-
-def is_whole_stream(filters: Sequence[str]) -> bool:
-    """Whether all that a stream may hold passes `filters`, which are of one stream."""
-    name = stream_of(tuple(filters))
-    templates = next(stream.subjects for stream in STREAMS if stream.name == name)
-    return all(any(_covers(each, template) for each in filters) for template in templates)
-
-
-def _covers(subject: str, template: str) -> bool:
-    """Whether a filter matches every subject of the template."""
-    wanted, pattern = subject.split("."), template.split(".")
-    if wanted[-1] == ">":
-        wanted = wanted[:-1]
-        pattern, rest = pattern[: len(wanted)], pattern[len(wanted) :]
-        if not rest:
-            return False
-    return len(wanted) == len(pattern) and all(
-        want in ("*", token) for want, token in zip(wanted, pattern, strict=True)
-    )
-
-
-def _overlaps(subject: str, template: str) -> bool:
-    """Whether a filter can match a subject of the template."""
-    wanted, pattern = subject.split("."), template.split(".")
-    if wanted[-1] == ">":
-        wanted = wanted[:-1]
-        pattern, rest = pattern[: len(wanted)], pattern[len(wanted) :]
-        if not rest:
-            return False
-    return len(wanted) == len(pattern) and all(
-        want == "*" or want == token or (token == "*" and TOKEN.fullmatch(want) is not None)
-        for want, token in zip(wanted, pattern, strict=True)
-    )
 
 
 def token(value: str, what: str = "id") -> str:

@@ -9,12 +9,23 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
-from modelmill.jobs.v1.job_pb2 import JobRequested
-from service_kit.errors import AlreadyExistsError, OverloadedError, UnavailableError
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
+    JobPriority,
+    JobRequested,
+)
+from service_kit.errors import (
+    AlreadyExistsError,
+    InvalidInputError,
+    OverloadedError,
+    UnavailableError,
+)
+from service_kit.machine_size import MachineSize
 
 from jobs import ids
 from jobs.bus import Bus
 from jobs.errors import StaleWriteError
+from jobs.sizes import as_resources
 from jobs.subjects import job_requested
 
 SUBMIT_SECONDS = 3.5
@@ -48,6 +59,8 @@ class JobQueue:
         requested_by: str,
         idempotency_key: str,
         spec: Message,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
+        needs: MachineSize | None = None,
     ) -> SubmittedJob:
         """Store the job, or find the one that the same key stands for.
 
@@ -56,16 +69,21 @@ class JobQueue:
             requested_by: subject claim of the caller, or the service that asks.
             idempotency_key: never expires; empty for a job of its own each time.
             spec: validated; read back with `ActiveJob.spec`.
+            priority: among the tenant's own jobs. Like `needs` it is no part of what the key
+                stands for: a repeat finds the first job with what that one was given.
+            needs: only workers that have as much claim it; None for nothing in particular.
 
         Raises:
             AlreadyExistsError: the key was used for another spec.
             OverloadedError: the JOBS stream is nearly full; the message says what to do.
             UnavailableError: not known to be stored within 3.5 s; ask again with the same key.
-            InvalidInputError: kind, tenant or prefix is not a token of a subject.
+            InvalidInputError: kind, tenant or prefix is not a token of a subject, or the priority
+                is none.
         """
         job_id = ids.job_id(prefix, tenant=tenant, kind=kind, idempotency_key=idempotency_key)
         subject = job_requested(kind, tenant, job_id)
         request = _request(spec, job_id, kind, tenant, requested_by)
+        _place(request, priority, needs)
         try:
             async with asyncio.timeout(SUBMIT_SECONDS):
                 return await self._store(subject, request)
@@ -100,6 +118,17 @@ class JobQueue:
         # Equal to the last nanosecond: what conflicts is this very call's first try.
         created = stored.body.requested_at == request.requested_at
         return SubmittedJob(request.job_id, stored.sequence, created)
+
+
+def _place(
+    request: JobRequested, priority: JobPriority.ValueType, needs: MachineSize | None
+) -> None:
+    """Write what decides when and where it runs."""
+    if priority not in JobPriority.values():
+        raise InvalidInputError("priority must be LOW, NORMAL or HIGH")
+    request.priority = priority or JOB_PRIORITY_NORMAL
+    if needs is not None:
+        request.needs.CopyFrom(as_resources(needs))
 
 
 def _request(spec: Message, job_id: str, kind: str, tenant: str, requested_by: str) -> JobRequested:

@@ -7,23 +7,29 @@ import secrets
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_RUN, JobRequested, JobResult
+from modelmill.jobs.v1.job_pb2 import JOB_WISH_RUN, JobRequested
 from nats.errors import Error as NatsError
 from opentelemetry.trace import Status, StatusCode
 from service_kit.errors import UnavailableError
+from service_kit.machine_size import MachineSize
 
-from jobs.active import ActiveJob
 from jobs.announcements import announce_unless_stored
-from jobs.attempt import Attempt, Handler
-from jobs.bus import Bus, decoded
+from jobs.attempt import Attempt
+from jobs.bus import Bus
 from jobs.claims import Claim
 from jobs.envelope import Stored
 from jobs.errors import Fenced, JobFailed, Preempted
+from jobs.handlers import JobHandler, is_ready
+from jobs.handling import decoded
+from jobs.hands import Hands
+from jobs.kinds import work_consumer
+from jobs.losses import unless_lost
 from jobs.measures import JOB_SECONDS, JOBS_FINISHED
 from jobs.offers import Offer
 from jobs.parking import park
+from jobs.sizes import size_of
 from jobs.tracing import job_span, process_span, within
 from jobs.waiting import Undelivered, WaitingJobs
 from jobs.wishes import HeardWish, StopOrder, Wishes
@@ -37,27 +43,12 @@ TURN_SECONDS = 0.5
 NOT_READY_SECONDS = 1.0
 OUT_OF_TURN_SECONDS = 0.5
 """A job whose turn it is not is offered again this soon."""
+CONFIRM_SECONDS = 5.0
+"""How long the queue may take to tell of our own claim, where it must be known."""
 LOOKS = 8
 """Jobs whose turn it is that may turn out to be taken or not ready, before another delivery."""
-AS_ASKED = ("succeeded", "paused", "cancelled", "withdrawn")
+AS_ASKED = ("succeeded", "paused", "cancelled", "withdrawn", "yielded")
 """Outcomes that are nobody's failure."""
-
-
-class JobHandler(Protocol):
-    """Work of one kind."""
-
-    kind: str
-
-    async def is_ready(self, request: JobRequested) -> bool:
-        """False leaves the job queued; it is offered again a second later."""
-
-    async def __call__(self, job: ActiveJob) -> JobResult:
-        """Do the work.
-
-        Raises:
-            JobFailed: it cannot succeed. Any other exception counts as a failure and the job is
-                tried again, up to the limit.
-        """
 
 
 class Worker:
@@ -67,6 +58,10 @@ class Worker:
         service: names the durable consumers, `<service>-work-<kind>`; all replicas share them.
         work_root: scratch for jobs, `<job>/<fence>`; nothing in it is needed after a crash.
         slots: jobs at a time.
+        size: what this process has for all its jobs together; it claims only what fits next to
+            those in hand. None claims whatever comes.
+        jobs_per_tenant: jobs of one tenant and kind in work at a time, over all workers that are
+            told the same; 0 for any number.
         claim_seconds: a claim without a sign of life for this long is given to another worker.
         max_failures: attempts that a living worker saw fail before the job fails.
         max_lost: claims that ended without an outcome before the job fails.
@@ -82,6 +77,8 @@ class Worker:
         service: str,
         work_root: Path,
         slots: int = 1,
+        size: MachineSize | None = None,
+        jobs_per_tenant: int = 0,
         claim_seconds: float = 30.0,
         max_failures: int = 3,
         max_lost: int = 20,
@@ -100,12 +97,15 @@ class Worker:
         self._after_commit = after_commit
         self._owner = f"{service}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._free = asyncio.Semaphore(slots)
-        self._in_hand: set[str] = set()
+        self._hands = Hands(size)
+        self._jobs_per_tenant = jobs_per_tenant
         self._wishes = Wishes(bus)
         kinds = [handler.kind for handler in self._handlers]
         self._written = 0
         """Sequence of the newest state that this worker wrote."""
-        self._waiting = WaitingJobs(bus, kinds, retry_seconds=retry_seconds)
+        self._waiting = WaitingJobs(
+            bus, kinds, retry_seconds=retry_seconds, jobs_per_tenant=jobs_per_tenant
+        )
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Work until `stopping`; jobs in hand are then given back, within about ten seconds."""
@@ -120,7 +120,7 @@ class Worker:
 
     async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
         deliveries = self._bus.deliveries(
-            f"{self._service}-work-{handler.kind}",
+            work_consumer(self._service, handler.kind),
             [f"job.requested.{handler.kind}.>", f"job.resumed.{handler.kind}.>"],
             ack_wait_seconds=self._claim_seconds,
         )
@@ -166,7 +166,7 @@ class Worker:
                 await delivery.nak(delay=self._claim_seconds / 4)
             elif wish != JOB_WISH_RUN:
                 await self._park(offer, heard, delivery, stopping)
-            elif not await _ready(handler, offer.ordered.body):
+            elif not await is_ready(handler, offer.ordered.body):
                 await delivery.nak(delay=NOT_READY_SECONDS)
             else:
                 await self._take_turn(handler, delivery, StopOrder(stopping, heard), offer)
@@ -178,13 +178,31 @@ class Worker:
         # Whoever asked before our last job ended is known from here on.
         await self._waiting.reach(self._written, within=TURN_SECONDS)
         for _ in range(LOOKS):
-            first = self._waiting.next(handler.kind, besides=self._in_hand)
+            first = self._waiting.next(handler.kind, self._hands)
             if first is None or first.body.job_id == offer.ordered.body.job_id:
-                await self._claim(handler, delivery, stop, offer)
-                return
+                if self._may_claim(offer):
+                    await self._claim(handler, delivery, stop, offer)
+                    return
+                break
+            # A smaller one that overtook it now would do so again and again.
+            if not self._hands.have_room_for(size_of(first.body.needs)):
+                break
             if await self._works_instead(handler, first, delivery, stop.process):
                 return
+        else:
+            await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+            return
         await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+        # Others that wait for the same are offered next, and nothing but an end helps them.
+        await self._waiting.news(within=OUT_OF_TURN_SECONDS)
+
+    def _may_claim(self, offer: Offer) -> bool:
+        """Whether there is room for it, and its tenant may have one more in work."""
+        request = offer.ordered.body
+        if not self._hands.have_room_for(size_of(request.needs)):
+            return False
+        # One that was lost is in work already, and only taken over.
+        return offer.is_running or not self._waiting.is_full(request.kind, request.tenant)
 
     async def _works_instead(
         self, handler: JobHandler, asked: Stored[Any], delivery: Any, stopping: asyncio.Event
@@ -195,15 +213,16 @@ class Worker:
             offer = await Offer.read(self._bus, asked)
             wish = await heard.look()
             waits = wish == JOB_WISH_RUN and not (offer.is_running or offer.is_over(wish))
-            if not waits or not await _ready(handler, offer.ordered.body):
+            if not waits or not await is_ready(handler, offer.ordered.body):
                 self._waiting.pass_over(job_id, NOT_READY_SECONDS)
                 return False
             await delivery.nak(delay=OUT_OF_TURN_SECONDS)
-            await self._claim(handler, Undelivered(), StopOrder(stopping, heard), offer)
+            if self._hands.have_room_for(size_of(offer.ordered.body.needs)):
+                await self._claim(handler, Undelivered(), StopOrder(stopping, heard), offer)
             return True
 
     async def _is_held(self, offer: Offer) -> bool:
-        if offer.ordered.body.job_id in self._in_hand:
+        if offer.ordered.body.job_id in self._hands.job_ids:
             return True
         return await offer.shows_life(self._bus, self._claim_seconds * 0.75)
 
@@ -224,23 +243,37 @@ class Worker:
     ) -> None:
         request = offer.ordered.body
         claim = Claim(self._bus, request, offer.start, stop.process)
-        self._in_hand.add(request.job_id)
         try:
             with (
+                self._hands.hold(request.job_id, size_of(request.needs)),
                 job_span(offer.ordered, offer.woken_by) as span,
                 JOB_SECONDS.labels(kind=handler.kind).time(),
             ):
-                await claim.take(self._owner)
+                await claim.take(self._owner, self._hands.size)
                 span.set_attribute("attempt", claim.state.attempt)
-                attempt = self._attempt(request, claim, delivery, stop)
-                outcome = await attempt.run(self._within_limits(handler, claim))
+                outcome = await self._see_through(handler, delivery, stop, request, claim)
                 span.set_attribute("outcome", outcome)
                 if outcome not in AS_ASKED:
                     span.set_status(Status(StatusCode.ERROR, claim.state.error.code or outcome))
         finally:
-            self._in_hand.discard(request.job_id)
             self._written = max(self._written, claim.last_written)
         JOBS_FINISHED.labels(kind=handler.kind, outcome=outcome).inc()
+
+    async def _see_through(
+        self,
+        handler: JobHandler,
+        delivery: Any,
+        stop: StopOrder,
+        request: JobRequested,
+        claim: Claim,
+    ) -> str:
+        """Work on a claimed job, unless others of its tenant's were claimed before it."""
+        if not await self._waiting.is_within_limit(request.job_id, claim.fence, CONFIRM_SECONDS):
+            await claim.give_back()
+            await delivery.nak(delay=OUT_OF_TURN_SECONDS)
+            return "yielded"
+        attempt = self._attempt(request, claim, delivery, stop)
+        return await attempt.run(unless_lost(handler, claim.state.lost, self._max_lost))
 
     def _attempt(
         self, request: JobRequested, claim: Claim, delivery: Any, stop: StopOrder
@@ -257,27 +290,3 @@ class Worker:
             retry_seconds=self._retry_seconds,
             after_commit=self._after_commit,
         )
-
-    def _within_limits(self, handler: JobHandler, claim: Claim) -> Handler:
-        """The handler, or the end of a job that took too many workers with it."""
-        lost = claim.state.lost
-        if lost <= self._max_lost:
-            return handler
-
-        async def refuse(_job: ActiveJob) -> JobResult:
-            raise JobFailed(
-                "WORKER_LOST",
-                f"{lost} workers ended without a word while working on it",
-                "It probably needs more memory than the workers have.",
-            )
-
-        return refuse
-
-
-async def _ready(handler: JobHandler, request: JobRequested) -> bool:
-    try:
-        return await handler.is_ready(request)
-    except Exception:
-        # Whatever it stumbled over, the handler meets it too, where it is counted and told.
-        log.exception("cannot tell whether %s is ready", request.job_id)
-        return True

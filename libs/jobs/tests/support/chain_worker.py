@@ -17,7 +17,7 @@ from jobs.ids import derived_id
 from jobs.subjects import MODEL_READY
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
-from service_kit.errors import DomainError
+from service_kit.errors import DomainError, UnavailableError
 
 SUPPORT = str(Path(__file__).parent)
 
@@ -31,6 +31,8 @@ class ChainHandler:
         self._store = store
         self._changes = changes
         self.ready = True
+        self.store_away_for = 0
+        """How many checkpoints from now on find the store away."""
 
     async def is_ready(self, request: JobRequested) -> bool:
         return self.ready
@@ -51,6 +53,9 @@ class ChainHandler:
         return result_of(job, result)
 
     async def _keep(self, job: ActiveJob, folder: Path, step: int) -> str:
+        if self.store_away_for:
+            self.store_away_for -= 1
+            raise UnavailableError("the store is away")
         digest = f"{job.job_id}-{job.fence}-{step}"
         shutil.copytree(folder, self._store / digest)
         return digest

@@ -1,7 +1,9 @@
 """Channels to other services: secret, trace context, and errors back as domain errors."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -10,10 +12,31 @@ from service_kit.grpc_server import MAX_MESSAGE_BYTES
 from service_kit.observed_channel import ObservedChannel
 from service_kit.status import error_from_rpc, was_said_by_a_service
 
+if TYPE_CHECKING:
+    from service_kit.mutual_tls import MutualTls
 
-def open_channel(target: str, secret: str) -> grpc.aio.Channel:
-    """A channel that presents `secret` on every call and carries the current trace."""
-    options = [
+log = logging.getLogger(__name__)
+
+WHY_NOT_BELIEVED = {
+    "certificate has expired": "its certificate has expired; renew it",
+    "certificate is not yet valid": "its certificate is not valid yet; are both clocks right?",
+    "Hostname Verification Check failed": "its certificate is another service's",
+    "CERTIFICATE_VERIFY_FAILED": "its certificate is not of our authority",
+    "WRONG_VERSION_NUMBER": "it speaks without TLS",
+}
+"""What gRPC says of a peer that it turned away, and what that means here; the first one found."""
+
+
+def open_channel(
+    target: str, secret: str, *, identity: "MutualTls | None" = None, peer: str = ""
+) -> grpc.aio.Channel:
+    """A channel that presents `secret` on every call and carries the current trace.
+
+    Args:
+        identity: who calls; None speaks without TLS.
+        peer: with an identity, the name that must be in the certificate of whoever answers.
+    """
+    options: list[tuple[str, Any]] = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         # A service that restarts is found again within a second, not after gRPC's default of 120.
@@ -22,7 +45,11 @@ def open_channel(target: str, secret: str) -> grpc.aio.Channel:
         ("grpc.lb_policy_name", "round_robin"),
         ("grpc.dns_min_time_between_resolutions_ms", 1000),
     ]
-    return ObservedChannel(grpc.aio.insecure_channel(target, options=options), target, secret)
+    if identity is None:
+        channel = grpc.aio.insecure_channel(target, options=options)
+    else:
+        channel = identity.open_channel(target, peer, options)
+    return ObservedChannel(channel, target, secret)
 
 
 @contextmanager
@@ -43,5 +70,14 @@ def domain_errors(peer: str = "the service") -> Iterator[None]:
         if isinstance(refusal, DeadlineError):
             raise DeadlineError(f"{peer} did not answer in time") from error
         if isinstance(refusal, UnavailableError):
+            _say_why_not_believed(peer, error)
             raise UnavailableError(f"{peer} does not answer") from error
         raise
+
+
+def _say_why_not_believed(peer: str, error: grpc.aio.AioRpcError) -> None:
+    said = error.details() or ""
+    for words, meaning in WHY_NOT_BELIEVED.items():
+        if words in said:
+            log.warning("%s answers, but is not believed: %s", peer, meaning)
+            return

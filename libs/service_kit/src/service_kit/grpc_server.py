@@ -2,14 +2,15 @@
 
 import hmac
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from service_kit.call_observer import CallObserver
+from service_kit.caller_check import CallerInterceptor
 from service_kit.errors import (
     DiskFullError,
     DomainError,
@@ -17,7 +18,11 @@ from service_kit.errors import (
     UnauthenticatedError,
 )
 from service_kit.handler_interceptor import HandlerInterceptor
+from service_kit.settings import ServiceSettings
 from service_kit.status import status_of, trailing_metadata
+
+if TYPE_CHECKING:
+    from service_kit.mutual_tls import MutualTls
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +97,7 @@ class RpcServer:
         secret: what callers must present; None leaves authorization to the service (the gateway).
         drain_seconds: how long calls in hand may go on once the block ends.
         credentials: what TLS is served with; None serves without.
+        callers: names, one of which must be in a caller's certificate; None asks for none.
     """
 
     def __init__(
@@ -101,6 +107,7 @@ class RpcServer:
         *,
         drain_seconds: float = 10.0,
         credentials: grpc.ServerCredentials | None = None,
+        callers: Collection[str] | None = None,
     ) -> None:
         interceptors: list[grpc.aio.ServerInterceptor] = [
             CallObserver(),
@@ -108,6 +115,8 @@ class RpcServer:
         ]
         if secret is not None:
             interceptors.append(GateInterceptor(secret))
+        if callers is not None:
+            interceptors.append(CallerInterceptor(callers))
         options = [
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
@@ -123,6 +132,24 @@ class RpcServer:
         self._drain_seconds = drain_seconds
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+
+    @classmethod
+    def for_services(
+        cls, settings: ServiceSettings, identity: "MutualTls | None", *, callers: Collection[str]
+    ) -> "RpcServer":
+        """A server for other services, behind the secret.
+
+        Args:
+            identity: who serves; None serves without TLS, and cannot tell callers apart.
+            callers: services that may call it, by the names in their certificates.
+        """
+        return cls(
+            settings.grpc_address,
+            settings.service_secret.get_secret_value(),
+            drain_seconds=settings.drain_seconds,
+            credentials=identity.server_credentials() if identity else None,
+            callers=callers if identity else None,
+        )
 
     async def __aenter__(self) -> "RpcServer":
         # gRPC reports a taken port as a bare RuntimeError; OSError is what callers expect.

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from service_kit.errors import DomainError
 from service_kit.machine_metrics import machine_metrics
@@ -44,7 +45,7 @@ def run_service(
         settings = settings_type()
     except ValidationError as error:
         prefix = settings_type.model_config.get("env_prefix", "")
-        wrong = ", ".join(f"{prefix}{'.'.join(map(str, e['loc']))}".upper() for e in error.errors())
+        wrong = ", ".join(_wrong_setting(prefix, one) for one in error.errors())
         sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
     try:
         with (
@@ -98,6 +99,13 @@ def _end_at_last(seconds: float) -> None:
     timer = threading.Timer(seconds, end)
     timer.daemon = True
     timer.start()
+
+
+def _wrong_setting(prefix: str, error: ErrorDetails) -> str:
+    """The setting's name, never its value; of a rule about several of them, the rule."""
+    if error["loc"]:
+        return f"{prefix}{'.'.join(map(str, error['loc']))}".upper()
+    return str(error.get("ctx", {}).get("error", error["msg"]))
 
 
 def _fail(name: str, message: str) -> int:

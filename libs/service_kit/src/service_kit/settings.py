@@ -1,15 +1,31 @@
 """What every service reads from its environment; each service adds its own in `settings.py`."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.locations import local_path
+from service_kit.machine_size import MachineSize, this_machine
+
+if TYPE_CHECKING:
+    from service_kit.mutual_tls import MutualTls
 
 Location = Annotated[str, BeforeValidator(lambda at: str(at) if isinstance(at, Path) else at)]
 """A path, or a URL of where else files are."""
+
+OptionalFile = Annotated[Path | None, BeforeValidator(lambda at: at or None)]
+"""A file, or none: an empty variable is how a compose file says that there is none."""
 
 
 class ServiceSettings(BaseSettings):
@@ -22,10 +38,25 @@ class ServiceSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True)
 
     nats_url: str
-    """For example nats://127.0.0.1:4222."""
+    """For example nats://127.0.0.1:4222; of several brokers in a cluster, separated by commas."""
 
-    nats_token: SecretStr
-    """Presented to the broker."""
+    nats_nkey_seed_file: Path | None = None
+    """The seed of this service's own identity at the broker; it or the token must be given."""
+
+    nats_token: SecretStr | None = Field(default=None, validate_default=True)
+    """Presented to a broker without identities: whoever has it may do everything."""
+
+    nats_ca_file: Path | None = None
+    """Whose certificate the broker must show; nothing is encrypted when unset."""
+
+    nats_certificate_file: Path | None = None
+    """Shown to a broker that asks for one."""
+
+    nats_key_file: Path | None = None
+    """Of that certificate."""
+
+    nats_replicas: int = Field(default=1, ge=1, le=5)
+    """Of streams that this service makes, which it does with a token; else `jobs.deploy` does."""
 
     service_secret: SecretStr
     """Presented by services to each other; required on every gRPC call and on /metrics."""
@@ -42,6 +73,15 @@ class ServiceSettings(BaseSettings):
     grpc_address: str = "127.0.0.1:0"
     """Where this service listens for gRPC; port 0 takes a free one."""
 
+    mtls_authority_path: OptionalFile = None
+    """PEM file with the authority that vouches for services to each other. All three or none."""
+
+    mtls_certificate_path: OptionalFile = None
+    """PEM file with the certificate that this service shows to others; read again on a change."""
+
+    mtls_key_path: OptionalFile = None
+    """PEM file with its private key, without passphrase."""
+
     metrics_address: str = "127.0.0.1:0"
     """Where this service answers Prometheus, to holders of the service secret."""
 
@@ -56,12 +96,62 @@ class ServiceSettings(BaseSettings):
 
     log_level: str = "INFO"
 
+    @field_validator("nats_token")
+    @classmethod
+    def _is_there_without_an_identity(
+        cls, token: SecretStr | None, info: ValidationInfo
+    ) -> SecretStr | None:
+        if token is None and info.data.get("nats_nkey_seed_file") is None:
+            raise ValueError("the broker wants to know who we are: a seed or a token")
+        return token
+
     @field_validator("artifact_cache")
     @classmethod
     def _is_there_for_a_bucket(cls, cache: Path | None, info: ValidationInfo) -> Path | None:
         if cache is None and local_path(info.data.get("artifact_root", "")) is None:
             raise ValueError("an artifact root on a server needs a folder for local copies")
         return cache
+
+    @model_validator(mode="after")
+    def _whole_mutual_tls(self) -> "ServiceSettings":
+        names = ("mtls_authority_path", "mtls_certificate_path", "mtls_key_path")
+        given = [getattr(self, name) is not None for name in names]
+        if any(given) and not all(given):
+            prefix = self.model_config.get("env_prefix", "")
+            raise ValueError(
+                f"give all of {', '.join(f'{prefix}{name}'.upper() for name in names)}, or none"
+            )
+        return self
+
+    def mutual_tls(self) -> "MutualTls | None":
+        """Who this service is to others; None when it is to speak to them without TLS.
+
+        Raises:
+            CertificateError: a file is no good; the message says which, and what to do.
+        """
+        files = (self.mtls_authority_path, self.mtls_certificate_path, self.mtls_key_path)
+        authority, certificate, key = files
+        if authority is None or certificate is None or key is None:
+            return None
+        # Parsing certificates takes a library that a service without TLS need not load.
+        from service_kit.mutual_tls import MutualTls
+
+        return MutualTls(authority, certificate, key)
+
+    @property
+    def nats_credential(self) -> Credential:
+        """What is shown to the broker."""
+        if self.nats_nkey_seed_file is not None:
+            return NkeySeed(self.nats_nkey_seed_file)
+        assert self.nats_token is not None  # as the validator sees to
+        return self.nats_token.get_secret_value()
+
+    @property
+    def nats_tls(self) -> BusTls | None:
+        """How the broker is known; None without TLS."""
+        if self.nats_ca_file is None:
+            return None
+        return BusTls(self.nats_ca_file, self.nats_certificate_file, self.nats_key_file)
 
     @property
     def artifact_disk(self) -> Path:
@@ -83,5 +173,33 @@ class WorkerSettings(ServiceSettings):
     worker_slots: int = 1
     """Jobs that this process works on at a time."""
 
+    worker_cpus: float | None = Field(default=None, gt=0)
+    """Cores that this process offers to jobs; unset for all that it may use."""
+
+    worker_memory_bytes: int | None = Field(default=None, gt=0)
+    """Memory that it offers; unset for all that it may use."""
+
+    worker_gpus: int | None = Field(default=None, ge=0)
+    """GPUs that it offers; unset for all of the machine."""
+
+    worker_gpu_memory_bytes: int | None = Field(default=None, ge=0)
+    """Memory of each GPU; unset for that of the smallest."""
+
+    jobs_per_tenant: int = Field(default=0, ge=0)
+    """Jobs of one tenant and kind in work at a time, over all workers of the kind, which must be
+    told the same; 0 for any number."""
+
     claim_seconds: float = 30.0
     """A claim that shows no sign of life for this long is given to another worker."""
+
+    @property
+    def worker_size(self) -> MachineSize:
+        """What this process offers to all its jobs together."""
+        given = {
+            "cpus": self.worker_cpus,
+            "memory_bytes": self.worker_memory_bytes,
+            "gpus": self.worker_gpus,
+            "gpu_memory_bytes": self.worker_gpu_memory_bytes,
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        return replace(this_machine(), **chosen)  # type: ignore[arg-type]

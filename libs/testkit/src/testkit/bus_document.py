@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 import nats
 from jsonschema import Draft7Validator, FormatChecker
+from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 HEADERS = "Headers"
@@ -30,17 +31,24 @@ async def stored_messages(url: str, token: str) -> AsyncIterator[StoredMessage]:
     client = await nats.connect(url, token=token)
     try:
         js = client.jetstream()
-        for info in await js.streams_info():
-            stream, state = str(info.config.name), info.state
-            for sequence in range(state.first_seq or 1, state.last_seq + 1):
-                try:
-                    raw: Any = await js.get_msg(stream, sequence)
-                except NotFoundError:  # it was too old, or made way
-                    continue
-                headers, payload = raw.headers or {}, raw.data or b""
-                yield StoredMessage(stream, raw.subject, headers, payload)
+        streams = [str(info.config.name) for info in await js.streams_info()]
+        async for message in messages_in(js, streams):
+            yield message
     finally:
         await client.close()
+
+
+async def messages_in(js: JetStreamContext, streams: Sequence[str]) -> AsyncIterator[StoredMessage]:
+    """Everything in these streams, read one by one."""
+    for stream in streams:
+        state: Any = (await js.stream_info(stream)).state
+        for sequence in range(state.first_seq or 1, state.last_seq + 1):
+            try:
+                raw: Any = await js.get_msg(stream, sequence)
+            except NotFoundError:  # it was too old, or made way
+                continue
+            headers, payload = raw.headers or {}, raw.data or b""
+            yield StoredMessage(stream, raw.subject, headers, payload)
 
 
 class BusDocument:

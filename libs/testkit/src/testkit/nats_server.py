@@ -17,7 +17,6 @@ START_SECONDS = 20.0
 
 CONFIG = """\
 listen: "127.0.0.1:{port}"
-authorization {{ token: "{token}" }}
 jetstream {{
   store_dir: "{store}"
   sync_interval: always
@@ -28,9 +27,10 @@ jetstream {{
 class NatsServer:
     """One broker, one store folder, one port: `start` after `kill` finds what was stored."""
 
-    def __init__(self, store: Path, port: int, token: str) -> None:
+    def __init__(self, store: Path, port: int, token: str, settings: str | None = None) -> None:
         self.url = f"nats://127.0.0.1:{port}"
         self.token = token
+        self._settings = settings or f'authorization {{ token: "{token}" }}\n'
         self._port = port
         self._store = store
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +72,7 @@ class NatsServer:
         self._store.mkdir(parents=True, exist_ok=True)
         config = self._store / "nats.conf"
         config.write_text(
-            CONFIG.format(port=self._port, token=self.token, store=self._store / "jetstream")
+            CONFIG.format(port=self._port, store=self._store / "jetstream") + self._settings
         )
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"
         with (self._store / "nats.log").open("ab") as log:
@@ -115,9 +115,13 @@ class NatsServer:
 
 
 @asynccontextmanager
-async def run_nats(store: Path) -> AsyncIterator[NatsServer]:
-    """A started server with a random token, storing under `store`; stopped when the block ends."""
-    server = NatsServer(store, free_port(), secrets.token_hex(16))
+async def run_nats(store: Path, settings: str | None = None) -> AsyncIterator[NatsServer]:
+    """A started server with a random token, storing under `store`; stopped when the block ends.
+
+    Args:
+        settings: who may connect and how, in the words of its configuration, instead of the token.
+    """
+    server = NatsServer(store, free_port(), secrets.token_hex(16), settings)
     try:
         await server.start()
         yield server

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from grpc.aio import insecure_channel
+from grpc import ChannelCredentials
+from grpc.aio import insecure_channel, secure_channel
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
@@ -57,9 +58,10 @@ class ServiceProcess:
         """All that it wrote to stderr so far: its log."""
         return _read(self._errors)
 
-    async def is_healthy(self) -> bool:
-        """Whether the standard health service says SERVING."""
-        async with insecure_channel(self.address) as channel:
+    async def is_healthy(self, credentials: ChannelCredentials | None = None) -> bool:
+        """Whether the standard health service says SERVING, over TLS with `credentials`."""
+        opened = secure_channel(self.address, credentials) if credentials else None
+        async with opened or insecure_channel(self.address) as channel:
             answer = await HealthStub(channel).Check(HealthCheckRequest(), timeout=10)
         return bool(answer.status == HealthCheckResponse.SERVING)
 

@@ -8,11 +8,13 @@ from pathlib import Path, PurePath
 from typing import Protocol
 
 from google.protobuf.json_format import MessageToDict
-from jobs.kinds import DATASET, dataset_id_of
+from jobs.kinds import DATASET, dataset_id_of, prefix_of
 from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, SplitShares
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import InvalidInputError
+from service_kit.machine_size import MachineSize
 
 from data_prep.domain.dataset_plan import (
     MAX_NAME_CHARACTERS,
@@ -25,6 +27,8 @@ from data_prep.domain.read_rows import READERS, FileFormat, format_of
 from data_prep.domain.rows import SourceRow
 
 PEEK_ROWS = 100
+LIBRARIES_BYTES = 1 << 29
+"""What making any dataset takes. Digests and groups take about the size of a file of short rows."""
 
 
 class Files(Protocol):
@@ -58,7 +62,13 @@ class CreateDataset:
         self._max_row_bytes = max_row_bytes
 
     async def __call__(
-        self, *, tenant: str, requested_by: str, idempotency_key: str, spec: DatasetSpec
+        self,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: DatasetSpec,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
     ) -> AcceptedDataset:
         """Check the spec against itself and the file's first rows, then queue the job.
 
@@ -74,11 +84,13 @@ class CreateDataset:
         await asyncio.to_thread(self._check_columns, plan, source, file_format_of(file))
         job = await self._queue.submit(
             kind=DATASET,
-            prefix="job",
+            prefix=prefix_of(DATASET),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=_with_defaults(spec, plan, file),
+            priority=priority,
+            needs=MachineSize(cpus=1, memory_bytes=LIBRARIES_BYTES + file.size_bytes),
         )
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
 

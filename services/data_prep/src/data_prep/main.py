@@ -34,21 +34,22 @@ from data_prep.settings import Settings
 from data_prep.store_file import StoreFile
 
 SERVICE = "data-prep"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(
-            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
-        )
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         store = store_of(settings)
         files, datasets = FileCatalogue(bus), DatasetCatalogue(bus)
         records = FileRecords(bus, files)
         read_file = ReadFile(store, records)
 
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             servicer = DataPrepServicer(
                 _store_file(settings, store, records),
@@ -90,6 +91,8 @@ def _worker(settings: Settings, bus: Bus, make_dataset: MakeDataset) -> Worker:
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,
+        size=settings.worker_size,
+        jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
     )
 

@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from jobs.kinds import DATASET
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from modelmill.jobs.v1.job_pb2 import JobPriority
 
 from gateway.domain.access import Caller
 from gateway.own_writes import CatchesUp, until_seen
+from gateway.waiting_room import WaitingRoom
 
 
 @dataclass(frozen=True)
@@ -22,26 +25,43 @@ class DatasetOrders(Protocol):
     """Takes orders for datasets."""
 
     async def create_dataset(
-        self, spec: DatasetSpec, *, tenant: str, requested_by: str, idempotency_key: str
+        self,
+        spec: DatasetSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> AcceptedDataset: ...
 
 
 class CreateDataset:
     """See `modelmill.data_prep.v1.DataPrepService.CreateDataset` for what it refuses."""
 
-    def __init__(self, orders: DatasetOrders, jobs: CatchesUp) -> None:
+    def __init__(self, orders: DatasetOrders, jobs: CatchesUp, room: WaitingRoom) -> None:
         self._orders = orders
         self._jobs = jobs
+        self._room = room
 
     async def __call__(
-        self, spec: DatasetSpec, caller: Caller, idempotency_key: str
+        self,
+        spec: DatasetSpec,
+        caller: Caller,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> AcceptedDataset:
-        """Order it under the caller's name."""
-        accepted = await self._orders.create_dataset(
-            spec,
-            tenant=caller.tenant,
-            requested_by=caller.subject,
-            idempotency_key=idempotency_key,
-        )
-        await until_seen(self._jobs, accepted.sequence)
+        """Order it under the caller's name.
+
+        Raises:
+            OverloadedError: too many jobs of the tenant's wait.
+        """
+        with self._room.place(caller.tenant, DATASET, idempotency_key):
+            accepted = await self._orders.create_dataset(
+                spec,
+                tenant=caller.tenant,
+                requested_by=caller.subject,
+                idempotency_key=idempotency_key,
+                priority=priority,
+            )
+            await until_seen(self._jobs, accepted.sequence)
         return accepted

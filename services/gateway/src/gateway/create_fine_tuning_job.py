@@ -8,8 +8,10 @@ from jobs.kinds import DATASET, TRAIN, dataset_id_of
 from jobs.ledger import JobRecord
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
+    JobPriority,
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainingMethod, TrainSpec
@@ -19,6 +21,7 @@ from gateway.accepted_job import AcceptedJob, accepted_record
 from gateway.create_dataset import DatasetOrders
 from gateway.domain.access import Caller
 from gateway.own_writes import CatchesUp, until_seen
+from gateway.waiting_room import WaitingRoom
 
 MESSAGES_COLUMN = "messages"
 """Column of OpenAI's training files."""
@@ -37,6 +40,7 @@ class FineTuningOrder:
     method: TrainingMethod.ValueType
     hyper_parameters: HyperParameters
     evaluate: bool = True
+    priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,13 @@ class Training(Protocol):
     """Takes orders for training."""
 
     async def create(
-        self, spec: TrainSpec, *, tenant: str, requested_by: str, idempotency_key: str
+        self,
+        spec: TrainSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> AcceptedJob: ...
 
 
@@ -91,6 +101,7 @@ class CreateFineTuningJob:
         find_dataset: FindsDatasets,
         datasets: Datasets,
         jobs: Jobs,
+        room: WaitingRoom,
     ) -> None:
         self._training = training
         self._orders = orders
@@ -98,6 +109,7 @@ class CreateFineTuningJob:
         self._find_dataset = find_dataset
         self._datasets = datasets
         self._jobs = jobs
+        self._room = room
 
     async def __call__(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
@@ -105,7 +117,16 @@ class CreateFineTuningJob:
         """Order it under the caller's name.
 
         A file becomes a dataset first, by a job of its own; training waits for that job.
+
+        Raises:
+            OverloadedError: too many jobs of the tenant's wait.
         """
+        with self._room.place(caller.tenant, TRAIN, idempotency_key):
+            return await self._order(order, caller, idempotency_key)
+
+    async def _order(
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
+    ) -> JobRecord:
         base = self._find_model.trainable(caller.tenant, order.model)
         source = await self._source(order, caller, idempotency_key)
         spec = TrainSpec(
@@ -122,6 +143,7 @@ class CreateFineTuningJob:
             tenant=caller.tenant,
             requested_by=caller.subject,
             idempotency_key=idempotency_key,
+            priority=order.priority,
         )
         await until_seen(self._jobs, accepted.sequence)
         return accepted_record(
@@ -141,6 +163,7 @@ class CreateFineTuningJob:
             tenant=caller.tenant,
             requested_by=caller.subject,
             idempotency_key=self._dataset_key(wanted, caller.tenant, idempotency_key),
+            priority=order.priority,
         )
         return _Source(accepted.dataset_id, accepted.job_id)
 

@@ -16,6 +16,7 @@ from jobs.watching import JobWatcher
 from modelmill.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
+from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
 from gateway.adapters.background import Background
@@ -43,6 +44,7 @@ from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
 from gateway.use_cases import UseCases
+from gateway.waiting_room import WaitingRoom
 from gateway.watch_job import WatchJob
 
 USAGE_DRAIN_SECONDS = 2.0
@@ -51,10 +53,9 @@ USAGE_DRAIN_SECONDS = 2.0
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve until `stopping`, then finish the answers in hand."""
     secret = settings.service_secret.get_secret_value()
-    tls = _tls(settings)
+    tls, identity = _tls(settings), settings.mutual_tls()
     async with AsyncExitStack() as stack:
-        token = settings.nats_token.get_secret_value()
-        bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name="gateway"))
+        bus = await stack.enter_async_context(Bus.of(settings, name="gateway"))
         background = await stack.enter_async_context(Background(stopping))
         known = ReadModels(bus)
         await known.follow(background)
@@ -62,7 +63,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         background.start(usage.run())
         stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
         verifier = await stack.enter_async_context(_verifier(settings, background))
-        peers = await stack.enter_async_context(_peers(settings, secret))
+        peers = await stack.enter_async_context(_peers(settings, secret, identity))
         use_cases = _use_cases(settings, known, peers, usage, JobWatcher(bus, known.jobs))
         servicer = gateway_servicer(
             use_cases,
@@ -114,7 +115,9 @@ def _grpc_server(settings: Settings, servicer: Any, tls: ServedCertificate | Non
     return server
 
 
-def _peers(settings: Settings, secret: str) -> AbstractAsyncContextManager[Peers]:
+def _peers(
+    settings: Settings, secret: str, identity: MutualTls | None
+) -> AbstractAsyncContextManager[Peers]:
     return open_peers(
         inference=settings.inference_address,
         moderation=settings.moderation_address,
@@ -122,6 +125,7 @@ def _peers(settings: Settings, secret: str) -> AbstractAsyncContextManager[Peers
         trainer=settings.trainer_address,
         optimizer_builder=settings.optimizer_builder_address,
         secret=secret,
+        identity=identity,
     )
 
 
@@ -130,6 +134,7 @@ def _use_cases(
 ) -> UseCases:
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
+    room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
     return UseCases(
         answer_chat=AnswerChat(
             find_model=find_model,
@@ -144,7 +149,7 @@ def _use_cases(
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),
         delete_file=DeleteFile(peers.data_prep),
-        create_dataset=CreateDataset(peers.data_prep, known.jobs),
+        create_dataset=CreateDataset(peers.data_prep, known.jobs, room),
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
         create_fine_tuning_job=CreateFineTuningJob(
@@ -154,10 +159,13 @@ def _use_cases(
             show_datasets,
             known.datasets,
             known.jobs,
+            room,
         ),
-        create_optimization=CreateOptimization(peers.optimizer_builder, find_model, known.jobs),
+        create_optimization=CreateOptimization(
+            peers.optimizer_builder, find_model, known.jobs, room
+        ),
         control_job=ControlJob(peers.job_owners, known.jobs),
-        watch_job=WatchJob(watcher),
+        watch_job=WatchJob(watcher, known.jobs, peers.trainer),
     )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import ServiceSettings
 
@@ -59,6 +59,9 @@ class Settings(ServiceSettings):
 
     max_upload_bytes: int = 1024 * 1024 * 1024
     """Largest upload, form fields included; data-prep has its own limit on the file."""
+
+    max_waiting_jobs: int = Field(default=0, ge=0)
+    """Jobs of one tenant that may wait; more are refused with 429. 0 sets no limit."""
 
     usage_queue: int = 10_000
     """Usage records that may wait for the bus; what comes on top is dropped and counted."""

@@ -93,6 +93,7 @@ class FakeDataPrep(DataPrepServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return data_prep_pb.CreateDatasetResponse(
             job_id=job.job_id, dataset_id=derived_id("ds", job.job_id), sequence=job.sequence
@@ -128,6 +129,8 @@ class FakeTrainer(TrainerServiceServicer):
         self._queue = queue
         self._bus = bus
         self.in_use: str = ""
+        self.figures: dict[str, list[float]] = {}
+        """Losses by job."""
         """A version that something needs."""
         self.specs: list[trainer_pb.TrainSpec] = []
 
@@ -150,8 +153,18 @@ class FakeTrainer(TrainerServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return trainer_pb.CreateFineTuningJobResponse(job_id=job.job_id, sequence=job.sequence)
+
+    async def ListStepFigures(
+        self, request: trainer_pb.ListStepFiguresRequest, context: Any
+    ) -> trainer_pb.ListStepFiguresResponse:
+        if request.job_id not in self.figures:
+            raise NotFoundError(f"no finished training job {request.job_id!r}")
+        losses = enumerate(self.figures[request.job_id], 1)
+        steps = [trainer_pb.StepFigures(step=step, metrics={"loss": loss}) for step, loss in losses]
+        return trainer_pb.ListStepFiguresResponse(steps=steps)
 
     async def RetireModel(
         self, request: trainer_pb.RetireModelRequest, context: Any
@@ -185,5 +198,6 @@ class FakeOptimizerBuilder(OptimizerBuilderServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return optimizer_pb.CreateBuildResponse(job_id=job.job_id, sequence=job.sequence)

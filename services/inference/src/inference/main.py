@@ -13,7 +13,8 @@ from typing import Any
 
 import uvloop
 from jobs.bus import Bus
-from jobs.subjects import MODEL_READY, stream_of
+from jobs.filters import stream_of
+from jobs.subjects import MODEL_READY
 from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from registry.catalogue import ModelCatalogue
 from registry.stores import store_of
@@ -33,6 +34,8 @@ from inference.prepare_version import PrepareVersions
 from inference.settings import Settings
 
 SERVICE = "inference"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 START_SECONDS = 30.0
 FAREWELL_SECONDS = 2.0
 """How long the last announcements may take; the bus may be away."""
@@ -66,10 +69,10 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     """The whole service, until the block ends: calls in hand are finished, then engines freed."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     replica = f"{SERVICE}-{uuid.uuid4().hex[:12]}"
     async with AsyncExitStack() as stack:
-        token = settings.nats_token.get_secret_value()
-        bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name=SERVICE))
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
 
         def start(work: Coroutine[Any, Any, None]) -> None:
@@ -96,7 +99,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(PrepareVersions(bus, store, kinds, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         servicer = InferenceServicer(GenerateText(pool), pool)
         add_InferenceServiceServicer_to_server(servicer, server.grpc)
         await stack.enter_async_context(server)

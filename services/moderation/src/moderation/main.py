@@ -27,16 +27,18 @@ from moderation.publish_default_policy import PublishDefaultPolicy
 from moderation.settings import Settings
 
 SERVICE = "moderation"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 AUDIT_DRAIN_SECONDS = 2.0
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Judge texts until `stopping`, then finish the calls in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     default_policy = load_policy(settings.policy_path)
     async with AsyncExitStack() as stack:
-        token = settings.nats_token.get_secret_value()
-        bus = await stack.enter_async_context(Bus.connect(settings.nats_url, token, name=SERVICE))
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         await PublishDefaultPolicy(bus)(default_policy)
         policies = PoliciesInForce()
         feed, audit = PolicyFeed(bus, policies), AuditQueue(bus, settings.audit_queue)
@@ -47,7 +49,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(audit.drain, AUDIT_DRAIN_SECONDS)
         await _either(feed.ready, stopping)
 
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         servicer = ModerationServicer(CheckText(policies, audit), GuardText(policies, audit))
         add_ModerationServiceServicer_to_server(servicer, server.grpc)
         await stack.enter_async_context(server)

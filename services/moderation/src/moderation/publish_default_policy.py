@@ -26,7 +26,7 @@ _ATTEMPTS = 5
 class PolicyBus(Protocol):
     """The part of the bus that this needs."""
 
-    async def last(self, subject: str, kind: type[M]) -> Stored[M] | None: ...
+    async def last_by_consumer(self, subject: str, kind: type[M]) -> Stored[M] | None: ...
 
     async def publish(
         self,
@@ -58,7 +58,7 @@ class PublishDefaultPolicy:
             UnavailableError: the bus is away.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            in_force = await self._bus.last(policy_state(SHARED_TENANT), PolicyState)
+            in_force = await self._bus.last_by_consumer(policy_state(SHARED_TENANT), PolicyState)
             if in_force is not None and not _gives_way(in_force.body, bundle):
                 return False
             try:

@@ -2,20 +2,21 @@
 
 from typing import Protocol
 
-from jobs.kinds import OPTIMIZE
+from jobs.kinds import OPTIMIZE, prefix_of
 from jobs.submit import JobQueue, SubmittedJob
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from optimizer_builder.domain.build_plan import (
+    ADAPTER,
     DEFAULT_MAX_ACCURACY_LOSS,
     Version,
+    build_needs,
     source_errors,
     spec_errors,
 )
-
-PREFIX = "job"
 
 
 class Known(Protocol):
@@ -36,7 +37,13 @@ class CreateBuild:
         self._queue = queue
 
     async def __call__(
-        self, *, tenant: str, requested_by: str, idempotency_key: str, spec: BuildSpec
+        self,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: BuildSpec,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
     ) -> SubmittedJob:
         """Check the spec, then queue the job.
 
@@ -46,17 +53,29 @@ class CreateBuild:
             AlreadyExistsError: The key was used for another spec.
             UnavailableError: The bus does not answer; nothing was accepted.
         """
-        await self._check(tenant, spec)
+        source = await self._checked_source(tenant, spec)
         return await self._queue.submit(
             kind=OPTIMIZE,
-            prefix=PREFIX,
+            prefix=prefix_of(OPTIMIZE),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=with_defaults(spec),
+            priority=priority,
+            needs=build_needs(await self._weights_bytes(tenant, source)),
         )
 
-    async def _check(self, tenant: str, spec: BuildSpec) -> None:
+    async def _weights_bytes(self, tenant: str, source: ModelReady) -> int:
+        if source.form != ADAPTER:
+            return source.size_bytes
+        try:
+            return (await self._known.version(tenant, source.base_version_id)).size_bytes
+        except NotFoundError:
+            return 0  # the job itself says that its base is gone
+
+    async def _checked_source(self, tenant: str, spec: BuildSpec) -> ModelReady:
+        """The version to build from, if nothing is wrong with the spec."""
+        source = ModelReady()
         errors = spec_errors(
             source_version_id=spec.source_version_id,
             target_form=spec.target_form,
@@ -78,6 +97,7 @@ class CreateBuild:
             raise InvalidInputError(errors + missing)
         if missing:
             raise NotFoundError("; ".join(missing))
+        return source
 
 
 def version_of(model: ModelReady) -> Version:

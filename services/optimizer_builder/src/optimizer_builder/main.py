@@ -29,19 +29,20 @@ from optimizer_builder.order_default_build import OrderDefaultBuild
 from optimizer_builder.settings import Settings
 
 SERVICE = "optimizer-builder"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(
-            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
-        )
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets = ModelCatalogue(bus), DatasetCatalogue(bus)
         known, queue = KnownArtifacts(bus, models, datasets), JobQueue(bus)
 
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             servicer = OptimizerBuilderServicer(CreateBuild(known, queue))
             add_OptimizerBuilderServiceServicer_to_server(servicer, server.grpc)
@@ -52,6 +53,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             service=SERVICE,
             work_root=settings.work_root / "jobs",
             slots=settings.worker_slots,
+            size=settings.worker_size,
+            jobs_per_tenant=settings.jobs_per_tenant,
             claim_seconds=settings.claim_seconds,
         )
 

@@ -2,14 +2,14 @@
 
 import logging
 
-from jobs.kinds import OPTIMIZE
+from jobs.kinds import OPTIMIZE, prefix_of
 from jobs.submit import JobQueue
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import AlreadyExistsError
 
-from optimizer_builder.create_build import PREFIX, version_of, with_defaults
-from optimizer_builder.domain.build_plan import default_form
+from optimizer_builder.create_build import version_of, with_defaults
+from optimizer_builder.domain.build_plan import ADAPTER, build_needs, default_form
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +40,12 @@ class OrderDefaultBuild:
         try:
             job = await self._queue.submit(
                 kind=OPTIMIZE,
-                prefix=PREFIX,
+                prefix=prefix_of(OPTIMIZE),
                 tenant=model.tenant,
                 requested_by=REQUESTED_BY,
                 idempotency_key=f"default-build:{model.version_id}",
                 spec=with_defaults(spec),
+                needs=build_needs(0 if model.form == ADAPTER else model.size_bytes),
             )
         except AlreadyExistsError:
             # Ordered by a release whose defaults were others; that build stands.

@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from jobs.kinds import DATASET, TRAIN, dataset_id_of
+from jobs.kinds import DATASET, TRAIN, dataset_id_of, prefix_of
 from jobs.submit import JobQueue, SubmittedJob
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.choices import decide_spec, decided_spec
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.needs import training_needs
 
-PREFIX = "ftjob"
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
 ON_ITS_WAY_SECONDS = 0.5
@@ -55,7 +56,13 @@ class CreateFineTuningJob:
         self._queue = queue
 
     async def __call__(
-        self, *, tenant: str, requested_by: str, idempotency_key: str, spec: TrainSpec
+        self,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: TrainSpec,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
     ) -> SubmittedJob:
         """Check the whole spec, write out its defaults, and queue the job.
 
@@ -67,24 +74,30 @@ class CreateFineTuningJob:
         """
         wanted = TrainSpec()
         wanted.CopyFrom(spec)
-        choices = await self._checked(tenant, wanted)
+        choices, base_bytes = await self._checked(tenant, wanted)
         return await self._queue.submit(
             kind=TRAIN,
-            prefix=PREFIX,
+            prefix=prefix_of(TRAIN),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=decided_spec(wanted, choices),
+            priority=priority,
+            needs=training_needs(choices, base_bytes),
         )
 
-    async def _checked(self, tenant: str, wanted: TrainSpec) -> HyperParameters:
-        """The choices of a spec in which nothing is wrong, and whose dataset's id is filled in."""
+    async def _checked(self, tenant: str, wanted: TrainSpec) -> tuple[HyperParameters, int]:
+        """The choices of a spec in which nothing is wrong, and the size of the base in bytes.
+
+        The dataset's id is filled in.
+        """
         errors = _errors_of_names(wanted)
         missing: list[str] = []
         context_tokens: int | None = None
+        base_bytes = 0
         try:
             base = await _soon(lambda: self._models.get(tenant, wanted.base_version_id))
-            context_tokens = base.context_tokens
+            context_tokens, base_bytes = base.context_tokens, base.size_bytes
             errors += _errors_of_base(base)
         except NotFoundError as error:
             missing.append(error.message)
@@ -102,7 +115,7 @@ class CreateFineTuningJob:
             raise InvalidInputError([*errors, *missing])
         if missing:
             raise NotFoundError("; ".join(missing))
-        return choices
+        return choices, base_bytes
 
     async def _find_dataset(self, tenant: str, spec: TrainSpec) -> None:
         """See that the dataset is there or being made; fills in its id when only the job is named.

@@ -22,29 +22,34 @@ from trainer.adapters.model_records import AliasRecords, ModelRecords
 from trainer.create_fine_tuning_job import CreateFineTuningJob
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import TrainHandler
+from trainer.list_step_figures import ListStepFigures
 from trainer.retire_model import RetireModel
 from trainer.settings import Settings
 from trainer.train_model import TrainModel
 
 SERVICE = "trainer"
+CALLERS = ("gateway",)
+"""Names in the certificates of those who may call, where certificates are used."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
+    identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(
-            Bus.connect(settings.nats_url, settings.nats_token.get_secret_value(), name=SERVICE)
-        )
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
         store = store_of(settings)
         train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
 
-        server = RpcServer(settings.grpc_address, secret, drain_seconds=settings.drain_seconds)
+        server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
+            figures = ListStepFigures(jobs, store)
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
-            add_TrainerServiceServicer_to_server(TrainerServicer(create, retire), server.grpc)
+            add_TrainerServiceServicer_to_server(
+                TrainerServicer(create, figures, retire), server.grpc
+            )
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [TRAIN])), server.grpc)
 
         await stack.enter_async_context(server)
@@ -71,6 +76,8 @@ def _worker(settings: Settings, bus: Bus, train_model: TrainModel) -> Worker:
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,
+        size=settings.worker_size,
+        jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
     )
 

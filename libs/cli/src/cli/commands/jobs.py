@@ -1,13 +1,15 @@
 """`mill jobs`: what runs, what ran, how it goes, and what is wished of it."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cli.gateway_client import Connection, GatewayClient
 from cli.job_watch import figures_line, watch_job
+from cli.job_words import error_words, facts, log_tail, turn_words
 
 app = typer.Typer(no_args_is_help=True, help="Jobs of every kind.")
 
@@ -22,7 +24,7 @@ def list_jobs(
     """List jobs, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:
         jobs = client.get("/v1/jobs", **({"kind": kind} if kind else {}))["data"]
-    table = Table("job", "kind", "status", "phase", "figures")
+    table = Table("job", "kind", "status", "phase", "figures, turn or error")
     for job in jobs:
         progress = job.get("progress") or {}
         table.add_row(
@@ -30,14 +32,41 @@ def list_jobs(
             job["kind"],
             job["status"],
             progress.get("phase", ""),
-            figures_line(progress.get("metrics") or {}, progress.get("eta_seconds")),
+            escape(_news(job)),
         )
     Console().print(table)
 
 
+def _news(job: dict[str, Any]) -> str:
+    """What one wants to know first of a job in a list."""
+    progress = job.get("progress") or {}
+    last_words = log_tail(job).splitlines()[-1:]
+    return (
+        turn_words(job)
+        or "\n".join(words for words in (error_words(job), *last_words) if words)
+        or figures_line(progress.get("metrics") or {}, progress.get("eta_seconds"))
+    )
+
+
+@app.command()
+def show(context: typer.Context, job_id: JobId) -> None:
+    """Show one job: who asked, its turn, what it took, and how it ended."""
+    console = Console()
+    with GatewayClient(Connection.find(context.obj)) as client:
+        job = client.get(f"/v1/jobs/{job_id}")
+    table = Table(show_header=False, box=None)
+    for name, value in facts(job):
+        table.add_row(name, escape(value))
+    console.print(table)
+    if log_tail(job):
+        console.print(log_tail(job), markup=False, highlight=False)
+    if job.get("result"):
+        console.print_json(data=job["result"])
+
+
 @app.command()
 def watch(context: typer.Context, job_id: JobId) -> None:
-    """Follow one job with a progress bar until it ends; Ctrl-C leaves it running."""
+    """Follow one job's steps, losses and time left until it ends; Ctrl-C leaves it running."""
     console = Console()
     with GatewayClient(Connection.find(context.obj)) as client:
         try:

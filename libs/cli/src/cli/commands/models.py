@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from registry.model_folder import check_model_folder, import_model
-from registry.store import FolderStore
+from registry.stores import open_store
 from rich.console import Console
 from rich.table import Table
 
@@ -44,8 +44,8 @@ async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) 
     from jobs.bus import Bus
 
     runtime = state.read_runtime()
-    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="cli") as bus:
-        store = FolderStore(state.artifacts)
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+        store = open_store(runtime.artifact_root, state.artifact_cache)
         try:
             return await import_model(bus, store, folder, tenant=tenant, name=name)
         except asyncio.CancelledError:

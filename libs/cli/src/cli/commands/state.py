@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from service_kit.errors import PreconditionError
 
-from cli.broker import broker_command
+from cli.broker import broker_command, token_alone
 from cli.gateway_client import Connection, GatewayClient
 from cli.interrupts import interruptible
 from cli.keys import ALL_SCOPES, LocalKeys
@@ -76,7 +76,7 @@ async def _compare(state: StateFolder) -> list["Comparison"]:
         )
         return GatewayClient(Connection(runtime.http_url, token))
 
-    async with Bus.connect(runtime.nats_url, runtime.nats_token, name="cli") as bus:
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
         return [await compare_snapshot(bus), *await compare_gateway(bus, ask)]
 
 
@@ -85,7 +85,7 @@ async def _export(state: StateFolder, file: Path, count: Count) -> int:
     from jobs.link import open_link
 
     runtime = state.read_runtime()
-    async with open_link(runtime.nats_url, runtime.nats_token, name="cli") as link:
+    async with open_link(runtime.nats_url, runtime.identity("cli"), name="cli") as link:
         return await export_streams(link, file, count)
 
 
@@ -95,7 +95,7 @@ async def _import(state: StateFolder, file: Path, count: Count) -> int:
 
     with state.locked():
         port, token = free_port(), secrets.token_urlsafe(32)
-        command = broker_command(state, port=port, token=token)
+        command = broker_command(state, port=port, admitted=token_alone(token))
         async with ProcessGroup(lambda _name, _line: None) as processes:
             await processes.start({"nats": Command(command)})
             async with open_link(f"nats://{HOST}:{port}", token, name="cli") as link:

@@ -23,7 +23,7 @@ def sweep(
 ) -> None:
     """Delete contents that no artifact names, also while Modelmill runs."""
     state: StateFolder = context.obj
-    store = open_store(location or str(state.artifacts), state.path / "artifact-cache")
+    store = open_store(location or str(state.artifacts), state.artifact_cache)
     report = store.sweep(older_than_hours * 3600)
     typer.echo(
         f"{report.blobs} contents of {report.bytes:,} bytes, {report.uploads} unfinished uploads"

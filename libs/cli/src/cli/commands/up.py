@@ -36,9 +36,15 @@ def up(
     metrics_port: Annotated[int, typer.Option(help="Gateway's /metrics; 0: a free one.")] = 0,
     nats_port: Annotated[int, typer.Option(help="Port of the broker; 0: a free one.")] = 0,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    tls: Annotated[
+        bool, typer.Option("--tls", help="Services show each other certificates, made here.")
+    ] = False,
+    artifacts: Annotated[
+        str, typer.Option(help="Folder or s3://bucket/prefix for artifacts; AWS_* say where it is.")
+    ] = "",
 ) -> None:
     """Run NATS and the six services until Ctrl-C; everything on loopback, behind new secrets."""
-    options = StackOptions(http_port, grpc_port, metrics_port, nats_port, log_level)
+    options = StackOptions(http_port, grpc_port, metrics_port, nats_port, log_level, tls, artifacts)
     console = Console(highlight=False)
     was_ready = asyncio.Event()
     run = _run(context.obj, options, console, was_ready)

@@ -10,10 +10,10 @@ from openai import BadRequestError, OpenAI
 from rich.console import Console
 
 from cli.demo import recipe
-from cli.demo.loss_curve import LossCurve
 from cli.errors import DemoError
 from cli.gateway_client import Connection, GatewayClient
 from cli.job_watch import watch_job
+from cli.loss_curve import LossCurve
 
 BUILD_WAIT_SECONDS = 60.0
 
@@ -105,7 +105,6 @@ class Journey:
         )
         self.findings.training = job["result"]["summary"]
         self.findings.losses = curve.losses
-        curve.draw(self._console)
         return self._openai.fine_tuning.jobs.retrieve(created.id).to_dict()
 
     def _wait_for_build(self, adapter_version_id: str) -> str:

@@ -148,7 +148,7 @@ class FakeBroker:
 
     def add_consumer(self, stream: str, config: Any) -> Consumer:
         """Create it, or give the durable one that is there the new settings."""
-        name = config.durable_name or f"ordered-{next(self._numbers)}"
+        name = config.durable_name or config.name or f"ordered-{next(self._numbers)}"
         found = self.consumers.get((stream, name))
         if isinstance(found, DurableConsumer):
             found.ack_wait = config.ack_wait

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol
 
-from testkit.fake_nats.stream import FakeStream, StoredMessage, matches, not_wanted
+from testkit.fake_nats.stream import FakeStream, StoredMessage, not_wanted, passes
 
 HEARTBEAT_SECONDS = 2.0
 TIMERS_EARLY_SECONDS = 1e-6
@@ -68,7 +68,7 @@ class Consumer:
         """Messages delivered, repeats counted: nats-server's consumer sequence."""
         self.timers = timers
         self.pulls: deque[Pull] = deque()
-        self._filters = list(config.filter_subjects or ())
+        self._config = config
         self._read = not_wanted(stream, config)
         self.gone = False
         stream.on_stored.append(lambda _message: self.serve())
@@ -103,7 +103,7 @@ class Consumer:
 
     def wants(self, subject: str) -> bool:
         """Whether the filters let it through."""
-        return not self._filters or any(matches(each, subject) for each in self._filters)
+        return passes(self._config, subject)
 
     def _first_open(self) -> Pull | None:
         while self.pulls and not (self.pulls[0].wanted and self.pulls[0].reader.listens):

@@ -160,6 +160,12 @@ def matches(pattern: str, subject: str) -> bool:
     )
 
 
+def passes(config: Any, subject: str) -> bool:
+    """Whether a consumer's filters let a subject through."""
+    filters = [config.filter_subject] if config.filter_subject else config.filter_subjects
+    return not filters or any(matches(each, subject) for each in filters)
+
+
 def not_wanted(stream: FakeStream, config: Any) -> int:
     """The last sequence that a new consumer of this configuration does not ask for."""
     policy = api.DeliverPolicy
@@ -168,6 +174,9 @@ def not_wanted(stream: FakeStream, config: Any) -> int:
     if config.deliver_policy == policy.BY_START_TIME:
         since = _aware(config.opt_start_time).timestamp()
         return max((each.sequence for each in stream.messages if each.at < since), default=0)
+    if config.deliver_policy == policy.LAST:
+        last = (m.sequence for m in reversed(stream.messages) if passes(config, m.subject))
+        return next(last, 1) - 1
     return 0
 
 

@@ -86,6 +86,7 @@ class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return pb.CreateDatasetResponse(
             job_id=accepted.job_id,

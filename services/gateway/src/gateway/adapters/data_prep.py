@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 import grpc
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
+from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.grpc_client import domain_errors
 
@@ -86,7 +87,13 @@ class GrpcDataPrep:
             return (await self._stub.DeleteDataset(request, timeout=CALL_SECONDS)).sequence
 
     async def create_dataset(
-        self, spec: pb.DatasetSpec, *, tenant: str, requested_by: str, idempotency_key: str
+        self,
+        spec: pb.DatasetSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> AcceptedDataset:
         """Order a dataset.
 
@@ -101,6 +108,7 @@ class GrpcDataPrep:
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=spec,
+            priority=priority,
         )
         with domain_errors(PEER):
             response = await self._stub.CreateDataset(request, timeout=CALL_SECONDS)

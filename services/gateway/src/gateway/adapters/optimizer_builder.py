@@ -1,6 +1,7 @@
 """The optimizer-builder service: builds."""
 
 import grpc
+from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import (
     BuildSpec,
     CreateBuildRequest,
@@ -23,7 +24,13 @@ class GrpcOptimizerBuilder:
         self._stub = OptimizerBuilderServiceStub(channel)
 
     async def create(
-        self, spec: BuildSpec, *, tenant: str, requested_by: str, idempotency_key: str
+        self,
+        spec: BuildSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> AcceptedJob:
         """Order a build.
 
@@ -38,6 +45,7 @@ class GrpcOptimizerBuilder:
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=spec,
+            priority=priority,
         )
         with domain_errors(PEER):
             response = await self._stub.CreateBuild(request, timeout=CALL_SECONDS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from jobs.kinds import DATASET, OPTIMIZE, TRAIN
 from service_kit.grpc_client import open_channel
+from service_kit.mutual_tls import MutualTls
 
 from gateway.adapters import data_prep as data_prep_adapter
 from gateway.adapters import optimizer_builder as optimizer_adapter
@@ -40,12 +41,22 @@ async def open_peers(
     trainer: str,
     optimizer_builder: str,
     secret: str,
+    identity: MutualTls | None,
 ) -> AsyncIterator[Peers]:
-    """Channels to the given addresses, closed when the block ends."""
+    """Channels to the given addresses, closed when the block ends; `identity` proves who calls."""
+    addresses = {
+        "inference": inference,
+        "moderation": moderation,
+        "data-prep": data_prep,
+        "trainer": trainer,
+        "optimizer-builder": optimizer_builder,
+    }
     async with AsyncExitStack() as stack:
         to_inference, to_moderation, to_data_prep, to_trainer, to_optimizer = [
-            await stack.enter_async_context(open_channel(address, secret))
-            for address in (inference, moderation, data_prep, trainer, optimizer_builder)
+            await stack.enter_async_context(
+                open_channel(address, secret, identity=identity, peer=name)
+            )
+            for name, address in addresses.items()
         ]
         yield Peers(
             engines=GrpcEngines(to_inference),

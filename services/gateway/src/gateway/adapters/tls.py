@@ -1,12 +1,8 @@
 """TLS of both doors: one certificate, checked before it is served, read again when it changes."""
 
 import ipaddress
-import logging
 import ssl
-import threading
-import time
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,27 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicKey,
 )
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    PublicFormat,
-    load_pem_private_key,
-)
 from prometheus_client import Gauge
-from service_kit.errors import InvalidInputError
+from service_kit.certificates import CertificateError, Watched, read_pair
 
-log = logging.getLogger(__name__)
-
-FILE_CHECK_SECONDS = 1.0
 MIN_RSA_BITS = 2048
 
 EXPIRES = Gauge(
     "modelmill_tls_certificate_expires_timestamp_seconds",
     "When the certificate that is served expires, in seconds since 1970.",
 )
-
-
-class CertificateError(InvalidInputError):
-    """A door cannot be opened as it is set up; says which file or setting, and what to do."""
 
 
 class _Pair(NamedTuple):
@@ -52,68 +36,37 @@ class _Pair(NamedTuple):
 class ServedCertificate:
     """The certificate in force. Files that change are looked at on the next handshake.
 
-    A pair that is no good is logged once and the last good one stays in force: an operator who
-    writes one file after the other, or the wrong one, does not close the doors.
-
     Raises:
         CertificateError: there is no good pair to begin with.
     """
 
-    def __init__(
-        self, certificate: Path, key: Path, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, certificate: Path, key: Path) -> None:
         self._files = (certificate, key)
-        self._clock = clock
-        self._looked_at = clock()
-        # Handshakes of gRPC come from threads of its own.
-        self._lock = threading.Lock()
-        self._stamp = _stamp(self._files)
-        self._pair = _read(*self._files)
+        self._watched = Watched(self._files, lambda: _read(*self._files))
 
     def ssl_context(self) -> ssl.SSLContext:
         """For the HTTP door. Every handshake is given the certificate then in force."""
         context = _context(*self._files)
 
         def choose(socket: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _: object) -> None:
-            socket.context = self._current().context
+            socket.context = self._watched.current().context
 
         context.sni_callback = choose
         return context
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
         """For the gRPC door, likewise."""
-        known = self._pair
+        known = self._watched.current()
 
         def changed() -> grpc.ServerCertificateConfiguration | None:
             nonlocal known
-            current = self._current()
+            current = self._watched.current()
             if current is known:
                 return None
             known = current
             return _configuration(current)
 
         return grpc.dynamic_ssl_server_credentials(_configuration(known), changed)  # type: ignore[arg-type]
-
-    def _current(self) -> _Pair:
-        with self._lock:
-            now = self._clock()
-            if now - self._looked_at >= FILE_CHECK_SECONDS:
-                self._looked_at = now
-                self._read_if_changed()
-            return self._pair
-
-    def _read_if_changed(self) -> None:
-        stamp = _stamp(self._files)
-        if stamp == self._stamp:
-            return
-        # Kept also for a bad pair, so that it is said once and not at every handshake.
-        self._stamp = stamp
-        try:
-            self._pair = _read(*self._files)
-        except CertificateError as error:
-            log.error("keeping the last good certificate: %s", error)
-        else:
-            log.info("serving the certificate that was put into %s", self._files[0])
 
 
 def open_tls(
@@ -163,47 +116,14 @@ def _read(certificate: Path, key: Path) -> _Pair:
         CertificateError: a file cannot be read, the certificate is not in force now or of a kind
             that not every client takes, or the key is not its key.
     """
-    certificate_text, key_text = _bytes(certificate), _bytes(key)
+    found = read_pair(certificate, key)
+    _check_kind(certificate, found.chain[0])
     try:
-        leaf = x509.load_pem_x509_certificates(certificate_text)[0]
-    except ValueError as error:
-        raise CertificateError(f"{certificate} holds no certificate in PEM") from error
-    _check_dates(certificate, leaf)
-    _check_kind(certificate, leaf)
-    try:
-        public_key = load_pem_private_key(key_text, password=None).public_key()
-    except (ValueError, TypeError) as error:
-        raise CertificateError(f"{key} holds no private key in PEM without passphrase") from error
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if public_key.public_bytes(*form) != leaf.public_key().public_bytes(*form):
-        raise CertificateError(f"the key in {key} is not that of the certificate in {certificate}")
-    try:
-        pair = _Pair(certificate_text, key_text, _context(certificate, key))
+        pair = _Pair(found.certificate, found.key, _context(certificate, key))
     except (OSError, ssl.SSLError) as error:
         raise CertificateError(f"{certificate} with {key} cannot be served: {error}") from error
-    EXPIRES.set(leaf.not_valid_after_utc.timestamp())
+    EXPIRES.set(found.ends.timestamp())
     return pair
-
-
-def _bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CertificateError(f"cannot read {path}: {error.strerror}") from error
-
-
-def _check_dates(path: Path, leaf: x509.Certificate) -> None:
-    now = datetime.now(UTC)
-    if now > leaf.not_valid_after_utc:
-        raise CertificateError(
-            f"the certificate in {path} expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; "
-            "renew it"
-        )
-    if now < leaf.not_valid_before_utc:
-        raise CertificateError(
-            f"the certificate in {path} is not valid before "
-            f"{leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
-        )
 
 
 def _check_kind(path: Path, leaf: x509.Certificate) -> None:
@@ -230,16 +150,3 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
 
 def _configuration(pair: _Pair) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(pair.key, pair.certificate)])
-
-
-def _stamp(files: tuple[Path, ...]) -> tuple[tuple[int, int, int] | None, ...]:
-    """What changes when a file does; None for one that is not there."""
-    stamps: list[tuple[int, int, int] | None] = []
-    for path in files:
-        try:
-            stat = path.stat()
-        except OSError:
-            stamps.append(None)
-        else:
-            stamps.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
-    return tuple(stamps)

@@ -1,9 +1,14 @@
 """The trainer service: training jobs, and the end of model versions."""
 
+from collections.abc import Sequence
+
 import grpc
+from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.trainer.v1.trainer_service_pb2 import (
     CreateFineTuningJobRequest,
+    ListStepFiguresRequest,
     RetireModelRequest,
+    StepFigures,
     TrainSpec,
 )
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
@@ -23,7 +28,13 @@ class GrpcTrainer:
         self._stub = TrainerServiceStub(channel)
 
     async def create(
-        self, spec: TrainSpec, *, tenant: str, requested_by: str, idempotency_key: str
+        self,
+        spec: TrainSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> AcceptedJob:
         """Order a training run.
 
@@ -38,10 +49,23 @@ class GrpcTrainer:
             requested_by=requested_by,
             idempotency_key=idempotency_key,
             spec=spec,
+            priority=priority,
         )
         with domain_errors(PEER):
             response = await self._stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
         return AcceptedJob(response.job_id, response.sequence)
+
+    async def step_figures(self, tenant: str, job_id: str) -> Sequence[StepFigures]:
+        """What was measured at each step of a run that succeeded, oldest first.
+
+        Raises:
+            NotFoundError: no such job of the tenant's, or it has made no model.
+            UnavailableError: the trainer, the bus or the store does not answer.
+        """
+        request = ListStepFiguresRequest(tenant=tenant, job_id=job_id)
+        with domain_errors(PEER):
+            response = await self._stub.ListStepFigures(request, timeout=CALL_SECONDS)
+        return response.steps
 
     async def retire_model(
         self, *, tenant: str, version_id: str, requested_by: str

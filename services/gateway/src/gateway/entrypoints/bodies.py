@@ -1,12 +1,22 @@
 """JSON bodies: read, parsed and checked at once, with everything wrong said at once."""
 
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL
 from pydantic import BaseModel, ConfigDict, ValidationError
 from service_kit.errors import InvalidInputError
 from starlette.requests import Request
 
 from gateway.domain.errors import BadRequestError
+
+Priority = Literal["low", "normal", "high"]
+"""Which of a tenant's own jobs go first."""
+PRIORITY_MEANING = "Among your own jobs; between tenants it says nothing."
+PRIORITIES = {
+    "low": JOB_PRIORITY_LOW,
+    "normal": JOB_PRIORITY_NORMAL,
+    "high": JOB_PRIORITY_HIGH,
+}
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

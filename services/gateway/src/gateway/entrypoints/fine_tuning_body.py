@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from service_kit.errors import InvalidInputError
 
 from gateway.create_fine_tuning_job import FineTuningOrder
-from gateway.entrypoints.bodies import StrictBody
+from gateway.entrypoints.bodies import PRIORITIES, PRIORITY_MEANING, Priority, StrictBody
 
 UINT32 = 2**32
 METHODS = {"lora": TRAINING_METHOD_LORA, "full": TRAINING_METHOD_FULL}
@@ -69,7 +69,7 @@ class MethodBody(StrictBody):
 
 
 class FineTuningBody(StrictBody):
-    """POST /v1/fine_tuning/jobs. Ours: `training_method` and `evaluate`."""
+    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `evaluate` and `priority`."""
 
     model: str = Field(min_length=1, max_length=256)
     training_file: str = Field(
@@ -81,6 +81,7 @@ class FineTuningBody(StrictBody):
     method: MethodBody | None = None
     training_method: Literal["lora", "full"] = Field("lora", description="Which weights change.")
     evaluate: bool = Field(True, description="Score base and tuned model on the test split.")
+    priority: Priority = Field("normal", description=PRIORITY_MEANING)
     validation_file: None = None
     integrations: list[None] | None = Field(None, max_length=0)
     metadata: None = None
@@ -102,6 +103,7 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         method=METHODS[body.training_method],
         hyper_parameters=HyperParameters(**chosen),
         evaluate=body.evaluate,
+        priority=PRIORITIES[body.priority],
     )
 
 

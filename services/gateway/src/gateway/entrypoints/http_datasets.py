@@ -9,7 +9,13 @@ from starlette.responses import Response
 from gateway.create_dataset import CreateDataset
 from gateway.delete_dataset import DeleteDataset
 from gateway.domain.pages import page_of
-from gateway.entrypoints.bodies import StrictBody, read_body
+from gateway.entrypoints.bodies import (
+    PRIORITIES,
+    PRIORITY_MEANING,
+    Priority,
+    StrictBody,
+    read_body,
+)
 from gateway.entrypoints.http_requests import (
     Handlers,
     caller_of,
@@ -47,6 +53,7 @@ class DatasetBody(StrictBody):
     shares: SharesBody | None = None
     seed: int = Field(0, ge=0, lt=2**64)
     max_test_rows: int = Field(0, ge=0, lt=2**32, description="0 sets no limit.")
+    priority: Priority = Field("normal", description=PRIORITY_MEANING)
 
 
 class DatasetRoutes:
@@ -73,9 +80,10 @@ class DatasetRoutes:
 
     async def _post(self, request: Request) -> Response:
         body = await read_body(request, DatasetBody)
-        spec = ParseDict(body.model_dump(exclude_none=True), DatasetSpec())
-        caller = caller_of(request)
-        accepted = await self._create_dataset(spec, caller, idempotency_key_of(request))
+        spec = ParseDict(body.model_dump(exclude_none=True, exclude={"priority"}), DatasetSpec())
+        accepted = await self._create_dataset(
+            spec, caller_of(request), idempotency_key_of(request), PRIORITIES[body.priority]
+        )
         view = {
             "id": accepted.dataset_id,
             "object": "dataset",

@@ -10,7 +10,13 @@ from starlette.responses import Response
 from gateway.control_job import ControlJob
 from gateway.create_optimization import DEFAULT_FORM, CreateOptimization
 from gateway.domain.pages import page_of
-from gateway.entrypoints.bodies import StrictBody, read_body
+from gateway.entrypoints.bodies import (
+    PRIORITIES,
+    PRIORITY_MEANING,
+    Priority,
+    StrictBody,
+    read_body,
+)
 from gateway.entrypoints.http_jobs import Jobs, job_of
 from gateway.entrypoints.http_requests import (
     Handlers,
@@ -44,6 +50,7 @@ class OptimizationBody(StrictBody):
         description="A build that loses a larger share of right answers is refused; 0 means 0.02.",
     )
     max_rows: int = Field(0, ge=0, lt=2**32, description="Test rows to score; 0 means all.")
+    priority: Priority = Field("normal", description=PRIORITY_MEANING)
 
 
 class OptimizationRoutes:
@@ -74,8 +81,9 @@ class OptimizationRoutes:
             max_accuracy_loss=body.max_accuracy_loss,
             max_rows=body.max_rows,
         )
-        caller = caller_of(request)
-        record = await self._create_optimization(spec, caller, idempotency_key_of(request))
+        record = await self._create_optimization(
+            spec, caller_of(request), idempotency_key_of(request), PRIORITIES[body.priority]
+        )
         return json_response(optimization_view(record), 202)
 
     async def _list(self, request: Request) -> Response:

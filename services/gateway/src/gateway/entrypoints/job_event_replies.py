@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Protocol
 
 from jobs.ledger import JobEvent, JobRecord
@@ -33,6 +33,8 @@ class Watches(Protocol):
     def __call__(
         self, caller: Caller, job_id: str, after: str | None
     ) -> AsyncIterator[JobEvent]: ...
+
+    async def all_events(self, record: JobRecord) -> Sequence[JobEvent]: ...
 
 
 class JobEventReplies:
@@ -66,7 +68,8 @@ class JobEventReplies:
         """
         if EVENT_STREAM in request.headers.get("accept", ""):
             return await self._stream(request, job, kind)
-        page = page_of(job.events[::-1], page_request_of(request), lambda event: event.id)
+        events = await self._watch_job.all_events(job)
+        page = page_of(events[::-1], page_request_of(request), lambda event: event.id)
         return json_response(page_view(page, lambda event: event_view(event, kind)))
 
     async def _stream(self, request: Request, job: JobRecord, kind: str) -> Response:

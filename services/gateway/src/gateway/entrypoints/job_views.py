@@ -9,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from jobs.ledger import JobEvent, JobRecord
 from modelmill.jobs.v1 import job_pb2 as pb
 
+from gateway.domain.log_tail import shown_tail
+
 View = dict[str, Any]
 
 STATUS = {
@@ -23,6 +25,13 @@ STATUS = {
 
 WISH = {pb.JOB_WISH_RUN: "run", pb.JOB_WISH_PAUSE: "pause", pb.JOB_WISH_CANCEL: "cancel"}
 """What somebody wishes; differs from the state until the worker has acted."""
+
+PRIORITY = {
+    pb.JOB_PRIORITY_UNSPECIFIED: "normal",
+    pb.JOB_PRIORITY_LOW: "low",
+    pb.JOB_PRIORITY_NORMAL: "normal",
+    pb.JOB_PRIORITY_HIGH: "high",
+}
 
 
 def unix_seconds(at: Timestamp) -> int:
@@ -53,7 +62,7 @@ def job_view(record: JobRecord) -> View:
         "created_at": unix_seconds(requested.requested_at),
         "started_at": maybe_unix_seconds(state, "started_at"),
         "finished_at": maybe_unix_seconds(state, "finished_at"),
-        "requested_by": requested.requested_by,
+        **_order_and_turn(record),
         "attempt": state.attempt,
         "failures": state.failures,
         "lost": state.lost,
@@ -67,7 +76,7 @@ def job_view(record: JobRecord) -> View:
 
 
 def fine_tuning_view(record: JobRecord, training_file: str) -> View:
-    """A training job as OpenAI's `fine_tuning.job`; `progress`, `result` and `wish` are ours."""
+    """A training job as OpenAI's `fine_tuning.job`; what follows `estimated_finish` is ours."""
     requested, state = record.requested, record.state
     spec = as_object(requested.spec)
     chosen = spec.get("hyper_parameters", {})
@@ -77,7 +86,6 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "learning_rate_multiplier": None,
         **{name: value for name, value in chosen.items() if name not in ("epochs", "seed")},
     }
-    summary = as_object(state.result.summary)
     return {
         "id": requested.job_id,
         "object": "fine_tuning.job",
@@ -91,18 +99,25 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "validation_file": None,
         "result_files": [],
         "seed": int(chosen.get("seed", 0)),
-        "trained_tokens": _whole(summary.get("train_tokens")),
+        "trained_tokens": trained_tokens(record),
         "hyperparameters": hyperparameters,
         "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
         "user_provided_suffix": spec.get("name"),
         "integrations": [],
         "metadata": None,
         "estimated_finish": _estimated_finish(record),
+        **_order_and_turn(record),
         "error": _error(state),
         "progress": _progress(record.progress),
         "result": _result(state),
         "wish": WISH[record.wish],
     }
+
+
+def trained_tokens(record: JobRecord) -> int | None:
+    """Tokens that a training job read; None for other jobs, and before it has succeeded."""
+    counted = record.state.result.summary.fields.get("train_tokens")
+    return int(counted.number_value) if counted is not None else None
 
 
 def optimization_view(record: JobRecord) -> View:
@@ -172,11 +187,36 @@ def _result(state: pb.JobState) -> View | None:
 
 
 def _error(state: pb.JobState) -> View | None:
-    """Why it failed. The log's tail stays inside: it may quote rows of the training file."""
+    """Why it failed, with the end of its log: the data in it are the reader's own."""
     if not state.error.code:
         return None
     error = state.error
-    return {"code": error.code, "message": error.message, "param": None, "remedy": error.remedy}
+    return {
+        "code": error.code,
+        "message": error.message,
+        "param": None,
+        "remedy": error.remedy,
+        "log_tail": shown_tail(error.log_tail),
+    }
+
+
+def _order_and_turn(record: JobRecord) -> View:
+    """What was asked for by whom, when its turn comes, and what it took so far."""
+    requested, turn = record.requested, record.turn
+    starts_at = turn.starts_at
+    return {
+        "requested_by": requested.requested_by,
+        "spec_sha256": requested.spec_sha256 or None,
+        "priority": PRIORITY[requested.priority],
+        "queue_position": turn.position,
+        "estimated_start": int(starts_at.replace(tzinfo=UTC).timestamp()) if starts_at else None,
+        "waiting_reason": turn.reason or None,
+        "cost": {
+            "work_seconds": round(record.work_seconds, 3),
+            "attempts": record.state.attempt,
+            "trained_tokens": trained_tokens(record),
+        },
+    }
 
 
 def _estimated_finish(record: JobRecord) -> int | None:
@@ -185,7 +225,3 @@ def _estimated_finish(record: JobRecord) -> int | None:
     if not running or progress is None or progress.eta_seconds < 0:
         return None
     return int(unix_seconds(progress.at) + progress.eta_seconds)
-
-
-def _whole(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) else None

@@ -48,7 +48,7 @@ class KnownArtifacts:
         try:
             return look()
         except NotFoundError:
-            newest = await self._bus.last(subject, kind)
+            newest = await self._bus.last_by_consumer(subject, kind)
             if newest is not None:
                 await model.wait_for(newest.sequence, CATCH_UP_SECONDS)
             return look()

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from service_kit.machine_size import MachineSize
+
 OPENVINO_INT8 = "openvino-int8"
 TARGET_FORMS = (OPENVINO_INT8,)
 """Forms that can be made; each has one module in `adapters`, chosen in `child`."""
@@ -13,6 +15,10 @@ SAFETENSORS = "safetensors"
 SOURCE_FORMS = (ADAPTER, SAFETENSORS)
 
 DEFAULT_MAX_ACCURACY_LOSS = 0.02
+
+LIBRARIES_BYTES = 3 << 29
+WEIGHT_COPIES = 4
+"""An export holds the weights in 32 bits and what it makes of them; on disk they have 16."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,15 @@ def default_form(version: Version) -> str | None:
     What training made is built. An import is not: nobody said that it will be served.
     """
     return OPENVINO_INT8 if version.job_id and version.form in SOURCE_FORMS else None
+
+
+def build_needs(weights_bytes: int) -> MachineSize:
+    """The smallest machine on which a build is begun: a first estimate.
+
+    Args:
+        weights_bytes: of the whole model on disk; 0 when only its adapter is known.
+    """
+    return MachineSize(cpus=1, memory_bytes=LIBRARIES_BYTES + WEIGHT_COPIES * weights_bytes)
 
 
 def _either(words: Sequence[str]) -> str:

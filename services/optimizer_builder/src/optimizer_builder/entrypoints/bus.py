@@ -4,11 +4,9 @@ import asyncio
 from typing import Any
 
 from jobs.bus import Bus, Stored
-from jobs.subjects import MODEL_READY
+from jobs.subjects import DEFAULT_BUILDS, MODEL_READY
 
 from optimizer_builder.order_default_build import OrderDefaultBuild
-
-DURABLE = "optimizer-builder-default-build"
 
 
 async def follow_models(bus: Bus, order: OrderDefaultBuild, stopping: asyncio.Event) -> None:
@@ -17,4 +15,4 @@ async def follow_models(bus: Bus, order: OrderDefaultBuild, stopping: asyncio.Ev
     async def handle(stored: Stored[Any]) -> None:
         await order(stored.body)
 
-    await bus.consume(DURABLE, [MODEL_READY], handle, stopping)
+    await bus.consume(DEFAULT_BUILDS, [MODEL_READY], handle, stopping)

@@ -22,5 +22,6 @@ class OptimizerBuilderServicer(pb_grpc.OptimizerBuilderServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return pb.CreateBuildResponse(job_id=job.job_id, sequence=job.sequence)

@@ -8,14 +8,19 @@ from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
 
 from trainer.create_fine_tuning_job import CreateFineTuningJob
+from trainer.list_step_figures import ListStepFigures
 from trainer.retire_model import RetireModel
 
 
 class TrainerServicer(pb_grpc.TrainerServiceServicer):
     def __init__(
-        self, create_fine_tuning_job: CreateFineTuningJob, retire_model: RetireModel
+        self,
+        create_fine_tuning_job: CreateFineTuningJob,
+        list_step_figures: ListStepFigures,
+        retire_model: RetireModel,
     ) -> None:
         self._create_fine_tuning_job = create_fine_tuning_job
+        self._list_step_figures = list_step_figures
         self._retire_model = retire_model
 
     async def CreateFineTuningJob(
@@ -26,8 +31,19 @@ class TrainerServicer(pb_grpc.TrainerServiceServicer):
             requested_by=request.requested_by,
             idempotency_key=request.idempotency_key,
             spec=request.spec,
+            priority=request.priority,
         )
         return pb.CreateFineTuningJobResponse(job_id=accepted.job_id, sequence=accepted.sequence)
+
+    async def ListStepFigures(
+        self, request: pb.ListStepFiguresRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.ListStepFiguresResponse:
+        steps = await self._list_step_figures(
+            tenant=token(request.tenant, "tenant"), job_id=request.job_id
+        )
+        return pb.ListStepFiguresResponse(
+            steps=[pb.StepFigures(step=each.step, metrics=each.metrics) for each in steps]
+        )
 
     async def RetireModel(
         self, request: pb.RetireModelRequest, context: grpc.aio.ServicerContext[Any, Any]

@@ -22,52 +22,53 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from modelmill.jobs.v1 import job_pb2 as modelmill_dot_jobs_dot_v1_dot_job__pb2
 from modelmill.registry.v1 import model_events_pb2 as modelmill_dot_registry_dot_v1_dot_model__events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.modelmill/data_prep/v1/data_prep_service.proto\x12\x16modelmill.data_prep.v1\x1a(modelmill/registry/v1/model_events.proto\"d\n\x11UploadFileRequest\x12\x36\n\x06header\x18\x01 \x01(\x0b\x32$.modelmill.data_prep.v1.UploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"A\n\x0cUploadHeader\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\"D\n\x12UploadFileResponse\x12.\n\x04\x66ile\x18\x01 \x01(\x0b\x32 .modelmill.registry.v1.FileState\"1\n\x0eGetFileRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\"A\n\x0fGetFileResponse\x12.\n\x04\x66ile\x18\x01 \x01(\x0b\x32 .modelmill.registry.v1.FileState\"\"\n\x10ListFilesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"D\n\x11ListFilesResponse\x12/\n\x05\x66iles\x18\x01 \x03(\x0b\x32 .modelmill.registry.v1.FileState\"6\n\x13\x44ownloadFileRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\"%\n\x14\x44ownloadFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x88\x01\n\x14\x43reateDatasetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x31\n\x04spec\x18\x04 \x01(\x0b\x32#.modelmill.data_prep.v1.DatasetSpec\"M\n\x15\x43reateDatasetResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xbb\x01\n\x0b\x44\x61tasetSpec\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x33\n\x07mapping\x18\x03 \x01(\x0b\x32\".modelmill.data_prep.v1.RowMapping\x12\x33\n\x06shares\x18\x04 \x01(\x0b\x32#.modelmill.data_prep.v1.SplitShares\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x15\n\rmax_test_rows\x18\x06 \x01(\r\"n\n\nRowMapping\x12\x17\n\x0fsystem_template\x18\x01 \x01(\t\x12\x15\n\ruser_template\x18\x02 \x01(\t\x12\x17\n\x0f\x61nswer_template\x18\x03 \x01(\t\x12\x17\n\x0fmessages_column\x18\x04 \x01(\t\"9\n\x0bSplitShares\x12\r\n\x05train\x18\x01 \x01(\x01\x12\r\n\x05valid\x18\x02 \x01(\x01\x12\x0c\n\x04test\x18\x03 \x01(\x01\"4\n\x11\x44\x65leteFileRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\"&\n\x12\x44\x65leteFileResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"P\n\x14\x44\x65leteDatasetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\")\n\x15\x44\x65leteDatasetResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x32\xe4\x05\n\x0f\x44\x61taPrepService\x12\x65\n\nUploadFile\x12).modelmill.data_prep.v1.UploadFileRequest\x1a*.modelmill.data_prep.v1.UploadFileResponse(\x01\x12Z\n\x07GetFile\x12&.modelmill.data_prep.v1.GetFileRequest\x1a\'.modelmill.data_prep.v1.GetFileResponse\x12`\n\tListFiles\x12(.modelmill.data_prep.v1.ListFilesRequest\x1a).modelmill.data_prep.v1.ListFilesResponse\x12k\n\x0c\x44ownloadFile\x12+.modelmill.data_prep.v1.DownloadFileRequest\x1a,.modelmill.data_prep.v1.DownloadFileResponse0\x01\x12l\n\rCreateDataset\x12,.modelmill.data_prep.v1.CreateDatasetRequest\x1a-.modelmill.data_prep.v1.CreateDatasetResponse\x12\x63\n\nDeleteFile\x12).modelmill.data_prep.v1.DeleteFileRequest\x1a*.modelmill.data_prep.v1.DeleteFileResponse\x12l\n\rDeleteDataset\x12,.modelmill.data_prep.v1.DeleteDatasetRequest\x1a-.modelmill.data_prep.v1.DeleteDatasetResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.modelmill/data_prep/v1/data_prep_service.proto\x12\x16modelmill.data_prep.v1\x1a\x1bmodelmill/jobs/v1/job.proto\x1a(modelmill/registry/v1/model_events.proto\"d\n\x11UploadFileRequest\x12\x36\n\x06header\x18\x01 \x01(\x0b\x32$.modelmill.data_prep.v1.UploadHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"A\n\x0cUploadHeader\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x66ilename\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\"D\n\x12UploadFileResponse\x12.\n\x04\x66ile\x18\x01 \x01(\x0b\x32 .modelmill.registry.v1.FileState\"1\n\x0eGetFileRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\"A\n\x0fGetFileResponse\x12.\n\x04\x66ile\x18\x01 \x01(\x0b\x32 .modelmill.registry.v1.FileState\"\"\n\x10ListFilesRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\"D\n\x11ListFilesResponse\x12/\n\x05\x66iles\x18\x01 \x03(\x0b\x32 .modelmill.registry.v1.FileState\"6\n\x13\x44ownloadFileRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\"%\n\x14\x44ownloadFileResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\xba\x01\n\x14\x43reateDatasetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12\x31\n\x04spec\x18\x04 \x01(\x0b\x32#.modelmill.data_prep.v1.DatasetSpec\x12\x30\n\x08priority\x18\x05 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\"M\n\x15\x43reateDatasetResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"\xbb\x01\n\x0b\x44\x61tasetSpec\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x33\n\x07mapping\x18\x03 \x01(\x0b\x32\".modelmill.data_prep.v1.RowMapping\x12\x33\n\x06shares\x18\x04 \x01(\x0b\x32#.modelmill.data_prep.v1.SplitShares\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x15\n\rmax_test_rows\x18\x06 \x01(\r\"n\n\nRowMapping\x12\x17\n\x0fsystem_template\x18\x01 \x01(\t\x12\x15\n\ruser_template\x18\x02 \x01(\t\x12\x17\n\x0f\x61nswer_template\x18\x03 \x01(\t\x12\x17\n\x0fmessages_column\x18\x04 \x01(\t\"9\n\x0bSplitShares\x12\r\n\x05train\x18\x01 \x01(\x01\x12\r\n\x05valid\x18\x02 \x01(\x01\x12\x0c\n\x04test\x18\x03 \x01(\x01\"4\n\x11\x44\x65leteFileRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x02 \x01(\t\"&\n\x12\x44\x65leteFileResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\"P\n\x14\x44\x65leteDatasetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\")\n\x15\x44\x65leteDatasetResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x32\xe4\x05\n\x0f\x44\x61taPrepService\x12\x65\n\nUploadFile\x12).modelmill.data_prep.v1.UploadFileRequest\x1a*.modelmill.data_prep.v1.UploadFileResponse(\x01\x12Z\n\x07GetFile\x12&.modelmill.data_prep.v1.GetFileRequest\x1a\'.modelmill.data_prep.v1.GetFileResponse\x12`\n\tListFiles\x12(.modelmill.data_prep.v1.ListFilesRequest\x1a).modelmill.data_prep.v1.ListFilesResponse\x12k\n\x0c\x44ownloadFile\x12+.modelmill.data_prep.v1.DownloadFileRequest\x1a,.modelmill.data_prep.v1.DownloadFileResponse0\x01\x12l\n\rCreateDataset\x12,.modelmill.data_prep.v1.CreateDatasetRequest\x1a-.modelmill.data_prep.v1.CreateDatasetResponse\x12\x63\n\nDeleteFile\x12).modelmill.data_prep.v1.DeleteFileRequest\x1a*.modelmill.data_prep.v1.DeleteFileResponse\x12l\n\rDeleteDataset\x12,.modelmill.data_prep.v1.DeleteDatasetRequest\x1a-.modelmill.data_prep.v1.DeleteDatasetResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.data_prep.v1.data_prep_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UPLOADFILEREQUEST']._serialized_start=116
-  _globals['_UPLOADFILEREQUEST']._serialized_end=216
-  _globals['_UPLOADHEADER']._serialized_start=218
-  _globals['_UPLOADHEADER']._serialized_end=283
-  _globals['_UPLOADFILERESPONSE']._serialized_start=285
-  _globals['_UPLOADFILERESPONSE']._serialized_end=353
-  _globals['_GETFILEREQUEST']._serialized_start=355
-  _globals['_GETFILEREQUEST']._serialized_end=404
-  _globals['_GETFILERESPONSE']._serialized_start=406
-  _globals['_GETFILERESPONSE']._serialized_end=471
-  _globals['_LISTFILESREQUEST']._serialized_start=473
-  _globals['_LISTFILESREQUEST']._serialized_end=507
-  _globals['_LISTFILESRESPONSE']._serialized_start=509
-  _globals['_LISTFILESRESPONSE']._serialized_end=577
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=579
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=633
-  _globals['_DOWNLOADFILERESPONSE']._serialized_start=635
-  _globals['_DOWNLOADFILERESPONSE']._serialized_end=672
-  _globals['_CREATEDATASETREQUEST']._serialized_start=675
-  _globals['_CREATEDATASETREQUEST']._serialized_end=811
-  _globals['_CREATEDATASETRESPONSE']._serialized_start=813
-  _globals['_CREATEDATASETRESPONSE']._serialized_end=890
-  _globals['_DATASETSPEC']._serialized_start=893
-  _globals['_DATASETSPEC']._serialized_end=1080
-  _globals['_ROWMAPPING']._serialized_start=1082
-  _globals['_ROWMAPPING']._serialized_end=1192
-  _globals['_SPLITSHARES']._serialized_start=1194
-  _globals['_SPLITSHARES']._serialized_end=1251
-  _globals['_DELETEFILEREQUEST']._serialized_start=1253
-  _globals['_DELETEFILEREQUEST']._serialized_end=1305
-  _globals['_DELETEFILERESPONSE']._serialized_start=1307
-  _globals['_DELETEFILERESPONSE']._serialized_end=1345
-  _globals['_DELETEDATASETREQUEST']._serialized_start=1347
-  _globals['_DELETEDATASETREQUEST']._serialized_end=1427
-  _globals['_DELETEDATASETRESPONSE']._serialized_start=1429
-  _globals['_DELETEDATASETRESPONSE']._serialized_end=1470
-  _globals['_DATAPREPSERVICE']._serialized_start=1473
-  _globals['_DATAPREPSERVICE']._serialized_end=2213
+  _globals['_UPLOADFILEREQUEST']._serialized_start=145
+  _globals['_UPLOADFILEREQUEST']._serialized_end=245
+  _globals['_UPLOADHEADER']._serialized_start=247
+  _globals['_UPLOADHEADER']._serialized_end=312
+  _globals['_UPLOADFILERESPONSE']._serialized_start=314
+  _globals['_UPLOADFILERESPONSE']._serialized_end=382
+  _globals['_GETFILEREQUEST']._serialized_start=384
+  _globals['_GETFILEREQUEST']._serialized_end=433
+  _globals['_GETFILERESPONSE']._serialized_start=435
+  _globals['_GETFILERESPONSE']._serialized_end=500
+  _globals['_LISTFILESREQUEST']._serialized_start=502
+  _globals['_LISTFILESREQUEST']._serialized_end=536
+  _globals['_LISTFILESRESPONSE']._serialized_start=538
+  _globals['_LISTFILESRESPONSE']._serialized_end=606
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=608
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=662
+  _globals['_DOWNLOADFILERESPONSE']._serialized_start=664
+  _globals['_DOWNLOADFILERESPONSE']._serialized_end=701
+  _globals['_CREATEDATASETREQUEST']._serialized_start=704
+  _globals['_CREATEDATASETREQUEST']._serialized_end=890
+  _globals['_CREATEDATASETRESPONSE']._serialized_start=892
+  _globals['_CREATEDATASETRESPONSE']._serialized_end=969
+  _globals['_DATASETSPEC']._serialized_start=972
+  _globals['_DATASETSPEC']._serialized_end=1159
+  _globals['_ROWMAPPING']._serialized_start=1161
+  _globals['_ROWMAPPING']._serialized_end=1271
+  _globals['_SPLITSHARES']._serialized_start=1273
+  _globals['_SPLITSHARES']._serialized_end=1330
+  _globals['_DELETEFILEREQUEST']._serialized_start=1332
+  _globals['_DELETEFILEREQUEST']._serialized_end=1384
+  _globals['_DELETEFILERESPONSE']._serialized_start=1386
+  _globals['_DELETEFILERESPONSE']._serialized_end=1424
+  _globals['_DELETEDATASETREQUEST']._serialized_start=1426
+  _globals['_DELETEDATASETREQUEST']._serialized_end=1506
+  _globals['_DELETEDATASETRESPONSE']._serialized_start=1508
+  _globals['_DELETEDATASETRESPONSE']._serialized_end=1549
+  _globals['_DATAPREPSERVICE']._serialized_start=1552
+  _globals['_DATAPREPSERVICE']._serialized_end=2292
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from modelmill.jobs.v1 import job_pb2 as _job_pb2
 from modelmill.registry.v1 import model_events_pb2 as _model_events_pb2
 import builtins as _builtins
 import sys
@@ -257,12 +258,15 @@ class CreateDatasetRequest(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     requested_by: _builtins.str
     """Subject claim of the caller."""
     idempotency_key: _builtins.str
     """Repeating it returns the first job again; empty means a new job."""
+    priority: _job_pb2.JobPriority.ValueType
+    """Before or after the tenant's other jobs; a repeat does not change it."""
     @_builtins.property
     def spec(self) -> Global___DatasetSpec:
         """What to make."""
@@ -274,10 +278,11 @@ class CreateDatasetRequest(_message.Message):
         requested_by: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
         spec: Global___DatasetSpec | None = ...,
+        priority: _job_pb2.JobPriority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "requested_by", b"requested_by", "spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "priority", b"priority", "requested_by", b"requested_by", "spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

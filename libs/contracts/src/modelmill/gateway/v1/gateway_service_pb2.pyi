@@ -700,8 +700,11 @@ class CreateDatasetRequest(_message.Message):
 
     SPEC_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Repeating it answers the same job; empty means a new one."""
+    priority: _job_pb2.JobPriority.ValueType
+    """Before or after the tenant's other jobs; a repeat does not change it."""
     @_builtins.property
     def spec(self) -> _data_prep_service_pb2.DatasetSpec:
         """What to make."""
@@ -711,10 +714,11 @@ class CreateDatasetRequest(_message.Message):
         *,
         spec: _data_prep_service_pb2.DatasetSpec | None = ...,
         idempotency_key: _builtins.str = ...,
+        priority: _job_pb2.JobPriority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "priority", b"priority", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -756,8 +760,11 @@ class CreateFineTuningJobRequest(_message.Message):
 
     SPEC_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Repeating it answers the same job; empty means a new one."""
+    priority: _job_pb2.JobPriority.ValueType
+    """Before or after the tenant's other jobs; a repeat does not change it."""
     @_builtins.property
     def spec(self) -> _trainer_service_pb2.TrainSpec:
         """What to train; `base_version_id` may be an alias or a name."""
@@ -767,10 +774,11 @@ class CreateFineTuningJobRequest(_message.Message):
         *,
         spec: _trainer_service_pb2.TrainSpec | None = ...,
         idempotency_key: _builtins.str = ...,
+        priority: _job_pb2.JobPriority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "priority", b"priority", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -808,8 +816,11 @@ class CreateOptimizationRequest(_message.Message):
 
     SPEC_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
     """Repeating it answers the same job; empty means a new one."""
+    priority: _job_pb2.JobPriority.ValueType
+    """Before or after the tenant's other jobs; a repeat does not change it."""
     @_builtins.property
     def spec(self) -> _optimizer_builder_service_pb2.BuildSpec:
         """What to build; `source_version_id` may be an alias or a name."""
@@ -819,10 +830,11 @@ class CreateOptimizationRequest(_message.Message):
         *,
         spec: _optimizer_builder_service_pb2.BuildSpec | None = ...,
         idempotency_key: _builtins.str = ...,
+        priority: _job_pb2.JobPriority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "priority", b"priority", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -872,6 +884,12 @@ class Job(_message.Message):
     RESULT_ID_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    SPEC_SHA256_FIELD_NUMBER: _builtins.int
+    COST_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    QUEUE_POSITION_FIELD_NUMBER: _builtins.int
+    ESTIMATED_START_FIELD_NUMBER: _builtins.int
+    WAITING_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """"<prefix>-<uuid hex>"."""
     kind: _builtins.str
@@ -886,6 +904,14 @@ class Job(_message.Message):
     """Claims so far."""
     result_id: _builtins.str
     """Version or dataset that it made; empty before."""
+    spec_sha256: _builtins.str
+    """Hex sha256 of the spec: two jobs with the same one ask for the same thing."""
+    priority: _job_pb2.JobPriority.ValueType
+    """Which of its own tenant's jobs go first."""
+    queue_position: _builtins.int
+    """1 is next among the jobs of its kind; 0 when it does not wait, or fits no worker that was seen."""
+    waiting_reason: _builtins.str
+    """Why it waits although its turn may have come; empty when nothing but its turn is awaited."""
     @_builtins.property
     def spec(self) -> _struct_pb2.Struct:
         """The spec as accepted."""
@@ -912,7 +938,15 @@ class Job(_message.Message):
 
     @_builtins.property
     def error(self) -> _job_pb2.JobError:
-        """Why it failed, without the log."""
+        """Why it failed, with the last lines of its log."""
+
+    @_builtins.property
+    def cost(self) -> Global___JobCost:
+        """What it took so far."""
+
+    @_builtins.property
+    def estimated_start(self) -> _timestamp_pb2.Timestamp:
+        """When it will start, by what the last jobs of its kind took; absent while too little is known."""
 
     def __init__(
         self,
@@ -931,14 +965,52 @@ class Job(_message.Message):
         result_id: _builtins.str = ...,
         summary: _struct_pb2.Struct | None = ...,
         error: _job_pb2.JobError | None = ...,
+        spec_sha256: _builtins.str = ...,
+        cost: Global___JobCost | None = ...,
+        priority: _job_pb2.JobPriority.ValueType = ...,
+        queue_position: _builtins.int = ...,
+        estimated_start: _timestamp_pb2.Timestamp | None = ...,
+        waiting_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "finished_at", b"finished_at", "progress", b"progress", "requested_at", b"requested_at", "spec", b"spec", "started_at", b"started_at", "summary", b"summary"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "error", b"error", "estimated_start", b"estimated_start", "finished_at", b"finished_at", "progress", b"progress", "requested_at", b"requested_at", "spec", b"spec", "started_at", b"started_at", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "error", b"error", "finished_at", b"finished_at", "id", b"id", "kind", b"kind", "progress", b"progress", "requested_at", b"requested_at", "requested_by", b"requested_by", "result_id", b"result_id", "spec", b"spec", "started_at", b"started_at", "status", b"status", "summary", b"summary", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cost", b"cost", "error", b"error", "estimated_start", b"estimated_start", "finished_at", b"finished_at", "id", b"id", "kind", b"kind", "priority", b"priority", "progress", b"progress", "queue_position", b"queue_position", "requested_at", b"requested_at", "requested_by", b"requested_by", "result_id", b"result_id", "spec", b"spec", "spec_sha256", b"spec_sha256", "started_at", b"started_at", "status", b"status", "summary", b"summary", "waiting_reason", b"waiting_reason", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class JobCost(_message.Message):
+    """What a job took so far."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORK_SECONDS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    TRAINED_TOKENS_FIELD_NUMBER: _builtins.int
+    work_seconds: _builtins.float
+    """Seconds from claim to end over all claims; one that ended without a word counts to what it saved last."""
+    attempts: _builtins.int
+    """Claims."""
+    trained_tokens: _builtins.int
+    """Tokens that were trained on; absent when the job trains nothing or has not said so yet."""
+    def __init__(
+        self,
+        *,
+        work_seconds: _builtins.float = ...,
+        attempts: _builtins.int = ...,
+        trained_tokens: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_trained_tokens", b"_trained_tokens", "trained_tokens", b"trained_tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_trained_tokens", b"_trained_tokens", "attempts", b"attempts", "trained_tokens", b"trained_tokens", "work_seconds", b"work_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__trained_tokens: _TypeAlias = _typing.Literal["trained_tokens"]  # noqa: Y015
+    _WhichOneofArgType__trained_tokens: _TypeAlias = _typing.Literal["_trained_tokens", b"_trained_tokens"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trained_tokens) -> _WhichOneofReturnType__trained_tokens | None: ...
+
+Global___JobCost: _TypeAlias = JobCost  # noqa: Y015
 
 @_typing.final
 class ListJobsRequest(_message.Message):
@@ -1091,6 +1163,98 @@ class CancelJobResponse(_message.Message):
 Global___CancelJobResponse: _TypeAlias = CancelJobResponse  # noqa: Y015
 
 @_typing.final
+class PauseJobRequest(_message.Message):
+    """Asks for a job to save and wait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseJobRequest: _TypeAlias = PauseJobRequest  # noqa: Y015
+
+@_typing.final
+class PauseJobResponse(_message.Message):
+    """The wish is recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job(self) -> Global___Job:
+        """The job, whose status follows when its worker has acted."""
+
+    def __init__(
+        self,
+        *,
+        job: Global___Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseJobResponse: _TypeAlias = PauseJobResponse  # noqa: Y015
+
+@_typing.final
+class ResumeJobRequest(_message.Message):
+    """Asks for a job to run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeJobRequest: _TypeAlias = ResumeJobRequest  # noqa: Y015
+
+@_typing.final
+class ResumeJobResponse(_message.Message):
+    """The wish is recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job(self) -> Global___Job:
+        """The job, queued until a worker takes it."""
+
+    def __init__(
+        self,
+        *,
+        job: Global___Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeJobResponse: _TypeAlias = ResumeJobResponse  # noqa: Y015
+
+@_typing.final
 class WatchJobRequest(_message.Message):
     """Asks to hear what happens to a job."""
 
@@ -1127,6 +1291,7 @@ class WatchJobResponse(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     PROGRESS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """Its id, for `after`."""
     message: _builtins.str
@@ -1141,6 +1306,10 @@ class WatchJobResponse(_message.Message):
     def progress(self) -> _job_pb2.JobProgress:
         """It reported."""
 
+    @_builtins.property
+    def error(self) -> _job_pb2.JobError:
+        """Set when it failed, and when it is queued again after a failure."""
+
     def __init__(
         self,
         *,
@@ -1149,10 +1318,11 @@ class WatchJobResponse(_message.Message):
         message: _builtins.str = ...,
         status: _job_pb2.JobStatus.ValueType = ...,
         progress: _job_pb2.JobProgress | None = ...,
+        error: _job_pb2.JobError | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "body", b"body", "progress", b"progress", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "body", b"body", "error", b"error", "progress", b"progress", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "body", b"body", "event_id", b"event_id", "message", b"message", "progress", b"progress", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "body", b"body", "error", b"error", "event_id", b"event_id", "message", b"message", "progress", b"progress", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["status", "progress"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015

@@ -122,6 +122,16 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
+        self.PauseJob = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/PauseJob',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PauseJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PauseJobResponse.FromString,
+                _registered_method=True)
+        self.ResumeJob = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/ResumeJob',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeJobResponse.FromString,
+                _registered_method=True)
         self.WatchJob = channel.unary_stream(
                 '/modelmill.gateway.v1.GatewayService/WatchJob',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.WatchJobRequest.SerializeToString,
@@ -234,7 +244,7 @@ class GatewayServiceServicer:
         same job, the same key and another spec ALREADY_EXISTS.
 
         NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-        UNAVAILABLE: nothing was accepted; retry.
+        RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -274,6 +284,24 @@ class GatewayServiceServicer:
         """Asks a job to stop for good; its checkpoints stay.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseJob(self, request, context):
+        """Asks a job to finish its step, save, and free its worker.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeJob(self, request, context):
+        """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -375,6 +403,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.CancelJob,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobResponse.SerializeToString,
+            ),
+            'PauseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseJob,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PauseJobRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PauseJobResponse.SerializeToString,
+            ),
+            'ResumeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeJob,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeJobRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeJobResponse.SerializeToString,
             ),
             'WatchJob': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchJob,
@@ -844,6 +882,60 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/CancelJob',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/PauseJob',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PauseJobRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PauseJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ResumeJob',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeJobRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ResumeJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -88,7 +88,7 @@ class GatewayServiceStub:
     same job, the same key and another spec ALREADY_EXISTS.
 
     NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-    UNAVAILABLE: nothing was accepted; retry.
+    RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
     """
     CreateFineTuningJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
@@ -105,6 +105,16 @@ class GatewayServiceStub:
     """Asks a job to stop for good; its checkpoints stay.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+    """
+    PauseJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.PauseJobRequest, _gateway_service_pb2.PauseJobResponse]
+    """Asks a job to finish its step, save, and free its worker.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
+    """
+    ResumeJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeJobRequest, _gateway_service_pb2.ResumeJobResponse]
+    """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.WatchJobRequest, _gateway_service_pb2.WatchJobResponse]
     """Streams what happens to a job, from its beginning or from after an event, until it has ended.
@@ -172,7 +182,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     same job, the same key and another spec ALREADY_EXISTS.
 
     NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-    UNAVAILABLE: nothing was accepted; retry.
+    RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
     """
     CreateFineTuningJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]  # type: ignore[assignment]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
@@ -189,6 +199,16 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Asks a job to stop for good; its checkpoints stay.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+    """
+    PauseJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.PauseJobRequest, _gateway_service_pb2.PauseJobResponse]  # type: ignore[assignment]
+    """Asks a job to finish its step, save, and free its worker.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
+    """
+    ResumeJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeJobRequest, _gateway_service_pb2.ResumeJobResponse]  # type: ignore[assignment]
+    """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
+
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.WatchJobRequest, _gateway_service_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Streams what happens to a job, from its beginning or from after an event, until it has ended.
@@ -325,7 +345,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         same job, the same key and another spec ALREADY_EXISTS.
 
         NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-        UNAVAILABLE: nothing was accepted; retry.
+        RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
         """
 
     @_abc_1.abstractmethod
@@ -372,6 +392,28 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks a job to stop for good; its checkpoints stay.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
+        """
+
+    @_abc_1.abstractmethod
+    def PauseJob(
+        self,
+        request: _gateway_service_pb2.PauseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.PauseJobResponse, _abc.Awaitable[_gateway_service_pb2.PauseJobResponse]]:
+        """Asks a job to finish its step, save, and free its worker.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeJob(
+        self,
+        request: _gateway_service_pb2.ResumeJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ResumeJobResponse, _abc.Awaitable[_gateway_service_pb2.ResumeJobResponse]]:
+        """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
+
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
         """
 
     @_abc_1.abstractmethod

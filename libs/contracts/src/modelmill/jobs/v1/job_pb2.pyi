@@ -89,6 +89,68 @@ JOB_WISH_CANCEL: JobWish.ValueType  # 3
 """Stop for good, keeping checkpoints."""
 Global___JobWish: _TypeAlias = JobWish  # noqa: Y015
 
+class _JobPriority:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JobPriorityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobPriority.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOB_PRIORITY_UNSPECIFIED: _JobPriority.ValueType  # 0
+    """Means NORMAL."""
+    JOB_PRIORITY_LOW: _JobPriority.ValueType  # 1
+    """After the others."""
+    JOB_PRIORITY_NORMAL: _JobPriority.ValueType  # 2
+    """In the order in which they were asked for."""
+    JOB_PRIORITY_HIGH: _JobPriority.ValueType  # 3
+    """Before the others."""
+
+class JobPriority(_JobPriority, metaclass=_JobPriorityEnumTypeWrapper):
+    """Which of a tenant's own jobs go first. Between tenants it says nothing."""
+
+JOB_PRIORITY_UNSPECIFIED: JobPriority.ValueType  # 0
+"""Means NORMAL."""
+JOB_PRIORITY_LOW: JobPriority.ValueType  # 1
+"""After the others."""
+JOB_PRIORITY_NORMAL: JobPriority.ValueType  # 2
+"""In the order in which they were asked for."""
+JOB_PRIORITY_HIGH: JobPriority.ValueType  # 3
+"""Before the others."""
+Global___JobPriority: _TypeAlias = JobPriority  # noqa: Y015
+
+@_typing.final
+class Resources(_message.Message):
+    """What a job needs of a machine, or what a worker has. 0 needs nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPUS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    GPUS_FIELD_NUMBER: _builtins.int
+    GPU_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    cpus: _builtins.float
+    """Processor cores."""
+    memory_bytes: _builtins.int
+    """Main memory."""
+    gpus: _builtins.int
+    """GPUs."""
+    gpu_memory_bytes: _builtins.int
+    """Memory of each GPU."""
+    def __init__(
+        self,
+        *,
+        cpus: _builtins.float = ...,
+        memory_bytes: _builtins.int = ...,
+        gpus: _builtins.int = ...,
+        gpu_memory_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpus", b"cpus", "gpu_memory_bytes", b"gpu_memory_bytes", "gpus", b"gpus", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resources: _TypeAlias = Resources  # noqa: Y015
+
 @_typing.final
 class JobRequested(_message.Message):
     """Body of job.requested.<kind>.<tenant>.<id>: written once, when the job is accepted."""
@@ -103,6 +165,8 @@ class JobRequested(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     SPEC_SHA256_FIELD_NUMBER: _builtins.int
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """"<prefix>-<uuid hex>"."""
     kind: _builtins.str
@@ -115,6 +179,8 @@ class JobRequested(_message.Message):
     """Full name of the message that the spec parses into, for example "modelmill.trainer.v1.TrainSpec"."""
     spec_sha256: _builtins.str
     """Hex sha256 of the canonical spec; the same key with another hash is refused."""
+    priority: Global___JobPriority.ValueType
+    """Not part of the hash: the same key with another priority is the first job, with the first one's priority."""
     @_builtins.property
     def spec(self) -> _struct_pb2.Struct:
         """The validated spec as JSON. A Struct, so that a reader that does not know the kind can still list it."""
@@ -122,6 +188,10 @@ class JobRequested(_message.Message):
     @_builtins.property
     def requested_at(self) -> _timestamp_pb2.Timestamp:
         """When the owning service accepted it."""
+
+    @_builtins.property
+    def needs(self) -> Global___Resources:
+        """A first estimate by the owning service; only workers that have as much claim it."""
 
     def __init__(
         self,
@@ -134,10 +204,12 @@ class JobRequested(_message.Message):
         spec: _struct_pb2.Struct | None = ...,
         spec_sha256: _builtins.str = ...,
         requested_at: _timestamp_pb2.Timestamp | None = ...,
+        priority: Global___JobPriority.ValueType = ...,
+        needs: Global___Resources | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["requested_at", b"requested_at", "spec", b"spec"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "requested_at", b"requested_at", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "kind", b"kind", "requested_at", b"requested_at", "requested_by", b"requested_by", "spec", b"spec", "spec_sha256", b"spec_sha256", "spec_type", b"spec_type", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "kind", b"kind", "needs", b"needs", "priority", b"priority", "requested_at", b"requested_at", "requested_by", b"requested_by", "spec", b"spec", "spec_sha256", b"spec_sha256", "spec_type", b"spec_type", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -152,13 +224,21 @@ class JobResumed(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     RESUMED_AT_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    NEEDS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     requested_by: _builtins.str
     """Who asked."""
+    priority: Global___JobPriority.ValueType
+    """As requested, so that a worker that has forgotten the job knows its turn."""
     @_builtins.property
     def resumed_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
+
+    @_builtins.property
+    def needs(self) -> Global___Resources:
+        """As requested."""
 
     def __init__(
         self,
@@ -166,10 +246,12 @@ class JobResumed(_message.Message):
         job_id: _builtins.str = ...,
         requested_by: _builtins.str = ...,
         resumed_at: _timestamp_pb2.Timestamp | None = ...,
+        priority: Global___JobPriority.ValueType = ...,
+        needs: Global___Resources | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["resumed_at", b"resumed_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "resumed_at", b"resumed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "requested_by", b"requested_by", "resumed_at", b"resumed_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "needs", b"needs", "priority", b"priority", "requested_by", b"requested_by", "resumed_at", b"resumed_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -228,6 +310,7 @@ class JobState(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    WORKER_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     kind: _builtins.str
@@ -274,6 +357,10 @@ class JobState(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """This write."""
 
+    @_builtins.property
+    def worker(self) -> Global___Resources:
+        """What the worker has that claimed it last."""
+
     def __init__(
         self,
         *,
@@ -294,10 +381,11 @@ class JobState(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        worker: Global___Resources | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "error", b"error", "finished_at", b"finished_at", "result", b"result", "started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "error", b"error", "finished_at", b"finished_at", "result", b"result", "started_at", b"started_at", "updated_at", b"updated_at", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "error", b"error", "failures", b"failures", "fence", b"fence", "finished_at", b"finished_at", "job_id", b"job_id", "kind", b"kind", "lost", b"lost", "nonce", b"nonce", "owner", b"owner", "preemptions", b"preemptions", "result", b"result", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "error", b"error", "failures", b"failures", "fence", b"fence", "finished_at", b"finished_at", "job_id", b"job_id", "kind", b"kind", "lost", b"lost", "nonce", b"nonce", "owner", b"owner", "preemptions", b"preemptions", "result", b"result", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "updated_at", b"updated_at", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from modelmill.jobs.v1 import job_pb2 as modelmill_dot_jobs_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n modelmill/jobs/v1/snapshot.proto\x12\x11modelmill.jobs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmodelmill/jobs/v1/job.proto\"\x83\x02\n\rSnapshotState\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x13\n\x0bsnapshot_id\x18\x03 \x01(\t\x12\x0e\n\x06stream\x18\x04 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x05 \x01(\x04\x12\x15\n\rlast_sequence\x18\x06 \x01(\x04\x12\x18\n\x10last_body_sha256\x18\x07 \x01(\t\x12\x0f\n\x07records\x18\x08 \x01(\x04\x12\r\n\x05parts\x18\t \x01(\r\x12\x16\n\x0e\x63ontent_sha256\x18\n \x01(\t\x12,\n\x08taken_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\x0cSnapshotPart\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\xcf\x01\n\tPackedJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12,\n\x06status\x18\x05 \x01(\x0e\x32\x1c.modelmill.jobs.v1.JobStatus\x12)\n\x05since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12requested_sequence\x18\x07 \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\x0c\"\xec\x01\n\x0fPackedJobDetail\x12\x32\n\trequested\x18\x01 \x01(\x0b\x32\x1f.modelmill.jobs.v1.JobRequested\x12(\n\x04wish\x18\x02 \x01(\x0e\x32\x1a.modelmill.jobs.v1.JobWish\x12.\n\x07resumed\x18\x03 \x01(\x0b\x32\x1d.modelmill.jobs.v1.JobResumed\x12\x18\n\x10resumed_sequence\x18\x04 \x01(\x04\x12\x31\n\x06\x65vents\x18\x05 \x03(\x0b\x32!.modelmill.jobs.v1.PackedJobEvent\"~\n\x0ePackedJobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12*\n\x05state\x18\x02 \x01(\x0b\x32\x1b.modelmill.jobs.v1.JobState\x12.\n\nresumed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n modelmill/jobs/v1/snapshot.proto\x12\x11modelmill.jobs.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bmodelmill/jobs/v1/job.proto\"\x83\x02\n\rSnapshotState\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x13\n\x0bsnapshot_id\x18\x03 \x01(\t\x12\x0e\n\x06stream\x18\x04 \x01(\t\x12\x16\n\x0e\x66irst_sequence\x18\x05 \x01(\x04\x12\x15\n\rlast_sequence\x18\x06 \x01(\x04\x12\x18\n\x10last_body_sha256\x18\x07 \x01(\t\x12\x0f\n\x07records\x18\x08 \x01(\x04\x12\r\n\x05parts\x18\t \x01(\r\x12\x16\n\x0e\x63ontent_sha256\x18\n \x01(\t\x12,\n\x08taken_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\x0cSnapshotPart\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"\xe9\x01\n\tPackedJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61pplied\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12,\n\x06status\x18\x05 \x01(\x0e\x32\x1c.modelmill.jobs.v1.JobStatus\x12)\n\x05since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12requested_sequence\x18\x07 \x01(\x04\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\x0c\x12\x18\n\x10\x63laimed_sequence\x18\t \x01(\x04\"\xec\x01\n\x0fPackedJobDetail\x12\x32\n\trequested\x18\x01 \x01(\x0b\x32\x1f.modelmill.jobs.v1.JobRequested\x12(\n\x04wish\x18\x02 \x01(\x0e\x32\x1a.modelmill.jobs.v1.JobWish\x12.\n\x07resumed\x18\x03 \x01(\x0b\x32\x1d.modelmill.jobs.v1.JobResumed\x12\x18\n\x10resumed_sequence\x18\x04 \x01(\x04\x12\x31\n\x06\x65vents\x18\x05 \x03(\x0b\x32!.modelmill.jobs.v1.PackedJobEvent\"~\n\x0ePackedJobEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12*\n\x05state\x18\x02 \x01(\x0b\x32\x1b.modelmill.jobs.v1.JobState\x12.\n\nresumed_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,9 +38,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SNAPSHOTPART']._serialized_start=379
   _globals['_SNAPSHOTPART']._serialized_end=426
   _globals['_PACKEDJOB']._serialized_start=429
-  _globals['_PACKEDJOB']._serialized_end=636
-  _globals['_PACKEDJOBDETAIL']._serialized_start=639
-  _globals['_PACKEDJOBDETAIL']._serialized_end=875
-  _globals['_PACKEDJOBEVENT']._serialized_start=877
-  _globals['_PACKEDJOBEVENT']._serialized_end=1003
+  _globals['_PACKEDJOB']._serialized_end=662
+  _globals['_PACKEDJOBDETAIL']._serialized_start=665
+  _globals['_PACKEDJOBDETAIL']._serialized_end=901
+  _globals['_PACKEDJOBEVENT']._serialized_start=903
+  _globals['_PACKEDJOBEVENT']._serialized_end=1029
 # @@protoc_insertion_point(module_scope)

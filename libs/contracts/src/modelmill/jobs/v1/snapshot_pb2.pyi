@@ -124,6 +124,7 @@ class PackedJob(_message.Message):
     SINCE_FIELD_NUMBER: _builtins.int
     REQUESTED_SEQUENCE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    CLAIMED_SEQUENCE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     applied: _builtins.int
@@ -138,6 +139,8 @@ class PackedJob(_message.Message):
     """Sequence of its request; 0 until that was read."""
     detail: _builtins.bytes
     """A PackedJobDetail."""
+    claimed_sequence: _builtins.int
+    """Sequence of its last claim; 0 before the first."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
         """When it was requested, written or resumed last."""
@@ -153,10 +156,11 @@ class PackedJob(_message.Message):
         since: _timestamp_pb2.Timestamp | None = ...,
         requested_sequence: _builtins.int = ...,
         detail: _builtins.bytes = ...,
+        claimed_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "detail", b"detail", "job_id", b"job_id", "kind", b"kind", "requested_sequence", b"requested_sequence", "since", b"since", "status", b"status", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied", b"applied", "claimed_sequence", b"claimed_sequence", "detail", b"detail", "job_id", b"job_id", "kind", b"kind", "requested_sequence", b"requested_sequence", "since", b"since", "status", b"status", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

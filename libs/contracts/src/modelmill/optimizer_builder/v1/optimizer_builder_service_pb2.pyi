@@ -5,6 +5,7 @@ Smaller, faster forms of a model, and the proof that they are still good."""
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from modelmill.jobs.v1 import job_pb2 as _job_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -26,12 +27,15 @@ class CreateBuildRequest(_message.Message):
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     SPEC_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     requested_by: _builtins.str
     """Subject claim of the caller, or "optimizer-builder" for a default build."""
     idempotency_key: _builtins.str
     """Repeating it returns the first job again; empty means a new job."""
+    priority: _job_pb2.JobPriority.ValueType
+    """Before or after the tenant's other jobs; a repeat does not change it."""
     @_builtins.property
     def spec(self) -> Global___BuildSpec:
         """What to build."""
@@ -43,10 +47,11 @@ class CreateBuildRequest(_message.Message):
         requested_by: _builtins.str = ...,
         idempotency_key: _builtins.str = ...,
         spec: Global___BuildSpec | None = ...,
+        priority: _job_pb2.JobPriority.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "requested_by", b"requested_by", "spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "priority", b"priority", "requested_by", b"requested_by", "spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,11 @@ class TrainerServiceStub:
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.FromString,
                 _registered_method=True)
+        self.ListStepFigures = channel.unary_unary(
+                '/modelmill.trainer.v1.TrainerService/ListStepFigures',
+                request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresRequest.SerializeToString,
+                response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresResponse.FromString,
+                _registered_method=True)
         self.RetireModel = channel.unary_unary(
                 '/modelmill.trainer.v1.TrainerService/RetireModel',
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.RetireModelRequest.SerializeToString,
@@ -63,6 +68,16 @@ class TrainerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStepFigures(self, request, context):
+        """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
+
+        NOT_FOUND: no such job of the tenant's here, or it has not succeeded.
+        UNAVAILABLE: the bus or the store does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RetireModel(self, request, context):
         """Takes a model version and the builds made from it out of use; says model.retired for each.
 
@@ -81,6 +96,11 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.CreateFineTuningJob,
                     request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.FromString,
                     response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.SerializeToString,
+            ),
+            'ListStepFigures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStepFigures,
+                    request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresRequest.FromString,
+                    response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresResponse.SerializeToString,
             ),
             'RetireModel': grpc.unary_unary_rpc_method_handler(
                     servicer.RetireModel,
@@ -116,6 +136,33 @@ class TrainerService:
             '/modelmill.trainer.v1.TrainerService/CreateFineTuningJob',
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.SerializeToString,
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListStepFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.trainer.v1.TrainerService/ListStepFigures',
+            modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresRequest.SerializeToString,
+            modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,12 @@ class TrainerServiceStub:
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
     """
+    ListStepFigures: _grpc.UnaryUnaryMultiCallable[_trainer_service_pb2.ListStepFiguresRequest, _trainer_service_pb2.ListStepFiguresResponse]
+    """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
+
+    NOT_FOUND: no such job of the tenant's here, or it has not succeeded.
+    UNAVAILABLE: the bus or the store does not answer.
+    """
     RetireModel: _grpc.UnaryUnaryMultiCallable[_trainer_service_pb2.RetireModelRequest, _trainer_service_pb2.RetireModelResponse]
     """Takes a model version and the builds made from it out of use; says model.retired for each.
 
@@ -61,6 +67,12 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    ListStepFigures: _aio.UnaryUnaryMultiCallable[_trainer_service_pb2.ListStepFiguresRequest, _trainer_service_pb2.ListStepFiguresResponse]  # type: ignore[assignment]
+    """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
+
+    NOT_FOUND: no such job of the tenant's here, or it has not succeeded.
+    UNAVAILABLE: the bus or the store does not answer.
     """
     RetireModel: _aio.UnaryUnaryMultiCallable[_trainer_service_pb2.RetireModelRequest, _trainer_service_pb2.RetireModelResponse]  # type: ignore[assignment]
     """Takes a model version and the builds made from it out of use; says model.retired for each.
@@ -85,6 +97,18 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def ListStepFigures(
+        self,
+        request: _trainer_service_pb2.ListStepFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_trainer_service_pb2.ListStepFiguresResponse, _abc.Awaitable[_trainer_service_pb2.ListStepFiguresResponse]]:
+        """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
+
+        NOT_FOUND: no such job of the tenant's here, or it has not succeeded.
+        UNAVAILABLE: the bus or the store does not answer.
         """
 
     @_abc_1.abstractmethod

@@ -143,6 +143,15 @@ PROGRESS: dict[str, Any] = {
     "eta_seconds": 95.5,
     "at": AT,
 }
+ORDER_AND_TURN: dict[str, Any] = {
+    "requested_by": "ada",
+    "spec_sha256": "9f2c41d07a",
+    "priority": "normal",
+    "queue_position": None,
+    "estimated_start": None,
+    "waiting_reason": None,
+    "cost": {"work_seconds": 41.5, "attempts": 1, "trained_tokens": None},
+}
 HYPER_PARAMETERS = {
     "n_epochs": 2,
     "batch_size": "auto",
@@ -170,6 +179,7 @@ FINE_TUNING_JOB = {
     "integrations": [],
     "metadata": None,
     "estimated_finish": AT + 95,
+    **ORDER_AND_TURN,
     "error": None,
     "progress": PROGRESS,
     "result": None,
@@ -185,7 +195,7 @@ JOB_ANSWER: dict[str, Any] = {
     "created_at": AT,
     "started_at": AT,
     "finished_at": None,
-    "requested_by": "ada",
+    **ORDER_AND_TURN,
     "attempt": 1,
     "failures": 0,
     "lost": 0,

@@ -6,6 +6,7 @@ from gateway.entrypoints.document.shape import Answer, Page
 
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 Wish = Literal["run", "pause", "cancel"]
+Priority = Literal["low", "normal", "high"]
 
 
 class JobFailure(Answer):
@@ -15,6 +16,8 @@ class JobFailure(Answer):
     message: str
     param: None
     remedy: str
+    log_tail: str
+    """The last lines of its log, at most 20 and 4 KB."""
 
 
 class JobProgressReport(Answer):
@@ -29,6 +32,30 @@ class JobProgressReport(Answer):
     at: int
 
 
+class JobCost(Answer):
+    """What a job took so far: seconds from claim to end over all attempts."""
+
+    work_seconds: float
+    attempts: int
+    trained_tokens: int | None
+
+
+class OrderAndTurn(Answer):
+    """Who asked, when its turn comes, and what it took so far.
+
+    `queue_position` 1 is next among the jobs of its kind; null when it does not wait, or fits no
+    worker that was seen, which `waiting_reason` says.
+    """
+
+    requested_by: str
+    spec_sha256: str | None
+    priority: Priority
+    queue_position: int | None
+    estimated_start: int | None
+    waiting_reason: str | None
+    cost: JobCost
+
+
 class JobOutcome(Answer):
     """What a job made."""
 
@@ -37,7 +64,7 @@ class JobOutcome(Answer):
     summary: dict[str, Any]
 
 
-class Job(Answer):
+class Job(OrderAndTurn):
     """A job of any kind. `wish` differs from `status` until the worker has acted."""
 
     id: str
@@ -48,7 +75,6 @@ class Job(Answer):
     created_at: int
     started_at: int | None
     finished_at: int | None
-    requested_by: str
     attempt: int
     failures: int
     lost: int
@@ -90,8 +116,8 @@ class Method(Answer):
     supervised: SupervisedMethod
 
 
-class FineTuningJob(Answer):
-    """A training job. Ours: `progress`, `result` and `wish`."""
+class FineTuningJob(OrderAndTurn):
+    """A training job. Ours: `progress`, `result`, `wish`, and what `OrderAndTurn` has."""
 
     id: str
     object: Literal["fine_tuning.job"]

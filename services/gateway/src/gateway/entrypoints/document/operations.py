@@ -43,7 +43,7 @@ class Operation:
 
 NEIGHBOUR = (503, 504)
 TEXT = (404, 429, *NEIGHBOUR)
-ORDER = (404, *NEIGHBOUR)
+ORDER = (404, 429, *NEIGHBOUR)
 STEER = (409, *NEIGHBOUR)
 
 GENERATE = Body(GenerateBody, {"prompt": "espresso: strong black coffee", "max_length": 16})

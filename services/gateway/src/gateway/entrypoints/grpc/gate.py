@@ -43,6 +43,8 @@ ROUTE_OF = {
     "ListJobs": "list_jobs",
     "GetJob": "get_job",
     "CancelJob": "cancel_job",
+    "PauseJob": "pause_job",
+    "ResumeJob": "resume_job",
     "WatchJob": "list_job_events",
 }
 """The HTTP route that does the same; its scope is the procedure's."""

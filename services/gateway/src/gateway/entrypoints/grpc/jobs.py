@@ -8,7 +8,13 @@ from jobs.kinds import DATASET, KINDS
 from jobs.ledger import JobEvent, JobRecord
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, JobWish
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_WISH_CANCEL,
+    JOB_WISH_PAUSE,
+    JOB_WISH_RUN,
+    JobPriority,
+    JobWish,
+)
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, UnavailableError
@@ -32,7 +38,11 @@ class CreatesDatasets(Protocol):
     """See `gateway.create_dataset.CreateDataset`."""
 
     async def __call__(
-        self, spec: DatasetSpec, caller: Caller, idempotency_key: str
+        self,
+        spec: DatasetSpec,
+        caller: Caller,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> AcceptedDataset: ...
 
 
@@ -48,7 +58,11 @@ class CreatesBuilds(Protocol):
     """See `gateway.create_optimization.CreateOptimization`."""
 
     async def __call__(
-        self, spec: BuildSpec, caller: Caller, idempotency_key: str
+        self,
+        spec: BuildSpec,
+        caller: Caller,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
     ) -> JobRecord: ...
 
 
@@ -100,7 +114,7 @@ class OrderProcedures:
         self, request: pb.CreateDatasetRequest, call: Call
     ) -> pb.CreateDatasetResponse:
         key, tenant = checked_key(request.idempotency_key), call.caller.tenant
-        accepted = await self._create_dataset(request.spec, call.caller, key)
+        accepted = await self._create_dataset(request.spec, call.caller, key, request.priority)
         record = accepted_record(
             self._jobs, accepted.job_id, kind=DATASET, tenant=tenant, spec=request.spec
         )
@@ -110,19 +124,21 @@ class OrderProcedures:
         self, request: pb.CreateFineTuningJobRequest, call: Call
     ) -> pb.CreateFineTuningJobResponse:
         key = checked_key(request.idempotency_key)
-        record = await self._create_fine_tuning_job(_order(request.spec), call.caller, key)
+        record = await self._create_fine_tuning_job(
+            _order(request.spec, request.priority), call.caller, key
+        )
         return pb.CreateFineTuningJobResponse(job=job_message(record))
 
     async def _build(
         self, request: pb.CreateOptimizationRequest, call: Call
     ) -> pb.CreateOptimizationResponse:
         key = checked_key(request.idempotency_key)
-        record = await self._create_optimization(request.spec, call.caller, key)
+        record = await self._create_optimization(request.spec, call.caller, key, request.priority)
         return pb.CreateOptimizationResponse(job=job_message(record))
 
 
 class JobProcedures:
-    """ListJobs, GetJob, CancelJob and WatchJob.
+    """ListJobs, GetJob, CancelJob, PauseJob, ResumeJob and WatchJob.
 
     Args:
         stopping: set when the process is to end; who watches then hears it at once.
@@ -146,6 +162,8 @@ class JobProcedures:
             "ListJobs": self._list,
             "GetJob": self._get,
             "CancelJob": self._cancel,
+            "PauseJob": self._pause,
+            "ResumeJob": self._resume,
             "WatchJob": self._watch,
         }
 
@@ -165,6 +183,14 @@ class JobProcedures:
     async def _cancel(self, request: pb.CancelJobRequest, call: Call) -> pb.CancelJobResponse:
         record = await self._control_job(request.job_id, JOB_WISH_CANCEL, call.caller)
         return pb.CancelJobResponse(job=job_message(record))
+
+    async def _pause(self, request: pb.PauseJobRequest, call: Call) -> pb.PauseJobResponse:
+        record = await self._control_job(request.job_id, JOB_WISH_PAUSE, call.caller)
+        return pb.PauseJobResponse(job=job_message(record))
+
+    async def _resume(self, request: pb.ResumeJobRequest, call: Call) -> pb.ResumeJobResponse:
+        record = await self._control_job(request.job_id, JOB_WISH_RUN, call.caller)
+        return pb.ResumeJobResponse(job=job_message(record))
 
     async def _watch(
         self, request: pb.WatchJobRequest, call: Call
@@ -199,7 +225,7 @@ async def _first_of(step: asyncio.Future[Any], stopping: asyncio.Future[Any]) ->
             step.cancel()
 
 
-def _order(spec: TrainSpec) -> FineTuningOrder:
+def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
     """The order in a spec; `dataset_id` may name a file of conversations, as over HTTP.
 
     Raises:
@@ -224,4 +250,5 @@ def _order(spec: TrainSpec) -> FineTuningOrder:
         method=spec.method,
         hyper_parameters=spec.hyper_parameters,
         evaluate=spec.evaluate,
+        priority=priority,
     )

@@ -4,6 +4,7 @@ from google.protobuf.message import Message
 from jobs.ledger import JobEvent, JobRecord
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_PRIORITY_NORMAL,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JobError,
@@ -12,7 +13,9 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 
 from gateway.domain.errors import BadRequestError
+from gateway.domain.log_tail import shown_tail
 from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
+from gateway.entrypoints.job_views import trained_tokens
 
 MAX_KEY_CHARS = 255
 
@@ -43,7 +46,7 @@ def checked_key(key: str) -> str:
 
 
 def job_message(record: JobRecord) -> pb.Job:
-    """A job as its owner sees it: no worker's name, nonce, fence or log."""
+    """A job as its owner sees it: no worker's name, nonce or fence."""
     requested, state = record.requested, record.state
     job = pb.Job(
         id=requested.job_id,
@@ -54,7 +57,14 @@ def job_message(record: JobRecord) -> pb.Job:
         requested_by=requested.requested_by,
         requested_at=requested.requested_at,
         attempt=state.attempt,
+        spec_sha256=requested.spec_sha256,
+        cost=_cost(record),
+        priority=requested.priority or JOB_PRIORITY_NORMAL,
+        queue_position=record.turn.position or 0,
+        waiting_reason=record.turn.reason,
     )
+    if record.turn.starts_at is not None:
+        job.estimated_start.FromDatetime(record.turn.starts_at)
     for moment in ("started_at", "finished_at"):
         if state.HasField(moment):
             getattr(job, moment).CopyFrom(getattr(state, moment))
@@ -75,9 +85,19 @@ def event_message(event: JobEvent) -> pb.WatchJobResponse:
     body: Message = event.body
     if isinstance(body, JobState):
         shown.status = body.status
+        if body.error.code:
+            shown.error.CopyFrom(_shown_error(body.error))
     elif isinstance(body, JobProgress):
         shown.progress.CopyFrom(_shown_progress(body))
     return shown
+
+
+def _cost(record: JobRecord) -> pb.JobCost:
+    return pb.JobCost(
+        work_seconds=record.work_seconds,
+        attempts=record.state.attempt,
+        trained_tokens=trained_tokens(record),
+    )
 
 
 def _shown_progress(progress: JobProgress) -> JobProgress:
@@ -88,5 +108,9 @@ def _shown_progress(progress: JobProgress) -> JobProgress:
 
 
 def _shown_error(error: JobError) -> JobError:
-    """The log's tail stays inside: it may quote rows of the training file."""
-    return JobError(code=error.code, message=error.message, remedy=error.remedy)
+    return JobError(
+        code=error.code,
+        message=error.message,
+        remedy=error.remedy,
+        log_tail=shown_tail(error.log_tail),
+    )

@@ -6,6 +6,9 @@ import plotext
 from rich.console import Console
 from rich.text import Text
 
+BARS = "▁▂▃▄▅▆▇█"
+SPARKLINE_WIDTH = 24
+
 
 class LossCurve:
     """Collects (step, loss) from a job's progress reports, each step once."""
@@ -21,6 +24,16 @@ class LossCurve:
     @property
     def losses(self) -> list[float]:
         return [loss for _, loss in sorted(self._by_step.items())]
+
+    def sparkline(self) -> str:
+        """The curve so far in a line of at most 24 characters; empty before the second step."""
+        losses = self.losses
+        if len(losses) < 2:
+            return ""
+        width = min(SPARKLINE_WIDTH, len(losses))
+        shown = [losses[place * (len(losses) - 1) // (width - 1)] for place in range(width)]
+        lowest, span = min(shown), (max(shown) - min(shown)) or 1.0
+        return "".join(BARS[round((loss - lowest) / span * (len(BARS) - 1))] for loss in shown)
 
     def draw(self, console: Console) -> None:
         """Print the curve; nothing when fewer than two steps were seen."""

@@ -1,0 +1,165 @@
+"""`mill jobs`: what a person reads of jobs in a terminal."""
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from cli.app import run_app
+from cli.errors import JobEndedBadlyError
+from cli.gateway_client import Connection, GatewayClient
+from cli.job_watch import watch_job
+from cli.job_words import turn_words
+from cli.loss_curve import LossCurve
+from rich.console import Console
+
+QUEUED = {
+    "id": "ftjob-1",
+    "kind": "train",
+    "status": "queued",
+    "wish": "run",
+    "requested_by": "ada",
+    "priority": "high",
+    "spec_sha256": "9f2c",
+    "queue_position": 3,
+    "estimated_start": None,
+    "waiting_reason": None,
+    "cost": {"work_seconds": 7300.0, "attempts": 2, "trained_tokens": 4000},
+    "progress": None,
+    "result": None,
+    "error": None,
+}
+ERROR = {
+    "message": "no row is valid",
+    "remedy": "Look at [the mapping].",
+    "log_tail": "Traceback [bold]\nValueError: no",
+}
+
+
+class Gateway(ThreadingHTTPServer):
+    """Answers with one job, and with a stream of its events."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.job: dict[str, Any] = dict(QUEUED)
+        self.events: list[dict[str, Any]] = []
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        if self.path.endswith("/events"):
+            lines = [f"data: {json.dumps({'data': each})}\n\n" for each in self.server.events]
+            body = "".join(lines)
+        elif self.path.endswith("/v1/jobs"):
+            body = json.dumps({"data": [self.server.job]})
+        else:
+            body = json.dumps(self.server.job)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body.encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with Gateway() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MODELMILL_TOKEN", "token")
+        monkeypatch.setenv("COLUMNS", "160")
+        yield server
+        server.shutdown()
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert run_app(["jobs", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_list_and_a_job_say_what_is_before_it(gateway, capsys):
+    assert "2 before it" in said(capsys, "list")
+    shown = said(capsys, "show", "ftjob-1")
+    for words in ("ada", "high", "2 before it", "9f2c", "2.0 h", "4,000 tokens"):
+        assert words in shown
+
+
+def test_a_job_that_fits_no_worker_says_so(gateway, capsys):
+    gateway.job |= {"queue_position": None, "waiting_reason": "needs 40.0 GB"}
+
+    assert "needs 40.0 GB" in said(capsys, "list")
+    assert "needs 40.0 GB" in said(capsys, "show", "ftjob-1")
+
+
+def test_a_failed_job_shows_the_remedy_and_the_end_of_its_log_as_it_was_written(gateway, capsys):
+    gateway.job |= {"status": "failed", "queue_position": None, "error": ERROR}
+
+    listed, shown = said(capsys, "list"), said(capsys, "show", "ftjob-1")
+    for words in ("no row is valid Look at [the mapping].", "ValueError: no"):
+        assert words in listed
+        assert words in shown
+    assert "Traceback [bold]" in shown
+
+
+def watched(gateway: Gateway) -> tuple[str, Exception | None]:
+    console = Console(file=io.StringIO(), width=100)
+    address = Connection(f"http://127.0.0.1:{gateway.server_port}", "token")
+    try:
+        with GatewayClient(address) as client:
+            watch_job(client, "ftjob-1", "training", console)
+    except JobEndedBadlyError as error:
+        return console.file.getvalue(), error
+    return console.file.getvalue(), None
+
+
+def test_a_watched_job_draws_its_losses_when_it_has_ended(gateway):
+    gateway.job |= {"status": "succeeded", "queue_position": None}
+    steps = [{"phase": "train", "step": at, "total_steps": 9, "loss": 1 / at} for at in range(1, 9)]
+    gateway.events = [*steps, {"status": "succeeded"}]
+
+    drawn, error = watched(gateway)
+    assert error is None
+    assert "training loss by optimizer step" in drawn
+    assert "loss 0.125" in drawn
+
+
+def test_a_watched_job_that_fails_ends_with_its_log_and_the_remedy(gateway):
+    gateway.job |= {"status": "failed", "error": ERROR}
+    gateway.events = [{"status": "failed"}]
+
+    drawn, error = watched(gateway)
+    assert ERROR["log_tail"] in drawn
+    assert "Look at [the mapping]." in str(error)
+
+
+def test_the_curve_so_far_is_a_line_that_falls_with_the_loss():
+    curve = LossCurve()
+    assert curve.sparkline() == ""
+    for step in range(1, 101):
+        curve.observe({"phase": "train", "step": step, "loss": 101 - step})
+    line = curve.sparkline()
+    assert len(line) == 24
+    assert (line[0], line[-1]) == ("\N{FULL BLOCK}", "\N{LOWER ONE EIGHTH BLOCK}")
+    assert list(line) == sorted(line, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("position", "in_seconds", "words"),
+    [
+        (None, None, ""),
+        (1, None, "next"),
+        (1, -5, "next, starts in about 0 s"),
+        (4, 600, "3 before it, starts in about 10 min"),
+    ],
+)
+def test_a_turn_is_told_in_words(position, in_seconds, words):
+    starts_at = None if in_seconds is None else 1000 + in_seconds
+    assert turn_words({"queue_position": position, "estimated_start": starts_at}, 1000) == words

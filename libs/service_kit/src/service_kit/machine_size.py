@@ -1,0 +1,69 @@
+"""What a machine has, or the part of it that this process may use; and what a piece of work needs.
+
+Inside a container the limits of its control group count, not the machine around it.
+"""
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+CONTROL_GROUP = Path("/sys/fs/cgroup")
+
+
+@dataclass(frozen=True)
+class MachineSize:
+    """Processor cores, memory and GPUs: of a machine what is there, of work what it needs."""
+
+    cpus: float = 0.0
+    memory_bytes: int = 0
+    gpus: int = 0
+    gpu_memory_bytes: int = 0
+    """Of each GPU; of GPUs that differ the smallest."""
+
+
+def this_machine(control_group: Path = CONTROL_GROUP) -> MachineSize:
+    """What this process may use.
+
+    Args:
+        control_group: folder of its limits; may lack any of them.
+    """
+    memories = tuple(_gpu_memories())
+    return MachineSize(
+        cpus=min(float(len(os.sched_getaffinity(0))), _cpu_quota(control_group)),
+        memory_bytes=min(psutil.virtual_memory().total, _memory_limit(control_group)),
+        gpus=len(memories),
+        gpu_memory_bytes=min(memories, default=0),
+    )
+
+
+def _cpu_quota(folder: Path) -> float:
+    """Cores, from "quota period" in microseconds; "max" and an unknown form mean no limit."""
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = (folder / "cpu.max").read_text().split()
+        return int(quota) / int(period)
+    return float("inf")
+
+
+def _memory_limit(folder: Path) -> int:
+    # The second is the name in control groups of version 1.
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):
+            return int((folder / name).read_text())
+    return 2**63
+
+
+def _gpu_memories() -> Iterator[int]:
+    """Bytes of each GPU that answers; nothing without a driver."""
+    nvml: Any = None
+    with suppress(Exception):
+        nvml = importlib.import_module("pynvml")
+        nvml.nvmlInit()
+        for number in range(nvml.nvmlDeviceGetCount()):
+            handle = nvml.nvmlDeviceGetHandleByIndex(number)
+            yield int(nvml.nvmlDeviceGetMemoryInfo(handle).total)
