@@ -6,7 +6,7 @@ import pytest
 from jobs.claims import Claim
 from jobs.errors import Fenced
 from jobs.subjects import job_requested, job_state
-from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_QUEUED, JobRequested, JobState
 from testkit.waiting import eventually
 
 
@@ -81,3 +81,33 @@ async def test_a_stopping_worker_waits_for_a_broker_only_so_long(broker, bus, jo
 
     with pytest.raises(UnavailableError):
         await asyncio.wait_for(claim.take("worker"), 10)
+
+
+async def test_a_write_that_was_cancelled_before_its_answer_does_not_cost_the_claim(
+    bus, jobs, never, monkeypatch
+):
+    job = await jobs.submit()
+    claim = Claim(bus, await request_of(bus, job), None, never)
+    await claim.take("worker")
+    publish, landed = bus.publish, asyncio.Event()
+
+    async def without_an_answer(*args, **options):
+        await publish(*args, **options)
+        landed.set()
+        await asyncio.Event().wait()
+
+    saved = claim.copy()
+    saved.checkpoint.step = 3
+    monkeypatch.setattr(bus, "publish", without_an_answer)
+    saving = asyncio.create_task(claim.write(saved))
+    await landed.wait()
+    saving.cancel()
+    await asyncio.wait([saving])
+    monkeypatch.setattr(bus, "publish", publish)
+
+    assert await claim.is_ours()
+    ended = claim.copy()
+    ended.status = JOB_STATUS_QUEUED
+    await claim.write(ended)
+    state = await jobs.state(job.job_id)
+    assert (state.status, state.checkpoint.step) == (JOB_STATUS_QUEUED, 3)

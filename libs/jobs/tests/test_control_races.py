@@ -22,6 +22,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_SUCCEEDED,
     JOB_WISH_CANCEL,
     JOB_WISH_PAUSE,
+    JOB_WISH_RUN,
     JobControl,
     JobProgress,
     JobRequested,
@@ -245,3 +246,23 @@ async def test_of_a_park_and_a_claim_the_later_one_is_told(jobs, bus):
 
     with pytest.raises(Fenced):
         await park(bus, offer.ordered.body, offer.before, JOB_WISH_CANCEL, never)
+
+
+@pytest.mark.parametrize("later", [JOB_WISH_CANCEL, JOB_WISH_RUN])
+async def test_a_pause_that_was_overtaken_before_it_was_acted_on_undoes_nothing(
+    jobs, bus, monkeypatch, later
+):
+    job = await jobs.submit()
+    publish = bus.publish
+
+    async def overtaken(subject, body, **options):
+        sequence = await publish(subject, body, **options)
+        if isinstance(body, JobControl) and body.wish == JOB_WISH_PAUSE:
+            await jobs.wish(job.job_id, later)
+        return sequence
+
+    monkeypatch.setattr(bus, "publish", overtaken)
+    await jobs.pause(job.job_id)
+
+    expected = [JOB_STATUS_CANCELLED] if later == JOB_WISH_CANCEL else []
+    assert await jobs.history(job.job_id) == expected

@@ -1,8 +1,12 @@
 """Deliveries that come twice, late or while the job is in good hands."""
 
+import asyncio
+
 from chain_worker import ChainHandler, InProcess
-from jobs.subjects import job_progress
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
+from jobs.claims import Claim
+from jobs.offers import Offer
+from jobs.subjects import job_progress, job_requested
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobRequested
 from testkit.waiting import eventually
 
 
@@ -61,3 +65,14 @@ async def test_a_job_delivered_again_long_after_its_end_is_not_announced_again(
 
 async def _reports(bus, job_id: str, *, at_least: int) -> bool:
     return len([each async for each in bus.replay([job_progress(job_id)])]) >= at_least
+
+
+async def test_a_claim_is_a_sign_of_life_before_the_first_report(jobs, bus):
+    job = await jobs.submit()
+    ordered = await bus.last(job_requested("train", "acme", job.job_id), JobRequested)
+    claim = Claim(bus, ordered.body, None, asyncio.Event())
+    await claim.take("a worker that has only just begun")
+    offer = await Offer.read(bus, ordered)
+
+    assert await offer.shows_life(bus, within_seconds=5)
+    assert not await offer.shows_life(bus, within_seconds=0)

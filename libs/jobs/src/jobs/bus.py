@@ -1,7 +1,6 @@
 """The bus as the services see it: publish, read the last, follow, consume."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
@@ -142,7 +141,7 @@ class Bus:
             if error.err_code not in WRONG_LAST_SEQUENCE:
                 raise
             PUBLISH_FAILED.labels(subject=where.template, reason="stale").inc()
-            raise _stale(subject, error) from error
+            raise StaleWriteError.of(subject, error) from error
         PUBLISHED.labels(subject=where.template).inc()
         return int(ack.seq)
 
@@ -291,10 +290,3 @@ class Bus:
                     await handle_one(message, handle)
         finally:
             await deliveries.close()
-
-
-def _stale(subject: str, error: APIError) -> StaleWriteError:
-    found = re.search(r"wrong last sequence: (\d+)", error.description or "")
-    return StaleWriteError(
-        f"{subject} was written by somebody else first", int(found[1]) if found else None
-    )

@@ -46,6 +46,8 @@ class Claim:
         self._subject = job_state(request.job_id)
         self._last = before.sequence if before else 0
         self._writing = asyncio.Lock()
+        self._unsettled: set[str] = set()
+        """Nonces of writes of which nobody heard whether they landed: their task was cancelled."""
         self._stopping = stopping
         self._give_up_at = float("inf")
         self.fence = 0
@@ -117,7 +119,10 @@ class Claim:
             state.updated_at.GetCurrentTime()
             if state.status in TERMINAL:
                 state.finished_at.GetCurrentTime()
+            self._unsettled.add(state.nonce)
             self._last = await self._resolve(state)
+            # What was sent before and did not land expects an older sequence: it never will.
+            self._unsettled.clear()
             self.state.CopyFrom(state)
             return self._last
 
@@ -135,23 +140,29 @@ class Claim:
         """
         async with self._writing:
             stored = await self._bus.last(self._subject, JobState)
-            return stored is not None and stored.body.nonce == self.state.nonce
+            ours = {self.state.nonce, *self._unsettled}
+            return stored is not None and stored.body.nonce in ours
 
     async def _resolve(self, state: JobState) -> int:
         while True:
             try:
                 return await self._bus.publish(self._subject, state, expect_last=self._last)
             except StaleWriteError:
-                sequence = await self._find_own(state.nonce)
-                if sequence is None:
+                own = await self._find_own()
+                if own is None:
                     raise Fenced(f"job {state.job_id} has another owner") from None
-                return sequence
+                if own.body.nonce == state.nonce:
+                    return own.sequence
+                # An earlier one of ours landed, whose task did not live to hear of it: go on there.
+                self._last = own.sequence
+                if own.body.checkpoint.step > state.checkpoint.step:
+                    state.checkpoint.CopyFrom(own.body.checkpoint)
             except UnavailableError:
                 if not await self._pause():
                     raise
 
-    async def _find_own(self, nonce: str) -> int | None:
-        """Sequence of the last state if it is the one with our nonce."""
+    async def _find_own(self) -> Stored[JobState] | None:
+        """The last state if it is one that we sent."""
         while True:
             try:
                 stored = await self._bus.last(self._subject, JobState)
@@ -159,7 +170,7 @@ class Claim:
                 if not await self._pause():
                     raise
                 continue
-            return stored.sequence if stored and stored.body.nonce == nonce else None
+            return stored if stored and stored.body.nonce in self._unsettled else None
 
     async def _pause(self) -> bool:
         """Wait before another try; False when it is time to give up."""

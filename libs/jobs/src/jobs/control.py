@@ -197,12 +197,12 @@ class ControlJob:
         while case.status != WISHED_STATUS[wish] and may_be_parked(
             case.status, resumed_since=case.resumed_since
         ):
+            if case.wish != wish:
+                return 0  # somebody wished something else meanwhile, and acts on it
             try:
                 return await park(self._bus, case.request.body, case.state, wish, self._never)
             except Fenced:
                 case = await self._case(case.request)
-                if case.wish != wish:
-                    return 0  # somebody wished something else meanwhile, and acts on it
         return 0
 
 

@@ -1,5 +1,8 @@
 """What can go wrong between the bus, the worker and the work."""
 
+import re
+
+from nats.js.errors import APIError
 from service_kit.errors import ConflictError, UnavailableError
 
 from jobs.child import Preempted
@@ -18,6 +21,13 @@ class StaleWriteError(ConflictError):
     def __init__(self, message: str, last: int | None = None) -> None:
         super().__init__(message)
         self.last = last
+
+    @classmethod
+    def of(cls, subject: str, answer: APIError) -> "StaleWriteError":
+        """As the broker's answer says."""
+        found = re.search(r"wrong last sequence: (\d+)", answer.description or "")
+        last = int(found[1]) if found else None
+        return cls(f"{subject} was written by somebody else first", last)
 
 
 class NotAllowedError(UnavailableError):

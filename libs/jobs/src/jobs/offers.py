@@ -81,10 +81,11 @@ class Offer:
         return self.before is not None and self.before.body.status == JOB_STATUS_RUNNING
 
     async def shows_life(self, bus: Bus, within_seconds: float) -> bool:
-        """Whether whoever claimed the job reported within that time.
+        """Whether whoever claimed the job wrote its state or reported within that time.
 
         The broker may deliver a job again although its worker lives, for one after a restart of
-        its own. Claiming it would be safe, but would throw away work.
+        its own, or when the first delivery went to a worker that froze. Claiming it would be safe,
+        but would throw away work.
 
         Raises:
             UnavailableError: the broker does not answer.
@@ -92,9 +93,9 @@ class Offer:
         if self.before is None:
             return False
         state = self.before.body
+        signs = [state.updated_at]
         progress = await bus.last(job_progress(state.job_id), JobProgress)
-        if progress is None or progress.body.fence != (state.fence or self.before.sequence):
-            return False
-        age = time.time() - progress.body.at.ToNanoseconds() / 1e9
-        # A report from the future comes from a wrong clock, and would look alive for as long.
-        return abs(age) < within_seconds
+        if progress is not None and progress.body.fence == (state.fence or self.before.sequence):
+            signs.append(progress.body.at)
+        # A sign from the future comes from a wrong clock, and would look alive for as long.
+        return any(abs(time.time() - at.ToNanoseconds() / 1e9) < within_seconds for at in signs)
