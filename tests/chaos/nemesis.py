@@ -56,6 +56,9 @@ class Nemesis:
                 self._ordered.add(place)
             # It has struck once somebody died of it.
             return
+        elif not place.proxy.in_use:
+            # Who has not come up since the last fault holds no job; on a slow machine none would.
+            return
         elif kind == KILL:
             place.kill()
         elif place.busy:

@@ -39,6 +39,11 @@ class TcpProxy:
             await asyncio.gather(*proxy._serving, return_exceptions=True)
             await server.wait_closed()
 
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody is connected."""
+        return bool(self._writers)
+
     def blackhole(self) -> None:
         """Let nothing through, not even the end of a connection."""
         self._flowing.clear()

@@ -70,6 +70,14 @@ class Loop:
         accepted = await asyncio.to_thread(self.client.post, "/v1/datasets", body)
         job = await self.job_ends(accepted["job_id"])
         assert job["status"] == "succeeded", job
+
+        async def is_ready() -> bool:
+            """Announced, which follows from the success and so comes a moment after it."""
+            path = f"/v1/datasets/{accepted['id']}"
+            dataset = await asyncio.to_thread(self.client.get, path)
+            return bool(dataset["status"] == "ready")
+
+        await eventually(is_ready)
         return str(accepted["id"])
 
     async def build_of(self, adapter_version_id: str) -> dict[str, Any]:

@@ -148,8 +148,13 @@ async def test_a_trainer_killed_in_mid_training_resumes_and_makes_one_version(lo
     states = [s for s in await events_of(loop, f"job.state.{created.id}")]
     assert states[-1].lost == 1
     assert states[-1].checkpoint.step >= 5
-    made = [m for m in await events_of(loop, "model.ready") if m.job_id == created.id]
-    assert [m.version_id for m in made] == [job["result"]["version_id"]]
+
+    async def announced() -> list[str]:
+        """Follows from the success, and so comes a moment after it."""
+        ready = await events_of(loop, "model.ready")
+        return [each.version_id for each in ready if each.job_id == created.id]
+
+    assert await eventually(announced) == [job["result"]["version_id"]]
 
 
 async def test_with_the_bus_down_chat_goes_on_and_new_jobs_are_refused_for_now(
@@ -229,6 +234,22 @@ async def test_everything_that_was_said_on_the_bus_is_as_the_gateways_document_s
         "usage.recorded",
         "audit",
     }
+
+
+async def test_at_four_fifths_of_the_job_stream_new_jobs_are_refused_with_the_remedy(loop: Loop):
+    runtime = loop.stack.runtime
+    body = {"model": loop.base_version_id, "target_form": "openvino-int8"}
+    async with open_link(runtime.nats_url, runtime.identity("deploy"), name="deploy") as link:
+        jobs = await link.js.stream_info("JOBS")
+        full = jobs.config.evolve(max_bytes=int(jobs.state.bytes / 0.81))
+        await link.js.update_stream(full)
+        with pytest.raises(APIStatusError) as refused:
+            await loop.openai.post("/optimizations", body=body, cast_to=object)
+        await link.js.update_stream(jobs.config)
+
+    assert refused.value.status_code == 429
+    assert refused.value.response.headers["retry-after"]
+    assert "nats stream edit JOBS" in refused.value.message
 
 
 async def test_what_the_gateway_says_is_what_the_streams_say(loop: Loop):

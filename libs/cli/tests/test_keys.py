@@ -35,6 +35,14 @@ def test_the_key_stays_the_same_over_starts(keys, tmp_path):
     assert verify(again, token)["sub"] == "ann"
 
 
+def test_the_key_of_webhooks_stays_the_same_and_is_its_owners_alone(keys, tmp_path):
+    key = keys.webhook_key()
+
+    assert LocalKeys(tmp_path).webhook_key() == key
+    assert len(key) >= 32
+    assert (tmp_path / "webhook.key").stat().st_mode & 0o777 == 0o600
+
+
 def test_the_jwks_holds_no_private_part(keys):
     (key,) = json.loads(keys.jwks_file.read_text())["keys"]
     assert "d" not in key

@@ -9,6 +9,8 @@ import pytest_asyncio
 from jobs.archive import DURABLE, export_streams, import_streams
 from jobs.bus import Bus, StaleWriteError
 from jobs.subjects import MODEL_READY, job_state
+from jobs.webhook_subjects import webhook_due
+from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import InvalidInputError, PreconditionError
@@ -67,6 +69,16 @@ async def test_an_imported_broker_holds_the_same_messages_at_the_same_places(
     assert await other.publish(job_state(job_id), last.body, expect_last=last.sequence) == 4
     before = (await bus._link.js.stream_info("MODELS")).config
     assert (await other._link.js.stream_info("MODELS")).config == before
+
+
+async def test_what_waits_to_be_delivered_is_not_exported(bus, jobs, other, tmp_path):
+    await a_past(bus, jobs)
+    await bus.publish(webhook_due("wh-1"), WebhookDue(webhook_id="wh-1"))
+    file = tmp_path / "state.gz"
+
+    assert await export_streams(bus._link, file, nothing) == 4
+    assert await import_streams(other._link, file, nothing) == 4
+    assert await other.last_sequence("WEBHOOKS") == 0
 
 
 async def test_places_that_were_empty_stay_empty_and_an_id_may_come_twice(

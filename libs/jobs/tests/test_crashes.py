@@ -46,6 +46,20 @@ async def test_a_worker_killed_in_mid_work_is_followed_by_another_from_the_check
     assert await jobs.announced() == [state.result.version_id]
 
 
+async def test_a_job_whose_worker_died_does_not_wait_until_nobody_else_does(jobs, start_worker):
+    job = await jobs.submit(**SLOW)
+    first = start_worker()
+    await eventually(lambda: saved(jobs, job.job_id))
+    others = [await jobs.submit(**SLOW) for _ in range(8)]
+    first.kill()
+    start_worker()
+    await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED, within=40)
+
+    # Some were begun while its claim had not run out yet.
+    ended = [(await jobs.state(each.job_id)).status for each in others]
+    assert ended.count(JOB_STATUS_SUCCEEDED) <= 4
+
+
 async def test_a_child_ends_with_its_parent(jobs, start_worker, tmp_path):
     pid_file = tmp_path / "child.pid"
     await jobs.submit(hang_at=3, pid_file=str(pid_file))

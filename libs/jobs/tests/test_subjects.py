@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from jobs import subjects
+from jobs import subjects, webhook_subjects
 from jobs.bus import Bus
 from jobs.filters import stream_of
 from modelmill.jobs.v1.job_pb2 import JobState
@@ -23,6 +23,9 @@ BUILDERS = [
     lambda text: subjects.policy_state(text),
     lambda text: subjects.key_state(text),
     lambda text: subjects.budget_state(text),
+    lambda text: webhook_subjects.webhook_state(text),
+    lambda text: webhook_subjects.webhook_due(text),
+    lambda text: webhook_subjects.webhook_attempt(text),
     lambda text: subjects.usage_recorded(text),
     lambda text: subjects.feedback_recorded(text),
     lambda text: subjects.audit(text),

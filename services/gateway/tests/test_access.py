@@ -11,7 +11,13 @@ from gateway_support.house import BUILD, House
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 GUARDED = [route for route in ROUTES if route.scope is not None]
-PLACES = {"{model}": "mv-x", "{name}": "x", "{file_id}": "file-x", "{dataset_id}": "ds-x"}
+PLACES = {
+    "{model}": "mv-x",
+    "{name}": "x",
+    "{file_id}": "file-x",
+    "{dataset_id}": "ds-x",
+    "{webhook_id}": "wh-x",
+}
 
 
 def path_of(route: Route) -> str:

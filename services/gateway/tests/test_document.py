@@ -22,6 +22,18 @@ def test_it_is_valid_openapi():
     validate(document())
 
 
+def test_what_endpoints_are_sent_is_in_it_with_an_example():
+    sent = document()["webhooks"]["event"]["post"]
+    content = sent["requestBody"]["content"][JSON]
+
+    schema_validator(content["schema"]).validate(content["example"])
+    assert {each["name"] for each in sent["parameters"]} == {
+        "webhook-id",
+        "webhook-timestamp",
+        "webhook-signature",
+    }
+
+
 def test_every_route_has_a_shape_and_an_example_for_its_body_and_its_answer():
     assert OPERATIONS.keys() == {route.name for route in ROUTES}
     for route in ROUTES:

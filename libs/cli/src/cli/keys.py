@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import secrets
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +23,7 @@ from cli.state_folder import write_private, write_public
 
 ISSUER = "https://modelmill.local"
 AUDIENCE = "modelmill"
-ALL_SCOPES = ("chat", "models:read", "models:write", "files", "datasets", "jobs")
+ALL_SCOPES = ("chat", "models:read", "models:write", "files", "datasets", "jobs", "webhooks")
 LONGEST_LIFE = timedelta(hours=24)
 
 
@@ -31,6 +32,7 @@ class LocalKeys:
 
     def __init__(self, folder: Path) -> None:
         self._private_file = folder / "signing-key.pem"
+        self._webhook_file = folder / "webhook.key"
         self.jwks_file = folder / "jwks.json"
 
     def create(self) -> None:
@@ -63,6 +65,12 @@ class LocalKeys:
             "x": base64.urlsafe_b64encode(raw).rstrip(b"=").decode(),
         }
         write_public(self.jwks_file, json.dumps({"keys": [jwk]}).encode())
+
+    def webhook_key(self) -> str:
+        """What the gateway seals the secrets of webhooks with; made on first use and then kept."""
+        if not self._webhook_file.exists():
+            write_private(self._webhook_file, secrets.token_urlsafe(32).encode())
+        return self._webhook_file.read_text()
 
     def issue(self, *, subject: str, tenant: str, scopes: tuple[str, ...], life: timedelta) -> str:
         """A signed token for `subject` of `tenant` with `scopes`, valid for `life`.

@@ -193,6 +193,7 @@ def _own(
             "jwks_path": str(keys.jwks_file),
             "jwt_issuer": ISSUER,
             "jwt_audience": AUDIENCE,
+            "webhook_key": keys.webhook_key(),
         },
     )
 

@@ -26,7 +26,7 @@ from jobs.room import StreamFacts
 from jobs.subjects import STREAMS
 
 FORMAT, VERSION = "modelmill-state", 1
-DURABLE = tuple(stream for stream in STREAMS if not stream.lossy)
+DURABLE = tuple(stream for stream in STREAMS if not stream.lossy and not stream.work_queue)
 UNDER_WAY = 256
 """Publishes that wait for their acknowledgement at a time."""
 WINDOW_SECONDS = 0.1

@@ -42,6 +42,7 @@ PLACES = {
     "name": "The alias.",
     "key_id": "The API key.",
     "budget_id": "Key or tenant.",
+    "webhook_id": "The webhook endpoint.",
     "service": "Who judged.",
     "model": "The read model.",
     "snapshot_id": "The snapshot.",
@@ -118,6 +119,7 @@ def _channel(stream: Stream, row: Row) -> dict[str, Any]:
             "max_age_seconds": stream.max_age_seconds,
             "duplicate_window_seconds": stream.duplicate_window_seconds,
             "discard": "old" if stream.lossy else "new",
+            "retention": "workqueue" if stream.work_queue else "limits",
         },
     }
     if row.places:

@@ -11,10 +11,12 @@ from nats.js import api
 
 from jobs.filters import one_filter
 from jobs.link import Link, raise_if_cancelled
+from jobs.subjects import STREAMS
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 0.3
+WORK_QUEUES = frozenset(stream.name for stream in STREAMS if stream.work_queue)
 
 
 class Deliveries:
@@ -93,6 +95,8 @@ class Deliveries:
                 ack_wait=self._ack_wait,
                 # A job is never parked by the broker: attempts are counted in its state.
                 max_deliver=-1,
+                # What waits in a work queue for its time must not keep others from being delivered.
+                max_ack_pending=-1 if self._stream in WORK_QUEUES else None,
             ),
         )
         self._epoch = self._link.epoch

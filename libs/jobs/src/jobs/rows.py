@@ -56,6 +56,8 @@ class Stream:
         max_age_seconds: messages older than this may go; 0 keeps them for ever.
         duplicate_window_seconds: how long a Nats-Msg-Id is remembered.
         lossy: when full, drop the oldest instead of refusing the newest.
+        work_queue: a message goes when a consumer has acknowledged it; nobody can replay it.
+        max_per_subject: when one subject holds more, its oldest goes; 0 has no limit.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Stream:
     max_age_seconds: float = 0.0
     duplicate_window_seconds: float = 24 * HOUR_SECONDS
     lossy: bool = False
+    work_queue: bool = False
+    max_per_subject: int = 0
     consumers: tuple[Durable, ...] = ()
 
     @cached_property

@@ -67,10 +67,13 @@ def _config(stream: Stream, replicas: int) -> api.StreamConfig:
         name=stream.name,
         subjects=list(stream.subjects),
         storage=api.StorageType.FILE,
-        retention=api.RetentionPolicy.LIMITS,
+        retention=api.RetentionPolicy.WORK_QUEUE
+        if stream.work_queue
+        else api.RetentionPolicy.LIMITS,
         discard=api.DiscardPolicy.OLD if stream.lossy else api.DiscardPolicy.NEW,
         max_bytes=stream.max_bytes,
         max_age=stream.max_age_seconds,
+        max_msgs_per_subject=stream.max_per_subject or -1,
         duplicate_window=stream.duplicate_window_seconds,
         deny_delete=not stream.lossy,
         num_replicas=replicas,

@@ -30,6 +30,7 @@ from service_kit.errors import InvalidInputError
 
 from jobs.kinds import KINDS, OWNER_OF, work_consumer
 from jobs.rows import HOUR_SECONDS, MIB, Durable, Row, Stream
+from jobs.webhook_rows import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD, WEBHOOK_STATE, WEBHOOK_STREAMS
 
 TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """One part of a subject, always matched whole: lower case, digits, inner and trailing dashes."""
@@ -65,9 +66,12 @@ STREAMS = (
             Row("job.state.{job_id}", JobState, OWNERS_OF_JOBS, READERS_OF_JOBS),
         ),
         max_bytes=1024 * MIB,
-        consumers=tuple(
-            Durable(work_consumer(owner, kind), owner, f"job.*.{kind}.>")
-            for kind, owner in OWNER_OF.items()
+        consumers=(
+            JOBS_TOLD,
+            *(
+                Durable(work_consumer(owner, kind), owner, f"job.*.{kind}.>")
+                for kind, owner in OWNER_OF.items()
+            ),
         ),
     ),
     Stream(
@@ -93,7 +97,7 @@ STREAMS = (
             Row(MODEL_SERVING, ModelServing, ("inference",), READERS_OF_MODELS),
         ),
         max_bytes=64 * MIB,
-        consumers=(Durable(DEFAULT_BUILDS, "optimizer-builder", MODEL_READY),),
+        consumers=(Durable(DEFAULT_BUILDS, "optimizer-builder", MODEL_READY), MODELS_TOLD),
     ),
     Stream(
         "DATASETS",
@@ -103,6 +107,7 @@ STREAMS = (
             Row(DATASET_RETIRED, DatasetRetired, ("data-prep",), READERS_OF_DATASETS),
         ),
         max_bytes=64 * MIB,
+        consumers=(DATASETS_TOLD,),
     ),
     Stream(
         "CONFIG",
@@ -121,9 +126,11 @@ STREAMS = (
             ),
             Row("key.state.{key_id}", KeyState, ("gateway",), ("gateway", "cli")),
             Row("budget.state.{budget_id}", BudgetState, ("gateway",), ("gateway", "cli")),
+            WEBHOOK_STATE,
         ),
         max_bytes=64 * MIB,
     ),
+    *WEBHOOK_STREAMS,
     Stream(
         "USAGE",
         (Row("usage.recorded.{tenant}", UsageRecorded, ("gateway",), ("cli",)),),

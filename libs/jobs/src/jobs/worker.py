@@ -177,6 +177,10 @@ class Worker:
         """Claim the job that was delivered, or the one whose turn comes before it."""
         # Whoever asked before our last job ended is known from here on.
         await self._waiting.reach(self._written, within=TURN_SECONDS)
+        if offer.is_running and self._may_claim(offer):
+            # Its owner died. It had its turn, and must not wait until nobody else does.
+            await self._claim(handler, delivery, stop, offer)
+            return
         for _ in range(LOOKS):
             first = self._waiting.next(handler.kind, self._hands)
             if first is None or first.body.job_id == offer.ordered.body.job_id:

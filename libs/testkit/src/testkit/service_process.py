@@ -101,7 +101,12 @@ async def refused_start(name: str, settings: Mapping[str, str]) -> tuple[int, li
     """Start it with settings that must not do; its exit status and what it said to a person."""
     with tempfile.TemporaryFile() as errors:
         process = await _start(name, settings, errors)
-        await asyncio.wait_for(process.communicate(), START_SECONDS)
+        try:
+            await asyncio.wait_for(process.communicate(), START_SECONDS)
+        finally:
+            if process.returncode is None:  # it started after all
+                process.kill()
+                await process.wait()
         assert process.returncode is not None
         # Lines of the log are JSON; they are for machines.
         said = [line for line in _read(errors).splitlines() if not line.startswith("{")]

@@ -7,6 +7,7 @@ answers from what it knows when the bus is away.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -24,6 +25,7 @@ from gateway.adapters.http_server import serve_http
 from gateway.adapters.key_set import FileKeys, UrlKeys
 from gateway.adapters.peers import Peers, open_peers
 from gateway.adapters.read_models import ReadModels
+from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.tls import ServedCertificate, open_tls
 from gateway.adapters.tokens import TokenVerifier
 from gateway.adapters.usage import UsageQueue
@@ -35,8 +37,11 @@ from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
+from gateway.domain.webhooks import Schedule
 from gateway.entrypoints.grpc.servicer import gateway_servicer
+from gateway.entrypoints.http_gate import App
 from gateway.entrypoints.http_routes import gateway_http_app
+from gateway.entrypoints.webhook_views import FACTS
 from gateway.find_model import FindModel
 from gateway.judge_texts import JudgeTexts
 from gateway.move_alias import MoveAlias
@@ -46,6 +51,7 @@ from gateway.show_models import ShowModels
 from gateway.use_cases import UseCases
 from gateway.waiting_room import WaitingRoom
 from gateway.watch_job import WatchJob
+from gateway.webhooks import Webhooks, open_webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
 
@@ -64,7 +70,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
         verifier = await stack.enter_async_context(_verifier(settings, background))
         peers = await stack.enter_async_context(_peers(settings, secret, identity))
-        use_cases = _use_cases(settings, known, peers, usage, JobWatcher(bus, known.jobs))
+        webhooks = await stack.enter_async_context(_webhooks(settings, bus, stopping))
+        watcher = JobWatcher(bus, known.jobs)
+        use_cases = _use_cases(settings, known, peers, usage, watcher, webhooks)
         servicer = gateway_servicer(
             use_cases,
             peers.data_prep,
@@ -79,13 +87,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         app = gateway_http_app(
             use_cases, peers.data_prep, known.jobs, verifier, settings=settings, stopping=stopping
         )
-        serving = serve_http(
-            app,
-            settings.http_address,
-            drain_seconds=settings.drain_seconds,
-            tls=tls.ssl_context() if tls else None,
-        )
-        http_port = await stack.enter_async_context(serving)
+        http_port = await stack.enter_async_context(_http_server(settings, app, tls))
         announce_ready(http=http_port, grpc=server.port, metrics=page.port)
         await stopping.wait()
 
@@ -100,6 +102,17 @@ def _tls(settings: Settings) -> ServedCertificate | None:
         settings.tls_certificate_path,
         settings.tls_key_path,
         plaintext_behind_proxy=settings.plaintext_behind_proxy,
+    )
+
+
+def _http_server(
+    settings: Settings, app: App, tls: ServedCertificate | None
+) -> AbstractAsyncContextManager[int]:
+    return serve_http(
+        app,
+        settings.http_address,
+        drain_seconds=settings.drain_seconds,
+        tls=tls.ssl_context() if tls else None,
     )
 
 
@@ -130,20 +143,18 @@ def _peers(
 
 
 def _use_cases(
-    settings: Settings, known: ReadModels, peers: Peers, usage: UsageQueue, watcher: JobWatcher
+    settings: Settings,
+    known: ReadModels,
+    peers: Peers,
+    usage: UsageQueue,
+    watcher: JobWatcher,
+    webhooks: Webhooks | None,
 ) -> UseCases:
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
     return UseCases(
-        answer_chat=AnswerChat(
-            find_model=find_model,
-            moderation=peers.moderation,
-            engines=peers.engines,
-            policies=known.policies,
-            usage=usage,
-            request_seconds=settings.request_seconds,
-        ),
+        answer_chat=_answer_chat(settings, known, peers, usage, find_model),
         judge_texts=JudgeTexts(peers.moderation, settings.request_seconds),
         show_models=ShowModels(find_model, known.aliases, known.models),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
@@ -166,7 +177,42 @@ def _use_cases(
         ),
         control_job=ControlJob(peers.job_owners, known.jobs),
         watch_job=WatchJob(watcher, known.jobs, peers.trainer),
+        webhooks=webhooks,
     )
+
+
+def _answer_chat(
+    settings: Settings, known: ReadModels, peers: Peers, usage: UsageQueue, find_model: FindModel
+) -> AnswerChat:
+    return AnswerChat(
+        find_model=find_model,
+        moderation=peers.moderation,
+        engines=peers.engines,
+        policies=known.policies,
+        usage=usage,
+        request_seconds=settings.request_seconds,
+    )
+
+
+@asynccontextmanager
+async def _webhooks(
+    settings: Settings, bus: Bus, stopping: asyncio.Event
+) -> AsyncIterator[Webhooks | None]:
+    if settings.webhook_key is None:
+        yield None
+        return
+    opened = open_webhooks(
+        bus,
+        stopping,
+        vault=SecretVault(settings.webhook_key.get_secret_value()),
+        schedule=Schedule(
+            settings.webhook_retry_seconds, timedelta(seconds=settings.webhook_disable_seconds)
+        ),
+        facts=FACTS,
+        allow_private=settings.webhook_allow_private,
+    )
+    async with opened as webhooks:
+        yield webhooks
 
 
 @asynccontextmanager

@@ -22,4 +22,9 @@ FIRST_TEXT_SECONDS = Histogram(
 BLOCKED = Counter(
     "modelmill_blocked", "Texts that the policy stopped, by which way they went.", ["direction"]
 )
+WEBHOOK_DELIVERIES = Counter(
+    "modelmill_webhook_deliveries",
+    "Attempts to deliver webhooks, by what came of them.",
+    ["outcome"],
+)
 USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost.")

@@ -3,10 +3,11 @@
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import ServiceSettings
 
+WEBHOOK_KEY_CHARS = 32
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
@@ -65,6 +66,31 @@ class Settings(ServiceSettings):
 
     usage_queue: int = 10_000
     """Usage records that may wait for the bus; what comes on top is dropped and counted."""
+
+    webhook_key: SecretStr | None = None
+    """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there
+    are no webhooks."""
+
+    webhook_allow_private: bool = False
+    """Lets webhooks go to http and to addresses that are not public: for machines of one's own."""
+
+    webhook_retry_seconds: tuple[float, ...] = (
+        *(5, 300, 1800),
+        *(2 * 3600, 5 * 3600, 10 * 3600, 14 * 3600, 20 * 3600, 24 * 3600),
+    )
+    """Waits before each further attempt of a delivery, a JSON list; then the event is dropped."""
+
+    webhook_disable_seconds: float = Field(default=3 * 24 * 3600.0, gt=0)
+    """An endpoint of which all attempts failed for so long is disabled."""
+
+    @field_validator("webhook_key")
+    @classmethod
+    def _is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None or not key.get_secret_value():
+            return None
+        if len(key.get_secret_value()) < WEBHOOK_KEY_CHARS:
+            raise ValueError(f"at least {WEBHOOK_KEY_CHARS} characters")
+        return key
 
     @model_validator(mode="after")
     def _one_source_of_keys(self) -> "Settings":

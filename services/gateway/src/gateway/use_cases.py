@@ -15,6 +15,7 @@ from gateway.move_alias import MoveAlias
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
 from gateway.watch_job import WatchJob
+from gateway.webhooks import Webhooks
 
 
 @dataclass(frozen=True)
@@ -34,3 +35,5 @@ class UseCases:
     create_optimization: CreateOptimization
     control_job: ControlJob
     watch_job: WatchJob
+    webhooks: Webhooks | None
+    """None where the operator gave no key for their secrets."""

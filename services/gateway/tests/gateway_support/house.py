@@ -45,6 +45,7 @@ from gateway_support.job_owners import FakeDataPrep, FakeOptimizerBuilder, FakeT
 from gateway_support.peers import FakeInference, FakeModeration
 
 SECRET = "between-services"
+WEBHOOK_KEY = "seals-the-secrets-of-webhooks-of-tests"
 BLOCKED = "forbidden fruit"
 MASKED = "phone"
 
@@ -228,6 +229,7 @@ def _fixed(folder: Path, nats: NatsServer, issuer: Issuer) -> dict[str, Any]:
         "jwt_audience": AUDIENCE,
         "jwks_path": issuer.jwks_file,
         "drain_seconds": 1.0,
+        "webhook_key": WEBHOOK_KEY,
     }
 
 

@@ -10,8 +10,9 @@ MODELS_WRITE = "models:write"
 FILES = "files"
 DATASETS = "datasets"
 JOBS = "jobs"
+WEBHOOKS = "webhooks"
 
-SCOPES = (CHAT, MODELS_READ, MODELS_WRITE, FILES, DATASETS, JOBS)
+SCOPES = (CHAT, MODELS_READ, MODELS_WRITE, FILES, DATASETS, JOBS, WEBHOOKS)
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def _route(method: str, path: str, name: str, scope: str | None, summary: str) -
 
 
 TUNING = "/v1/fine_tuning/jobs"
+WEBHOOK = "/v1/webhooks/{webhook_id}"
 
 
 def _wishes(path: str, what: str) -> tuple[Route, ...]:
@@ -101,6 +102,20 @@ ROUTES = (
         "What happened to a job, as a page or as a stream.",
     ),
     *_wishes("/v1/jobs", "job"),
+    _route("POST", "/v1/webhooks", "register_webhook", access.WEBHOOKS, "Be told of events."),
+    _route("GET", "/v1/webhooks", "list_webhooks", access.WEBHOOKS, "The tenant's endpoints."),
+    _route("GET", WEBHOOK, "get_webhook", access.WEBHOOKS, "One endpoint."),
+    Route("change_webhook", "PATCH", WEBHOOK, access.WEBHOOKS, "Change it.", Body.JSON),
+    _route("DELETE", WEBHOOK, "delete_webhook", access.WEBHOOKS, "Tell it nothing more."),
+    Route("rotate_webhook", "POST", f"{WEBHOOK}/rotate", access.WEBHOOKS, "Give it a new secret."),
+    Route("test_webhook", "POST", f"{WEBHOOK}/test", access.WEBHOOKS, "Send it a test event."),
+    _route(
+        "GET",
+        f"{WEBHOOK}/deliveries",
+        "list_webhook_deliveries",
+        access.WEBHOOKS,
+        "What came of the last attempts to reach it.",
+    ),
 )
 
 

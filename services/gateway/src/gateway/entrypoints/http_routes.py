@@ -15,6 +15,7 @@ from gateway.entrypoints.http_jobs import JobRoutes, Jobs
 from gateway.entrypoints.http_models import ModelRoutes
 from gateway.entrypoints.http_moderations import ModerationRoutes
 from gateway.entrypoints.http_optimizations import OptimizationRoutes
+from gateway.entrypoints.http_webhooks import WebhookRoutes
 from gateway.entrypoints.job_event_replies import JobEventReplies
 from gateway.use_cases import UseCases
 
@@ -58,6 +59,7 @@ def gateway_http_app(
             **training.handlers(),
             **builds.handlers(),
             **JobRoutes(control_job, events, jobs).handlers(),
+            **WebhookRoutes(use_cases.webhooks).handlers(),
         },
         hot={
             "chat": ChatRoute(use_cases.answer_chat),

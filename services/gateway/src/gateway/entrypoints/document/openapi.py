@@ -12,6 +12,7 @@ from gateway.domain.routes import ROUTES, Body, Route
 from gateway.entrypoints.bodies import StrictBody
 from gateway.entrypoints.document.operations import OPERATIONS, Operation
 from gateway.entrypoints.document.refusals import ERROR, REFUSALS
+from gateway.entrypoints.document.webhook_answers import EVENT, WebhookEvent
 from gateway.entrypoints.http_requests import MAX_KEY_CHARS
 
 SCHEMAS = "#/components/schemas/{model}"
@@ -46,6 +47,7 @@ def openapi_document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Modelmill", "version": "1"},
         "paths": paths,
+        "webhooks": {"event": {"post": _event()}},
         "components": {
             "schemas": {**_schemas(), "Error": ERROR},
             "responses": {each.name: each.response(error) for each in REFUSALS.values()},
@@ -62,7 +64,7 @@ def openapi_document() -> dict[str, Any]:
 
 
 def _schemas() -> dict[str, Any]:
-    shapes: list[type[BaseModel]] = []
+    shapes: list[type[BaseModel]] = [WebhookEvent]
     for operation in OPERATIONS.values():
         body = operation.body.shape if operation.body else None
         shapes += [each for each in (body, operation.answer, operation.events) if each is not None]
@@ -95,6 +97,25 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
         body = {"schema": _ref(operation.body.shape), "example": operation.body.example}
         described["requestBody"] = {"required": True, "content": {"application/json": body}}
     return described
+
+
+def _event() -> dict[str, Any]:
+    """What endpoints are sent."""
+    text = {"type": "string"}
+    signature = "`v1,` and base64 of HMAC-SHA256 over id.timestamp.body; there may be several."
+    body = {"schema": _ref(WebhookEvent), "example": EVENT}
+    return {
+        "operationId": "webhook_event",
+        "summary": "An event, at least once; 2xx within 10 s ends it.",
+        "parameters": [
+            {**_header("webhook-id", text, "The same each time: key on it."), "required": True},
+            {**_header("webhook-timestamp", text, "Seconds since 1970."), "required": True},
+            {**_header("webhook-signature", text, signature), "required": True},
+        ],
+        "requestBody": {"required": True, "content": {"application/json": body}},
+        "responses": {"2XX": {"description": "Taken."}, "410": {"description": "Never again."}},
+        "security": [],
+    }
 
 
 def _answer(route: Route, operation: Operation) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import job_answers as jobs
 from gateway.entrypoints.document import model_answers as models
 from gateway.entrypoints.document import text_answers as texts
+from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.shape import Deleted
 from gateway.entrypoints.fine_tuning_body import FineTuningBody
 from gateway.entrypoints.http_datasets import DatasetBody
 from gateway.entrypoints.http_models import AliasBody
 from gateway.entrypoints.http_moderations import ModerationBody
 from gateway.entrypoints.http_optimizations import OptimizationBody
+from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ NEIGHBOUR = (503, 504)
 TEXT = (404, 429, *NEIGHBOUR)
 ORDER = (404, 429, *NEIGHBOUR)
 STEER = (409, *NEIGHBOUR)
+HOOK = (409, *NEIGHBOUR)
 
 GENERATE = Body(GenerateBody, {"prompt": "espresso: strong black coffee", "max_length": 16})
 MODERATION = Body(ModerationBody, {"input": ["how do I pick a lock?"]})
@@ -136,5 +139,22 @@ OPERATIONS = {
     "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "cancel"}),
     "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "pause"}),
     "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
+    "register_webhook": Operation(
+        hooks.RegisteredWebhook,
+        hooks.REGISTERED,
+        Body(WebhookBody, hooks.BODY),
+        refusals=HOOK,
+    ),
+    "list_webhooks": Operation(hooks.WebhookPage, e.page(hooks.WEBHOOK), refusals=(409,)),
+    "get_webhook": Operation(hooks.Webhook, hooks.WEBHOOK, refusals=(409,)),
+    "change_webhook": Operation(
+        hooks.Webhook, hooks.WEBHOOK, Body(ChangedWebhookBody, {"enabled": True}), refusals=HOOK
+    ),
+    "delete_webhook": Operation(Deleted, e.deleted("webhook", hooks.WEBHOOK_ID), refusals=HOOK),
+    "rotate_webhook": Operation(hooks.RotatedWebhook, hooks.ROTATED, refusals=HOOK),
+    "test_webhook": Operation(hooks.WebhookTest, hooks.TEST, status=202, refusals=HOOK),
+    "list_webhook_deliveries": Operation(
+        hooks.WebhookDeliveryPage, e.page(hooks.DELIVERY), refusals=(409,)
+    ),
 }
 """By the names of the route table."""

@@ -27,5 +27,5 @@ class Deleted(Answer):
     """That something is deleted."""
 
     id: str
-    object: Literal["file", "dataset", "model"]
+    object: Literal["file", "dataset", "model", "webhook"]
     deleted: Literal[True]
