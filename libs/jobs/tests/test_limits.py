@@ -63,10 +63,13 @@ async def test_two_workers_together_keep_to_the_limit_of_a_tenant(
     broker, bus, jobs, working, limit
 ):
     handler = Counting()
+    handler.go.clear()
     made = [await submit(bus, tenant) for tenant in ["many"] * 16 + ["few"] * 4]
     async with Bus.connect(broker.url, broker.token, name="second") as other:
         options = {"slots": 3, "jobs_per_tenant": limit}
         async with working(handler, **options), working(handler, bus=other, **options):
+            await eventually(lambda: handler.in_work["many"] == limit)
+            handler.go.set()
             states = [await jobs.until(each, JOB_STATUS_SUCCEEDED, within=60) for each in made]
             await eventually(jobs.all_acknowledged)
 
@@ -109,8 +112,11 @@ async def test_a_job_that_fits_no_worker_waits_and_says_so_until_one_comes(
 
 async def test_a_worker_takes_only_what_fits_next_to_what_it_has(bus, jobs, working):
     handler = Counting()
+    handler.go.clear()
     made = [await submit(bus, "a", memory(4)) for _ in range(8)]
     async with working(handler, slots=4, size=MachineSize(cpus=8, memory_bytes=10 * GB)):
+        await eventually(lambda: handler.in_work["a"] == 2)
+        handler.go.set()
         for job_id in made:
             await jobs.until(job_id, JOB_STATUS_SUCCEEDED)
 
