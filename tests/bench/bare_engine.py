@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import openvino_genai as genai
-from inference.adapters.openvino_child import generation_config, open_pipeline
-from inference.adapters.openvino_process import PipelineOptions
+from inference.adapters.openvino import PipelineOptions
+from inference.children.openvino import generation_config, open_pipeline
 from openvino import Tensor
 from tokenization.chat_tokenizer import ChatTokenizer
 
@@ -27,17 +27,7 @@ class BareEngine:
     """Keeps so many requests in the pipeline as are to be in flight."""
 
     def __init__(self, folder: Path) -> None:
-        options = PipelineOptions()
-        self._pipeline = open_pipeline(
-            {
-                "folder": str(folder),
-                "device": options.device,
-                "cache_gigabytes": options.cache_gigabytes,
-                "max_sequences": options.max_sequences,
-                "prefix_cache": options.prefix_cache,
-                "properties": dict(options.properties),
-            }
-        )
+        self._pipeline = open_pipeline({"folder": str(folder), **PipelineOptions().load_message()})
         self._tokenizer = ChatTokenizer.load(folder)
         self._numbers = count()
 
@@ -51,6 +41,11 @@ class BareEngine:
             "max_new_tokens": asked["max_new_tokens"],
             "eos_ids": sorted(self._tokenizer.eos_ids),
             "temperature": 0,
+            "presence_penalty": 0.0,
+            "frequency_penalty": 0.0,
+            "repetition_penalty": 1.0,
+            "logprobs": None,
+            "grammar": "",
         }
         live: list[Any] = []
         tokens = 0

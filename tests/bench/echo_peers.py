@@ -33,7 +33,7 @@ async def generate(
 ) -> AsyncIterator[inference.GenerateResponse]:
     """The one method of inference that a chat needs."""
     usage = TokenUsage(prompt_tokens=200, completion_tokens=200)
-    end = inference.GenerationEnd(finish_reason="stop", usage=usage, version_id=request.version_id)
+    end = inference.GenerationEnd(finish_reason="stop", usage=usage, version_id=request.model)
     yield inference.GenerateResponse(text_delta=TEXT, end=end)
 
 

@@ -1,13 +1,23 @@
 """An engine without a model, held to the contract of the real ones, and a loader of it."""
 
 import asyncio
+import math
 import random
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from inference.domain.answer_text import AnswerText
-from inference.domain.generation import GenerationRequest, ModelLimits, TextPiece
+from inference.domain.generation import (
+    Abilities,
+    ChosenToken,
+    ContinuationScore,
+    GenerationRequest,
+    LikelyToken,
+    ModelLimits,
+    ScoreRequest,
+    TokenPiece,
+)
 from inference.load_version import LoadedVersion
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing
 from service_kit.errors import DomainError, NotFoundError, UnavailableError
@@ -19,8 +29,9 @@ LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
 class FakeEngine:
     """Tokens drawn from a generator that is seeded with all that a real answer depends on."""
 
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
-        self._tokenizer = tokenizer
+    abilities = Abilities(exact=True, logprobs=2, score=True, embed=True)
+
+    def __init__(self) -> None:
         self.loaded = False
         self.closed = False
         self.in_flight = 0
@@ -35,25 +46,60 @@ class FakeEngine:
     async def close(self) -> None:
         self.closed = True
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[TextPiece, None]:
-        seed = request.seed if request.temperature else 0
-        draw = random.Random(repr((request.prompt, seed, request.temperature, request.top_p)))
-        text = AnswerText(self._tokenizer, request.stop)
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
+        drawn_by = replace(request, max_new_tokens=0, logprobs=None, may_gather=False)
+        if not request.temperature or request.top_k == 1:
+            drawn_by = replace(drawn_by, seed=0, temperature=0, top_p=1.0, top_k=0)
+        draw = random.Random(repr(drawn_by))
         self.in_flight += 1
         try:
             for left in range(request.max_new_tokens - 1, -1, -1):
-                await asyncio.sleep(0)
-                if self.closed:
-                    raise UnavailableError("the engine was stopped; retry")
-                out = text.push([draw.randrange(3, LIMITS.vocabulary)])
-                if not left:
-                    out += text.finish()
-                reason = "stop" if text.stopped else None if left else "length"
-                yield TextPiece(out, 1, reason)
-                if reason:
-                    return
+                await self._breathe()
+                token = draw.randrange(3, LIMITS.vocabulary)
+                yield TokenPiece(
+                    (token,), None if left else "length", _chosen(token, request.logprobs)
+                )
         finally:
             self.in_flight -= 1
+
+    async def score(self, request: ScoreRequest) -> list[ContinuationScore]:
+        await self._breathe()
+        return [
+            ContinuationScore(
+                -sum(
+                    1 + _dice((*request.prompt, *continuation[:place]), token)
+                    for place, token in enumerate(continuation)
+                ),
+                is_greedy=False,
+            )
+            for continuation in request.continuations
+        ]
+
+    async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
+        await self._breathe()
+        return [_unit([_dice(tuple(text), place) + 0.1 for place in range(8)]) for text in texts]
+
+    async def _breathe(self) -> None:
+        await asyncio.sleep(0)
+        if self.closed:
+            raise UnavailableError("the engine was stopped; retry")
+
+
+def _dice(*of: Any) -> float:
+    """From 0 to 1, the same for the same."""
+    return random.Random(repr(of)).random()
+
+
+def _chosen(token: int, alternatives: int | None) -> tuple[ChosenToken, ...]:
+    if alternatives is None:
+        return ()
+    likely = [LikelyToken(token, -0.5), LikelyToken(token - 1, -1.5)]
+    return (ChosenToken(-0.5, tuple(likely[:alternatives])),)
+
+
+def _unit(vector: list[float]) -> list[float]:
+    length = math.hypot(*vector)
+    return [value / length for value in vector]
 
 
 @dataclass(frozen=True)
@@ -63,8 +109,8 @@ class FakeKind:
     def can_run(self, form: str) -> bool:
         return form.startswith("openvino-")
 
-    def engine_for(self, folder: Path, tokenizer: ChatTokenizer) -> FakeEngine:
-        return FakeEngine(tokenizer)
+    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> FakeEngine:
+        return FakeEngine()
 
 
 @dataclass
@@ -91,7 +137,7 @@ class FakeLoader:
         await self.open_gate.wait()
         if self.failure is not None:
             raise self.failure
-        engine = self.engines[model.version_id] = FakeEngine(self.tokenizer)
+        engine = self.engines[model.version_id] = FakeEngine()
         await engine.load()
         return LoadedVersion(
             version_id=model.version_id,

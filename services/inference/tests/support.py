@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inference.adapters.openvino import EXACT
 from inference.main import Running, inference_service
 from inference.settings import Settings
 from jobs.bus import Bus
@@ -22,13 +23,6 @@ from service_kit.grpc_client import domain_errors, open_channel
 from testkit.nats_server import NatsServer, run_nats
 from testkit.service_process import SECRET
 from testkit.waiting import eventually
-
-F32 = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-    "KV_CACHE_PRECISION": "f32",
-}
-"""With these an answer does not depend on what else is in the batch."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ class Service:
         **options: Any,
     ) -> pb.GenerateRequest:
         request = pb.GenerateRequest(
-            tenant=tenant, version_id=version_id, options=pb.SamplingOptions(**options)
+            tenant=tenant, model=version_id, options=pb.SamplingOptions(**options)
         )
         if turns is not None:
             messages = [ChatMessage(role=role, content=content) for role, content in turns]
@@ -139,7 +133,7 @@ def settings_for(nats: NatsServer, root: Path, **changes: Any) -> Settings:
         "nats_token": nats.token,
         "service_secret": SECRET,
         "artifact_root": root,
-        "engine_properties": F32,
+        "engine_properties": EXACT,
         "drain_seconds": 2.0,
     }
     return Settings(**(given | changes))

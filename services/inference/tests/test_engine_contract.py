@@ -1,72 +1,42 @@
-"""One suite for every engine; what it cannot show is that a text is what the model means."""
+"""One suite for every engine; what it cannot show is that a text is what the model means.
+
+A case that needs an ability shows for an engine without it that the request is refused typed.
+"""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from inference.adapters.openvino_process import OpenVinoKind, PipelineOptions
-from inference.domain.generation import (
-    ModelLimits,
-    SamplingOptions,
-    TextPiece,
-    plan_generation,
-)
-from inference.load_version import Engine
+from inference.domain.generation import EngineCannotError
 from service_kit.errors import UnavailableError
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import FakeKind
-from .support import F32
+from .engine_bench import ENGINES, LIMITS, PROMPTS, Bench, engines_to_test, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-OPTIONS = PipelineOptions(properties=F32, piece_seconds=0.02)
-LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
-PROMPTS = [f"the kind of animal number {number}, 价格 {number * 37}" for number in range(8)]
-
-
-class Bench:
-    """An engine and short ways to use it."""
-
-    def __init__(self, engine: Engine, tokenizer: ChatTokenizer) -> None:
-        self.engine = engine
-        self._tokenizer = tokenizer
-
-    def stream(self, prompt: str, **options: Any) -> Any:
-        ids = self._tokenizer.encode(prompt)
-        request = plan_generation(
-            ids, SamplingOptions(**({"max_new_tokens": 24} | options)), LIMITS, random_seed=1
-        )
-        return self.engine.generate(request)
-
-    async def pieces(self, prompt: str, **options: Any) -> list[TextPiece]:
-        async with aclosing(self.stream(prompt, **options)) as pieces:
-            return [piece async for piece in pieces]
-
-    async def text(self, prompt: str, **options: Any) -> str:
-        return "".join(piece.text for piece in await self.pieces(prompt, **options))
+DIGITS = 'root ::= [0-9] [0-9] "-" [0-9] [0-9]'
 
 
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=["fake", pytest.param("openvino", marks=pytest.mark.heavy)],
+    params=[
+        pytest.param(name, marks=[] if name == "fake" else [pytest.mark.heavy])
+        for name in engines_to_test()
+    ],
 )
 async def bench(request: pytest.FixtureRequest, tokenizer: ChatTokenizer) -> AsyncIterator[Bench]:
-    kinds = {"fake": FakeKind(), "openvino": OpenVinoKind(OPTIONS)}
-    folder = Path()
-    if request.param == "openvino":
-        folder = request.getfixturevalue("openvino_folder")
-    engine = kinds[request.param].engine_for(folder, tokenizer)
-    await engine.load()
-    yield Bench(engine, tokenizer)
-    await engine.close()
+    fixture = ENGINES[request.param].folder
+    folder = request.getfixturevalue(fixture) if fixture else Path()
+    async with open_bench(request.param, folder, tokenizer) as bench:
+        yield bench
     with pytest.raises(UnavailableError):
-        await Bench(engine, tokenizer).pieces("after the end")
+        await bench.pieces("after the end")
 
 
 async def test_it_generates_up_to_the_limit_and_says_so(bench: Bench) -> None:
@@ -91,6 +61,22 @@ async def test_a_seed_repeats_an_answer_and_another_seed_changes_it(bench: Bench
     assert len(set(answers)) == 3
 
 
+async def test_of_one_token_to_draw_from_the_likeliest_is_drawn(bench: Bench) -> None:
+    greedy = await bench.tokens(PROMPTS[2])
+
+    assert await bench.tokens(PROMPTS[2], temperature=2.0, top_k=1, seed=3) == greedy
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [{"presence_penalty": 2.0}, {"frequency_penalty": 2.0}, {"repetition_penalty": 5.0}],
+)
+async def test_penalties_change_what_is_said(bench: Bench, penalty: dict[str, float]) -> None:
+    plain = await bench.tokens(PROMPTS[3], max_new_tokens=60)
+
+    assert await bench.tokens(PROMPTS[3], max_new_tokens=60, **penalty) != plain
+
+
 async def test_an_answer_ends_before_its_stop_text(bench: Bench) -> None:
     whole = await bench.text(PROMPTS[3])
     stop = whole[8:11]
@@ -102,9 +88,13 @@ async def test_an_answer_ends_before_its_stop_text(bench: Bench) -> None:
 
 
 async def test_requests_side_by_side_get_what_they_get_alone(bench: Bench) -> None:
-    alone = [await bench.text(prompt) for prompt in PROMPTS]
+    if not bench.engine.abilities.exact:
+        pytest.skip("the engine says that it cannot")
+    alone = [await bench.text(prompt, temperature=0.8, seed=7) for prompt in PROMPTS]
 
-    together = await asyncio.gather(*(bench.text(prompt) for prompt in PROMPTS))
+    together = await asyncio.gather(
+        *(bench.text(prompt, temperature=0.8, seed=7) for prompt in PROMPTS)
+    )
 
     assert together == alone
     assert len(set(alone)) == len(alone)
@@ -114,8 +104,8 @@ async def test_a_request_that_is_left_leaves_the_others_alone(bench: Bench) -> N
     alone = await bench.text(PROMPTS[4])
     healthy = asyncio.create_task(bench.text(PROMPTS[4]))
     for prompt in PROMPTS[5:]:
-        async with aclosing(bench.stream(prompt, max_new_tokens=400)) as pieces:
-            await anext(pieces)
+        async with aclosing(bench.engine.generate(bench.plan(prompt, max_new_tokens=400))) as left:
+            await anext(left)
 
     assert await healthy == alone
 
@@ -126,3 +116,71 @@ async def test_a_prompt_of_the_whole_context_leaves_one_token(bench: Bench) -> N
     pieces = await bench.pieces(prompt, max_new_tokens=100)
 
     assert sum(piece.tokens for piece in pieces) == 1
+
+
+async def test_every_token_tells_how_likely_it_was(bench: Bench) -> None:
+    if bench.engine.abilities.logprobs is None:
+        with pytest.raises(EngineCannotError):
+            bench.plan(PROMPTS[0], logprobs=0)
+        return
+    pieces = await bench.pieces(PROMPTS[0], logprobs=0)
+    told = [token for piece in pieces for token in piece.logprobs]
+
+    assert len(told) == sum(piece.tokens for piece in pieces)
+    assert all(token.logprob <= 0 and math.isfinite(token.logprob) for token in told)
+
+
+async def test_alternatives_come_likeliest_first(bench: Bench) -> None:
+    most = bench.engine.abilities.logprobs
+    if not most:
+        with pytest.raises(EngineCannotError):
+            bench.plan(PROMPTS[0], logprobs=1)
+        return
+    pieces = await bench.pieces(PROMPTS[0], logprobs=2)
+    told = [token for piece in pieces for token in piece.logprobs]
+
+    for token in told:
+        likely = [logprob for _, logprob in token.alternatives]
+        assert len(likely) == 2
+        assert likely == sorted(likely, reverse=True)
+        assert token.logprob == pytest.approx(likely[0], abs=1e-4)
+
+
+async def test_a_grammar_is_kept_beside_free_answers(bench: Bench) -> None:
+    if not bench.engine.abilities.grammar:
+        return
+    free = asyncio.create_task(bench.text(PROMPTS[1]))
+    held = [await bench.text(prompt, grammar=DIGITS, temperature=1.0, seed=4) for prompt in PROMPTS]
+
+    for text in held:
+        left, right = text.split("-")
+        assert len(left) == len(right) == 2
+        assert (left + right).isdecimal()
+    assert await free == await bench.text(PROMPTS[1])
+
+
+async def test_scores_add_up_and_do_not_depend_on_what_else_is_scored(bench: Bench) -> None:
+    if not bench.engine.abilities.score:
+        with pytest.raises(EngineCannotError):
+            await bench.scores("a", "b")
+        return
+    whole, half, other = await bench.scores(PROMPTS[0], "ab cd", "ab", "xyz")
+    (alone,) = await bench.scores(PROMPTS[0], "ab cd")
+    (rest,) = await bench.scores(PROMPTS[0] + "ab", " cd")
+
+    assert alone.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-3)
+    assert whole.log_likelihood < half.log_likelihood < 0
+    assert other.log_likelihood < 0
+    assert half.log_likelihood + rest.log_likelihood == pytest.approx(
+        whole.log_likelihood, rel=1e-2
+    )
+
+
+async def test_vectors_have_length_one_and_differ_by_text(bench: Bench) -> None:
+    if not bench.engine.abilities.embed:
+        return
+    first, second, again = await bench.vectors("a dog", "价格 12", "a dog")
+
+    assert math.hypot(*first) == pytest.approx(1, abs=1e-4)
+    assert first == pytest.approx(again, abs=1e-4)
+    assert first != pytest.approx(second, abs=1e-2)

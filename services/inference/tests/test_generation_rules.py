@@ -2,20 +2,22 @@ import math
 
 import pytest
 from inference.domain.generation import (
+    Abilities,
+    EngineCannotError,
     ModelLimits,
     PromptTooLongError,
-    SamplingOptions,
-    check_options,
     check_prompt_length,
     plan_generation,
 )
+from inference.domain.sampling import Constraint, SamplingOptions, check_options
 from service_kit.errors import InvalidInputError
 
 LIMITS = ModelLimits(context_tokens=10, vocabulary=100)
+PLAIN = Abilities()
 
 
 def test_without_a_limit_the_answer_may_fill_the_context() -> None:
-    request = plan_generation([1, 2, 3], SamplingOptions(), LIMITS, random_seed=0)
+    request = plan_generation([1, 2, 3], SamplingOptions(), LIMITS, PLAIN, random_seed=0)
 
     assert request.max_new_tokens == 7
 
@@ -23,12 +25,12 @@ def test_without_a_limit_the_answer_may_fill_the_context() -> None:
 def test_a_limit_beyond_the_context_ends_at_the_context() -> None:
     options = SamplingOptions(max_new_tokens=50)
 
-    assert plan_generation([1] * 9, options, LIMITS, random_seed=0).max_new_tokens == 1
+    assert plan_generation([1] * 9, options, LIMITS, PLAIN, random_seed=0).max_new_tokens == 1
 
 
 def test_a_prompt_that_leaves_no_room_is_refused_with_both_numbers() -> None:
     with pytest.raises(PromptTooLongError, match="prompt has 10 tokens, the limit is 9"):
-        plan_generation([1] * 10, SamplingOptions(), LIMITS, random_seed=0)
+        plan_generation([1] * 10, SamplingOptions(), LIMITS, PLAIN, random_seed=0)
 
 
 def test_a_text_that_cannot_fit_is_refused_unread() -> None:
@@ -41,12 +43,12 @@ def test_a_text_that_cannot_fit_is_refused_unread() -> None:
 @pytest.mark.parametrize("prompt", [[], [100], [-1], [5, 2**40]])
 def test_a_prompt_without_tokens_or_with_foreign_ones_is_refused(prompt: list[int]) -> None:
     with pytest.raises(InvalidInputError):
-        plan_generation(prompt, SamplingOptions(), LIMITS, random_seed=0)
+        plan_generation(prompt, SamplingOptions(), LIMITS, PLAIN, random_seed=0)
 
 
 def test_a_callers_seed_is_kept_also_when_it_is_zero() -> None:
-    chosen = plan_generation([1], SamplingOptions(seed=0), LIMITS, random_seed=7)
-    random = plan_generation([1], SamplingOptions(), LIMITS, random_seed=7)
+    chosen = plan_generation([1], SamplingOptions(seed=0), LIMITS, PLAIN, random_seed=7)
+    random = plan_generation([1], SamplingOptions(), LIMITS, PLAIN, random_seed=7)
 
     assert (chosen.seed, random.seed) == (0, 7)
 
@@ -66,6 +68,13 @@ def test_a_callers_seed_is_kept_also_when_it_is_zero() -> None:
         SamplingOptions(stop=("x" * 257,)),
         SamplingOptions(stop=("x",) * 17),
         SamplingOptions(seed=2**64),
+        SamplingOptions(top_k=-1),
+        SamplingOptions(presence_penalty=2.1),
+        SamplingOptions(frequency_penalty=math.nan),
+        SamplingOptions(repetition_penalty=0),
+        SamplingOptions(logprobs=21),
+        SamplingOptions(answers=0),
+        SamplingOptions(answers=17),
     ],
 )
 def test_options_that_no_engine_can_follow_are_refused(options: SamplingOptions) -> None:
@@ -80,3 +89,21 @@ def test_all_that_is_wrong_with_options_is_said_at_once() -> None:
         check_options(wrong)
 
     assert len(refused.value.errors) == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        SamplingOptions(constraint=Constraint("regex", "a")),
+        SamplingOptions(logprobs=0),
+        SamplingOptions(logprobs=3),
+    ],
+)
+def test_what_an_engine_cannot_do_is_refused_with_a_reason_of_its_own(
+    options: SamplingOptions,
+) -> None:
+    with pytest.raises(EngineCannotError):
+        plan_generation([1], options, LIMITS, PLAIN, random_seed=0)
+
+    able = Abilities(logprobs=3, grammar=True)
+    assert plan_generation([1], options, LIMITS, able, random_seed=0).seed == 0

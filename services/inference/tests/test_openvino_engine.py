@@ -13,35 +13,54 @@ from pathlib import Path
 import psutil
 import pytest
 import pytest_asyncio
-from inference.adapters import openvino_process
-from inference.adapters.openvino_process import OpenVinoEngine, PipelineOptions
+from inference.adapters import engine_process
+from inference.adapters.engine_process import EngineProcess
+from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from inference.domain.generation import GenerationRequest
 from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 from testkit.waiting import eventually
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .support import F32
-
 pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 
-OPTIONS = PipelineOptions(properties=F32, hang_seconds=1.0)
+OPTIONS = PipelineOptions(properties=EXACT, hang_seconds=1.0)
+
+
+PLAIN = GenerationRequest(
+    prompt=(20, 30, 40),
+    max_new_tokens=8,
+    temperature=0.0,
+    top_p=1.0,
+    top_k=0,
+    presence_penalty=0.0,
+    frequency_penalty=0.0,
+    repetition_penalty=1.0,
+    seed=0,
+    logprobs=None,
+    grammar="",
+    may_gather=True,
+)
 
 
 def request(prompt: tuple[int, ...] = (20, 30, 40), tokens: int = 8) -> GenerationRequest:
-    return GenerationRequest(prompt, tokens, temperature=0.0, top_p=1.0, stop=(), seed=0)
+    return replace(PLAIN, prompt=prompt, max_new_tokens=tokens)
 
 
-async def text_of(engine: OpenVinoEngine, asked: GenerationRequest) -> str:
+def opened(folder: Path, tokenizer: ChatTokenizer, options: PipelineOptions) -> EngineProcess:
+    return OpenVinoKind(options).engine_for(folder, tokenizer.eos_ids)
+
+
+async def tokens_of(engine: EngineProcess, asked: GenerationRequest) -> tuple[int, ...]:
     async with aclosing(engine.generate(asked)) as pieces:
-        return "".join([piece.text async for piece in pieces])
+        return tuple([token async for piece in pieces for token in piece.tokens])
 
 
-async def text_once_back(engine: OpenVinoEngine) -> str:
+async def tokens_once_back(engine: EngineProcess) -> tuple[int, ...]:
     """The answer, asked for until the engine is back."""
 
-    async def answer() -> list[str]:
+    async def answer() -> list[tuple[int, ...]]:
         try:
-            return [await text_of(engine, request())]
+            return [await tokens_of(engine, request())]
         except UnavailableError:
             return []
 
@@ -49,8 +68,8 @@ async def text_once_back(engine: OpenVinoEngine) -> str:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine(openvino_folder: Path, tokenizer: ChatTokenizer) -> AsyncIterator[OpenVinoEngine]:
-    engine = OpenVinoEngine(openvino_folder, tokenizer, OPTIONS)
+async def engine(openvino_folder: Path, tokenizer: ChatTokenizer) -> AsyncIterator[EngineProcess]:
+    engine = opened(openvino_folder, tokenizer, OPTIONS)
     await engine.load()
     yield engine
     await engine.close()
@@ -58,9 +77,9 @@ async def engine(openvino_folder: Path, tokenizer: ChatTokenizer) -> AsyncIterat
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_requests_of_a_dead_or_hung_engine_fail_typed_and_the_next_one_is_answered(
-    engine: OpenVinoEngine, number: signal.Signals
+    engine: EngineProcess, number: signal.Signals
 ) -> None:
-    before = await text_of(engine, request())
+    before = await tokens_of(engine, request())
     pid = engine.pid
     assert pid is not None
     running = engine.generate(request(tokens=480))
@@ -72,14 +91,14 @@ async def test_requests_of_a_dead_or_hung_engine_fail_typed_and_the_next_one_is_
         async for _ in running:
             pass
     with pytest.raises(UnavailableError, match="restarting"):
-        await text_of(engine, request())
-    assert await text_once_back(engine) == before
+        await tokens_of(engine, request())
+    assert await tokens_once_back(engine) == before
     assert engine.pid != pid
     assert not psutil.pid_exists(pid)
 
 
-async def test_requests_that_are_left_cost_no_more_steps(engine: OpenVinoEngine) -> None:
-    await text_once_back(engine)
+async def test_requests_that_are_left_cost_no_more_steps(engine: EngineProcess) -> None:
+    await tokens_once_back(engine)
     child = psutil.Process(engine.pid)
     asked = [request((number + 3,), tokens=500) for number in range(4)]
 
@@ -92,7 +111,7 @@ async def test_requests_that_are_left_cost_no_more_steps(engine: OpenVinoEngine)
                 return before
 
     start = await spent()
-    await asyncio.gather(*(text_of(engine, one) for one in asked))
+    await asyncio.gather(*(tokens_of(engine, one) for one in asked))
     whole = await spent()
     leaving = [engine.generate(one) for one in asked]
     for pieces in leaving:
@@ -106,20 +125,20 @@ async def test_requests_that_are_left_cost_no_more_steps(engine: OpenVinoEngine)
 async def test_answers_side_by_side_come_in_fewer_pieces_and_say_the_same(
     openvino_folder: Path, tokenizer: ChatTokenizer
 ) -> None:
-    options = PipelineOptions(properties=F32, piece_seconds=0.2)
-    engine = OpenVinoEngine(openvino_folder, tokenizer, options)
+    options = PipelineOptions(properties=EXACT, piece_seconds=0.2)
+    engine = opened(openvino_folder, tokenizer, options)
     await engine.load()
     asked = [request((number + 3,), tokens=300) for number in range(4)]
 
-    async def tokens_of(one: GenerationRequest) -> list[int]:
+    async def sizes_of(one: GenerationRequest) -> list[int]:
         async with aclosing(engine.generate(one)) as pieces:
-            return [piece.tokens async for piece in pieces]
+            return [len(piece.tokens) async for piece in pieces]
 
-    alone = [await text_of(engine, one) for one in asked]
-    together = await asyncio.gather(*(text_of(engine, one) for one in asked))
-    gathered = await asyncio.gather(*(tokens_of(one) for one in asked))
-    watched = [replace(one, stop=("never to be seen",)) for one in asked]
-    one_by_one = await asyncio.gather(*(tokens_of(one) for one in watched))
+    alone = [await tokens_of(engine, one) for one in asked]
+    together = await asyncio.gather(*(tokens_of(engine, one) for one in asked))
+    gathered = await asyncio.gather(*(sizes_of(one) for one in asked))
+    watched = [replace(one, may_gather=False) for one in asked]
+    one_by_one = await asyncio.gather(*(sizes_of(one) for one in watched))
     await engine.close()
 
     assert together == alone
@@ -135,37 +154,37 @@ async def test_any_of_the_models_end_tokens_ends_an_answer(
 ) -> None:
     folder = shutil.copytree(llama_folder, tmp_path / "model")
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [*range(384)]}))
-    engine = OpenVinoEngine(openvino_folder, ChatTokenizer.load(folder), OPTIONS)
+    engine = opened(openvino_folder, ChatTokenizer.load(folder), OPTIONS)
     await engine.load()
 
     async with aclosing(engine.generate(request())) as pieces:
         answer = [piece async for piece in pieces]
     await engine.close()
 
-    assert [(piece.tokens, piece.finish_reason) for piece in answer] == [(1, "stop")]
+    assert [(len(piece.tokens), piece.finish_reason) for piece in answer] == [(1, "stop")]
 
 
 HOSTILE = [
     request(prompt=()),
     request(tokens=0),
-    GenerationRequest((5,), 8, temperature=-1.0, top_p=1.0, stop=(), seed=0),
-    GenerationRequest((5,), 8, temperature=1.0, top_p=7.0, stop=(), seed=0),
-    GenerationRequest((5,), 8, temperature=1e-45, top_p=1.0, stop=(), seed=0),
-    GenerationRequest((5,), 8, temperature=1.0, top_p=1.0, stop=(), seed=2**64),
-    GenerationRequest((2**63,), 8, temperature=0.0, top_p=1.0, stop=(), seed=0),
+    replace(PLAIN, temperature=-1.0),
+    replace(PLAIN, temperature=1.0, top_p=7.0),
+    replace(PLAIN, temperature=1e-45),
+    replace(PLAIN, temperature=1.0, seed=2**64),
+    replace(PLAIN, prompt=(2**63,)),
 ]
 
 
 async def test_requests_that_slip_through_the_checks_harm_nobody_beside_them(
-    engine: OpenVinoEngine,
+    engine: EngineProcess,
 ) -> None:
-    expected = await text_once_back(engine)
+    expected = await tokens_once_back(engine)
     pid = engine.pid
 
     for hostile in HOSTILE:
-        healthy = asyncio.create_task(text_of(engine, request()))
+        healthy = asyncio.create_task(tokens_of(engine, request()))
         with suppress(InvalidInputError):
-            await text_of(engine, hostile)
+            await tokens_of(engine, hostile)
         assert await healthy == expected, hostile
 
     assert engine.pid == pid
@@ -174,7 +193,7 @@ async def test_requests_that_slip_through_the_checks_harm_nobody_beside_them(
 async def test_a_folder_that_is_no_build_is_refused_typed(
     llama_folder: Path, tokenizer: ChatTokenizer
 ) -> None:
-    engine = OpenVinoEngine(llama_folder, tokenizer, OPTIONS)
+    engine = opened(llama_folder, tokenizer, OPTIONS)
 
     with pytest.raises(PreconditionError, match="refused the model"):
         await engine.load()
@@ -184,8 +203,8 @@ async def test_a_folder_that_is_no_build_is_refused_typed(
 async def test_an_engine_that_keeps_dying_gives_up(
     openvino_folder: Path, tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openvino_process, "MAX_DEATHS", 1)
-    engine = OpenVinoEngine(openvino_folder, tokenizer, OPTIONS)
+    monkeypatch.setattr(engine_process, "MAX_DEATHS", 1)
+    engine = opened(openvino_folder, tokenizer, OPTIONS)
     await engine.load()
     first = engine.pid
     assert first is not None

@@ -50,7 +50,7 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
                 stub = pb_grpc.InferenceServiceStub(channel)
                 loading = pb.LoadModelRequest(tenant="acme", version_id=IDLE)
                 await stub.LoadModel(loading, timeout=30)
-                request = pb.GenerateRequest(tenant="acme", version_id=BUSY, text="a")
+                request = pb.GenerateRequest(tenant="acme", model=BUSY, text="a")
                 stream = stub.Generate(request, timeout=30)
                 await anext(aiter(stream))
                 engines = psutil.Process(service.pid).children(recursive=True)

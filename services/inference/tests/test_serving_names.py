@@ -64,7 +64,7 @@ async def test_what_an_alias_names_is_loaded_kept_and_freed_when_retired(
         replica = service.running.replica
         children = psutil.Process().children(recursive=True)
 
-    assert not [c for c in children if c.is_running() and "openvino_child" in str(c.cmdline())]
+    assert not [c for c in children if c.is_running() and "inference.children" in str(c.cmdline())]
     assert replica.startswith("inference-")
 
 

@@ -9,6 +9,7 @@ from service_kit.errors import InvalidInputError
 from tokenizers import Tokenizer
 
 from tokenization.chat_template import ChatTemplate, Turn
+from tokenization.token_bytes import TokenBytes
 
 NAMED_SPECIAL_TOKENS = (
     "bos_token",
@@ -70,6 +71,7 @@ class ChatTokenizer:
         self.end_of_turn = self._find_end_of_turn([token.content for token in added.values()])
         end_id = tokenizer.token_to_id(self.end_of_turn) if self.end_of_turn else None
         self.eos_ids = eos_ids if end_id is None else eos_ids | {end_id}
+        self._token_bytes = TokenBytes(tokenizer)
 
     @classmethod
     def load(cls, folder: Path) -> "ChatTokenizer":
@@ -134,6 +136,13 @@ class ChatTokenizer:
         """Text of `ids` without special tokens; bytes that are no character become U+FFFD."""
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
+
+    def token_bytes(self, token: int) -> bytes:
+        """What one token stands for; characters may be spread over several tokens.
+
+        Empty for an id that is none, a special token's is its name.
+        """
+        return self._token_bytes(token)
 
     def _find_end_of_turn(self, added: Sequence[str]) -> str:
         """The first added token that the template writes after an assistant's answer."""

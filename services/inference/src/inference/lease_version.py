@@ -17,7 +17,8 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, Ser
 from opentelemetry import trace
 from service_kit.errors import DomainError, OverloadedError, UnavailableError
 
-from inference.load_version import EngineKind, LoadedVersion
+from inference.engine import EngineKind
+from inference.load_version import LoadedVersion
 from inference.measures import IN_FLIGHT, MODELS_LOADED, QUEUED
 
 log = logging.getLogger(__name__)

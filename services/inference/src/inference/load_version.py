@@ -3,7 +3,7 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,58 +13,12 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from inference.domain.generation import (
-    GenerationRequest,
-    ModelLimits,
-    SamplingOptions,
-    TextPiece,
-    plan_generation,
-)
+from inference.domain.generation import ModelLimits, plan_generation
+from inference.domain.sampling import SamplingOptions
+from inference.engine import Engine, EngineKind
 
 WARM_TEXT = "Hello"
 WARM_TOKENS = 2
-
-
-class Engine(Protocol):
-    """Runs one model. One contract suite holds all engines to what is said here."""
-
-    async def load(self) -> None:
-        """Return once requests can be taken. Called once.
-
-        Raises:
-            PreconditionError: the engine refuses the model; trying again will not help.
-        """
-
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[TextPiece, None]:
-        """Pieces as they come, the last one with a finish reason. Closing it frees the slot.
-
-        Text is whole characters and ends before the first stop text. Temperature 0 is greedy; the
-        same seed gives the same text when nothing else runs beside it.
-
-        Raises:
-            UnavailableError: the engine died under the request, or is being restarted.
-            PreconditionError: the engine has no room for a request of this size.
-        """
-
-    async def until_broken(self) -> str:
-        """Return when the engine has given up for good, and why; it is then only to be closed."""
-
-    async def close(self) -> None:
-        """End it and free its memory; generations still running fail with UnavailableError."""
-
-
-class EngineKind(Protocol):
-    """Makes engines of one kind."""
-
-    @property
-    def name(self) -> str:
-        """For example "openvino"."""
-
-    def can_run(self, form: str) -> bool:
-        """Whether artifacts of this form are for this kind."""
-
-    def engine_for(self, folder: Path, tokenizer: ChatTokenizer) -> Engine:
-        """An engine for the model in `folder`, not yet loaded."""
 
 
 class Artifacts(Protocol):
@@ -119,7 +73,7 @@ class LoadVersion:
         kind = self.kind_of(model)
         folder = await asyncio.to_thread(self._artifacts.materialise, model.digest)
         tokenizer, limits = await asyncio.to_thread(_read_folder, folder, model.context_tokens)
-        engine = kind.engine_for(folder, tokenizer)
+        engine = kind.engine_for(folder, tokenizer.eos_ids)
         try:
             await engine.load()
             await _warm(engine, tokenizer, limits)
@@ -156,6 +110,7 @@ async def _warm(engine: Engine, tokenizer: ChatTokenizer, limits: ModelLimits) -
         tokenizer.encode(WARM_TEXT),
         SamplingOptions(max_new_tokens=WARM_TOKENS),
         limits,
+        engine.abilities,
         random_seed=0,
     )
     async with aclosing(engine.generate(request)) as pieces:

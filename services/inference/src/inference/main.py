@@ -23,11 +23,10 @@ from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
-from inference.adapters.openvino_process import OpenVinoKind, PipelineOptions
+from inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from inference.announce_serving import ServingAnnouncer
 from inference.entrypoints.grpc import InferenceServicer
 from inference.follow_names import FollowNames
-from inference.generate_text import GenerateText
 from inference.lease_version import VersionPool
 from inference.load_version import LoadVersion
 from inference.prepare_version import PrepareVersions
@@ -100,8 +99,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
-        servicer = InferenceServicer(GenerateText(pool), pool)
-        add_InferenceServiceServicer_to_server(servicer, server.grpc)
+        add_InferenceServiceServicer_to_server(InferenceServicer(pool), server.grpc)
         await stack.enter_async_context(server)
         yield Running(server.port, page.port, replica)
 

@@ -12,7 +12,8 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from service_kit.errors import DomainError
 
-from inference.load_version import Artifacts, EngineKind
+from inference.engine import EngineKind
+from inference.load_version import Artifacts
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)

@@ -100,7 +100,7 @@ def _end(response: GenerateResponse) -> End:
 
 
 def _request(call: ChatCall, tenant: str, version_id: str) -> GenerateRequest:
-    request = GenerateRequest(tenant=tenant, version_id=version_id, options=_options(call.sampling))
+    request = GenerateRequest(tenant=tenant, model=version_id, options=_options(call.sampling))
     if call.raw:
         request.text = call.turns[0].content
     else:

@@ -1,7 +1,9 @@
 """One answer's tokens between the engine's process and their reader."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from service_kit.errors import DomainError
 
@@ -10,8 +12,10 @@ from service_kit.errors import DomainError
 class News:
     """What the child said about one request."""
 
-    tokens: list[int]
-    end: str | None
+    tokens: list[int] = field(default_factory=list)
+    end: str | None = None
+    chosen: list[Any] = field(default_factory=list)
+    """As in `children.runner`, one for each token; empty when not asked for."""
 
 
 class GatheredAnswer:
@@ -25,12 +29,15 @@ class GatheredAnswer:
     def __init__(self, *, may_gather: bool) -> None:
         self._may_gather = may_gather
         self._begun = False
-        self._gathered: list[int] = []
+        self._gathered = News()
         self._handed_on: asyncio.Queue[News | DomainError] = asyncio.Queue()
 
-    def add(self, tokens: list[int], end: str | None, *, gather: bool) -> bool:
+    def add(
+        self, tokens: Sequence[int], end: str | None, chosen: Sequence[Any] | None, *, gather: bool
+    ) -> bool:
         """Take news of the child; true when there are tokens that wait for `hand_on`."""
-        self._gathered += tokens
+        self._gathered.tokens += tokens
+        self._gathered.chosen += chosen or ()
         if gather and self._may_gather and self._begun and end is None:
             return True
         self.hand_on(end)
@@ -38,10 +45,12 @@ class GatheredAnswer:
 
     def hand_on(self, end: str | None = None) -> None:
         """Let the reader have what was gathered."""
-        if self._gathered or end is not None:
+        gathered = self._gathered
+        if gathered.tokens or end is not None:
             self._begun = True
-            self._handed_on.put_nowait(News(self._gathered, end))
-            self._gathered = []
+            gathered.end = end
+            self._handed_on.put_nowait(gathered)
+            self._gathered = News()
 
     def fail(self, error: DomainError) -> None:
         """Tell the reader that nothing more comes."""
@@ -56,5 +65,5 @@ class GatheredAnswer:
             more = self._handed_on.get_nowait()
             if isinstance(more, DomainError):
                 raise more
-            heard = News(heard.tokens + more.tokens, more.end)
+            heard = News(heard.tokens + more.tokens, more.end, heard.chosen + more.chosen)
         return heard

@@ -1,11 +1,13 @@
-"""What a generation is asked for, what it yields, and which requests an engine may see."""
+"""What a generation is asked for, what engines take and give, and which requests they may see."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from service_kit.errors import InvalidInputError
+from service_kit.errors import InvalidInputError, PreconditionError
+
+from inference.domain.sampling import SamplingOptions
 
 FinishReason = Literal["stop", "length"]
 
@@ -16,31 +18,10 @@ class PromptTooLongError(InvalidInputError):
     reason = "PROMPT_TOO_LONG"
 
 
-MAX_STOPS = 16
-MAX_STOP_CHARACTERS = 256
-MIN_TEMPERATURE = 0.001
-"""Below it logits overflow when they are divided; 0 itself means greedy."""
-MAX_TEMPERATURE = 100.0
-MIN_TOP_P = 1e-6
+class EngineCannotError(PreconditionError):
+    """The request is right, but the engine that runs this model lacks what it asks for."""
 
-
-@dataclass(frozen=True, slots=True)
-class SamplingOptions:
-    """How to sample and when to stop, as the caller said it."""
-
-    max_new_tokens: int = 0
-    """New tokens at most; 0 means what the context leaves."""
-
-    temperature: float = 0.0
-    """0 is greedy."""
-
-    top_p: float = 1.0
-
-    stop: tuple[str, ...] = ()
-    """Texts that end the answer and are not part of it."""
-
-    seed: int | None = None
-    """Seed of sampling; None means a random one."""
+    reason = "ENGINE_CANNOT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,66 +36,92 @@ class ModelLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Abilities:
+    """What an engine can do beside temperature, top-p, top-k, penalties and a seed."""
+
+    exact: bool = False
+    """The same request gives the same tokens, whatever else is in the batch."""
+
+    logprobs: int | None = None
+    """Alternatives at most that it can name for each token; None: it tells no probabilities."""
+
+    grammar: bool = False
+    """It can hold an answer to a grammar."""
+
+    score: bool = False
+    embed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """A checked request, as engines take it. Only `plan_generation` makes them."""
 
     prompt: tuple[int, ...]
     max_new_tokens: int
     temperature: float
+    """0 is greedy."""
     top_p: float
-    stop: tuple[str, ...]
+    top_k: int
+    """0 means all."""
+    presence_penalty: float
+    frequency_penalty: float
+    repetition_penalty: float
     seed: int
+    logprobs: int | None
+    """Alternatives of each token; None: no probabilities are wanted."""
+    grammar: str
+    """EBNF as XGrammar reads it, checked; empty when the answer is free."""
+    may_gather: bool
+    """Tokens may be told later, together: nobody waits for a text that ends the answer."""
 
 
 @dataclass(frozen=True, slots=True)
-class TextPiece:
+class LikelyToken:
+    """A token and the natural logarithm of its probability."""
+
+    token: int
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenToken:
+    """How likely a generated token was, and what could have stood there, likeliest first."""
+
+    logprob: float
+    alternatives: tuple[LikelyToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPiece:
     """What an engine generated since the piece before."""
 
-    text: str
-    """Whole characters, no special tokens; may be empty while something is held back."""
-
-    tokens: int
-    """Tokens generated, those that end the answer included."""
+    tokens: tuple[int, ...]
+    """Those that end the answer included."""
 
     finish_reason: FinishReason | None = None
-    """Set on the last piece only: "stop" by an end token or a stop text, "length" by the limit."""
+    """Set on the last piece only: "stop" by an end token, "length" by the limit."""
+
+    chosen: tuple[ChosenToken, ...] = ()
+    """One for each token, when they were asked for."""
 
 
-def check_options(options: SamplingOptions) -> None:
-    """Refuse options that no model can follow.
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Continuations of one prompt; checked, none empty, each fits behind the prompt."""
 
-    Raises:
-        InvalidInputError: lists everything that is wrong.
-    """
-    errors = [*_sampling_errors(options), *_stop_errors(options.stop)]
-    if errors:
-        raise InvalidInputError(errors)
+    prompt: tuple[int, ...]
+    continuations: tuple[tuple[int, ...], ...]
 
 
-def _sampling_errors(options: SamplingOptions) -> list[str]:
-    errors = []
-    if options.max_new_tokens < 0:
-        errors.append(f"max_new_tokens must be at least 1, got {options.max_new_tokens}")
-    temperature = options.temperature
-    if temperature != 0 and not MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE:
-        errors.append(
-            f"temperature must be 0 or from {MIN_TEMPERATURE} to {MAX_TEMPERATURE:g}, "
-            f"got {temperature:g}"
-        )
-    # Comparisons with NaN are false, so both conditions refuse it.
-    if not MIN_TOP_P <= options.top_p <= 1:
-        errors.append(f"top_p must be above 0 and at most 1, got {options.top_p:g}")
-    if options.seed is not None and not 0 <= options.seed < 2**64:
-        errors.append(f"seed must be from 0 to 2^64-1, got {options.seed}")
-    return errors
+@dataclass(frozen=True, slots=True)
+class ContinuationScore:
+    """How likely a continuation is."""
 
+    log_likelihood: float
+    """Sum over its tokens of the natural logarithm of their probability."""
 
-def _stop_errors(stop: Sequence[str]) -> list[str]:
-    if len(stop) > MAX_STOPS:
-        return [f"at most {MAX_STOPS} stop texts are allowed, got {len(stop)}"]
-    if all(1 <= len(text) <= MAX_STOP_CHARACTERS for text in stop):
-        return []
-    return [f"a stop text has 1 to {MAX_STOP_CHARACTERS} characters"]
+    is_greedy: bool
+    """Each of its tokens is the likeliest at its place."""
 
 
 def check_prompt_length(characters: int, longest_token: int, limits: ModelLimits) -> None:
@@ -131,37 +138,103 @@ def check_prompt_length(characters: int, longest_token: int, limits: ModelLimits
 
 
 def plan_generation(
-    prompt: Sequence[int], options: SamplingOptions, limits: ModelLimits, *, random_seed: int
+    prompt: Sequence[int],
+    options: SamplingOptions,
+    limits: ModelLimits,
+    abilities: Abilities,
+    *,
+    random_seed: int,
+    grammar: str = "",
 ) -> GenerationRequest:
     """A request that an engine can run without harm to the others in its batch.
 
     Args:
         random_seed: taken when the caller gave none.
+        grammar: what became of the options' constraint.
 
     Raises:
         PromptTooLongError: the prompt leaves no room for an answer.
         InvalidInputError: the prompt is empty or has ids outside the vocabulary.
+        EngineCannotError: the engine lacks what the options ask for.
     """
-    if not prompt:
-        raise InvalidInputError("prompt is empty")
-    if len(prompt) > _prompt_limit(limits):
-        raise PromptTooLongError(
-            f"prompt has {len(prompt)} tokens, the limit is {_prompt_limit(limits)}"
-        )
-    outside = [token for token in prompt if not 0 <= token < limits.vocabulary]
-    if outside:
-        raise InvalidInputError(
-            f"prompt has token {outside[0]}, the model's vocabulary ends at {limits.vocabulary - 1}"
-        )
+    check_tokens(prompt, limits)
+    _check_abilities(options, abilities)
     left = limits.context_tokens - len(prompt)
     return GenerationRequest(
         prompt=tuple(prompt),
         max_new_tokens=min(options.max_new_tokens or left, left),
         temperature=options.temperature,
         top_p=options.top_p,
-        stop=options.stop,
+        top_k=options.top_k,
+        presence_penalty=options.presence_penalty,
+        frequency_penalty=options.frequency_penalty,
+        repetition_penalty=options.repetition_penalty,
         seed=random_seed if options.seed is None else options.seed,
+        logprobs=options.logprobs,
+        grammar=grammar,
+        may_gather=not options.stop,
     )
+
+
+def plan_score(
+    prompt: Sequence[int],
+    continuations: Sequence[Sequence[int]],
+    limits: ModelLimits,
+    abilities: Abilities,
+) -> ScoreRequest:
+    """A request for log-likelihoods that an engine can run.
+
+    Raises:
+        PromptTooLongError: prompt and a continuation together do not fit.
+        InvalidInputError: nothing to score, or ids outside the vocabulary.
+        EngineCannotError: the engine cannot score.
+    """
+    if not abilities.score:
+        raise EngineCannotError("the engine of this model does not score texts")
+    check_tokens(prompt, limits)
+    if not continuations or not all(continuations):
+        raise InvalidInputError("each continuation must have at least one token")
+    longest = len(prompt) + max(map(len, continuations))
+    if longest > limits.context_tokens:
+        raise PromptTooLongError(
+            f"prompt and continuation have {longest} tokens, the limit is {limits.context_tokens}"
+        )
+    for continuation in continuations:
+        _check_vocabulary(continuation, limits)
+    return ScoreRequest(tuple(prompt), tuple(map(tuple, continuations)))
+
+
+def check_tokens(prompt: Sequence[int], limits: ModelLimits) -> None:
+    """Refuse a prompt that is empty, too long or foreign to the vocabulary; InvalidInputError."""
+    if not prompt:
+        raise InvalidInputError("prompt is empty")
+    if len(prompt) > _prompt_limit(limits):
+        raise PromptTooLongError(
+            f"prompt has {len(prompt)} tokens, the limit is {_prompt_limit(limits)}"
+        )
+    _check_vocabulary(prompt, limits)
+
+
+def _check_vocabulary(tokens: Sequence[int], limits: ModelLimits) -> None:
+    outside = [token for token in tokens if not 0 <= token < limits.vocabulary]
+    if outside:
+        raise InvalidInputError(
+            f"token {outside[0]} is not in the model's vocabulary, "
+            f"which ends at {limits.vocabulary - 1}"
+        )
+
+
+def _check_abilities(options: SamplingOptions, abilities: Abilities) -> None:
+    if options.constraint is not None and not abilities.grammar:
+        raise EngineCannotError("the engine of this model cannot constrain answers")
+    if options.logprobs is None:
+        return
+    if abilities.logprobs is None:
+        raise EngineCannotError("the engine of this model tells no log-probabilities")
+    if options.logprobs > abilities.logprobs:
+        raise EngineCannotError(
+            f"the engine of this model names at most {abilities.logprobs} alternatives of a token"
+        )
 
 
 def _prompt_limit(limits: ModelLimits) -> int:

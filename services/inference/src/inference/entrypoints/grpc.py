@@ -10,9 +10,13 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from tokenization import Turn
 
-from inference.domain.generation import SamplingOptions
-from inference.generate_text import AnswerEnd, GenerateCommand, GenerateText
+from inference.answer_writer import AnswerEnd, AnswerPart, TokenLogprob
+from inference.domain.sampling import Constraint, SamplingOptions
+from inference.embed_texts import EmbedCommand, EmbedTexts
+from inference.generate_text import GenerateCommand, GenerateText
 from inference.lease_version import VersionPool
+from inference.render_prompt import Prompt
+from inference.score_texts import ScoreCommand, ScoreTexts
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -20,8 +24,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
-    def __init__(self, generate_text: GenerateText, versions: VersionPool) -> None:
-        self._generate_text = generate_text
+    def __init__(self, versions: VersionPool) -> None:
+        self._generate_text = GenerateText(versions)
+        self._score_texts = ScoreTexts(versions)
+        self._embed_texts = EmbedTexts(versions)
         self._versions = versions
 
     async def Generate(
@@ -29,8 +35,38 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     ) -> AsyncIterator[pb.GenerateResponse]:
         async with aclosing(self._generate_text(_command(request))) as parts:
             async for part in parts:
-                end = None if part.end is None else _end(part.end)
-                yield pb.GenerateResponse(text_delta=part.text, end=end)
+                yield _response(part)
+
+    async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
+        command = ScoreCommand(
+            tenant=request.tenant,
+            version_id=request.model,
+            prompt=_prompt(request),
+            continuations=tuple(request.continuations),
+        )
+        scored = await self._score_texts(command)
+        rows = zip(scored.scores, scored.tokens, strict=True)
+        return pb.ScoreResponse(
+            scores=[
+                pb.ContinuationScore(
+                    log_likelihood=score.log_likelihood, tokens=tokens, is_greedy=score.is_greedy
+                )
+                for score, tokens in rows
+            ],
+            version_id=scored.version_id,
+            usage=TokenUsage(prompt_tokens=scored.prompt_tokens + sum(scored.tokens)),
+        )
+
+    async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
+        command = EmbedCommand(
+            tenant=request.tenant, version_id=request.model, texts=tuple(request.texts)
+        )
+        embedded = await self._embed_texts(command)
+        return pb.EmbedResponse(
+            embeddings=[pb.Embedding(values=vector) for vector in embedded.vectors],
+            version_id=embedded.version_id,
+            usage=TokenUsage(prompt_tokens=embedded.tokens),
+        )
 
     async def LoadModel(
         self, request: pb.LoadModelRequest, context: Context
@@ -58,25 +94,63 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
 
 
 def _command(request: pb.GenerateRequest) -> GenerateCommand:
-    turns = None
-    if request.WhichOneof("prompt") == "conversation":
-        turns = tuple(
-            Turn(role=message.role, content=message.content)
-            for message in request.conversation.messages
-        )
     options = request.options
     return GenerateCommand(
         tenant=request.tenant,
-        version_id=request.version_id,
-        turns=turns,
-        text=request.text,
+        version_id=request.model,
+        prompt=_prompt(request),
         options=SamplingOptions(
             max_new_tokens=options.max_new_tokens,
             temperature=options.temperature,
             top_p=options.top_p or 1.0,
+            top_k=options.top_k,
+            presence_penalty=options.presence_penalty,
+            frequency_penalty=options.frequency_penalty,
+            repetition_penalty=options.repetition_penalty or 1.0,
             stop=tuple(options.stop),
             seed=options.seed if options.HasField("seed") else None,
+            logprobs=options.logprobs if options.HasField("logprobs") else None,
+            constraint=_constraint(options.constraint),
+            answers=request.answers or 1,
         ),
+    )
+
+
+def _prompt(request: pb.GenerateRequest | pb.ScoreRequest) -> Prompt:
+    if request.WhichOneof("prompt") != "conversation":
+        return Prompt(None, request.text)
+    messages = request.conversation.messages
+    return Prompt(tuple(Turn(role=turn.role, content=turn.content) for turn in messages))
+
+
+def _constraint(constraint: pb.Constraint) -> Constraint | None:
+    match constraint.WhichOneof("form"):
+        case "json_schema":
+            return Constraint("json_schema", constraint.json_schema)
+        case "regex":
+            return Constraint("regex", constraint.regex)
+        case "choice":
+            return Constraint("choice", choices=tuple(constraint.choice.texts))
+        case None:
+            return None
+
+
+def _response(part: AnswerPart) -> pb.GenerateResponse:
+    return pb.GenerateResponse(
+        text_delta=part.text,
+        end=None if part.end is None else _end(part.end),
+        index=part.index,
+        logprobs=map(_logprob, part.logprobs),
+    )
+
+
+def _logprob(token: TokenLogprob) -> pb.TokenLogprob:
+    return pb.TokenLogprob(
+        token=token.token,
+        logprob=token.logprob,
+        alternatives=[
+            pb.TokenAlternative(token=name, logprob=logprob) for name, logprob in token.alternatives
+        ],
     )
 
 
@@ -86,4 +160,5 @@ def _end(end: AnswerEnd) -> pb.GenerationEnd:
         usage=TokenUsage(prompt_tokens=end.prompt_tokens, completion_tokens=end.completion_tokens),
         version_id=end.version_id,
         first_token_seconds=end.first_token_seconds,
+        exact=end.exact,
     )

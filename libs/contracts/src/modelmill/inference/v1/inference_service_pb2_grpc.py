@@ -40,6 +40,16 @@ class InferenceServiceStub:
                 request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.GenerateRequest.SerializeToString,
                 response_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.GenerateResponse.FromString,
                 _registered_method=True)
+        self.Score = channel.unary_unary(
+                '/modelmill.inference.v1.InferenceService/Score',
+                request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreRequest.SerializeToString,
+                response_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreResponse.FromString,
+                _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/modelmill.inference.v1.InferenceService/Embed',
+                request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.EmbedResponse.FromString,
+                _registered_method=True)
         self.LoadModel = channel.unary_unary(
                 '/modelmill.inference.v1.InferenceService/LoadModel',
                 request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.LoadModelRequest.SerializeToString,
@@ -59,10 +69,26 @@ class InferenceServiceServicer:
     def Generate(self, request, context):
         """Generates from one prompt, streaming text as it comes. Cancelling the call frees the slot.
 
-        NOT_FOUND: the version is unknown, or no engine can run its form.
-        INVALID_ARGUMENT: prompt too long (the limit is named), or options out of range.
+        NOT_FOUND: the version or alias is unknown, or no engine can run its form.
+        INVALID_ARGUMENT: prompt too long (the limit is named), options out of range, or an impossible constraint.
+        FAILED_PRECONDITION: the engine cannot do what is asked for (reason ENGINE_CANNOT), or has no room for so long a prompt.
         RESOURCE_EXHAUSTED: full; retry later.
         UNAVAILABLE: the engine is restarting; retry.
+        DEADLINE_EXCEEDED: it would not be answered before the call's deadline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Score(self, request, context):
+        """Log-likelihoods of continuations of one prompt, which is computed once. Errors as of Generate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Vectors of texts. Errors as of Generate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,6 +118,16 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Generate,
                     request_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.GenerateRequest.FromString,
                     response_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.GenerateResponse.SerializeToString,
+            ),
+            'Score': grpc.unary_unary_rpc_method_handler(
+                    servicer.Score,
+                    request_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreRequest.FromString,
+                    response_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.EmbedRequest.FromString,
+                    response_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.EmbedResponse.SerializeToString,
             ),
             'LoadModel': grpc.unary_unary_rpc_method_handler(
                     servicer.LoadModel,
@@ -132,6 +168,60 @@ class InferenceService:
             '/modelmill.inference.v1.InferenceService/Generate',
             modelmill_dot_inference_dot_v1_dot_inference__service__pb2.GenerateRequest.SerializeToString,
             modelmill_dot_inference_dot_v1_dot_inference__service__pb2.GenerateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Score(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.inference.v1.InferenceService/Score',
+            modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreRequest.SerializeToString,
+            modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.inference.v1.InferenceService/Embed',
+            modelmill_dot_inference_dot_v1_dot_inference__service__pb2.EmbedRequest.SerializeToString,
+            modelmill_dot_inference_dot_v1_dot_inference__service__pb2.EmbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

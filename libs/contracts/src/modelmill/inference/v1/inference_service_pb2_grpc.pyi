@@ -36,11 +36,17 @@ class InferenceServiceStub:
     Generate: _grpc.UnaryStreamMultiCallable[_inference_service_pb2.GenerateRequest, _inference_service_pb2.GenerateResponse]
     """Generates from one prompt, streaming text as it comes. Cancelling the call frees the slot.
 
-    NOT_FOUND: the version is unknown, or no engine can run its form.
-    INVALID_ARGUMENT: prompt too long (the limit is named), or options out of range.
+    NOT_FOUND: the version or alias is unknown, or no engine can run its form.
+    INVALID_ARGUMENT: prompt too long (the limit is named), options out of range, or an impossible constraint.
+    FAILED_PRECONDITION: the engine cannot do what is asked for (reason ENGINE_CANNOT), or has no room for so long a prompt.
     RESOURCE_EXHAUSTED: full; retry later.
     UNAVAILABLE: the engine is restarting; retry.
+    DEADLINE_EXCEEDED: it would not be answered before the call's deadline.
     """
+    Score: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.ScoreRequest, _inference_service_pb2.ScoreResponse]
+    """Log-likelihoods of continuations of one prompt, which is computed once. Errors as of Generate."""
+    Embed: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.EmbedRequest, _inference_service_pb2.EmbedResponse]
+    """Vectors of texts. Errors as of Generate."""
     LoadModel: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.LoadModelRequest, _inference_service_pb2.LoadModelResponse]
     """Loads a version, warms it and says so on the bus; returns at once when it is loaded.
 
@@ -58,11 +64,17 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     Generate: _aio.UnaryStreamMultiCallable[_inference_service_pb2.GenerateRequest, _inference_service_pb2.GenerateResponse]  # type: ignore[assignment]
     """Generates from one prompt, streaming text as it comes. Cancelling the call frees the slot.
 
-    NOT_FOUND: the version is unknown, or no engine can run its form.
-    INVALID_ARGUMENT: prompt too long (the limit is named), or options out of range.
+    NOT_FOUND: the version or alias is unknown, or no engine can run its form.
+    INVALID_ARGUMENT: prompt too long (the limit is named), options out of range, or an impossible constraint.
+    FAILED_PRECONDITION: the engine cannot do what is asked for (reason ENGINE_CANNOT), or has no room for so long a prompt.
     RESOURCE_EXHAUSTED: full; retry later.
     UNAVAILABLE: the engine is restarting; retry.
+    DEADLINE_EXCEEDED: it would not be answered before the call's deadline.
     """
+    Score: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.ScoreRequest, _inference_service_pb2.ScoreResponse]  # type: ignore[assignment]
+    """Log-likelihoods of continuations of one prompt, which is computed once. Errors as of Generate."""
+    Embed: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.EmbedRequest, _inference_service_pb2.EmbedResponse]  # type: ignore[assignment]
+    """Vectors of texts. Errors as of Generate."""
     LoadModel: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.LoadModelRequest, _inference_service_pb2.LoadModelResponse]  # type: ignore[assignment]
     """Loads a version, warms it and says so on the bus; returns at once when it is loaded.
 
@@ -83,11 +95,29 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_inference_service_pb2.GenerateResponse], _abc.AsyncIterator[_inference_service_pb2.GenerateResponse]]:
         """Generates from one prompt, streaming text as it comes. Cancelling the call frees the slot.
 
-        NOT_FOUND: the version is unknown, or no engine can run its form.
-        INVALID_ARGUMENT: prompt too long (the limit is named), or options out of range.
+        NOT_FOUND: the version or alias is unknown, or no engine can run its form.
+        INVALID_ARGUMENT: prompt too long (the limit is named), options out of range, or an impossible constraint.
+        FAILED_PRECONDITION: the engine cannot do what is asked for (reason ENGINE_CANNOT), or has no room for so long a prompt.
         RESOURCE_EXHAUSTED: full; retry later.
         UNAVAILABLE: the engine is restarting; retry.
+        DEADLINE_EXCEEDED: it would not be answered before the call's deadline.
         """
+
+    @_abc_1.abstractmethod
+    def Score(
+        self,
+        request: _inference_service_pb2.ScoreRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.ScoreResponse, _abc.Awaitable[_inference_service_pb2.ScoreResponse]]:
+        """Log-likelihoods of continuations of one prompt, which is computed once. Errors as of Generate."""
+
+    @_abc_1.abstractmethod
+    def Embed(
+        self,
+        request: _inference_service_pb2.EmbedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.EmbedResponse, _abc.Awaitable[_inference_service_pb2.EmbedResponse]]:
+        """Vectors of texts. Errors as of Generate."""
 
     @_abc_1.abstractmethod
     def LoadModel(

@@ -1,0 +1,111 @@
+"""OpenVINO GenAI with continuous batching in a process of its own: one pipeline."""
+
+from typing import Any
+
+import openvino_genai as genai
+from openvino import Tensor
+
+from inference.children.runner import News, serve
+
+
+def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
+    """The pipeline as `adapters.openvino` describes it."""
+    scheduler = genai.SchedulerConfig()
+    scheduler.cache_size = load["cache_gigabytes"]
+    scheduler.max_num_seqs = load["max_sequences"]
+    scheduler.enable_prefix_caching = load["prefix_cache"]
+    return genai.ContinuousBatchingPipeline(
+        load["folder"], scheduler, load["device"], load["properties"]
+    )
+
+
+def generation_config(add: dict[str, Any]) -> genai.GenerationConfig:
+    """Greedy when the temperature is 0; ends at any of the model's end tokens."""
+    config = genai.GenerationConfig()
+    config.max_new_tokens = add["max_new_tokens"]
+    config.stop_token_ids = set(add["eos_ids"])
+    config.presence_penalty = add["presence_penalty"]
+    config.frequency_penalty = add["frequency_penalty"]
+    config.repetition_penalty = add["repetition_penalty"]
+    config.logprobs = 0 if add["logprobs"] is None else 1
+    if add["grammar"]:
+        config.structured_output_config = genai.StructuredOutputConfig(grammar=add["grammar"])
+    if add["temperature"] > 0:
+        config.do_sample = True
+        config.temperature = add["temperature"]
+        config.top_p = add["top_p"]
+        config.rng_seed = add["seed"]
+        if add["top_k"]:
+            config.top_k = add["top_k"]
+    return config
+
+
+class OpenVinoRunner:
+    """`runner.Runner` by one continuous-batching pipeline."""
+
+    def __init__(self, load: dict[str, Any]) -> None:
+        self._pipeline = open_pipeline(load)
+        self._live: dict[int, _Live] = {}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._pipeline.has_non_finished_requests())
+
+    def add(self, add: dict[str, Any]) -> None:
+        handle = self._pipeline.add_request(
+            add["id"], Tensor([add["prompt"]]), generation_config(add)
+        )
+        self._live[add["id"]] = _Live(handle, wants_logprobs=add["logprobs"] is not None)
+
+    def cancel(self, number: int) -> None:
+        live = self._live.pop(number, None)
+        if live is not None:
+            live.handle.cancel()
+
+    def step(self) -> list[News]:
+        self._pipeline.step()
+        news = []
+        for number, live in list(self._live.items()):
+            heard = live.read(number)
+            if heard.tokens or heard.end:
+                news.append(heard)
+            if heard.end:
+                del self._live[number]
+        return news
+
+    def score(self, prompt: list[int], continuations: list[list[int]]) -> list[list[Any]]:
+        raise NotImplementedError
+
+    def embed(self, texts: list[list[int]]) -> list[list[float]]:
+        raise NotImplementedError
+
+
+class _Live:
+    """A request in the pipeline."""
+
+    def __init__(self, handle: Any, *, wants_logprobs: bool) -> None:
+        self.handle = handle
+        self._wants_logprobs = wants_logprobs
+
+    def read(self, number: int) -> News:
+        """New tokens and how it ended, if it did."""
+        status = self.handle.get_status()
+        tokens: list[int] = []
+        chosen: list[Any] | None = [] if self._wants_logprobs else None
+        reason = None
+        while self.handle.can_read():
+            for output in self.handle.read().values():
+                tokens += output.generated_ids
+                if chosen is not None:
+                    chosen += [[logprob, []] for logprob in output.generated_log_probs]
+                reason = output.finish_reason
+        if status == genai.GenerationStatus.RUNNING:
+            return News(number, tokens, None, chosen)
+        if status != genai.GenerationStatus.FINISHED:
+            return News(number, tokens, "no_room", chosen)
+        is_length = reason == genai.GenerationFinishReason.LENGTH
+        return News(number, tokens, "length" if is_length else "stop", chosen)
+
+
+if __name__ == "__main__":
+    serve(OpenVinoRunner)

@@ -1,0 +1,110 @@
+"""What an engine's own process runs: the loop, and what each kind of engine puts into it.
+
+A step may hold the interpreter's lock and a single bad request can spoil a batch for all, so it
+runs here, alone, without asyncio. Any error of a step ends the process: pipelines do not recover
+from one, and the parent starts a new one.
+
+In, one JSON object a line: `{"load": {...}}` first, then `{"add": {...}}`, `{"cancel": id}`,
+`{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`.
+Out: `{"loaded": true}` or `{"refused": why}`; then `{"tokens": [[id, [token, ...], end, chosen],
+...]}`, where `end` is null, "stop", "length" or "no_room" and `chosen` is null or for each token
+`[logprob, [[token, logprob], ...]]`; `{"result": [id, value]}`; and `{"rejected": [id, why]}`.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from inference.children.parent_socket import ParentGoneError, ParentSocket
+
+SIGN_OF_LIFE_SECONDS = 1.0
+"""Steps that yield nothing (a long prefill) are reported this often, so that a hang is one."""
+
+
+class News(NamedTuple):
+    """What a step brought one request; the JSON of a message's row."""
+
+    number: int
+    tokens: list[int]
+    end: str | None
+    chosen: list[Any] | None
+
+
+class Runner(Protocol):
+    """One loaded model with its batch. Errors of `step` are the end of it; others refuse one."""
+
+    @property
+    def busy(self) -> bool:
+        """There is something to step for."""
+
+    def add(self, add: dict[str, Any]) -> None:
+        """Take a request: the fields of `GenerationRequest`, `id` and `eos_ids`."""
+
+    def cancel(self, number: int) -> None:
+        """Forget a request; an unknown one is none."""
+
+    def step(self) -> list[News]:
+        """Bring the batch on by one step, and say what came of it."""
+
+    def score(self, prompt: list[int], continuations: list[list[int]]) -> list[list[Any]]:
+        """`[log_likelihood, is_greedy]` of each continuation."""
+
+    def embed(self, texts: list[list[int]]) -> list[list[float]]:
+        """The vector of each text."""
+
+
+def serve(open_runner: Callable[[dict[str, Any]], Runner]) -> None:
+    """Load what the parent says, then obey, step and tell, until it is gone or a step fails."""
+    # The parent's group gets Ctrl-C and SIGTERM too, but requests in hand are to be finished:
+    # the parent hangs up when it is time.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent = ParentSocket(int(sys.argv[1]))
+    try:
+        load = next(parent.receive(wait=True))["load"]
+        try:
+            runner = open_runner(load)
+        except Exception as error:
+            parent.send({"refused": str(error)})
+            return
+        parent.send({"loaded": True})
+        _Loop(runner, parent).run()
+    except ParentGoneError:
+        return
+
+
+class _Loop:
+    def __init__(self, runner: Runner, parent: ParentSocket) -> None:
+        self._runner = runner
+        self._parent = parent
+        self._last_word = time.monotonic()
+
+    def run(self) -> None:
+        while True:
+            for message in self._parent.receive(wait=not self._runner.busy):
+                self._obey(message)
+            news = self._runner.step() if self._runner.busy else []
+            now = time.monotonic()
+            if news or now - self._last_word > SIGN_OF_LIFE_SECONDS:
+                self._parent.send({"tokens": news})
+                self._last_word = now
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        if "cancel" in message:
+            self._runner.cancel(message["cancel"])
+            return
+        ((order, body),) = message.items()
+        try:
+            if order == "add":
+                self._runner.add(body)
+                return
+            number = body.pop("id")
+            result = self._runner.score(**body) if order == "score" else self._runner.embed(**body)
+        except Exception as error:
+            # Refused before it was scheduled, which harms nobody else.
+            number = body.get("id", 0) if order == "add" else number
+            self._parent.send({"rejected": [number, (str(error) or repr(error)).splitlines()[0]]})
+        else:
+            self._parent.send({"result": [number, result]})

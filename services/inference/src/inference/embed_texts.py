@@ -1,0 +1,83 @@
+"""Use case: a vector for each text."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from service_kit.errors import InvalidInputError
+
+from inference.account_generation import accounted
+from inference.domain.generation import EngineCannotError, check_tokens
+from inference.load_version import LoadedVersion
+from inference.render_prompt import Prompt, prompt_tokens
+
+MAX_TEXTS = 256
+
+
+class Versions(Protocol):
+    """Where loaded versions are had; see `lease_version.VersionPool`."""
+
+    def lease(self, tenant: str, version_id: str) -> AbstractAsyncContextManager[LoadedVersion]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedCommand:
+    """What a caller asks for."""
+
+    tenant: str
+    version_id: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """The answer."""
+
+    version_id: str
+    vectors: tuple[tuple[float, ...], ...]
+    """Each of length 1, in the order of the texts."""
+    tokens: int
+    """Of all texts."""
+
+
+class EmbedTexts:
+    """Encodes the texts and asks the engine once."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+
+    async def __call__(self, command: EmbedCommand) -> Vectors:
+        """One vector for each text, in their order.
+
+        Raises:
+            NotFoundError, OverloadedError, UnavailableError, PreconditionError: as of generating.
+            InvalidInputError: no text, an empty one, too many, or one that does not fit.
+        """
+        async with accounted("embeddings", command.version_id) as account:
+            _check(command.texts)
+            async with self._versions.lease(command.tenant, command.version_id) as version:
+                account.version_exists = True
+                if not version.engine.abilities.embed:
+                    raise EngineCannotError("the engine of this model makes no embeddings")
+                encoded = [
+                    await prompt_tokens(Prompt(None, text), version) for text in command.texts
+                ]
+                for tokens in encoded:
+                    check_tokens(tokens, version.limits)
+                account.begin(sum(map(len, encoded)))
+                vectors = await version.engine.embed(encoded)
+                account.finish_reason = "stop"
+                return Vectors(
+                    version_id=version.version_id,
+                    vectors=tuple(map(tuple, vectors)),
+                    tokens=account.prompt_tokens,
+                )
+
+
+def _check(texts: Sequence[str]) -> None:
+    if not 1 <= len(texts) <= MAX_TEXTS:
+        raise InvalidInputError(f"1 to {MAX_TEXTS} texts are embedded at a time, got {len(texts)}")
+    empty = [number for number, text in enumerate(texts) if not text]
+    if empty:
+        raise InvalidInputError([f"text {number} is empty" for number in empty])

@@ -1,0 +1,92 @@
+"""Use case: how likely a model finds the continuations of a prompt."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from service_kit.errors import InvalidInputError
+
+from inference.account_generation import accounted
+from inference.domain.generation import ContinuationScore, check_prompt_length, plan_score
+from inference.load_version import LoadedVersion
+from inference.render_prompt import Prompt, prompt_tokens
+
+MAX_CONTINUATIONS = 256
+
+
+class Versions(Protocol):
+    """Where loaded versions are had; see `lease_version.VersionPool`."""
+
+    def lease(self, tenant: str, version_id: str) -> AbstractAsyncContextManager[LoadedVersion]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreCommand:
+    """What a caller asks for."""
+
+    tenant: str
+    version_id: str
+    prompt: Prompt
+    continuations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """The answer."""
+
+    version_id: str
+    scores: tuple[ContinuationScore, ...]
+    tokens: tuple[int, ...]
+    """Of each continuation."""
+    prompt_tokens: int
+
+
+class ScoreTexts:
+    """Encodes prompt and continuations apart, as training does, and asks the engine once."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+
+    async def __call__(self, command: ScoreCommand) -> Scores:
+        """One score for each continuation, in their order.
+
+        Raises:
+            NotFoundError, OverloadedError, UnavailableError, PreconditionError: as of generating.
+            InvalidInputError: no continuation, an empty one, too many, or no room for them.
+        """
+        async with accounted("score", command.version_id) as account:
+            command.prompt.check()
+            _check(command.continuations)
+            async with self._versions.lease(command.tenant, command.version_id) as version:
+                account.version_exists = True
+                request = plan_score(
+                    await prompt_tokens(command.prompt, version),
+                    [_encoded(text, version) for text in command.continuations],
+                    version.limits,
+                    version.engine.abilities,
+                )
+                account.begin(len(request.prompt))
+                scores = await version.engine.score(request)
+                account.finish_reason = "stop"
+                return Scores(
+                    version_id=version.version_id,
+                    scores=tuple(scores),
+                    tokens=tuple(map(len, request.continuations)),
+                    prompt_tokens=len(request.prompt),
+                )
+
+
+def _check(continuations: Sequence[str]) -> None:
+    if not 1 <= len(continuations) <= MAX_CONTINUATIONS:
+        raise InvalidInputError(
+            f"1 to {MAX_CONTINUATIONS} continuations are scored at a time, got {len(continuations)}"
+        )
+    empty = [number for number, text in enumerate(continuations) if not text]
+    if empty:
+        raise InvalidInputError([f"continuation {number} is empty" for number in empty])
+
+
+def _encoded(text: str, version: LoadedVersion) -> list[int]:
+    check_prompt_length(len(text), version.tokenizer.longest_token, version.limits)
+    return version.tokenizer.encode(text)
