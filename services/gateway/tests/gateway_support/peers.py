@@ -69,7 +69,7 @@ class FakeInference(InferenceServiceServicer):
     def _end(self, request: inference_pb.GenerateRequest) -> inference_pb.GenerateResponse:
         usage = TokenUsage(prompt_tokens=7, completion_tokens=len(self.pieces))
         end = inference_pb.GenerationEnd(
-            finish_reason=self.finish_reason, usage=usage, version_id=request.version_id
+            finish_reason=self.finish_reason, usage=usage, version_id=request.model
         )
         return inference_pb.GenerateResponse(end=end)
 
