@@ -1,10 +1,13 @@
 """OpenVINO GenAI with continuous batching in a process of its own: one pipeline."""
 
+from pathlib import Path
 from typing import Any
 
 import openvino_genai as genai
 from openvino import Tensor
 
+from inference.children.lora_adapter import read_adapter
+from inference.children.openvino_graph import check_fits
 from inference.children.openvino_reading import Reader
 from inference.children.runner import News, Slices, serve
 
@@ -15,9 +18,21 @@ def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
     scheduler.cache_size = load["cache_gigabytes"]
     scheduler.max_num_seqs = load["max_sequences"]
     scheduler.enable_prefix_caching = load["prefix_cache"]
-    return genai.ContinuousBatchingPipeline(
-        load["folder"], scheduler, load["device"], load["properties"]
-    )
+    properties = load["properties"]
+    if load["adapter"]:
+        properties = properties | {"adapters": _adapters(load)}
+    return genai.ContinuousBatchingPipeline(load["folder"], scheduler, load["device"], properties)
+
+
+def _adapters(load: dict[str, Any]) -> genai.AdapterConfig:
+    """One, for good: of several that are switched, the pipeline takes requests for the last alone,
+    and its prefix cache does not tell them apart.
+    """
+    adapter = read_adapter(Path(load["adapter"]))
+    check_fits(Path(load["folder"]), adapter)
+    # GenAI reads the weights and not their settings.
+    mode = genai.AdapterConfig.Mode.MODE_STATIC
+    return genai.AdapterConfig(genai.Adapter(adapter.weights), adapter.scale, mode)
 
 
 def generation_config(add: dict[str, Any]) -> genai.GenerationConfig:
@@ -75,9 +90,7 @@ class OpenVinoRunner:
                 del self._live[number]
         return news
 
-    def score(
-        self, prompt: list[int], continuations: list[list[int]]
-    ) -> Slices[list[list[Any]]]:
+    def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
         return self._reader.score(prompt, continuations)
 
     def embed(self, texts: list[list[int]]) -> Slices[list[list[float]]]:
