@@ -6,8 +6,9 @@ from typing import Any
 import openvino_genai as genai
 from openvino import Tensor
 
+from inference.children.grammar_check import check_grammar
 from inference.children.lora_adapter import read_adapter
-from inference.children.openvino_graph import check_fits
+from inference.children.openvino_graph import check_fits, vocabulary_of
 from inference.children.openvino_reading import Reader
 from inference.children.runner import News, Slices, serve
 
@@ -62,6 +63,7 @@ class OpenVinoRunner:
     def __init__(self, load: dict[str, Any]) -> None:
         self._pipeline = open_pipeline(load)
         self._reader = Reader(load)
+        self._vocabulary = vocabulary_of(Path(load["folder"]))
         self._live: dict[int, _Live] = {}
 
     @property
@@ -69,10 +71,20 @@ class OpenVinoRunner:
         return bool(self._pipeline.has_non_finished_requests())
 
     def add(self, add: dict[str, Any]) -> None:
+        self._check(add)
         handle = self._pipeline.add_request(
             add["id"], Tensor([add["prompt"]]), generation_config(add)
         )
         self._live[add["id"]] = _Live(handle, wants_logprobs=add["logprobs"] is not None)
+
+    def _check(self, add: dict[str, Any]) -> None:
+        """Refuse what the pipeline takes and then stumbles over, in a step with all others."""
+        if add["id"] in self._live:
+            raise ValueError(f"request {add['id']} is here already")
+        if not all(0 <= token < self._vocabulary for token in add["prompt"]):
+            raise ValueError(f"a token is not in the vocabulary of {self._vocabulary}")
+        if add["grammar"]:
+            check_grammar(add["grammar"])
 
     def cancel(self, number: int) -> None:
         live = self._live.pop(number, None)

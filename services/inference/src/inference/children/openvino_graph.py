@@ -50,8 +50,15 @@ def reading_model(folder: Path, adapter: LoraAdapter | None = None) -> Model:
     return model
 
 
+def vocabulary_of(folder: Path) -> int:
+    """Token ids of the build are below it."""
+    logits = Core().read_model(folder / MODEL_FILE).output(0)
+    size: int = logits.partial_shape[-1].get_length()
+    return size
+
+
 def check_fits(folder: Path, adapter: LoraAdapter) -> None:
-    """Refuse an adapter that was made for another model: the pipeline would leave it out in silence.
+    """Refuse an adapter of another model: the pipeline would leave it out in silence.
 
     Raises:
         ValueError: the build has no such modules, or of other sizes.
