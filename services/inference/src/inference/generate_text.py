@@ -8,6 +8,7 @@ from typing import Protocol
 
 from inference.account_generation import GenerationAccount, accounted
 from inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
+from inference.domain.cache_scope import scope_of
 from inference.domain.generation import FinishReason, GenerationRequest, plan_generation
 from inference.domain.sampling import SamplingOptions, check_options
 from inference.load_version import LoadedVersion
@@ -113,10 +114,11 @@ class _Answer:
 
 
 async def _render(command: GenerateCommand, version: LoadedVersion) -> GenerationRequest:
-    return plan_generation(
+    request = plan_generation(
         await prompt_tokens(command.prompt, version),
         command.options,
         version.limits,
         version.engine.abilities,
         random_seed=secrets.randbits(63),
     )
+    return replace(request, cache_scope=scope_of(command.tenant))
