@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytest_asyncio
 import torch
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from inference.domain.generation import ScoreRequest
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.numpy import save_file
 from service_kit.errors import PreconditionError
 from tokenization.chat_tokenizer import ChatTokenizer
 from transformers import PreTrainedModel
@@ -137,6 +139,25 @@ async def test_an_adapter_that_is_not_plain_lora_is_refused(
     config = json.loads((folder / "adapter_config.json").read_text())
     (folder / "adapter_config.json").write_text(json.dumps(config | change))
     engine = KIND.engine_for(openvino_folder, tokenizer.eos_ids, folder)
+
+    with pytest.raises(PreconditionError, match="refused the model"):
+        await engine.load()
+    await engine.close()
+
+
+@pytest.mark.parametrize(
+    ("module", "size"), [("layers.9.mlp.up_proj", 64), ("layers.1.mlp.up_proj", 32)]
+)
+async def test_an_adapter_of_another_model_is_refused(
+    openvino_folder: Path, tokenizer: ChatTokenizer, tmp_path: Path, module: str, size: int
+) -> None:
+    name = f"base_model.model.model.{module}"
+    down, up = np.ones((2, size), np.float32), np.ones((128, 2), np.float32)
+    tensors = {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 2}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    engine = KIND.engine_for(openvino_folder, tokenizer.eos_ids, tmp_path)
 
     with pytest.raises(PreconditionError, match="refused the model"):
         await engine.load()
