@@ -68,3 +68,12 @@ ENGINE_RESTARTS = Counter(
     "modelmill_engine_restarts", "Engine processes that died and were replaced."
 )
 MODELS_LOADED = Gauge("modelmill_models_loaded", "Versions loaded and warm.")
+VERSION_BYTES = Gauge(
+    "modelmill_version_memory_bytes",
+    "Memory that a loaded version holds: what was seen of it, and its key-value cache at most.",
+    ["version"],
+)
+FREE_BYTES = Gauge(
+    "modelmill_machine_free_bytes",
+    "Memory that was free, within control groups, when room for a version was last looked for.",
+)

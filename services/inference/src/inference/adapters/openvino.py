@@ -67,7 +67,12 @@ class OpenVinoKind:
         """Its own forms: openvino-int8, openvino-int4 and so on."""
         return form.startswith("openvino-")
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> EngineProcess:
+    def can_adapt(self, form: str) -> bool:
+        return False
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> EngineProcess:
         """An engine for the build in `folder`."""
         options = self.options
         plan = ProcessPlan(

@@ -10,6 +10,7 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from tokenization import Turn
 
+from inference.alias_names import AliasNames
 from inference.answer_writer import AnswerEnd, AnswerPart, TokenLogprob
 from inference.domain.sampling import Constraint, SamplingOptions
 from inference.embed_texts import EmbedCommand, EmbedTexts
@@ -24,23 +25,30 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
-    def __init__(self, versions: VersionPool) -> None:
+    def __init__(self, versions: VersionPool, names: AliasNames) -> None:
+        self._names = names
         self._generate_text = GenerateText(versions)
         self._score_texts = ScoreTexts(versions)
         self._embed_texts = EmbedTexts(versions)
         self._versions = versions
 
+    def _version_id(self, request: "pb.GenerateRequest | pb.ScoreRequest | pb.EmbedRequest") -> str:
+        """Looked up once, so that an answer is by one version from its start to its end."""
+        return self._names.version_of(request.tenant, request.model)
+
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
-        async with aclosing(self._generate_text(_command(request))) as parts:
+        async with aclosing(
+            self._generate_text(_command(request, self._version_id(request)))
+        ) as parts:
             async for part in parts:
                 yield _response(part)
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         command = ScoreCommand(
             tenant=request.tenant,
-            version_id=request.model,
+            version_id=self._version_id(request),
             prompt=_prompt(request),
             continuations=tuple(request.continuations),
         )
@@ -59,7 +67,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         command = EmbedCommand(
-            tenant=request.tenant, version_id=request.model, texts=tuple(request.texts)
+            tenant=request.tenant,
+            version_id=self._version_id(request),
+            texts=tuple(request.texts),
         )
         embedded = await self._embed_texts(command)
         return pb.EmbedResponse(
@@ -93,11 +103,11 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         )
 
 
-def _command(request: pb.GenerateRequest) -> GenerateCommand:
+def _command(request: pb.GenerateRequest, version_id: str) -> GenerateCommand:
     options = request.options
     return GenerateCommand(
         tenant=request.tenant,
-        version_id=request.model,
+        version_id=version_id,
         prompt=_prompt(request),
         options=SamplingOptions(
             max_new_tokens=options.max_new_tokens,
