@@ -201,6 +201,17 @@ class FakeModels:
         except KeyError:
             raise NotFoundError(f"no model {version_id!r}") from None
 
+    def builds_of(
+        self, version_id: str, form_prefix: str = "", *, tenant: str | None = None
+    ) -> list[ModelReady]:
+        return [
+            model
+            for (owner, _), model in reversed(self.versions.items())
+            if model.parent_version_id == version_id
+            and owner == tenant
+            and model.form.startswith(form_prefix)
+        ]
+
 
 @dataclass
 class HeardFacts:

@@ -94,7 +94,7 @@ async def test_a_version_in_use_or_named_by_an_alias_never_makes_room(room: Room
     using = asyncio.create_task(room.use("mv-2", done))
     await eventually(lambda: room.loaded() == ["mv-1", "mv-2"])
 
-    with pytest.raises(OverloadedError, match="all 2 versions that may be):
+    with pytest.raises(OverloadedError, match="all 2 versions that may be"):
         await room.use("mv-3")
 
     done.set()

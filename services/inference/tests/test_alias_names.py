@@ -1,0 +1,172 @@
+"""Which version a request means."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from inference import follow_names
+from inference.alias_names import AliasNames
+from inference.follow_names import FollowNames
+from inference.lease_version import VersionPool
+from inference.memory_room import MemoryRoom, RoomLimits
+from jobs.envelope import Stored
+from modelmill.registry.v1.model_events_pb2 import AliasState
+from service_kit.errors import PreconditionError, UnavailableError
+from testkit.waiting import eventually
+from tokenization.chat_tokenizer import ChatTokenizer
+
+from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
+
+
+def moved(name: str, version_id: str, tenant: str = "acme") -> Stored[AliasState]:
+    state = AliasState(tenant=tenant, name=name, version_id=version_id)
+    return Stored(1, f"alias.state.{tenant}.{name}", state, {})
+
+
+def names(*states: Stored[AliasState]) -> AliasNames:
+    known = AliasNames()
+    for state in states:
+        known.set(state)
+    return known
+
+
+def test_an_alias_means_the_version_it_was_last_moved_to() -> None:
+    known = names(moved("kinds", "mv-1"), moved("kinds", "mv-2"))
+
+    assert known.version_of("acme", "kinds") == "mv-2"
+
+
+def test_a_tenants_own_alias_hides_a_shared_one_until_it_is_removed() -> None:
+    known = names(moved("kinds", "mv-shared", "shared"), moved("kinds", "mv-own"))
+    assert known.version_of("acme", "kinds") == "mv-own"
+    assert known.version_of("other", "kinds") == "mv-shared"
+
+    known.set(moved("kinds", ""))
+
+    assert known.version_of("acme", "kinds") == "mv-shared"
+
+
+def test_what_is_no_alias_or_a_removed_one_stays_what_it_is() -> None:
+    known = names(moved("kinds", "mv-1", "other"), moved("gone", "mv-1"), moved("gone", ""))
+
+    for name in ("kinds", "gone", "mv-7"):
+        assert known.version_of("acme", name) == name
+
+
+@dataclass
+class Bus:
+    """Tells aliases that it is given, and then is current."""
+
+    stored: list[Stored[AliasState]]
+    more: asyncio.Queue[Stored[AliasState]] = field(default_factory=asyncio.Queue)
+
+    async def follow(
+        self, subjects: Sequence[str], *, on_current: Callable[[], None] | None = None
+    ) -> AsyncIterator[Stored[Any]]:
+        if "alias" not in subjects[0]:
+            await asyncio.Event().wait()
+        for stored in self.stored:
+            yield stored
+        assert on_current is not None
+        on_current()
+        while True:
+            yield await self.more.get()
+
+
+class Following:
+    """Names on a bus, followed by a pool with a loader that does as it is told."""
+
+    def __init__(self, tokenizer: ChatTokenizer, *stored: Stored[AliasState]) -> None:
+        self.models, self.loader = FakeModels(), FakeLoader(tokenizer)
+        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        self.pool = VersionPool(self.models, self.loader, HeardFacts(), room, max_in_flight=3)
+        self.bus = Bus(list(stored))
+        self.following = FollowNames(self.bus, self.pool, AliasNames())
+
+    async def __aenter__(self) -> "Following":
+        self._running = asyncio.create_task(self.following.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+        await self.pool.close()
+
+    def loaded(self) -> list[str]:
+        return sorted(version.version_id for version in self.pool.serving())
+
+    @property
+    def settled(self) -> bool:
+        return self.following.settled.is_set()
+
+
+async def test_a_service_without_any_name_is_settled_at_once(tokenizer: ChatTokenizer) -> None:
+    async with Following(tokenizer) as service:
+        await eventually(lambda: service.settled)
+
+
+async def test_it_is_settled_when_every_named_version_is_loaded(tokenizer: ChatTokenizer) -> None:
+    past = [moved("a", "mv-0"), moved("a", "mv-1"), moved("b", "mv-2"), moved("c", "")]
+    service = Following(tokenizer, *past)
+    for number in range(3):
+        service.models.add(f"mv-{number}")
+    service.loader.open_gate.clear()
+    async with service:
+        await eventually(lambda: len(service.loader.loads) == 2)
+        assert not service.settled
+        service.loader.open_gate.set()
+        await eventually(lambda: service.settled)
+        assert service.loaded() == ["mv-1", "mv-2"]
+
+
+async def test_a_named_version_that_will_never_load_does_not_keep_it_unready(
+    tokenizer: ChatTokenizer,
+) -> None:
+    service = Following(tokenizer, moved("a", "mv-1"), moved("b", "mv-gone"))
+    service.models.add("mv-1")
+    service.loader.failure = PreconditionError("the engine refused the model")
+    async with service:
+        await eventually(lambda: service.settled)
+        assert service.loaded() == []
+
+
+async def test_a_version_whose_engine_does_not_answer_is_tried_again_before_it_is_given_up(
+    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_names, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(follow_names, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("inference.lease_version.FAILURE_SECONDS", 0.0)
+    service = Following(tokenizer, moved("a", "mv-1"))
+    service.models.add("mv-1")
+    service.loader.failure = UnavailableError("the engine did not load within 300 s")
+    async with service:
+        await eventually(lambda: service.settled)
+        assert len(service.loader.loads) >= follow_names.MAX_TRIES
+
+
+async def test_a_version_that_two_aliases_name_stays_when_one_moves_on(
+    tokenizer: ChatTokenizer,
+) -> None:
+    service = Following(tokenizer, moved("a", "mv-1"), moved("b", "mv-1"))
+    for number in (1, 2):
+        service.models.add(f"mv-{number}")
+    async with service:
+        await eventually(lambda: service.settled)
+        service.bus.more.put_nowait(moved("a", "mv-2"))
+        await eventually(lambda: service.loaded() == ["mv-1", "mv-2"])
+        assert service.pool.idle() == []
+
+        service.bus.more.put_nowait(moved("b", "mv-2"))
+        await eventually(lambda: service.pool.idle() == ["mv-1"])
+
+
+async def test_an_alias_that_names_another_tenants_version_loads_nothing(
+    tokenizer: ChatTokenizer,
+) -> None:
+    service = Following(tokenizer, moved("a", "mv-secret"))
+    service.models.add("mv-secret", tenant="rival")
+    async with service:
+        await eventually(lambda: service.settled)
+        assert service.loader.loads == []
