@@ -16,10 +16,15 @@ from inference.domain.generation import (
 
 
 class EngineRestartingError(UnavailableError):
-    """The engine died under the request, or is being started again; it comes back by itself."""
+    """The engine is being started again; it comes back by itself.
 
-    def __init__(self) -> None:
+    Args:
+        died_under_it: the request was in its hands when it died, and may be the reason.
+    """
+
+    def __init__(self, *, died_under_it: bool = False) -> None:
         super().__init__("engine is restarting; retry")
+        self.died_under_it = died_under_it
 
 
 class Engine(Protocol):

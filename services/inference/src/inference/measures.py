@@ -67,6 +67,9 @@ ENGINE_TOKENS = Counter(
 ENGINE_RESTARTS = Counter(
     "modelmill_engine_restarts", "Engine processes that died and were replaced."
 )
+RESUMED = Counter(
+    "modelmill_requests_resumed", "Requests whose engine died under them, and that went on."
+)
 MODELS_LOADED = Gauge("modelmill_models_loaded", "Versions loaded and warm.")
 VERSION_BYTES = Gauge(
     "modelmill_version_memory_bytes",

@@ -154,6 +154,8 @@ class EngineProcess:
 
     def _running_child(self) -> ChildProcess:
         if self._child is None:
+            if self._supervisor is None or self._supervisor.done():
+                raise UnavailableError("the engine was stopped; retry")
             raise EngineRestartingError
         if not self._live and not self._asked:
             self._heard = time.monotonic()
@@ -188,7 +190,7 @@ class EngineProcess:
             if current is not None:
                 reason = await self._relay(current)
                 self._child = None
-                self._fail_all(EngineRestartingError)
+                self._fail_all(lambda: EngineRestartingError(died_under_it=True))
                 status = await current.kill()
                 log.error("engine process %d %s (status %d)", current.pid, reason, status)
                 deaths, self._answered = (0 if self._answered else deaths), False
