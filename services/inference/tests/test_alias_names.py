@@ -28,7 +28,7 @@ def moved(name: str, version_id: str, tenant: str = "acme") -> Stored[AliasState
 def names(*states: Stored[AliasState]) -> AliasNames:
     known = AliasNames()
     for state in states:
-        known.set(state)
+        known.set(state, at_once=True)
     return known
 
 
@@ -43,7 +43,7 @@ def test_a_tenants_own_alias_hides_a_shared_one_until_it_is_removed() -> None:
     assert known.version_of("acme", "kinds") == "mv-own"
     assert known.version_of("other", "kinds") == "mv-shared"
 
-    known.set(moved("kinds", ""))
+    known.set(moved("kinds", ""), at_once=False)
 
     assert known.version_of("acme", "kinds") == "mv-shared"
 
@@ -53,6 +53,28 @@ def test_what_is_no_alias_or_a_removed_one_stays_what_it_is() -> None:
 
     for name in ("kinds", "gone", "mv-7"):
         assert known.version_of("acme", name) == name
+
+
+def test_a_move_is_followed_when_its_version_is_ready_and_not_before() -> None:
+    known = names(moved("kinds", "mv-1"))
+    known.set(moved("kinds", "mv-2"), at_once=False)
+
+    known.follow_ready(lambda named: False)
+    assert known.version_of("acme", "kinds") == "mv-1"
+    assert known.in_use() == {"mv-1", "mv-2"}
+
+    known.follow_ready(lambda named: named == ("acme", "mv-2"))
+    assert known.version_of("acme", "kinds") == "mv-2"
+    assert known.in_use() == {"mv-2"}
+
+
+def test_an_alias_that_was_removed_or_never_was_means_its_first_version_at_once() -> None:
+    known = names(moved("kinds", "mv-1"), moved("kinds", ""))
+    known.set(moved("kinds", "mv-2"), at_once=False)
+    known.set(moved("new", "mv-3"), at_once=False)
+
+    assert known.version_of("acme", "kinds") == "mv-2"
+    assert known.version_of("acme", "new") == "mv-3"
 
 
 @dataclass
@@ -83,7 +105,8 @@ class Following:
         room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
         self.pool = VersionPool(self.models, self.loader, HeardFacts(), room, max_in_flight=3)
         self.bus = Bus(list(stored))
-        self.following = FollowNames(self.bus, self.pool, AliasNames())
+        self.names = AliasNames()
+        self.following = FollowNames(self.bus, self.pool, self.names)
 
     async def __aenter__(self) -> "Following":
         self._running = asyncio.create_task(self.following.run())
@@ -93,6 +116,9 @@ class Following:
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
         await self.pool.close()
+
+    def means(self, name: str) -> str:
+        return self.names.version_of("acme", name)
 
     def loaded(self) -> list[str]:
         return sorted(version.version_id for version in self.pool.serving())
@@ -121,9 +147,47 @@ async def test_it_is_settled_when_every_named_version_is_loaded(tokenizer: ChatT
         assert service.loaded() == ["mv-1", "mv-2"]
 
 
-async def test_a_named_version_that_will_never_load_does_not_keep_it_unready(
+async def test_the_version_before_answers_until_the_new_one_is_warm_here(
     tokenizer: ChatTokenizer,
 ) -> None:
+    service = Following(tokenizer, moved("a", "mv-1"))
+    for number in (1, 2):
+        service.models.add(f"mv-{number}")
+    async with service:
+        await eventually(lambda: service.settled)
+        service.loader.open_gate.clear()
+        service.bus.more.put_nowait(moved("a", "mv-2"))
+        await eventually(lambda: service.loader.loads == ["mv-1", "mv-2"])
+        assert service.means("a") == "mv-1"
+        assert service.pool.idle() == []
+
+        service.loader.open_gate.set()
+        await eventually(lambda: service.means("a") == "mv-2")
+        await eventually(lambda: service.pool.idle() == ["mv-1"])
+
+        # And back: the one before is still warm.
+        service.bus.more.put_nowait(moved("a", "mv-1"))
+        await eventually(lambda: service.means("a") == "mv-1")
+        assert service.loader.loads == ["mv-1", "mv-2"]
+
+
+async def test_an_alias_is_followed_to_a_version_that_does_not_load_here(
+    tokenizer: ChatTokenizer,
+) -> None:
+    service = Following(tokenizer, moved("a", "mv-1"))
+    for number in (1, 2):
+        service.models.add(f"mv-{number}")
+    async with service:
+        await eventually(lambda: service.settled)
+        service.loader.failure = PreconditionError("the engine refused the model")
+        service.bus.more.put_nowait(moved("a", "mv-2"))
+        await eventually(lambda: service.means("a") == "mv-2")
+
+
+async def test_a_named_version_that_will_never_load_does_not_keep_it_unready(
+    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_names, "LOOK_SECONDS", 0.01)
     service = Following(tokenizer, moved("a", "mv-1"), moved("b", "mv-gone"))
     service.models.add("mv-1")
     service.loader.failure = PreconditionError("the engine refused the model")
@@ -163,8 +227,9 @@ async def test_a_version_that_two_aliases_name_stays_when_one_moves_on(
 
 
 async def test_an_alias_that_names_another_tenants_version_loads_nothing(
-    tokenizer: ChatTokenizer,
+    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(follow_names, "LOOK_SECONDS", 0.01)
     service = Following(tokenizer, moved("a", "mv-secret"))
     service.models.add("mv-secret", tenant="rival")
     async with service:

@@ -13,7 +13,7 @@ from opentelemetry import context
 from opentelemetry.context import Context
 from service_kit.errors import DomainError, NotFoundError, UnavailableError
 
-from inference.alias_names import AliasNames
+from inference.alias_names import AliasNames, Named
 from inference.lease_version import VersionPool
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,7 @@ LOOK_SECONDS = 1.0
 RETRY_SECONDS = 30.0
 """How soon a named version is tried again that did not load."""
 MAX_TRIES = 3
-"""Of a version whose engine does not answer, until it counts as failed for good."""
-
-Named = tuple[str, str]
-"""Tenant and version."""
+"""Of a version that is not known or does not answer, until it counts as failed for good."""
 
 
 class Follows(Protocol):
@@ -53,7 +50,7 @@ class FollowNames:
         self._not_before: dict[Named, float] = {}
         self._loading: dict[Named, asyncio.Task[None]] = {}
         self._tries: dict[Named, int] = {}
-        """Of those that were tried; beyond `MAX_TRIES` when trying again will not help."""
+        """Of those that failed; `MAX_TRIES` at once when trying again will not help."""
         self.current = asyncio.Event()
         """Set once every alias that was stored at the start is known."""
         self.settled = asyncio.Event()
@@ -73,12 +70,13 @@ class FollowNames:
             self._names_changed()
 
         async for stored in self._bus.follow(["alias.state.*.*"], on_current=caught_up):
-            self._names.set(stored)
+            self._names.set(stored, at_once=not self.current.is_set())
             if self.current.is_set():
                 self._names_changed()
 
     def _names_changed(self) -> None:
-        self._pool.keep(frozenset(version_id for _, version_id in self._names.named()))
+        self._names.follow_ready(self._is_settled)
+        self._pool.keep(self._names.in_use())
         self._changed.set()
 
     async def _follow_retired(self) -> None:
@@ -123,18 +121,16 @@ class FollowNames:
         finally:
             context.detach(attached)
             del self._loading[named]
-            self._changed.set()
+            self._names_changed()
 
     def _failed(self, named: Named, error: DomainError) -> None:
         again = RETRY_SECONDS
-        tries = MAX_TRIES
         if isinstance(error, NotFoundError):
             # Its model.ready may still be on the way, or its form is for another service.
             log.debug("not loaded for an alias: %s", error)
             again = LOOK_SECONDS
         else:
             log.warning("%s is named by an alias but does not load: %s", named[1], error)
-        if isinstance(error, UnavailableError):
-            tries = self._tries.get(named, 0) + 1
-        self._tries[named] = tries
+        may_come = isinstance(error, NotFoundError | UnavailableError)
+        self._tries[named] = self._tries.get(named, 0) + 1 if may_come else MAX_TRIES
         self._not_before[named] = time.monotonic() + again
