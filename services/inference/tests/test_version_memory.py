@@ -13,6 +13,7 @@ from inference.domain.memory import (
     cache_ceiling,
     resident_estimate,
 )
+from inference.free_idle import FreeIdle
 from inference.lease_version import VersionPool
 from inference.memory_room import MemoryRoom, RoomLimits
 from prometheus_client import REGISTRY
@@ -225,12 +226,8 @@ async def test_a_failed_load_gives_its_room_back(tokenizer: ChatTokenizer) -> No
 
 async def test_what_nobody_uses_or_names_is_freed_after_a_while(tokenizer: ChatTokenizer) -> None:
     house = House(tokenizer, named=100, unnamed=100)
-    room = MemoryRoom(house.machine, RoomLimits(LIMIT))
-    house.pool = VersionPool(
-        house.models, house.loader, house.heard, room, max_in_flight=3, idle_seconds=0.05
-    )
     house.pool.keep(frozenset({"named"}))
-    sweeping = asyncio.create_task(house.pool.run())
+    sweeping = asyncio.create_task(FreeIdle(house.pool, 0.05).run())
     done = asyncio.Event()
     using = asyncio.create_task(house.use("unnamed", done))
     await house.use("named")

@@ -6,7 +6,6 @@ looked up before an await is looked up again after it.
 
 import asyncio
 import logging
-import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -25,8 +24,6 @@ from inference.memory_room import MemoryRoom
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
 
-LOOK_SECONDS = 5.0
-"""How often idle versions are looked for."""
 FAILURE_SECONDS = 5.0
 """A version that did not load is not tried again for this long; callers get the same error."""
 
@@ -75,7 +72,6 @@ class VersionPool:
     Args:
         room: memory for them; the least recently used idle one makes room for another.
         max_in_flight: requests per version, those that wait for it to load included.
-        idle_seconds: how long one is kept that nobody uses and no alias names.
     """
 
     def __init__(
@@ -86,13 +82,11 @@ class VersionPool:
         room: MemoryRoom,
         *,
         max_in_flight: int,
-        idle_seconds: float = math.inf,
     ) -> None:
         self._models = models
         self._loader = loader
         self._announcements = announcements
         self._room = room
-        self._idle_seconds = idle_seconds
         self._max_in_flight = max_in_flight
         self._loads: dict[str, asyncio.Task[LoadedVersion]] = {}
         """Versions being loaded, and loaded ones (the task is done)."""
@@ -156,31 +150,22 @@ class VersionPool:
         self._retired.add((version_id, tenant))
         self._drop_if_retired(version_id)
 
-    def idle(self) -> list[str]:
+    def idle(self, *, for_seconds: float = 0.0) -> list[str]:
         """Versions that nobody uses and no alias names, least recently used first."""
+        latest = time.monotonic() - for_seconds
         idle = [
             version_id
             for version_id, task in self._loads.items()
-            if _done_well(task) and not self._in_flight[version_id]
+            if _done_well(task)
+            and not self._in_flight[version_id]
+            and version_id not in self._named
+            and self._last_used.get(version_id, 0.0) <= latest
         ]
-        return sorted(
-            (version_id for version_id in idle if version_id not in self._named),
-            key=lambda version_id: self._last_used.get(version_id, 0.0),
-        )
+        return sorted(idle, key=lambda version_id: self._last_used.get(version_id, 0.0))
 
     async def free(self, version_id: str) -> None:
         """Unload an idle version; return when its memory is back."""
         await asyncio.shield(self._unload(version_id, ServingState.SERVING_STATE_STOPPED))
-
-    async def run(self) -> None:
-        """Free what is idle for too long, until cancelled."""
-        while True:
-            await asyncio.sleep(min(self._idle_seconds, LOOK_SECONDS))
-            long_ago = time.monotonic() - self._idle_seconds
-            for version_id in self.idle():
-                if self._last_used.get(version_id, math.inf) < long_ago:
-                    log.info("%s was idle for %g s", version_id, self._idle_seconds)
-                    await self.free(version_id)
 
     async def close(self) -> None:
         """Stop loading, and unload everything."""

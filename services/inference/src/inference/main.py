@@ -31,6 +31,7 @@ from inference.domain.memory import GIB
 from inference.entrypoints.grpc import InferenceServicer
 from inference.find_engine import FindEngine
 from inference.follow_names import FollowNames
+from inference.free_idle import FreeIdle
 from inference.lease_version import VersionPool
 from inference.load_version import CacheSettings, LoadVersion
 from inference.memory_room import MemoryRoom, RoomLimits
@@ -104,14 +105,9 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         kinds = [OpenVinoKind(pipeline_options(settings))]
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         find_engine = FindEngine(models, kinds)
-        pool = VersionPool(
-            models,
-            LoadVersion(store, find_engine, cache_settings(settings)),
-            announcer,
-            MemoryRoom(ThisMachine(), room_limits(settings)),
-            max_in_flight=settings.max_in_flight,
-            idle_seconds=settings.idle_seconds,
-        )
+        loader = LoadVersion(store, find_engine, cache_settings(settings))
+        room = MemoryRoom(ThisMachine(), room_limits(settings))
+        pool = VersionPool(models, loader, announcer, room, max_in_flight=settings.max_in_flight)
         names = AliasNames()
         follow_names = FollowNames(bus, pool, names)
         start(models.run())
@@ -121,7 +117,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(announcer.run())
         stack.push_async_callback(pool.close)
         start(follow_names.run())
-        start(pool.run())
+        start(FreeIdle(pool, settings.idle_seconds).run())
         await _caught_up(follow_names.current, "what aliases name")
         newest = await bus.last_sequence(stream_of((MODEL_READY,)))
         start(PrepareVersions(bus, store, find_engine, after=newest).run())
