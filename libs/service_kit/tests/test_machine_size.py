@@ -1,7 +1,7 @@
 """What a worker offers to jobs: what this process may use of the machine, or what it was told."""
 
+import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,14 @@ def test_without_a_limit_or_without_figures_the_machines_free_memory_counts(tmp_
 async def test_what_a_process_holds_counts_with_those_below_it():
     code = "import sys; b = bytearray(b'x' * 60_000_000); sys.stdin.read()"
     nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
-    with subprocess.Popen([sys.executable, "-c", nested], stdin=subprocess.PIPE) as process:
-        try:
-            await eventually(lambda: resident_memory(process.pid) > 60_000_000)
-            assert resident_memory(process.pid) < 160_000_000
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", nested), stdin=asyncio.subprocess.PIPE
+    )
+    try:
+        await eventually(lambda: resident_memory(process.pid) > 60_000_000)
+        assert resident_memory(process.pid) < 160_000_000
+    finally:
+        await process.communicate()
     assert resident_memory(process.pid) == 0
 
 

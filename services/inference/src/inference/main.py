@@ -123,7 +123,9 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(PrepareVersions(bus, store, find_engine, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=False)
+        server = RpcServer.for_services(
+            settings, identity, callers=CALLERS, ready=follow_names.settled.is_set()
+        )
         add_InferenceServiceServicer_to_server(InferenceServicer(pool, names), server.grpc)
         await stack.enter_async_context(server)
         start(_ready_once(follow_names.settled, server))
