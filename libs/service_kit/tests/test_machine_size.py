@@ -61,7 +61,9 @@ async def test_what_a_process_holds_counts_with_those_below_it():
         await eventually(lambda: resident_memory(process.pid) > 60_000_000)
         assert resident_memory(process.pid) < 160_000_000
     finally:
-        await process.communicate()
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
     assert resident_memory(process.pid) == 0
 
 
