@@ -38,10 +38,14 @@ def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> Model
     own = adapter is not None and (adapter / TOKENIZER).is_file()
     try:
         config = _config(folder)
-        vocabulary, positions = config["vocab_size"], config["max_position_embeddings"]
+        vocabulary, positions = (
+            int(config[name]) for name in ("vocab_size", "max_position_embeddings")
+        )
         tokenizer = ChatTokenizer.load(adapter if own and adapter is not None else folder)
     except (OSError, ValueError, KeyError, TypeError, InvalidInputError) as error:
         raise PreconditionError(f"the artifact cannot be served: {error}") from error
+    if vocabulary < 1 or positions < 1:
+        raise PreconditionError("the artifact cannot be served: it has no vocabulary or no context")
     limits = ModelLimits(
         context_tokens=min(context_tokens or positions, positions), vocabulary=vocabulary
     )

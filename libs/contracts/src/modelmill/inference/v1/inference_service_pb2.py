@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from modelmill.common.v1 import chat_pb2 as modelmill_dot_common_dot_v1_dot_chat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.modelmill/inference/v1/inference_service.proto\x12\x16modelmill.inference.v1\x1a\x1emodelmill/common/v1/chat.proto\"\xd3\x01\n\x0fGenerateRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12<\n\x0c\x63onversation\x18\x03 \x01(\x0b\x32$.modelmill.inference.v1.ConversationH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12\x38\n\x07options\x18\x05 \x01(\x0b\x32\'.modelmill.inference.v1.SamplingOptions\x12\x0f\n\x07\x61nswers\x18\x06 \x01(\rB\x08\n\x06prompt\"\x81\x01\n\x0c\x43onversation\x12\x32\n\x08messages\x18\x01 \x03(\x0b\x32 .modelmill.common.v1.ChatMessage\x12(\n\x05tools\x18\x02 \x03(\x0b\x32\x19.modelmill.common.v1.Tool\x12\x13\n\x0btool_choice\x18\x03 \x01(\t\"\xb3\x02\n\x0fSamplingOptions\x12\x16\n\x0emax_new_tokens\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x01\x12\r\n\x05top_p\x18\x03 \x01(\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05top_k\x18\x06 \x01(\r\x12\x18\n\x10presence_penalty\x18\x07 \x01(\x01\x12\x19\n\x11\x66requency_penalty\x18\x08 \x01(\x01\x12\x1a\n\x12repetition_penalty\x18\t \x01(\x01\x12\x15\n\x08logprobs\x18\n \x01(\rH\x01\x88\x01\x01\x12\x36\n\nconstraint\x18\x0b \x01(\x0b\x32\".modelmill.inference.v1.ConstraintB\x07\n\x05_seedB\x0b\n\t_logprobs\"o\n\nConstraint\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12\x31\n\x06\x63hoice\x18\x03 \x01(\x0b\x32\x1f.modelmill.inference.v1.ChoicesH\x00\x42\x06\n\x04\x66orm\"\x18\n\x07\x43hoices\x12\r\n\x05texts\x18\x01 \x03(\t\"\xd4\x01\n\x10GenerateResponse\x12\x12\n\ntext_delta\x18\x01 \x01(\t\x12\x32\n\x03\x65nd\x18\x02 \x01(\x0b\x32%.modelmill.inference.v1.GenerationEnd\x12\r\n\x05index\x18\x03 \x01(\r\x12\x36\n\x08logprobs\x18\x04 \x03(\x0b\x32$.modelmill.inference.v1.TokenLogprob\x12\x31\n\ntool_calls\x18\x05 \x03(\x0b\x32\x1d.modelmill.common.v1.ToolCall\"n\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12>\n\x0c\x61lternatives\x18\x03 \x03(\x0b\x32(.modelmill.inference.v1.TokenAlternative\"2\n\x10TokenAlternative\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\"\x96\x01\n\rGenerationEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12.\n\x05usage\x18\x02 \x01(\x0b\x32\x1f.modelmill.common.v1.TokenUsage\x12\x12\n\nversion_id\x18\x03 \x01(\t\x12\x1b\n\x13\x66irst_token_seconds\x18\x04 \x01(\x01\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\"\x9c\x01\n\x0cScoreRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12<\n\x0c\x63onversation\x18\x03 \x01(\x0b\x32$.modelmill.inference.v1.ConversationH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12\x15\n\rcontinuations\x18\x05 \x03(\tB\x08\n\x06prompt\"\x8e\x01\n\rScoreResponse\x12\x39\n\x06scores\x18\x01 \x03(\x0b\x32).modelmill.inference.v1.ContinuationScore\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12.\n\x05usage\x18\x03 \x01(\x0b\x32\x1f.modelmill.common.v1.TokenUsage\"N\n\x11\x43ontinuationScore\x12\x16\n\x0elog_likelihood\x18\x01 \x01(\x01\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x11\n\tis_greedy\x18\x03 \x01(\x08\"<\n\x0c\x45mbedRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\"\x8a\x01\n\rEmbedResponse\x12\x35\n\nembeddings\x18\x01 \x03(\x0b\x32!.modelmill.inference.v1.Embedding\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12.\n\x05usage\x18\x03 \x01(\x0b\x32\x1f.modelmill.common.v1.TokenUsage\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"6\n\x10LoadModelRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\"9\n\x11LoadModelResponse\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x14\n\x0cload_seconds\x18\x02 \x01(\x01\"\x14\n\x12ListServingRequest\"J\n\x13ListServingResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.modelmill.inference.v1.ServedModel\"D\n\x0bServedModel\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x11\n\tin_flight\x18\x03 \x01(\r2\xe9\x03\n\x10InferenceService\x12_\n\x08Generate\x12\'.modelmill.inference.v1.GenerateRequest\x1a(.modelmill.inference.v1.GenerateResponse0\x01\x12T\n\x05Score\x12$.modelmill.inference.v1.ScoreRequest\x1a%.modelmill.inference.v1.ScoreResponse\x12T\n\x05\x45mbed\x12$.modelmill.inference.v1.EmbedRequest\x1a%.modelmill.inference.v1.EmbedResponse\x12`\n\tLoadModel\x12(.modelmill.inference.v1.LoadModelRequest\x1a).modelmill.inference.v1.LoadModelResponse\x12\x66\n\x0bListServing\x12*.modelmill.inference.v1.ListServingRequest\x1a+.modelmill.inference.v1.ListServingResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.modelmill/inference/v1/inference_service.proto\x12\x16modelmill.inference.v1\x1a\x1emodelmill/common/v1/chat.proto\"\xd3\x01\n\x0fGenerateRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12<\n\x0c\x63onversation\x18\x03 \x01(\x0b\x32$.modelmill.inference.v1.ConversationH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12\x38\n\x07options\x18\x05 \x01(\x0b\x32\'.modelmill.inference.v1.SamplingOptions\x12\x0f\n\x07\x61nswers\x18\x06 \x01(\rB\x08\n\x06prompt\"\x81\x01\n\x0c\x43onversation\x12\x32\n\x08messages\x18\x01 \x03(\x0b\x32 .modelmill.common.v1.ChatMessage\x12(\n\x05tools\x18\x02 \x03(\x0b\x32\x19.modelmill.common.v1.Tool\x12\x13\n\x0btool_choice\x18\x03 \x01(\t\"\xb3\x02\n\x0fSamplingOptions\x12\x16\n\x0emax_new_tokens\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x01\x12\r\n\x05top_p\x18\x03 \x01(\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05top_k\x18\x06 \x01(\r\x12\x18\n\x10presence_penalty\x18\x07 \x01(\x01\x12\x19\n\x11\x66requency_penalty\x18\x08 \x01(\x01\x12\x1a\n\x12repetition_penalty\x18\t \x01(\x01\x12\x15\n\x08logprobs\x18\n \x01(\rH\x01\x88\x01\x01\x12\x36\n\nconstraint\x18\x0b \x01(\x0b\x32\".modelmill.inference.v1.ConstraintB\x07\n\x05_seedB\x0b\n\t_logprobs\"o\n\nConstraint\x12\x15\n\x0bjson_schema\x18\x01 \x01(\tH\x00\x12\x0f\n\x05regex\x18\x02 \x01(\tH\x00\x12\x31\n\x06\x63hoice\x18\x03 \x01(\x0b\x32\x1f.modelmill.inference.v1.ChoicesH\x00\x42\x06\n\x04\x66orm\"\x18\n\x07\x43hoices\x12\r\n\x05texts\x18\x01 \x03(\t\"\xd4\x01\n\x10GenerateResponse\x12\x12\n\ntext_delta\x18\x01 \x01(\t\x12\x32\n\x03\x65nd\x18\x02 \x01(\x0b\x32%.modelmill.inference.v1.GenerationEnd\x12\r\n\x05index\x18\x03 \x01(\r\x12\x36\n\x08logprobs\x18\x04 \x03(\x0b\x32$.modelmill.inference.v1.TokenLogprob\x12\x31\n\ntool_calls\x18\x05 \x03(\x0b\x32\x1d.modelmill.common.v1.ToolCall\"n\n\x0cTokenLogprob\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\x12>\n\x0c\x61lternatives\x18\x03 \x03(\x0b\x32(.modelmill.inference.v1.TokenAlternative\"2\n\x10TokenAlternative\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x0f\n\x07logprob\x18\x02 \x01(\x01\"\xcc\x01\n\rGenerationEnd\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12.\n\x05usage\x18\x02 \x01(\x0b\x32\x1f.modelmill.common.v1.TokenUsage\x12\x12\n\nversion_id\x18\x03 \x01(\t\x12\x1b\n\x13\x66irst_token_seconds\x18\x04 \x01(\x01\x12\r\n\x05\x65xact\x18\x05 \x01(\x08\x12\x34\n\x07\x63\x61scade\x18\n \x01(\x0b\x32#.modelmill.inference.v1.CascadePath\"t\n\x0b\x43\x61scadePath\x12\x11\n\tescalated\x18\x01 \x01(\x08\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x11\n\tthreshold\x18\x03 \x01(\x01\x12\x15\n\rspared_tokens\x18\x04 \x01(\r\x12\x14\n\x0c\x65xtra_tokens\x18\x05 \x01(\r\"\x9c\x01\n\x0cScoreRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12<\n\x0c\x63onversation\x18\x03 \x01(\x0b\x32$.modelmill.inference.v1.ConversationH\x00\x12\x0e\n\x04text\x18\x04 \x01(\tH\x00\x12\x15\n\rcontinuations\x18\x05 \x03(\tB\x08\n\x06prompt\"\x8e\x01\n\rScoreResponse\x12\x39\n\x06scores\x18\x01 \x03(\x0b\x32).modelmill.inference.v1.ContinuationScore\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12.\n\x05usage\x18\x03 \x01(\x0b\x32\x1f.modelmill.common.v1.TokenUsage\"N\n\x11\x43ontinuationScore\x12\x16\n\x0elog_likelihood\x18\x01 \x01(\x01\x12\x0e\n\x06tokens\x18\x02 \x01(\r\x12\x11\n\tis_greedy\x18\x03 \x01(\x08\"<\n\x0c\x45mbedRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05texts\x18\x03 \x03(\t\"\x8a\x01\n\rEmbedResponse\x12\x35\n\nembeddings\x18\x01 \x03(\x0b\x32!.modelmill.inference.v1.Embedding\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12.\n\x05usage\x18\x03 \x01(\x0b\x32\x1f.modelmill.common.v1.TokenUsage\"\x1b\n\tEmbedding\x12\x0e\n\x06values\x18\x01 \x03(\x02\"6\n\x10LoadModelRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\"9\n\x11LoadModelResponse\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x14\n\x0cload_seconds\x18\x02 \x01(\x01\"\x14\n\x12ListServingRequest\"J\n\x13ListServingResponse\x12\x33\n\x06models\x18\x01 \x03(\x0b\x32#.modelmill.inference.v1.ServedModel\"D\n\x0bServedModel\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x02 \x01(\t\x12\x11\n\tin_flight\x18\x03 \x01(\r2\xe9\x03\n\x10InferenceService\x12_\n\x08Generate\x12\'.modelmill.inference.v1.GenerateRequest\x1a(.modelmill.inference.v1.GenerateResponse0\x01\x12T\n\x05Score\x12$.modelmill.inference.v1.ScoreRequest\x1a%.modelmill.inference.v1.ScoreResponse\x12T\n\x05\x45mbed\x12$.modelmill.inference.v1.EmbedRequest\x1a%.modelmill.inference.v1.EmbedResponse\x12`\n\tLoadModel\x12(.modelmill.inference.v1.LoadModelRequest\x1a).modelmill.inference.v1.LoadModelResponse\x12\x66\n\x0bListServing\x12*.modelmill.inference.v1.ListServingRequest\x1a+.modelmill.inference.v1.ListServingResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,29 +49,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TOKENALTERNATIVE']._serialized_start=1228
   _globals['_TOKENALTERNATIVE']._serialized_end=1278
   _globals['_GENERATIONEND']._serialized_start=1281
-  _globals['_GENERATIONEND']._serialized_end=1431
-  _globals['_SCOREREQUEST']._serialized_start=1434
-  _globals['_SCOREREQUEST']._serialized_end=1590
-  _globals['_SCORERESPONSE']._serialized_start=1593
-  _globals['_SCORERESPONSE']._serialized_end=1735
-  _globals['_CONTINUATIONSCORE']._serialized_start=1737
-  _globals['_CONTINUATIONSCORE']._serialized_end=1815
-  _globals['_EMBEDREQUEST']._serialized_start=1817
-  _globals['_EMBEDREQUEST']._serialized_end=1877
-  _globals['_EMBEDRESPONSE']._serialized_start=1880
-  _globals['_EMBEDRESPONSE']._serialized_end=2018
-  _globals['_EMBEDDING']._serialized_start=2020
-  _globals['_EMBEDDING']._serialized_end=2047
-  _globals['_LOADMODELREQUEST']._serialized_start=2049
-  _globals['_LOADMODELREQUEST']._serialized_end=2103
-  _globals['_LOADMODELRESPONSE']._serialized_start=2105
-  _globals['_LOADMODELRESPONSE']._serialized_end=2162
-  _globals['_LISTSERVINGREQUEST']._serialized_start=2164
-  _globals['_LISTSERVINGREQUEST']._serialized_end=2184
-  _globals['_LISTSERVINGRESPONSE']._serialized_start=2186
-  _globals['_LISTSERVINGRESPONSE']._serialized_end=2260
-  _globals['_SERVEDMODEL']._serialized_start=2262
-  _globals['_SERVEDMODEL']._serialized_end=2330
-  _globals['_INFERENCESERVICE']._serialized_start=2333
-  _globals['_INFERENCESERVICE']._serialized_end=2822
+  _globals['_GENERATIONEND']._serialized_end=1485
+  _globals['_CASCADEPATH']._serialized_start=1487
+  _globals['_CASCADEPATH']._serialized_end=1603
+  _globals['_SCOREREQUEST']._serialized_start=1606
+  _globals['_SCOREREQUEST']._serialized_end=1762
+  _globals['_SCORERESPONSE']._serialized_start=1765
+  _globals['_SCORERESPONSE']._serialized_end=1907
+  _globals['_CONTINUATIONSCORE']._serialized_start=1909
+  _globals['_CONTINUATIONSCORE']._serialized_end=1987
+  _globals['_EMBEDREQUEST']._serialized_start=1989
+  _globals['_EMBEDREQUEST']._serialized_end=2049
+  _globals['_EMBEDRESPONSE']._serialized_start=2052
+  _globals['_EMBEDRESPONSE']._serialized_end=2190
+  _globals['_EMBEDDING']._serialized_start=2192
+  _globals['_EMBEDDING']._serialized_end=2219
+  _globals['_LOADMODELREQUEST']._serialized_start=2221
+  _globals['_LOADMODELREQUEST']._serialized_end=2275
+  _globals['_LOADMODELRESPONSE']._serialized_start=2277
+  _globals['_LOADMODELRESPONSE']._serialized_end=2334
+  _globals['_LISTSERVINGREQUEST']._serialized_start=2336
+  _globals['_LISTSERVINGREQUEST']._serialized_end=2356
+  _globals['_LISTSERVINGRESPONSE']._serialized_start=2358
+  _globals['_LISTSERVINGRESPONSE']._serialized_end=2432
+  _globals['_SERVEDMODEL']._serialized_start=2434
+  _globals['_SERVEDMODEL']._serialized_end=2502
+  _globals['_INFERENCESERVICE']._serialized_start=2505
+  _globals['_INFERENCESERVICE']._serialized_end=2994
 # @@protoc_insertion_point(module_scope)

@@ -345,6 +345,7 @@ class GenerationEnd(_message.Message):
     VERSION_ID_FIELD_NUMBER: _builtins.int
     FIRST_TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
     EXACT_FIELD_NUMBER: _builtins.int
+    CASCADE_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """"stop", "length" or "tool_calls"."""
     version_id: _builtins.str
@@ -357,6 +358,10 @@ class GenerationEnd(_message.Message):
     def usage(self) -> _chat_pb2.TokenUsage:
         """What this answer cost; the prompt stands in each answer's, but is computed and counted once."""
 
+    @_builtins.property
+    def cascade(self) -> Global___CascadePath:
+        """Set when the model was an alias of kind cascade."""
+
     def __init__(
         self,
         *,
@@ -365,14 +370,53 @@ class GenerationEnd(_message.Message):
         version_id: _builtins.str = ...,
         first_token_seconds: _builtins.float = ...,
         exact: _builtins.bool = ...,
+        cascade: Global___CascadePath | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "exact", b"exact", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerationEnd: _TypeAlias = GenerationEnd  # noqa: Y015
+
+@_typing.final
+class CascadePath(_message.Message):
+    """Which way a cascade went: its small model answered, or was not sure and the large one did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ESCALATED_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    SPARED_TOKENS_FIELD_NUMBER: _builtins.int
+    EXTRA_TOKENS_FIELD_NUMBER: _builtins.int
+    escalated: _builtins.bool
+    """The large model answered; version_id names it."""
+    confidence: _builtins.float
+    """Of the small model in its answer, 0 to 1; 0 when it could not answer."""
+    threshold: _builtins.float
+    """What the confidence had to reach."""
+    spared_tokens: _builtins.int
+    """Tokens of prompt and answer that the large model was spared; 0 when it answered."""
+    extra_tokens: _builtins.int
+    """Tokens that the small model computed in vain, which usage does not count; 0 when its answer stands."""
+    def __init__(
+        self,
+        *,
+        escalated: _builtins.bool = ...,
+        confidence: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        spared_tokens: _builtins.int = ...,
+        extra_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "escalated", b"escalated", "extra_tokens", b"extra_tokens", "spared_tokens", b"spared_tokens", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CascadePath: _TypeAlias = CascadePath  # noqa: Y015
 
 @_typing.final
 class ScoreRequest(_message.Message):
