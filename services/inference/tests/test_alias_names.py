@@ -1,13 +1,15 @@
 """Which version a request means."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from inference import follow_names
-from inference.alias_names import AliasNames
+from inference.alias_names import AliasNames, Target
+from inference.domain.cascade import Cascade
 from inference.follow_names import FollowNames
 from inference.lease_version import VersionPool
 from inference.memory_room import MemoryRoom, RoomLimits
@@ -35,24 +37,24 @@ def names(*states: Stored[AliasState]) -> AliasNames:
 def test_an_alias_means_the_version_it_was_last_moved_to() -> None:
     known = names(moved("kinds", "mv-1"), moved("kinds", "mv-2"))
 
-    assert known.version_of("acme", "kinds") == "mv-2"
+    assert known.target_of("acme", "kinds").version_id == "mv-2"
 
 
 def test_a_tenants_own_alias_hides_a_shared_one_until_it_is_removed() -> None:
     known = names(moved("kinds", "mv-shared", "shared"), moved("kinds", "mv-own"))
-    assert known.version_of("acme", "kinds") == "mv-own"
-    assert known.version_of("other", "kinds") == "mv-shared"
+    assert known.target_of("acme", "kinds").version_id == "mv-own"
+    assert known.target_of("other", "kinds").version_id == "mv-shared"
 
     known.set(moved("kinds", ""), at_once=False)
 
-    assert known.version_of("acme", "kinds") == "mv-shared"
+    assert known.target_of("acme", "kinds").version_id == "mv-shared"
 
 
 def test_what_is_no_alias_or_a_removed_one_stays_what_it_is() -> None:
     known = names(moved("kinds", "mv-1", "other"), moved("gone", "mv-1"), moved("gone", ""))
 
     for name in ("kinds", "gone", "mv-7"):
-        assert known.version_of("acme", name) == name
+        assert known.target_of("acme", name).version_id == name
 
 
 def test_a_move_is_followed_when_its_version_is_ready_and_not_before() -> None:
@@ -60,11 +62,11 @@ def test_a_move_is_followed_when_its_version_is_ready_and_not_before() -> None:
     known.set(moved("kinds", "mv-2"), at_once=False)
 
     known.follow_ready(lambda named: False)
-    assert known.version_of("acme", "kinds") == "mv-1"
+    assert known.target_of("acme", "kinds").version_id == "mv-1"
     assert known.in_use() == {"mv-1", "mv-2"}
 
     known.follow_ready(lambda named: named == ("acme", "mv-2"))
-    assert known.version_of("acme", "kinds") == "mv-2"
+    assert known.target_of("acme", "kinds").version_id == "mv-2"
     assert known.in_use() == {"mv-2"}
 
 
@@ -73,8 +75,42 @@ def test_an_alias_that_was_removed_or_never_was_means_its_first_version_at_once(
     known.set(moved("kinds", "mv-2"), at_once=False)
     known.set(moved("new", "mv-3"), at_once=False)
 
-    assert known.version_of("acme", "kinds") == "mv-2"
-    assert known.version_of("acme", "new") == "mv-3"
+    assert known.target_of("acme", "kinds").version_id == "mv-2"
+    assert known.target_of("acme", "new").version_id == "mv-3"
+
+
+def cascade(**options: Any) -> Stored[AliasState]:
+    state = moved("kinds", "mv-large")
+    state.body.options.update({"kind": "cascade", "small": "mv-small", **options})
+    return state
+
+
+def test_a_cascade_names_both_its_versions() -> None:
+    known = names(cascade(threshold=0.75))
+
+    assert known.target_of("acme", "kinds") == Target("mv-large", Cascade("mv-small", 0.75))
+    assert known.in_use() == {"mv-large", "mv-small"}
+    assert sorted(known.named()) == [("acme", "mv-large"), ("acme", "mv-small")]
+
+
+def test_a_cascade_is_followed_when_both_its_versions_are_ready() -> None:
+    known = names(moved("kinds", "mv-large"))
+    known.set(cascade(threshold=0.5), at_once=False)
+
+    known.follow_ready(lambda named: named[1] == "mv-large")
+    assert known.target_of("acme", "kinds") == Target("mv-large")
+
+    known.follow_ready(lambda named: True)
+    assert known.target_of("acme", "kinds").cascade is not None
+
+
+def test_a_cascade_without_a_threshold_never_believes_its_small_model() -> None:
+    assert names(cascade()).target_of("acme", "kinds").cascade == Cascade("mv-small", math.inf)
+
+
+@pytest.mark.parametrize("options", [{"kind": "of tomorrow"}, {"small": ""}, {"small": 7}])
+def test_an_alias_of_an_unknown_kind_is_by_its_version_alone(options: dict[str, Any]) -> None:
+    assert names(cascade(**options)).target_of("acme", "kinds") == Target("mv-large")
 
 
 @dataclass
@@ -118,7 +154,7 @@ class Following:
         await self.pool.close()
 
     def means(self, name: str) -> str:
-        return self.names.version_of("acme", name)
+        return self.names.target_of("acme", name).version_id
 
     def loaded(self) -> list[str]:
         return sorted(version.version_id for version in self.pool.serving())

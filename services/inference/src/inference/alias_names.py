@@ -4,16 +4,38 @@ An alias that moves is followed here when its new version is warm here. Until th
 answers: a replica that others have overtaken keeps nobody waiting for a load.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from jobs.envelope import Stored
 from modelmill.registry.v1.model_events_pb2 import AliasState
 from registry.read_model import SHARED_TENANT
 
+from inference.domain.cascade import Cascade
+
+CASCADE = "cascade"
 Alias = tuple[str, str]
 """Tenant and name."""
 Named = tuple[str, str]
 """Tenant and version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a name means."""
+
+    version_id: str
+    """Empty: nothing any more."""
+    cascade: Cascade | None = None
+    """Set when a small version is asked first."""
+
+    def versions(self) -> Iterator[str]:
+        """All that it takes to answer."""
+        if self.version_id:
+            yield self.version_id
+            if self.cascade is not None:
+                yield self.cascade.small
 
 
 class AliasNames:
@@ -21,8 +43,8 @@ class AliasNames:
 
     def __init__(self) -> None:
         self._told: dict[Alias, Stored[AliasState]] = {}
-        self._followed: dict[Alias, str] = {}
-        """Versions that requests go to; empty for a removed alias."""
+        self._followed: dict[Alias, Target] = {}
+        """What requests go to."""
 
     def set(self, stored: Stored[AliasState], *, at_once: bool) -> None:
         """Take in a state as the bus told it; a removal and a first version are followed at once.
@@ -32,35 +54,49 @@ class AliasNames:
         """
         # The subject says whose alias it is: that is what the broker's permissions guard.
         _, _, tenant, name = stored.subject.split(".")
-        alias, version_id = (tenant, name), stored.body.version_id
+        alias, target = (tenant, name), _target(stored.body)
         self._told[alias] = stored
-        if at_once or not version_id or not self._followed.get(alias):
-            self._followed[alias] = version_id
+        before = self._followed.get(alias)
+        if at_once or not target.version_id or before is None or not before.version_id:
+            self._followed[alias] = target
 
     def follow_ready(self, is_ready: Callable[[Named], bool]) -> None:
-        """Follow moves whose version is ready, or will never be."""
+        """Follow moves whose versions are ready, or will never be."""
         for alias, stored in self._told.items():
-            named = (alias[0], stored.body.version_id)
-            if self._followed[alias] != named[1] and is_ready(named):
-                self._followed[alias] = named[1]
+            target = _target(stored.body)
+            if self._followed[alias] != target and all(
+                is_ready((alias[0], version_id)) for version_id in target.versions()
+            ):
+                self._followed[alias] = target
 
-    def version_of(self, tenant: str, model: str) -> str:
-        """The version that the tenant means; what is no alias, or a removed one, stays as it is."""
+    def target_of(self, tenant: str, model: str) -> Target:
+        """What the tenant means; what is no alias, or a removed one, is taken for a version."""
         for owner in (tenant, SHARED_TENANT):
-            version_id = self._followed.get((owner, model))
-            if version_id:
-                return version_id
-        return model
+            target = self._followed.get((owner, model))
+            if target is not None and target.version_id:
+                return target
+        return Target(model)
 
     def named(self) -> dict[Named, Stored[AliasState]]:
         """What aliases name by their newest state, with the move that came last to name it."""
         return {
-            (tenant, stored.body.version_id): stored
+            (tenant, version_id): stored
             for (tenant, _), stored in self._told.items()
-            if stored.body.version_id
+            for version_id in _target(stored.body).versions()
         }
 
     def in_use(self) -> frozenset[str]:
         """Versions that requests go to by an alias, or will."""
         newest = {version_id for _, version_id in self.named()}
-        return frozenset(newest | set(filter(None, self._followed.values())))
+        return frozenset(newest.union(*(target.versions() for target in self._followed.values())))
+
+
+def _target(state: AliasState) -> Target:
+    """An alias of another kind, or a cascade that is not whole, is by its version alone."""
+    options = state.options.fields
+    small = options["small"].string_value if "small" in options else ""
+    if "kind" not in options or options["kind"].string_value != CASCADE or not small:
+        return Target(state.version_id)
+    # Without a calibrated threshold the small model is never believed.
+    threshold = options["threshold"].number_value if "threshold" in options else math.inf
+    return Target(state.version_id, Cascade(small, threshold))

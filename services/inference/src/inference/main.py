@@ -81,6 +81,14 @@ def room_limits(settings: Settings) -> RoomLimits:
     return RoomLimits(memory, settings.max_loaded)
 
 
+def version_pool(
+    settings: Settings, models: ModelCatalogue, loader: LoadVersion, announcer: ServingAnnouncer
+) -> VersionPool:
+    """The versions of this process, in the memory of this machine."""
+    room = MemoryRoom(ThisMachine(), room_limits(settings))
+    return VersionPool(models, loader, announcer, room, max_in_flight=settings.max_in_flight)
+
+
 class ThisMachine:
     """`memory_room.Machine`: the one that this process runs on."""
 
@@ -106,8 +114,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         find_engine = FindEngine(models, kinds)
         loader = LoadVersion(store, find_engine, cache_settings(settings))
-        room = MemoryRoom(ThisMachine(), room_limits(settings))
-        pool = VersionPool(models, loader, announcer, room, max_in_flight=settings.max_in_flight)
+        pool = version_pool(settings, models, loader, announcer)
         names = AliasNames()
         follow_names = FollowNames(bus, pool, names)
         start(models.run())

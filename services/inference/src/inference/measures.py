@@ -70,6 +70,9 @@ ENGINE_RESTARTS = Counter(
 RESUMED = Counter(
     "modelmill_requests_resumed", "Requests whose engine died under them, and that went on."
 )
+CASCADES = Counter(
+    "modelmill_cascade_answers", "Answers of cascades, by the model that gave them.", ["model"]
+)
 MODELS_LOADED = Gauge("modelmill_models_loaded", "Versions loaded and warm.")
 VERSION_BYTES = Gauge(
     "modelmill_version_memory_bytes",

@@ -18,6 +18,29 @@ NEVER = math.inf
 
 
 @dataclass(frozen=True, slots=True)
+class Cascade:
+    """What an alias of this kind has beside the large version."""
+
+    small: str
+    """The version that is asked first."""
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class CascadePath:
+    """Which way an answer came, and what that saved."""
+
+    escalated: bool
+    """The large model answered."""
+    confidence: float
+    threshold: float
+    spared_tokens: int
+    """Tokens that the large model did not have to compute."""
+    extra_tokens: int
+    """Tokens that the small model computed in vain."""
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A prompt that both models have answered."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 import grpc
@@ -12,6 +13,8 @@ from tokenization import Turn
 
 from inference.alias_names import AliasNames
 from inference.answer_writer import AnswerEnd, AnswerPart, TokenLogprob
+from inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
+from inference.cascade_text import CascadeText
 from inference.domain.sampling import Constraint, SamplingOptions
 from inference.embed_texts import EmbedCommand, EmbedTexts
 from inference.generate_text import GenerateCommand, GenerateText
@@ -28,20 +31,26 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     def __init__(self, versions: VersionPool, names: AliasNames) -> None:
         self._names = names
         self._generate_text = GenerateText(versions)
+        self._cascade_text = CascadeText(self._generate_text)
+        self._calibrate_cascade = CalibrateCascade(self._generate_text)
         self._score_texts = ScoreTexts(versions)
         self._embed_texts = EmbedTexts(versions)
         self._versions = versions
 
-    def _version_id(self, request: "pb.GenerateRequest | pb.ScoreRequest | pb.EmbedRequest") -> str:
+    def _version_id(self, request: "pb.ScoreRequest | pb.EmbedRequest") -> str:
         """Looked up once, so that an answer is by one version from its start to its end."""
-        return self._names.version_of(request.tenant, request.model)
+        return self._names.target_of(request.tenant, request.model).version_id
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
-        async with aclosing(
-            self._generate_text(_command(request, self._version_id(request)))
-        ) as parts:
+        target = self._names.target_of(request.tenant, request.model)
+        command = _command(request, target.version_id)
+        if target.cascade is None:
+            answer = self._generate_text(command)
+        else:
+            answer = self._cascade_text(command, target.cascade)
+        async with aclosing(answer) as parts:
             async for part in parts:
                 yield _response(part)
 
@@ -88,6 +97,23 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
                 load_seconds=0.0 if was_loaded else version.load_seconds,
             )
 
+    async def CalibrateCascade(
+        self, request: pb.CalibrateCascadeRequest, context: Context
+    ) -> pb.CalibrateCascadeResponse:
+        small, large = (
+            self._names.target_of(request.tenant, name).version_id
+            for name in (request.small, request.large)
+        )
+        command = CalibrateCommand(
+            tenant=request.tenant,
+            small=small,
+            large=large,
+            questions=tuple(Question(_prompt(it), it.answer) for it in request.examples),
+            max_loss=request.max_loss,
+            max_new_tokens=request.max_new_tokens,
+        )
+        return pb.CalibrateCascadeResponse(**asdict(await self._calibrate_cascade(command)))
+
     async def ListServing(
         self, request: pb.ListServingRequest, context: Context
     ) -> pb.ListServingResponse:
@@ -126,7 +152,7 @@ def _command(request: pb.GenerateRequest, version_id: str) -> GenerateCommand:
     )
 
 
-def _prompt(request: pb.GenerateRequest | pb.ScoreRequest) -> Prompt:
+def _prompt(request: pb.GenerateRequest | pb.ScoreRequest | pb.CascadeExample) -> Prompt:
     if request.WhichOneof("prompt") != "conversation":
         return Prompt(None, request.text)
     messages = request.conversation.messages
@@ -171,4 +197,5 @@ def _end(end: AnswerEnd) -> pb.GenerationEnd:
         version_id=end.version_id,
         first_token_seconds=end.first_token_seconds,
         exact=end.exact,
+        cascade=None if end.cascade is None else pb.CascadePath(**asdict(end.cascade)),
     )
