@@ -141,8 +141,7 @@ class Following:
         room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
         self.pool = VersionPool(self.models, self.loader, HeardFacts(), room, max_in_flight=3)
         self.bus = Bus(list(stored))
-        self.names = AliasNames()
-        self.following = FollowNames(self.bus, self.pool, self.names)
+        self.following = FollowNames(self.bus, self.pool)
 
     async def __aenter__(self) -> "Following":
         self._running = asyncio.create_task(self.following.run())
@@ -154,7 +153,7 @@ class Following:
         await self.pool.close()
 
     def means(self, name: str) -> str:
-        return self.names.target_of("acme", name).version_id
+        return self.following.names.target_of("acme", name).version_id
 
     def loaded(self) -> list[str]:
         return sorted(version.version_id for version in self.pool.serving())

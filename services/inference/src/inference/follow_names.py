@@ -36,16 +36,13 @@ class Follows(Protocol):
 
 
 class FollowNames:
-    """Loads each version that an alias of any tenant names, and warms it, before anybody asks.
+    """Loads each version that an alias of any tenant names, and warms it, before anybody asks."""
 
-    Args:
-        names: kept up to date for those who resolve requests.
-    """
-
-    def __init__(self, bus: Follows, pool: VersionPool, names: AliasNames) -> None:
+    def __init__(self, bus: Follows, pool: VersionPool) -> None:
         self._bus = bus
         self._pool = pool
-        self._names = names
+        self.names = AliasNames()
+        """Kept up to date for those who resolve requests."""
         self._changed = asyncio.Event()
         self._not_before: dict[Named, float] = {}
         self._loading: dict[Named, asyncio.Task[None]] = {}
@@ -70,13 +67,13 @@ class FollowNames:
             self._names_changed()
 
         async for stored in self._bus.follow(["alias.state.*.*"], on_current=caught_up):
-            self._names.set(stored, at_once=not self.current.is_set())
+            self.names.set(stored, at_once=not self.current.is_set())
             if self.current.is_set():
                 self._names_changed()
 
     def _names_changed(self) -> None:
-        self._names.follow_ready(self._is_settled)
-        self._pool.keep(self._names.in_use())
+        self.names.follow_ready(self._is_settled)
+        self._pool.keep(self.names.in_use())
         self._changed.set()
 
     async def _follow_retired(self) -> None:
@@ -88,7 +85,7 @@ class FollowNames:
         await self._changed.wait()
         while True:
             self._changed.clear()
-            wanted = self._names.named()
+            wanted = self.names.named()
             for named, stored in wanted.items():
                 if self._is_due(named):
                     self._loading[named] = tasks.create_task(self._load(named, stored.trace))

@@ -25,7 +25,6 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
-from inference.alias_names import AliasNames
 from inference.announce_serving import ServingAnnouncer
 from inference.domain.memory import GIB
 from inference.entrypoints.grpc import InferenceServicer
@@ -115,8 +114,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         find_engine = FindEngine(models, kinds)
         loader = LoadVersion(store, find_engine, cache_settings(settings))
         pool = version_pool(settings, models, loader, announcer)
-        names = AliasNames()
-        follow_names = FollowNames(bus, pool, names)
+        follow_names = FollowNames(bus, pool)
         start(models.run())
         await _caught_up(models.ready, "which models there are")
         # In reverse: the pool says that it stops, and what it said is still published.
@@ -133,7 +131,9 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         server = RpcServer.for_services(
             settings, identity, callers=CALLERS, ready=follow_names.settled.is_set()
         )
-        add_InferenceServiceServicer_to_server(InferenceServicer(pool, names), server.grpc)
+        add_InferenceServiceServicer_to_server(
+            InferenceServicer(pool, follow_names.names), server.grpc
+        )
         await stack.enter_async_context(server)
         start(_ready_once(follow_names.settled, server))
         yield Running(server.port, page.port, replica)
