@@ -22,6 +22,7 @@ from service_kit.errors import UnavailableError
 from service_kit.grpc_server import RpcServer
 from service_kit.machine_size import free_memory, this_machine
 from service_kit.metrics import MetricsPage
+from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
@@ -88,6 +89,16 @@ def version_pool(
     return VersionPool(models, loader, announcer, room, max_in_flight=settings.max_in_flight)
 
 
+def rpc_server(
+    settings: Settings, identity: MutualTls | None, pool: VersionPool, follow_names: FollowNames
+) -> RpcServer:
+    """The door; ready from the start when nothing is named that has to be loaded first."""
+    ready = follow_names.settled.is_set()
+    server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=ready)
+    add_InferenceServiceServicer_to_server(InferenceServicer(pool, follow_names.names), server.grpc)
+    return server
+
+
 class ThisMachine:
     """`memory_room.Machine`: the one that this process runs on."""
 
@@ -128,12 +139,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(PrepareVersions(bus, store, find_engine, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        server = RpcServer.for_services(
-            settings, identity, callers=CALLERS, ready=follow_names.settled.is_set()
-        )
-        add_InferenceServiceServicer_to_server(
-            InferenceServicer(pool, follow_names.names), server.grpc
-        )
+        server = rpc_server(settings, identity, pool, follow_names)
         await stack.enter_async_context(server)
         start(_ready_once(follow_names.settled, server))
         yield Running(server.port, page.port, replica)
