@@ -1,6 +1,7 @@
 """Which versions fit: estimates, what is really held, and who leaves for whom."""
 
 import asyncio
+import time
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ from service_kit.errors import OverloadedError, PreconditionError
 from testkit.waiting import eventually
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import FakeEngine, FakeLoader, FakeMachine, FakeModels, HeardFacts
 
 LIMIT = 1000 * MIB
 SMOLLM2 = {
@@ -210,6 +211,23 @@ async def test_two_loads_at_once_do_not_both_take_the_last_room(tokenizer: ChatT
     done.set()
 
     assert sorted(await asyncio.gather(*uses)) == ["refused", "served"]
+
+
+async def test_two_for_whom_a_third_has_to_leave_share_its_room(
+    tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(tokenizer, whole=1000, a=400, b=400)
+    await house.use("whole")
+
+    async def close_slowly(self: FakeEngine) -> None:
+        await asyncio.to_thread(time.sleep, 0.05)
+        self.closed = True
+
+    monkeypatch.setattr(FakeEngine, "close", close_slowly)
+
+    await asyncio.gather(house.use("a"), house.use("b"))
+
+    assert house.loaded() == ["a", "b"]
 
 
 async def test_a_failed_load_gives_its_room_back(tokenizer: ChatTokenizer) -> None:

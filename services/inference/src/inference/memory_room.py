@@ -53,7 +53,7 @@ class MemoryRoom:
         """Resident bytes by identity, as the last load of it came to."""
         self._resident: dict[str, Callable[[], int]] = {}
         self._needs: dict[str, MemoryNeed] = {}
-        # Two who look at the same free memory would both take it.
+        # While one waits for what it made leave, another would see neither that nor its memory.
         self._deciding = asyncio.Lock()
 
     async def take(self, version_id: str, need: MemoryNeed, occupants: Occupants) -> None:
