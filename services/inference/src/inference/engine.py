@@ -90,7 +90,7 @@ class EngineKind(Protocol):
         """Whether artifacts of this form are for this kind."""
 
     def can_adapt(self, form: str) -> bool:
-        """Whether it runs adapters on a base of this form."""
+        """Whether it can run adapters upon a base of this form."""
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
@@ -98,5 +98,6 @@ class EngineKind(Protocol):
         """An engine for the model in `folder`, not yet loaded; `end_tokens` end an answer.
 
         Args:
-            adapter: PEFT folder of an adapter that is to be on it; only where `can_adapt`.
+            adapter: folder of an adapter (`adapter_config.json`, `adapter_model.safetensors`) to
+                run upon the model, when `can_adapt` its form.
         """
