@@ -79,6 +79,16 @@ def test_an_alias_that_was_removed_or_never_was_means_its_first_version_at_once(
     assert known.target_of("acme", "new").version_id == "mv-3"
 
 
+def test_a_retired_version_is_left_at_once_when_its_owner_retires_it() -> None:
+    known = names(moved("kinds", "mv-1"))
+    known.set(moved("kinds", "mv-2"), at_once=False)
+
+    known.leave("rival", "mv-1")
+    assert known.target_of("acme", "kinds").version_id == "mv-1"
+    known.leave("acme", "mv-1")
+    assert known.target_of("acme", "kinds").version_id == "mv-2"
+
+
 def cascade(**options: Any) -> Stored[AliasState]:
     state = moved("kinds", "mv-large")
     state.body.options.update({"kind": "cascade", "small": "mv-small", **options})

@@ -69,6 +69,13 @@ class AliasNames:
             ):
                 self._followed[alias] = target
 
+    def leave(self, owner: str, version_id: str) -> None:
+        """A version is retired: its owner's aliases that moved on are followed at once."""
+        for alias, stored in self._told.items():
+            may_name_it = owner in (alias[0], SHARED_TENANT)
+            if may_name_it and version_id in self._followed[alias].versions():
+                self._followed[alias] = _target(stored.body)
+
     def target_of(self, tenant: str, model: str) -> Target:
         """What the tenant means; what is no alias, or a removed one, is taken for a version."""
         for owner in (tenant, SHARED_TENANT):

@@ -80,6 +80,7 @@ class FollowNames:
         async for stored in self._bus.follow([MODEL_RETIRED]):
             retired: ModelRetired = stored.body
             self._pool.retire(retired.version_id, retired.tenant)
+            self.names.leave(retired.tenant, retired.version_id)
 
     async def _load_named(self, tasks: asyncio.TaskGroup) -> None:
         await self._changed.wait()
