@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from prometheus_client import REGISTRY
 from registry.aliases import AliasBook
 from registry.store import FolderStore
 from service_kit.errors import DomainError, NotFoundError, PreconditionError
@@ -154,6 +155,11 @@ async def test_a_model_too_large_for_memory_is_refused_while_another_answers(
     limit = 420 * 2**20
     async with nats_and_inference(tmp_path, artifact_root, memory_bytes=limit) as service:
         small = await service.served(digests[0])
+        labels = {"version": small}
+        held = REGISTRY.get_sample_value("modelmill_version_memory_bytes", labels)
+        assert held is not None
+        # A process with the libraries, two tiny layers, and a cache of 16 MiB.
+        assert 50 * 2**20 < held < 400 * 2**20
         huge = artifact_root / "huge"
         make_other_openvino(service.store.materialise(digests[0]), huge)
         with (huge / "padding.bin").open("wb") as padding:

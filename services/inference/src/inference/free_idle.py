@@ -33,6 +33,7 @@ class FreeIdle:
         """Look again and again, until cancelled."""
         while True:
             await asyncio.sleep(min(self._idle_seconds, LOOK_SECONDS))
-            for version_id in self._versions.idle(for_seconds=self._idle_seconds):
-                log.info("%s was idle for %g s", version_id, self._idle_seconds)
-                await self._versions.free(version_id)
+            # Looked up anew for each: while one ends, the next may be asked for.
+            while idle := self._versions.idle(for_seconds=self._idle_seconds):
+                log.info("%s was idle for %g s", idle[0], self._idle_seconds)
+                await self._versions.free(idle[0])

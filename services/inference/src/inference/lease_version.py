@@ -230,7 +230,7 @@ class VersionPool:
 
     def _failed(self, version_id: str, engine: str, error: Exception) -> None:
         if isinstance(error, OverloadedError):
-            return  # it was not tried; there may be room in a moment
+            return  # nothing is wrong with it; there may be room in a moment
         reason = "unexpected error, see the log"
         if isinstance(error, DomainError):
             reason = error.message
