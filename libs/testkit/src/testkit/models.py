@@ -1,10 +1,12 @@
 """Tiny real models: every layer of a Llama, a byte-level tokenizer, ChatML; random weights."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -79,6 +81,26 @@ def make_tiny_openvino(source: Path, folder: Path) -> Path:
     built = subprocess.run(command, capture_output=True, text=True, timeout=_BUILD_SECONDS)
     if built.returncode:
         raise RuntimeError(f"the OpenVINO build failed:\n{built.stderr[-4000:]}")
+    return folder
+
+
+def make_other_openvino(build: Path, folder: Path) -> Path:
+    """Write a build like `build` that answers otherwise: some weights of each layer reversed.
+
+    Milliseconds, no OpenVINO; tokenizer and shapes stay as they are.
+
+    Returns:
+        `folder`, made if it is not there.
+    """
+    shutil.copytree(build, folder, dirs_exist_ok=True)
+    weights = bytearray((folder / "openvino_model.bin").read_bytes())
+    for layer in ElementTree.parse(folder / "openvino_model.xml").iter("layer"):
+        if ".mlp.up_proj._openvino_orig_weight" in layer.get("name", ""):
+            constant = layer.find("data")
+            assert constant is not None
+            start, size = int(constant.get("offset", "")), int(constant.get("size", ""))
+            weights[start : start + size] = weights[start : start + size][::-1]
+    (folder / "openvino_model.bin").write_bytes(weights)
     return folder
 
 

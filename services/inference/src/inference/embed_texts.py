@@ -11,6 +11,7 @@ from inference.account_generation import accounted
 from inference.domain.generation import EngineCannotError, check_tokens
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
+from inference.resumed_answer import asked_again
 
 MAX_TEXTS = 256
 
@@ -66,7 +67,7 @@ class EmbedTexts:
                 for tokens in encoded:
                     check_tokens(tokens, version.limits)
                 account.begin(sum(map(len, encoded)))
-                vectors = await version.engine.embed(encoded)
+                vectors = await asked_again(lambda: version.engine.embed(encoded))
                 account.finish_reason = "stop"
                 return Vectors(
                     version_id=version.version_id,

@@ -12,6 +12,7 @@ from inference.domain.generation import FinishReason, GenerationRequest, plan_ge
 from inference.domain.sampling import SamplingOptions, check_options
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
+from inference.resumed_answer import resumed
 from inference.side_by_side import side_by_side
 
 SEEDS = 2**64
@@ -87,7 +88,7 @@ class _Answer:
         self._tokens = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
-        async with aclosing(self._version.engine.generate(self._request)) as pieces:
+        async with aclosing(resumed(self._version.engine, self._request)) as pieces:
             async for piece in pieces:
                 written = self._writer.write(piece)
                 self._tokens += written.tokens

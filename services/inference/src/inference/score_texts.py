@@ -11,6 +11,7 @@ from inference.account_generation import accounted
 from inference.domain.generation import ContinuationScore, check_prompt_length, plan_score
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
+from inference.resumed_answer import asked_again
 
 MAX_CONTINUATIONS = 256
 
@@ -67,7 +68,7 @@ class ScoreTexts:
                     version.engine.abilities,
                 )
                 account.begin(len(request.prompt))
-                scores = await version.engine.score(request)
+                scores = await asked_again(lambda: version.engine.score(request))
                 account.finish_reason = "stop"
                 return Scores(
                     version_id=version.version_id,

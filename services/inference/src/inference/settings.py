@@ -10,8 +10,14 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="INFERENCE_", frozen=True)
 
-    max_loaded: int = Field(default=4, ge=1)
-    """Versions loaded at a time; the least recently used idle one makes room."""
+    memory_bytes: int = Field(default=0, ge=0)
+    """What all versions may hold together; 0 is what this process may use, less a twentieth."""
+
+    max_loaded: int | None = Field(default=None, ge=1)
+    """Versions loaded at a time at most; without it the memory decides alone."""
+
+    idle_seconds: float = Field(default=900.0, gt=0)
+    """How long a version is kept that nobody uses and no alias names; memory may want it sooner."""
 
     max_in_flight: int = Field(default=64, ge=1)
     """Requests per version; one more is refused at once."""
