@@ -19,6 +19,7 @@ from inference.domain.generation import (
     TokenPiece,
 )
 from inference.domain.memory import MemoryNeed
+from inference.domain.sampling import MIN_TOP_P
 from inference.find_engine import Runs
 from inference.load_version import LoadedVersion, PreparedVersion
 from inference.model_files import ModelFiles
@@ -56,7 +57,7 @@ class FakeEngine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
         drawn_by = replace(request, max_new_tokens=0, logprobs=None, may_gather=False)
-        if not request.temperature or request.top_k == 1:
+        if not request.temperature or request.top_k == 1 or request.top_p == MIN_TOP_P:
             drawn_by = replace(drawn_by, seed=0, temperature=0, top_p=1.0, top_k=0)
         draw = random.Random(repr((drawn_by, self.adapter)))
         self.in_flight += 1
