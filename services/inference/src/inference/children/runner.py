@@ -7,8 +7,9 @@ from one, and the parent starts a new one.
 In, one JSON object a line: `{"load": {...}}` first, then `{"add": {...}}`, `{"cancel": id}`,
 `{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`.
 Out: `{"loaded": true}` or `{"refused": why}`; then `{"tokens": [[id, [token, ...], end, chosen],
-...]}`, where `end` is null, "stop", "length" or "no_room" and `chosen` is null or for each token
-`[logprob, [[token, logprob], ...]]`; `{"result": [id, value]}`; and `{"rejected": [id, why]}`.
+...]}`, where `end` is null, "stop", "length", "no_room" or "dead_end" (the grammar allows nothing)
+and `chosen` is null or for each token `[logprob, [[token, logprob], ...]]`;
+`{"result": [id, value]}`; and `{"rejected": [id, why]}`.
 """
 
 import signal
