@@ -89,7 +89,7 @@ ENGINES = {
         "openvino_folder",
     ),
     "transformers": EngineUnderTest(
-        lambda: TransformersKind(TransformersOptions(piece_seconds=0.02)), "llama_folder"
+        lambda: TransformersKind(TransformersOptions(threads=1, piece_seconds=0.02)), "llama_folder"
     ),
 }
 

@@ -4,6 +4,7 @@ Nothing is shared between requests but the weights: each has its own keys and va
 generator, and a forward pass of its own. Slow, and the same whatever else is asked for.
 """
 
+import os
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,5 @@ class _Answer:
 
 if __name__ == "__main__":
     serve(TransformersRunner)
+    # torch takes seconds to take itself apart, and there is nothing to be saved.
+    os._exit(0)

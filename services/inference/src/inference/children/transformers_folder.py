@@ -67,7 +67,7 @@ def _refuse_code_key(name: str, document: Any) -> None:
 
 
 def _read_module(folder: Path, dtype: torch.dtype) -> Any:
-    module, found = AutoModelForCausalLM.from_pretrained(
+    read: Any = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=dtype,
         local_files_only=True,
@@ -75,10 +75,12 @@ def _read_module(folder: Path, dtype: torch.dtype) -> Any:
         use_safetensors=True,
         output_loading_info=True,
     )
+    module, found = read
     # Of these transformers would make something up.
     for what in ("missing_keys", "mismatched_keys", "error_msgs"):
         if found[what]:
-            raise ValueError(f"the weights do not fit config.json: {what} {sorted(found[what])[:3]}")
+            odd = sorted(map(str, found[what]))[:3]
+            raise ValueError(f"the weights do not fit config.json: {what} {odd}")
     return module
 
 

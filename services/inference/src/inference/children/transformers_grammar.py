@@ -67,12 +67,12 @@ def _compiler(folder: Path, vocabulary: int, end_tokens: list[int]) -> Any:
     from xgrammar import GrammarCompiler, TokenizerInfo
 
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"))
-    stops = {"stop_token_ids": end_tokens} if end_tokens else {}
-    named = TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocabulary, **stops)
+    stops = end_tokens or None
+    named = TokenizerInfo.from_huggingface(tokenizer, vocab_size=vocabulary, stop_token_ids=stops)
     texts = named.decoded_vocab
     for token, added in tokenizer.added_tokens_decoder.items():
         # It would be taken for the text of its name, which an answer's reader never sees.
         if added.special and token < len(texts):
             texts[token] = b""
-    info = TokenizerInfo(texts, vocab_size=vocabulary, **stops)
+    info = TokenizerInfo(texts, vocab_size=vocabulary, stop_token_ids=stops)
     return GrammarCompiler(info, cache_limit_bytes=CACHE_BYTES)

@@ -113,7 +113,7 @@ class CausalModel:
             self._remembers = False
         else:
             self._remembers = first_bytes > 0 and _agree(rest, whole[1:])
-        if self._remembers:
+        if self._remembers and memory.cache is not None:
             self.bytes_per_token = max((memory.size_bytes - first_bytes) // 2, 1)
             if all(isinstance(layer, DynamicLayer) for layer in memory.cache.layers):
                 self._prefill_tokens = PREFILL_TOKENS

@@ -27,8 +27,8 @@ class Sampler:
         self._counts = torch.zeros(vocabulary)
         self._presence: float = add["presence_penalty"]
         self._frequency: float = add["frequency_penalty"]
-        self._repetition = _repetition(float(add["repetition_penalty"]))
-        self._warpers = _warpers(add)
+        self._repetition: Any = _repetition(float(add["repetition_penalty"]))
+        self._warpers: Any = _warpers(add)
         self._generator = torch.Generator()
         self._generator.manual_seed(add["seed"])
 
