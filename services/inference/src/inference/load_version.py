@@ -3,10 +3,11 @@
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
@@ -45,9 +46,16 @@ class LoadedVersion:
 class LoadVersion:
     """Verifies the artifact, opens the engine for its form, and generates a few tokens with it."""
 
-    def __init__(self, artifacts: Artifacts, kinds: Sequence[EngineKind]) -> None:
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        kinds: Sequence[EngineKind],
+        missing: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._artifacts = artifacts
         self._kinds = kinds
+        self._missing = missing
+        """For forms that only an engine which is not installed runs: how to install it."""
 
     def kind_of(self, model: ModelReady) -> EngineKind:
         """The engine kind for a version's form.
@@ -58,8 +66,10 @@ class LoadVersion:
         for kind in self._kinds:
             if kind.can_run(model.form):
                 return kind
+        hint = f"; {self._missing[model.form]}" if model.form in self._missing else ""
         raise NotFoundError(
-            f"model version {model.version_id} cannot be served: no engine runs {model.form!r}"
+            f"model version {model.version_id} cannot be served: "
+            f"no engine runs {model.form!r}{hint}"
         )
 
     async def __call__(self, model: ModelReady) -> LoadedVersion:

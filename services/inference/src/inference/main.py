@@ -23,8 +23,11 @@ from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
+from inference.adapters import transformers
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from inference.adapters.transformers import TransformersKind, TransformersOptions
 from inference.announce_serving import ServingAnnouncer
+from inference.engine import EngineKind
 from inference.entrypoints.grpc import InferenceServicer
 from inference.follow_names import FollowNames
 from inference.lease_version import VersionPool
@@ -64,6 +67,27 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
     )
 
 
+def transformers_options(settings: Settings) -> TransformersOptions:
+    """The reference engine's part of the settings."""
+    return TransformersOptions(
+        device=settings.transformers_device,
+        dtype=settings.transformers_dtype,
+        threads=settings.engine_threads,
+        cache_bytes=settings.engine_cache_gigabytes << 30,
+        load_seconds=settings.engine_load_seconds,
+        hang_seconds=settings.engine_hang_seconds,
+        piece_seconds=settings.engine_piece_seconds,
+    )
+
+
+def engine_kinds(settings: Settings) -> tuple[list[EngineKind], dict[str, str]]:
+    """Those whose libraries are here, and for forms of the others how to get them."""
+    kinds: list[EngineKind] = [OpenVinoKind(pipeline_options(settings))]
+    if not transformers.is_installed():
+        return kinds, {transformers.FORM: transformers.HOW_TO_GET}
+    return [*kinds, TransformersKind(transformers_options(settings))], {}
+
+
 @asynccontextmanager
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     """The whole service, until the block ends: calls in hand are finished, then engines freed."""
@@ -78,11 +102,11 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(tasks.create_task(work).cancel)
 
         store = await asyncio.to_thread(store_of, settings)
-        kinds = [OpenVinoKind(pipeline_options(settings))]
+        kinds, missing = engine_kinds(settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         pool = VersionPool(
             models,
-            LoadVersion(store, kinds),
+            LoadVersion(store, kinds, missing),
             announcer,
             max_loaded=settings.max_loaded,
             max_in_flight=settings.max_in_flight,
