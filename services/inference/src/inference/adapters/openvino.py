@@ -75,7 +75,9 @@ class OpenVinoKind:
             module=MODULE,
             folder=folder,
             load=options.load_message(),
-            abilities=Abilities(exact=options.exact, logprobs=0, grammar=True),
+            abilities=Abilities(
+                exact=options.exact, logprobs=0, grammar=True, score=True, embed=True
+            ),
             end_tokens=end_tokens,
             load_seconds=options.load_seconds,
             hang_seconds=options.hang_seconds,
