@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
-from inference.children.runner import News, serve
+from inference.children.runner import News, Slices, serve
 from inference.children.transformers_folder import open_model
 from inference.children.transformers_grammar import DeadEndError, Grammars
 from inference.children.transformers_model import CausalModel
+from inference.children.transformers_reading import embed_in_slices, score_in_slices
 from inference.children.transformers_sampling import Sampler, row_of
 
 
@@ -60,30 +61,18 @@ class TransformersRunner:
             self._turns.append(answer)
         return [news] if news.tokens or news.end else []
 
-    def score(self, prompt: list[int], continuations: list[list[int]]) -> list[list[Any]]:
+    def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
         for tokens in (prompt, *continuations):
             self._check(tokens)
-        memory, left, behind = self._model.new_memory(), prompt, torch.empty(0)
-        while left:
-            piece = self._model.piece(left)
-            behind, left = self._model.read(piece, memory), left[len(piece) :]
-        scores = []
-        for tokens in continuations:
-            logits = behind
-            if len(tokens) > 1:
-                keep = len(tokens) - 1
-                rest = self._model.read(tokens[:-1], memory.copy(), keep=keep)
-                logits = torch.cat([behind, rest])
-            logprobs = logits.log_softmax(-1)
-            chosen = logprobs.gather(1, torch.tensor(tokens)[:, None])
-            is_greedy = logits.argmax(-1).tolist() == tokens
-            scores.append([float(chosen.sum()), is_greedy])
-        return scores
+        longest = len(prompt) + max(map(len, continuations))
+        if longest * self._model.bytes_per_token > self._all_room:
+            raise ValueError("there is no room for the keys and values of these texts")
+        return score_in_slices(self._model, prompt, continuations)
 
-    def embed(self, texts: list[list[int]]) -> list[list[float]]:
+    def embed(self, texts: list[list[int]]) -> Slices[list[list[float]]]:
         for tokens in texts:
             self._check(tokens)
-        return [self._model.vector(tokens) for tokens in texts]
+        return embed_in_slices(self._model, texts)
 
     def _check(self, tokens: list[int]) -> None:
         if not tokens:
