@@ -75,7 +75,9 @@ class OpenVinoRunner:
                 del self._live[number]
         return news
 
-    def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
+    def score(
+        self, prompt: list[int], continuations: list[list[int]]
+    ) -> Slices[list[list[Any]]]:
         return self._reader.score(prompt, continuations)
 
     def embed(self, texts: list[list[int]]) -> Slices[list[list[float]]]:

@@ -134,7 +134,8 @@ class Reading:
 
     def _part(self, at: int, row: int, width: int) -> Part:
         hidden, logprobs, likeliest = (
-            self._request.get_tensor(name).data[at, :width] for name in (HIDDEN, LOGPROB, LIKELIEST)
+            self._request.get_tensor(name).data[at, :width]
+            for name in (HIDDEN, LOGPROB, LIKELIEST)
         )
         return Part(row, hidden, logprobs, likeliest)
 
