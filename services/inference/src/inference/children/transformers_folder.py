@@ -12,7 +12,7 @@ from inference.children.transformers_model import CausalModel
 
 FOREIGN = (".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".py", ".so")
 """Weights that can carry code, and code."""
-CODE_KEYS = ("auto_map", "auto_mapping", "custom_pipelines", "trust_remote_code")
+CODE_KEYS = ("auto_map", "custom_pipelines", "trust_remote_code")
 HEADER_BYTES = 100 * 1024 * 1024
 """No header of a safetensors file is longer."""
 

@@ -28,13 +28,13 @@ class GrammarMask:
         bits = (self._bits[0, :, None] >> torch.arange(32, dtype=torch.int32)) & 1
         allowed = bits.flatten()[: len(logits)].bool()
         if not allowed.any():
-            raise DeadEndError
+            raise DeadEndError("the grammar allows no token that the model has")
         return logits.masked_fill(~allowed, float("-inf"))
 
     def accept(self, token: int) -> bool:
         """Go on by a token; whether the answer is whole by it."""
         if not self._matcher.accept_token(token):
-            raise DeadEndError
+            raise DeadEndError("the grammar does not allow what it allowed")
         return bool(self._matcher.is_terminated())
 
 
