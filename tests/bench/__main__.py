@@ -11,13 +11,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from service_kit.errors import DomainError
 
 from tests.bench import (
+    adapters_openvino,
     data_prep_rows,
     decode_path,
     gateway_latency,
     guard_stream,
     job_submit,
     mtls_cost,
+    prefix_ttft,
     publish_rate,
+    score_shared,
     submit_latency,
     telemetry_cost,
     train_lora,
@@ -38,6 +41,9 @@ GROUPS: tuple[Group, ...] = (
     gateway_latency.GROUP,
     decode_path.GROUP,
     telemetry_cost.GROUP,
+    prefix_ttft.GROUP,
+    score_shared.GROUP,
+    adapters_openvino.GROUP,
     mtls_cost.GROUP,
     train_lora.GROUP,
 )

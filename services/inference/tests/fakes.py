@@ -18,6 +18,7 @@ from inference.domain.generation import (
     ScoreRequest,
     TokenPiece,
 )
+from inference.domain.sampling import MIN_TOP_P
 from inference.load_version import LoadedVersion
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing
 from service_kit.errors import DomainError, NotFoundError, UnavailableError
@@ -48,7 +49,7 @@ class FakeEngine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
         drawn_by = replace(request, max_new_tokens=0, logprobs=None, may_gather=False)
-        if not request.temperature or request.top_k == 1:
+        if not request.temperature or request.top_k == 1 or request.top_p == MIN_TOP_P:
             drawn_by = replace(drawn_by, seed=0, temperature=0, top_p=1.0, top_k=0)
         draw = random.Random(repr(drawn_by))
         self.in_flight += 1
@@ -109,7 +110,12 @@ class FakeKind:
     def can_run(self, form: str) -> bool:
         return form.startswith("openvino-")
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> FakeEngine:
+    def can_adapt(self, form: str) -> bool:
+        return self.can_run(form)
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> FakeEngine:
         return FakeEngine()
 
 

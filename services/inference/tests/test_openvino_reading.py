@@ -8,7 +8,6 @@ import psutil
 import pytest
 import pytest_asyncio
 import torch
-from inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from inference.children import openvino_forward
 from inference.children.openvino_reading import Reader
 from inference.domain.generation import ScoreRequest
@@ -24,6 +23,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 PROMPT = tuple(range(3, 303))
 CONTINUATIONS = tuple(tuple(range(5 * size, 6 * size)) for size in (1, 2, 40, 1, 55, 8))
 LONG = ScoreRequest(PROMPT, tuple(tuple(range(size, size + 200)) for size in range(3, 33)))
+NOTHING_SET = {"adapter": None, "device": "CPU", "properties": {}}
 PER_TOKEN = 1e-2
 """Allowed difference of a token's log-probability."""
 
@@ -104,7 +104,7 @@ async def test_log_probabilities_of_an_answer_are_those_of_transformers(
 async def test_little_memory_for_copies_changes_no_score(
     openvino_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reader = Reader({"folder": str(openvino_folder), "device": "CPU", "properties": {}})
+    reader = Reader({"folder": str(openvino_folder)} | NOTHING_SET)
 
     def scores() -> list[float]:
         work = reader.score(list(PROMPT), CONTINUATIONS)

@@ -57,9 +57,11 @@ class ProcessPlan:
     folder: Path
     """The model's; kept as long as the engine is open."""
     load: Mapping[str, Any]
-    """Its first message, beside the folder."""
+    """Its first message, beside the folders."""
     abilities: Abilities
     end_tokens: frozenset[int]
+    adapter: Path | None = None
+    """Folder of an adapter upon the model; kept like the model's."""
     load_seconds: float = 300.0
     """A child that has not loaded by then is given up."""
     hang_seconds: float = 60.0
@@ -99,6 +101,8 @@ class EngineProcess:
     async def load(self) -> None:
         # A child that is started again, days later, still finds its files.
         self._held.enter_context(in_use(self._plan.folder))
+        if self._plan.adapter is not None:
+            self._held.enter_context(in_use(self._plan.adapter))
         self._child = await self._start_child()
         self._supervisor = asyncio.create_task(self._supervise(self._child))
 
@@ -165,7 +169,9 @@ class EngineProcess:
         plan = self._plan
         child = await ChildProcess.start(plan.module)
         try:
-            child.send({"load": {"folder": str(plan.folder), **plan.load}})
+            adapter = None if plan.adapter is None else str(plan.adapter)
+            folders = {"folder": str(plan.folder), "adapter": adapter}
+            child.send({"load": {**folders, **plan.load}})
             async with asyncio.timeout(plan.load_seconds):
                 answer = await child.receive()
             if "refused" in answer:
