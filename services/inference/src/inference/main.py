@@ -25,9 +25,9 @@ from service_kit.metrics import MetricsPage
 from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
-from inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from inference.announce_serving import ServingAnnouncer
 from inference.domain.memory import GIB
+from inference.engine_kinds import engine_kinds, missing_kinds
 from inference.entrypoints.grpc import InferenceServicer
 from inference.find_engine import FindEngine
 from inference.follow_names import FollowNames
@@ -53,21 +53,6 @@ class Running:
     grpc_port: int
     metrics_port: int
     replica: str
-
-
-def pipeline_options(settings: Settings) -> PipelineOptions:
-    """The engine's part of the settings."""
-    return PipelineOptions(
-        device=settings.engine_device,
-        cache_gigabytes=settings.engine_cache_gigabytes,
-        max_sequences=settings.engine_max_sequences,
-        prefix_cache=settings.engine_prefix_cache,
-        threads=settings.engine_threads,
-        properties=settings.engine_properties,
-        load_seconds=settings.engine_load_seconds,
-        hang_seconds=settings.engine_hang_seconds,
-        piece_seconds=settings.engine_piece_seconds,
-    )
 
 
 def cache_settings(settings: Settings) -> CacheSettings:
@@ -120,9 +105,9 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(tasks.create_task(work).cancel)
 
         store = await asyncio.to_thread(store_of, settings)
-        kinds = [OpenVinoKind(pipeline_options(settings))]
+        kinds = engine_kinds(settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
-        find_engine = FindEngine(models, kinds)
+        find_engine = FindEngine(models, kinds, missing_kinds())
         loader = LoadVersion(store, find_engine, cache_settings(settings))
         pool = version_pool(settings, models, loader, announcer)
         follow_names = FollowNames(bus, pool)

@@ -1,5 +1,7 @@
 """What inference reads from its environment."""
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import ServiceSettings
@@ -39,6 +41,12 @@ class Settings(ServiceSettings):
 
     engine_properties: dict[str, str] = Field(default_factory=dict)
     """OpenVINO properties as JSON, for example {"INFERENCE_PRECISION_HINT": "f32"}."""
+
+    transformers_device: str = "auto"
+    """Device of torch; auto is a GPU when there is one."""
+
+    transformers_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the weights while they run; auto is float32 on a CPU and bfloat16 on a GPU."""
 
     engine_load_seconds: float = Field(default=300.0, gt=0)
     """An engine that has not loaded by then is given up."""
