@@ -2,10 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    """A source has no more items, for this reason when it failed."""
+
+    error: BaseException | None
 
 
 async def side_by_side(
@@ -21,27 +29,38 @@ async def side_by_side(
                 yield item
         return
     # One place each: a slow reader slows the sources down.
-    items: asyncio.Queue[Item] = asyncio.Queue(maxsize=len(sources))
+    items: asyncio.Queue[Item | _Ended] = asyncio.Queue(maxsize=len(sources))
+    leaving = False
 
     async def read(source: AsyncGenerator[Item, None]) -> None:
-        async with aclosing(source):
-            async for item in source:
-                await items.put(item)
+        error: BaseException | None = None
+        try:
+            async with aclosing(source):
+                async for item in source:
+                    await items.put(item)
+        except BaseException as caught:
+            # A source can also be cancelled from within; nobody would tell the reader of it.
+            if leaving:
+                raise
+            error = caught
+        await items.put(_Ended(error))
 
     reading = [asyncio.create_task(read(source)) for source in sources]
-    whole = asyncio.gather(*reading)
+    left = len(sources)
     try:
-        while not (whole.done() and items.empty()):
-            taking = asyncio.create_task(items.get())
-            await asyncio.wait((taking, whole), return_when=asyncio.FIRST_COMPLETED)
-            if taking.done():
-                yield taking.result()
+        while left:
+            item = await items.get()
+            if not isinstance(item, _Ended):
+                yield item
                 continue
-            taking.cancel()
-            whole.result()
+            if item.error is not None:
+                raise item.error
+            left -= 1
     finally:
+        leaving = True
         for task in reading:
             task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await whole
         await asyncio.gather(*reading, return_exceptions=True)
+        # A task that was cancelled before its first step has not touched its source.
+        for source in sources:
+            await source.aclose()
