@@ -68,9 +68,7 @@ async def test_sources_take_turns() -> None:
 @pytest.mark.parametrize(
     "failure", [UnavailableError("the engine died"), asyncio.CancelledError("from within")]
 )
-async def test_an_error_of_one_comes_out_and_closes_all(
-    items: int, failure: BaseException
-) -> None:
+async def test_an_error_of_one_comes_out_and_closes_all(items: int, failure: BaseException) -> None:
     sources = [Source("a", items, failure=failure), Source("b", 10**9), Source("c", 10**9)]
 
     with pytest.raises(type(failure)):
