@@ -83,12 +83,15 @@ async def test_the_items_before_an_error_come_out_before_it() -> None:
     sources = [Source("a", 3, failure=UnavailableError("died")), Source("b", 0)]
     got = []
 
-    with pytest.raises(UnavailableError):
+    async def read() -> None:
         async for item in side_by_side([source.run() for source in sources]):
             got.append(item)
             # A reader that is busy elsewhere, while the source runs on and fails.
             for _ in range(20):
                 await asyncio.sleep(0)
+
+    with pytest.raises(UnavailableError):
+        await read()
 
     assert got == [("a", 0), ("a", 1), ("a", 2)]
 

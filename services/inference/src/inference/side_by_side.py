@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -28,39 +28,50 @@ async def side_by_side(
             async for item in only:
                 yield item
         return
-    # One place each: a slow reader slows the sources down.
-    items: asyncio.Queue[Item | _Ended] = asyncio.Queue(maxsize=len(sources))
-    leaving = False
+    readers = _Readers(sources)
+    left = len(sources)
+    try:
+        while left:
+            read = await readers.items.get()
+            if not isinstance(read, _Ended):
+                yield read
+                continue
+            if read.error is not None:
+                raise read.error
+            left -= 1
+    finally:
+        await readers.close()
 
-    async def read(source: AsyncGenerator[Item, None]) -> None:
+
+class _Readers(Generic[Item]):
+    """A task for each source, which puts what it reads into one queue."""
+
+    def __init__(self, sources: Sequence[AsyncGenerator[Item, None]]) -> None:
+        # One place each: a slow reader slows the sources down.
+        self.items: asyncio.Queue[Item | _Ended] = asyncio.Queue(maxsize=len(sources))
+        self._leaving = False
+        self._sources = sources
+        self._tasks = [asyncio.create_task(self._read(source)) for source in sources]
+
+    async def _read(self, source: AsyncGenerator[Item, None]) -> None:
         error: BaseException | None = None
         try:
             async with aclosing(source):
                 async for item in source:
-                    await items.put(item)
+                    await self.items.put(item)
         except BaseException as caught:
             # A source can also be cancelled from within; nobody would tell the reader of it.
-            if leaving:
+            if self._leaving:
                 raise
             error = caught
-        await items.put(_Ended(error))
+        await self.items.put(_Ended(error))
 
-    reading = [asyncio.create_task(read(source)) for source in sources]
-    left = len(sources)
-    try:
-        while left:
-            item = await items.get()
-            if not isinstance(item, _Ended):
-                yield item
-                continue
-            if item.error is not None:
-                raise item.error
-            left -= 1
-    finally:
-        leaving = True
-        for task in reading:
+    async def close(self) -> None:
+        """Close every source, wherever it is."""
+        self._leaving = True
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*reading, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         # A task that was cancelled before its first step has not touched its source.
-        for source in sources:
+        for source in self._sources:
             await source.aclose()
