@@ -17,7 +17,7 @@ from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.deadline import Deadline
 from gateway.domain.errors import ContentPolicyError
 from gateway.domain.verdict import InputVerdict
-from gateway.guarded_answer import GuardedAnswer
+from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
 
 tracer = trace.get_tracer(__name__)
@@ -72,8 +72,8 @@ class AnswerChat:
     @asynccontextmanager
     async def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AsyncIterator[GuardedAnswer]:
-        """An answer whose first piece is there; leaving the block stops the generation.
+    ) -> AsyncIterator[GuardedAnswers]:
+        """Answers whose first piece is there; leaving the block stops the generation.
 
         Args:
             seconds: what the caller itself allows, when that is less than our own limit.
@@ -100,14 +100,16 @@ class AnswerChat:
                 timeout=deadline.remaining(),
             ) as pieces:
                 echo = call.turns[0].content if call.echo else ""
-                answer = GuardedAnswer(version.version_id, policy, pieces, started, echo)
+                answers = GuardedAnswers(
+                    version.version_id, policy, pieces, started, answers=call.answers, echo=echo
+                )
                 try:
-                    await answer.begin()
-                    yield answer
+                    await answers.begin()
+                    yield answers
                 finally:
-                    answer.close()
-                    _tell(span, answer, call.model)
-                    self.usage.record(_usage(answer, caller, request_id, started))
+                    answers.close()
+                    _tell(span, answers, call.model)
+                    self.usage.record(_usage(answers, caller, request_id, started))
 
     async def _judged(self, call: ChatCall, tenant: str, deadline: Deadline) -> ChatCall:
         """The call as the policy lets it pass: all turns judged as one text, masks applied."""
@@ -150,31 +152,34 @@ def _asked(call: ChatCall, version: ModelReady, policy: CompiledPolicy) -> dict[
     }
 
 
-def _tell(span: trace.Span, answer: GuardedAnswer, model: str) -> None:
+def _tell(span: trace.Span, answers: GuardedAnswers, model: str) -> None:
     """Say in trace and metrics how it ended; figures and words of ours only, never text."""
-    span.set_attribute("gen_ai.response.finish_reasons", [answer.end.finish_reason])
-    if answer.end.usage is not None:
-        span.set_attribute("gen_ai.usage.input_tokens", answer.end.usage.prompt_tokens)
-        span.set_attribute("gen_ai.usage.output_tokens", answer.end.usage.completion_tokens)
-    if answer.first_text_seconds is not None:
-        FIRST_TEXT_SECONDS.labels(model).observe(answer.first_text_seconds)
-    if answer.end.finish_reason == "content_filter":
-        BLOCKED.labels("output").inc()
+    reasons = [end.finish_reason for end in answers.ends]
+    span.set_attribute("gen_ai.response.finish_reasons", reasons)
+    usage = answers.end.usage
+    if usage is not None:
+        span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
+        span.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
+    if answers.first_text_seconds is not None:
+        FIRST_TEXT_SECONDS.labels(model).observe(answers.first_text_seconds)
+    BLOCKED.labels("output").inc(answers.blocked)
 
 
-def _usage(answer: GuardedAnswer, caller: Caller, request_id: str, started: float) -> UsageRecorded:
-    tokens = answer.end.usage
+def _usage(
+    answers: GuardedAnswers, caller: Caller, request_id: str, started: float
+) -> UsageRecorded:
+    tokens = answers.end.usage
     record = UsageRecorded(
         request_id=request_id,
         tenant=caller.tenant,
         caller=caller.subject,
-        version_id=answer.version_id,
+        version_id=answers.version_id,
         prompt_tokens=tokens.prompt_tokens if tokens else 0,
         completion_tokens=tokens.completion_tokens if tokens else 0,
-        first_token_seconds=answer.first_piece_seconds,
+        first_token_seconds=answers.first_piece_seconds,
         total_seconds=time.perf_counter() - started,
-        finish_reason=answer.end.finish_reason,
-        policy_digest=answer.policy_digest,
+        finish_reason=answers.end.finish_reason,
+        policy_digest=answers.policy_digest,
     )
     record.at.GetCurrentTime()
     return record

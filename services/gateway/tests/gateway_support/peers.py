@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from guard.bundle import CompiledPolicy
@@ -30,6 +30,10 @@ class FakeInference(InferenceServiceServicer):
     def reset(self) -> None:
         """Forget what was asked, and say the usual."""
         self.pieces: list[str] = ["Hello", ", ", "world"]
+        self.answers: dict[int, list[str]] = {}
+        """What other answers than the usual say, by their number."""
+        self.alternatives: list[bytes] = []
+        """What could have stood in the place of each token."""
         self.finish_reason = "stop"
         self.fail_before: DomainError | None = None
         self.fail_after: DomainError | None = None
@@ -52,26 +56,56 @@ class FakeInference(InferenceServiceServicer):
             raise self.fail_before
         self.in_flight += 1
         try:
-            for piece in self.pieces:
-                yield inference_pb.GenerateResponse(text_delta=piece)
+            for response in self._text(request):
+                yield response
             for number in itertools.count() if self.endless else ():
                 yield inference_pb.GenerateResponse(text_delta=f"{number} ")
                 await asyncio.sleep(0.01)
             if self.fail_after is not None:
                 raise self.fail_after
-            yield self._end(request)
+            for index in range(request.answers or 1):
+                yield self._end(request, index)
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
         finally:
             self.in_flight -= 1
 
-    def _end(self, request: inference_pb.GenerateRequest) -> inference_pb.GenerateResponse:
-        usage = TokenUsage(prompt_tokens=7, completion_tokens=len(self.pieces))
+    def _text(
+        self, request: inference_pb.GenerateRequest
+    ) -> Iterator[inference_pb.GenerateResponse]:
+        """The answers' pieces, taking turns; each piece is a token."""
+        said = [self.answers.get(index, self.pieces) for index in range(request.answers or 1)]
+        for turn in itertools.zip_longest(*said):
+            for index, piece in enumerate(turn):
+                if piece is not None:
+                    yield inference_pb.GenerateResponse(
+                        text_delta=piece, index=index, logprobs=self._logprobs(request, piece)
+                    )
+
+    def _logprobs(
+        self, request: inference_pb.GenerateRequest, piece: str
+    ) -> list[inference_pb.TokenLogprob]:
+        if not request.options.HasField("logprobs"):
+            return []
+        likely = [piece.encode(), *self.alternatives][: request.options.logprobs]
+        alternatives = [
+            inference_pb.TokenAlternative(token=token, logprob=-1.0 - place)
+            for place, token in enumerate(likely)
+        ]
+        return [
+            inference_pb.TokenLogprob(token=piece.encode(), logprob=-1.0, alternatives=alternatives)
+        ]
+
+    def _end(
+        self, request: inference_pb.GenerateRequest, index: int
+    ) -> inference_pb.GenerateResponse:
+        said = self.answers.get(index, self.pieces)
+        usage = TokenUsage(prompt_tokens=7, completion_tokens=len(said))
         end = inference_pb.GenerationEnd(
             finish_reason=self.finish_reason, usage=usage, version_id=request.model
         )
-        return inference_pb.GenerateResponse(end=end)
+        return inference_pb.GenerateResponse(end=end, index=index)
 
     async def LoadModel(
         self, request: inference_pb.LoadModelRequest, context: Any

@@ -8,17 +8,28 @@ from typing import Any
 import grpc
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import (
+    Choices,
     Conversation,
     GenerateRequest,
     GenerateResponse,
     LoadModelRequest,
     SamplingOptions,
 )
+from modelmill.inference.v1.inference_service_pb2 import Constraint as ConstraintMessage
+from modelmill.inference.v1.inference_service_pb2 import TokenLogprob as TokenLogprobMessage
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from service_kit.errors import InvalidInputError, UnavailableError
+from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 from service_kit.grpc_client import domain_errors
 
-from gateway.domain.chat import ChatCall, End, Piece, Sampling, Usage
+from gateway.domain.chat import (
+    ChatCall,
+    Constraint,
+    End,
+    Piece,
+    Sampling,
+    TokenLogprob,
+    Usage,
+)
 from gateway.domain.errors import BadRequestError
 
 PEER = "inference"
@@ -42,7 +53,7 @@ class GrpcEngines:
         rpc = self._stub.Generate(request, timeout=timeout)
         ended = asyncio.Event()
         try:
-            async with aclosing(_pieces(rpc, call.field, ended)) as pieces:
+            async with aclosing(_pieces(rpc, call, ended)) as pieces:
                 yield pieces
         finally:
             self._leave(rpc, ended=ended.is_set())
@@ -69,18 +80,26 @@ class GrpcEngines:
 
 async def _pieces(
     rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse],
-    field: str,
+    call: ChatCall,
     ended: asyncio.Event,
 ) -> AsyncGenerator[Piece]:
+    left = call.answers
     try:
         with domain_errors(PEER):
             async for response in rpc:
                 end = _end(response) if response.HasField("end") else None
                 if end is not None:
-                    ended.set()
-                yield Piece(response.text_delta, end)
+                    left -= 1
+                    if not left:
+                        ended.set()
+                logprobs = tuple(map(_logprob, response.logprobs))
+                yield Piece(response.text_delta, end, response.index, logprobs)
     except InvalidInputError as error:
-        raise _refused(error, field) from error
+        raise _refused(error, call.field) from error
+    except PreconditionError as error:
+        if error.reason == "ENGINE_CANNOT":
+            raise BadRequestError(error.message, code="engine_cannot") from error
+        raise
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED:
             raise UnavailableError("the engine stopped before the answer was complete") from error
@@ -99,8 +118,18 @@ def _end(response: GenerateResponse) -> End:
     return End(response.end.finish_reason, Usage(usage.prompt_tokens, usage.completion_tokens))
 
 
+def _logprob(token: TokenLogprobMessage) -> TokenLogprob:
+    alternatives = tuple((other.token, other.logprob) for other in token.alternatives)
+    return TokenLogprob(token.token, token.logprob, alternatives)
+
+
 def _request(call: ChatCall, tenant: str, version_id: str) -> GenerateRequest:
-    request = GenerateRequest(tenant=tenant, model=version_id, options=_options(call.sampling))
+    request = GenerateRequest(
+        tenant=tenant,
+        model=version_id,
+        options=_options(call.sampling),
+        answers=call.answers,
+    )
     if call.raw:
         request.text = call.turns[0].content
     else:
@@ -114,9 +143,26 @@ def _options(sampling: Sampling) -> SamplingOptions:
         max_new_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        repetition_penalty=sampling.repetition_penalty,
         stop=sampling.stop,
+        logprobs=sampling.logprobs,
     )
     if sampling.seed is not None:
         # OpenAI's seeds may be negative; the engine's are 64 bits without a sign.
         options.seed = sampling.seed & UINT64_MASK
+    if sampling.constraint is not None:
+        options.constraint.CopyFrom(_constraint(sampling.constraint))
     return options
+
+
+def _constraint(constraint: Constraint) -> ConstraintMessage:
+    match constraint.kind:
+        case "json_schema":
+            return ConstraintMessage(json_schema=constraint.text)
+        case "regex":
+            return ConstraintMessage(regex=constraint.text)
+        case "choice":
+            return ConstraintMessage(choice=Choices(texts=constraint.choices))

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 from service_kit.errors import InvalidInputError
 
-from gateway.domain.chat import ChatCall, Sampling, Turn
+from gateway.domain.chat import (
+    MAX_ALTERNATIVES,
+    MAX_ANSWERS,
+    MAX_PENALTY,
+    ChatCall,
+    Sampling,
+    Turn,
+)
 from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies import ModelT, OpenBody, StrictBody, parse_body
 
@@ -19,17 +26,12 @@ LEAST_TOP_P = 1e-6
 """Below these the likeliest token is as good as certain, and the engine refuses to sample."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "n": (None, 1),
     "tools": (None, []),
     "tool_choice": (None, "none", "auto"),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
     "response_format": (None, {"type": "text"}),
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
     "logit_bias": (None, {}),
-    "frequency_penalty": (None, 0),
-    "presence_penalty": (None, 0),
     "modalities": (None, ["text"]),
     "audio": (None,),
     "web_search_options": (None,),
@@ -103,6 +105,13 @@ class TextBody(OpenBody):
         None, max_length=MAX_STOPS, json_schema_extra=_text_or_texts
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers wanted.")
+    presence_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    frequency_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    repetition_penalty: float | None = Field(
+        None, ge=0.01, le=100, description="Of tokens in prompt or answer; 1 changes nothing."
+    )
+    top_k: int | None = Field(None, ge=-1, lt=2**31, description="0 and -1 mean all tokens.")
 
     @property
     def include_usage(self) -> bool:
@@ -115,6 +124,15 @@ class ChatBody(TextBody):
 
     messages: list[MessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(
+        None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; with logprobs."
+    )
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives of each token are to be named, if any."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
 
 class GenerateBody(StrictBody):
@@ -148,8 +166,11 @@ def parse_chat(body: bytes) -> ChatRequest:
         Turn("system" if message.role == "developer" else message.role, message.content)
         for message in parsed.messages
     )
-    sampling = sampling_of(parsed, parsed.max_completion_tokens or parsed.max_tokens or 0)
-    call = ChatCall(parsed.model, turns, sampling)
+    if parsed.top_logprobs and not parsed.logprobs:
+        raise BadRequestError("top_logprobs: only with logprobs", param="top_logprobs")
+    max_tokens = parsed.max_completion_tokens or parsed.max_tokens or 0
+    sampling = sampling_of(parsed, max_tokens, parsed.alternatives)
+    call = ChatCall(parsed.model, turns, sampling, answers=parsed.n or 1)
     return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
 
 
@@ -192,8 +213,9 @@ def refuse_unserved(parsed: TextBody, neutral: Mapping[str, tuple[Any, ...]]) ->
         raise BadRequestError("stream_options: only with stream", param="stream_options")
 
 
-def sampling_of(parsed: TextBody, max_tokens: int) -> Sampling:
+def sampling_of(parsed: TextBody, max_tokens: int, logprobs: int | None) -> Sampling:
     """How to sample; what the engine would refuse as too small to matter becomes greedy."""
+    penalty = parsed.repetition_penalty
     temperature = 1.0 if parsed.temperature is None else parsed.temperature
     top_p = 1.0 if parsed.top_p is None else parsed.top_p
     if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
@@ -202,6 +224,11 @@ def sampling_of(parsed: TextBody, max_tokens: int) -> Sampling:
         max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,
+        top_k=max(parsed.top_k or 0, 0),
+        presence_penalty=parsed.presence_penalty or 0.0,
+        frequency_penalty=parsed.frequency_penalty or 0.0,
+        repetition_penalty=1.0 if penalty is None else penalty,
         stop=tuple(parsed.stop or ()),
         seed=parsed.seed,
+        logprobs=logprobs,
     )

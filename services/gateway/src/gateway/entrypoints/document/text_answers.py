@@ -35,12 +35,43 @@ class AssistantMessage(Answer):
     refusal: None
 
 
-class ChatChoice(Answer):
-    """The only choice."""
+class TokenLogprob(Answer):
+    """A token and the natural logarithm of its probability."""
 
-    index: Literal[0]
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChosenLogprob(TokenLogprob):
+    """A token of the answer, and those that were likeliest in its place."""
+
+    top_logprobs: list[TokenLogprob]
+
+
+class ChatLogprobs(Answer):
+    """Tokens of an answer. Bytes that a policy masks are masked here, too; alternatives that it
+    forbids, or that come behind the beginning of what it forbids, are left out."""
+
+    content: list[ChosenLogprob]
+    refusal: None
+
+
+class CompletionLogprobs(Answer):
+    """The same as lists side by side, as completions have it."""
+
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class ChatChoice(Answer):
+    """One of the `n` answers."""
+
+    index: int
     message: AssistantMessage
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason
 
 
@@ -64,11 +95,11 @@ class ChatDelta(Answer):
 
 
 class ChatChunkChoice(Answer):
-    """The only choice."""
+    """What is new of one of the `n` answers."""
 
-    index: Literal[0]
+    index: int
     delta: ChatDelta
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason | None
 
 
@@ -85,11 +116,11 @@ class ChatCompletionChunk(Answer):
 
 
 class CompletionChoice(Answer):
-    """The answer to the prompt of that index; a reason is there once it has ended."""
+    """An answer; those to one prompt follow each other. A reason is there once it has ended."""
 
     text: str
     index: int
-    logprobs: None
+    logprobs: CompletionLogprobs | None
     finish_reason: FinishReason | None
 
 
