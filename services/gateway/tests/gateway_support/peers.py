@@ -12,13 +12,18 @@ from modelmill.inference.v1 import inference_service_pb2 as inference_pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
 from modelmill.moderation.v1 import moderation_service_pb2 as moderation_pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceServicer
-from service_kit.errors import DomainError, InvalidInputError
+from service_kit.errors import DomainError, InvalidInputError, PreconditionError
 
 
 def prompt_too_long() -> DomainError:
     """What inference says of a prompt that leaves no room for an answer."""
     error = InvalidInputError("prompt has 900 tokens, the limit is 512")
     return error.because("PROMPT_TOO_LONG")
+
+
+def engine_cannot() -> DomainError:
+    """What inference says when its engine lacks what a request asks for."""
+    return PreconditionError("the engine cannot constrain answers").because("ENGINE_CANNOT")
 
 
 class FakeInference(InferenceServiceServicer):

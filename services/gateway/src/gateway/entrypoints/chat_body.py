@@ -17,6 +17,7 @@ from gateway.domain.chat import (
 )
 from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies import ModelT, OpenBody, StrictBody, parse_body
+from gateway.entrypoints.constraint_body import ConstrainedBody
 
 MAX_NEW_TOKENS = 2**31 - 1
 MAX_STOPS = 4
@@ -30,7 +31,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tool_choice": (None, "none", "auto"),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
-    "response_format": (None, {"type": "text"}),
     "logit_bias": (None, {}),
     "modalities": (None, ["text"]),
     "audio": (None,),
@@ -92,7 +92,7 @@ class StreamOptions(OpenBody):
     include_usage: bool | None = None
 
 
-class TextBody(OpenBody):
+class TextBody(ConstrainedBody):
     """What chat and completions have in common."""
 
     model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
@@ -231,4 +231,5 @@ def sampling_of(parsed: TextBody, max_tokens: int, logprobs: int | None) -> Samp
         stop=tuple(parsed.stop or ()),
         seed=parsed.seed,
         logprobs=logprobs,
+        constraint=parsed.constraint,
     )

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from modelmill.common.v1.chat_pb2 import TokenUsage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.inference.v1.inference_service_pb2 import Constraint as ConstraintMessage
 from modelmill.inference.v1.inference_service_pb2 import TokenAlternative
 from modelmill.inference.v1.inference_service_pb2 import TokenLogprob as TokenLogprobMessage
 from service_kit.errors import InvalidInputError
@@ -16,6 +17,7 @@ from gateway.domain.chat import (
     MAX_ANSWERS,
     MAX_PENALTY,
     ChatCall,
+    Constraint,
     End,
     Sampling,
     TokenLogprob,
@@ -122,8 +124,21 @@ def _chat_call(asked: pb.ChatCall) -> ChatCall:
         stop=tuple(asked.stop),
         seed=asked.seed if asked.HasField("seed") else None,
         logprobs=asked.logprobs if asked.HasField("logprobs") else None,
+        constraint=_constraint(asked.constraint),
     )
     return ChatCall(asked.model, turns, sampling, answers=asked.answers or 1)
+
+
+def _constraint(asked: ConstraintMessage) -> Constraint | None:
+    match asked.WhichOneof("form"):
+        case "json_schema":
+            return Constraint("json_schema", asked.json_schema)
+        case "regex":
+            return Constraint("regex", asked.regex)
+        case "choice":
+            return Constraint("choice", choices=tuple(asked.choice.texts))
+        case None:
+            return None
 
 
 def _errors(asked: pb.ChatCall) -> list[str]:
