@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from service_kit.errors import InvalidInputError
 from testkit.models import make_tiny_llama
-from tokenization.chat_template import Turn
 from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.tool_turns import Turn
 from tokenizers import Tokenizer
 
 MakeFolder = Callable[..., Path]

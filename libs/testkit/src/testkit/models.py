@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ CHAT_TEMPLATE = (
 )
 """ChatML as SmolLM2 has it, default system prompt included."""
 
-_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _CORPUS = (
     "You are a helpful AI assistant. Name the kind of thing. person animal plant food place.",
     "system user assistant the offspring who came first in the order of birth; of a small animal",
@@ -33,30 +33,37 @@ _HEAD_DIM = _HIDDEN // _HEADS
 _BUILD_SECONDS = 300
 
 
-def make_tiny_llama(folder: Path, *, context_tokens: int = 512, seed: int = 0) -> Path:
+def make_tiny_llama(
+    folder: Path,
+    *,
+    context_tokens: int = 512,
+    seed: int = 0,
+    chat_template: str = CHAT_TEMPLATE,
+    special: Sequence[str] = SPECIAL,
+) -> Path:
     """Write a Hugging Face folder of a two-layer bf16 Llama; milliseconds, no torch.
 
     The same arguments give the same bytes. Special tokens have SmolLM2's ids: 0 end of text,
-    1 start and 2 end of a turn (eos). Texts of any script round-trip.
+    1 start and 2 end of a turn (eos); others may follow. Texts of any script round-trip.
 
     Returns:
         `folder`, made if it is not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
+    tokenizer = _tokenizer(special)
     vocabulary = tokenizer.get_vocab_size()
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
     _write_json(
         folder / "tokenizer_config.json",
         {
             "backend": "tokenizers",
-            "bos_token": "<|im_start|>",
-            "eos_token": "<|im_end|>",
+            "bos_token": special[1],
+            "eos_token": special[2],
             "model_max_length": context_tokens,
-            "pad_token": "<|im_end|>",
+            "pad_token": special[2],
             "tokenizer_class": "TokenizersBackend",
-            "unk_token": "<|endoftext|>",
+            "unk_token": special[0],
         },
     )
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
@@ -82,8 +89,8 @@ def make_tiny_openvino(source: Path, folder: Path) -> Path:
     return folder
 
 
-def _tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>"))
+def _tokenizer(special: Sequence[str]) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token=special[0]))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
@@ -93,7 +100,7 @@ def _tokenizer() -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=_VOCABULARY,
-        special_tokens=[AddedToken(text, special=True, normalized=False) for text in _SPECIAL],
+        special_tokens=[AddedToken(text, special=True, normalized=False) for text in special],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
