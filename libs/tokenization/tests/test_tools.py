@@ -1,12 +1,9 @@
 """Tools go to a model by its own template, and how it writes calls is known from it."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pytest
 from service_kit.errors import InvalidInputError
@@ -50,24 +47,6 @@ CALL: Turn = {
     ],
 }
 RESULT: Turn = {"role": "tool", "content": '{"sun": true}', "tool_call_id": "a1b2c3d4e"}
-CONVERSATIONS: list[list[Turn]] = [
-    [QUESTION],
-    [QUESTION, CALL, RESULT],
-    [QUESTION, CALL, RESULT, {"role": "assistant", "content": "Sunny."}, QUESTION],
-]
-REFERENCE = """
-import json, sys
-from transformers import AutoTokenizer
-cases = json.load(sys.stdin)
-answers = []
-for folder, messages, tools in cases:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    answers.append([
-        tokenizer.apply_chat_template(
-            messages, tools=tools, tokenize=False, add_generation_prompt=generate)
-        for generate in (True, False)])
-json.dump(answers, sys.stdout)
-"""
 
 
 @pytest.fixture(scope="session")
@@ -83,53 +62,6 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], ChatToke
 
 def make_family(folder: Path, template: str) -> Path:
     return make_tiny_llama(folder, chat_template=template, special=SPECIAL[template])
-
-
-def as_transformers_read(turn: Turn, template: str) -> dict[str, Any]:
-    """The turn as somebody would write it for this template who knows what it reads."""
-    message: dict[str, Any] = {"role": turn["role"], "content": turn["content"]}
-    if turn["role"] == "tool":
-        message |= {"tool_call_id": turn["tool_call_id"], "name": "get_weather"}
-    if calls := turn.get("tool_calls"):
-        (call,) = calls
-        as_text = template == DEEPSEEK
-        arguments = call["arguments"] if as_text else json.loads(call["arguments"])
-        function = {"name": call["name"], "arguments": arguments}
-        message["tool_calls"] = [{"type": "function", "id": call["id"], "function": function}]
-        message["content"] = None if template == DEEPSEEK else ""
-    return message
-
-
-@pytest.mark.heavy
-def test_text_with_tools_equals_that_of_transformers(
-    tmp_path: Path,
-) -> None:
-    cases: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]] | None]] = []
-    ours: list[list[str]] = []
-    for name, template in FAMILIES.items():
-        folder = make_family(tmp_path / name.replace(" ", "-"), template)
-        tokenizer = ChatTokenizer.load(folder)
-        for tools in ([], [WEATHER, CLOCK]):
-            for messages in CONVERSATIONS:
-                shaped = [as_transformers_read(turn, template) for turn in messages]
-                given = [{"type": "function", "function": tool} for tool in tools] or None
-                cases.append((str(folder), shaped, given))
-                ours.append(
-                    [
-                        tokenizer.render(messages, add_generation_prompt=generate, tools=tools)
-                        for generate in (True, False)
-                    ]
-                )
-
-    done = subprocess.run(
-        [sys.executable, "-c", REFERENCE],
-        input=json.dumps(cases),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert ours == json.loads(done.stdout)
 
 
 @pytest.mark.parametrize(
