@@ -67,8 +67,8 @@ def make_family(folder: Path, template: str) -> Path:
 @pytest.mark.parametrize(
     ("template", "opening", "between", "closing"),
     [
-        (HERMES, "<tool_call>", "</tool_call><tool_call>", "</tool_call>"),
-        (ARGUMENTS_FIRST, "<tool_call>", "</tool_call> <tool_call>", "</tool_call>"),
+        (HERMES, "<tool_call>", "</tool_call>\n<tool_call>", "</tool_call>"),
+        (ARGUMENTS_FIRST, "<tool_call>", "</tool_call> \n<tool_call>", "</tool_call>"),
         (LLAMA, "", None, ""),
         (MISTRAL, "[TOOL_CALLS] [", ",", "]"),
         (MISTRAL_NEW, "[TOOL_CALLS]", "[TOOL_CALLS]", ""),

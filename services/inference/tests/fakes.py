@@ -122,6 +122,7 @@ class FakeLoader:
     engines: dict[str, FakeEngine] = field(default_factory=dict)
     open_gate: asyncio.Event = field(default_factory=asyncio.Event)
     failure: DomainError | None = None
+    kind: type[FakeEngine] = FakeEngine
 
     def __post_init__(self) -> None:
         self.open_gate.set()
@@ -137,7 +138,7 @@ class FakeLoader:
         await self.open_gate.wait()
         if self.failure is not None:
             raise self.failure
-        engine = self.engines[model.version_id] = FakeEngine()
+        engine = self.engines[model.version_id] = self.kind()
         await engine.load()
         return LoadedVersion(
             version_id=model.version_id,

@@ -18,11 +18,11 @@ HERMES = """{%- if tools %}<|im_start|>system
     {%- elif not (tools and loop.first and message.role == 'system') %}
 <|im_start|>{{ message.role }}
         {%- if message.content or not message.tool_calls %}
-{{ message.content }}
+{{ '\n' + message.content }}
         {%- endif %}
         {%- for call in message.tool_calls or [] %}
             {%- set call = call.function if call.function else call %}
-{{ '<tool_call>\n{"name": "' + call.name + '", "arguments": ' + call.arguments | tojson }}}
+{{ '\n<tool_call>\n{"name": "' + call.name + '", "arguments": ' + call.arguments | tojson }}}
 </tool_call>
         {%- endfor %}<|im_end|>
     {%- endif %}
@@ -33,12 +33,11 @@ HERMES = """{%- if tools %}<|im_start|>system
 ARGUMENTS_FIRST = """{% if tools %}[{% for tool in tools %}{{ tool.function.name }}: {{
 tool.function.parameters.properties.values() | map(attribute='description') | join }}{% endfor %}]
 {% endif %}{% for message in messages %}<|im_start|>{{ message.role }}{% if message.tool_calls %}{%
-for call in message.tool_calls %}
-<tool_call>
-{{ '{ "arguments": ' }}{{ call.function.arguments | tojson }}, "name": "{{ call.function.name }}"}
+for call in message.tool_calls %}{{
+'\n<tool_call>\n{ "arguments": ' }}{{ call.function.arguments | tojson
+}}, "name": "{{ call.function.name }}"}
 </tool_call> {% endfor %}{% else %}{% if message.role == 'tool' and not message.name %}{{
-raise_exception('a name is needed') }}{% endif %}
-{{ message.content }}{% endif %}<|im_end|>
+raise_exception('a name is needed') }}{% endif %}{{ '\n' + message.content }}{% endif %}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
 {% endif %}"""
 

@@ -55,6 +55,9 @@ class ChatTokenizer:
     special_ids: frozenset[int]
     """Ids that `decode` leaves out."""
 
+    knows_tools: bool
+    """Whether the chat template tells the model of tools."""
+
     tool_format: ToolFormat | None
     """How the chat template writes calls of functions; None when it writes none we can read."""
 
@@ -132,7 +135,7 @@ class ChatTokenizer:
         template = self._tool_template if tools else self._template
         if template is None:
             raise InvalidInputError("the model has no chat template; send plain text instead")
-        if tools and not self._knows_tools:
+        if tools and not self.knows_tools:
             raise InvalidInputError("the model's chat template ignores tools; send none")
         wanted = self.tool_format
         return template.render(
@@ -185,15 +188,14 @@ class ChatTokenizer:
     def _find_tool_format(self, added: Mapping[int, str]) -> None:
         """How the template is given tools, and how it writes calls."""
         template = self._tool_template
-        self._knows_tools = template is not None and knows_tools(template)
+        self.knows_tools = template is not None and knows_tools(template)
         ends = {added[token] for token in self.eos_ids if token in added} | {self.end_of_turn}
         found = None
-        if template is not None and self._knows_tools:
+        if template is not None and self.knows_tools:
             found = find_tool_format(template, ends - {""}, set(added.values()))
         self.tool_format = found
-        texts = (found.opening, found.between or "", found.closing) if found else ()
         special = {token: added[token] for token in self.special_ids}
-        self.tool_marks = ToolMarks(special, (*texts, *(found.also_opens if found else ())))
+        self.tool_marks = ToolMarks(special, found.texts if found else ())
 
     def _find_end_of_turn(self, added: Sequence[str]) -> str:
         """The first added token that the template writes after an assistant's answer."""

@@ -56,6 +56,14 @@ class ToolFormat:
     arguments_as_text: bool
     empty_as_none: bool
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that a call is written with, beside names and arguments."""
+        return (
+            *(self.opening, *self.also_opens),
+            *(self.between or "", self.closing, self.to_arguments),
+        )
+
     def around_arguments(self, name: str) -> tuple[str, str]:
         """What a turn of one call of this function has before and behind its arguments."""
         first, second, third = self.frame
