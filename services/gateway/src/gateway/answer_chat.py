@@ -112,9 +112,9 @@ class AnswerChat:
                     self.usage.record(_usage(answers, caller, request_id, started))
 
     async def _judged(self, call: ChatCall, tenant: str, deadline: Deadline) -> ChatCall:
-        """The call as the policy lets it pass: all turns judged as one text, masks applied."""
-        contents = [turn.content for turn in call.turns]
-        text = "\n".join(contents)
+        """The call as the policy lets it pass: all it says judged as one text, masks applied."""
+        contents, beside = [turn.content for turn in call.turns], call.beside_contents
+        text = "\n".join([*contents, *beside])
         timeout = deadline.remaining(at_most=MODERATION_SECONDS)
         verdict = await self.moderation.check_input(text, tenant=tenant, timeout=timeout)
         if verdict.blocked:
@@ -124,7 +124,12 @@ class AnswerChat:
             return call
         if len(verdict.text) != len(text):
             raise UnavailableError("moderation masked the input in a way that cannot be followed")
-        return call.with_contents(_cut_like(verdict.text, contents))
+        masked = _cut_like(verdict.text, [*contents, *beside])
+        if masked[len(contents) :] != tuple(beside):
+            # A tool or a call with masks would be another one.
+            BLOCKED.labels("input").inc()
+            raise _refused(verdict, "tools")
+        return call.with_contents(masked[: len(contents)])
 
 
 def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:

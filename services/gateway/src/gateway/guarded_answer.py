@@ -1,9 +1,12 @@
 """One answer on its way out: pieces from the engine go in, pieces that may be shown come out."""
 
+from collections.abc import Iterator, Sequence
+
 from guard.bundle import CompiledPolicy
 from guard.verdict import Action, Direction
 
-from gateway.domain.chat import End, Piece
+from gateway.domain.chat import End, Piece, ToolCall
+from gateway.guarded_call import guarded_call
 from gateway.guarded_logprobs import GuardedLogprobs
 
 BLOCKED = "content_filter"
@@ -43,11 +46,22 @@ class GuardedAnswer:
         if not blocked and (piece.logprobs or self._logprobs):
             shown = self._with_logprobs(shown, piece)
             blocked = self._logprobs is not None and self._logprobs.blocked
+        if not blocked and piece.calls:
+            shown = shown._replace(calls=tuple(self._passing(piece.calls)))
+            blocked = len(shown.calls) < len(piece.calls)
         self._echo = ""
         self.end = piece.end
         if blocked:
             self.end = End(BLOCKED, piece.end.usage if piece.end else None)
         return shown._replace(end=self.end)
+
+    def _passing(self, calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
+        """The calls before the first one that is blocked."""
+        for call in calls:
+            passed = guarded_call(call, self._policy)
+            if passed is None:
+                return
+            yield passed
 
     def _with_logprobs(self, shown: Piece, piece: Piece) -> Piece:
         if self._logprobs is None:

@@ -75,14 +75,14 @@ class GuardedAnswers:
         self.first_piece_seconds = time.perf_counter() - self._started
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """What to show, never empty: text, tokens, and the end of each answer."""
+        """What to show, never empty: text, tokens, calls, and the end of each answer."""
         piece = self._first
         try:
             while piece is not None:
                 shown = self._shown(piece)
                 if shown.text and self.first_text_seconds is None:
                     self.first_text_seconds = time.perf_counter() - self._started
-                if any((shown.text, shown.logprobs, shown.end)):
+                if any((shown.text, shown.logprobs, shown.calls, shown.end)):
                     yield shown
                 if shown.end is not None and all(answer.end for answer in self._answers):
                     return
@@ -104,6 +104,7 @@ class GuardedAnswers:
                 end,
                 index,
                 tuple(token for piece in pieces for token in piece.logprobs),
+                tuple(call for piece in pieces for call in piece.calls),
             )
             for index, (pieces, end) in enumerate(zip(texts, self.ends, strict=True))
         ]

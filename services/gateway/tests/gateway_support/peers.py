@@ -7,7 +7,7 @@ from typing import Any
 
 from guard.bundle import CompiledPolicy
 from guard.verdict import Direction
-from modelmill.common.v1.chat_pb2 import TokenUsage
+from modelmill.common.v1.chat_pb2 import TokenUsage, ToolCall
 from modelmill.inference.v1 import inference_service_pb2 as inference_pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
 from modelmill.moderation.v1 import moderation_service_pb2 as moderation_pb
@@ -39,6 +39,8 @@ class FakeInference(InferenceServiceServicer):
         """What other answers than the usual say, by their number."""
         self.alternatives: list[bytes] = []
         """What could have stood in the place of each token."""
+        self.calls: list[tuple[str, str]] = []
+        """Calls behind the text of each answer: names and arguments."""
         self.finish_reason = "stop"
         self.fail_before: DomainError | None = None
         self.fail_after: DomainError | None = None
@@ -63,6 +65,9 @@ class FakeInference(InferenceServiceServicer):
         try:
             for response in self._text(request):
                 yield response
+            for index in range(request.answers or 1):
+                for call in self._calls():
+                    yield inference_pb.GenerateResponse(index=index, tool_calls=[call])
             for number in itertools.count() if self.endless else ():
                 yield inference_pb.GenerateResponse(text_delta=f"{number} ")
                 await asyncio.sleep(0.01)
@@ -87,6 +92,12 @@ class FakeInference(InferenceServiceServicer):
                     yield inference_pb.GenerateResponse(
                         text_delta=piece, index=index, logprobs=self._logprobs(request, piece)
                     )
+
+    def _calls(self) -> list[ToolCall]:
+        return [
+            ToolCall(id=f"call0000{place}", name=name, arguments=arguments)
+            for place, (name, arguments) in enumerate(self.calls)
+        ]
 
     def _logprobs(
         self, request: inference_pb.GenerateRequest, piece: str

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import grpc
-from modelmill.common.v1.chat_pb2 import ChatMessage
+from modelmill.common.v1 import chat_pb2
 from modelmill.inference.v1.inference_service_pb2 import (
     Choices,
     Conversation,
@@ -28,6 +28,8 @@ from gateway.domain.chat import (
     Piece,
     Sampling,
     TokenLogprob,
+    ToolCall,
+    Turn,
     Usage,
 )
 from gateway.domain.errors import BadRequestError
@@ -93,7 +95,8 @@ async def _pieces(
                     if not left:
                         ended.set()
                 logprobs = tuple(map(_logprob, response.logprobs))
-                yield Piece(response.text_delta, end, response.index, logprobs)
+                calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in response.tool_calls)
+                yield Piece(response.text_delta, end, response.index, logprobs, calls)
     except InvalidInputError as error:
         raise _refused(error, call.field) from error
     except PreconditionError as error:
@@ -133,9 +136,28 @@ def _request(call: ChatCall, tenant: str, version_id: str) -> GenerateRequest:
     if call.raw:
         request.text = call.turns[0].content
     else:
-        turns = [ChatMessage(role=turn.role, content=turn.content) for turn in call.turns]
-        request.conversation.CopyFrom(Conversation(messages=turns))
+        tools = [
+            chat_pb2.Tool(
+                name=tool.name, description=tool.description, parameters_schema=tool.parameters
+            )
+            for tool in call.tools
+        ]
+        messages = map(_message, call.turns)
+        choice = call.tool_choice if tools else ""
+        request.conversation.CopyFrom(
+            Conversation(messages=messages, tools=tools, tool_choice=choice)
+        )
     return request
+
+
+def _message(turn: Turn) -> chat_pb2.ChatMessage:
+    calls = [
+        chat_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments)
+        for call in turn.calls
+    ]
+    return chat_pb2.ChatMessage(
+        role=turn.role, content=turn.content, tool_calls=calls, tool_call_id=turn.tool_call_id
+    )
 
 
 def _options(sampling: Sampling) -> SamplingOptions:

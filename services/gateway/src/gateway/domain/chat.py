@@ -1,7 +1,9 @@
 """A request for text, and what its answers are made of: plain facts without a transport."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 MAX_ANSWERS = 16
 """Answers of one request; each of them takes a place in the engine."""
@@ -10,12 +12,34 @@ MAX_ALTERNATIVES = 20
 MAX_PENALTY = 2.0
 
 
+class ToolCall(NamedTuple):
+    """The assistant asks for a function to be run; `arguments` is a JSON object as text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function that the assistant may call; `parameters` is a JSON schema as text."""
+
+    name: str
+    description: str = ""
+    parameters: str = ""
+
+
 @dataclass(frozen=True)
 class Turn:
-    """One turn of a conversation; `role` is system, user or assistant."""
+    """One turn of a conversation; `role` is system, user, assistant or tool.
+
+    An assistant's turn may have made `calls`; a tool's turn answers the one of `tool_call_id`.
+    """
 
     role: str
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +78,8 @@ class ChatCall:
 
     `raw` means that the only turn is text to be continued as it is, without a chat template;
     `echo`, that the answer begins with it. `field` is where the caller wrote the text. Of several
-    `answers` each has its own seed and its own end.
+    `answers` each has its own seed and its own end. `tool_choice` is auto, none, required, or the
+    name of the tool that must be called.
     """
 
     model: str
@@ -64,6 +89,16 @@ class ChatCall:
     echo: bool = False
     field: str = "messages"
     answers: int = 1
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+
+    @property
+    def beside_contents(self) -> list[str]:
+        """What the model is told beside the turns' contents: tools, and calls that were made."""
+        made = [call for turn in self.turns for call in turn.calls]
+        called = [(call.name, *spoken_texts(call.arguments)) for call in made]
+        tools = [(it.name, it.description, *spoken_texts(it.parameters)) for it in self.tools]
+        return [text for texts in (*called, *tools) for text in texts if text]
 
     @property
     def operation(self) -> str:
@@ -113,3 +148,26 @@ class Piece(NamedTuple):
     end: End | None = None
     answer: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+
+
+def spoken_texts(document: str) -> list[str]:
+    """All that a JSON text says, without the escapes in which it may hide it; as it is if none."""
+    if not document:
+        return []
+    try:
+        return list(_spoken(json.loads(document)))
+    except (ValueError, RecursionError):
+        return [document]
+
+
+def _spoken(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _spoken(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _spoken(inner)
+    else:
+        yield str(value)

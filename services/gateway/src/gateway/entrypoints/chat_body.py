@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from service_kit.errors import InvalidInputError
 
 from gateway.domain.chat import (
@@ -18,6 +18,13 @@ from gateway.domain.chat import (
 from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies import ModelT, OpenBody, StrictBody, parse_body
 from gateway.entrypoints.constraint_body import ConstrainedBody
+from gateway.entrypoints.tool_body import (
+    MAX_TOOLS,
+    ToolBody,
+    ToolCallBody,
+    ToolChoice,
+    chosen_name,
+)
 
 MAX_NEW_TOKENS = 2**31 - 1
 MAX_STOPS = 4
@@ -27,8 +34,7 @@ LEAST_TOP_P = 1e-6
 """Below these the likeliest token is as good as certain, and the engine refuses to sample."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "tools": (None, []),
-    "tool_choice": (None, "none", "auto"),
+    "parallel_tool_calls": (None, True),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
     "logit_bias": (None, {}),
@@ -65,13 +71,12 @@ def _text_or_texts(schema: dict[str, Any]) -> None:
 
 def _text_or_parts(schema: dict[str, Any]) -> None:
     """Says in the API document that content may come in parts."""
-    text = {"type": schema.pop("type")}
     part = {
         "type": "object",
         "required": ["type", "text"],
         "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
     }
-    schema["anyOf"] = [text, {"type": "array", "items": part}]
+    schema["anyOf"] = [*schema["anyOf"], {"type": "array", "items": part}]
 
 
 StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
@@ -80,10 +85,29 @@ StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 class MessageBody(OpenBody):
     """One turn."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(_plain_text)] = Field(json_schema_extra=_text_or_parts)
-    tool_calls: None = None
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    tool_calls: list[ToolCallBody] | None = None
+    tool_call_id: str | None = Field(None, description="In a tool's turn: the call it answers.")
+    content: Annotated[str | None, BeforeValidator(_plain_text)] = Field(
+        None, validate_default=True, json_schema_extra=_text_or_parts
+    )
     function_call: None = None
+
+    @field_validator("content")
+    @classmethod
+    def _only_calls_speak_for_themselves(
+        cls, content: str | None, info: ValidationInfo
+    ) -> str | None:
+        if content is None and not info.data.get("tool_calls"):
+            raise ValueError("field required")
+        return content
+
+    @property
+    def turn(self) -> Turn:
+        """As the domain has it."""
+        role = "system" if self.role == "developer" else self.role
+        calls = tuple(each.call for each in self.tool_calls or ())
+        return Turn(role, self.content or "", calls, self.tool_call_id or "")
 
 
 class StreamOptions(OpenBody):
@@ -124,6 +148,8 @@ class ChatBody(TextBody):
 
     messages: list[MessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
+    tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: ToolChoice | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = Field(
         None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; with logprobs."
@@ -162,15 +188,22 @@ def parse_chat(body: bytes) -> ChatRequest:
     """
     parsed = parse_open(body, ChatBody)
     refuse_unserved(parsed, NEUTRAL)
-    turns = tuple(
-        Turn("system" if message.role == "developer" else message.role, message.content)
-        for message in parsed.messages
-    )
+    tools = tuple(each.tool for each in parsed.tools or ())
+    if tools and parsed.logprobs:
+        # Its tokens would say what a call says in escapes that no guard reads.
+        raise BadRequestError("logprobs: not together with tools", param="logprobs")
     if parsed.top_logprobs and not parsed.logprobs:
         raise BadRequestError("top_logprobs: only with logprobs", param="top_logprobs")
     max_tokens = parsed.max_completion_tokens or parsed.max_tokens or 0
     sampling = sampling_of(parsed, max_tokens, parsed.alternatives)
-    call = ChatCall(parsed.model, turns, sampling, answers=parsed.n or 1)
+    call = ChatCall(
+        parsed.model,
+        tuple(message.turn for message in parsed.messages),
+        sampling,
+        answers=parsed.n or 1,
+        tools=tools,
+        tool_choice=chosen_name(parsed.tool_choice, tools),
+    )
     return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
 
 

@@ -16,6 +16,7 @@ from gateway.entrypoints.text_replies import (
     while_listening,
     whole_body,
 )
+from gateway.entrypoints.tool_body import call_view
 
 
 class ChatRoute:
@@ -90,9 +91,13 @@ class GenerateRoute:
 
 
 def _choice(answer: Piece) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.calls:
+        message["content"] = answer.text or None
+        message["tool_calls"] = [call_view(call) for call in answer.calls]
     return {
         "index": answer.answer,
-        "message": {"role": "assistant", "content": answer.text, "refusal": None},
+        "message": message,
         "logprobs": chat_logprobs(answer.logprobs) if answer.logprobs else None,
         "finish_reason": answer.end.finish_reason if answer.end else None,
     }

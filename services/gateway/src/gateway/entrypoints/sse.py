@@ -7,6 +7,7 @@ from typing import Any
 
 from gateway.domain.chat import Piece
 from gateway.entrypoints.logprob_views import CompletionLogprobs, chat_logprobs
+from gateway.entrypoints.tool_body import call_view
 
 DONE = b"data: [DONE]\n\n"
 _MARK = "\0text\0"
@@ -44,6 +45,8 @@ class ChatChunks:
         }
         self._index = index
         self._with_usage = with_usage
+        self._calls = 0
+        """Calls that were told."""
         rendered = self._chunk(self._choice(Piece(_MARK)))
         prefix, suffix = rendered.split(_escape(_MARK).encode())
         self._prefix, self._suffix = prefix, suffix
@@ -55,7 +58,7 @@ class ChatChunks:
 
     def more(self, piece: Piece) -> bytes:
         """A chunk of what is new; how it ended is told apart."""
-        if piece.logprobs:
+        if piece.logprobs or piece.calls:
             return self._chunk(self._choice(piece))
         return self._prefix + _escape(piece.text).encode() + self._suffix
 
@@ -68,9 +71,16 @@ class ChatChunks:
         return _event({**self._common, "choices": [], "usage": usage})
 
     def _choice(self, piece: Piece) -> dict[str, Any]:
+        delta: dict[str, Any] = {"content": piece.text} if piece.text else {}
+        if piece.calls:
+            delta["tool_calls"] = [
+                {"index": self._calls + place, **call_view(call)}
+                for place, call in enumerate(piece.calls)
+            ]
+            self._calls += len(piece.calls)
         return {
             "index": self._index,
-            "delta": {"content": piece.text} if piece.text else {},
+            "delta": delta,
             "logprobs": chat_logprobs(piece.logprobs) if piece.logprobs else None,
             "finish_reason": None,
         }

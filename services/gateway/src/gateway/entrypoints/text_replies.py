@@ -56,7 +56,7 @@ class TextStream:
             await send(_more(each.opening()))
         async for piece in answers.pieces():
             said = chunks[piece.answer]
-            if piece.text or piece.logprobs:
+            if piece.text or piece.logprobs or piece.calls:
                 await send(_more(said.more(piece)))
             if piece.end is not None:
                 running -= 1

@@ -47,6 +47,8 @@ class ChatCall(_message.Message):
     REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
     CONSTRAINT_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Alias, version id or name."""
     max_tokens: _builtins.int
@@ -69,6 +71,8 @@ class ChatCall(_message.Message):
     """Divides the logits of tokens that prompt or answer have already; 0 means 1, which changes nothing."""
     logprobs: _builtins.int
     """When set: log-probabilities of tokens, with so many alternatives of each, at most 20."""
+    tool_choice: _builtins.str
+    """"auto" (also when empty), "none", "required", or the name of the tool that must be called."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]:
         """Oldest first."""
@@ -80,6 +84,10 @@ class ChatCall(_message.Message):
     @_builtins.property
     def constraint(self) -> _inference_service_pb2.Constraint:
         """What each answer must look like."""
+
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Tool]:
+        """Functions that the model may ask for; not together with logprobs."""
 
     def __init__(
         self,
@@ -98,10 +106,12 @@ class ChatCall(_message.Message):
         repetition_penalty: _builtins.float = ...,
         logprobs: _builtins.int | None = ...,
         constraint: _inference_service_pb2.Constraint | None = ...,
+        tools: _abc.Iterable[_chat_pb2.Tool] | None = ...,
+        tool_choice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "constraint", b"constraint", "logprobs", b"logprobs", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "answers", b"answers", "constraint", b"constraint", "frequency_penalty", b"frequency_penalty", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "answers", b"answers", "constraint", b"constraint", "frequency_penalty", b"frequency_penalty", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__logprobs: _TypeAlias = _typing.Literal["logprobs"]  # noqa: Y015
     _WhichOneofArgType__logprobs: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs"]  # noqa: Y015
@@ -125,7 +135,7 @@ class ChatEnd(_message.Message):
     VERSION_ID_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
-    """"stop", "length" or "content_filter"."""
+    """"stop", "length", "tool_calls" or "content_filter"."""
     version_id: _builtins.str
     """Version that answered."""
     policy_digest: _builtins.str
@@ -217,6 +227,7 @@ class ChatAnswer(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The guarded text."""
     @_builtins.property
@@ -227,16 +238,21 @@ class ChatAnswer(_message.Message):
     def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_inference_service_pb2.TokenLogprob]:
         """Its tokens, when they were asked for; masked and left out as the policy wants it."""
 
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]:
+        """Functions that it asks for."""
+
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         end: Global___ChatEnd | None = ...,
         logprobs: _abc.Iterable[_inference_service_pb2.TokenLogprob] | None = ...,
+        tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "logprobs", b"logprobs", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "logprobs", b"logprobs", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,6 +292,7 @@ class StreamChatResponse(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
     text_delta: _builtins.str
     """New text that the guard released; empty on the last message."""
     index: _builtins.int
@@ -288,6 +305,10 @@ class StreamChatResponse(_message.Message):
     def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_inference_service_pb2.TokenLogprob]:
         """Tokens released since the last message of this answer, when they were asked for."""
 
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]:
+        """Functions that it asks for, each whole."""
+
     def __init__(
         self,
         *,
@@ -295,10 +316,11 @@ class StreamChatResponse(_message.Message):
         end: Global___ChatEnd | None = ...,
         index: _builtins.int = ...,
         logprobs: _abc.Iterable[_inference_service_pb2.TokenLogprob] | None = ...,
+        tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "index", b"index", "logprobs", b"logprobs", "text_delta", b"text_delta"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "index", b"index", "logprobs", b"logprobs", "text_delta", b"text_delta", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

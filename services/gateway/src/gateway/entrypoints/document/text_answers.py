@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from gateway.entrypoints.document.shape import Answer
 
-FinishReason = Literal["stop", "length", "content_filter"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class Health(Answer):
@@ -27,12 +29,34 @@ class Usage(Answer):
     total_tokens: int
 
 
+class CalledFunction(Answer):
+    """A function and its arguments, a JSON object as text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Answer):
+    """The model asks for a function to be run. What a policy masks is masked in its arguments."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class ToolCallDelta(ToolCall):
+    """The call of that index; it comes whole."""
+
+    index: int
+
+
 class AssistantMessage(Answer):
-    """The turn that was generated."""
+    """The turn that was generated; without content when it is nothing but calls."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None
+    tool_calls: list[ToolCall] = Field(default_factory=list)
 
 
 class TokenLogprob(Answer):
@@ -92,6 +116,7 @@ class ChatDelta(Answer):
 
     role: Literal["assistant"] = "assistant"
     content: str = ""
+    tool_calls: list[ToolCallDelta] = Field(default_factory=list)
 
 
 class ChatChunkChoice(Answer):

@@ -4,7 +4,8 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from modelmill.common.v1.chat_pb2 import TokenUsage
+from modelmill.common.v1.chat_pb2 import ChatMessage, TokenUsage
+from modelmill.common.v1.chat_pb2 import ToolCall as ToolCallMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.inference.v1.inference_service_pb2 import Constraint as ConstraintMessage
 from modelmill.inference.v1.inference_service_pb2 import TokenAlternative
@@ -21,6 +22,8 @@ from gateway.domain.chat import (
     End,
     Sampling,
     TokenLogprob,
+    Tool,
+    ToolCall,
     Turn,
 )
 from gateway.entrypoints.chat_body import (
@@ -31,10 +34,11 @@ from gateway.entrypoints.chat_body import (
     MAX_STOPS,
 )
 from gateway.entrypoints.grpc.gate import Call, Handlers
+from gateway.entrypoints.tool_body import MAX_TOOLS
 from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import ACTIVE_STREAMS
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 MAX_NAME_CHARS = 256
 PENALTY_RULE = f"must be from -{MAX_PENALTY:g} to {MAX_PENALTY:g}"
 
@@ -65,6 +69,7 @@ class ChatProcedures:
                 text=answer.text,
                 end=_end(answer.end, answers) if answer.end else None,
                 logprobs=map(_logprob, answer.logprobs),
+                tool_calls=map(_call, answer.calls),
             )
             for answer in whole
         ]
@@ -78,11 +83,12 @@ class ChatProcedures:
         async with self._answer(request.call, call) as answers:
             with ACTIVE_STREAMS.track_inprogress():
                 async for piece in answers.pieces():
-                    if piece.text or piece.logprobs:
+                    if piece.text or piece.logprobs or piece.calls:
                         yield pb.StreamChatResponse(
                             text_delta=piece.text,
                             index=piece.answer,
                             logprobs=map(_logprob, piece.logprobs),
+                            tool_calls=map(_call, piece.calls),
                         )
                     if piece.end is not None:
                         running -= 1
@@ -109,7 +115,6 @@ def _chat_call(asked: pb.ChatCall) -> ChatCall:
     errors = _errors(asked)
     if errors:
         raise InvalidInputError(errors)
-    turns = tuple(Turn(message.role, message.content) for message in asked.messages)
     temperature, top_p = asked.temperature, asked.top_p or 1.0
     if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
         temperature, top_p = 0.0, 1.0
@@ -126,7 +131,19 @@ def _chat_call(asked: pb.ChatCall) -> ChatCall:
         logprobs=asked.logprobs if asked.HasField("logprobs") else None,
         constraint=_constraint(asked.constraint),
     )
-    return ChatCall(asked.model, turns, sampling, answers=asked.answers or 1)
+    return ChatCall(
+        asked.model,
+        tuple(map(_turn, asked.messages)),
+        sampling,
+        answers=asked.answers or 1,
+        tools=tuple(Tool(it.name, it.description, it.parameters_schema) for it in asked.tools),
+        tool_choice=asked.tool_choice or "auto",
+    )
+
+
+def _turn(message: ChatMessage) -> Turn:
+    calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in message.tool_calls)
+    return Turn(message.role, message.content, calls, message.tool_call_id)
 
 
 def _constraint(asked: ConstraintMessage) -> Constraint | None:
@@ -167,6 +184,8 @@ def _errors(asked: pb.ChatCall) -> list[str]:
             not asked.repetition_penalty or 0.01 <= asked.repetition_penalty <= 100,
             "must be from 0.01 to 100",
         ),
+        ("tools", len(asked.tools) <= MAX_TOOLS, f"must be at most {MAX_TOOLS}"),
+        ("logprobs", not (asked.tools and asked.HasField("logprobs")), "not together with tools"),
         ("logprobs", asked.logprobs <= MAX_ALTERNATIVES, f"must be at most {MAX_ALTERNATIVES}"),
     )
     errors = [f"{field}: {rule}" for field, kept, rule in rules if not kept]
@@ -179,6 +198,10 @@ def _errors(asked: pb.ChatCall) -> list[str]:
 def _logprob(token: TokenLogprob) -> TokenLogprobMessage:
     alternatives = [TokenAlternative(token=name, logprob=it) for name, it in token.alternatives]
     return TokenLogprobMessage(token=token.token, logprob=token.logprob, alternatives=alternatives)
+
+
+def _call(call: ToolCall) -> ToolCallMessage:
+    return ToolCallMessage(id=call.id, name=call.name, arguments=call.arguments)
 
 
 def _end(ended: End, answers: GuardedAnswers) -> pb.ChatEnd:
