@@ -81,6 +81,7 @@ def test_an_example_of_a_refusal_has_the_shape_of_every_refusal(status: int):
         ("complete", {"guided_choice": ["beverage", "tree"]}),
         ("complete", {"structured_outputs": {"json": {"type": "object"}}}),
         ("complete", {"prompt": "one"}),
+        ("embed", {"input": "one"}),
         ("moderate", {"input": "one"}),
         ("moderate", {"input": [{"type": "text", "text": "a"}]}),
     ],

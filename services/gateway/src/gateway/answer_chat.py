@@ -15,8 +15,7 @@ from service_kit.errors import UnavailableError
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.deadline import Deadline
-from gateway.domain.errors import ContentPolicyError
-from gateway.domain.verdict import InputVerdict
+from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
 
@@ -119,7 +118,7 @@ class AnswerChat:
         verdict = await self.moderation.check_input(text, tenant=tenant, timeout=timeout)
         if verdict.blocked:
             BLOCKED.labels("input").inc()
-            raise _refused(verdict, call.field)
+            raise refusal_of(verdict, call.field)
         if verdict.text == text:
             return call
         if len(verdict.text) != len(text):
@@ -128,7 +127,7 @@ class AnswerChat:
         if masked[len(contents) :] != tuple(beside):
             # A tool or a call with masks would be another one.
             BLOCKED.labels("input").inc()
-            raise _refused(verdict, "tools")
+            raise refusal_of(verdict, "tools")
         return call.with_contents(masked[: len(contents)])
 
 
@@ -139,11 +138,6 @@ def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:
         cut.append(masked[start : start + len(content)])
         start += len(content) + 1
     return tuple(cut)
-
-
-def _refused(verdict: InputVerdict, field: str) -> ContentPolicyError:
-    rules = dict.fromkeys((hit.rule_id, hit.category) for hit in verdict.hits)
-    return ContentPolicyError(tuple(rules), verdict.policy_digest, param=field)
 
 
 def _asked(call: ChatCall, version: ModelReady, policy: CompiledPolicy) -> dict[str, str]:

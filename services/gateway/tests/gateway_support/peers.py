@@ -50,6 +50,7 @@ class FakeInference(InferenceServiceServicer):
         self.endless = False
         self.requests: list[inference_pb.GenerateRequest] = []
         self.loaded: list[str] = []
+        self.embedded: list[list[str]] = []
         self.in_flight = 0
         self.cancelled = 0
         self.deadlines: list[float] = []
@@ -122,6 +123,18 @@ class FakeInference(InferenceServiceServicer):
             finish_reason=self.finish_reason, usage=usage, version_id=request.model
         )
         return inference_pb.GenerateResponse(end=end, index=index)
+
+    async def Embed(
+        self, request: inference_pb.EmbedRequest, context: Any
+    ) -> inference_pb.EmbedResponse:
+        self.embedded.append(list(request.texts))
+        if self.fail_before is not None:
+            raise self.fail_before
+        return inference_pb.EmbedResponse(
+            embeddings=[inference_pb.Embedding(values=[0.6, -0.8]) for _ in request.texts],
+            version_id=request.model,
+            usage=TokenUsage(prompt_tokens=3 * len(request.texts)),
+        )
 
     async def LoadModel(
         self, request: inference_pb.LoadModelRequest, context: Any

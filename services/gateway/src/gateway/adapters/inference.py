@@ -1,8 +1,9 @@
 """The inference service: text as it is generated, and versions brought up."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
@@ -10,6 +11,7 @@ from modelmill.common.v1 import chat_pb2
 from modelmill.inference.v1.inference_service_pb2 import (
     Choices,
     Conversation,
+    EmbedRequest,
     GenerateRequest,
     GenerateResponse,
     LoadModelRequest,
@@ -33,6 +35,7 @@ from gateway.domain.chat import (
     Usage,
 )
 from gateway.domain.errors import BadRequestError
+from gateway.embed_texts import Embedded
 
 PEER = "inference"
 UINT64_MASK = 2**64 - 1
@@ -68,6 +71,22 @@ class GrpcEngines:
         else:
             rpc.cancel()
 
+    async def embed(
+        self, texts: Sequence[str], *, tenant: str, version_id: str, timeout: float
+    ) -> Embedded:
+        """A vector for each text.
+
+        Raises:
+            BadRequestError: a text is too long, or the engine makes no vectors.
+        """
+        request = EmbedRequest(tenant=tenant, model=version_id, texts=texts)
+        with _refusals("input"), domain_errors(PEER):
+            answer = await self._stub.Embed(request, timeout=timeout)
+        vectors = tuple(
+            struct.pack(f"<{len(each.values)}f", *each.values) for each in answer.embeddings
+        )
+        return Embedded(answer.version_id, vectors, answer.usage.prompt_tokens)
+
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
         """Return once the version is loaded and warm.
 
@@ -87,7 +106,7 @@ async def _pieces(
 ) -> AsyncGenerator[Piece]:
     left = call.answers
     try:
-        with domain_errors(PEER):
+        with _refusals(call.field), domain_errors(PEER):
             async for response in rpc:
                 end = _end(response) if response.HasField("end") else None
                 if end is not None:
@@ -97,15 +116,22 @@ async def _pieces(
                 logprobs = tuple(map(_logprob, response.logprobs))
                 calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in response.tool_calls)
                 yield Piece(response.text_delta, end, response.index, logprobs, calls)
-    except InvalidInputError as error:
-        raise _refused(error, call.field) from error
-    except PreconditionError as error:
-        if error.reason == "ENGINE_CANNOT":
-            raise BadRequestError(error.message, code="engine_cannot") from error
-        raise
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED:
             raise UnavailableError("the engine stopped before the answer was complete") from error
+        raise
+
+
+@contextmanager
+def _refusals(field: str) -> Iterator[None]:
+    """Within the block, what the engine refuses is the caller's to change."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise _refused(error, field) from error
+    except PreconditionError as error:
+        if error.reason == "ENGINE_CANNOT":
+            raise BadRequestError(error.message, code="engine_cannot") from error
         raise
 
 

@@ -161,6 +161,30 @@ class Completion(Answer):
     usage: Usage | None = None
 
 
+class Embedding(Answer):
+    """The vector of a text, of length 1; base64 is of little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(Answer):
+    """Tokens of all texts."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(Answer):
+    """Vectors in the order of the texts."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
+
+
 class MatchedRule(Answer):
     """A rule of the policy that matched."""
 
