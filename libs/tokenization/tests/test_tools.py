@@ -98,7 +98,7 @@ def test_how_calls_are_written_is_found_in_the_template(
         DEEPSEEK: ("", "", "```json"),
     }.get(template, ("name", "arguments", ""))
     assert (found.name_key, found.arguments_key, found.to_arguments) == keys
-    assert found.arguments_as_text == (template == DEEPSEEK)
+    assert found.shape.arguments_as_text == (template == DEEPSEEK)
     assert found.also_opens == (("<|python_tag|>",) if template == LLAMA else ())
 
 

@@ -12,7 +12,9 @@ import jinja2.parser
 import jinja2.sandbox
 from service_kit.errors import InvalidInputError
 
-from tokenization.tool_turns import Function, Turn, message_of, tool_of
+from tokenization.tool_turns import Function, Turn, TurnShape, message_of, tool_of
+
+PLAIN = TurnShape()
 
 
 class _GenerationTag(jinja2.ext.Extension):
@@ -86,27 +88,18 @@ class ChatTemplate:
         *,
         add_generation_prompt: bool,
         tools: Sequence[Function] = (),
-        arguments_as_text: bool = False,
-        empty_as_none: bool = False,
+        shape: TurnShape = PLAIN,
     ) -> str:
         """The conversation as text, with the head of the assistant's next turn when asked for.
 
         Args:
             tools: functions that the model may call.
-            arguments_as_text, empty_as_none: what the template wants; see `tool_turns.message_of`.
+            shape: how the template wants turns with calls.
 
         Raises:
             InvalidInputError: the template refuses these messages, or fails on them.
         """
-        shaped = [
-            message_of(
-                turn,
-                messages[:place],
-                arguments_as_text=arguments_as_text,
-                empty_as_none=empty_as_none,
-            )
-            for place, turn in enumerate(messages)
-        ]
+        shaped = [message_of(turn, messages[:place], shape) for place, turn in enumerate(messages)]
         try:
             return self._template.render(
                 messages=shaped,

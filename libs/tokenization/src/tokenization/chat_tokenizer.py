@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from service_kit.errors import InvalidInputError
 from tokenizers import Tokenizer
 
-from tokenization.chat_template import ChatTemplate
+from tokenization.chat_template import PLAIN, ChatTemplate
 from tokenization.token_bytes import TokenBytes
 from tokenization.tool_format import ToolFormat, find_tool_format, knows_tools
 from tokenization.tool_marks import ToolMarks
@@ -137,13 +137,11 @@ class ChatTokenizer:
             raise InvalidInputError("the model has no chat template; send plain text instead")
         if tools and not self.knows_tools:
             raise InvalidInputError("the model's chat template ignores tools; send none")
-        wanted = self.tool_format
         return template.render(
             messages,
             add_generation_prompt=add_generation_prompt,
             tools=tools,
-            arguments_as_text=wanted is not None and wanted.arguments_as_text,
-            empty_as_none=wanted is not None and wanted.empty_as_none,
+            shape=PLAIN if self.tool_format is None else self.tool_format.shape,
         )
 
     def encode(self, text: str) -> list[int]:

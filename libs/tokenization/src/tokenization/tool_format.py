@@ -3,12 +3,13 @@
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, NamedTuple
 
 from service_kit.errors import InvalidInputError
 
 from tokenization.chat_template import ChatTemplate
-from tokenization.tool_turns import Function, FunctionCall, Turn
+from tokenization.tool_turns import Function, FunctionCall, Turn, TurnShape
 
 _NAMES = ("probefunctionone", "probefunctiontwo")
 _ARGUMENTS = ({"probeone": "x"}, {"probetwo": "y"})
@@ -53,8 +54,7 @@ class ToolFormat:
     """A whole turn of one call, cut at the name and at the arguments; which come in this order,
     unless `arguments_first`."""
     arguments_first: bool
-    arguments_as_text: bool
-    empty_as_none: bool
+    shape: TurnShape
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -103,22 +103,22 @@ def find_tool_format(
         added: all tokens that are no part of text.
     """
     ends = tuple(turn_ends)
-    for as_text, as_none in ((False, False), (True, False), (False, True), (True, True)):
-        wanted = {"arguments_as_text": as_text, "empty_as_none": as_none}
+    for as_none, as_text in product((False, True), repeat=2):
+        shape = TurnShape(arguments_as_text=as_text, empty_as_none=as_none)
         try:
-            turn = _turn_of_calls(template, 1, ends, wanted)
+            turn = _turn_of_calls(template, 1, ends, shape)
         except InvalidInputError:
             continue
         body = None if turn is None else _find_body(turn, 0, 0)
         if turn is not None and body is not None:
-            between = _find_between(template, ends, wanted)
+            between = _find_between(template, ends, shape)
             also = (PYTHON_TAG,) if PYTHON_TAG in added else ()
-            return _format(turn, body, between, wanted, also)
+            return _format(turn, body, between, shape, also)
     return None
 
 
 def _format(
-    turn: str, body: _Body, between: str | None, wanted: Mapping[str, bool], also: tuple[str, ...]
+    turn: str, body: _Body, between: str | None, shape: TurnShape, also: tuple[str, ...]
 ) -> ToolFormat:
     opening = turn[: body.start].strip()
     cuts = sorted(
@@ -137,16 +137,13 @@ def _format(
         to_arguments="" if body.name_key else turn[cuts[0][1] : cuts[1][0]].strip(),
         frame=(turn[: cuts[0][0]], turn[cuts[0][1] : cuts[1][0]], turn[cuts[1][1] :]),
         arguments_first=body.arguments_at < body.name_at,
-        arguments_as_text=wanted["arguments_as_text"],
-        empty_as_none=wanted["empty_as_none"],
+        shape=shape,
     )
 
 
-def _find_between(
-    template: ChatTemplate, ends: Sequence[str], wanted: Mapping[str, bool]
-) -> str | None:
+def _find_between(template: ChatTemplate, ends: Sequence[str], shape: TurnShape) -> str | None:
     try:
-        turn = _turn_of_calls(template, 2, ends, wanted)
+        turn = _turn_of_calls(template, 2, ends, shape)
     except InvalidInputError:
         return None
     first = None if turn is None else _find_body(turn, 0, 0)
@@ -157,13 +154,13 @@ def _find_between(
 
 
 def _turn_of_calls(
-    template: ChatTemplate, calls: int, ends: Sequence[str], wanted: Mapping[str, bool]
+    template: ChatTemplate, calls: int, ends: Sequence[str], shape: TurnShape
 ) -> str | None:
     """What the template writes for an assistant's turn of calls, without head and end."""
 
     def rendered(turn: Turn) -> str:
         return template.render(
-            [_QUESTION, turn], add_generation_prompt=False, tools=[_TOOL], **wanted
+            [_QUESTION, turn], add_generation_prompt=False, tools=[_TOOL], shape=shape
         )
 
     made: list[FunctionCall] = [

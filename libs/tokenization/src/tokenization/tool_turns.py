@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NotRequired, TypedDict
 
 from service_kit.errors import InvalidInputError
@@ -36,23 +37,30 @@ class Function(TypedDict):
     """JSON schema of its arguments."""
 
 
-def message_of(
-    turn: Turn, before: Sequence[Turn], *, arguments_as_text: bool, empty_as_none: bool
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class TurnShape:
+    """In what shape a template wants turns with calls."""
+
+    arguments_as_text: bool = False
+    """It joins arguments to its text instead of writing them as JSON."""
+
+    empty_as_none: bool = False
+    """It tells a turn of calls by its content, which must be none."""
+
+
+def message_of(turn: Turn, before: Sequence[Turn], shape: TurnShape) -> dict[str, Any]:
     """The turn as Hugging Face's templates read it.
 
     Args:
         before: the turns before it, among which a tool's turn finds the name of its function.
-        arguments_as_text: the template joins arguments to its text instead of writing them as JSON.
-        empty_as_none: the template tells a turn of calls by its content, which must be none.
 
     Raises:
         InvalidInputError: arguments of a call are no JSON object.
     """
     message: dict[str, Any] = {"role": turn["role"], "content": turn["content"]}
     if calls := turn.get("tool_calls"):
-        message["tool_calls"] = [_call(call, as_text=arguments_as_text) for call in calls]
-        if empty_as_none and not turn["content"]:
+        message["tool_calls"] = [_call(call, as_text=shape.arguments_as_text) for call in calls]
+        if shape.empty_as_none and not turn["content"]:
             message["content"] = None
     if call_id := turn.get("tool_call_id"):
         message["tool_call_id"] = call_id

@@ -98,10 +98,7 @@ class AnswerChat:
                 version_id=version.version_id,
                 timeout=deadline.remaining(),
             ) as pieces:
-                echo = call.turns[0].content if call.echo else ""
-                answers = GuardedAnswers(
-                    version.version_id, policy, pieces, started, answers=call.answers, echo=echo
-                )
+                answers = GuardedAnswers(version.version_id, policy, pieces, started, call)
                 try:
                     await answers.begin()
                     yield answers

@@ -87,16 +87,23 @@ class EmbedTexts:
             version_id=version.version_id,
             timeout=deadline.remaining(),
         )
-        record = UsageRecorded(
-            request_id=request_id,
-            tenant=caller.tenant,
-            caller=caller.subject,
-            version_id=embedded.version_id,
-            prompt_tokens=embedded.tokens,
-            total_seconds=time.perf_counter() - started,
-            finish_reason="stop",
-            policy_digest=verdicts[0].policy_digest,
-        )
-        record.at.GetCurrentTime()
+        record = _usage(embedded, caller, request_id, verdicts[0].policy_digest)
+        record.total_seconds = time.perf_counter() - started
         self.usage.record(record)
         return embedded
+
+
+def _usage(
+    embedded: Embedded, caller: Caller, request_id: str, policy_digest: str
+) -> UsageRecorded:
+    record = UsageRecorded(
+        request_id=request_id,
+        tenant=caller.tenant,
+        caller=caller.subject,
+        version_id=embedded.version_id,
+        prompt_tokens=embedded.tokens,
+        finish_reason="stop",
+        policy_digest=policy_digest,
+    )
+    record.at.GetCurrentTime()
+    return record

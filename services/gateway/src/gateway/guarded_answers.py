@@ -7,7 +7,7 @@ from guard.bundle import CompiledPolicy
 from opentelemetry import trace
 from service_kit.errors import UnavailableError
 
-from gateway.domain.chat import End, Piece, Usage
+from gateway.domain.chat import ChatCall, End, Piece, Usage
 from gateway.guarded_answer import BLOCKED, GuardedAnswer
 
 tracer = trace.get_tracer(__name__)
@@ -17,12 +17,7 @@ CANCELLED = End("cancelled")
 
 
 class GuardedAnswers:
-    """Releases only what no rule can still turn into a match.
-
-    Args:
-        answers: how many there are.
-        echo: text to be shown before each of them.
-    """
+    """Releases only what no rule can still turn into a match."""
 
     def __init__(
         self,
@@ -30,15 +25,14 @@ class GuardedAnswers:
         policy: CompiledPolicy,
         pieces: AsyncIterator[Piece],
         started: float,
-        *,
-        answers: int = 1,
-        echo: str = "",
+        call: ChatCall,
     ) -> None:
         self.version_id = version_id
         self.policy_digest = policy.digest
         self.first_piece_seconds = 0.0
         self.first_text_seconds: float | None = None
-        self._answers = [GuardedAnswer(policy, echo) for _ in range(answers)]
+        echo = call.turns[0].content if call.echo else ""
+        self._answers = [GuardedAnswer(policy, echo) for _ in range(call.answers)]
         self._unended = CANCELLED
         self._pieces = pieces
         self._started = started
