@@ -140,6 +140,7 @@ class FakeLoader:
     """By version; those not named need nothing."""
     resident: dict[str, int] = field(default_factory=dict)
     """What their engines turn out to hold."""
+    kind: type[FakeEngine] = FakeEngine
 
     def __post_init__(self) -> None:
         self.open_gate.set()
@@ -162,7 +163,7 @@ class FakeLoader:
         await self.open_gate.wait()
         if self.failure is not None:
             raise self.failure
-        engine = self.engines[model.version_id] = FakeEngine()
+        engine = self.engines[model.version_id] = self.kind()
         engine.resident = self.resident.get(model.version_id, 0)
         await engine.load()
         return LoadedVersion(

@@ -1,14 +1,19 @@
 """Use case: one request for text, from messages to the parts of its answers and what it cost."""
 
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from inference.account_generation import GenerationAccount, accounted
 from inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
-from inference.domain.generation import FinishReason, GenerationRequest, plan_generation
+from inference.domain.generation import (
+    AnswerReason,
+    EngineCannotError,
+    GenerationRequest,
+    plan_generation,
+)
 from inference.domain.sampling import SamplingOptions, check_options
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
@@ -61,7 +66,7 @@ class GenerateText:
                     request = await _render(command, version)
                 account.begin(len(request.prompt))
                 answers = [
-                    _Answer(index, request, command.options.stop, version, account).parts()
+                    _Answer(index, request, command, version, account).parts()
                     for index in range(command.options.answers)
                 ]
                 async with aclosing(side_by_side(answers)) as parts:
@@ -76,7 +81,7 @@ class _Answer:
         self,
         index: int,
         request: GenerationRequest,
-        stops: Sequence[str],
+        command: GenerateCommand,
         version: LoadedVersion,
         account: GenerationAccount,
     ) -> None:
@@ -84,7 +89,8 @@ class _Answer:
         self._request = replace(request, seed=(request.seed + index) % SEEDS)
         self._version = version
         self._account = account
-        self._writer = AnswerWriter(version.tokenizer, stops)
+        offered = [tool["name"] for tool in command.prompt.offered]
+        self._writer = AnswerWriter(version.tokenizer, command.options.stop, offered)
         self._tokens = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
@@ -96,12 +102,14 @@ class _Answer:
                 end = None
                 if written.finish_reason is not None:
                     end = self._end(written.finish_reason)
-                if written.text or written.logprobs or end:
-                    yield AnswerPart(written.text, end, self._index, written.logprobs)
+                if any((written.text, written.logprobs, written.calls, end)):
+                    yield AnswerPart(
+                        written.text, end, self._index, written.logprobs, written.calls
+                    )
                 if end:
                     return
 
-    def _end(self, finish_reason: FinishReason) -> AnswerEnd:
+    def _end(self, finish_reason: AnswerReason) -> AnswerEnd:
         self._account.finish_reason = finish_reason
         return AnswerEnd(
             finish_reason=finish_reason,
@@ -114,6 +122,8 @@ class _Answer:
 
 
 async def _render(command: GenerateCommand, version: LoadedVersion) -> GenerationRequest:
+    if command.prompt.must_call:
+        raise EngineCannotError("calls cannot be demanded yet; use tool_choice auto")
     return plan_generation(
         await prompt_tokens(command.prompt, version),
         command.options,

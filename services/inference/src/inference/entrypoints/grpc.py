@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import grpc
-from modelmill.common.v1.chat_pb2 import TokenUsage
+from modelmill.common.v1.chat_pb2 import ChatMessage, TokenUsage, ToolCall
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from tokenization import Turn
@@ -19,7 +19,7 @@ from inference.domain.sampling import Constraint, SamplingOptions
 from inference.embed_texts import EmbedCommand, EmbedTexts
 from inference.generate_text import GenerateCommand, GenerateText
 from inference.lease_version import VersionPool
-from inference.render_prompt import Prompt
+from inference.render_prompt import Prompt, functions_of
 from inference.score_texts import ScoreCommand, ScoreTexts
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -155,8 +155,25 @@ def _command(request: pb.GenerateRequest, version_id: str) -> GenerateCommand:
 def _prompt(request: pb.GenerateRequest | pb.ScoreRequest | pb.CascadeExample) -> Prompt:
     if request.WhichOneof("prompt") != "conversation":
         return Prompt(None, request.text)
-    messages = request.conversation.messages
-    return Prompt(tuple(Turn(role=turn.role, content=turn.content) for turn in messages))
+    conversation = request.conversation
+    tools = [(tool.name, tool.description, tool.parameters_schema) for tool in conversation.tools]
+    return Prompt(
+        tuple(map(_turn, conversation.messages)),
+        tools=functions_of(tools),
+        tool_choice=conversation.tool_choice or "auto",
+    )
+
+
+def _turn(message: ChatMessage) -> Turn:
+    turn = Turn(role=message.role, content=message.content)
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
+    return turn
 
 
 def _constraint(constraint: pb.Constraint) -> Constraint | None:
@@ -177,6 +194,9 @@ def _response(part: AnswerPart) -> pb.GenerateResponse:
         end=None if part.end is None else _end(part.end),
         index=part.index,
         logprobs=map(_logprob, part.logprobs),
+        tool_calls=[
+            ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in part.calls
+        ],
     )
 
 
