@@ -13,6 +13,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from tokenization.chat_tokenizer import ChatTokenizer
 
+from inference.domain.cache_size import token_bytes
 from inference.domain.generation import ModelLimits, plan_generation
 from inference.domain.sampling import SamplingOptions
 from inference.engine import Engine, EngineKind
@@ -100,7 +101,9 @@ def _read_folder(folder: Path, context_tokens: int) -> tuple[ChatTokenizer, Mode
     except (OSError, ValueError, KeyError, TypeError, InvalidInputError) as error:
         raise PreconditionError(f"the artifact cannot be served: {error}") from error
     return tokenizer, ModelLimits(
-        context_tokens=min(context_tokens or positions, positions), vocabulary=vocabulary
+        context_tokens=min(context_tokens or positions, positions),
+        vocabulary=vocabulary,
+        token_bytes=token_bytes(config),
     )
 
 

@@ -24,6 +24,7 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from inference.admit_requests import AdmissionPlan, Admissions
 from inference.announce_serving import ServingAnnouncer
 from inference.entrypoints.grpc import InferenceServicer
 from inference.follow_names import FollowNames
@@ -64,6 +65,17 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
     )
 
 
+def admission_plan(settings: Settings) -> AdmissionPlan:
+    """The queue's part of the settings."""
+    return AdmissionPlan(
+        sequences=settings.engine_max_sequences,
+        waiting=settings.max_waiting,
+        tokens=settings.admitted_tokens,
+        cache_bytes=settings.engine_cache_gigabytes << 30,
+        seconds=settings.deadline_seconds,
+    )
+
+
 @asynccontextmanager
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     """The whole service, until the block ends: calls in hand are finished, then engines freed."""
@@ -99,8 +111,11 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
-        add_InferenceServiceServicer_to_server(InferenceServicer(pool), server.grpc)
+        admissions = Admissions(admission_plan(settings))
+        add_InferenceServiceServicer_to_server(InferenceServicer(pool, admissions), server.grpc)
         await stack.enter_async_context(server)
+        # Before the server drains: what waits would otherwise hope until the end.
+        stack.callback(admissions.close)
         yield Running(server.port, page.port, replica)
 
 

@@ -1,5 +1,6 @@
 """modelmill.inference.v1 over gRPC: unpack, call the use case, pack. No rules live here."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
@@ -10,6 +11,7 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from tokenization import Turn
 
+from inference.admit_requests import Admissions
 from inference.answer_writer import AnswerEnd, AnswerPart, TokenLogprob
 from inference.domain.sampling import Constraint, SamplingOptions
 from inference.embed_texts import EmbedCommand, EmbedTexts
@@ -24,16 +26,16 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
-    def __init__(self, versions: VersionPool) -> None:
-        self._generate_text = GenerateText(versions)
-        self._score_texts = ScoreTexts(versions)
-        self._embed_texts = EmbedTexts(versions)
+    def __init__(self, versions: VersionPool, admissions: Admissions) -> None:
+        self._generate_text = GenerateText(versions, admissions)
+        self._score_texts = ScoreTexts(versions, admissions)
+        self._embed_texts = EmbedTexts(versions, admissions)
         self._versions = versions
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
-        async with aclosing(self._generate_text(_command(request))) as parts:
+        async with aclosing(self._generate_text(_command(request, context))) as parts:
             async for part in parts:
                 yield _response(part)
 
@@ -43,6 +45,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             version_id=request.model,
             prompt=_prompt(request),
             continuations=tuple(request.continuations),
+            deadline=_deadline(context),
         )
         scored = await self._score_texts(command)
         rows = zip(scored.scores, scored.tokens, strict=True)
@@ -59,7 +62,10 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         command = EmbedCommand(
-            tenant=request.tenant, version_id=request.model, texts=tuple(request.texts)
+            tenant=request.tenant,
+            version_id=request.model,
+            texts=tuple(request.texts),
+            deadline=_deadline(context),
         )
         embedded = await self._embed_texts(command)
         return pb.EmbedResponse(
@@ -93,7 +99,12 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         )
 
 
-def _command(request: pb.GenerateRequest) -> GenerateCommand:
+def _deadline(context: Context) -> float | None:
+    seconds = context.time_remaining()
+    return None if seconds is None else asyncio.get_running_loop().time() + seconds
+
+
+def _command(request: pb.GenerateRequest, context: Context) -> GenerateCommand:
     options = request.options
     return GenerateCommand(
         tenant=request.tenant,
@@ -113,6 +124,7 @@ def _command(request: pb.GenerateRequest) -> GenerateCommand:
             constraint=_constraint(options.constraint),
             answers=request.answers or 1,
         ),
+        deadline=_deadline(context),
     )
 
 
