@@ -35,6 +35,8 @@ class FakeEngine:
         self.loaded = False
         self.closed = False
         self.in_flight = 0
+        self.seconds = 0.0
+        """Between tokens."""
         self.broken: asyncio.Queue[str] = asyncio.Queue()
 
     async def load(self) -> None:
@@ -80,7 +82,7 @@ class FakeEngine:
         return [_unit([_dice(tuple(text), place) + 0.1 for place in range(8)]) for text in texts]
 
     async def _breathe(self) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         if self.closed:
             raise UnavailableError("the engine was stopped; retry")
 
