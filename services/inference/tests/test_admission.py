@@ -3,8 +3,11 @@
 from itertools import cycle
 
 import pytest
+from inference.admit_requests import AdmissionPlan
 from inference.domain.admission import Admission
 from inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
+from inference.domain.cache_size import token_bytes
+from inference.domain.generation import ModelLimits
 from service_kit.errors import DeadlineError, OverloadedError, TooLargeError
 
 LIMITS = AdmissionLimits(tokens=1000, sequences=10, waiting=20)
@@ -213,3 +216,23 @@ def test_under_overload_nearly_all_that_the_engine_does_is_in_time(load: float) 
     # Mostly those that came before anything was known of the pace.
     assert len(desk.late) <= LIMITS.waiting
     assert (refused > 0) == (load > 1)
+
+
+@pytest.mark.parametrize(
+    ("a_token", "context", "tokens"),
+    # What the cache holds; a whole context in any case; and no more than could be used.
+    [(1000, 4096, 1_000_000), (1_000_000, 4096, 4096), (1, 4096, 64 * 4096), (0, 512, 64 * 512)],
+)
+def test_the_budget_is_what_the_cache_holds(a_token: int, context: int, tokens: int) -> None:
+    plan = AdmissionPlan(sequences=64, waiting=8, tokens=0, cache_bytes=10**9, seconds=5.0)
+    model = ModelLimits(context_tokens=context, vocabulary=384, token_bytes=a_token)
+
+    assert plan.limits_of(model).tokens == min(tokens, 64 * context)
+
+
+def test_a_tokens_keys_and_values_are_counted_by_the_models_shape() -> None:
+    smollm2 = {"num_hidden_layers": 30, "num_attention_heads": 9, "hidden_size": 576}
+
+    assert token_bytes(smollm2 | {"num_key_value_heads": 3}) == 2 * 30 * 3 * 64 * 2
+    assert token_bytes(smollm2) == 2 * 30 * 9 * 64 * 2
+    assert token_bytes({"num_hidden_layers": 30}) == 0

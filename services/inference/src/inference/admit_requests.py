@@ -155,7 +155,7 @@ class Admissions:
         return queue
 
     def close(self) -> None:
-        """This replica stops: what waits is to be asked of another one, what runs is finished."""
+        """Before a server drains: who waits is to ask another replica, what runs goes on."""
         self._closed = True
         for queue in self._queues.values():
             queue.close()

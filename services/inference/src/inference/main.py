@@ -114,7 +114,6 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         admissions = Admissions(admission_plan(settings))
         add_InferenceServiceServicer_to_server(InferenceServicer(pool, admissions), server.grpc)
         await stack.enter_async_context(server)
-        # Before the server drains: what waits would otherwise hope until the end.
         stack.callback(admissions.close)
         yield Running(server.port, page.port, replica)
 
