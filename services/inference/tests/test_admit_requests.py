@@ -1,103 +1,17 @@
 """Requests in front of an engine, through the use cases, in virtual time."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import pytest
 from inference import generate_text
-from inference.admit_requests import AdmissionPlan, Admissions
-from inference.domain.sampling import SamplingOptions
-from inference.embed_texts import EmbedCommand, EmbedTexts
-from inference.generate_text import GenerateCommand, GenerateText
-from inference.lease_version import VersionPool
+from inference.admit_requests import AdmissionPlan
+from inference.embed_texts import EmbedCommand
 from inference.render_prompt import Prompt
-from inference.score_texts import ScoreCommand, ScoreTexts
-from prometheus_client import REGISTRY
-from service_kit.errors import (
-    DeadlineError,
-    DomainError,
-    TooLargeError,
-    UnavailableError,
-)
-from testkit.simulation import virtual_time
+from inference.score_texts import ScoreCommand
+from service_kit.errors import DeadlineError, TooLargeError, UnavailableError
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import FakeEngine, FakeLoader, FakeModels, HeardFacts
-
-VERSION = "mv-1"
-TOKEN_SECONDS = 0.1
-PLAN = AdmissionPlan(sequences=2, waiting=8, tokens=0, cache_bytes=0, seconds=5.0)
-
-
-def figure(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
-
-
-class House:
-    """The use cases over a pool with one version, whose engine has room for two answers."""
-
-    def __init__(self, tokenizer: ChatTokenizer, plan: AdmissionPlan) -> None:
-        models = FakeModels()
-        models.add(VERSION)
-        for tenant in ("acme", "other"):
-            models.versions[tenant, VERSION] = models.versions["acme", VERSION]
-        self.loader = FakeLoader(tokenizer)
-        self.pool = VersionPool(models, self.loader, HeardFacts(), max_loaded=1, max_in_flight=100)
-        self.admissions = Admissions(plan)
-        self.generate = GenerateText(self.pool, self.admissions)
-        self.score = ScoreTexts(self.pool, self.admissions)
-        self.embed = EmbedTexts(self.pool, self.admissions)
-
-    @property
-    def engine(self) -> FakeEngine:
-        return self.loader.engines[VERSION]
-
-    async def open(self) -> None:
-        async with self.pool.lease("acme", VERSION):
-            self.engine.seconds = TOKEN_SECONDS
-
-    async def answer(
-        self, tokens: int = 10, *, tenant: str = "acme", answers: int = 1, seconds: float = 1000.0
-    ) -> float:
-        """When it was complete."""
-        loop = asyncio.get_running_loop()
-        command = GenerateCommand(
-            tenant=tenant,
-            version_id=VERSION,
-            prompt=Prompt(None, "a"),
-            options=SamplingOptions(max_new_tokens=tokens, answers=answers),
-            deadline=loop.time() + seconds,
-        )
-        ends = [part.end async for part in self.generate(command) if part.end is not None]
-        assert len(ends) == answers
-        return loop.time()
-
-    def begin(self, *args: int, **wanted: Any) -> asyncio.Task[float]:
-        return asyncio.create_task(self.answer(*args, **wanted))
-
-
-def run(tokenizer: ChatTokenizer, story: Any, plan: AdmissionPlan = PLAN) -> None:
-    """Play a story; afterwards nothing waits and nothing is held."""
-
-    async def play() -> None:
-        house = House(tokenizer, plan)
-        await house.open()
-        await story(house)
-        assert house.engine.in_flight == 0
-        assert figure("modelmill_admitted_tokens", version=VERSION) == 0
-        assert figure("modelmill_requests_queued", version=VERSION) == 0
-        assert figure("modelmill_requests_in_flight", version=VERSION) == 0
-        await house.pool.close()
-
-    with virtual_time() as loop:
-        loop.run_until_complete(play())
-
-
-async def refusal_of(work: Coroutine[Any, Any, Any] | asyncio.Task[float]) -> DomainError:
-    with pytest.raises(DomainError) as refused:
-        await work
-    return refused.value
+from .queued_house import PLAN, TOKEN_SECONDS, VERSION, House, figure, refusal_of, run
 
 
 def test_what_does_not_fit_waits_for_its_turn(tokenizer: ChatTokenizer) -> None:
@@ -251,7 +165,10 @@ def test_who_leaves_in_any_moment_of_being_let_in_leaks_nothing(
         waiting[0].cancel()
 
         assert await waiting[1] == pytest.approx(1.05, abs=0.11)
-        await asyncio.gather(*running, *waiting, return_exceptions=True)
+        for left in (running[0], waiting[0]):
+            with pytest.raises(asyncio.CancelledError):
+                await left
+        await running[1]
 
     run(tokenizer, story)
 
@@ -285,5 +202,20 @@ def test_a_replica_that_stops_refuses_who_waits_and_finishes_what_runs(
             assert "stopping" in refused.message
         assert isinstance(await refusal_of(house.answer()), UnavailableError)
         assert await asyncio.gather(*answers[:2]) == pytest.approx([1, 1])
+
+    run(tokenizer, story)
+
+
+def test_who_would_not_be_answered_in_time_hears_so_at_once(tokenizer: ChatTokenizer) -> None:
+    async def story(house: House) -> None:
+        answers = [house.begin(20) for _ in range(6)]
+        await asyncio.sleep(2.5)
+        now = asyncio.get_running_loop().time()
+
+        refused = await refusal_of(house.answer(20, seconds=3))
+
+        assert refused.reason == "NO_TIME"
+        assert asyncio.get_running_loop().time() == now
+        await asyncio.gather(*answers)
 
     run(tokenizer, story)
