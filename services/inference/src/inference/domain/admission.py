@@ -11,6 +11,7 @@ Plain bookkeeping: the clock is an argument, and `settle` says who is to be told
 """
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -34,6 +35,10 @@ CAUTION = 0.75
 
 Estimates err, and a queue as long as deadlines allow would make every other answer late.
 """
+NEARLY = 0.9
+"""Share of the budget in use from which an engine counts as full."""
+REFUSED_SECONDS = 1.0
+"""It also does for so long after something was refused for want of time."""
 
 
 @dataclass(slots=True)
@@ -58,6 +63,7 @@ class Admission:
         self._tenants: dict[str, _Tenant] = {}
         self._turns = itertools.count()
         self._running: dict[Ticket, None] = {}
+        self._refused_at = -math.inf
         self._closed = False
         self.tokens = 0
         """In flight."""
@@ -86,13 +92,14 @@ class Admission:
         seconds = self._seconds_to_start(ask, tenant)
         ticket = Ticket(ask, deadline)
         self._enqueue(ticket, tenant)
-        if self._next() is ticket and self._fits(ask):
-            return ticket
-        ticket.has_waited = True
-        if not has_place or self._ends_late(ticket, now, seconds or 0.0):
-            self._dequeue(ticket)
-            raise queue_full(self.waiting, seconds) if not has_place else no_time(seconds)
-        return ticket
+        starts = self._next() is ticket and self._fits(ask)
+        ticket.has_waited = not starts
+        if starts or has_place:
+            if not self._ends_late(ticket, now, 0.0 if starts else seconds or 0.0):
+                return ticket
+            self._refused_at = now
+        self._dequeue(ticket)
+        raise no_time(seconds) if starts or has_place else queue_full(self.waiting, seconds)
 
     def leave(self, ticket: Ticket, *, now: float, ended: bool = False) -> None:
         """Give back its place or its budget; once more changes nothing.
@@ -105,16 +112,17 @@ class Admission:
             self._dequeue(ticket)
         elif ticket.place is Place.RUNNING:
             ask = ticket.ask
-            if ended and ask.new_tokens:
-                self._pace.answer_ended(ask.new_tokens, ticket.heard // ask.answers)
-            elif ended and self.waiting:
+            if ask.new_tokens:
+                length = ticket.heard // ask.answers
+                self._pace.answer_left(ask.new_tokens, length, ended=ended)
+            elif ended:
                 self._pace.work_done(prompt_tokens=ask.tokens)
             self._stop(ticket)
 
     def hear(self, ticket: Ticket, tokens: int, *, now: float) -> None:
         """A running request was given tokens; its first ones say that its prompt was computed."""
         self._time_passed(now)
-        if self.waiting and tokens:
+        if tokens:
             ask = ticket.ask
             prompts = 0 if ticket.heard else ask.prompt_tokens * ask.answers
             self._pace.work_done(prompt_tokens=prompts, new_tokens=tokens)
@@ -128,6 +136,7 @@ class Admission:
             self._refuse(ticket, late())
         while (first := self._next()) is not None and self._fits(first.ask):
             if first.has_waited and self._ends_late(first, now, 0.0):
+                self._refused_at = now
                 self._refuse(first, no_time(None))
             else:
                 self._start(first)
@@ -163,8 +172,8 @@ class Admission:
 
     def _seconds_to_start(self, ask: Ask, tenant: _Tenant) -> float | None:
         """Until what has to be freed for it, and for those before it, was freed."""
-        rate, work = self._pace.rate, self._work_in_flight()
-        if rate is None or not work:
+        rate = self._pace.rate
+        if rate is None or not self._running:
             return None
         tokens, answers = tenant.waiting_tokens + ask.tokens, tenant.waiting_answers + ask.answers
         share = tenant.in_flight + tokens
@@ -177,28 +186,23 @@ class Admission:
         missing_tokens = tokens + self.tokens - self._limits.tokens
         missing_answers = answers + self.sequences - self._limits.sequences
         works = max(missing_tokens / self.tokens, missing_answers / self.sequences, 0.0)
-        return works * work / rate
+        return works * sum(self._work_of(running.ask) for running in self._running) / rate
 
     def _ends_late(self, ticket: Ticket, now: float, seconds_to_start: float) -> bool:
         """Whether it would, in an engine as full as it is, as far as that is known."""
-        rate, work = self._pace.rate, self._work_of(ticket.ask)
-        if rate is None or work is None:
+        rate, work = self._pace.rate, self._work_of(ticket.ask, long=True)
+        if rate is None or not self.sequences:
             return False
-        lasts = work / ticket.ask.answers * self.sequences / rate
-        return seconds_to_start + lasts > CAUTION * (ticket.deadline - now)
+        share = CAUTION if ticket.has_waited else 1.0
+        # Its rate is one of as many as run with it; when it has to wait, others leave for it.
+        beside = self.sequences + (0 if ticket.has_waited else ticket.ask.answers)
+        lasts = work / ticket.ask.answers * beside / rate
+        return seconds_to_start + lasts > share * (ticket.deadline - now)
 
-    def _work_in_flight(self) -> float | None:
-        total = 0.0
-        for ticket in self._running:
-            work = self._work_of(ticket.ask)
-            if work is None:
-                return None
-            total += work
-        return total
-
-    def _work_of(self, ask: Ask) -> float | None:
-        one = self._pace.expected_work(prompt_tokens=ask.prompt_tokens, allowed=ask.new_tokens)
-        return None if one is None else one * ask.answers
+    def _work_of(self, ask: Ask, *, long: bool = False) -> float:
+        return ask.answers * self._pace.expected_work(
+            prompt_tokens=ask.prompt_tokens, allowed=ask.new_tokens, long=long
+        )
 
     def _enqueue(self, ticket: Ticket, tenant: _Tenant) -> None:
         tenant.waiting[ticket] = None
@@ -247,4 +251,10 @@ class Admission:
             del self._tenants[name]
 
     def _time_passed(self, now: float) -> None:
-        self._pace.time_passed(now, full=self.waiting > 0)
+        full = (
+            self.waiting > 0
+            or self.sequences >= NEARLY * self._limits.sequences
+            or self.tokens >= NEARLY * self._limits.tokens
+            or now < self._refused_at + REFUSED_SECONDS
+        )
+        self._pace.time_passed(now, full=full)

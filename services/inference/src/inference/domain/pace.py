@@ -5,6 +5,7 @@ computed together. In a full engine all that is there shares one rate, so that b
 request stays for (all work in flight) / rate, and what it holds comes free as fast as work is done.
 """
 
+import math
 from dataclasses import dataclass
 
 PROMPT_TOKEN_WORK = 0.25
@@ -15,16 +16,25 @@ LEAST_SECONDS = 1.0
 """An engine that was not full for so long yet has no rate."""
 MEMORY = 16
 """Ended answers over which their length is averaged."""
+DEVIATIONS = 1.5
+"""Above the mean, of an answer that is counted as long: nine of ten stay below."""
 
 
 @dataclass(slots=True)
-class _Mean:
-    value: float = 0.0
+class _Lengths:
+    mean: float = 0.0
+    mean_square: float = 0.0
     count: int = 0
 
-    def add(self, value: float) -> None:
+    def add(self, length: float) -> None:
         self.count = min(self.count + 1, MEMORY)
-        self.value += (value - self.value) / self.count
+        self.mean += (length - self.mean) / self.count
+        self.mean_square += (length * length - self.mean_square) / self.count
+
+    @property
+    def long(self) -> float:
+        """Most are shorter; the mean where all are the same."""
+        return self.mean + DEVIATIONS * math.sqrt(max(0.0, self.mean_square - self.mean**2))
 
 
 class Pace:
@@ -34,8 +44,9 @@ class Pace:
         self._work = 0.0
         self._seconds = 0.0
         self._now = 0.0
-        self._lengths: dict[int, _Mean] = {}
-        self._all_lengths = _Mean()
+        self._full = False
+        self._lengths: dict[int, _Lengths] = {}
+        self._all_lengths = _Lengths()
 
     @property
     def rate(self) -> float | None:
@@ -47,27 +58,42 @@ class Pace:
     def time_passed(self, now: float, *, full: bool) -> None:
         """Say how it was until now."""
         elapsed, self._now = now - self._now, now
+        self._full = full
         if full:
             fading = 0.5 ** (elapsed / HALF_LIFE_SECONDS)
             self._work *= fading
             self._seconds = self._seconds * fading + elapsed
 
     def work_done(self, *, prompt_tokens: int = 0, new_tokens: int = 0) -> None:
-        """Say what a full engine did."""
-        self._work += PROMPT_TOKEN_WORK * prompt_tokens + new_tokens
+        """Say what the engine did."""
+        if self._full:
+            self._work += PROMPT_TOKEN_WORK * prompt_tokens + new_tokens
 
-    def answer_ended(self, allowed: int, length: int) -> None:
-        """Say how long an answer became that might have had `allowed` tokens."""
-        self._lengths.setdefault(allowed.bit_length(), _Mean()).add(length)
-        self._all_lengths.add(length)
+    def answer_left(self, allowed: int, length: int, *, ended: bool) -> None:
+        """Say how long an answer became that might have had `allowed` tokens.
 
-    def expected_work(self, *, prompt_tokens: int, allowed: int) -> float | None:
-        """Of one answer; None as long as no answer has ended.
+        One that was broken off tells only that they can be longer than was known.
+        """
+        known = self._lengths.setdefault(allowed.bit_length(), _Lengths())
+        if ended or length > known.mean:
+            known.add(length)
+            self._all_lengths.add(length)
 
-        Answers to those who allowed about as much are expected to become about as long.
+    def expected_work(self, *, prompt_tokens: int, allowed: int, long: bool) -> float:
+        """Of one answer.
+
+        Answers to those who allowed about as much are expected to become about as long; before
+        anything is known, as long as they may.
+
+        Args:
+            long: of one that is longer than most.
         """
         work = PROMPT_TOKEN_WORK * prompt_tokens
         if not allowed:
             return work
         known = self._lengths.get(allowed.bit_length(), self._all_lengths)
-        return work + min(known.value, allowed) if known.count else None
+        if not known.count:
+            known = self._all_lengths
+        if not known.count:
+            return work + allowed
+        return work + min(known.long if long else known.mean, allowed)
