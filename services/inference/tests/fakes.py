@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference.admit_requests import AdmissionPlan
 from inference.domain.generation import (
     Abilities,
     ChosenToken,
@@ -28,6 +29,8 @@ from service_kit.errors import DomainError, NotFoundError, UnavailableError
 from tokenization.chat_tokenizer import ChatTokenizer
 
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
+PATIENT = AdmissionPlan(sequences=64, waiting=256, tokens=0, cache_bytes=2**30, seconds=60.0)
+"""Admission for tests in which nobody has to wait."""
 
 
 class FakeEngine:
@@ -41,6 +44,8 @@ class FakeEngine:
         self.loaded = False
         self.closed = False
         self.in_flight = 0
+        self.seconds = 0.0
+        """Between tokens."""
         self.broken: asyncio.Queue[str] = asyncio.Queue()
 
     async def load(self) -> None:
@@ -89,7 +94,7 @@ class FakeEngine:
         return [_unit([_dice(tuple(text), place) + 0.1 for place in range(8)]) for text in texts]
 
     async def _breathe(self) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         if self.closed:
             raise UnavailableError("the engine was stopped; retry")
 

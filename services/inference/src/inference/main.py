@@ -25,6 +25,7 @@ from service_kit.metrics import MetricsPage
 from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
+from inference.admit_requests import AdmissionPlan, Admissions
 from inference.announce_serving import ServingAnnouncer
 from inference.domain.memory import GIB
 from inference.engine_kinds import engine_kinds, missing_kinds
@@ -75,12 +76,15 @@ def version_pool(
 
 
 def rpc_server(
-    settings: Settings, identity: MutualTls | None, pool: VersionPool, follow_names: FollowNames
+    settings: Settings,
+    identity: MutualTls | None,
+    servicer: InferenceServicer,
+    follow_names: FollowNames,
 ) -> RpcServer:
     """The door; ready from the start when nothing is named that has to be loaded first."""
     ready = follow_names.settled.is_set()
     server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=ready)
-    add_InferenceServiceServicer_to_server(InferenceServicer(pool, follow_names.names), server.grpc)
+    add_InferenceServiceServicer_to_server(servicer, server.grpc)
     return server
 
 
@@ -89,6 +93,17 @@ class ThisMachine:
 
     def free_bytes(self) -> int:
         return free_memory()
+
+
+def admission_plan(settings: Settings) -> AdmissionPlan:
+    """The queue's part of the settings."""
+    return AdmissionPlan(
+        sequences=settings.engine_max_sequences,
+        waiting=settings.max_waiting,
+        tokens=settings.admitted_tokens,
+        cache_bytes=settings.engine_cache_gigabytes << 30,
+        seconds=settings.deadline_seconds,
+    )
 
 
 @asynccontextmanager
@@ -124,8 +139,15 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(PrepareVersions(bus, store, find_engine, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        server = rpc_server(settings, identity, pool, follow_names)
+        admissions = Admissions(admission_plan(settings))
+        server = rpc_server(
+            settings,
+            identity,
+            InferenceServicer(pool, admissions, follow_names.names),
+            follow_names,
+        )
         await stack.enter_async_context(server)
+        stack.callback(admissions.close)
         start(_ready_once(follow_names.settled, server))
         yield Running(server.port, page.port, replica)
 

@@ -1,5 +1,6 @@
 """modelmill.inference.v1 over gRPC: unpack, call the use case, pack. No rules live here."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from tokenization import Turn
 
+from inference.admit_requests import Admissions
 from inference.alias_names import AliasNames
 from inference.answer_writer import AnswerEnd, AnswerPart, TokenLogprob
 from inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
@@ -28,13 +30,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
-    def __init__(self, versions: VersionPool, names: AliasNames) -> None:
+    def __init__(self, versions: VersionPool, admissions: Admissions, names: AliasNames) -> None:
         self._names = names
-        self._generate_text = GenerateText(versions)
+        self._generate_text = GenerateText(versions, admissions)
         self._cascade_text = CascadeText(self._generate_text)
         self._calibrate_cascade = CalibrateCascade(self._generate_text)
-        self._score_texts = ScoreTexts(versions)
-        self._embed_texts = EmbedTexts(versions)
+        self._score_texts = ScoreTexts(versions, admissions)
+        self._embed_texts = EmbedTexts(versions, admissions)
         self._versions = versions
 
     def _version_id(self, request: "pb.ScoreRequest | pb.EmbedRequest") -> str:
@@ -45,7 +47,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
         target = self._names.target_of(request.tenant, request.model)
-        command = _command(request, target.version_id)
+        command = _command(request, target.version_id, context)
         if target.cascade is None:
             answer = self._generate_text(command)
         else:
@@ -60,6 +62,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             version_id=self._version_id(request),
             prompt=_prompt(request),
             continuations=tuple(request.continuations),
+            deadline=_deadline(context),
         )
         scored = await self._score_texts(command)
         rows = zip(scored.scores, scored.tokens, strict=True)
@@ -79,6 +82,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             tenant=request.tenant,
             version_id=self._version_id(request),
             texts=tuple(request.texts),
+            deadline=_deadline(context),
         )
         embedded = await self._embed_texts(command)
         return pb.EmbedResponse(
@@ -129,7 +133,12 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         )
 
 
-def _command(request: pb.GenerateRequest, version_id: str) -> GenerateCommand:
+def _deadline(context: Context) -> float | None:
+    seconds = context.time_remaining()
+    return None if seconds is None else asyncio.get_running_loop().time() + seconds
+
+
+def _command(request: pb.GenerateRequest, version_id: str, context: Context) -> GenerateCommand:
     options = request.options
     return GenerateCommand(
         tenant=request.tenant,
@@ -149,6 +158,7 @@ def _command(request: pb.GenerateRequest, version_id: str) -> GenerateCommand:
             constraint=_constraint(options.constraint),
             answers=request.answers or 1,
         ),
+        deadline=_deadline(context),
     )
 
 
