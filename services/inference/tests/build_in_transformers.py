@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from openvino import Core, Model, Node, compile_model
+from openvino import Core
 
 # torch, transformers and PEFT are imported by what needs them: they take ten seconds, which every
 # process that merely collects tests would pay.
 
-_ROUNDED = "._openvino_orig_weight/fq_weights_"
+_ROUNDED = "._openvino_orig_weight"
 
 
 class BuildInTransformers:
@@ -27,11 +27,15 @@ class BuildInTransformers:
         from transformers import AutoModelForCausalLM
 
         self._model: Any = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-        weights = {name: torch.from_numpy(_value(at)) for name, at in _rounded(build).items()}
+        weights = {name: torch.from_numpy(values) for name, values in _weights(build).items()}
         missing, unknown = self._model.load_state_dict(weights, strict=False)
         assert not unknown
         assert all("norm" in name or name == "lm_head.weight" for name in missing)
         self._model.eval()
+
+    def save(self, folder: Path) -> None:
+        """As a Hugging Face folder, without the tokenizer."""
+        self._model.save_pretrained(folder)
 
     def logprobs(self, prompt: Sequence[int], continuation: Sequence[int]) -> list[float]:
         """Of each token of the continuation."""
@@ -85,19 +89,20 @@ class BuildInTransformers:
             return self._model(torch.tensor([list(tokens)]), output_hidden_states=True)
 
 
-def _rounded(build: Path) -> dict[str, Node]:
-    """Weights by their names, as what the graph makes of them."""
+def _weights(build: Path) -> dict[str, np.ndarray]:
     model = Core().read_model(build / "openvino_model.xml")
-    ops = {op.get_friendly_name(): op for op in model.get_ops()}
-    return {
-        name.partition(_ROUNDED)[0].removeprefix("self.") + ".weight": op
-        for name, op in ops.items()
-        if _ROUNDED in name
+    constants = {
+        op.get_friendly_name(): op.data
+        for op in model.get_ops()
+        if op.get_type_name() == "Constant"
     }
-
-
-def _value(node: Node) -> np.ndarray:
-    """What a node that depends on no input comes to."""
-    compiled = compile_model(Model([node], []), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    value: np.ndarray = compiled([])[0].astype(np.float32)
-    return value
+    # In single precision, as the engine does it: the graph's own half-precision nodes, computed one
+    # by one, round the products.
+    return {
+        name.removeprefix("self.").removesuffix(_ROUNDED) + ".weight": (
+            values.astype(np.float32) - constants[f"{name}/zero_point"]
+        )
+        * constants[f"{name}/scale"].astype(np.float32)
+        for name, values in constants.items()
+        if name.endswith(_ROUNDED)
+    }
