@@ -16,6 +16,7 @@ from tests.bench import (
     decode_path,
     gateway_latency,
     guard_stream,
+    hostile_healthy,
     job_submit,
     mtls_cost,
     overload,
@@ -46,6 +47,7 @@ GROUPS: tuple[Group, ...] = (
     prefix_ttft.GROUP,
     score_shared.GROUP,
     adapters_openvino.GROUP,
+    hostile_healthy.GROUP,
     mtls_cost.GROUP,
     train_lora.GROUP,
 )
