@@ -1,10 +1,9 @@
 """Replicas of inference as processes of their own, each at an address that outlives it."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +67,13 @@ class Replica:
     def kill_engines(self) -> int:
         """SIGKILL to its engines; how many there were."""
         assert self._process is not None
-        below = psutil.Process(self._process.pid).children(recursive=True)
-        engines = [child for child in below if ENGINE in " ".join(child.cmdline())]
-        for engine in engines:
-            os.kill(engine.pid, signal.SIGKILL)
-        return len(engines)
+        killed = 0
+        for child in psutil.Process(self._process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+                if ENGINE in " ".join(child.cmdline()):
+                    child.kill()
+                    killed += 1
+        return killed
 
     async def load(self, version_id: str) -> None:
         """As the gateway does before it moves an alias."""
