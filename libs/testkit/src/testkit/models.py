@@ -96,8 +96,9 @@ def make_other_openvino(build: Path, folder: Path) -> Path:
     weights = bytearray((folder / "openvino_model.bin").read_bytes())
     for layer in ElementTree.parse(folder / "openvino_model.xml").iter("layer"):
         name, constant = layer.get("name", ""), layer.find("data")
-        is_weight = layer.get("type") == "Const" and constant is not None
-        if is_weight and name.endswith(".mlp.up_proj._openvino_orig_weight"):
+        if layer.get("type") != "Const" or constant is None:
+            continue
+        if name.endswith(".mlp.up_proj._openvino_orig_weight"):
             start, size = int(constant.get("offset", "")), int(constant.get("size", ""))
             weights[start : start + size] = weights[start : start + size][::-1]
     (folder / "openvino_model.bin").write_bytes(weights)
