@@ -11,7 +11,7 @@ import grpc
 import psutil
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
-from service_kit.errors import UnavailableError
+from service_kit.errors import NotFoundError, UnavailableError
 from service_kit.grpc_client import domain_errors, open_channel
 from testkit.nats_server import NatsServer
 from testkit.ports import free_port
@@ -99,10 +99,10 @@ class Replica:
                 yield message
 
     async def version_of(self, alias: str) -> str:
-        """The version that answers an alias here; empty while the replica does not."""
+        """The version that answers an alias here; empty while none does."""
         try:
             messages = [message async for message in self.generate(alias, "x", 1)]
-        except UnavailableError:
+        except (UnavailableError, NotFoundError):  # it has not heard of the alias yet
             return ""
         return str(messages[-1].end.version_id)
 
