@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference.admit_requests import AdmissionPlan
 from inference.domain.generation import (
     Abilities,
     ChosenToken,
@@ -19,6 +20,7 @@ from inference.domain.generation import (
     TokenPiece,
 )
 from inference.domain.memory import MemoryNeed
+from inference.domain.sampling import MIN_TOP_P
 from inference.find_engine import Runs
 from inference.load_version import LoadedVersion, PreparedVersion
 from inference.model_files import ModelFiles
@@ -27,6 +29,8 @@ from service_kit.errors import DomainError, NotFoundError, UnavailableError
 from tokenization.chat_tokenizer import ChatTokenizer
 
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
+PATIENT = AdmissionPlan(sequences=64, waiting=256, tokens=0, cache_bytes=2**30, seconds=60.0)
+"""Admission for tests in which nobody has to wait."""
 
 
 class FakeEngine:
@@ -40,6 +44,8 @@ class FakeEngine:
         self.loaded = False
         self.closed = False
         self.in_flight = 0
+        self.seconds = 0.0
+        """Between tokens."""
         self.broken: asyncio.Queue[str] = asyncio.Queue()
 
     async def load(self) -> None:
@@ -56,7 +62,7 @@ class FakeEngine:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
         drawn_by = replace(request, max_new_tokens=0, logprobs=None, may_gather=False)
-        if not request.temperature or request.top_k == 1:
+        if not request.temperature or request.top_k == 1 or request.top_p == MIN_TOP_P:
             drawn_by = replace(drawn_by, seed=0, temperature=0, top_p=1.0, top_k=0)
         draw = random.Random(repr((drawn_by, self.adapter)))
         self.in_flight += 1
@@ -88,7 +94,7 @@ class FakeEngine:
         return [_unit([_dice(tuple(text), place) + 0.1 for place in range(8)]) for text in texts]
 
     async def _breathe(self) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         if self.closed:
             raise UnavailableError("the engine was stopped; retry")
 
@@ -139,6 +145,7 @@ class FakeLoader:
     """By version; those not named need nothing."""
     resident: dict[str, int] = field(default_factory=dict)
     """What their engines turn out to hold."""
+    kind: type[FakeEngine] = FakeEngine
 
     def __post_init__(self) -> None:
         self.open_gate.set()
@@ -161,7 +168,7 @@ class FakeLoader:
         await self.open_gate.wait()
         if self.failure is not None:
             raise self.failure
-        engine = self.engines[model.version_id] = FakeEngine()
+        engine = self.engines[model.version_id] = self.kind()
         engine.resident = self.resident.get(model.version_id, 0)
         await engine.load()
         return LoadedVersion(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from inference.admit_requests import Admissions
 from inference.answer_writer import AnswerPart
 from inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
 from inference.cascade_text import CascadeText
@@ -20,7 +21,7 @@ from inference.render_prompt import Prompt
 from service_kit.errors import InvalidInputError, NotFoundError
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
+from .fakes import PATIENT, FakeLoader, FakeMachine, FakeModels, HeardFacts
 
 SMALL, LARGE = "mv-small", "mv-large"
 SURE = math.exp(-0.5)
@@ -35,8 +36,8 @@ class House:
         self.models, self.loader = FakeModels(), FakeLoader(tokenizer)
         room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
         self.pool = VersionPool(self.models, self.loader, HeardFacts(), room, max_in_flight=8)
-        self.cascade = CascadeText(GenerateText(self.pool))
-        self.calibrate = CalibrateCascade(GenerateText(self.pool))
+        generate = GenerateText(self.pool, Admissions(PATIENT))
+        self.cascade, self.calibrate = CascadeText(generate), CalibrateCascade(generate)
         for version_id in (SMALL, LARGE):
             self.models.add(version_id)
 

@@ -1,7 +1,8 @@
 """Use case: which engine runs a version, and for an adapter on which build of its base."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
@@ -36,11 +37,21 @@ class Runs:
 
 
 class FindEngine:
-    """Kinds are asked in their order; an adapter takes the newest build of its base."""
+    """Kinds are asked in their order; an adapter takes the newest build of its base.
 
-    def __init__(self, models: Catalogue, kinds: Sequence[EngineKind]) -> None:
+    Args:
+        missing: for forms that only an engine runs which is not installed: how to get it.
+    """
+
+    def __init__(
+        self,
+        models: Catalogue,
+        kinds: Sequence[EngineKind],
+        missing: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._models = models
         self._kinds = kinds
+        self._missing = missing
 
     def __call__(self, model: ModelReady) -> Runs:
         """The engine for a version.
@@ -53,12 +64,12 @@ class FindEngine:
         for kind in self._kinds:
             if kind.can_run(model.form):
                 return Runs(kind, model)
-        raise _no_engine(model)
+        raise self._no_engine(model)
 
     def _for_adapter(self, adapter: ModelReady) -> Runs:
         base_id = adapter.parent_version_id or adapter.base_version_id
         if not base_id:
-            raise _no_engine(adapter)
+            raise self._no_engine(adapter)
         try:
             base = self._models.get(adapter.tenant, base_id)
         except NotFoundError as error:
@@ -75,8 +86,9 @@ class FindEngine:
             f"form that its base {base_id} has; build the base, or the adapter itself"
         )
 
-
-def _no_engine(model: ModelReady) -> NotFoundError:
-    return NotFoundError(
-        f"model version {model.version_id} cannot be served: no engine runs {model.form!r}"
-    )
+    def _no_engine(self, model: ModelReady) -> NotFoundError:
+        hint = f"; {self._missing[model.form]}" if model.form in self._missing else ""
+        return NotFoundError(
+            f"model version {model.version_id} cannot be served: "
+            f"no engine runs {model.form!r}{hint}"
+        )

@@ -25,9 +25,10 @@ from service_kit.metrics import MetricsPage
 from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
-from inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from inference.admit_requests import AdmissionPlan, Admissions
 from inference.announce_serving import ServingAnnouncer
 from inference.domain.memory import GIB
+from inference.engine_kinds import engine_kinds, missing_kinds
 from inference.entrypoints.grpc import InferenceServicer
 from inference.find_engine import FindEngine
 from inference.follow_names import FollowNames
@@ -55,21 +56,6 @@ class Running:
     replica: str
 
 
-def pipeline_options(settings: Settings) -> PipelineOptions:
-    """The engine's part of the settings."""
-    return PipelineOptions(
-        device=settings.engine_device,
-        cache_gigabytes=settings.engine_cache_gigabytes,
-        max_sequences=settings.engine_max_sequences,
-        prefix_cache=settings.engine_prefix_cache,
-        threads=settings.engine_threads,
-        properties=settings.engine_properties,
-        load_seconds=settings.engine_load_seconds,
-        hang_seconds=settings.engine_hang_seconds,
-        piece_seconds=settings.engine_piece_seconds,
-    )
-
-
 def cache_settings(settings: Settings) -> CacheSettings:
     """What each engine may keep of keys and values."""
     return CacheSettings(settings.engine_cache_gigabytes * GIB, settings.engine_max_sequences)
@@ -90,12 +76,15 @@ def version_pool(
 
 
 def rpc_server(
-    settings: Settings, identity: MutualTls | None, pool: VersionPool, follow_names: FollowNames
+    settings: Settings,
+    identity: MutualTls | None,
+    servicer: InferenceServicer,
+    follow_names: FollowNames,
 ) -> RpcServer:
     """The door; ready from the start when nothing is named that has to be loaded first."""
     ready = follow_names.settled.is_set()
     server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=ready)
-    add_InferenceServiceServicer_to_server(InferenceServicer(pool, follow_names.names), server.grpc)
+    add_InferenceServiceServicer_to_server(servicer, server.grpc)
     return server
 
 
@@ -104,6 +93,17 @@ class ThisMachine:
 
     def free_bytes(self) -> int:
         return free_memory()
+
+
+def admission_plan(settings: Settings) -> AdmissionPlan:
+    """The queue's part of the settings."""
+    return AdmissionPlan(
+        sequences=settings.engine_max_sequences,
+        waiting=settings.max_waiting,
+        tokens=settings.admitted_tokens,
+        cache_bytes=settings.engine_cache_gigabytes << 30,
+        seconds=settings.deadline_seconds,
+    )
 
 
 @asynccontextmanager
@@ -120,9 +120,9 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(tasks.create_task(work).cancel)
 
         store = await asyncio.to_thread(store_of, settings)
-        kinds = [OpenVinoKind(pipeline_options(settings))]
+        kinds = engine_kinds(settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
-        find_engine = FindEngine(models, kinds)
+        find_engine = FindEngine(models, kinds, missing_kinds())
         loader = LoadVersion(store, find_engine, cache_settings(settings))
         pool = version_pool(settings, models, loader, announcer)
         follow_names = FollowNames(bus, pool)
@@ -139,8 +139,15 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         start(PrepareVersions(bus, store, find_engine, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        server = rpc_server(settings, identity, pool, follow_names)
+        admissions = Admissions(admission_plan(settings))
+        server = rpc_server(
+            settings,
+            identity,
+            InferenceServicer(pool, admissions, follow_names.names),
+            follow_names,
+        )
         await stack.enter_async_context(server)
+        stack.callback(admissions.close)
         start(_ready_once(follow_names.settled, server))
         yield Running(server.port, page.port, replica)
 

@@ -11,6 +11,7 @@ from service_kit.errors import InvalidInputError, PreconditionError
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.adapter_fit import adapter_problems
+from inference.domain.cache_size import token_bytes
 from inference.domain.generation import ModelLimits
 
 WEIGHT_SUFFIXES = frozenset({".bin", ".safetensors", ".gguf", ".onnx", ".data", ".plan"})
@@ -47,7 +48,9 @@ def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> Model
     if vocabulary < 1 or positions < 1:
         raise PreconditionError("the artifact cannot be served: it has no vocabulary or no context")
     limits = ModelLimits(
-        context_tokens=min(context_tokens or positions, positions), vocabulary=vocabulary
+        context_tokens=min(context_tokens or positions, positions),
+        vocabulary=vocabulary,
+        token_bytes=token_bytes(config),
     )
     sources = [folder] if adapter is None else [folder, adapter]
     return ModelFiles(config, tokenizer, limits, sum(map(_weight_bytes, sources)))

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from inference.domain.cache_size import VALUE_BYTES, token_bytes
+
 MIB = 2**20
 GIB = 2**30
 CACHE_ITEM_BYTES = 4
@@ -79,13 +81,8 @@ def cache_ceiling(
         config: the model's config.json; the setting counts when it does not tell the shape.
         sequences: generated together at most.
     """
-    try:
-        heads = config["num_attention_heads"]
-        width = config.get("head_dim") or config["hidden_size"] // heads
-        a_token = 2 * config["num_hidden_layers"] * config.get("num_key_value_heads", heads) * width
-        fillable = int(a_token) * CACHE_ITEM_BYTES * sequences * context_tokens
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
-        return setting_bytes
+    widest = token_bytes(config) * CACHE_ITEM_BYTES // VALUE_BYTES
+    fillable = widest * sequences * context_tokens
     return min(setting_bytes, fillable) if fillable > 0 else setting_bytes
 
 
