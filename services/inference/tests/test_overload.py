@@ -19,7 +19,7 @@ from .support import Answer, Service, nats_and_inference
 
 pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 
-RUNNING, WAITING = 16, 168
+RUNNING, WAITING = 12, 176
 STREAMS = RUNNING + WAITING // 2
 """What one tenant can have at a time."""
 LIMITS = {"engine_max_sequences": RUNNING, "max_waiting": WAITING}
