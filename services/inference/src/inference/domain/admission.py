@@ -113,6 +113,10 @@ class Admission:
         self._strained_at = now
         raise refusal
 
+    def foresee(self, tenant: str, *, deadline: float, now: float) -> None:
+        """Raise what even the smallest request of the tenant would hear now; nothing changes."""
+        self.leave(self.ask(Ask(tenant, prompt_tokens=1), deadline=deadline, now=now), now=now)
+
     def leave(self, ticket: Ticket, *, now: float, ended: bool = False) -> None:
         """Give back its place or its budget; once more changes nothing.
 
