@@ -10,6 +10,7 @@ from inference.domain.sampling import SamplingOptions
 from inference.embed_texts import EmbedTexts
 from inference.generate_text import GenerateCommand, GenerateText
 from inference.lease_version import VersionPool
+from inference.memory_room import MemoryRoom, RoomLimits
 from inference.render_prompt import Prompt
 from inference.score_texts import ScoreTexts
 from prometheus_client import REGISTRY
@@ -17,7 +18,7 @@ from service_kit.errors import DomainError
 from testkit.simulation import virtual_time
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .fakes import FakeEngine, FakeLoader, FakeModels, HeardFacts
+from .fakes import FakeEngine, FakeLoader, FakeMachine, FakeModels, HeardFacts
 
 VERSION = "mv-1"
 TOKEN_SECONDS = 0.1
@@ -37,7 +38,8 @@ class House:
         for tenant in ("acme", "other"):
             models.versions[tenant, VERSION] = models.versions["acme", VERSION]
         self.loader = FakeLoader(tokenizer)
-        self.pool = VersionPool(models, self.loader, HeardFacts(), max_loaded=1, max_in_flight=100)
+        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        self.pool = VersionPool(models, self.loader, HeardFacts(), room, max_in_flight=100)
         self.admissions = Admissions(plan)
         self.generate = GenerateText(self.pool, self.admissions)
         self.score = ScoreTexts(self.pool, self.admissions)

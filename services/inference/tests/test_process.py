@@ -53,7 +53,7 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
             model.form = "openvino-int8"
             await bus.publish(MODEL_READY, model)
         async with running_service("inference", settings(nats, artifact_root)) as service:
-            assert await service.is_healthy()
+            await eventually(service.is_healthy)
             async with open_channel(service.address, SECRET) as channel:
                 stub = pb_grpc.InferenceServiceStub(channel)
                 loading = pb.LoadModelRequest(tenant="acme", version_id=IDLE)

@@ -13,6 +13,7 @@ from inference.domain.asking import Ask
 from inference.domain.generation import EngineCannotError, check_tokens
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
+from inference.resumed_answer import asked_again
 
 MAX_TEXTS = 256
 
@@ -77,7 +78,7 @@ class EmbedTexts:
                 account.trace.start_phase("queue")
                 async with queue.turn(Ask(command.tenant, total), command.deadline) as turn:
                     account.begin(total)
-                    vectors = await version.engine.embed(encoded)
+                    vectors = await asked_again(lambda: version.engine.embed(encoded))
                     turn.ended = True
                 account.finish_reason = "stop"
                 return Vectors(

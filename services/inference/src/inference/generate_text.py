@@ -1,7 +1,7 @@
 """Use case: one request for text, from messages to the parts of its answers and what it cost."""
 
 import secrets
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -10,10 +10,16 @@ from inference.account_generation import GenerationAccount, accounted
 from inference.admit_requests import Admissions, Turn
 from inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
 from inference.domain.asking import Ask
-from inference.domain.generation import FinishReason, GenerationRequest, plan_generation
+from inference.domain.generation import (
+    AnswerReason,
+    EngineCannotError,
+    GenerationRequest,
+    plan_generation,
+)
 from inference.domain.sampling import SamplingOptions, check_options
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
+from inference.resumed_answer import resumed
 from inference.side_by_side import side_by_side
 
 SEEDS = 2**64
@@ -73,9 +79,8 @@ class GenerateText:
                 account.trace.start_phase("queue")
                 async with queue.turn(_ask(command, request), command.deadline) as turn:
                     account.begin(len(request.prompt))
-                    stops = command.options.stop
                     answers = [
-                        _Answer(index, request, stops, version, account, turn).parts()
+                        _Answer(index, request, command, version, account, turn).parts()
                         for index in range(command.options.answers)
                     ]
                     async with aclosing(side_by_side(answers)) as parts:
@@ -91,7 +96,7 @@ class _Answer:
         self,
         index: int,
         request: GenerationRequest,
-        stops: Sequence[str],
+        command: GenerateCommand,
         version: LoadedVersion,
         account: GenerationAccount,
         turn: Turn,
@@ -101,11 +106,12 @@ class _Answer:
         self._version = version
         self._account = account
         self._turn = turn
-        self._writer = AnswerWriter(version.tokenizer, stops)
+        offered = [tool["name"] for tool in command.prompt.offered]
+        self._writer = AnswerWriter(version.tokenizer, command.options.stop, offered)
         self._tokens = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
-        async with aclosing(self._version.engine.generate(self._request)) as pieces:
+        async with aclosing(resumed(self._version.engine, self._request)) as pieces:
             async for piece in pieces:
                 written = self._writer.write(piece)
                 self._tokens += written.tokens
@@ -114,12 +120,14 @@ class _Answer:
                 end = None
                 if written.finish_reason is not None:
                     end = self._end(written.finish_reason)
-                if written.text or written.logprobs or end:
-                    yield AnswerPart(written.text, end, self._index, written.logprobs)
+                if any((written.text, written.logprobs, written.calls, end)):
+                    yield AnswerPart(
+                        written.text, end, self._index, written.logprobs, written.calls
+                    )
                 if end:
                     return
 
-    def _end(self, finish_reason: FinishReason) -> AnswerEnd:
+    def _end(self, finish_reason: AnswerReason) -> AnswerEnd:
         self._account.finish_reason = finish_reason
         return AnswerEnd(
             finish_reason=finish_reason,
@@ -142,6 +150,8 @@ def _ask(command: GenerateCommand, request: GenerationRequest) -> Ask:
 
 
 async def _render(command: GenerateCommand, version: LoadedVersion) -> GenerationRequest:
+    if command.prompt.must_call:
+        raise EngineCannotError("calls cannot be demanded yet; use tool_choice auto")
     return plan_generation(
         await prompt_tokens(command.prompt, version),
         command.options,

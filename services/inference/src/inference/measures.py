@@ -82,4 +82,19 @@ ENGINE_TOKENS = Counter(
 ENGINE_RESTARTS = Counter(
     "modelmill_engine_restarts", "Engine processes that died and were replaced."
 )
+RESUMED = Counter(
+    "modelmill_requests_resumed", "Requests whose engine died under them, and that went on."
+)
+CASCADES = Counter(
+    "modelmill_cascade_answers", "Answers of cascades, by the model that gave them.", ["model"]
+)
 MODELS_LOADED = Gauge("modelmill_models_loaded", "Versions loaded and warm.")
+VERSION_BYTES = Gauge(
+    "modelmill_version_memory_bytes",
+    "Memory that a loaded version holds: what was seen of it, and its key-value cache at most.",
+    ["version"],
+)
+FREE_BYTES = Gauge(
+    "modelmill_machine_free_bytes",
+    "Memory that was free, within control groups, when room for a version was last looked for.",
+)

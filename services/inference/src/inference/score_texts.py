@@ -13,6 +13,7 @@ from inference.domain.asking import Ask
 from inference.domain.generation import ContinuationScore, check_prompt_length, plan_score
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
+from inference.resumed_answer import asked_again
 
 MAX_CONTINUATIONS = 256
 
@@ -78,7 +79,7 @@ class ScoreTexts:
                 account.trace.start_phase("queue")
                 async with queue.turn(Ask(command.tenant, tokens), command.deadline) as turn:
                     account.begin(len(request.prompt))
-                    scores = await version.engine.score(request)
+                    scores = await asked_again(lambda: version.engine.score(request))
                     turn.ended = True
                 account.finish_reason = "stop"
                 return Scores(

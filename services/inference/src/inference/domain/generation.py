@@ -10,6 +10,8 @@ from service_kit.errors import InvalidInputError, PreconditionError
 from inference.domain.sampling import SamplingOptions
 
 FinishReason = Literal["stop", "length"]
+AnswerReason = FinishReason | Literal["tool_calls"]
+"""How an answer ended, once its text was read."""
 
 
 class PromptTooLongError(InvalidInputError):
