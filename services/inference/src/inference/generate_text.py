@@ -72,10 +72,11 @@ class GenerateText:
             check_options(command.options)
             async with self._versions.lease(command.tenant, command.version_id) as version:
                 account.version_exists = True
+                queue = self._admissions.of(version)
+                queue.foresee(command.tenant, command.deadline)
                 with account.trace.phase("render"):
                     request = await _render(command, version)
                 account.trace.start_phase("queue")
-                queue = self._admissions.of(version)
                 async with queue.turn(_ask(command, request), command.deadline) as turn:
                     account.begin(len(request.prompt))
                     answers = [
