@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .build_in_transformers import load_in_transformers
+from .build_in_transformers import BuildInTransformers
 from .engine_bench import Bench, open_bench
 
 pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
@@ -30,7 +30,7 @@ async def benches(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Benches]:
     folder = tmp_path_factory.mktemp("rounded")
-    load_in_transformers(openvino_folder, llama_folder).save_pretrained(folder)
+    BuildInTransformers(openvino_folder, llama_folder).save(folder)
     async with AsyncExitStack() as stack:
         openvino = await stack.enter_async_context(
             open_bench("openvino", openvino_folder, tokenizer)

@@ -27,7 +27,7 @@ class PipelineOptions:
     max_sequences: int = 64
     """Requests in one batch; more wait inside the engine."""
     prefix_cache: bool = True
-    """Safe because a pipeline here has one set of weights, and one adapter or none for good."""
+    """One for each tenant; a pipeline has one set of weights, and one adapter or none."""
     threads: int = 0
     """0 takes all cores."""
     properties: Mapping[str, str] = field(default_factory=dict)

@@ -78,6 +78,8 @@ class GenerationRequest:
     """EBNF as XGrammar reads it, checked; empty when the answer is free."""
     may_gather: bool
     """Tokens may be told later, together: nobody waits for a text that ends the answer."""
+    cache_scope: int = 0
+    """Requests may use what was computed of prompts of their own scope only; see `cache_scope`."""
 
 
 @dataclass(frozen=True, slots=True)
