@@ -112,7 +112,9 @@ class _Answer:
             return News(self.number, [], "no_room", None)
         try:
             logits = self._model.read(piece, self._memory)[0]
-        except (MemoryError, torch.OutOfMemoryError):
+        except (MemoryError, RuntimeError) as error:
+            if not _is_want_of_memory(error):
+                raise
             return News(self.number, [], "no_room", None)
         self._unread = self._unread[len(piece) :]
         if self._unread:
@@ -135,6 +137,13 @@ class _Answer:
         if self._alternatives is not None:
             chosen = [row_of(logits, token, self._alternatives)]
         return News(self.number, [token], end, chosen)
+
+
+def _is_want_of_memory(error: Exception) -> bool:
+    # On a CPU torch has no class of its own for it.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        "can't allocate memory" in str(error)
+    )
 
 
 if __name__ == "__main__":
