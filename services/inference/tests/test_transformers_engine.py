@@ -11,7 +11,6 @@ import pytest_asyncio
 from inference.adapters import transformers
 from registry.store import FolderStore
 from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
-from testkit.models import make_tiny_deepseek
 from testkit.waiting import eventually
 
 from .support import Service, nats_and_inference
@@ -29,22 +28,17 @@ async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ser
 
 
 @pytest.fixture(scope="module")
-def deepseek(service: Service, tmp_path_factory: pytest.TempPathFactory) -> str:
+def deepseek(service: Service, deepseek_folder: Path) -> str:
     """Digest of a mixture of experts with latent attention."""
-    folder = make_tiny_deepseek(tmp_path_factory.mktemp("deepseek"))
     store = FolderStore(service.settings.artifact_disk)
-    return store.commit(folder, kind="model", form="safetensors").digest
-
-
-async def loaded(service: Service, digest: str) -> str:
-    version_id = await service.announce(digest, form="safetensors")
-    await service.load_when_known(version_id)
-    return version_id
+    return store.commit(deepseek_folder, kind="model", form="safetensors").digest
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def version(service: Service, deepseek: str) -> str:
-    return await loaded(service, deepseek)
+    version_id = await service.announce(deepseek, form="safetensors")
+    await service.load_when_known(version_id)
+    return version_id
 
 
 async def test_a_model_that_no_other_engine_knows_answers_and_is_exact(
@@ -56,7 +50,7 @@ async def test_a_model_that_no_other_engine_knows_answers_and_is_exact(
         *(service.answer(version, **(wanted | {"seed": seed})) for seed in (3, 4, 5))
     )
 
-    assert alone.end.completion_tokens == 24 or alone.end.finish_reason == "stop"
+    assert alone.end.finish_reason in ("length", "stop")
     assert alone.end.exact
     assert together[0].text == alone.text
     assert len({answer.text for answer in together}) == 3
