@@ -24,6 +24,8 @@ from tokenization.chat_tokenizer import ChatTokenizer
 from .fakes import FakeKind
 
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
+CANNOT = "cannot"
+"""Property of a test's report: the engine lacks the ability that the case is about."""
 PROMPTS = [f"the kind of animal number {number}, 价格 {number * 37}" for number in range(8)]
 
 
