@@ -63,7 +63,7 @@ class GenerateText:
                 account.version_exists = True
                 with account.trace.phase("render"):
                     request = await _render(command, version)
-                account.begin(len(request.prompt))
+                account.begin(len(request.prompt), command.options.answers)
                 answers = [
                     _Answer(index, request, command, version, account).parts()
                     for index in range(command.options.answers)
