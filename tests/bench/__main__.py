@@ -11,13 +11,17 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from service_kit.errors import DomainError
 
 from tests.bench import (
+    adapters_openvino,
     data_prep_rows,
     decode_path,
     gateway_latency,
     guard_stream,
     job_submit,
     mtls_cost,
+    overload,
+    prefix_ttft,
     publish_rate,
+    score_shared,
     submit_latency,
     telemetry_cost,
     train_lora,
@@ -37,7 +41,11 @@ GROUPS: tuple[Group, ...] = (
     data_prep_rows.GROUP,
     gateway_latency.GROUP,
     decode_path.GROUP,
+    overload.GROUP,
     telemetry_cost.GROUP,
+    prefix_ttft.GROUP,
+    score_shared.GROUP,
+    adapters_openvino.GROUP,
     mtls_cost.GROUP,
     train_lora.GROUP,
 )

@@ -14,6 +14,7 @@ from service_kit.errors import (
     InvalidInputError,
     OverloadedError,
     PreconditionError,
+    TooLargeError,
     UnavailableError,
 )
 from testkit.waiting import eventually
@@ -56,6 +57,8 @@ async def test_generate_answers_one_user_turn_with_fifty_tokens(house: House):
             "context_length_exceeded",
         ),
         (OverloadedError("full", retry_after_seconds=3.2), 429, "overloaded"),
+        (OverloadedError("no time", retry_after_seconds=3.2).because("NO_TIME"), 429, "no_time"),
+        (TooLargeError("1001 tokens, the limit is 1000"), 413, "too_large"),
         (UnavailableError("restarting", retry_after_seconds=0.1), 503, "unavailable"),
         (DeadlineError("too slow"), 504, "deadline_exceeded"),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
+from inference.adapters.transformers import TransformersKind, TransformersOptions
 from inference.answer_writer import AnswerWriter, WrittenPiece
 from inference.domain.generation import (
     ContinuationScore,
@@ -87,12 +88,15 @@ ENGINES = {
         lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
         "openvino_folder",
     ),
+    "transformers": EngineUnderTest(
+        lambda: TransformersKind(TransformersOptions(threads=1, piece_seconds=0.02)), "llama_folder"
+    ),
 }
 
 
 def engines_to_test() -> list[str]:
     """All that need nothing but this environment; CONTRACT_ENGINES names others, comma between."""
-    return os.environ.get("CONTRACT_ENGINES", "fake,openvino").split(",")
+    return os.environ.get("CONTRACT_ENGINES", "fake,openvino,transformers").split(",")
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from inference.admit_requests import Admissions
+from inference.alias_names import AliasNames
 from inference.answer_writer import AnswerPart
 from inference.domain.generation import (
     ChosenToken,
@@ -20,6 +22,7 @@ from inference.domain.sampling import SamplingOptions
 from inference.entrypoints.grpc import InferenceServicer
 from inference.generate_text import SEEDS, GenerateCommand, GenerateText
 from inference.lease_version import VersionPool
+from inference.memory_room import MemoryRoom, RoomLimits
 from inference.render_prompt import Prompt
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool, ToolCall
 from modelmill.inference.v1 import inference_service_pb2 as pb
@@ -33,7 +36,7 @@ from testkit.service_process import SECRET
 from testkit.tool_templates import MISTRAL, SPECIAL
 from tokenization import ChatTokenizer
 
-from .fakes import FakeEngine, FakeLoader, FakeModels, HeardFacts
+from .fakes import PATIENT, FakeEngine, FakeLoader, FakeMachine, FakeModels, HeardFacts
 
 VERSION = "mv-1"
 LOOK = Tool(name="look", description="Looks.", parameters_schema='{"type": "object"}')
@@ -66,8 +69,10 @@ class Room:
         self.tokenizer = tokenizer
         models, self.loader = FakeModels(), FakeLoader(tokenizer, kind=Talker)
         models.add(VERSION)
-        self.pool = VersionPool(models, self.loader, HeardFacts(), max_loaded=1, max_in_flight=9)
-        self.generate = GenerateText(self.pool)
+        memory = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        self.pool = VersionPool(models, self.loader, HeardFacts(), memory, max_in_flight=9)
+        self.admissions = Admissions(PATIENT)
+        self.generate = GenerateText(self.pool, self.admissions)
 
     async def engine(self) -> Talker:
         async with self.pool.lease("acme", VERSION) as version:
@@ -96,7 +101,9 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
 async def door(room: Room) -> AsyncIterator[Any]:
     """The service's own door, on a real socket."""
     server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
-    pb_grpc.add_InferenceServiceServicer_to_server(InferenceServicer(room.pool), server.grpc)
+    pb_grpc.add_InferenceServiceServicer_to_server(
+        InferenceServicer(room.pool, room.admissions, AliasNames()), server.grpc
+    )
     async with server, open_channel(f"127.0.0.1:{server.port}", SECRET) as channel:
         yield pb_grpc.InferenceServiceStub(channel)
 

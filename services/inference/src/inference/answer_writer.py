@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.answer_text import AnswerText
+from inference.domain.cascade import CascadePath
 from inference.domain.generation import AnswerReason, ChosenToken, TokenPiece
 from inference.domain.tool_calls import ToolCall, ToolCallParser
 
@@ -30,6 +31,8 @@ class AnswerEnd:
     version_id: str
     first_token_seconds: float
     exact: bool
+    cascade: CascadePath | None = None
+    """Set when a cascade answered."""
 
 
 @dataclass(frozen=True, slots=True)

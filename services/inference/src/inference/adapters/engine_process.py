@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from service_kit.errors import (
     PreconditionError,
     UnavailableError,
 )
+from service_kit.machine_size import resident_memory
 
 from inference.adapters.child_process import ChildProcess
 from inference.adapters.engine_news import piece_of
@@ -32,16 +33,18 @@ from inference.domain.generation import (
     ScoreRequest,
     TokenPiece,
 )
+from inference.engine import EngineRestartingError
 from inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
 
 log = logging.getLogger(__name__)
 
-RESTARTING = "engine is restarting; retry"
 MAX_DEATHS = 5
 """Deaths without an answer in between, after which the engine gives up."""
 FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 10.0
 LOOK_SECONDS = 1.0
+EMBED_AT_A_TIME = 16
+"""Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,11 @@ class ProcessPlan:
     folder: Path
     """The model's; kept as long as the engine is open."""
     load: Mapping[str, Any]
-    """Its first message, beside the folder."""
+    """Its first message, beside the folders."""
     abilities: Abilities
     end_tokens: frozenset[int]
+    adapter: Path | None = None
+    """Folder of an adapter upon the model; kept like the model's."""
     load_seconds: float = 300.0
     """A child that has not loaded by then is given up."""
     hang_seconds: float = 60.0
@@ -94,9 +99,15 @@ class EngineProcess:
         """Process id of the child; None while there is none."""
         return None if self._child is None else self._child.pid
 
+    def resident_bytes(self) -> int:
+        pid = self.pid
+        return 0 if pid is None else resident_memory(pid)
+
     async def load(self) -> None:
         # A child that is started again, days later, still finds its files.
         self._held.enter_context(in_use(self._plan.folder))
+        if self._plan.adapter is not None:
+            self._held.enter_context(in_use(self._plan.adapter))
         self._child = await self._start_child()
         self._supervisor = asyncio.create_task(self._supervise(self._child))
 
@@ -108,7 +119,7 @@ class EngineProcess:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
         child, self._child = self._child, None
-        self._fail_all("the engine was stopped; retry")
+        self._fail_all(lambda: UnavailableError("the engine was stopped; retry"))
         if child is not None:
             await child.close()
         self._held.close()
@@ -135,7 +146,10 @@ class EngineProcess:
         return [ContinuationScore(*row) for row in await self._ask("score", asked)]
 
     async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-        vectors: list[list[float]] = await self._ask("embed", {"texts": texts})
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), EMBED_AT_A_TIME):
+            some = texts[start : start + EMBED_AT_A_TIME]
+            vectors += await self._ask("embed", {"texts": some})
         return vectors
 
     async def _ask(self, order: str, body: Mapping[str, Any]) -> Any:
@@ -146,10 +160,14 @@ class EngineProcess:
             return await answer
         finally:
             del self._asked[number]
+            if answer.cancelled():
+                child.send({"cancel": number})
 
     def _running_child(self) -> ChildProcess:
         if self._child is None:
-            raise UnavailableError(RESTARTING)
+            if self._supervisor is None or self._supervisor.done():
+                raise UnavailableError("the engine was stopped; retry")
+            raise EngineRestartingError
         if not self._live and not self._asked:
             self._heard = time.monotonic()
         return self._child
@@ -158,7 +176,9 @@ class EngineProcess:
         plan = self._plan
         child = await ChildProcess.start(plan.module)
         try:
-            child.send({"load": {"folder": str(plan.folder), **plan.load}})
+            adapter = None if plan.adapter is None else str(plan.adapter)
+            folders = {"folder": str(plan.folder), "adapter": adapter}
+            child.send({"load": {**folders, **plan.load}})
             async with asyncio.timeout(plan.load_seconds):
                 answer = await child.receive()
             if "refused" in answer:
@@ -183,7 +203,7 @@ class EngineProcess:
             if current is not None:
                 reason = await self._relay(current)
                 self._child = None
-                self._fail_all(RESTARTING)
+                self._fail_all(lambda: EngineRestartingError(died_under_it=True))
                 status = await current.kill()
                 log.error("engine process %d %s (status %d)", current.pid, reason, status)
                 deaths, self._answered = (0 if self._answered else deaths), False
@@ -252,9 +272,9 @@ class EngineProcess:
         for answer in self._live.values():
             answer.hand_on()
 
-    def _fail_all(self, message: str) -> None:
+    def _fail_all(self, error: Callable[[], DomainError]) -> None:
         for number in [*self._live, *self._asked]:
-            self._fail(number, UnavailableError(message))
+            self._fail(number, error())
 
     def _fail(self, number: int, error: DomainError) -> None:
         if number in self._live:

@@ -36,6 +36,9 @@ class ModelLimits:
     vocabulary: int
     """Token ids are below it."""
 
+    token_bytes: int = 0
+    """Keys and values of one token, at two bytes a number; 0 when it is not known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
