@@ -79,7 +79,7 @@ class GenerateText:
                     request = await _render(command, version)
                 account.trace.start_phase("queue")
                 async with queue.turn(_ask(command, request), command.deadline) as turn:
-                    account.begin(len(request.prompt))
+                    account.begin(len(request.prompt), command.options.answers)
                     answers = [
                         _Answer(index, request, command, version, account, turn).parts()
                         for index in range(command.options.answers)
