@@ -24,7 +24,10 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from inference.adapters.vllm import VllmKind
+from inference.adapters.vllm_server import VllmOptions
 from inference.announce_serving import ServingAnnouncer
+from inference.engine import EngineKind
 from inference.entrypoints.grpc import InferenceServicer
 from inference.follow_names import FollowNames
 from inference.lease_version import VersionPool
@@ -64,6 +67,28 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
     )
 
 
+def vllm_options(settings: Settings) -> VllmOptions:
+    """vLLM's part of the settings."""
+    return VllmOptions(
+        url=settings.vllm_url,
+        key=settings.vllm_key.get_secret_value(),
+        command=settings.vllm_command,
+        cache_gigabytes=settings.engine_cache_gigabytes,
+        adapters=settings.vllm_adapters,
+        adapter_rank=settings.vllm_adapter_rank,
+        load_seconds=settings.engine_load_seconds,
+        hang_seconds=settings.engine_hang_seconds,
+    )
+
+
+def engine_kinds(settings: Settings) -> list[EngineKind]:
+    """What there is to run models; the first that can run a form does."""
+    kinds: list[EngineKind] = [OpenVinoKind(pipeline_options(settings))]
+    if settings.vllm_url or settings.vllm_command:
+        kinds.append(VllmKind(vllm_options(settings)))
+    return kinds
+
+
 @asynccontextmanager
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     """The whole service, until the block ends: calls in hand are finished, then engines freed."""
@@ -78,7 +103,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(tasks.create_task(work).cancel)
 
         store = await asyncio.to_thread(store_of, settings)
-        kinds = [OpenVinoKind(pipeline_options(settings))]
+        kinds = engine_kinds(settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         pool = VersionPool(
             models,

@@ -23,6 +23,7 @@ from service_kit.errors import (
 )
 
 from inference.adapters.child_process import ChildProcess
+from inference.adapters.deaths import MAX_DEATHS, Deaths
 from inference.adapters.engine_news import piece_of
 from inference.adapters.gathered_answer import GatheredAnswer
 from inference.domain.generation import (
@@ -37,10 +38,6 @@ from inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
 log = logging.getLogger(__name__)
 
 RESTARTING = "engine is restarting; retry"
-MAX_DEATHS = 5
-"""Deaths without an answer in between, after which the engine gives up."""
-FIRST_DELAY_SECONDS = 0.1
-MAX_DELAY_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 
 
@@ -177,21 +174,22 @@ class EngineProcess:
 
     async def _supervise(self, child: ChildProcess) -> None:
         """Relay the child's news; replace it each time it dies, until it dies too often."""
-        deaths = 0
+        deaths = Deaths(MAX_DEATHS)
         current: ChildProcess | None = child
         while True:
+            answered = False
             if current is not None:
                 reason = await self._relay(current)
                 self._child = None
                 self._fail_all(RESTARTING)
                 status = await current.kill()
                 log.error("engine process %d %s (status %d)", current.pid, reason, status)
-                deaths, self._answered = (0 if self._answered else deaths), False
-            deaths += 1
-            if deaths > MAX_DEATHS:
-                self._broken.put_nowait(f"the engine process died {deaths} times in a row")
+                answered, self._answered = self._answered, False
+            delay = deaths.add(answered=answered)
+            if delay is None:
+                self._broken.put_nowait(f"the engine process {deaths}")
                 return
-            await asyncio.sleep(min(FIRST_DELAY_SECONDS * 2 ** (deaths - 1), MAX_DELAY_SECONDS))
+            await asyncio.sleep(delay)
             ENGINE_RESTARTS.inc()
             current = self._child = await self._try_start()
 
