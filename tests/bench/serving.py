@@ -81,11 +81,16 @@ async def serving(
 
 
 async def _announce(state: StateFolder, runtime: Runtime, folder: Path) -> str:
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+        return await announce(FolderStore(state.artifacts), bus, folder)
+
+
+async def announce(store: FolderStore, bus: Bus, folder: Path) -> str:
     """File the build as the optimizer-builder does, without the job."""
     config = json.loads((folder / "config.json").read_text())
     context_tokens = int(config["max_position_embeddings"])
     manifest = await asyncio.to_thread(
-        FolderStore(state.artifacts).commit,
+        store.commit,
         folder,
         kind="model",
         form=FORM,
@@ -103,8 +108,7 @@ async def _announce(state: StateFolder, runtime: Runtime, folder: Path) -> str:
         context_tokens=context_tokens,
     )
     ready.created_at.GetCurrentTime()
-    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
-        await bus.publish(MODEL_READY, ready, msg_id=version_id)
+    await bus.publish(MODEL_READY, ready, msg_id=version_id)
     return version_id
 
 
