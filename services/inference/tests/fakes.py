@@ -109,7 +109,12 @@ class FakeKind:
     def can_run(self, form: str) -> bool:
         return form.startswith("openvino-")
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> FakeEngine:
+    def can_adapt(self, form: str) -> bool:
+        return self.can_run(form)
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> FakeEngine:
         return FakeEngine()
 
 

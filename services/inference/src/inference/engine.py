@@ -71,5 +71,15 @@ class EngineKind(Protocol):
     def can_run(self, form: str) -> bool:
         """Whether artifacts of this form are for this kind."""
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> Engine:
-        """An engine for the model in `folder`, not yet loaded; `end_tokens` end an answer."""
+    def can_adapt(self, form: str) -> bool:
+        """Whether it can run adapters upon a base of this form."""
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> Engine:
+        """An engine for the model in `folder`, not yet loaded; `end_tokens` end an answer.
+
+        Args:
+            adapter: folder of an adapter (`adapter_config.json`, `adapter_model.safetensors`) to
+                run upon the model, when `can_adapt` its form.
+        """

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 RESTARTING = "engine is restarting; retry"
 LOOK_SECONDS = 1.0
+EMBED_AT_A_TIME = 16
+"""Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,11 @@ class ProcessPlan:
     folder: Path
     """The model's; kept as long as the engine is open."""
     load: Mapping[str, Any]
-    """Its first message, beside the folder."""
+    """Its first message, beside the folders."""
     abilities: Abilities
     end_tokens: frozenset[int]
+    adapter: Path | None = None
+    """Folder of an adapter upon the model; kept like the model's."""
     load_seconds: float = 300.0
     """A child that has not loaded by then is given up."""
     hang_seconds: float = 60.0
@@ -94,6 +98,8 @@ class EngineProcess:
     async def load(self) -> None:
         # A child that is started again, days later, still finds its files.
         self._held.enter_context(in_use(self._plan.folder))
+        if self._plan.adapter is not None:
+            self._held.enter_context(in_use(self._plan.adapter))
         self._child = await self._start_child()
         self._supervisor = asyncio.create_task(self._supervise(self._child))
 
@@ -132,7 +138,10 @@ class EngineProcess:
         return [ContinuationScore(*row) for row in await self._ask("score", asked)]
 
     async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-        vectors: list[list[float]] = await self._ask("embed", {"texts": texts})
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), EMBED_AT_A_TIME):
+            some = texts[start : start + EMBED_AT_A_TIME]
+            vectors += await self._ask("embed", {"texts": some})
         return vectors
 
     async def _ask(self, order: str, body: Mapping[str, Any]) -> Any:
@@ -143,6 +152,8 @@ class EngineProcess:
             return await answer
         finally:
             del self._asked[number]
+            if answer.cancelled():
+                child.send({"cancel": number})
 
     def _running_child(self) -> ChildProcess:
         if self._child is None:
@@ -155,7 +166,9 @@ class EngineProcess:
         plan = self._plan
         child = await ChildProcess.start(plan.module)
         try:
-            child.send({"load": {"folder": str(plan.folder), **plan.load}})
+            adapter = None if plan.adapter is None else str(plan.adapter)
+            folders = {"folder": str(plan.folder), "adapter": adapter}
+            child.send({"load": {**folders, **plan.load}})
             async with asyncio.timeout(plan.load_seconds):
                 answer = await child.receive()
             if "refused" in answer:

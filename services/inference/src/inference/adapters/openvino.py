@@ -27,7 +27,7 @@ class PipelineOptions:
     max_sequences: int = 64
     """Requests in one batch; more wait inside the engine."""
     prefix_cache: bool = True
-    """Safe because a pipeline here has one set of weights and no adapters to switch."""
+    """Safe because a pipeline here has one set of weights, and one adapter or none for good."""
     threads: int = 0
     """0 takes all cores."""
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -67,15 +67,24 @@ class OpenVinoKind:
         """Its own forms: openvino-int8, openvino-int4 and so on."""
         return form.startswith("openvino-")
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> EngineProcess:
-        """An engine for the build in `folder`."""
+    def can_adapt(self, form: str) -> bool:
+        """Adapters run upon all of its forms, in full precision beside the rounded weights."""
+        return self.can_run(form)
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> EngineProcess:
+        """An engine for the build in `folder`, with the adapter upon it."""
         options = self.options
         plan = ProcessPlan(
             name=self.name,
             module=MODULE,
             folder=folder,
+            adapter=adapter,
             load=options.load_message(),
-            abilities=Abilities(exact=options.exact, logprobs=0, grammar=True),
+            abilities=Abilities(
+                exact=options.exact, logprobs=0, grammar=True, score=True, embed=True
+            ),
             end_tokens=end_tokens,
             load_seconds=options.load_seconds,
             hang_seconds=options.hang_seconds,
