@@ -18,7 +18,7 @@ from tests.bench.built_model import built_model
 from tests.bench.decode_path import Prompts
 from tests.bench.figures import Figures, Goal, Line, Rounds
 from tests.bench.harness import Group, Measure, Run
-from tests.bench.inference_alone import inference_alone
+from tests.bench.serving_alone import inference_alone
 from tests.bench.worker import running
 
 GAIN, P95 = "batch.gain", "batch.gain.p95"

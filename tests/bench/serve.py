@@ -27,8 +27,8 @@ from tests.bench.built_model import BuiltModel, built_model
 from tests.bench.decode_path import EXPECTED_SECONDS, NEW_TOKENS, REQUESTS, Prompts
 from tests.bench.figures import Figures, Goal, Line, Rounds, Unmeasured
 from tests.bench.harness import Group, Measure, Run
-from tests.bench.inference_alone import RATE, InferenceAlone, inference_alone
 from tests.bench.rivals import LLAMA_CPP, VLLM, absence, is_installed
+from tests.bench.serving_alone import RATE, InferenceAlone, inference_alone
 from tests.bench.worker import Worker, running
 
 FLOOR, ROOF = "floor", "roof"

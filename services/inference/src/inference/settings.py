@@ -43,7 +43,8 @@ class Settings(ServiceSettings):
     """An engine with requests in hand that says nothing for this long is replaced."""
 
     engine_piece_seconds: float = Field(default=0.05, ge=0, le=1)
-    """Of answers side by side, tokens after the first are gathered for this long; 0 is never."""
+    """Of answers side by side, tokens after the first are gathered for this long, of one alone for
+    25 ms at most; 0 is never."""
 
     vllm_url: str = ""
     """A vLLM server that serves one model, by the name of its artifact's folder; and its key."""

@@ -64,7 +64,7 @@ class ProcessPlan:
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
+    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
 
 
 class EngineProcess:
@@ -81,7 +81,6 @@ class EngineProcess:
         self._live: dict[int, GatheredAnswer] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
         """Scores and embeddings that are being computed."""
-        self._gathering: asyncio.TimerHandle | None = None
         self._heard = time.monotonic()
         self._answered = False
         self._broken: asyncio.Queue[str] = asyncio.Queue()
@@ -118,7 +117,7 @@ class EngineProcess:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
         child, number = self._running_child(), next(self._numbers)
-        answer = GatheredAnswer(may_gather=request.may_gather)
+        answer = GatheredAnswer()
         self._live[number] = answer
         ended = False
         try:
@@ -168,7 +167,8 @@ class EngineProcess:
         try:
             adapter = None if plan.adapter is None else str(plan.adapter)
             folders = {"folder": str(plan.folder), "adapter": adapter}
-            child.send({"load": {**folders, **plan.load}})
+            pieces = {"piece_seconds": plan.piece_seconds}
+            child.send({"load": {**folders, **pieces, **plan.load}})
             async with asyncio.timeout(plan.load_seconds):
                 answer = await child.receive()
             if "refused" in answer:
@@ -245,23 +245,11 @@ class EngineProcess:
             self._fail(number, error)
 
     def _hand_out_tokens(self, rows: Sequence[Sequence[Any]]) -> None:
-        # A single answer has its reader's whole attention: nothing is gained by gathering.
-        gather = self._plan.piece_seconds > 0 and len(self._live) > 1
-        waiting = False
         for number, tokens, end, chosen in rows:
             ENGINE_TOKENS.labels(engine=self._plan.name).inc(len(tokens))
             self._answered = True
             if number in self._live:
-                waiting |= self._live[number].add(tokens, end, chosen, gather=gather)
-        if waiting and self._gathering is None:
-            loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(self._plan.piece_seconds, self._hand_on_all)
-
-    def _hand_on_all(self) -> None:
-        """All at one time, so that the services behind wake up once for all of them."""
-        self._gathering = None
-        for answer in self._live.values():
-            answer.hand_on()
+                self._live[number].add(tokens, end, chosen)
 
     def _fail_all(self, message: str) -> None:
         for number in [*self._live, *self._asked]:
