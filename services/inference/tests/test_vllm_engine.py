@@ -67,6 +67,17 @@ async def test_all_that_a_request_says_is_told_to_the_server(
     assert told["seed"] != -1
 
 
+async def test_the_prompts_of_tenants_are_cached_apart(engine: VllmEngine, fake: FakeVllm) -> None:
+    for tenant in ("acme", "other", "acme"):
+        await tokens_of(engine, replace(PLAIN, tenant=tenant))
+    await engine.score(ScoreRequest(PLAIN.prompt, ((5,),), "other"))
+
+    salts = [body["cache_salt"] for body in fake.bodies]
+
+    assert salts[0] == salts[2] != salts[1] == salts[3]
+    assert not any("acme" in salt for salt in salts)
+
+
 async def test_the_last_piece_says_why_it_is_the_last(engine: VllmEngine, fake: FakeVllm) -> None:
     tokens = expected(fake.model)
     async with aclosing(engine.generate(PLAIN)) as pieces:

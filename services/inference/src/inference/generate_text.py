@@ -119,4 +119,5 @@ async def _render(command: GenerateCommand, version: LoadedVersion) -> Generatio
         version.limits,
         version.engine.abilities,
         random_seed=secrets.randbits(63),
+        tenant=command.tenant,
     )

@@ -65,6 +65,7 @@ class ScoreTexts:
                     [_encoded(text, version) for text in command.continuations],
                     version.limits,
                     version.engine.abilities,
+                    tenant=command.tenant,
                 )
                 account.begin(len(request.prompt))
                 scores = await version.engine.score(request)

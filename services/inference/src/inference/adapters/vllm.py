@@ -85,7 +85,8 @@ class VllmEngine:
         await self._server.release()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
-        body = completion_body(request, self._model(), self._end_tokens)
+        salt = self._server.salt_of(request.tenant)
+        body = completion_body(request, self._model(), self._end_tokens, salt)
         try:
             async with aclosing(self._pieces(body, request.logprobs or 0)) as pieces:
                 async for piece in pieces:
@@ -106,7 +107,7 @@ class VllmEngine:
             last_by_known[tuple(known)].append(last)
         found = await gather(
             *(
-                self._scores(request.prompt, known, sorted(set(last)))
+                self._scores(request, known, sorted(set(last)))
                 for known, last in last_by_known.items()
             )
         )
@@ -148,10 +149,11 @@ class VllmEngine:
             raise
 
     async def _scores(
-        self, prompt: Sequence[int], known: tuple[int, ...], last: Sequence[int]
+        self, request: ScoreRequest, known: tuple[int, ...], last: Sequence[int]
     ) -> dict[tuple[int, ...], ContinuationScore]:
         self._check_open()
-        body = score_body(self._model(), prompt, known, last)
+        salt = self._server.salt_of(request.tenant)
+        body = score_body(request, known, last, self._model(), salt)
         try:
             answer = await self._server.api.ask(COMPLETIONS, body)
         except UnknownModelError:

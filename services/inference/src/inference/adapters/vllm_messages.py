@@ -12,6 +12,7 @@ from inference.domain.generation import (
     FinishReason,
     GenerationRequest,
     LikelyToken,
+    ScoreRequest,
     TokenPiece,
 )
 
@@ -29,7 +30,7 @@ _ENDS: dict[str, FinishReason] = {"stop": "stop", "length": "length"}
 
 
 def completion_body(
-    request: GenerationRequest, model: str, end_tokens: frozenset[int]
+    request: GenerationRequest, model: str, end_tokens: frozenset[int], cache_salt: str
 ) -> dict[str, Any]:
     """A streamed generation; everything is said, so that no default of the server counts.
 
@@ -40,7 +41,7 @@ def completion_body(
         raise EngineCannotError(
             f"the engine of this model takes temperatures up to {MAX_TEMPERATURE:g}"
         )
-    body = _plain_body(model, request.prompt) | {
+    body = _plain_body(model, request.prompt, cache_salt) | {
         "stream": True,
         "max_tokens": request.max_new_tokens,
         "stop_token_ids": sorted(end_tokens),
@@ -82,15 +83,15 @@ def piece_of(event: Mapping[str, Any], alternatives: int) -> TokenPiece | None:
 
 
 def score_body(
-    model: str, prompt: Sequence[int], known: Sequence[int], last: Sequence[int]
+    request: ScoreRequest, known: Sequence[int], last: Sequence[int], model: str, cache_salt: str
 ) -> dict[str, Any]:
-    """What tells how likely `known` is behind the prompt, and each of `last` behind both.
+    """What tells how likely `known` is behind the request's prompt, and each of `last` behind both.
 
     The last tokens are asked for as what could be generated. So they need no room in the context,
     and when `known` is empty the prompt may come from the prefix cache, which vLLM does not read
     for the probabilities of a prompt's own tokens.
     """
-    body = _plain_body(model, [*prompt, *known]) | {
+    body = _plain_body(model, [*request.prompt, *known], cache_salt) | {
         "max_tokens": 1,
         "temperature": 0,
         "logprobs": len(last),
@@ -121,10 +122,11 @@ def scores_of(
     ]
 
 
-def _plain_body(model: str, prompt: Sequence[int]) -> dict[str, Any]:
+def _plain_body(model: str, prompt: Sequence[int], cache_salt: str) -> dict[str, Any]:
     return {
         "model": model,
         "prompt": list(prompt),
+        "cache_salt": cache_salt,
         # Only our end tokens end an answer, whatever the model's own files say.
         "ignore_eos": True,
         "return_token_ids": True,

@@ -4,6 +4,7 @@ Engines of the base and of its adapters share it, which is what puts their reque
 """
 
 import asyncio
+import hashlib
 import logging
 import secrets
 import shlex
@@ -59,6 +60,7 @@ class VllmServer:
     def __init__(self, options: VllmOptions, folder: Path) -> None:
         self._options = options
         self._folder = folder
+        self._salt = secrets.token_bytes(32)
         self._users = 0
         self._turn = asyncio.Lock()
         self._held = ExitStack()
@@ -85,6 +87,14 @@ class VllmServer:
     def pid(self) -> int | None:
         """Process id of what guards the server; None while there is none."""
         return None if self._guard is None else self._guard.pid
+
+    def salt_of(self, tenant: str) -> str:
+        """Keeps the tenant's prompts apart in the prefix cache.
+
+        How quickly a prompt is read would else tell one tenant what another sent. Nobody can guess
+        another's salt, and replicas need not share one.
+        """
+        return hashlib.sha256(self._salt + tenant.encode()).hexdigest()
 
     async def acquire(self) -> None:
         """Count one more user, and bring the server up for the first; raises as `Engine.load`."""
