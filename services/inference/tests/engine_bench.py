@@ -92,7 +92,7 @@ ENGINES = {
     # Of `make vllm-test`; in bf16 the tiny model's likeliest tokens would be a draw.
     "vllm": EngineUnderTest(
         lambda: VllmKind(VllmOptions(command=os.environ["VLLM_COMMAND"] + " --dtype float32")),
-        "llama_folder",
+        "wide_llama_folder",
     ),
 }
 
