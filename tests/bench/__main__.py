@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from service_kit.errors import DomainError
 
 from tests.bench import (
+    adapters_openvino,
     batch_gain,
     data_prep_rows,
     decode_path,
@@ -18,7 +19,10 @@ from tests.bench import (
     guard_stream,
     job_submit,
     mtls_cost,
+    overload,
+    prefix_ttft,
     publish_rate,
+    score_shared,
     serve,
     submit_latency,
     telemetry_cost,
@@ -41,7 +45,11 @@ GROUPS: tuple[Group, ...] = (
     decode_path.GROUP,
     serve.GROUP,
     batch_gain.GROUP,
+    overload.GROUP,
     telemetry_cost.GROUP,
+    prefix_ttft.GROUP,
+    score_shared.GROUP,
+    adapters_openvino.GROUP,
     mtls_cost.GROUP,
     train_lora.GROUP,
 )

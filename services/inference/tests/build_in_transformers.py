@@ -4,37 +4,36 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from openvino import Core, Model, Node, compile_model
+from openvino import Core
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-_ROUNDED = "._openvino_orig_weight/fq_weights_"
+_ROUNDED = "._openvino_orig_weight"
 
 
 def load_in_transformers(build: Path, source: Path) -> PreTrainedModel:
     """In single precision; `source` is the folder that the build was made of."""
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-    weights = {
-        name.removeprefix("self."): torch.from_numpy(_value(node))
-        for name, node in _rounded_weights(build).items()
-    }
+    weights = {name: torch.from_numpy(values) for name, values in _weights(build).items()}
     missing, unknown = model.load_state_dict(weights, strict=False)
     assert not unknown
     assert all("norm" in name or name == "lm_head.weight" for name in missing)
     return model.eval()
 
 
-def _rounded_weights(build: Path) -> dict[str, Node]:
+def _weights(build: Path) -> dict[str, np.ndarray]:
     model = Core().read_model(build / "openvino_model.xml")
-    nodes = {op.get_friendly_name(): op for op in model.get_ops()}
-    return {
-        name.partition(_ROUNDED)[0] + ".weight": node
-        for name, node in nodes.items()
-        if _ROUNDED in name
+    constants = {
+        op.get_friendly_name(): op.data
+        for op in model.get_ops()
+        if op.get_type_name() == "Constant"
     }
-
-
-def _value(node: Node) -> np.ndarray:
-    """What a node that depends on no input comes to."""
-    compiled = compile_model(Model([node], []), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    value: np.ndarray = compiled([])[0].astype(np.float32)
-    return value
+    # In single precision, as the engine does it: the graph's own half-precision nodes, computed one
+    # by one, round the products.
+    return {
+        name.removeprefix("self.").removesuffix(_ROUNDED) + ".weight": (
+            values.astype(np.float32) - constants[f"{name}/zero_point"]
+        )
+        * constants[f"{name}/scale"].astype(np.float32)
+        for name, values in constants.items()
+        if name.endswith(_ROUNDED)
+    }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
+from inference.adapters.transformers import TransformersKind, TransformersOptions
 from inference.adapters.vllm import VllmKind
 from inference.adapters.vllm_server import VllmOptions
 from inference.answer_writer import AnswerWriter, WrittenPiece
@@ -91,15 +92,20 @@ ENGINES = {
     ),
     # Of `make vllm-test`; in bf16 the tiny model's likeliest tokens would be a draw.
     "vllm": EngineUnderTest(
-        lambda: VllmKind(VllmOptions(command=os.environ["VLLM_COMMAND"] + " --dtype float32")),
+        lambda: VllmKind(
+            VllmOptions(command=os.environ["VLLM_COMMAND"] + " --dtype float32 --enforce-eager")
+        ),
         "wide_llama_folder",
+    ),
+    "transformers": EngineUnderTest(
+        lambda: TransformersKind(TransformersOptions(threads=1, piece_seconds=0.02)), "llama_folder"
     ),
 }
 
 
 def engines_to_test() -> list[str]:
     """All that need nothing but this environment; CONTRACT_ENGINES names others, comma between."""
-    return os.environ.get("CONTRACT_ENGINES", "fake,openvino").split(",")
+    return os.environ.get("CONTRACT_ENGINES", "fake,openvino,transformers").split(",")
 
 
 @asynccontextmanager

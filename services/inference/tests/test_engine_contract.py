@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from inference.domain.generation import EngineCannotError
+from inference.domain.sampling import MIN_TOP_P
 from service_kit.errors import UnavailableError
+from tokenization import Turn
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from .engine_bench import ENGINES, LIMITS, PROMPTS, Bench, engines_to_test, open_bench
@@ -42,7 +44,8 @@ async def bench(request: pytest.FixtureRequest, tokenizer: ChatTokenizer) -> Asy
 async def test_it_generates_up_to_the_limit_and_says_so(bench: Bench) -> None:
     pieces = await bench.pieces(PROMPTS[0], max_new_tokens=9)
 
-    assert sum(piece.tokens for piece in pieces) <= 9
+    count = sum(piece.tokens for piece in pieces)
+    assert count == 9 if pieces[-1].finish_reason == "length" else count <= 9
     assert [piece.finish_reason for piece in pieces[:-1]] == [None] * (len(pieces) - 1)
     assert pieces[-1].finish_reason in ("length", "stop")
     assert any(piece.text for piece in pieces)
@@ -64,7 +67,8 @@ async def test_a_seed_repeats_an_answer_and_another_seed_changes_it(bench: Bench
 async def test_of_one_token_to_draw_from_the_likeliest_is_drawn(bench: Bench) -> None:
     greedy = await bench.tokens(PROMPTS[2])
 
-    assert await bench.tokens(PROMPTS[2], temperature=2.0, top_k=1, seed=3) == greedy
+    for likeliest in ({"top_k": 1}, {"top_p": MIN_TOP_P}):
+        assert await bench.tokens(PROMPTS[2], temperature=2.0, seed=3, **likeliest) == greedy
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,25 @@ async def test_penalties_change_what_is_said(bench: Bench, penalty: dict[str, fl
     plain = await bench.tokens(PROMPTS[3], max_new_tokens=60)
 
     assert await bench.tokens(PROMPTS[3], max_new_tokens=60, **penalty) != plain
+
+
+async def test_a_prompt_of_turns_is_answered_without_marks_of_turns(bench: Bench) -> None:
+    turns: list[Turn] = [{"role": "user", "content": "价格 <|im_end|>"}]
+    prompt = bench.tokenizer.render(turns, add_generation_prompt=True)
+
+    answers = [await bench.text(prompt, temperature=1.0, seed=seed) for seed in range(3)]
+
+    assert len(set(answers)) == 3
+    assert not any(mark in answer for answer in answers for mark in ("<|im_", "<|endof"))
+
+
+async def test_pieces_are_the_whole_text_cut_between_characters(bench: Bench) -> None:
+    for seed in range(4):
+        wanted = {"temperature": 1.0, "seed": seed, "max_new_tokens": 60}
+        pieces = await bench.pieces(PROMPTS[6], **wanted)
+        tokens = await bench.tokens(PROMPTS[6], **wanted)
+
+        assert "".join(piece.text for piece in pieces) == bench.tokenizer.decode(tokens)
 
 
 async def test_an_answer_ends_before_its_stop_text(bench: Bench) -> None:
@@ -157,6 +180,29 @@ async def test_a_grammar_is_kept_beside_free_answers(bench: Bench) -> None:
         assert len(left) == len(right) == 2
         assert (left + right).isdecimal()
     assert await free == await bench.text(PROMPTS[1])
+
+
+async def test_characters_of_many_tokens_come_whole(bench: Bench) -> None:
+    if not bench.engine.abilities.grammar:
+        return
+    grammar = 'root ::= ("\\U00004ef7" | "\\U0001f642" | "\\U000000e9"){9}'
+
+    pieces = await bench.pieces(PROMPTS[5], grammar=grammar, temperature=1.0, max_new_tokens=60)
+
+    assert sum(piece.tokens for piece in pieces) > 9
+    assert set("".join(piece.text for piece in pieces)) <= set("价🙂é")
+
+
+async def test_a_grammar_changes_nothing_for_the_same_prompt_later(bench: Bench) -> None:
+    if not bench.engine.abilities.grammar:
+        return
+    prompt = 12 * "the kind of animal "
+    free = await bench.text(prompt)
+
+    held = [await bench.text(prompt, grammar=DIGITS) for _ in range(2)]
+
+    assert held[0] == held[1] != free
+    assert await bench.text(prompt) == free
 
 
 async def test_scores_add_up_and_do_not_depend_on_what_else_is_scored(bench: Bench) -> None:

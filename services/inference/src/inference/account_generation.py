@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from service_kit.errors import DomainError, InvalidInputError, NotFoundError
 
-from inference.domain.generation import FinishReason
+from inference.domain.generation import AnswerReason
 from inference.generation_trace import GenerationTrace
 from inference.measures import (
     FIRST_TOKEN_SECONDS,
@@ -35,7 +35,7 @@ class GenerationAccount:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.first_token_seconds = 0.0
-        self.finish_reason: FinishReason | None = None
+        self.finish_reason: AnswerReason | None = None
         self.version_exists = False
         self._operation = operation
         self._arrived = time.monotonic()

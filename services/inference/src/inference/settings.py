@@ -1,6 +1,6 @@
 """What inference reads from its environment."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -12,11 +12,26 @@ class Settings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="INFERENCE_", frozen=True)
 
-    max_loaded: int = Field(default=4, ge=1)
-    """Versions loaded at a time; the least recently used idle one makes room."""
+    memory_bytes: int = Field(default=0, ge=0)
+    """What all versions may hold together; 0 is what this process may use, less a twentieth."""
 
-    max_in_flight: int = Field(default=64, ge=1)
-    """Requests per version; one more is refused at once."""
+    max_loaded: int | None = Field(default=None, ge=1)
+    """Versions loaded at a time at most; without it the memory decides alone."""
+
+    idle_seconds: float = Field(default=900.0, gt=0)
+    """How long a version is kept that nobody uses and no alias names; memory may want it sooner."""
+
+    max_in_flight: int = Field(default=512, ge=1)
+    """Requests per version, those included that wait for it to load or for their turn."""
+
+    max_waiting: int = Field(default=256, ge=0)
+    """Of these, those that wait for their turn at the engine."""
+
+    admitted_tokens: int = Field(default=0, ge=0)
+    """In flight per version, prompts and what answers may come to; 0 for what the cache holds."""
+
+    deadline_seconds: float = Field(default=120.0, gt=0)
+    """For callers who name none."""
 
     engine_device: str = "CPU"
     """OpenVINO device."""
@@ -25,7 +40,7 @@ class Settings(ServiceSettings):
     """Key-value cache of each version, taken as it is needed."""
 
     engine_max_sequences: int = Field(default=64, ge=1)
-    """Requests that are generated together; more wait inside the engine."""
+    """Answers that are generated together; what is more waits for its turn."""
 
     engine_prefix_cache: bool = True
     """Reuse what requests share at their beginning; safe because a build has one set of weights."""
@@ -35,6 +50,12 @@ class Settings(ServiceSettings):
 
     engine_properties: dict[str, str] = Field(default_factory=dict)
     """OpenVINO properties as JSON, for example {"INFERENCE_PRECISION_HINT": "f32"}."""
+
+    transformers_device: str = "auto"
+    """Device of torch; auto is a GPU when there is one."""
+
+    transformers_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Of the weights while they run; auto is float32 on a CPU and bfloat16 on a GPU."""
 
     engine_load_seconds: float = Field(default=300.0, gt=0)
     """An engine that has not loaded by then is given up."""

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from service_kit.errors import (
     PreconditionError,
     UnavailableError,
 )
+from service_kit.machine_size import resident_memory
 
 from inference.adapters.child_process import ChildProcess
 from inference.adapters.deaths import MAX_DEATHS, Deaths
@@ -33,11 +34,11 @@ from inference.domain.generation import (
     ScoreRequest,
     TokenPiece,
 )
+from inference.engine import EngineRestartingError
 from inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
 
 log = logging.getLogger(__name__)
 
-RESTARTING = "engine is restarting; retry"
 LOOK_SECONDS = 1.0
 EMBED_AT_A_TIME = 16
 """Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
@@ -94,6 +95,10 @@ class EngineProcess:
         """Process id of the child; None while there is none."""
         return None if self._child is None else self._child.pid
 
+    def resident_bytes(self) -> int:
+        pid = self.pid
+        return 0 if pid is None else resident_memory(pid)
+
     async def load(self) -> None:
         # A child that is started again, days later, still finds its files.
         self._held.enter_context(in_use(self._plan.folder))
@@ -110,7 +115,7 @@ class EngineProcess:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
         child, self._child = self._child, None
-        self._fail_all("the engine was stopped; retry")
+        self._fail_all(lambda: UnavailableError("the engine was stopped; retry"))
         if child is not None:
             await child.close()
         self._held.close()
@@ -156,7 +161,9 @@ class EngineProcess:
 
     def _running_child(self) -> ChildProcess:
         if self._child is None:
-            raise UnavailableError(RESTARTING)
+            if self._supervisor is None or self._supervisor.done():
+                raise UnavailableError("the engine was stopped; retry")
+            raise EngineRestartingError
         if not self._live and not self._asked:
             self._heard = time.monotonic()
         return self._child
@@ -194,7 +201,7 @@ class EngineProcess:
             if current is not None:
                 reason = await self._relay(current)
                 self._child = None
-                self._fail_all(RESTARTING)
+                self._fail_all(lambda: EngineRestartingError(died_under_it=True))
                 status = await current.kill()
                 log.error("engine process %d %s (status %d)", current.pid, reason, status)
                 answered, self._answered = self._answered, False
@@ -251,9 +258,9 @@ class EngineProcess:
             if number in self._live:
                 self._live[number].add(tokens, end, chosen)
 
-    def _fail_all(self, message: str) -> None:
+    def _fail_all(self, error: Callable[[], DomainError]) -> None:
         for number in [*self._live, *self._asked]:
-            self._fail(number, UnavailableError(message))
+            self._fail(number, error())
 
     def _fail(self, number: int, error: DomainError) -> None:
         if number in self._live:

@@ -29,6 +29,7 @@ from inference.domain.generation import (
     ScoreRequest,
     TokenPiece,
 )
+from inference.engine import EngineRestartingError
 from inference.measures import ENGINE_TOKENS
 
 NAME = "vllm"
@@ -72,6 +73,9 @@ class VllmEngine:
         self._is_open = True
         if self._adapter is not None:
             await self._load_adapter()
+
+    def resident_bytes(self) -> int:
+        return self._server.resident_bytes()
 
     async def until_broken(self) -> str:
         return await self._server.until_broken()
@@ -134,7 +138,7 @@ class VllmEngine:
                 yield piece
                 if piece.finish_reason is not None:
                     return
-        raise UnavailableError("the vLLM server broke off; retry")
+        raise EngineRestartingError(died_under_it=True)
 
     async def _events(self, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
         self._check_open()

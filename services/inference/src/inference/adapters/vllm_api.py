@@ -14,6 +14,8 @@ from service_kit.errors import (
     UnavailableError,
 )
 
+from inference.engine import EngineRestartingError
+
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
@@ -28,8 +30,11 @@ class UnknownModelError(PreconditionError):
     """The server does not know the model or adapter by the name it was asked for."""
 
 
-class SilentServerError(UnavailableError):
+class SilentServerError(EngineRestartingError):
     """The server said nothing for as long as a server may."""
+
+    def __init__(self) -> None:
+        super().__init__(died_under_it=True)
 
 
 class VllmApi:
@@ -71,7 +76,8 @@ class VllmApi:
         """The whole answer.
 
         Raises:
-            UnavailableError: it cannot be reached, broke off, or failed.
+            EngineRestartingError: it cannot be reached, or broke off.
+            UnavailableError: it failed.
             InvalidInputError: it refuses the request; its log and ours say why.
             OverloadedError: it is full.
             PreconditionError: it refuses our key, or does not know the model.
@@ -113,11 +119,11 @@ def typed_errors() -> Iterator[None]:
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise UnavailableError("the vLLM server cannot be reached; retry") from error
+        raise EngineRestartingError from error
     except httpx.TimeoutException as error:
-        raise SilentServerError("the vLLM server does not answer; retry") from error
+        raise SilentServerError from error
     except httpx.TransportError as error:
-        raise UnavailableError("the vLLM server broke off; retry") from error
+        raise EngineRestartingError(died_under_it=True) from error
     except (ValueError, KeyError, TypeError, IndexError) as error:
         log.error("the vLLM server's answer is none: %r", error)
         raise UnavailableError("the vLLM server gave no answer that can be read") from error

@@ -16,15 +16,16 @@ from pathlib import Path
 
 from registry.materialised import in_use
 from service_kit.errors import DomainError, PreconditionError, UnavailableError
+from service_kit.machine_size import resident_memory
 
 from inference.adapters.child_process import ChildProcess
 from inference.adapters.deaths import MAX_DEATHS, Deaths
 from inference.adapters.vllm_api import VllmApi
+from inference.engine import EngineRestartingError
 from inference.measures import ENGINE_RESTARTS
 
 log = logging.getLogger(__name__)
 
-RESTARTING = "engine is restarting; retry"
 STOPPED = "the engine was stopped; retry"
 GUARD = "inference.children.command"
 POLL_SECONDS = 0.2
@@ -79,9 +80,11 @@ class VllmServer:
     @property
     def api(self) -> VllmApi:
         """The running server's; UnavailableError when there is none."""
-        if self._api is None:
-            raise UnavailableError(RESTARTING if self._users else STOPPED)
-        return self._api
+        if self._api is not None:
+            return self._api
+        if self._users == 0 or self._broken is None or self._broken.done():
+            raise UnavailableError(STOPPED)
+        raise EngineRestartingError
 
     @property
     def pid(self) -> int | None:
@@ -95,6 +98,10 @@ class VllmServer:
         another's salt, and replicas need not share one.
         """
         return hashlib.sha256(self._salt + tenant.encode()).hexdigest()
+
+    def resident_bytes(self) -> int:
+        """Memory of the server that was started, shared out among its users; blocks a moment."""
+        return resident_memory(self._guard.pid) // max(self._users, 1) if self._guard else 0
 
     async def acquire(self) -> None:
         """Count one more user, and bring the server up for the first; raises as `Engine.load`."""

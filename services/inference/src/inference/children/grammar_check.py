@@ -48,7 +48,7 @@ def _check_body(body: str) -> Iterator[str]:
     for token in _tokens(body):
         kind = str(token.lastgroup if token["repeat"] is None else "repeat")
         complete = before in ("literal", "class", "name", "close", "repeat")
-        if kind in ("close", "or", "repeat") and not complete or before == kind == "repeat":
+        if (kind in ("close", "or", "repeat") and not complete) or before == kind == "repeat":
             raise ValueError(f"{token[0]!r} follows nothing in a grammar")
         depth += (kind == "open") - (kind == "close")
         if not 0 <= depth <= _MOST_NESTED:

@@ -20,7 +20,7 @@ def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
     scheduler.max_num_seqs = load["max_sequences"]
     scheduler.enable_prefix_caching = load["prefix_cache"]
     properties = load["properties"]
-    if load["adapter"]:
+    if load.get("adapter"):
         properties = properties | {"adapters": _adapters(load)}
     return genai.ContinuousBatchingPipeline(load["folder"], scheduler, load["device"], properties)
 

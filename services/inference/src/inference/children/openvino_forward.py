@@ -44,7 +44,7 @@ class ReadingModel:
     """
 
     def __init__(self, load: dict[str, Any]) -> None:
-        adapter = read_adapter(Path(load["adapter"])) if load["adapter"] else None
+        adapter = read_adapter(Path(load["adapter"])) if load.get("adapter") else None
         model = reading_model(Path(load["folder"]), adapter)
         device, properties = load["device"], dict(load["properties"])
         if device == "CPU":

@@ -8,8 +8,9 @@ In, one JSON object a line: `{"load": {...}}` first, then `{"add": {...}}`, `{"c
 `{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`; a cancel may name
 any of them.
 Out: `{"loaded": true}` or `{"refused": why}`; then `{"tokens": [[id, [token, ...], end, chosen],
-...]}`, where `end` is null, "stop", "length" or "no_room" and `chosen` is null or for each token
-`[logprob, [[token, logprob], ...]]`; `{"result": [id, value]}`; and `{"rejected": [id, why]}`.
+...]}`, where `end` is null, "stop", "length", "no_room" or "dead_end" (the grammar allows nothing)
+and `chosen` is null or for each token `[logprob, [[token, logprob], ...]]`;
+`{"result": [id, value]}`; and `{"rejected": [id, why]}`.
 """
 
 import signal

@@ -10,6 +10,8 @@ from service_kit.errors import InvalidInputError, PreconditionError
 from inference.domain.sampling import SamplingOptions
 
 FinishReason = Literal["stop", "length"]
+AnswerReason = FinishReason | Literal["tool_calls"]
+"""How an answer ended, once its text was read."""
 
 
 class PromptTooLongError(InvalidInputError):
@@ -33,6 +35,9 @@ class ModelLimits:
 
     vocabulary: int
     """Token ids are below it."""
+
+    token_bytes: int = 0
+    """Keys and values of one token, at two bytes a number; 0 when it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
