@@ -18,7 +18,8 @@ from tests.bench.built_model import built_model
 from tests.bench.decode_path import Prompts
 from tests.bench.figures import Figures, Goal, Line, Rounds
 from tests.bench.harness import Group, Measure, Run
-from tests.bench.serving_alone import inference_alone
+from tests.bench.inference_alone import inference_alone
+from tests.bench.rpc_turn import rpc_turn
 from tests.bench.worker import running
 
 GAIN, P95 = "batch.gain", "batch.gain.p95"
@@ -41,7 +42,7 @@ async def measure(run: Run) -> list[Line]:
         def turn(in_flight: int) -> Measure:
             async def measured() -> Figures:
                 asked = prompts.take(run.pick(QUERIES[in_flight], 40))
-                figures, latencies = await alone.turn(client, asked, in_flight, NEW_TOKENS)
+                figures, latencies = await rpc_turn(alone, client, asked, in_flight, NEW_TOKENS)
                 milliseconds = [one * 1e3 for one in latencies]
                 return {
                     "queries/s": figures["queries/s"],

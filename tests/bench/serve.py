@@ -27,8 +27,9 @@ from tests.bench.built_model import BuiltModel, built_model
 from tests.bench.decode_path import EXPECTED_SECONDS, NEW_TOKENS, REQUESTS, Prompts
 from tests.bench.figures import Figures, Goal, Line, Rounds, Unmeasured
 from tests.bench.harness import Group, Measure, Run
+from tests.bench.inference_alone import Alone, inference_alone
 from tests.bench.rivals import LLAMA_CPP, VLLM, absence, is_installed
-from tests.bench.serving_alone import RATE, InferenceAlone, inference_alone
+from tests.bench.rpc_turn import RATE, rpc_turn
 from tests.bench.worker import Worker, running
 
 FLOOR, ROOF = "floor", "roof"
@@ -90,7 +91,7 @@ async def measure(run: Run) -> list[Line]:
 class Sides:
     """All who take part; each gets the same prompts in the same order, none twice in the run."""
 
-    alone: InferenceAlone
+    alone: Alone
     client: Worker
     engines: Mapping[str, Worker]
     """The floor and the rivals that are there."""
@@ -101,7 +102,7 @@ class Sides:
     async def ours(self, many: int, in_flight: int) -> Figures:
         """Inference alone."""
         prompts = self._take("ours", many)
-        figures, _ = await self.alone.turn(self.client, prompts, in_flight, NEW_TOKENS)
+        figures, _ = await rpc_turn(self.alone, self.client, prompts, in_flight, NEW_TOKENS)
         return figures
 
     async def engine(self, name: str, many: int, in_flight: int) -> Figures:

@@ -81,16 +81,11 @@ async def serving(
 
 
 async def _announce(state: StateFolder, runtime: Runtime, folder: Path) -> str:
-    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
-        return await announce(FolderStore(state.artifacts), bus, folder)
-
-
-async def announce(store: FolderStore, bus: Bus, folder: Path) -> str:
     """File the build as the optimizer-builder does, without the job."""
     config = json.loads((folder / "config.json").read_text())
     context_tokens = int(config["max_position_embeddings"])
     manifest = await asyncio.to_thread(
-        store.commit,
+        FolderStore(state.artifacts).commit,
         folder,
         kind="model",
         form=FORM,
@@ -108,7 +103,8 @@ async def announce(store: FolderStore, bus: Bus, folder: Path) -> str:
         context_tokens=context_tokens,
     )
     ready.created_at.GetCurrentTime()
-    await bus.publish(MODEL_READY, ready, msg_id=version_id)
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+        await bus.publish(MODEL_READY, ready, msg_id=version_id)
     return version_id
 
 
