@@ -131,20 +131,10 @@ class FakeVllm:
 
     def _scored(self, body: dict[str, Any]) -> dict[str, Any]:
         prompt = tuple(body["prompt"])
+        assert len(body["logprob_token_ids"]) == body["logprobs"] <= 128
         token = token_after(body["model"], prompt)
-        rows: list[Any] = [None]
-        for place in range(1, len(prompt)):
-            likeliest = token_after(body["model"], prompt[:place])
-            row = {
-                "logprob": logprob_of(body["model"], prompt[:place], prompt[place]),
-                "rank": 1 if prompt[place] == likeliest else 2,
-            }
-            rows.append({str(prompt[place]): row})
         told = self._told(body, prompt, token)
-        choice = {"index": 0, "text": "", "token_ids": [token], "logprobs": told}
-        if "prompt_logprobs" in body:
-            choice["prompt_logprobs"] = rows
-        return {"choices": [choice]}
+        return {"choices": [{"index": 0, "text": "", "token_ids": [token], "logprobs": told}]}
 
     def _refusal(self, request: Request) -> Response | None:
         wanted = f"Bearer {self.key}"

@@ -170,7 +170,7 @@ async def test_a_server_that_is_not_meant_for_the_model_is_refused(
         await engine.close()
 
 
-async def test_scores_are_of_each_continuation_and_one_token_asks_for_no_prompt_again(
+async def test_scores_are_of_each_continuation_and_what_they_share_is_asked_once(
     engine: VllmEngine, fake: FakeVllm
 ) -> None:
     greedy = expected(fake.model)[:2]
@@ -185,9 +185,18 @@ async def test_scores_are_of_each_continuation_and_one_token_asks_for_no_prompt_
             context += (token,)
         assert score.log_likelihood == pytest.approx(likely)
     assert [score.is_greedy for score in scores] == [False, False, False, True]
-    # The two single tokens are one question, and leave the prompt to the prefix cache.
-    assert len(fake.bodies) == 3
-    assert sum("prompt_logprobs" not in body for body in fake.bodies) == 1
+    behind = [tuple(body["prompt"][len(PLAIN.prompt) :]) for body in fake.bodies]
+    assert behind == [(), (7,), greedy[:1]]
+    # It kills vLLM on a CPU, and leaves the prefix cache unread.
+    assert not any("prompt_logprobs" in body for body in fake.bodies)
+
+
+async def test_many_tokens_at_one_place_are_asked_for_in_parts(engine: VllmEngine) -> None:
+    continuations = tuple((token,) for token in range(3, 300))
+
+    scores = await engine.score(ScoreRequest(PLAIN.prompt, continuations))
+
+    assert [score.is_greedy for score in scores].count(True) == 1
 
 
 async def test_adapters_share_the_server_and_answer_as_themselves(

@@ -2,9 +2,9 @@
 
 import itertools
 import json
-from asyncio import gather
+from asyncio import Semaphore, create_task, gather
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence, Set
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,13 @@ from service_kit.errors import InvalidInputError, PreconditionError, Unavailable
 from inference.adapters.vllm_api import SilentServerError, UnknownModelError, typed_errors
 from inference.adapters.vllm_messages import (
     MAX_ALTERNATIVES,
+    MAX_TOKENS_ASKED,
+    NextTokens,
     completion_body,
+    next_body,
+    next_of,
     piece_of,
-    score_body,
-    scores_of,
+    score_of,
 )
 from inference.adapters.vllm_server import VllmOptions, VllmServer
 from inference.domain.generation import (
@@ -35,6 +38,8 @@ from inference.measures import ENGINE_TOKENS
 NAME = "vllm"
 FORM = "safetensors"
 COMPLETIONS = "/v1/completions"
+QUESTIONS = 32
+"""That one score has in hand at a time; each is a token of a continuation."""
 # vLLM's sums depend on what else is in a batch. A server that generates has no embeddings: vLLM
 # serves those from a process of its own, with `--runner pooling`.
 ABILITIES = Abilities(logprobs=MAX_ALTERNATIVES, grammar=True, score=True)
@@ -106,17 +111,26 @@ class VllmEngine:
                 yield piece
 
     async def score(self, request: ScoreRequest) -> list[ContinuationScore]:
-        last_by_known: dict[tuple[int, ...], list[int]] = defaultdict(list)
-        for *known, last in request.continuations:
-            last_by_known[tuple(known)].append(last)
-        found = await gather(
-            *(
-                self._scores(request, known, sorted(set(last)))
-                for known, last in last_by_known.items()
-            )
-        )
-        scores = {continuation: score for some in found for continuation, score in some.items()}
-        return [scores[continuation] for continuation in request.continuations]
+        asked: dict[tuple[int, ...], set[int]] = defaultdict(set)
+        for continuation in request.continuations:
+            for place, token in enumerate(continuation):
+                asked[continuation[:place]].add(token)
+        # The first question has the prompt computed; the others find it in the prefix cache.
+        first = await self._next(request, (), asked.pop(()))
+        known: dict[tuple[int, ...], NextTokens] = {(): first}
+        room = Semaphore(QUESTIONS)
+
+        async def ask(beginning: tuple[int, ...], tokens: set[int]) -> None:
+            async with room:
+                known[beginning] = await self._next(request, beginning, tokens)
+
+        questions = [create_task(ask(*one)) for one in asked.items()]
+        try:
+            await gather(*questions)
+        finally:
+            for question in questions:
+                question.cancel()
+        return [score_of(continuation, known) for continuation in request.continuations]
 
     async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
         raise EngineCannotError("the engine of this model makes no embeddings")
@@ -152,12 +166,23 @@ class VllmEngine:
             await self._server.suspect()
             raise
 
-    async def _scores(
-        self, request: ScoreRequest, known: tuple[int, ...], last: Sequence[int]
-    ) -> dict[tuple[int, ...], ContinuationScore]:
+    async def _next(
+        self, request: ScoreRequest, beginning: tuple[int, ...], tokens: Set[int]
+    ) -> NextTokens:
+        """What could stand behind the prompt and a beginning."""
+        prompt, salt = request.prompt + beginning, self._server.salt_of(request.tenant)
+        logprobs: dict[int, float] = {}
+        in_order = sorted(tokens)
+        for start in range(0, len(in_order), MAX_TOKENS_ASKED):
+            some = in_order[start : start + MAX_TOKENS_ASKED]
+            answer = await self._ask(next_body(prompt, some, self._model(), salt))
+            with typed_errors():
+                told = next_of(json.loads(answer), some)
+            logprobs |= told.logprobs
+        return NextTokens(told.likeliest, logprobs)
+
+    async def _ask(self, body: Mapping[str, Any]) -> bytes:
         self._check_open()
-        salt = self._server.salt_of(request.tenant)
-        body = score_body(request, known, last, self._model(), salt)
         try:
             answer = await self._server.api.ask(COMPLETIONS, body)
         except UnknownModelError:
@@ -165,10 +190,8 @@ class VllmEngine:
                 raise
             await self._load_adapter()
             answer = await self._server.api.ask(COMPLETIONS, body)
-        with typed_errors():
-            scores = scores_of(json.loads(answer), known, last)
         self._server.heard(answer=True)
-        return {(*known, token): score for token, score in zip(last, scores, strict=True)}
+        return answer
 
     def _check_open(self) -> None:
         if not self._is_open:

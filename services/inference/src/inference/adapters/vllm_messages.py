@@ -1,6 +1,7 @@
 """Between the engine contract and the bodies of vLLM's `/v1/completions`: ids in, ids out."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from service_kit.errors import UnavailableError
@@ -12,7 +13,6 @@ from inference.domain.generation import (
     FinishReason,
     GenerationRequest,
     LikelyToken,
-    ScoreRequest,
     TokenPiece,
 )
 
@@ -20,6 +20,8 @@ MAX_TEMPERATURE = 2.0
 """vLLM refuses a higher one."""
 MAX_ALTERNATIVES = 20
 """What a vLLM server allows by default (`--max-logprobs`)."""
+MAX_TOKENS_ASKED = 128
+"""By `logprob_token_ids` in one request."""
 TOKEN_NAME = "token_id:"
 """Before an id, where the API has a text as a key."""
 SEEDS, SIGNED_SEEDS = 2**64, 2**63
@@ -82,44 +84,52 @@ def piece_of(event: Mapping[str, Any], alternatives: int) -> TokenPiece | None:
     return TokenPiece(tokens, None if end is None else _ENDS[end], chosen)
 
 
-def score_body(
-    request: ScoreRequest, known: Sequence[int], last: Sequence[int], model: str, cache_salt: str
-) -> dict[str, Any]:
-    """What tells how likely `known` is behind the request's prompt, and each of `last` behind both.
+@dataclass(frozen=True, slots=True)
+class NextTokens:
+    """What could stand at one place."""
 
-    The last tokens are asked for as what could be generated. So they need no room in the context,
-    and when `known` is empty the prompt may come from the prefix cache, which vLLM does not read
-    for the probabilities of a prompt's own tokens.
+    likeliest: int
+    logprobs: Mapping[int, float]
+    """Of those that were asked for."""
+
+
+def next_body(
+    prompt: Sequence[int], tokens: Sequence[int], model: str, cache_salt: str
+) -> dict[str, Any]:
+    """How likely each of `tokens` (`MAX_TOKENS_ASKED` at most) is behind the prompt.
+
+    vLLM can tell the probabilities of a prompt's own tokens as well (`prompt_logprobs`). But then it
+    reads no prefix cache, needs room for one more token, and 0.32 on a CPU with adapters dies of
+    it, with all that it has in hand.
     """
-    body = _plain_body(model, [*request.prompt, *known], cache_salt) | {
+    return _plain_body(model, prompt, cache_salt) | {
         "max_tokens": 1,
         "temperature": 0,
-        "logprobs": len(last),
-        "logprob_token_ids": list(last),
+        "logprobs": len(tokens),
+        "logprob_token_ids": list(tokens),
     }
-    return body | ({"prompt_logprobs": 0} if known else {})
 
 
-def scores_of(
-    answer: Mapping[str, Any], known: Sequence[int], last: Sequence[int]
-) -> list[ContinuationScore]:
-    """For each of `last` the score of `known` and it together; of the answer to `score_body`."""
+def next_of(answer: Mapping[str, Any], tokens: Sequence[int]) -> NextTokens:
+    """What the answer to `next_body` says."""
     choice = answer["choices"][0]
-    likely, greedy = 0.0, True
-    if known:
-        rows = choice["prompt_logprobs"][-len(known) :]
-        for token, row in zip(known, rows, strict=True):
-            told = row[str(token)]
-            likely += told["logprob"]
-            greedy = greedy and told["rank"] == 1
-    told_last = choice["logprobs"]["top_logprobs"][0]
+    told = choice["logprobs"]["top_logprobs"][0]
     (likeliest,) = choice["token_ids"]
-    return [
-        ContinuationScore(
-            likely + told_last[f"{TOKEN_NAME}{token}"], is_greedy=greedy and token == likeliest
-        )
-        for token in last
+    return NextTokens(likeliest, {token: told[f"{TOKEN_NAME}{token}"] for token in tokens})
+
+
+def score_of(
+    continuation: Sequence[int], next_behind: Mapping[tuple[int, ...], NextTokens]
+) -> ContinuationScore:
+    """Of what is known behind each of the continuation's beginnings."""
+    places = [
+        (next_behind[tuple(continuation[:place])], token)
+        for place, token in enumerate(continuation)
     ]
+    return ContinuationScore(
+        sum(place.logprobs[token] for place, token in places),
+        is_greedy=all(place.likeliest == token for place, token in places),
+    )
 
 
 def _plain_body(model: str, prompt: Sequence[int], cache_salt: str) -> dict[str, Any]:
