@@ -3,6 +3,8 @@
 from inference.adapters import transformers
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from inference.adapters.transformers import TransformersKind, TransformersOptions
+from inference.adapters.vllm import VllmKind
+from inference.adapters.vllm_server import VllmOptions
 from inference.engine import EngineKind
 from inference.settings import Settings
 
@@ -10,6 +12,8 @@ from inference.settings import Settings
 def engine_kinds(settings: Settings) -> list[EngineKind]:
     """What there is to run models; the first that can run a form does."""
     kinds: list[EngineKind] = [OpenVinoKind(pipeline_options(settings))]
+    if settings.vllm_url or settings.vllm_command:
+        kinds.append(VllmKind(vllm_options(settings)))
     if transformers.is_installed():
         kinds.append(TransformersKind(transformers_options(settings)))
     return kinds
@@ -45,4 +49,18 @@ def transformers_options(settings: Settings) -> TransformersOptions:
         load_seconds=settings.engine_load_seconds,
         hang_seconds=settings.engine_hang_seconds,
         piece_seconds=settings.engine_piece_seconds,
+    )
+
+
+def vllm_options(settings: Settings) -> VllmOptions:
+    """vLLM's part of the settings."""
+    return VllmOptions(
+        url=settings.vllm_url,
+        key=settings.vllm_key.get_secret_value(),
+        command=settings.vllm_command,
+        cache_gigabytes=settings.engine_cache_gigabytes,
+        adapters=settings.vllm_adapters,
+        adapter_rank=settings.vllm_adapter_rank,
+        load_seconds=settings.engine_load_seconds,
+        hang_seconds=settings.engine_hang_seconds,
     )

@@ -10,7 +10,6 @@ from inference.account_generation import GenerationAccount, accounted
 from inference.admit_requests import Admissions, Turn
 from inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
 from inference.domain.asking import Ask
-from inference.domain.cache_scope import scope_of
 from inference.domain.generation import (
     AnswerReason,
     EngineCannotError,
@@ -153,11 +152,11 @@ def _ask(command: GenerateCommand, request: GenerationRequest) -> Ask:
 async def _render(command: GenerateCommand, version: LoadedVersion) -> GenerationRequest:
     if command.prompt.must_call:
         raise EngineCannotError("calls cannot be demanded yet; use tool_choice auto")
-    request = plan_generation(
+    return plan_generation(
         await prompt_tokens(command.prompt, version),
         command.options,
         version.limits,
         version.engine.abilities,
         random_seed=secrets.randbits(63),
+        tenant=command.tenant,
     )
-    return replace(request, cache_scope=scope_of(command.tenant))

@@ -24,6 +24,7 @@ from service_kit.errors import (
 from service_kit.machine_size import resident_memory
 
 from inference.adapters.child_process import ChildProcess
+from inference.adapters.deaths import MAX_DEATHS, Deaths
 from inference.adapters.engine_news import piece_of
 from inference.adapters.gathered_answer import GatheredAnswer
 from inference.domain.generation import (
@@ -38,10 +39,6 @@ from inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
 
 log = logging.getLogger(__name__)
 
-MAX_DEATHS = 5
-"""Deaths without an answer in between, after which the engine gives up."""
-FIRST_DELAY_SECONDS = 0.1
-MAX_DELAY_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 EMBED_AT_A_TIME = 16
 """Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
@@ -68,7 +65,7 @@ class ProcessPlan:
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
+    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
 
 
 class EngineProcess:
@@ -85,7 +82,6 @@ class EngineProcess:
         self._live: dict[int, GatheredAnswer] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
         """Scores and embeddings that are being computed."""
-        self._gathering: asyncio.TimerHandle | None = None
         self._heard = time.monotonic()
         self._answered = False
         self._broken: asyncio.Queue[str] = asyncio.Queue()
@@ -126,7 +122,7 @@ class EngineProcess:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
         child, number = self._running_child(), next(self._numbers)
-        answer = GatheredAnswer(may_gather=request.may_gather)
+        answer = GatheredAnswer()
         self._live[number] = answer
         ended = False
         try:
@@ -178,7 +174,8 @@ class EngineProcess:
         try:
             adapter = None if plan.adapter is None else str(plan.adapter)
             folders = {"folder": str(plan.folder), "adapter": adapter}
-            child.send({"load": {**folders, **plan.load}})
+            pieces = {"piece_seconds": plan.piece_seconds}
+            child.send({"load": {**folders, **pieces, **plan.load}})
             async with asyncio.timeout(plan.load_seconds):
                 answer = await child.receive()
             if "refused" in answer:
@@ -197,21 +194,22 @@ class EngineProcess:
 
     async def _supervise(self, child: ChildProcess) -> None:
         """Relay the child's news; replace it each time it dies, until it dies too often."""
-        deaths = 0
+        deaths = Deaths(MAX_DEATHS)
         current: ChildProcess | None = child
         while True:
+            answered = False
             if current is not None:
                 reason = await self._relay(current)
                 self._child = None
                 self._fail_all(lambda: EngineRestartingError(died_under_it=True))
                 status = await current.kill()
                 log.error("engine process %d %s (status %d)", current.pid, reason, status)
-                deaths, self._answered = (0 if self._answered else deaths), False
-            deaths += 1
-            if deaths > MAX_DEATHS:
-                self._broken.put_nowait(f"the engine process died {deaths} times in a row")
+                answered, self._answered = self._answered, False
+            delay = deaths.add(answered=answered)
+            if delay is None:
+                self._broken.put_nowait(f"the engine process {deaths}")
                 return
-            await asyncio.sleep(min(FIRST_DELAY_SECONDS * 2 ** (deaths - 1), MAX_DELAY_SECONDS))
+            await asyncio.sleep(delay)
             ENGINE_RESTARTS.inc()
             current = self._child = await self._try_start()
 
@@ -254,23 +252,11 @@ class EngineProcess:
             self._fail(number, error)
 
     def _hand_out_tokens(self, rows: Sequence[Sequence[Any]]) -> None:
-        # A single answer has its reader's whole attention: nothing is gained by gathering.
-        gather = self._plan.piece_seconds > 0 and len(self._live) > 1
-        waiting = False
         for number, tokens, end, chosen in rows:
             ENGINE_TOKENS.labels(engine=self._plan.name).inc(len(tokens))
             self._answered = True
             if number in self._live:
-                waiting |= self._live[number].add(tokens, end, chosen, gather=gather)
-        if waiting and self._gathering is None:
-            loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(self._plan.piece_seconds, self._hand_on_all)
-
-    def _hand_on_all(self) -> None:
-        """All at one time, so that the services behind wake up once for all of them."""
-        self._gathering = None
-        for answer in self._live.values():
-            answer.hand_on()
+                self._live[number].add(tokens, end, chosen)
 
     def _fail_all(self, error: Callable[[], DomainError]) -> None:
         for number in [*self._live, *self._asked]:
