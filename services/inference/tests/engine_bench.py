@@ -1,13 +1,15 @@
 """An engine under the contract, and short ways to use it."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
+from inference.adapters.triton import TritonKind
+from inference.adapters.triton_server import TritonAddress
 from inference.answer_writer import AnswerWriter, WrittenPiece
 from inference.domain.generation import (
     ContinuationScore,
@@ -87,7 +89,14 @@ ENGINES = {
         lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
         "openvino_folder",
     ),
+    "triton": EngineUnderTest(lambda: triton_kind(EXACT), "openvino_folder"),
 }
+
+
+def triton_kind(properties: Mapping[str, str]) -> TritonKind:
+    """At the server that `make triton-test` has started."""
+    address = TritonAddress(os.environ["TRITON_URL"], os.environ["TRITON_TOKEN"])
+    return TritonKind(address, PipelineOptions(properties=properties, piece_seconds=0.02))
 
 
 def engines_to_test() -> list[str]:

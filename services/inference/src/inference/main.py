@@ -25,6 +25,7 @@ from service_kit.process import announce_ready, run_service
 
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from inference.announce_serving import ServingAnnouncer
+from inference.engine import EngineKind
 from inference.entrypoints.grpc import InferenceServicer
 from inference.follow_names import FollowNames
 from inference.lease_version import VersionPool
@@ -64,6 +65,20 @@ def pipeline_options(settings: Settings) -> PipelineOptions:
     )
 
 
+def engine_kinds(settings: Settings) -> list[EngineKind]:
+    """Kinds of engines; for a form the first that can run it is taken."""
+    options = pipeline_options(settings)
+    kinds: list[EngineKind] = [OpenVinoKind(options)]
+    if settings.triton_url:
+        # Only where it is wanted: the client brings numpy, which nothing else here needs.
+        from inference.adapters.triton import TritonAddress, TritonKind
+
+        token = settings.triton_token.get_secret_value()
+        address = TritonAddress(settings.triton_url, token, settings.triton_roots)
+        kinds.insert(0, TritonKind(address, options, settings.triton_forms))
+    return kinds
+
+
 @asynccontextmanager
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     """The whole service, until the block ends: calls in hand are finished, then engines freed."""
@@ -78,7 +93,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(tasks.create_task(work).cancel)
 
         store = await asyncio.to_thread(store_of, settings)
-        kinds = [OpenVinoKind(pipeline_options(settings))]
+        kinds = engine_kinds(settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         pool = VersionPool(
             models,

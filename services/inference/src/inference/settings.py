@@ -1,6 +1,8 @@
 """What inference reads from its environment."""
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import ServiceSettings
 
@@ -42,3 +44,15 @@ class Settings(ServiceSettings):
 
     engine_piece_seconds: float = Field(default=0.05, ge=0, le=1)
     """Of answers side by side, tokens after the first are gathered for this long; 0 is never."""
+
+    triton_url: str = ""
+    """Host and port of a Triton server's gRPC; empty: no model runs on one."""
+
+    triton_token: SecretStr = SecretStr("")
+    """What the server's restricted protocols want to be shown; empty: they are not restricted."""
+
+    triton_roots: Path | None = None
+    """Certificates (PEM) that the server's is checked against; None: the connection is open."""
+
+    triton_forms: tuple[str, ...] = ("openvino-",)
+    """Beginnings of the forms that go to the server; it sees the artifacts at the same path."""

@@ -24,6 +24,7 @@ from service_kit.errors import (
 
 from inference.adapters.child_process import ChildProcess
 from inference.adapters.engine_news import piece_of
+from inference.adapters.engine_peer import EnginePeer
 from inference.adapters.gathered_answer import GatheredAnswer
 from inference.domain.generation import (
     Abilities,
@@ -65,14 +66,19 @@ class ProcessPlan:
     piece_seconds: float = 0.0
     """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
 
+    async def start(self) -> EnginePeer:
+        """The peer, not yet told what to load."""
+        return await ChildProcess.start(self.module)
+
 
 class EngineProcess:
     """`engine.Engine` by a supervised child process."""
 
     def __init__(self, plan: ProcessPlan) -> None:
         self._plan = plan
+        self._abilities = plan.abilities
         self._held = ExitStack()
-        self._child: ChildProcess | None = None
+        self._child: EnginePeer | None = None
         self._supervisor: asyncio.Task[None] | None = None
         # Ids are never used again, across restarts too: two live requests with one id would spoil
         # the pipeline, and late news of a dead child must find nobody.
@@ -87,7 +93,7 @@ class EngineProcess:
 
     @property
     def abilities(self) -> Abilities:
-        return self._plan.abilities
+        return self._abilities
 
     @property
     def pid(self) -> int | None:
@@ -147,16 +153,16 @@ class EngineProcess:
         finally:
             del self._asked[number]
 
-    def _running_child(self) -> ChildProcess:
+    def _running_child(self) -> EnginePeer:
         if self._child is None:
             raise UnavailableError(RESTARTING)
         if not self._live and not self._asked:
             self._heard = time.monotonic()
         return self._child
 
-    async def _start_child(self) -> ChildProcess:
+    async def _start_child(self) -> EnginePeer:
         plan = self._plan
-        child = await ChildProcess.start(plan.module)
+        child = await plan.start()
         try:
             child.send({"load": {"folder": str(plan.folder), **plan.load}})
             async with asyncio.timeout(plan.load_seconds):
@@ -165,6 +171,8 @@ class EngineProcess:
                 # The engine's words name folders of this machine: they are for the log alone.
                 log.error("the engine refused %s: %s", plan.folder.name, answer["refused"])
                 raise PreconditionError("the engine refused the model; inference's log says why")
+            if "abilities" in answer:
+                self._abilities = Abilities(**answer["abilities"])
         except TimeoutError:
             await child.kill()
             raise UnavailableError(
@@ -175,17 +183,17 @@ class EngineProcess:
             raise
         return child
 
-    async def _supervise(self, child: ChildProcess) -> None:
+    async def _supervise(self, child: EnginePeer) -> None:
         """Relay the child's news; replace it each time it dies, until it dies too often."""
         deaths = 0
-        current: ChildProcess | None = child
+        current: EnginePeer | None = child
         while True:
             if current is not None:
                 reason = await self._relay(current)
                 self._child = None
                 self._fail_all(RESTARTING)
                 status = await current.kill()
-                log.error("engine process %d %s (status %d)", current.pid, reason, status)
+                log.error("engine process %s %s (status %d)", current.pid, reason, status)
                 deaths, self._answered = (0 if self._answered else deaths), False
             deaths += 1
             if deaths > MAX_DEATHS:
@@ -195,14 +203,14 @@ class EngineProcess:
             ENGINE_RESTARTS.inc()
             current = self._child = await self._try_start()
 
-    async def _try_start(self) -> ChildProcess | None:
+    async def _try_start(self) -> EnginePeer | None:
         try:
             return await self._start_child()
         except (DomainError, OSError) as error:
             log.error("the engine process did not come back: %s", error)
             return None
 
-    async def _relay(self, child: ChildProcess) -> str:
+    async def _relay(self, child: EnginePeer) -> str:
         """Hand out the child's news until it is of no use any more; returns why."""
         while True:
             try:
