@@ -18,6 +18,8 @@ from inference.adapters.triton_server import RefusedError, TritonAddress, Triton
 
 log = logging.getLogger(__name__)
 
+PREFIX = "modelmill-"
+"""Of the names of all models that services load."""
 CONNECT_SECONDS = 10.0
 PULSE_SECONDS = 1.0
 """A model whose process died answers nothing and still counts as ready: only asking it tells."""
@@ -103,13 +105,14 @@ class TritonPeer:
 
     async def _load(self, load: Mapping[str, Any]) -> None:
         folder = str(load["folder"]).rsplit("/", 1)[-1]
-        self._name = f"modelmill-{folder[:40]}-{secrets.token_hex(6)}"
+        self._name = f"{PREFIX}{folder[:40]}-{secrets.token_hex(6)}"
         parameters = {
             "runner": self._runner,
             "load": json.dumps(load),
             "piece_seconds": str(load.get("piece_seconds", 0.0)),
             "expire_seconds": str(EXPIRE_SECONDS),
         }
+        await self._server.sweep(PREFIX)
         try:
             await self._server.load(self._name, parameters)
         except RefusedError as error:

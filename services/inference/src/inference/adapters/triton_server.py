@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ CHANNEL_OPTIONS = (
 )
 BYTES_HEAD = 4
 """A BYTES element begins with its length in four bytes."""
+READY = "READY"
 CALL_SECONDS = 5.0
 ASK_AGAIN_SECONDS = 0.1
 
@@ -94,6 +95,28 @@ class TritonServer:
             if error.status() == "StatusCode.UNAVAILABLE" and "restricted" not in str(error):
                 raise UnavailableError("Triton is gone") from error
             raise RefusedError(error.message()) from error
+
+    async def sweep(self, prefix: str) -> None:
+        """Unload models of that prefix whose process is dead: a service that is gone left them."""
+        with suppress(InferenceServerException):
+            index = await self._client.get_model_repository_index(
+                headers=self._headers, client_timeout=CALL_SECONDS
+            )
+            names = [model.name for model in index.models if model.state == READY]
+            await asyncio.gather(
+                *(self._unload_if_dead(name) for name in names if name.startswith(prefix))
+            )
+
+    async def _unload_if_dead(self, name: str) -> None:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                async with aclosing(self.rows(name, {"describe": {}})) as rows:
+                    await anext(rows, None)
+        except TimeoutError:
+            # Busy, perhaps: its own service knows better.
+            return
+        except UnavailableError:
+            await self.unload(name)
 
     async def unload(self, name: str) -> None:
         """Take a model out, if the server still can; Triton frees it with its last request."""

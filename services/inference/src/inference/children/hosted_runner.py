@@ -69,7 +69,7 @@ class HostedRunner:
         abilities: told to who asks `{"describe": {}}`.
         piece_seconds: of answers side by side, tokens are gathered for this long before they are
             told, because a message costs more than a token; 0 is never.
-        expire_seconds: a runner that nobody said a word to for so long is given up; 0 is never.
+        expire_seconds: a runner that nobody asked for so long is given up; 0 is never.
         on_expired: what giving up is.
     """
 
@@ -144,7 +144,6 @@ class HostedRunner:
             except queue.Empty:
                 self._expire_unless_heard()
                 return True
-            self._heard = time.monotonic()
             if asked is None:
                 self._closing = True
             else:
@@ -157,6 +156,9 @@ class HostedRunner:
 
     def _obey(self, asker: Asker, message: Message) -> None:
         ((order, body),) = message.items()
+        if order != "describe":
+            # Others ask that, to see who is still there.
+            self._heard = time.monotonic()
         if order == "describe":
             asker.tell({"loaded": True, "abilities": self._abilities}, last=True)
         elif order == "ping":
