@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from inference.adapters.openvino import EXACT
 from inference.main import Running, inference_service
 from inference.settings import Settings
@@ -165,3 +166,12 @@ async def nats_and_inference(folder: Path, root: Path, **changes: Any) -> AsyncI
     """A broker of its own and the service beside it."""
     async with run_nats(folder) as nats, run_inference(nats, root, **changes) as service:
         yield service
+
+
+async def resting_cpu_seconds(process: psutil.Process) -> float:
+    """CPU seconds of a process, once it has come to rest."""
+    while True:
+        before = sum(process.cpu_times()[:2])
+        await asyncio.sleep(0.1)
+        if sum(process.cpu_times()[:2]) == before:
+            return before

@@ -21,6 +21,8 @@ from service_kit.errors import InvalidInputError, PreconditionError, Unavailable
 from testkit.waiting import eventually
 from tokenization.chat_tokenizer import ChatTokenizer
 
+from .support import resting_cpu_seconds
+
 pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 
 OPTIONS = PipelineOptions(properties=EXACT, hang_seconds=1.0)
@@ -102,24 +104,16 @@ async def test_requests_that_are_left_cost_no_more_steps(engine: EngineProcess) 
     child = psutil.Process(engine.pid)
     asked = [request((number + 3,), tokens=500) for number in range(4)]
 
-    async def spent() -> float:
-        """CPU seconds of the child, once it has come to rest."""
-        while True:
-            before = sum(child.cpu_times()[:2])
-            await asyncio.sleep(0.1)
-            if sum(child.cpu_times()[:2]) == before:
-                return before
-
-    start = await spent()
+    start = await resting_cpu_seconds(child)
     await asyncio.gather(*(tokens_of(engine, one) for one in asked))
-    whole = await spent()
+    whole = await resting_cpu_seconds(child)
     leaving = [engine.generate(one) for one in asked]
     for pieces in leaving:
         await anext(pieces)
     for pieces in leaving:
         await pieces.aclose()
 
-    assert await spent() - whole < (whole - start) / 3
+    assert await resting_cpu_seconds(child) - whole < (whole - start) / 3
 
 
 async def test_answers_side_by_side_come_in_fewer_pieces_and_say_the_same(

@@ -43,6 +43,8 @@ MAX_DEATHS = 5
 FIRST_DELAY_SECONDS = 0.1
 MAX_DELAY_SECONDS = 10.0
 LOOK_SECONDS = 1.0
+EMBED_AT_A_TIME = 16
+"""Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,10 @@ class EngineProcess:
         return [ContinuationScore(*row) for row in await self._ask("score", asked)]
 
     async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-        vectors: list[list[float]] = await self._ask("embed", {"texts": texts})
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), EMBED_AT_A_TIME):
+            some = texts[start : start + EMBED_AT_A_TIME]
+            vectors += await self._ask("embed", {"texts": some})
         return vectors
 
     async def _ask(self, order: str, body: Mapping[str, Any]) -> Any:
@@ -152,6 +157,8 @@ class EngineProcess:
             return await answer
         finally:
             del self._asked[number]
+            if answer.cancelled():
+                child.send({"cancel": number})
 
     def _running_child(self) -> EnginePeer:
         if self._child is None:

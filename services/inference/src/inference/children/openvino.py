@@ -5,7 +5,8 @@ from typing import Any
 import openvino_genai as genai
 from openvino import Tensor
 
-from inference.children.runner import News, serve
+from inference.children.openvino_reading import Reader
+from inference.children.runner import News, Slices, serve
 
 
 def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
@@ -45,6 +46,7 @@ class OpenVinoRunner:
 
     def __init__(self, load: dict[str, Any]) -> None:
         self._pipeline = open_pipeline(load)
+        self._reader = Reader(load)
         self._live: dict[int, _Live] = {}
 
     @property
@@ -73,11 +75,13 @@ class OpenVinoRunner:
                 del self._live[number]
         return news
 
-    def score(self, prompt: list[int], continuations: list[list[int]]) -> list[list[Any]]:
-        raise NotImplementedError
+    def score(
+        self, prompt: list[int], continuations: list[list[int]]
+    ) -> Slices[list[list[Any]]]:
+        return self._reader.score(prompt, continuations)
 
-    def embed(self, texts: list[list[int]]) -> list[list[float]]:
-        raise NotImplementedError
+    def embed(self, texts: list[list[int]]) -> Slices[list[list[float]]]:
+        return self._reader.embed(texts)
 
 
 class _Live:

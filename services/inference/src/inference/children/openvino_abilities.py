@@ -17,4 +17,6 @@ def abilities_of(load: Mapping[str, Any]) -> dict[str, Any]:
         "exact": load["device"] == "CPU" and EXACT.items() <= load["properties"].items(),
         "logprobs": 0,
         "grammar": True,
+        "score": True,
+        "embed": True,
     }

@@ -5,7 +5,8 @@ runs here, alone, without asyncio. Any error of a step ends the process: pipelin
 from one, and the parent starts a new one.
 
 In, one JSON object a line: `{"load": {...}}` first, then `{"add": {...}}`, `{"cancel": id}`,
-`{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`.
+`{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`; a cancel may name
+any of them.
 Out: `{"loaded": true}` or `{"refused": why}`; then `{"tokens": [[id, [token, ...], end, chosen],
 ...]}`, where `end` is null, "stop", "length" or "no_room" and `chosen` is null or for each token
 `[logprob, [[token, logprob], ...]]`; `{"result": [id, value]}`; and `{"rejected": [id, why]}`.
@@ -14,13 +15,19 @@ Out: `{"loaded": true}` or `{"refused": why}`; then `{"tokens": [[id, [token, ..
 import signal
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from inference.children.parent_socket import ParentGoneError, ParentSocket
 
 SIGN_OF_LIFE_SECONDS = 1.0
 """Steps that yield nothing (a long prefill) are reported this often, so that a hang is one."""
+
+
+Result = TypeVar("Result")
+Slices = Generator[None, None, Result]
+"""Work that stops between its parts, so that the batch goes on meanwhile."""
 
 
 class News(NamedTuple):
@@ -48,11 +55,13 @@ class Runner(Protocol):
     def step(self) -> list[News]:
         """Bring the batch on by one step, and say what came of it."""
 
-    def score(self, prompt: list[int], continuations: list[list[int]]) -> list[list[Any]]:
-        """`[log_likelihood, is_greedy]` of each continuation."""
+    def score(
+        self, prompt: list[int], continuations: list[list[int]]
+    ) -> list[list[Any]] | Slices[list[list[Any]]]:
+        """`[log_likelihood, is_greedy]` of each continuation; at once, or in slices."""
 
-    def embed(self, texts: list[list[int]]) -> list[list[float]]:
-        """The vector of each text."""
+    def embed(self, texts: list[list[int]]) -> list[list[float]] | Slices[list[list[float]]]:
+        """The vector of each text; at once, or in slices."""
 
 
 def serve(open_runner: Callable[[dict[str, Any]], Runner]) -> None:
@@ -79,32 +88,58 @@ class _Loop:
     def __init__(self, runner: Runner, parent: ParentSocket) -> None:
         self._runner = runner
         self._parent = parent
+        # One after the other: each holds the keys and values of its texts.
+        self._sliced: deque[tuple[int, Slices[Any]]] = deque()
         self._last_word = time.monotonic()
 
     def run(self) -> None:
         while True:
-            for message in self._parent.receive(wait=not self._runner.busy):
+            idle = not self._runner.busy and not self._sliced
+            for message in self._parent.receive(wait=idle):
                 self._obey(message)
             news = self._runner.step() if self._runner.busy else []
             now = time.monotonic()
             if news or now - self._last_word > SIGN_OF_LIFE_SECONDS:
                 self._parent.send({"tokens": news})
                 self._last_word = now
+            if self._sliced:
+                self._go_on(*self._sliced[0])
 
     def _obey(self, message: dict[str, Any]) -> None:
         if "cancel" in message:
-            self._runner.cancel(message["cancel"])
+            self._cancel(message["cancel"])
             return
         ((order, body),) = message.items()
+        number = body["id"]
         try:
             if order == "add":
                 self._runner.add(body)
                 return
-            number = body.pop("id")
+            del body["id"]
             result = self._runner.score(**body) if order == "score" else self._runner.embed(**body)
         except Exception as error:
             # Refused before it was scheduled, which harms nobody else.
-            number = body.get("id", 0) if order == "add" else number
-            self._parent.send({"rejected": [number, (str(error) or repr(error)).splitlines()[0]]})
+            self._reject(number, error)
         else:
-            self._parent.send({"result": [number, result]})
+            if isinstance(result, Generator):
+                self._sliced.append((number, result))
+            else:
+                self._parent.send({"result": [number, result]})
+
+    def _cancel(self, number: int) -> None:
+        self._runner.cancel(number)
+        self._sliced = deque(work for work in self._sliced if work[0] != number)
+
+    def _go_on(self, number: int, work: Slices[Any]) -> None:
+        """Do a slice of it."""
+        try:
+            next(work)
+            return
+        except StopIteration as end:
+            self._parent.send({"result": [number, end.value]})
+        except Exception as error:
+            self._reject(number, error)
+        self._sliced.popleft()
+
+    def _reject(self, number: int, error: Exception) -> None:
+        self._parent.send({"rejected": [number, (str(error) or repr(error)).splitlines()[0]]})
