@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 from google.protobuf import json_format, text_format
-from inference.adapters.triton_model import FILES, engine_config
-from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+from inference.adapters.triton_model import ENGINE, READER, TritonModel
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "triton"
 CONFIGS = sorted(FOLDER.glob("*/*/config.pbtxt"))
-ENGINE = FOLDER / "repository" / "engine"
-PARAMETERS = {"runner", "load", "piece_seconds", "expire_seconds"}
+REPOSITORY = FOLDER / "repository"
 
 
 def config_in(file: Path) -> ModelConfig:
@@ -43,18 +42,22 @@ def test_there_is_one_for_each_backend(backend: str) -> None:
     assert backend in {config.backend or config.platform for config in configs}
 
 
-def test_what_the_service_loads_is_what_the_repository_has() -> None:
-    stored = config_in(ENGINE / "config.pbtxt")
-    loaded = json_format.Parse(engine_config("engine", {}), ModelConfig())
-    assert set(stored.parameters) == PARAMETERS
-    load = json.loads(stored.parameters["load"].string_value)
+@pytest.mark.parametrize(
+    ("name", "model", "parameters"),
+    [
+        ("engine", ENGINE, {"runner", "load", "piece_seconds", "expire_seconds"}),
+        ("reader", READER, {"load", "expire_seconds"}),
+    ],
+)
+def test_what_the_service_loads_is_what_the_repository_has(
+    name: str, model: TritonModel, parameters: set[str]
+) -> None:
+    stored = config_in(REPOSITORY / name / "config.pbtxt")
+    loaded = json_format.Parse(model.config_text(name, {}), ModelConfig())
+    assert set(stored.parameters) == parameters
+    assert json.loads(stored.parameters["load"].string_value)["device"] == "CPU"
     stored.ClearField("parameters")
 
     assert loaded == stored
-    assert load["device"] == "CPU"
-    assert stored.instance_group[0].kind == ModelInstanceGroup.KIND_CPU
-    (source,) = FILES.values()
-    assert b"from inference.children.triton import TritonPythonModel" in source
-    assert "from inference.children.triton import TritonPythonModel" in (
-        ENGINE / "1" / "model.py"
-    ).read_text("utf-8")
+    source = (REPOSITORY / name / "1" / "model.py").read_text("utf-8")
+    assert model.source.decode().partition(" #")[0].strip() in source

@@ -241,6 +241,9 @@ class EngineProcess:
             self._answered = True
             if number in self._asked and not self._asked[number].done():
                 self._asked[number].set_result(result)
+        elif "unavailable" in message:
+            number, reason = message["unavailable"]
+            self._fail(number, UnavailableError(reason))
         elif "rejected" in message:
             number, reason = message["rejected"]
             # Our own checks should have caught it; the engine's words are for the log alone.

@@ -7,19 +7,18 @@ to the model (and which it has for whole streams only).
 import asyncio
 import json
 import logging
-import secrets
 from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Any
 
 from service_kit.errors import UnavailableError
 
+from inference.adapters.triton_model import ENGINE
+from inference.adapters.triton_reader import TritonReader
 from inference.adapters.triton_server import RefusedError, TritonAddress, TritonServer
 
 log = logging.getLogger(__name__)
 
-PREFIX = "modelmill-"
-"""Of the names of all models that services load."""
 CONNECT_SECONDS = 10.0
 PULSE_SECONDS = 1.0
 """A model whose process died answers nothing and still counts as ready: only asking it tells."""
@@ -36,6 +35,7 @@ class TritonPeer:
         self._server = server
         self._runner = runner
         self._name = ""
+        self._reader: TritonReader | None = None
         self._news: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         self._streams: dict[int, asyncio.Task[None]] = {}
         self._own: set[asyncio.Task[None]] = set()
@@ -71,7 +71,8 @@ class TritonPeer:
                 stream.cancel()
         else:
             number = body["id"]
-            self._streams[number] = stream = asyncio.create_task(self._converse(message))
+            work = self._converse(message) if order == "add" else self._read(message)
+            self._streams[number] = stream = asyncio.create_task(work)
             stream.add_done_callback(lambda _: self._streams.pop(number, None))
 
     async def receive(self) -> dict[str, Any]:
@@ -91,7 +92,8 @@ class TritonPeer:
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
             async with asyncio.timeout(UNLOAD_SECONDS):
-                if self._name:
+                if self._reader is not None:
+                    await self._reader.close()
                     await self._server.unload(self._name)
         except TimeoutError:
             log.warning("Triton did not unload %s; it is left to expire", self._name)
@@ -104,17 +106,17 @@ class TritonPeer:
         task.add_done_callback(self._own.discard)
 
     async def _load(self, load: Mapping[str, Any]) -> None:
-        folder = str(load["folder"]).rsplit("/", 1)[-1]
-        self._name = f"{PREFIX}{folder[:40]}-{secrets.token_hex(6)}"
+        self._name = ENGINE.new_name(load["folder"])
+        self._reader = TritonReader(self._server, load, EXPIRE_SECONDS)
         parameters = {
             "runner": self._runner,
             "load": json.dumps(load),
             "piece_seconds": str(load.get("piece_seconds", 0.0)),
             "expire_seconds": str(EXPIRE_SECONDS),
         }
-        await self._server.sweep(PREFIX)
+        await self._server.sweep()
         try:
-            await self._server.load(self._name, parameters)
+            await self._server.load(self._name, ENGINE, parameters)
         except RefusedError as error:
             self._news.put_nowait({"refused": str(error)})
             return
@@ -123,6 +125,10 @@ class TritonPeer:
             return
         await self._converse({"describe": {}})
         self._start(self._pulse())
+
+    async def _read(self, message: Mapping[str, Any]) -> None:
+        assert self._reader is not None, "nothing is asked before the load"
+        self._news.put_nowait(await self._reader.ask(message))
 
     async def _pulse(self) -> None:
         """Each answer is a sign of life, so that a hang is one and a death is noticed when idle."""

@@ -16,7 +16,7 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from inference.adapters.triton_model import FILES, INPUT, engine_config
+from inference.adapters.triton_model import ENGINE, INPUT, READER, TritonModel
 
 TOKEN_HEADER = "triton-grpc-protocol-token"
 """Header that Triton looks into for the token of `--grpc-restricted-protocol=...:token=...`."""
@@ -32,12 +32,18 @@ CHANNEL_OPTIONS = (
 BYTES_HEAD = 4
 """A BYTES element begins with its length in four bytes."""
 READY = "READY"
+DEAD, FULL = "not healthy", "queue size"
+"""What Triton says of a model whose process is gone, and of one that has too much to do."""
 CALL_SECONDS = 5.0
 ASK_AGAIN_SECONDS = 0.1
 
 
 class RefusedError(Exception):
     """Triton said no to a load, and why."""
+
+
+class FullError(Exception):
+    """More requests wait for the model than may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +84,19 @@ class TritonServer:
         except InferenceServerException:
             return False
 
-    async def load(self, name: str, parameters: Mapping[str, str]) -> None:
+    async def load(self, name: str, model: TritonModel, parameters: Mapping[str, str]) -> None:
         """Load a model under that name and wait for it.
 
         Raises:
             RefusedError: it cannot be loaded.
             UnavailableError: the server is gone.
         """
-        config = engine_config(name, parameters)
         try:
             await self._client.load_model(
-                name, headers=self._headers, config=config, files=dict(FILES)
+                name,
+                headers=self._headers,
+                config=model.config_text(name, parameters),
+                files={"file:1/model.py": model.source},
             )
         except InferenceServerException as error:
             # Triton says UNAVAILABLE for a missing token, too.
@@ -96,27 +104,31 @@ class TritonServer:
                 raise UnavailableError("Triton is gone") from error
             raise RefusedError(error.message()) from error
 
-    async def sweep(self, prefix: str) -> None:
-        """Unload models of that prefix whose process is dead: a service that is gone left them."""
-        with suppress(InferenceServerException):
+    async def sweep(self) -> None:
+        """Unload models whose process is dead: a service that is gone left them behind."""
+        try:
             index = await self._client.get_model_repository_index(
                 headers=self._headers, client_timeout=CALL_SECONDS
             )
-            names = [model.name for model in index.models if model.state == READY]
-            await asyncio.gather(
-                *(self._unload_if_dead(name) for name in names if name.startswith(prefix))
-            )
+        except InferenceServerException:
+            return
+        names = [model.name for model in index.models if model.state == READY]
+        await asyncio.gather(*(self._unload_if_dead(name) for name in names))
 
     async def _unload_if_dead(self, name: str) -> None:
         try:
+            # One that is busy does not answer in time; its own service knows better.
             async with asyncio.timeout(CALL_SECONDS):
-                async with aclosing(self.rows(name, {"describe": {}})) as rows:
-                    await anext(rows, None)
-        except TimeoutError:
-            # Busy, perhaps: its own service knows better.
+                if name.startswith(READER.prefix):
+                    await self.ask(name, {"describe": {}})
+                elif name.startswith(ENGINE.prefix):
+                    async with aclosing(self.rows(name, {"describe": {}})) as rows:
+                        await anext(rows, None)
+        except UnavailableError as error:
+            if DEAD in str(error):
+                await self.unload(name)
+        except (TimeoutError, FullError):
             return
-        except UnavailableError:
-            await self.unload(name)
 
     async def unload(self, name: str) -> None:
         """Take a model out, if the server still can; Triton frees it with its last request."""
@@ -143,13 +155,34 @@ class TritonServer:
         finally:
             stream.cancel()
 
+    async def ask(self, name: str, message: Mapping[str, Any]) -> Any:
+        """Ask a model that Triton batches for; its JSON row.
+
+        Raises:
+            UnavailableError: the server or the model is gone.
+            FullError: it has too much to do.
+        """
+        try:
+            result = await self._client.infer(
+                name, [_tensor(message, [1, 1])], headers=self._headers
+            )
+        except InferenceServerException as error:
+            if FULL in str(error):
+                raise FullError from error
+            raise UnavailableError(f"Triton says: {error.message()}") from error
+        return json.loads(result.get_response().raw_output_contents[0][BYTES_HEAD:])
+
     async def close(self) -> None:
         """Hang up."""
         await self._client.close()
 
 
 async def _once(name: str, message: Mapping[str, Any]) -> AsyncIterator[dict[str, Any]]:
+    yield {"model_name": name, "inputs": [_tensor(message, [1])]}
+
+
+def _tensor(message: Mapping[str, Any], shape: list[int]) -> InferInput:
     text = json.dumps(message, separators=(",", ":")).encode()
-    tensor = InferInput(INPUT, [1], "BYTES")
-    tensor.set_data_from_numpy(np.array([text], dtype=np.object_))
-    yield {"model_name": name, "inputs": [tensor]}
+    tensor = InferInput(INPUT, shape, "BYTES")
+    tensor.set_data_from_numpy(np.array([text], dtype=np.object_).reshape(shape))
+    return tensor

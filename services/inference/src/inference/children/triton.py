@@ -8,19 +8,13 @@ told it), `piece_seconds` and `expire_seconds`.
 """
 
 import json
-import os
-import sys
 from collections.abc import Mapping
 from typing import Any
-
-import numpy as np
 
 from inference.children.hosted_runner import HostedRunner, Message
 from inference.children.openvino_abilities import abilities_of
 from inference.children.runner import Runner
-
-NUMPY = "1.26"
-"""With numpy 2 this backend reads tensors wrong, in silence."""
+from inference.children.triton_wire import leave, message_in, parameters_in, response_of
 
 
 class TritonPythonModel:
@@ -28,19 +22,14 @@ class TritonPythonModel:
 
     def initialize(self, args: Mapping[str, str]) -> None:
         """Load the model; an error is what the caller of Triton's load is told."""
-        if not np.__version__.startswith(NUMPY):
-            raise RuntimeError(
-                f"Triton's Python backend needs numpy {NUMPY}, here is {np.__version__}: install "
-                "deploy/triton/requirements.txt"
-            )
-        told = _parameters(args)
+        told = parameters_in(args)
         runner, abilities = open_runner(told["runner"], json.loads(told["load"]))
         self._hosted = HostedRunner(
             runner,
             abilities,
             piece_seconds=float(told.get("piece_seconds", 0)),
             expire_seconds=float(told.get("expire_seconds", 0)),
-            on_expired=_leave,
+            on_expired=leave,
         )
 
     def execute(self, requests: list[Any]) -> None:
@@ -48,7 +37,7 @@ class TritonPythonModel:
         for request in requests:
             asker = _Caller(request.get_response_sender())
             try:
-                message = _message_in(request)
+                message = message_in(request)
             except ValueError as error:
                 asker.tell({"rejected": [0, str(error)]}, last=True)
             else:
@@ -87,31 +76,4 @@ class _Caller:
         if message is None:
             self._sender.send(flags=flags)
             return
-        row = np.array([json.dumps(message, separators=(",", ":")).encode()], dtype=np.object_)
-        tensor = self._backend.Tensor("row", row)
-        self._sender.send(self._backend.InferenceResponse([tensor]), flags=flags)
-
-
-def _message_in(request: Any) -> Message:
-    import triton_python_backend_utils as backend
-
-    tensor = backend.get_input_tensor_by_name(request, "request").as_numpy()
-    message = json.loads(tensor.reshape(-1)[0])
-    if not isinstance(message, dict) or len(message) != 1:
-        raise ValueError("a request is one JSON object with one order")
-    order, body = next(iter(message.items()))
-    if order not in ("add", "score", "embed", "describe", "ping") or not isinstance(body, dict):
-        raise ValueError(f"there is no order {order!r}, or its body is no object")
-    return message
-
-
-def _parameters(args: Mapping[str, str]) -> dict[str, str]:
-    parameters = json.loads(args["model_config"])["parameters"]
-    return {name: value["string_value"] for name, value in parameters.items()}
-
-
-def _leave() -> None:
-    print("nobody asked this model anything for long: it is given up", file=sys.stderr, flush=True)
-    # Triton has no way for a model to unload itself; what matters, the memory, goes with the
-    # process, and the next load sweeps the name away.
-    os._exit(1)
+        self._sender.send(response_of(message), flags=flags)
