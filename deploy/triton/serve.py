@@ -5,7 +5,8 @@ Takes Triton from the wheel `nvidia-pytriton` when this interpreter has it, else
 models on a Triton runs code there.
 
 Environment: TRITON_ADDRESS (127.0.0.1), TRITON_GRPC_PORT (8001), TRITON_METRICS_PORT (8002, 0: no
-metrics), TRITON_TOKEN. Arguments go to tritonserver as they are.
+metrics), TRITON_TOKEN, and for TLS TRITON_TLS_CERTIFICATE and TRITON_TLS_KEY (PEM files). Arguments
+go to tritonserver as they are.
 """
 
 import importlib.util
@@ -65,6 +66,15 @@ def options_of(environment: Mapping[str, str]) -> list[str]:
         options.append("--allow-metrics=false")
     else:
         options += [f"--metrics-address={address}", f"--metrics-port={metrics_port}"]
+    certificate, key = (environment.get(f"TRITON_TLS_{of}", "") for of in ("CERTIFICATE", "KEY"))
+    if bool(certificate) != bool(key):
+        raise SystemExit("TLS takes both TRITON_TLS_CERTIFICATE and TRITON_TLS_KEY")
+    if certificate:
+        options += [
+            "--grpc-use-ssl=true",
+            f"--grpc-server-cert={certificate}",
+            f"--grpc-server-key={key}",
+        ]
     if token:
         options.append(f"--grpc-restricted-protocol={RESTRICTED}:token={token}")
     return options

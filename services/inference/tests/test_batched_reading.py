@@ -23,7 +23,7 @@ VECTORS = [
 ]
 BAD = [
     {"score": {"id": 9, "prompt": [20], "continuations": [[10**9]]}},
-    {"embed": {"id": 10, "texts": [[]]}},
+    {"embed": {"id": 10}},
     {"embed": {"id": 11, "texts": "no"}},
     {"score": {"id": 12}},
 ]
