@@ -59,7 +59,7 @@ proto: install ## Generate libs/contracts from proto/
 bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on the terminal and in build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-keep: .venv/rivals ## The same; a complete run of a commit becomes deploy/bench/last.json
+bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a commit becomes deploy/bench/last.json
 	$(BIN)/python -m tests.bench --keep
 
 .venv/rivals: deploy/bench/requirements.txt .venv/installed

@@ -21,6 +21,7 @@ from tests.bench import (
     submit_latency,
     telemetry_cost,
     train_lora,
+    triton_hop,
 )
 from tests.bench.built_model import NotBuiltError
 from tests.bench.figures import Entry, Line, Unmeasured
@@ -37,6 +38,7 @@ GROUPS: tuple[Group, ...] = (
     data_prep_rows.GROUP,
     gateway_latency.GROUP,
     decode_path.GROUP,
+    triton_hop.GROUP,
     telemetry_cost.GROUP,
     mtls_cost.GROUP,
     train_lora.GROUP,

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 import psutil
+from service_kit.errors import UnavailableError
 from testkit.ports import free_port
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -30,7 +31,7 @@ class RunningTriton:
 
     port: int
     log: Path
-    options: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -43,21 +44,23 @@ class RunningTriton:
             "TRITON_GRPC_PORT": str(self.port),
             "TRITON_METRICS_PORT": "0",
             "TRITON_TOKEN": TOKEN,
+            **self.environment,
         }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [PYTHON, SERVE, *self.options],
+                [PYTHON, SERVE],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         deadline = time.monotonic() + START_SECONDS
-        with InferenceServerClient(self.url) as client:
+        roots = self.environment.get("TRITON_TLS_CERTIFICATE")
+        with InferenceServerClient(self.url, ssl=bool(roots), root_certificates=roots) as client:
             while not _answers(client):
                 ended = self.process.poll() is not None
                 if ended or time.monotonic() > deadline:
-                    raise AssertionError(f"Triton did not start: {self.log.read_text()[-2000:]}")
+                    raise UnavailableError(f"Triton did not start: {self.log.read_text()[-2000:]}")
                 time.sleep(0.1)
 
     def stubs(self) -> list[psutil.Process]:
@@ -91,9 +94,9 @@ class RunningTriton:
 
 
 @contextmanager
-def running_triton(log: Path, *options: str) -> Iterator[RunningTriton]:
-    """A server until the block ends."""
-    triton = RunningTriton(free_port(), log, options)
+def running_triton(log: Path, **environment: str) -> Iterator[RunningTriton]:
+    """A server until the block ends; settings of `serve.py` by name."""
+    triton = RunningTriton(free_port(), log, environment)
     triton.start()
     try:
         yield triton
