@@ -57,6 +57,8 @@ def options_of(environment: Mapping[str, str]) -> list[str]:
     options = [
         # Models come and go by the inference service's word, never by a file that appears.
         "--model-control-mode=explicit",
+        # One model that comes or goes does not make the server unready for the others.
+        "--strict-readiness=false",
         "--allow-http=false",
         f"--grpc-address={address}",
         f"--grpc-port={environment.get('TRITON_GRPC_PORT', '8001')}",

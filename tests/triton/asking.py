@@ -91,9 +91,8 @@ async def client_of(triton: RunningTriton) -> AsyncIterator[InferenceServerClien
         yield client
 
 
-async def models_on(triton: RunningTriton) -> dict[str, str]:
-    """Names of the server's models and their states; those of the repository that were not loaded
-    have none."""
+async def models_on(triton: RunningTriton) -> list[str]:
+    """Names of the models that the server has loaded."""
     async with client_of(triton) as client:
-        index = await client.get_model_repository_index(headers=HEADERS)
-    return {model.name: model.state for model in index.models if model.state}
+        statistics = await client.get_inference_statistics()
+    return [model.name for model in statistics.model_stats]

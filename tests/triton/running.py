@@ -22,7 +22,8 @@ SERVE = ROOT / "deploy" / "triton" / "serve.py"
 TOKEN = "triton-test-token"
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
-STUB = "triton_python_backend_stub"
+STUB = "triton_python_b"
+"""What the system keeps of the name."""
 
 
 @dataclass
@@ -67,7 +68,7 @@ class RunningTriton:
         """Processes of its Python models."""
         assert self.process is not None
         below = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in below if process.name() == STUB[:15]]
+        return [process for process in below if process.name().startswith(STUB)]
 
     def kill(self) -> None:
         """Kill it and what it started, as a machine that goes down does."""

@@ -63,7 +63,7 @@ async def test_the_reader_comes_with_the_first_question_and_goes_with_the_engine
         await asyncio.gather(engine.embed([[20]]), engine.embed([[30]]))
         assert len(await models_on(triton)) == 2
 
-    assert await models_on(triton) == {}
+    assert await models_on(triton) == []
 
 
 async def test_a_killed_reader_costs_its_questions_and_no_stream(

@@ -31,7 +31,6 @@ CHANNEL_OPTIONS = (
 )
 BYTES_HEAD = 4
 """A BYTES element begins with its length in four bytes."""
-READY = "READY"
 DEAD, FULL = "not healthy", "queue size"
 """What Triton says of a model whose process is gone, and of one that has too much to do."""
 CALL_SECONDS = 5.0
@@ -107,13 +106,13 @@ class TritonServer:
     async def sweep(self) -> None:
         """Unload models whose process is dead: a service that is gone left them behind."""
         try:
-            index = await self._client.get_model_repository_index(
+            # The index of the repository knows no models that came with their files.
+            loaded = await self._client.get_inference_statistics(
                 headers=self._headers, client_timeout=CALL_SECONDS
             )
         except InferenceServerException:
             return
-        names = [model.name for model in index.models if model.state == READY]
-        await asyncio.gather(*(self._unload_if_dead(name) for name in names))
+        await asyncio.gather(*(self._unload_if_dead(model.name) for model in loaded.model_stats))
 
     async def _unload_if_dead(self, name: str) -> None:
         try:
