@@ -59,6 +59,7 @@ def options_of(environment: Mapping[str, str]) -> list[str]:
         "--model-control-mode=explicit",
         # One model that comes or goes does not make the server unready for the others.
         "--strict-readiness=false",
+        "--disable-auto-complete-config",
         "--allow-http=false",
         f"--grpc-address={address}",
         f"--grpc-port={environment.get('TRITON_GRPC_PORT', '8001')}",

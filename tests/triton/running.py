@@ -13,6 +13,7 @@ import grpc
 import psutil
 from service_kit.errors import UnavailableError
 from testkit.ports import free_port
+from testkit.waiting import eventually
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
@@ -68,7 +69,12 @@ class RunningTriton:
         """Processes of its Python models."""
         assert self.process is not None
         below = psutil.Process(self.process.pid).children(recursive=True)
-        return [process for process in below if process.name().startswith(STUB)]
+        return [process for process in below if _is_stub(process)]
+
+    async def only_stub(self) -> psutil.Process:
+        """The process of its one model, once those that were unloaded before are gone."""
+        await eventually(lambda: len(self.stubs()) == 1)
+        return self.stubs()[0]
 
     def kill(self) -> None:
         """Kill it and what it started, as a machine that goes down does."""
@@ -109,6 +115,21 @@ def _answers(client: InferenceServerClient) -> bool:
     try:
         return bool(client.is_server_ready(client_timeout=1.0))
     except (InferenceServerException, grpc.RpcError):
+        return False
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process holds nothing any more, though its parent may not have noticed."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _is_stub(process: psutil.Process) -> bool:
+    try:
+        return process.name().startswith(STUB) and not has_ended(process)
+    except psutil.NoSuchProcess:
         return False
 
 

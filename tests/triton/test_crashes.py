@@ -12,7 +12,7 @@ from service_kit.errors import UnavailableError
 from testkit.waiting import eventually
 
 from tests.triton.asking import PLAIN, engine_at, loaded, models_on, tokens_of, tokens_once_back
-from tests.triton.running import ROOT, RunningTriton
+from tests.triton.running import ROOT, RunningTriton, has_ended
 
 LONG = replace(PLAIN, max_new_tokens=500)
 
@@ -22,9 +22,9 @@ async def test_streams_of_a_killed_model_fail_typed_and_the_next_request_is_answ
 ) -> None:
     async with loaded(triton, build, end_tokens) as engine:
         before = await tokens_of(engine)
+        stub = await triton.only_stub()
         pieces = engine.generate(LONG)
         await anext(pieces)
-        (stub,) = triton.stubs()
 
         stub.kill()
 
@@ -39,7 +39,7 @@ async def test_a_model_that_dies_idle_is_replaced_before_anyone_asks(
 ) -> None:
     async with loaded(triton, build, end_tokens) as engine:
         (first,) = await models_on(triton)
-        (stub,) = triton.stubs()
+        stub = await triton.only_stub()
 
         stub.kill()
 
@@ -56,9 +56,9 @@ async def test_a_hung_model_is_replaced(
 ) -> None:
     async with loaded(triton, build, end_tokens) as engine:
         before = await tokens_of(engine)
+        stub = await triton.only_stub()
         pieces = engine.generate(LONG)
         await anext(pieces)
-        (stub,) = triton.stubs()
 
         stub.send_signal(signal.SIGSTOP)
         try:
@@ -120,12 +120,12 @@ async def test_a_model_whose_service_is_gone_frees_its_memory_and_its_name_is_sw
     )
     assert service.stdout is not None
     name = (await service.stdout.readline()).decode().strip()
-    (abandoned,) = triton.stubs()
+    abandoned = await triton.only_stub()
 
     service.kill()
     await service.wait()
 
-    await eventually(lambda: not abandoned.is_running(), within=20)
+    await eventually(lambda: has_ended(abandoned), within=20)
     assert name in await models_on(triton)
     async with loaded(triton, build, end_tokens):
         assert name not in await models_on(triton)

@@ -74,7 +74,7 @@ async def test_requests_that_are_left_cost_no_more_steps(
     triton: RunningTriton, build: Path, end_tokens: frozenset[int]
 ) -> None:
     async with loaded(triton, build, end_tokens) as engine:
-        (stub,) = triton.stubs()
+        stub = await triton.only_stub()
         asked = different(4, 500)
         start = await rested(stub)
         await all_of(engine, asked)
@@ -116,7 +116,7 @@ async def test_bad_requests_are_refused_typed_and_harm_nobody_beside_them(
 ) -> None:
     async with loaded(triton, build, end_tokens) as engine:
         expected = await tokens_of(engine)
-        (before,) = triton.stubs()
+        before = await triton.only_stub()
         for hostile in HOSTILE:
             healthy = asyncio.create_task(tokens_of(engine))
             with suppress(InvalidInputError):

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+from inference.children import hosted_runner
 from inference.children.hosted_runner import HostedRunner, Message
 from inference.children.runner import News
 from testkit.waiting import eventually
@@ -138,6 +140,37 @@ async def test_who_left_is_forgotten_before_the_next_step() -> None:
 
     assert tokens_in(messages) == [0, 1, 2]
     assert runner.left == {}
+
+
+async def test_a_message_ends_a_request_that_came_before_it_or_comes_after_it() -> None:
+    runner, early, late, canceller = CountingRunner(), Asker(), Asker(), Asker()
+    with hosted(runner) as host:
+        host.take(early, add(10**9, key="one"))
+        early.next()
+        host.take(canceller, {"cancel": {"key": "one"}})
+        host.take(canceller, {"cancel": {"key": "two"}})
+        host.take(late, add(10**9, key="two"))
+
+        assert early.until_last()[-1] is None
+        assert late.until_last() == [None]
+        assert canceller.next() == canceller.next() == (None, True)
+    assert runner.left == {}
+
+
+async def test_a_runner_that_is_left_ends_what_runs_and_is_given_up_if_nobody_closes_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hosted_runner, "LEAVE_SECONDS", 0.01)
+    asker, leaver = Asker(), Asker()
+    expired: list[bool] = []
+    with hosted(CountingRunner(), on_expired=lambda: expired.append(True)) as host:
+        host.take(asker, add(10**9))
+        asker.next()
+        host.take(leaver, {"leave": {}})
+
+        assert leaver.next() == (None, True)
+        assert asker.until_last()[-1] is None
+        await eventually(lambda: expired)
 
 
 def test_side_by_side_tokens_are_gathered_but_the_first_and_last_do_not_wait() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from service_kit.errors import UnavailableError
@@ -61,6 +62,8 @@ class TritonReader:
         if loading is not None:
             (name,) = await asyncio.gather(loading, return_exceptions=True)
             if isinstance(name, str):
+                with suppress(UnavailableError, FullError):
+                    await self._server.ask(name, {"leave": {}})
                 await self._server.unload(name)
 
     async def _load_model(self) -> str:

@@ -122,7 +122,8 @@ class TritonServer:
                     await self.ask(name, {"describe": {}})
                 elif name.startswith(ENGINE.prefix):
                     async with aclosing(self.rows(name, {"describe": {}})) as rows:
-                        await anext(rows, None)
+                        # To the end: see `triton_peer`.
+                        _ = [row async for row in rows]
         except UnavailableError as error:
             if DEAD in str(error):
                 await self.unload(name)
@@ -137,7 +138,7 @@ class TritonServer:
             )
 
     async def rows(self, name: str, message: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
-        """Ask a model and yield its JSON rows; closing it cancels the request at the server.
+        """Ask a model and yield its JSON rows; closing it early cancels the call.
 
         Raises:
             UnavailableError: the server or the model is gone.

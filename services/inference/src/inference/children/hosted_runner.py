@@ -16,6 +16,10 @@ from typing import Any, Protocol
 from inference.children.runner import News, Runner
 
 LOOK_SECONDS = 1.0
+LEAVE_SECONDS = 5.0
+"""Within it who hosts the runner closes it, or it is given up."""
+MOST_LEFT = 1000
+"""Requests that were left before they came; more are not remembered."""
 
 Message = dict[str, Any]
 
@@ -37,6 +41,8 @@ class _Live:
     asker: Asker
     number: int
     """The asker's own; two askers may use the same."""
+    key: str
+    """By which it can be cancelled; nobody else's is the same."""
     may_gather: bool
     begun: bool = False
     tokens: list[int] = field(default_factory=list)
@@ -93,6 +99,8 @@ class HostedRunner:
         self._live: dict[int, _Live] = {}
         # One after the other: each holds the keys and values of its texts.
         self._sliced: deque[_Sliced] = deque()
+        self._left: deque[str] = deque(maxlen=MOST_LEFT)
+        """Keys of cancels that came before their requests."""
         self._heard = time.monotonic()
         self._told = time.monotonic()
         self._closing = False
@@ -163,12 +171,39 @@ class HostedRunner:
             asker.tell({"loaded": True, "abilities": self._abilities}, last=True)
         elif order == "ping":
             asker.tell({"tokens": []}, last=True)
+        elif order == "cancel":
+            self._cancel(body["key"])
+            asker.tell(None, last=True)
+        elif order == "leave":
+            self._leave()
+            asker.tell(None, last=True)
         elif order == "add":
             self._add(asker, body)
         else:
             self._answer(asker, order, body)
 
+    def _cancel(self, key: str) -> None:
+        for number, live in self._live.items():
+            if live.key == key:
+                self._forget(number)
+                return
+        self._left.append(key)
+
+    def _leave(self) -> None:
+        for number in list(self._live):
+            self._forget(number)
+        self._expire_seconds = LEAVE_SECONDS
+
+    def _forget(self, number: int) -> None:
+        self._runner.cancel(number)
+        self._live.pop(number).asker.tell(None, last=True)
+
     def _add(self, asker: Asker, body: Message) -> None:
+        key = str(body.pop("key", ""))
+        if key and key in self._left:
+            self._left.remove(key)
+            asker.tell(None, last=True)
+            return
         number = next(self._numbers)
         try:
             self._runner.add(body | {"id": number})
@@ -177,7 +212,7 @@ class HostedRunner:
             _reject(asker, body.get("id", 0), error)
         else:
             may_gather = bool(body.get("may_gather"))
-            self._live[number] = _Live(asker, body.get("id", 0), may_gather)
+            self._live[number] = _Live(asker, body.get("id", 0), key, may_gather)
 
     def _answer(self, asker: Asker, order: str, body: Message) -> None:
         number = body.pop("id", 0)
@@ -209,8 +244,7 @@ class HostedRunner:
     def _forget_who_left(self) -> None:
         left = [number for number, live in self._live.items() if live.asker.has_left()]
         for number in left:
-            self._runner.cancel(number)
-            self._live.pop(number).asker.tell(None, last=True)
+            self._forget(number)
 
     def _hand_out(self, news: list[News]) -> None:
         gather = self._piece_seconds > 0 and len(self._live) > 1

@@ -1,10 +1,12 @@
 """What Triton's Python backend runs: a runner, hosted in the process that Triton starts.
 
 Triton's `model.py` imports `TritonPythonModel` from here. A request is one JSON message of
-`runner` in the BYTES tensor `request` (`add`, `score`, `embed`, or `describe` and `ping`); each
-response has one JSON message in the BYTES tensor `row`. Instead of `cancel` the caller cancels the
-call. Parameters of the model, all strings: `runner`, `load` (JSON, as the runner's child process is
-told it), `piece_seconds` and `expire_seconds`.
+`runner` in the BYTES tensor `request` (`add`, `score`, `embed`); each response has one JSON message
+in the BYTES tensor `row`. An `add` may have a `key`, unique among all callers, by which
+`{"cancel": {"key"}}` ends it; a caller that cancels its call is noticed, too. Beside these there
+are `describe`, `ping` and `leave` (who loaded the model has no more use for it), each with `{}`.
+Parameters of the model, all strings: `runner`, `load` (JSON, as the runner's child process is told
+it), `piece_seconds` and `expire_seconds`.
 """
 
 import json

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inference.children.batched_reading import BatchedReader, Message
+from inference.children.hosted_runner import LEAVE_SECONDS
 from inference.children.triton_wire import leave, message_in, parameters_in, response_of
 
 LOOK_SECONDS = 1.0
@@ -54,6 +55,9 @@ class TritonPythonModel:
         if "describe" in message:
             return {"loaded": True}
         self._heard = time.monotonic()
+        if "leave" in message:
+            self._expire_seconds = LEAVE_SECONDS
+            return {"tokens": []}
         return {"tokens": []} if "ping" in message else None
 
     def _expire(self) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 NUMPY = "1.26"
 """With numpy 2 the backend reads tensors wrong, in silence."""
-ORDERS = ("add", "score", "embed", "describe", "ping")
+ORDERS = ("add", "cancel", "score", "embed", "describe", "ping", "leave")
 
 
 def parameters_in(args: Mapping[str, str]) -> dict[str, str]:
