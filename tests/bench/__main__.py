@@ -27,6 +27,7 @@ from tests.bench import (
     submit_latency,
     telemetry_cost,
     train_lora,
+    triton_hop,
 )
 from tests.bench.built_model import NotBuiltError
 from tests.bench.figures import Entry, Line, Unmeasured
@@ -46,6 +47,7 @@ GROUPS: tuple[Group, ...] = (
     serve.GROUP,
     batch_gain.GROUP,
     overload.GROUP,
+    triton_hop.GROUP,
     telemetry_cost.GROUP,
     prefix_ttft.GROUP,
     score_shared.GROUP,
