@@ -9,7 +9,9 @@ from typing import Protocol
 from inference.account_generation import GenerationAccount, accounted
 from inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
 from inference.domain.generation import FinishReason, GenerationRequest, plan_generation
+from inference.domain.grammar.held_form import HeldForm
 from inference.domain.sampling import SamplingOptions, check_options
+from inference.hold_answer import held_form, held_pieces
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
 from inference.side_by_side import side_by_side
@@ -44,7 +46,8 @@ class GenerateText:
 
         Raises:
             NotFoundError: the tenant has no such version, or no engine runs its form.
-            InvalidInputError: options, messages or the prompt's length; all of a kind are listed.
+            InvalidInputError: options, messages, the prompt's length or the constraint; all of a
+                kind are listed.
             OverloadedError: full; nothing was begun.
             UnavailableError: the engine died or is being restarted.
             PreconditionError: the version does not load, the engine cannot do what is asked for, or
@@ -57,10 +60,10 @@ class GenerateText:
             async with self._versions.lease(command.tenant, command.version_id) as version:
                 account.version_exists = True
                 with account.trace.phase("render"):
-                    request = await _render(command, version)
+                    request, form = await _render(command, version)
                 account.begin(len(request.prompt))
                 answers = [
-                    _Answer(index, request, command.options.stop, version, account).parts()
+                    _Answer(index, request, form, command.options.stop, version, account).parts()
                     for index in range(command.options.answers)
                 ]
                 async with aclosing(side_by_side(answers)) as parts:
@@ -75,19 +78,22 @@ class _Answer:
         self,
         index: int,
         request: GenerationRequest,
+        form: HeldForm | None,
         stops: Sequence[str],
         version: LoadedVersion,
         account: GenerationAccount,
     ) -> None:
         self._index = index
         self._request = replace(request, seed=(request.seed + index) % SEEDS)
+        self._form = form
         self._version = version
         self._account = account
         self._writer = AnswerWriter(version.tokenizer, stops)
         self._tokens = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
-        async with aclosing(self._version.engine.generate(self._request)) as pieces:
+        answered = held_pieces(self._version, self._request, self._form)
+        async with aclosing(answered) as pieces:
             async for piece in pieces:
                 written = self._writer.write(piece)
                 self._tokens += written.tokens
@@ -112,11 +118,17 @@ class _Answer:
         )
 
 
-async def _render(command: GenerateCommand, version: LoadedVersion) -> GenerationRequest:
-    return plan_generation(
+async def _render(
+    command: GenerateCommand, version: LoadedVersion
+) -> tuple[GenerationRequest, HeldForm | None]:
+    request = plan_generation(
         await prompt_tokens(command.prompt, version),
         command.options,
         version.limits,
         version.engine.abilities,
         random_seed=secrets.randbits(63),
     )
+    if command.options.constraint is None:
+        return request, None
+    form = await held_form(command.options.constraint, request.max_new_tokens)
+    return replace(request, grammar=form.text), form
