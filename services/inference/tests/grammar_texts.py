@@ -2,6 +2,7 @@
 
 import random
 
+from inference.domain.grammar.measures import Measures
 from inference.domain.grammar.tree import (
     Characters,
     Choice,
@@ -17,8 +18,13 @@ MORE = 4
 """Beyond the least, a repeat without end is drawn so often at most."""
 
 
+LONG = 1_500
+"""After so many nodes the shortest way out is taken."""
+
+
 def drawn(grammar: Grammar, draw: random.Random, more: int = MORE) -> str:
     """One text of it."""
+    shortest = Measures(grammar).shortest
     left: list[Node] = [grammar.root]
     text: list[str] = []
     steps = 0
@@ -33,11 +39,11 @@ def drawn(grammar: Grammar, draw: random.Random, more: int = MORE) -> str:
             case Sequence(parts):
                 left.extend(reversed(parts))
             case Choice(branches):
-                # An automaton's loops must end: what stops is then preferred.
-                left.append(draw.choice(branches) if steps < 3000 else branches[-1])
+                free = steps < LONG
+                left.append(draw.choice(branches) if free else min(branches, key=shortest))
             case Reference(name):
                 left.append(grammar.rules[name])
             case Repeat(item, least, most):
                 end = least + more if most is None else min(most, least + 3 * more)
-                left.extend([item] * draw.randint(least, end))
+                left.extend([item] * (draw.randint(least, end) if steps < LONG else least))
     return "".join(text)

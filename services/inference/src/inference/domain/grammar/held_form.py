@@ -25,7 +25,7 @@ from inference.domain.sampling import Constraint
 END_TOKEN = 1
 MOST_SPARE = 48
 """Bytes kept beyond the shortest end, so that what is still missing can be said and not only be."""
-LEVELS = (6, 3, 1, 0)
+LEVELS = (8, 4, 2, 1, 0)
 """How often a schema may stand in itself: as deep as leaves half of the limit for the answer."""
 MAX_CHOICES = 1_000
 MAX_CHOICE_CHARACTERS = 64_000
@@ -75,9 +75,13 @@ def hold(constraint: Constraint, max_tokens: int) -> HeldForm:
         InvalidInputError: all that is wrong with the constraint, or it needs more tokens.
     """
     room = max_tokens - END_TOKEN
-    for levels in LEVELS:
-        form = _form(constraint, levels)
+    form = _form(constraint, LEVELS[0])
+    for levels in LEVELS[1:]:
         if not form.is_recursive or 2 * form.rest <= room:
+            break
+        try:
+            form = _form(constraint, levels)
+        except InvalidInputError:  # it takes more levels to come to an end
             break
     if form.longest <= room:
         return HeldForm(form.grammar, form.text, max_tokens, max_tokens)
