@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from service_kit.errors import InvalidInputError
-
 from inference.domain.grammar.characters import of
 from inference.domain.grammar.tree import (
     NOTHING,
@@ -62,8 +60,6 @@ def object_of(
         other: value of any further names.
         rule: gives a node a name, for what is written in several places.
     """
-    if len(members) > MAX_MEMBERS:
-        raise InvalidInputError(f"an object has more than {MAX_MEMBERS} properties")
     if any(node is None and must for _, node, must in members):
         return None
     pairs = [(sequence(f"{name}:", node), must) for name, node, must in members if node is not None]

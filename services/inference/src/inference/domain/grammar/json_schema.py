@@ -4,6 +4,7 @@ The tree may have fewer texts than the schema: properties come in the schema's o
 unless it describes only others; of what may be anything come strings, numbers, booleans and null.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from inference.domain.grammar import json_text
 from inference.domain.grammar.automaton import determined
 from inference.domain.grammar.disjoint import are_disjoint
 from inference.domain.grammar.formats import FORMATS
-from inference.domain.grammar.json_compound import array, object_of
+from inference.domain.grammar.json_compound import MAX_MEMBERS, array, object_of
 from inference.domain.grammar.regex import parse_regex
 from inference.domain.grammar.schema_document import SchemaDocument
 from inference.domain.grammar.schema_keywords import Keywords, number_bounds, unknown_keywords
@@ -101,8 +102,8 @@ class _Converter:
         if keyword == "$ref":
             return self._referred(schema["$ref"], path, levels)
         parts = schema[keyword]
-        if not isinstance(parts, list) or not parts:
-            return self._error(path, f"{keyword!r} must be a list of schemas")
+        if not isinstance(parts, list) or not parts or len(parts) > MAX_MEMBERS:
+            return self._error(path, f"{keyword!r} must be a list of 1 to {MAX_MEMBERS} schemas")
         if keyword == "allOf" and len(parts) > 1:
             return self._error(path, "'allOf' of several schemas is not supported; write one")
         if keyword == "oneOf" and not are_disjoint(parts, self._document.resolved):
@@ -110,7 +111,9 @@ class _Converter:
                 path, "'oneOf' needs schemas that differ in type or in a required constant; "
                 "or write 'anyOf'"
             )  # fmt: skip
-        nodes = [self.node(p, f"{path}/{keyword}/{n}", levels) for n, p in enumerate(parts)]
+        # The same twice would be read in two ways.
+        different = {json.dumps(part): (number, part) for number, part in enumerate(parts)}
+        nodes = [self.node(p, f"{path}/{keyword}/{n}", levels) for n, p in different.values()]
         branches = [node for node in nodes if node is not None]
         return choice(branches) if branches else None
 
@@ -198,13 +201,13 @@ class _Converter:
 
     def _number(self, name: str, keywords: Keywords) -> Node | None:
         bounds = number_bounds(keywords, whole=name == "integer")
-        if name == "integer":
-            node = json_text.integers(bounds.low, bounds.high)
-        else:
-            node = json_text.numbers(
-                bounds.low, bounds.high, above=bounds.above, below=bounds.below
-            )
-        return None if node is None else self._share((name, bounds), lambda: node)
+        key = (name, bounds)
+        if key not in self._shared:
+            node = json_text.integers(bounds) if name == "integer" else json_text.numbers(bounds)
+            if node is None:
+                return None
+            self._shared[key] = self._rule(node)
+        return self._shared[key]
 
     def _array(self, keywords: Keywords, path: str, levels: int) -> Node | None:
         least, most = keywords.whole("minItems", 0), keywords.whole("maxItems", None)
@@ -219,6 +222,8 @@ class _Converter:
     def _object(self, keywords: Keywords, path: str, levels: int) -> Node | None:
         properties, required = keywords.properties(), keywords.required()
         others = keywords.get("additionalProperties", False)
+        if len(properties) > MAX_MEMBERS:
+            return self._error(path, f"an object has more than {MAX_MEMBERS} properties")
         for name in required:
             if name not in properties:
                 self._error(path, f"required {name[:40]!r} is not among the properties")

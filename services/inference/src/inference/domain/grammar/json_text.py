@@ -6,6 +6,7 @@ from typing import Any
 from service_kit.errors import InvalidInputError
 
 from inference.domain.grammar.characters import ANY, Ranges, both, contain, of, without
+from inference.domain.grammar.schema_keywords import Bounds
 from inference.domain.grammar.tree import (
     Characters,
     Literal,
@@ -65,11 +66,9 @@ def quoted(inner: Node) -> Node:
     return sequence('"', inner, '"')
 
 
-def integers(low: int | None, high: int | None) -> Node | None:
-    """All whole numbers from the one to the other, both included; None if there is none."""
-    end = 10**LONGEST_INTEGER - 1
-    low = min(-end, high if high is not None else 0) if low is None else low
-    high = max(end, low) if high is None else high
+def integers(bounds: Bounds) -> Node | None:
+    """All whole numbers between them, both included; None if there is none."""
+    low, high = _ends(bounds)
     branches: list[Node] = []
     if low < 0:
         branches.append(_after_minus(_naturals(max(1, -high), -low)))
@@ -78,25 +77,24 @@ def integers(low: int | None, high: int | None) -> Node | None:
     return choice(branches) if low <= high else None
 
 
-def numbers(low: int | None, high: int | None, *, above: bool, below: bool) -> Node | None:
-    """Numbers in decimal notation between whole bounds; None if there is none.
-
-    Args:
-        above: `low` itself is none of them.
-        below: `high` itself is none of them.
-    """
-    end = 10**LONGEST_INTEGER - 1
-    low = min(-end, high if high is not None else 0) if low is None else low
-    high = max(end, low) if high is None else high
+def numbers(bounds: Bounds) -> Node | None:
+    """Numbers in decimal notation between them; None if there is none."""
+    low, high = _ends(bounds)
+    above, below = bounds.above, bounds.below
     branches: list[Node] = []
     if low < 0:
         nearest, excluded = (-high, below) if high < 0 else (0, True)
         branches += map(_after_minus, _decimals(nearest, -low, excluded, above))
     if high >= 0:
         nearest, excluded = (low, above) if low >= 0 else (0, False)
-        if not (nearest == 0 == high and below and low < 0):
-            branches += _decimals(nearest, high, excluded, below)
+        branches += _decimals(nearest, high, excluded, below)
     return choice(branches) if branches else None
+
+
+def _ends(bounds: Bounds) -> tuple[int, int]:
+    end = 10**LONGEST_INTEGER - 1
+    low = min(-end, bounds.high or 0) if bounds.low is None else bounds.low
+    return low, max(end, low) if bounds.high is None else bounds.high
 
 
 def _after_minus(node: Node) -> Node:

@@ -100,13 +100,13 @@ def _parsed(text: str) -> Any:
 
 
 def _check_depth(schema: Any) -> None:
-    level, depth = [schema], 0
+    level, depth = [[schema]], 0
     while level:
         depth += 1
         if depth > MAX_DEPTH:
             raise InvalidInputError(f"the schema is nested deeper than {MAX_DEPTH}")
-        inner = [one.values() if isinstance(one, dict) else one for one in level]
-        level = [it for values in inner for it in values if isinstance(it, dict | list)]
+        inner = [it for values in level for it in values if isinstance(it, dict | list)]
+        level = [[*one.values()] if isinstance(one, dict) else one for one in inner]
 
 
 def _refused(name: str) -> Any:
