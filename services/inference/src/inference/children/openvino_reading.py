@@ -35,7 +35,7 @@ class Reader:
     def score(self, prompt: list[int], continuations: Rows) -> Slices[list[list[Any]]]:
         """`[log_likelihood, is_greedy]` of each continuation; the prompt is computed once."""
         model = yield from self._model()
-        reading = model.begin()
+        reading = model.begin(len(prompt) + max(map(len, continuations)))
         # The prompt's last token is read with the continuations: what follows it is of interest.
         for _ in reading.read([prompt[:-1]]):
             yield
@@ -80,7 +80,8 @@ class Reader:
         vectors: list[list[float]] = [[] for _ in texts]
         for group in _groups(texts, model, 0):
             sums: list[Any] = [0.0] * len(group)
-            for parts in model.begin().read([texts[number] for number in group]):
+            reading = model.begin(len(texts[group[0]]))
+            for parts in reading.read([texts[number] for number in group]):
                 for part in parts:
                     sums[part.row] += part.hidden.sum(axis=0, dtype=np.float64)
                 yield
