@@ -25,7 +25,7 @@ class PipelineOptions:
     max_sequences: int = 64
     """Requests in one batch; more wait inside the engine."""
     prefix_cache: bool = True
-    """Safe because a pipeline here has one set of weights and no adapters to switch."""
+    """One for each tenant; a pipeline has one set of weights, and one adapter or none."""
     threads: int = 0
     """0 takes all cores."""
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class PipelineOptions:
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
+    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
 
     def load_message(self) -> dict[str, Any]:
         """What `children.openvino` is told, beside the folder."""
@@ -60,13 +60,20 @@ class OpenVinoKind:
         """Its own forms: openvino-int8, openvino-int4 and so on."""
         return form.startswith("openvino-")
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> EngineProcess:
-        """An engine for the build in `folder`."""
+    def can_adapt(self, form: str) -> bool:
+        """Adapters run upon all of its forms, in full precision beside the rounded weights."""
+        return self.can_run(form)
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> EngineProcess:
+        """An engine for the build in `folder`, with the adapter upon it."""
         options = self.options
         plan = ProcessPlan(
             name=self.name,
             module=MODULE,
             folder=folder,
+            adapter=adapter,
             load=options.load_message(),
             abilities=Abilities(**abilities_of(options.load_message())),
             end_tokens=end_tokens,

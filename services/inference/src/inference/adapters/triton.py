@@ -40,7 +40,13 @@ class TritonKind:
     def can_run(self, form: str) -> bool:
         return form.startswith(self.forms)
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> EngineProcess:
+    def can_adapt(self, form: str) -> bool:
+        """As the openvino engine: its runner is what is hosted."""
+        return self.can_run(form)
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> EngineProcess:
         """An engine for the build in `folder`; what it can do the server tells at the load."""
         options = self.options
         return EngineProcess(
@@ -49,11 +55,12 @@ class TritonKind:
                 name=self.name,
                 module="",
                 folder=folder.resolve(),
-                # Tokens are gathered at the server, where each message costs more than here.
-                load=options.load_message() | {"piece_seconds": options.piece_seconds},
+                adapter=None if adapter is None else adapter.resolve(),
+                load=options.load_message(),
                 abilities=Abilities(),
                 end_tokens=end_tokens,
                 load_seconds=options.load_seconds,
                 hang_seconds=options.hang_seconds,
+                piece_seconds=options.piece_seconds,
             )
         )

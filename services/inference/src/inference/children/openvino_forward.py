@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from openvino import Core, Tensor
 
+from inference.children.lora_adapter import read_adapter
 from inference.children.openvino_graph import (
     HIDDEN,
     LIKELIEST,
@@ -23,9 +24,9 @@ Rows = Sequence[Sequence[int]]
 Kept = list[Floats]
 """Keys and values of what was read."""
 
-PART_TOKENS = 256
-"""Read at a time; the pipeline takes prompts in parts of the same size."""
-CACHE_BYTES = 256 * 1024 * 1024
+PART_TOKENS = 64
+"""Read at a time: in full precision that takes as long as the pipeline's own parts of prompts."""
+CACHE_BYTES = 64 * 1024 * 1024
 """Texts are read side by side as long as their keys and values fit here."""
 FULL_PRECISION = {
     "INFERENCE_PRECISION_HINT": "f32",
@@ -43,7 +44,8 @@ class ReadingModel:
     """
 
     def __init__(self, load: dict[str, Any]) -> None:
-        model = reading_model(Path(load["folder"]))
+        adapter = read_adapter(Path(load["adapter"])) if load.get("adapter") else None
+        model = reading_model(Path(load["folder"]), adapter)
         device, properties = load["device"], dict(load["properties"])
         if device == "CPU":
             properties |= FULL_PRECISION
@@ -134,8 +136,7 @@ class Reading:
 
     def _part(self, at: int, row: int, width: int) -> Part:
         hidden, logprobs, likeliest = (
-            self._request.get_tensor(name).data[at, :width]
-            for name in (HIDDEN, LOGPROB, LIKELIEST)
+            self._request.get_tensor(name).data[at, :width] for name in (HIDDEN, LOGPROB, LIKELIEST)
         )
         return Part(row, hidden, logprobs, likeliest)
 
