@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test bench-rivals
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test triton-test vllm-test bench-rivals
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +59,7 @@ proto: install ## Generate libs/contracts from proto/
 bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on the terminal and in build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-keep: .venv/rivals ## The same; a complete run of a commit becomes deploy/bench/last.json
+bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a commit becomes deploy/bench/last.json
 	$(BIN)/python -m tests.bench --keep
 
 .venv/rivals: deploy/bench/requirements.txt .venv/installed
@@ -106,10 +106,22 @@ build/llama_cpp/installed: deploy/bench/llama_cpp.txt .venv/installed
 
 bench-rivals: build/vllm/installed build/llama_cpp/installed ## vLLM and llama.cpp for `make bench`, each in an environment of its own; compiles
 
+triton-test: build/triton/installed ## The engine contract, crashes and batches on a real Triton server
+	$(BIN)/python -m tests.triton $(ARGS)
+
+# The server's packages clash with ours (numpy), so they have an environment of their own.
+build/triton/installed: deploy/triton/server.txt services/inference/pyproject.toml .venv/installed
+	@test -x build/triton/bin/python || $(BIN)/python -m venv --without-pip build/triton
+	$(BIN)/uv pip install -p build/triton/bin/python --no-deps --require-hashes -r $<
+	@$(BIN)/uv pip install -q -p build/triton/bin/python --no-deps --no-build-isolation -e ./services/inference
+	@touch $@
+
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras
 	$(foreach s,$(SERVICES),$(COMPILE) -c constraints.txt -o services/$(s)/requirements.txt services/$(s)/pyproject.toml$(newline))
 	$(COMPILE) -c constraints.txt -o deploy/bench/requirements.txt pyproject.toml --group bench
+	$(COMPILE) -o deploy/triton/requirements.txt deploy/triton/requirements.in
+	$(COMPILE) -c deploy/triton/requirements.txt -o deploy/triton/server.txt deploy/triton/server.in
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
 
 define newline

@@ -16,6 +16,7 @@ from tests.bench import (
     data_prep_rows,
     decode_path,
     gateway_latency,
+    grammar_held,
     guard_stream,
     job_submit,
     mtls_cost,
@@ -27,6 +28,7 @@ from tests.bench import (
     submit_latency,
     telemetry_cost,
     train_lora,
+    triton_hop,
 )
 from tests.bench.built_model import NotBuiltError
 from tests.bench.figures import Entry, Line, Unmeasured
@@ -46,6 +48,8 @@ GROUPS: tuple[Group, ...] = (
     serve.GROUP,
     batch_gain.GROUP,
     overload.GROUP,
+    triton_hop.GROUP,
+    grammar_held.GROUP,
     telemetry_cost.GROUP,
     prefix_ttft.GROUP,
     score_shared.GROUP,

@@ -11,7 +11,10 @@ from inference.settings import Settings
 
 def engine_kinds(settings: Settings) -> list[EngineKind]:
     """What there is to run models; the first that can run a form does."""
-    kinds: list[EngineKind] = [OpenVinoKind(pipeline_options(settings))]
+    kinds: list[EngineKind] = []
+    if settings.triton_url:
+        kinds.append(_triton_kind(settings))
+    kinds.append(OpenVinoKind(pipeline_options(settings)))
     if settings.vllm_url or settings.vllm_command:
         kinds.append(VllmKind(vllm_options(settings)))
     if transformers.is_installed():
@@ -22,6 +25,15 @@ def engine_kinds(settings: Settings) -> list[EngineKind]:
 def missing_kinds() -> dict[str, str]:
     """For forms that only an engine runs which is not installed: how to get it."""
     return {} if transformers.is_installed() else {transformers.FORM: transformers.HOW_TO_GET}
+
+
+def _triton_kind(settings: Settings) -> EngineKind:
+    # Only where it is wanted: the client takes a while to import.
+    from inference.adapters.triton import TritonAddress, TritonKind
+
+    token = settings.triton_token.get_secret_value()
+    address = TritonAddress(settings.triton_url, token, settings.triton_roots)
+    return TritonKind(address, pipeline_options(settings), settings.triton_forms)
 
 
 def pipeline_options(settings: Settings) -> PipelineOptions:

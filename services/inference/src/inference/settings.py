@@ -1,5 +1,6 @@
 """What inference reads from its environment."""
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -81,6 +82,18 @@ class Settings(ServiceSettings):
 
     vllm_adapter_rank: int = 64
     """The highest rank that they may have, one of vLLM's: 8, 16, 32, 64, 128, 256."""
+
+    triton_url: str = ""
+    """Host and port of a Triton server's gRPC; empty: no model runs on one."""
+
+    triton_token: SecretStr = SecretStr("")
+    """What the server's restricted protocols want to be shown; empty: they are not restricted."""
+
+    triton_roots: Path | None = None
+    """Certificates (PEM) that the server's is checked against; None: the connection is open."""
+
+    triton_forms: tuple[str, ...] = ("openvino-",)
+    """Beginnings of the forms that go to the server; it sees the artifacts at the same path."""
 
     @model_validator(mode="after")
     def _one_vllm(self) -> Self:

@@ -26,6 +26,7 @@ from service_kit.machine_size import resident_memory
 from inference.adapters.child_process import ChildProcess
 from inference.adapters.deaths import MAX_DEATHS, Deaths
 from inference.adapters.engine_news import piece_of
+from inference.adapters.engine_peer import EnginePeer
 from inference.adapters.gathered_answer import GatheredAnswer
 from inference.domain.generation import (
     Abilities,
@@ -67,14 +68,19 @@ class ProcessPlan:
     piece_seconds: float = 0.0
     """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
 
+    async def start(self) -> EnginePeer:
+        """The peer, not yet told what to load."""
+        return await ChildProcess.start(self.module)
+
 
 class EngineProcess:
     """`engine.Engine` by a supervised child process."""
 
     def __init__(self, plan: ProcessPlan) -> None:
         self._plan = plan
+        self._abilities = plan.abilities
         self._held = ExitStack()
-        self._child: ChildProcess | None = None
+        self._child: EnginePeer | None = None
         self._supervisor: asyncio.Task[None] | None = None
         # Ids are never used again, across restarts too: two live requests with one id would spoil
         # the pipeline, and late news of a dead child must find nobody.
@@ -88,7 +94,7 @@ class EngineProcess:
 
     @property
     def abilities(self) -> Abilities:
-        return self._plan.abilities
+        return self._abilities
 
     @property
     def pid(self) -> int | None:
@@ -159,7 +165,7 @@ class EngineProcess:
             if answer.cancelled():
                 child.send({"cancel": number})
 
-    def _running_child(self) -> ChildProcess:
+    def _running_child(self) -> EnginePeer:
         if self._child is None:
             if self._supervisor is None or self._supervisor.done():
                 raise UnavailableError("the engine was stopped; retry")
@@ -168,9 +174,9 @@ class EngineProcess:
             self._heard = time.monotonic()
         return self._child
 
-    async def _start_child(self) -> ChildProcess:
+    async def _start_child(self) -> EnginePeer:
         plan = self._plan
-        child = await ChildProcess.start(plan.module)
+        child = await plan.start()
         try:
             adapter = None if plan.adapter is None else str(plan.adapter)
             folders = {"folder": str(plan.folder), "adapter": adapter}
@@ -182,6 +188,8 @@ class EngineProcess:
                 # The engine's words name folders of this machine: they are for the log alone.
                 log.error("the engine refused %s: %s", plan.folder.name, answer["refused"])
                 raise PreconditionError("the engine refused the model; inference's log says why")
+            if "abilities" in answer:
+                self._abilities = Abilities(**answer["abilities"])
         except TimeoutError:
             await child.kill()
             raise UnavailableError(
@@ -192,10 +200,10 @@ class EngineProcess:
             raise
         return child
 
-    async def _supervise(self, child: ChildProcess) -> None:
+    async def _supervise(self, child: EnginePeer) -> None:
         """Relay the child's news; replace it each time it dies, until it dies too often."""
         deaths = Deaths(MAX_DEATHS)
-        current: ChildProcess | None = child
+        current: EnginePeer | None = child
         while True:
             answered = False
             if current is not None:
@@ -203,7 +211,7 @@ class EngineProcess:
                 self._child = None
                 self._fail_all(lambda: EngineRestartingError(died_under_it=True))
                 status = await current.kill()
-                log.error("engine process %d %s (status %d)", current.pid, reason, status)
+                log.error("engine process %s %s (status %d)", current.pid, reason, status)
                 answered, self._answered = self._answered, False
             delay = deaths.add(answered=answered)
             if delay is None:
@@ -213,14 +221,14 @@ class EngineProcess:
             ENGINE_RESTARTS.inc()
             current = self._child = await self._try_start()
 
-    async def _try_start(self) -> ChildProcess | None:
+    async def _try_start(self) -> EnginePeer | None:
         try:
             return await self._start_child()
         except (DomainError, OSError) as error:
             log.error("the engine process did not come back: %s", error)
             return None
 
-    async def _relay(self, child: ChildProcess) -> str:
+    async def _relay(self, child: EnginePeer) -> str:
         """Hand out the child's news until it is of no use any more; returns why."""
         while True:
             try:
@@ -244,6 +252,9 @@ class EngineProcess:
             self._answered = True
             if number in self._asked and not self._asked[number].done():
                 self._asked[number].set_result(result)
+        elif "unavailable" in message:
+            number, reason = message["unavailable"]
+            self._fail(number, UnavailableError(reason))
         elif "rejected" in message:
             number, reason = message["rejected"]
             # Our own checks should have caught it; the engine's words are for the log alone.

@@ -98,7 +98,7 @@ def next_body(
 ) -> dict[str, Any]:
     """How likely each of `tokens` (`MAX_TOKENS_ASKED` at most) is behind the prompt.
 
-    vLLM can tell the probabilities of a prompt's own tokens too (`prompt_logprobs`). But then it
+    vLLM can tell the probabilities of a prompt's own tokens, too (`prompt_logprobs`). But then it
     reads no prefix cache, needs room for one more token, and 0.32 on a CPU with adapters dies of
     it, with all that it has in hand.
     """
