@@ -194,6 +194,8 @@ async def test_adapters_come_and_go_beside_their_base_which_answers_as_before(
             )
             adapters.append(await service.announce(filed.digest, form="adapter", parent=base))
         await service.load_when_known(build)
+        await AliasBook(service.bus).move("acme", ALIAS, build, moved_by="test")
+        await eventually(lambda: service_answers(service, build))
         before = (await service.answer(build, text="x", max_new_tokens=24)).text
         running = asyncio.create_task(service.answer(build, text="x", max_new_tokens=400))
 
