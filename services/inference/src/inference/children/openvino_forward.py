@@ -24,9 +24,9 @@ Rows = Sequence[Sequence[int]]
 Kept = list[Floats]
 """Keys and values of what was read."""
 
-PART_TOKENS = 256
-"""Read at a time; the pipeline takes prompts in parts of the same size."""
-CACHE_BYTES = 256 * 1024 * 1024
+PART_TOKENS = 64
+"""Read at a time: in full precision that takes as long as the pipeline's own parts of prompts."""
+CACHE_BYTES = 64 * 1024 * 1024
 """Texts are read side by side as long as their keys and values fit here."""
 FULL_PRECISION = {
     "INFERENCE_PRECISION_HINT": "f32",
