@@ -1,10 +1,9 @@
 """Replicas of inference as processes of their own, each at an address that outlives it."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import grpc
 import psutil
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
-from service_kit.errors import UnavailableError
+from service_kit.errors import NotFoundError, UnavailableError
 from service_kit.grpc_client import domain_errors, open_channel
 from testkit.nats_server import NatsServer
 from testkit.ports import free_port
@@ -68,11 +67,13 @@ class Replica:
     def kill_engines(self) -> int:
         """SIGKILL to its engines; how many there were."""
         assert self._process is not None
-        below = psutil.Process(self._process.pid).children(recursive=True)
-        engines = [child for child in below if ENGINE in " ".join(child.cmdline())]
-        for engine in engines:
-            os.kill(engine.pid, signal.SIGKILL)
-        return len(engines)
+        killed = 0
+        for child in psutil.Process(self._process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+                if ENGINE in " ".join(child.cmdline()):
+                    child.kill()
+                    killed += 1
+        return killed
 
     async def load(self, version_id: str) -> None:
         """As the gateway does before it moves an alias."""
@@ -98,10 +99,10 @@ class Replica:
                 yield message
 
     async def version_of(self, alias: str) -> str:
-        """The version that answers an alias here; empty while the replica does not."""
+        """The version that answers an alias here; empty while none does."""
         try:
             messages = [message async for message in self.generate(alias, "x", 1)]
-        except UnavailableError:
+        except (UnavailableError, NotFoundError):  # it has not heard of the alias yet
             return ""
         return str(messages[-1].end.version_id)
 

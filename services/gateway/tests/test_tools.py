@@ -5,8 +5,12 @@ from typing import Any
 
 import openai
 import pytest
+from gateway.domain.chat import ToolCall
+from gateway.guarded_call import guarded_call
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BLOCKED, MASKED, House
+from guard.bundle import CompiledPolicy, compile_policy
+from guard.policy import parse_policy
 from modelmill.common.v1.chat_pb2 import ChatMessage, Tool
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 
@@ -21,6 +25,15 @@ TOOLS: Any = [
     }
 ]
 ARGUMENTS = '{"city": "Zürich"}'
+CARDS = """
+rules:
+  - id: card
+    category: personal
+    severity: high
+    action: mask
+    directions: both
+    pattern: "4[0-9]{3}"
+"""
 ESCAPED = BLOCKED.replace("b", "\\u0062")
 
 
@@ -106,6 +119,8 @@ async def test_a_conversation_goes_on_behind_a_call_and_its_result(house: House)
         f'{{"a": [1, {{"b": ["{BLOCKED.upper()}"]}}]}}',
         f'{{"{BLOCKED}": 1}}',
         f'{{"{MASKED}": 1}}',
+        '{"' + BLOCKED.replace(" ", "\\n") + '": 1}',
+        f'{{"{MASKED}\\\\n": 1}}',
         f'{{"city": "{"x" * 200_000}"}}',
     ],
 )
@@ -133,6 +148,15 @@ async def test_masks_fall_on_the_texts_in_a_call(house: House, stream: bool):
         told = (await ask(house)).choices[0].message.tool_calls
 
     assert [json.loads(call.function.arguments) for call in told] == [{"say": ["my *****"], "n": 1}]
+
+
+async def test_what_cannot_be_masked_in_a_call_blocks_it():
+    bundle = compile_policy(parse_policy({"cards.yaml": CARDS}))
+    policy = CompiledPolicy.from_bundle(bundle.content, bundle.digest)
+
+    text, number = (ToolCall("a", "pay", it) for it in ('{"card": "4123"}', '{"card": 4123}'))
+    assert guarded_call(text, policy) == ToolCall("a", "pay", '{"card": "****"}')
+    assert guarded_call(number, policy) is None
 
 
 async def test_text_before_a_call_is_guarded_as_ever(house: House):

@@ -54,14 +54,20 @@ class House:
             self.engine.seconds = TOKEN_SECONDS
 
     async def answer(
-        self, tokens: int = 10, *, tenant: str = "acme", answers: int = 1, seconds: float = 1000.0
+        self,
+        tokens: int = 10,
+        *,
+        text: str = "a",
+        tenant: str = "acme",
+        answers: int = 1,
+        seconds: float = 1000.0,
     ) -> float:
         """When it was complete."""
         loop = asyncio.get_running_loop()
         command = GenerateCommand(
             tenant=tenant,
             version_id=VERSION,
-            prompt=Prompt(None, "a"),
+            prompt=Prompt(None, text),
             options=SamplingOptions(max_new_tokens=tokens, answers=answers),
             deadline=loop.time() + seconds,
         )

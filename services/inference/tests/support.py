@@ -74,7 +74,7 @@ class Service:
     async def load(self, version_id: str, *, tenant: str = "acme") -> pb.LoadModelResponse:
         request = pb.LoadModelRequest(tenant=tenant, version_id=version_id)
         with domain_errors():
-            response: pb.LoadModelResponse = await self.stub.LoadModel(request, timeout=30)
+            response: pb.LoadModelResponse = await self.stub.LoadModel(request, timeout=90)
         return response
 
     async def serving(self) -> dict[str, pb.ServedModel]:

@@ -72,6 +72,15 @@ class AdmissionMachine(RuleBasedStateMachine):
             is_full = waiting.get(ask.tenant, 0) >= places
             assert refusal.reason == "NO_TIME" or is_full
 
+    @rule(tenant=st.sampled_from(TENANTS), seconds=st.integers(-1, 30))
+    def foresee(self, tenant: str, seconds: int) -> None:
+        before = Counter(one.ask.tenant for one in self.of(Place.WAITING))
+        try:
+            self.admission.foresee(tenant, deadline=self.now + seconds, now=self.now)
+        except DomainError as refusal:
+            self._check(refusal, Ask(tenant, prompt_tokens=1), seconds, before)
+        assert self.settle() == []
+
     @precondition(lambda self: self.of(Place.RUNNING))
     @rule(data=st.data(), tenths=st.integers(0, 10))
     def work(self, data: Any, tenths: int) -> None:

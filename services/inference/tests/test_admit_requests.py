@@ -206,6 +206,21 @@ def test_a_replica_that_stops_refuses_who_waits_and_finishes_what_runs(
     run(tokenizer, story)
 
 
+def test_a_full_queue_refuses_unread(tokenizer: ChatTokenizer) -> None:
+    async def story(house: House) -> None:
+        answers = [house.begin() for _ in range(2 + 4)]
+        await asyncio.sleep(0.05)
+        now = asyncio.get_running_loop().time()
+
+        refused = await refusal_of(house.answer(text="longer than the context " * 1000))
+
+        assert refused.reason == "QUEUE_FULL"
+        assert asyncio.get_running_loop().time() == now
+        await asyncio.gather(*answers)
+
+    run(tokenizer, story)
+
+
 def test_who_would_not_be_answered_in_time_hears_so_at_once(tokenizer: ChatTokenizer) -> None:
     async def story(house: House) -> None:
         answers = [house.begin(20) for _ in range(6)]

@@ -1,23 +1,24 @@
 """One suite for every engine; what it cannot show is that a text is what the model means.
 
-A case that needs an ability shows for an engine without it that the request is refused typed.
+A case that needs an ability shows for an engine without it that the request is refused typed, and
+notes that it cannot: `engine_table` prints which engine can what.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from inference.domain.generation import EngineCannotError
-from inference.domain.sampling import MIN_TOP_P
+from inference.domain.sampling import MIN_TOP_P, Constraint
 from service_kit.errors import UnavailableError
 from tokenization import Turn
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .engine_bench import ENGINES, LIMITS, PROMPTS, Bench, engines_to_test, open_bench
+from .engine_bench import CANNOT, ENGINES, LIMITS, PROMPTS, Bench, engines_to_test, open_bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,6 +40,21 @@ async def bench(request: pytest.FixtureRequest, tokenizer: ChatTokenizer) -> Asy
         yield bench
     with pytest.raises(UnavailableError):
         await bench.pieces("after the end")
+
+
+@pytest.fixture
+def cannot(record_property: Callable[[str, object], None]) -> Callable[[object], bool]:
+    """Whether an ability is none; the case is then noted as one that the engine cannot do."""
+
+    def noted(ability: object) -> bool:
+        if not ability:
+            record_property(CANNOT, True)
+        return not ability
+
+    return noted
+
+
+Cannot = Callable[[object], bool]
 
 
 async def test_it_generates_up_to_the_limit_and_says_so(bench: Bench) -> None:
@@ -110,8 +126,8 @@ async def test_an_answer_ends_before_its_stop_text(bench: Bench) -> None:
     assert pieces[-1].finish_reason == "stop"
 
 
-async def test_requests_side_by_side_get_what_they_get_alone(bench: Bench) -> None:
-    if not bench.engine.abilities.exact:
+async def test_requests_side_by_side_get_what_they_get_alone(bench: Bench, cannot: Cannot) -> None:
+    if cannot(bench.engine.abilities.exact):
         pytest.skip("the engine says that it cannot")
     alone = [await bench.text(prompt, temperature=0.8, seed=7) for prompt in PROMPTS]
 
@@ -141,8 +157,8 @@ async def test_a_prompt_of_the_whole_context_leaves_one_token(bench: Bench) -> N
     assert sum(piece.tokens for piece in pieces) == 1
 
 
-async def test_every_token_tells_how_likely_it_was(bench: Bench) -> None:
-    if bench.engine.abilities.logprobs is None:
+async def test_every_token_tells_how_likely_it_was(bench: Bench, cannot: Cannot) -> None:
+    if cannot(bench.engine.abilities.logprobs is not None):
         with pytest.raises(EngineCannotError):
             bench.plan(PROMPTS[0], logprobs=0)
         return
@@ -153,9 +169,8 @@ async def test_every_token_tells_how_likely_it_was(bench: Bench) -> None:
     assert all(token.logprob <= 0 and math.isfinite(token.logprob) for token in told)
 
 
-async def test_alternatives_come_likeliest_first(bench: Bench) -> None:
-    most = bench.engine.abilities.logprobs
-    if not most:
+async def test_alternatives_come_likeliest_first(bench: Bench, cannot: Cannot) -> None:
+    if cannot(bench.engine.abilities.logprobs):
         with pytest.raises(EngineCannotError):
             bench.plan(PROMPTS[0], logprobs=1)
         return
@@ -169,8 +184,10 @@ async def test_alternatives_come_likeliest_first(bench: Bench) -> None:
         assert token.logprob == pytest.approx(likely[0], abs=1e-4)
 
 
-async def test_a_grammar_is_kept_beside_free_answers(bench: Bench) -> None:
-    if not bench.engine.abilities.grammar:
+async def test_a_grammar_is_kept_beside_free_answers(bench: Bench, cannot: Cannot) -> None:
+    if cannot(bench.engine.abilities.grammar):
+        with pytest.raises(EngineCannotError):
+            bench.plan(PROMPTS[0], constraint=Constraint("regex", "a"))
         return
     free = asyncio.create_task(bench.text(PROMPTS[1]))
     held = [await bench.text(prompt, grammar=DIGITS, temperature=1.0, seed=4) for prompt in PROMPTS]
@@ -182,8 +199,10 @@ async def test_a_grammar_is_kept_beside_free_answers(bench: Bench) -> None:
     assert await free == await bench.text(PROMPTS[1])
 
 
-async def test_characters_of_many_tokens_come_whole(bench: Bench) -> None:
-    if not bench.engine.abilities.grammar:
+async def test_characters_of_many_tokens_come_whole(bench: Bench, cannot: Cannot) -> None:
+    if cannot(bench.engine.abilities.grammar):
+        with pytest.raises(EngineCannotError):
+            bench.plan(PROMPTS[0], constraint=Constraint("regex", "a"))
         return
     grammar = 'root ::= ("\\U00004ef7" | "\\U0001f642" | "\\U000000e9"){9}'
 
@@ -193,8 +212,12 @@ async def test_characters_of_many_tokens_come_whole(bench: Bench) -> None:
     assert set("".join(piece.text for piece in pieces)) <= set("价🙂é")
 
 
-async def test_a_grammar_changes_nothing_for_the_same_prompt_later(bench: Bench) -> None:
-    if not bench.engine.abilities.grammar:
+async def test_a_grammar_changes_nothing_for_the_same_prompt_later(
+    bench: Bench, cannot: Cannot
+) -> None:
+    if cannot(bench.engine.abilities.grammar):
+        with pytest.raises(EngineCannotError):
+            bench.plan(PROMPTS[0], constraint=Constraint("regex", "a"))
         return
     prompt = 12 * "the kind of animal "
     free = await bench.text(prompt)
@@ -205,8 +228,10 @@ async def test_a_grammar_changes_nothing_for_the_same_prompt_later(bench: Bench)
     assert await bench.text(prompt) == free
 
 
-async def test_scores_add_up_and_do_not_depend_on_what_else_is_scored(bench: Bench) -> None:
-    if not bench.engine.abilities.score:
+async def test_scores_add_up_and_do_not_depend_on_what_else_is_scored(
+    bench: Bench, cannot: Cannot
+) -> None:
+    if cannot(bench.engine.abilities.score):
         with pytest.raises(EngineCannotError):
             await bench.scores("a", "b")
         return
@@ -222,8 +247,8 @@ async def test_scores_add_up_and_do_not_depend_on_what_else_is_scored(bench: Ben
     )
 
 
-async def test_vectors_have_length_one_and_differ_by_text(bench: Bench) -> None:
-    if not bench.engine.abilities.embed:
+async def test_vectors_have_length_one_and_differ_by_text(bench: Bench, cannot: Cannot) -> None:
+    if cannot(bench.engine.abilities.embed):
         return
     first, second, again = await bench.vectors("a dog", "价格 12", "a dog")
 

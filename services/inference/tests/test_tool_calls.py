@@ -213,7 +213,7 @@ COMMON = ['{"name": "look", "arguments": {}}', '{"name": "look", "parameters": {
 COMMON += ["text ", " ", "é😀", '"', "\\", "价"]
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
 @pytest.mark.parametrize("template", FAMILIES.values(), ids=list(FAMILIES))
 def test_any_cut_gives_the_same_and_without_calls_all_is_text(

@@ -43,7 +43,7 @@ class House:
         self.pool = VersionPool(self.models, self.loader, self.heard, room, max_in_flight=3)
         for version_id, mib in needs.items():
             self.models.add(version_id)
-            need = MemoryNeed(version_id, resident_bytes=mib * MIB, cache_bytes=0)
+            need = MemoryNeed(version_id, resident_bytes=mib * MIB, later_bytes=0)
             self.loader.needs[version_id] = need
             self.loader.resident[version_id] = mib * MIB
 
@@ -131,9 +131,9 @@ async def test_memory_that_other_processes_took_is_not_given_away(
         await house.use("a")
 
 
-async def test_a_promised_cache_counts_before_it_is_taken(tokenizer: ChatTokenizer) -> None:
+async def test_what_was_promised_counts_before_it_is_taken(tokenizer: ChatTokenizer) -> None:
     house = House(tokenizer, a=100, b=200)
-    house.loader.needs["a"] = MemoryNeed("a", 100 * MIB, cache_bytes=750 * MIB)
+    house.loader.needs["a"] = MemoryNeed("a", 100 * MIB, later_bytes=750 * MIB)
 
     await house.use("a")
     await house.use("b")

@@ -141,9 +141,10 @@ def make_other_openvino(build: Path, folder: Path) -> Path:
     shutil.copytree(build, folder, dirs_exist_ok=True)
     weights = bytearray((folder / "openvino_model.bin").read_bytes())
     for layer in ElementTree.parse(folder / "openvino_model.xml").iter("layer"):
-        if ".mlp.up_proj._openvino_orig_weight" in layer.get("name", ""):
-            constant = layer.find("data")
-            assert constant is not None
+        name, constant = layer.get("name", ""), layer.find("data")
+        if layer.get("type") != "Const" or constant is None:
+            continue
+        if name.endswith(".mlp.up_proj._openvino_orig_weight"):
             start, size = int(constant.get("offset", "")), int(constant.get("size", ""))
             weights[start : start + size] = weights[start : start + size][::-1]
     (folder / "openvino_model.bin").write_bytes(weights)

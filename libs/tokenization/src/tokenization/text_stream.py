@@ -44,12 +44,16 @@ class TextStream:
         text = ""
         for is_shown, group in groupby(ids, self._shown.__contains__):
             if is_shown:
-                # A character that was not whole before a special token never becomes so.
-                text += self._release(self._tokenizer.decode(self._window))
+                text += self._interrupted()
                 text += "".join(self._shown[token] for token in group)
             else:
                 text += self._push(list(group))
         return text
+
+    def _interrupted(self) -> str:
+        """All that was kept back: what was no whole character before a token never becomes one."""
+        text = self._tokenizer.decode(self._window)
+        return self.finish() if text.endswith(REPLACEMENT) else self._release(text)
 
     def _push(self, ids: Sequence[int]) -> str:
         special = self._tokenizer.special_ids

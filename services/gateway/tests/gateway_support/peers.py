@@ -76,7 +76,8 @@ class FakeInference(InferenceServiceServicer):
                 raise self.fail_after
             for index in range(request.answers or 1):
                 yield self._end(request, index)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, GeneratorExit):
+            # Which of the two it is depends on whether the call was cancelled while it was sending.
             self.cancelled += 1
             raise
         finally:

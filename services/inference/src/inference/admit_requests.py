@@ -1,8 +1,8 @@
 """Use case: a request's turn at an engine, in front of which others may stand."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -65,6 +65,16 @@ class AdmitRequests:
         self._queued = QUEUED.labels(version_id)
         self._admitted_tokens = ADMITTED_TOKENS.labels(version_id)
 
+    def foresee(self, tenant: str, deadline: float | None) -> None:
+        """Refuse, before its texts are read, what would be refused whatever they are; see `turn`.
+
+        What a full queue cannot take must not cost the time of those who wait in it.
+        """
+        with self._counted():
+            self._settle()
+            now = asyncio.get_running_loop().time()
+            self._admission.foresee(tenant, deadline=self._deadline(deadline, now), now=now)
+
     @asynccontextmanager
     async def turn(self, ask: Ask, deadline: float | None) -> AsyncIterator[Turn]:
         """The request's time at the engine; leaving the block, however, gives its room to others.
@@ -80,9 +90,13 @@ class AdmitRequests:
         """
         clock = asyncio.get_running_loop().time
         began, turn = clock(), None
-        ticket = self._ticket_for(ask, began + self._seconds if deadline is None else deadline)
+        with self._counted():
+            self._settle()
+            ticket = self._admission.ask(ask, deadline=self._deadline(deadline, began), now=began)
+        self._settle()
         try:
-            await self._until_settled(ticket)
+            with self._counted():
+                await self._until_settled(ticket)
             WAIT_SECONDS.observe(clock() - began)
             turn = Turn(self._admission, ticket)
             yield turn
@@ -95,16 +109,16 @@ class AdmitRequests:
         for ticket in self._admission.close():
             self._tell(ticket)
 
-    def _ticket_for(self, ask: Ask, deadline: float) -> Ticket:
-        self._settle()
+    def _deadline(self, given: float | None, now: float) -> float:
+        return now + self._seconds if given is None else given
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
         try:
-            now = asyncio.get_running_loop().time()
-            ticket = self._admission.ask(ask, deadline=deadline, now=now)
+            yield
         except DomainError as refusal:
             REFUSALS.labels(refusal.reason.lower()).inc()
             raise
-        self._settle()
-        return ticket
 
     async def _until_settled(self, ticket: Ticket) -> None:
         if ticket.place is Place.WAITING:
@@ -115,7 +129,6 @@ class AdmitRequests:
             finally:
                 del self._waiters[ticket]
         if ticket.refusal is not None:
-            REFUSALS.labels(ticket.refusal.reason.lower()).inc()
             raise ticket.refusal
 
     def _settle(self) -> None:

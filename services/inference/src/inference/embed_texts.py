@@ -67,6 +67,8 @@ class EmbedTexts:
                 account.version_exists = True
                 if not version.engine.abilities.embed:
                     raise EngineCannotError("the engine of this model makes no embeddings")
+                queue = self._admissions.of(version)
+                queue.foresee(command.tenant, command.deadline)
                 encoded = [
                     await prompt_tokens(Prompt(None, text), version) for text in command.texts
                 ]
@@ -74,7 +76,6 @@ class EmbedTexts:
                     check_tokens(tokens, version.limits)
                 total = sum(map(len, encoded))
                 account.trace.start_phase("queue")
-                queue = self._admissions.of(version)
                 async with queue.turn(Ask(command.tenant, total), command.deadline) as turn:
                     account.begin(total)
                     vectors = await asked_again(lambda: version.engine.embed(encoded))

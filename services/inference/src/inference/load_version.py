@@ -13,7 +13,7 @@ from service_kit.errors import PreconditionError
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.generation import ModelLimits, plan_generation
-from inference.domain.memory import MemoryNeed, cache_ceiling, resident_estimate
+from inference.domain.memory import MemoryNeed, cache_ceiling, later_estimate, resident_estimate
 from inference.domain.sampling import SamplingOptions
 from inference.engine import Engine
 from inference.find_engine import FindEngine, Runs
@@ -119,7 +119,7 @@ class LoadVersion:
         return MemoryNeed(
             identity=f"{runs.kind.name} {runs.weights.digest} {model.digest}",
             resident_bytes=resident_estimate(runs.kind.name, files.weight_bytes),
-            cache_bytes=cache_bytes,
+            later_bytes=cache_bytes + later_estimate(runs.kind.name, files.weight_bytes),
         )
 
     def _refuse_foreign(self, adapter: ModelReady, base: ModelReady) -> None:

@@ -105,7 +105,7 @@ class MemoryRoom:
         if need.total_bytes > limit:
             raise PreconditionError(
                 f"the model needs about {_mib(need.total_bytes)} of memory "
-                f"({_mib(need.cache_bytes)} of it for its key-value cache), "
+                f"({_mib(need.later_bytes)} of it as requests come), "
                 f"the limit here is {_mib(limit)}"
             ).because("MODEL_TOO_LARGE")
 

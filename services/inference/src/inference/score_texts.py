@@ -67,15 +67,17 @@ class ScoreTexts:
             _check(command.continuations)
             async with self._versions.lease(command.tenant, command.version_id) as version:
                 account.version_exists = True
+                queue = self._admissions.of(version)
+                queue.foresee(command.tenant, command.deadline)
                 request = plan_score(
                     await prompt_tokens(command.prompt, version),
                     [_encoded(text, version) for text in command.continuations],
                     version.limits,
                     version.engine.abilities,
+                    tenant=command.tenant,
                 )
                 tokens = len(request.prompt) + sum(map(len, request.continuations))
                 account.trace.start_phase("queue")
-                queue = self._admissions.of(version)
                 async with queue.turn(Ask(command.tenant, tokens), command.deadline) as turn:
                     account.begin(len(request.prompt))
                     scores = await asked_again(lambda: version.engine.score(request))

@@ -44,10 +44,9 @@ class TransformersOptions:
     piece_seconds: float = 0.0
     """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
 
-    def load_message(self, adapter: Path | None) -> Mapping[str, object]:
-        """What `children.transformers` is told, beside the folder."""
+    def load_message(self) -> Mapping[str, object]:
+        """What `children.transformers` is told, beside the folders."""
         return {
-            "adapter": str(adapter or ""),
             "device": self.device,
             "dtype": self.dtype,
             "threads": self.threads,
@@ -79,7 +78,8 @@ class TransformersKind:
             name=self.name,
             module=MODULE,
             folder=folder,
-            load=options.load_message(adapter),
+            load=options.load_message(),
+            adapter=adapter,
             abilities=Abilities(
                 exact=True, logprobs=MAX_ALTERNATIVES, grammar=True, score=True, embed=True
             ),

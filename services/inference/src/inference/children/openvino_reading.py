@@ -6,7 +6,7 @@ computes in: scores are there to be compared.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -52,6 +52,26 @@ class Reader:
                     score = scores[group[part.row]]
                     score[0] += float(part.logprobs.sum(dtype=np.float64))
                     score[1] = score[1] and bool(part.likeliest.all())
+                yield
+        return scores
+
+    def score_pairs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Slices[Any]:
+        """As `score`, of prompts that have one continuation each, read side by side."""
+        model = yield from self._model()
+        rows = [[*prompt, *continuation[:-1]] for prompt, continuation in pairs]
+        targets = [[0] * (len(prompt) - 1) + list(goal) for prompt, goal in pairs]
+        before = [len(prompt) - 1 for prompt, _ in pairs]
+        scores: list[list[Any]] = [[0.0, True] for _ in pairs]
+        for group in _groups(rows, model, 0):
+            wanted = [targets[number] for number in group]
+            reading = model.begin(len(rows[group[0]]))
+            for parts in reading.read([rows[number] for number in group], wanted):
+                for part in parts:
+                    number, width = group[part.row], len(part.logprobs)
+                    score, skipped = scores[number], before[number]
+                    score[0] += float(part.logprobs[skipped:].sum(dtype=np.float64))
+                    score[1] = score[1] and bool(part.likeliest[skipped:].all())
+                    before[number] = max(0, skipped - width)
                 yield
         return scores
 

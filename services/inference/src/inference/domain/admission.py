@@ -30,15 +30,20 @@ from inference.domain.asking import (
 )
 from inference.domain.pace import Pace
 
-CAUTION = 0.75
-"""Share of the time to its deadline that a request may be expected to need when it has to wait.
+QUEUE_SHARE = 0.6
+"""Of the time to its deadline, what a request that has to wait may be expected to need in all.
 
-Estimates err, and a queue as long as deadlines allow would make every other answer late.
+Estimates err: room is freed in bursts, and a queue as long as deadlines allow would make every
+other answer late, and other refusals too.
 """
+TURN_SHARE = 0.9
+"""Of what is left of it when its turn has come, what its answer may be expected to need."""
 NEARLY = 0.9
 """Share of the budget in use from which an engine counts as full."""
-REFUSED_SECONDS = 1.0
-"""It also does for so long after something was refused for want of time."""
+CUT_SECONDS = 0.1
+"""Who leaves so shortly before its deadline was cut off by it: callers' clocks run ahead."""
+STRAINED_SECONDS = 1.0
+"""It also does for so long after something was refused, or was cut off by its deadline."""
 
 
 @dataclass(slots=True)
@@ -63,8 +68,10 @@ class Admission:
         self._tenants: dict[str, _Tenant] = {}
         self._turns = itertools.count()
         self._running: dict[Ticket, None] = {}
-        self._refused_at = -math.inf
+        self._strained_at = -math.inf
         self._closed = False
+        self._work_in_flight: float | None = None
+        """Kept until something starts or stops: refusals come in crowds."""
         self.tokens = 0
         """In flight."""
         self.sequences = 0
@@ -94,12 +101,23 @@ class Admission:
         self._enqueue(ticket, tenant)
         starts = self._next() is ticket and self._fits(ask)
         ticket.has_waited = not starts
-        if starts or has_place:
-            if not self._ends_late(ticket, now, 0.0 if starts else seconds or 0.0):
-                return ticket
-            self._refused_at = now
+        refusal = None
+        if starts:
+            if self._ends_late(ticket, now, 0.0, share=TURN_SHARE):
+                refusal = no_time(seconds)
+        elif not has_place:
+            refusal = queue_full(self.waiting - 1, seconds)
+        elif self._ends_late(ticket, now, seconds or 0.0, share=QUEUE_SHARE):
+            refusal = no_time(seconds)
+        if refusal is None:
+            return ticket
         self._dequeue(ticket)
-        raise no_time(seconds) if starts or has_place else queue_full(self.waiting, seconds)
+        self._strained_at = now
+        raise refusal
+
+    def foresee(self, tenant: str, *, deadline: float, now: float) -> None:
+        """Raise what even the smallest request of the tenant would hear now; nothing changes."""
+        self.leave(self.ask(Ask(tenant, prompt_tokens=1), deadline=deadline, now=now), now=now)
 
     def leave(self, ticket: Ticket, *, now: float, ended: bool = False) -> None:
         """Give back its place or its budget; once more changes nothing.
@@ -117,6 +135,8 @@ class Admission:
                 self._pace.answer_left(ask.new_tokens, length, ended=ended)
             elif ended:
                 self._pace.work_done(prompt_tokens=ask.tokens)
+            if not ended and now >= ticket.deadline - CUT_SECONDS:
+                self._strained_at = now
             self._stop(ticket)
 
     def hear(self, ticket: Ticket, tokens: int, *, now: float) -> None:
@@ -135,8 +155,8 @@ class Admission:
         for ticket in settled:
             self._refuse(ticket, late())
         while (first := self._next()) is not None and self._fits(first.ask):
-            if first.has_waited and self._ends_late(first, now, 0.0):
-                self._refused_at = now
+            if first.has_waited and self._ends_late(first, now, 0.0, share=TURN_SHARE):
+                self._strained_at = now
                 self._refuse(first, no_time(None))
             else:
                 self._start(first)
@@ -186,14 +206,17 @@ class Admission:
         missing_tokens = tokens + self.tokens - self._limits.tokens
         missing_answers = answers + self.sequences - self._limits.sequences
         works = max(missing_tokens / self.tokens, missing_answers / self.sequences, 0.0)
-        return works * sum(self._work_of(running.ask) for running in self._running) / rate
+        if self._work_in_flight is None:
+            self._work_in_flight = sum(self._work_of(running.ask) for running in self._running)
+        return works * self._work_in_flight / rate
 
-    def _ends_late(self, ticket: Ticket, now: float, seconds_to_start: float) -> bool:
-        """Whether it would, in an engine as full as it is, as far as that is known."""
+    def _ends_late(
+        self, ticket: Ticket, now: float, seconds_to_start: float, *, share: float
+    ) -> bool:
+        """Whether it would need more than that share of its time, as far as that is known."""
         rate, work = self._pace.rate, self._work_of(ticket.ask, long=True)
         if rate is None or not self.sequences:
             return False
-        share = CAUTION if ticket.has_waited else 1.0
         # Its rate is one of as many as run with it; when it has to wait, others leave for it.
         beside = self.sequences + (0 if ticket.has_waited else ticket.ask.answers)
         lasts = work / ticket.ask.answers * beside / rate
@@ -233,6 +256,7 @@ class Admission:
         self.tokens += ticket.ask.tokens
         self.sequences += ticket.ask.answers
         self._running[ticket] = None
+        self._work_in_flight = None
         ticket.place = Place.RUNNING
 
     def _stop(self, ticket: Ticket) -> None:
@@ -242,6 +266,7 @@ class Admission:
         self.tokens -= ticket.ask.tokens
         self.sequences -= ticket.ask.answers
         del self._running[ticket]
+        self._work_in_flight = None
         ticket.place = Place.GONE
         self._forget_if_idle(ticket.ask.tenant)
 
@@ -255,6 +280,6 @@ class Admission:
             self.waiting > 0
             or self.sequences >= NEARLY * self._limits.sequences
             or self.tokens >= NEARLY * self._limits.tokens
-            or now < self._refused_at + REFUSED_SECONDS
+            or now < self._strained_at + STRAINED_SECONDS
         )
         self._pace.time_passed(now, full=full)

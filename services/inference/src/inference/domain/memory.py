@@ -2,10 +2,11 @@
 
 An engine holds three things. Its process: interpreter, libraries, buffers; the same for every
 model. Its weights: the bytes on disk, times what the engine makes of them (a copy in its own
-layout, another number type). Its key-value cache: taken as requests come, up to a setting or to
-what the model can fill, whichever is less. The first two are seen once the engine is warm, and what
-was seen replaces the estimate. The cache is a promise: counted whole from the start, because an
-engine that runs out of memory takes its requests with it.
+layout, another number type). And what it takes as requests come: its key-value cache, up to a
+setting or to what the model can fill, whichever is less, and with some engines weights once more
+for the first score. The first two are seen once the engine is warm, and what was seen replaces the
+estimate. The third is a promise: counted whole from the start, because an engine that runs out of
+memory takes its requests with it.
 """
 
 from collections.abc import Mapping
@@ -28,11 +29,14 @@ class Footprint:
     """Without a model."""
     weight_factor: float
     """Bytes in memory for each byte of weights on disk."""
+    later_factor: float = 0.0
+    """Of them, bytes that the first score or embedding takes beside."""
 
 
 FOOTPRINTS = {
     # Weights are mapped from the file and, laid out anew for the processor, held once more.
-    "openvino": Footprint(256 * MIB, 2.0),
+    # The first score compiles the build a second time, in full precision.
+    "openvino": Footprint(256 * MIB, 2.0, later_factor=2.0),
     # torch alone is 230 MiB; bfloat16 on disk is computed with in float32.
     "transformers": Footprint(700 * MIB, 2.0),
     "vllm": Footprint(2 * GIB, 1.0),
@@ -49,18 +53,23 @@ class MemoryNeed:
     """Same for versions of the same files in the same engine."""
     resident_bytes: int
     """Process and weights."""
-    cache_bytes: int
-    """Keys and values at most."""
+    later_bytes: int
+    """Taken as requests come, at most."""
 
     @property
     def total_bytes(self) -> int:
-        return self.resident_bytes + self.cache_bytes
+        return self.resident_bytes + self.later_bytes
 
 
 def resident_estimate(engine: str, weight_bytes: int) -> int:
     """Process and weights of a version that was not seen yet."""
     footprint = FOOTPRINTS.get(engine, UNKNOWN)
     return footprint.process_bytes + int(weight_bytes * footprint.weight_factor)
+
+
+def later_estimate(engine: str, weight_bytes: int) -> int:
+    """What it takes beside its cache as requests come."""
+    return int(weight_bytes * FOOTPRINTS.get(engine, UNKNOWN).later_factor)
 
 
 def cache_ceiling(

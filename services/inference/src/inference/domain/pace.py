@@ -72,12 +72,16 @@ class Pace:
     def answer_left(self, allowed: int, length: int, *, ended: bool) -> None:
         """Say how long an answer became that might have had `allowed` tokens.
 
-        One that was broken off tells only that they can be longer than was known.
+        One that was broken off tells something if it was long already. It counts twice what there
+        was of it: if those counted that deadlines cut, all would be cut there.
         """
         known = self._lengths.setdefault(allowed.bit_length(), _Lengths())
-        if ended or length > known.mean:
-            known.add(length)
-            self._all_lengths.add(length)
+        if not ended:
+            if length <= known.mean / 2:
+                return
+            length = min(2 * length, allowed)
+        known.add(length)
+        self._all_lengths.add(length)
 
     def expected_work(self, *, prompt_tokens: int, allowed: int, long: bool) -> float:
         """Of one answer.
