@@ -1,7 +1,7 @@
 """An engine under the contract, and short ways to use it."""
 
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,10 @@ from typing import Any
 
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from inference.adapters.transformers import TransformersKind, TransformersOptions
+from inference.adapters.triton import TritonKind
+from inference.adapters.triton_server import TritonAddress
+from inference.adapters.vllm import VllmKind
+from inference.adapters.vllm_server import VllmOptions
 from inference.answer_writer import AnswerWriter, WrittenPiece
 from inference.domain.generation import (
     ContinuationScore,
@@ -90,10 +94,24 @@ ENGINES = {
         lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
         "openvino_folder",
     ),
+    # Of `make vllm-test`; in bf16 the tiny model's likeliest tokens would be a draw.
+    "vllm": EngineUnderTest(
+        lambda: VllmKind(
+            VllmOptions(command=os.environ["VLLM_COMMAND"] + " --dtype float32 --enforce-eager")
+        ),
+        "wide_llama_folder",
+    ),
     "transformers": EngineUnderTest(
         lambda: TransformersKind(TransformersOptions(threads=1, piece_seconds=0.02)), "llama_folder"
     ),
+    "triton": EngineUnderTest(lambda: triton_kind(EXACT), "openvino_folder"),
 }
+
+
+def triton_kind(properties: Mapping[str, str]) -> TritonKind:
+    """At the server that `make triton-test` has started."""
+    address = TritonAddress(os.environ["TRITON_URL"], os.environ["TRITON_TOKEN"])
+    return TritonKind(address, PipelineOptions(properties=properties, piece_seconds=0.02))
 
 
 def engines_to_test() -> list[str]:

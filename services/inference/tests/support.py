@@ -91,11 +91,17 @@ class Service:
         form: str = "openvino-int8",
         tenant: str = "acme",
         version_id: str = "",
+        parent: str = "",
     ) -> str:
         """Say on the bus that a version exists."""
         version_id = version_id or f"mv-{uuid.uuid4().hex}"
         model = ModelReady(
-            version_id=version_id, tenant=tenant, form=form, digest=digest, context_tokens=512
+            version_id=version_id,
+            tenant=tenant,
+            form=form,
+            digest=digest,
+            parent_version_id=parent,
+            context_tokens=512,
         )
         await self.bus.publish(MODEL_READY, model, msg_id=version_id)
         return version_id

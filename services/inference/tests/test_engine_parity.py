@@ -12,7 +12,7 @@ from inference.children.runner import Runner
 from inference.children.transformers import open_runner
 from tokenization.chat_tokenizer import ChatTokenizer
 
-from .build_in_transformers import load_in_transformers
+from .build_in_transformers import BuildInTransformers
 from .engine_bench import Bench, open_bench
 
 pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
@@ -37,7 +37,7 @@ def reference(
 ) -> Runner:
     """In this process: one of its own would take longer to start than the whole test."""
     folder = tmp_path_factory.mktemp("rounded")
-    load_in_transformers(openvino_folder, llama_folder).save_pretrained(folder)
+    BuildInTransformers(openvino_folder, llama_folder).save(folder)
     options = {"device": "cpu", "dtype": "float32", "threads": 1, "cache_bytes": 1 << 30}
     return open_runner({"folder": str(folder), "adapter": None} | options)
 

@@ -1,10 +1,12 @@
 """Tiny real models: every layer of a Llama, a byte-level tokenizer, ChatML; random weights."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -18,7 +20,7 @@ CHAT_TEMPLATE = (
 )
 """ChatML as SmolLM2 has it, default system prompt included."""
 
-_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _CORPUS = (
     "You are a helpful AI assistant. Name the kind of thing. person animal plant food place.",
     "system user assistant the offspring who came first in the order of birth; of a small animal",
@@ -57,16 +59,23 @@ _DEEPSEEK: dict[str, object] = {
 _BUILD_SECONDS = 300
 
 
-def make_tiny_llama(folder: Path, *, context_tokens: int = 512, seed: int = 0) -> Path:
+def make_tiny_llama(
+    folder: Path,
+    *,
+    context_tokens: int = 512,
+    seed: int = 0,
+    chat_template: str = CHAT_TEMPLATE,
+    special: Sequence[str] = SPECIAL,
+) -> Path:
     """Write a Hugging Face folder of a two-layer bf16 Llama; milliseconds, no torch.
 
     The same arguments give the same bytes. Special tokens have SmolLM2's ids: 0 end of text,
-    1 start and 2 end of a turn (eos). Texts of any script round-trip.
+    1 start and 2 end of a turn (eos); others may follow. Texts of any script round-trip.
 
     Returns:
         `folder`, made if it is not there.
     """
-    vocabulary = _write_tokenizer(folder, context_tokens)
+    vocabulary = _write_tokenizer(folder, context_tokens, chat_template, special)
     _write_json(folder / "config.json", _config(vocabulary, context_tokens) | _IDS)
     _write_bf16(folder / "model.safetensors", _weights(vocabulary, seed))
     return folder
@@ -74,29 +83,31 @@ def make_tiny_llama(folder: Path, *, context_tokens: int = 512, seed: int = 0) -
 
 def make_tiny_deepseek(folder: Path, *, context_tokens: int = 512, seed: int = 0) -> Path:
     """The same of a DeepSeek V3: latent attention, and experts behind a dense first layer."""
-    vocabulary = _write_tokenizer(folder, context_tokens)
+    vocabulary = _write_tokenizer(folder, context_tokens, CHAT_TEMPLATE, SPECIAL)
     config = _config(vocabulary, context_tokens) | _DEEPSEEK | _IDS
     _write_json(folder / "config.json", config)
     _write_bf16(folder / "model.safetensors", _deepseek_weights(vocabulary, seed))
     return folder
 
 
-def _write_tokenizer(folder: Path, context_tokens: int) -> int:
+def _write_tokenizer(
+    folder: Path, context_tokens: int, chat_template: str, special: Sequence[str]
+) -> int:
     """All but the model itself; the size of the vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
+    tokenizer = _tokenizer(special)
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
     _write_json(
         folder / "tokenizer_config.json",
         {
             "backend": "tokenizers",
-            "bos_token": "<|im_start|>",
-            "eos_token": "<|im_end|>",
+            "bos_token": special[1],
+            "eos_token": special[2],
             "model_max_length": context_tokens,
-            "pad_token": "<|im_end|>",
+            "pad_token": special[2],
             "tokenizer_class": "TokenizersBackend",
-            "unk_token": "<|endoftext|>",
+            "unk_token": special[0],
         },
     )
     _write_json(folder / "generation_config.json", _IDS)
@@ -119,8 +130,29 @@ def make_tiny_openvino(source: Path, folder: Path) -> Path:
     return folder
 
 
-def _tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>"))
+def make_other_openvino(build: Path, folder: Path) -> Path:
+    """Write a build like `build` that answers otherwise: some weights of each layer reversed.
+
+    Milliseconds, no OpenVINO; tokenizer and shapes stay as they are.
+
+    Returns:
+        `folder`, made if it is not there.
+    """
+    shutil.copytree(build, folder, dirs_exist_ok=True)
+    weights = bytearray((folder / "openvino_model.bin").read_bytes())
+    for layer in ElementTree.parse(folder / "openvino_model.xml").iter("layer"):
+        name, constant = layer.get("name", ""), layer.find("data")
+        if layer.get("type") != "Const" or constant is None:
+            continue
+        if name.endswith(".mlp.up_proj._openvino_orig_weight"):
+            start, size = int(constant.get("offset", "")), int(constant.get("size", ""))
+            weights[start : start + size] = weights[start : start + size][::-1]
+    (folder / "openvino_model.bin").write_bytes(weights)
+    return folder
+
+
+def _tokenizer(special: Sequence[str]) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token=special[0]))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
@@ -130,7 +162,7 @@ def _tokenizer() -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=_VOCABULARY,
-        special_tokens=[AddedToken(text, special=True, normalized=False) for text in _SPECIAL],
+        special_tokens=[AddedToken(text, special=True, normalized=False) for text in special],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )

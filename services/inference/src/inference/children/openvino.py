@@ -8,6 +8,7 @@ from openvino import Tensor
 
 from inference.children.grammar_check import check_grammar
 from inference.children.lora_adapter import read_adapter
+from inference.children.openvino_cache import keeps_scopes_apart, scoped_prompt
 from inference.children.openvino_graph import check_fits, vocabulary_of
 from inference.children.openvino_reading import Reader
 from inference.children.runner import News, Slices, serve
@@ -62,6 +63,10 @@ class OpenVinoRunner:
 
     def __init__(self, load: dict[str, Any]) -> None:
         self._pipeline = open_pipeline(load)
+        if load["prefix_cache"] and not keeps_scopes_apart(self._pipeline):
+            # Better slow than a cache in which one tenant can find out what another asked.
+            print("the prefix cache is off: this device cannot keep one for each tenant")
+            self._pipeline = open_pipeline(load | {"prefix_cache": False})
         self._reader = Reader(load)
         self._vocabulary = vocabulary_of(Path(load["folder"]))
         self._live: dict[int, _Live] = {}
@@ -72,9 +77,8 @@ class OpenVinoRunner:
 
     def add(self, add: dict[str, Any]) -> None:
         self._check(add)
-        handle = self._pipeline.add_request(
-            add["id"], Tensor([add["prompt"]]), generation_config(add)
-        )
+        prompt = Tensor([scoped_prompt(add)])
+        handle = self._pipeline.add_request(add["id"], prompt, generation_config(add))
         self._live[add["id"]] = _Live(handle, wants_logprobs=add["logprobs"] is not None)
 
     def _check(self, add: dict[str, Any]) -> None:
