@@ -64,7 +64,8 @@ class Reader:
         scores: list[list[Any]] = [[0.0, True] for _ in pairs]
         for group in _groups(rows, model, 0):
             wanted = [targets[number] for number in group]
-            for parts in model.begin().read([rows[number] for number in group], wanted):
+            reading = model.begin(len(rows[group[0]]))
+            for parts in reading.read([rows[number] for number in group], wanted):
                 for part in parts:
                     number, width = group[part.row], len(part.logprobs)
                     score, skipped = scores[number], before[number]
