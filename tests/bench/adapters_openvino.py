@@ -57,12 +57,12 @@ async def measure(run: Run) -> list[Line]:
     """One entry."""
     model = await built_model(run)
     draw = random.Random(ID)
-    turns = run.pick(4, 1)
+    turns, new_tokens = run.pick(4, 1), run.pick(NEW_TOKENS, 8)
 
     async def client(engine: EngineProcess) -> int:
         tokens = 0
         for _ in range(turns):
-            tokens += await generated(engine, greedy(random_tokens(draw, PROMPT), NEW_TOKENS))
+            tokens += await generated(engine, greedy(random_tokens(draw, PROMPT), new_tokens))
         return tokens
 
     async def rate(engines: Sequence[EngineProcess]) -> Figures:

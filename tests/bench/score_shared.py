@@ -17,7 +17,8 @@ from tests.bench.figures import Figures, Goal, Line
 from tests.bench.harness import Group, Run
 
 ID = "score.shared"
-PROMPT, CONTINUATIONS, LENGTH = 1_000, 8, 16
+PROMPT, QUICK_PROMPT = 1_000, 100
+CONTINUATIONS, LENGTH = 8, 16
 DELAY = "ms"
 GOAL = Goal(0.25)
 SECONDS, PREPARE_SECONDS = 90.0, 10.0
@@ -27,10 +28,10 @@ async def measure(run: Run) -> list[Line]:
     """One entry."""
     model = await built_model(run)
     draw = random.Random(ID)
-    many = run.pick(CONTINUATIONS, 2)
+    many, before = run.pick(CONTINUATIONS, 2), run.pick(PROMPT, QUICK_PROMPT)
 
     def request() -> ScoreRequest:
-        prompt = tuple(random_tokens(draw, PROMPT))
+        prompt = tuple(random_tokens(draw, before))
         return ScoreRequest(prompt, tuple(tuple(random_tokens(draw, LENGTH)) for _ in range(many)))
 
     async with opened(model.int8) as engine:
@@ -51,7 +52,7 @@ async def measure(run: Run) -> list[Line]:
         contestants = {"ours": together, "floor": apart}
         rounds = await run.interleaved(ID, contestants, seconds=SECONDS, steady=[DELAY])
     apart_ms = rounds.median("floor", DELAY)
-    note = f"{many} of {LENGTH} tokens behind {PROMPT}; one by one {apart_ms:.0f} ms"
+    note = f"{many} of {LENGTH} tokens behind {before}; one by one {apart_ms:.0f} ms"
     against = "one request for each"
     return [rounds.line(ID, DELAY, unit=DELAY, against=against, goal=GOAL, note=note)]
 

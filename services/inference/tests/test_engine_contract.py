@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from inference.domain.generation import EngineCannotError
+from inference.domain.grammar.printing import printed
+from inference.domain.grammar.tree import Grammar, Literal
 from inference.domain.sampling import MIN_TOP_P, Constraint
 from service_kit.errors import UnavailableError
 from tokenization import Turn
@@ -210,6 +212,15 @@ async def test_characters_of_many_tokens_come_whole(bench: Bench, cannot: Cannot
 
     assert sum(piece.tokens for piece in pieces) > 9
     assert set("".join(piece.text for piece in pieces)) <= set("价🙂é")
+
+
+async def test_a_text_that_must_be_said_is_said_as_it_is(bench: Bench) -> None:
+    if not bench.engine.abilities.grammar:
+        return
+    for text in ("éa", "Ünï1 \u00a0f", "价a 🙂0"):
+        grammar = printed(Grammar(Literal(text)))
+
+        assert await bench.text(PROMPTS[5], grammar=grammar, max_new_tokens=60) == text
 
 
 async def test_a_grammar_changes_nothing_for_the_same_prompt_later(

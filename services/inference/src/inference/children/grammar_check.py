@@ -10,17 +10,25 @@ from collections.abc import Iterator
 
 _RULE = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*::=(.*)", re.ASCII)
 _POINT = r"\\U[0-9a-fA-F]{8}|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
-_ESCAPED = rf"{_POINT}|\\[nrt\"'\\\[\]^-]"
-_IN_CLASS = rf"(?:{_ESCAPED}|[^\\\[\]])"
+_IN_LITERAL = rf"(?:{_POINT}|\\[nrt\"'\\]|[^\"\\\0])"
+# Others than ASCII by their number only: XGrammar misreads a range behind one.
+_IN_CLASS = rf"(?:{_POINT}|\\[nrt\"'\\\[\]^-]|[\x01-Z_-\x7f^])"
 _TOKEN = re.compile(
-    rf'(?P<literal>"(?:{_ESCAPED}|[^"\\])*")'
+    rf'(?P<literal>"{_IN_LITERAL}*")'
     rf"|(?P<class>\[\^?{_IN_CLASS}+\])"
     r"|(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)"
     r"|(?P<open>\()|(?P<close>\))|(?P<or>\|)"
     r"|(?P<repeat>[*+?]|\{(?P<least>\d+)(?:,(?P<most>\d*))?\})"
     r"|(?P<space>[ \t]+)"
 )
+_DIGIT = r"(?:[0-9a-fA-F]|\\U000000[3-6][0-9a-f]|\\x[3-6][0-9a-f])"
+_MISREAD = re.compile(
+    rf"(?:[\x7f-\xff]|\\(?:U000000|u00|x)(?:[189a-fA-F][0-9a-fA-F]|0[0-8bcefBCEF]|7[fF])){_DIGIT}"
+)
+"""Characters that XGrammar writes anew without leading zeros, before what could be a digit."""
+_RESERVED = frozenset(("true", "false"))
 _MOST_NESTED = 500
+_MOST_REPEATED = 1_000_000
 _LAST_POINT, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
 
 
@@ -34,7 +42,7 @@ def check_grammar(text: str) -> None:
     used: set[str] = {"root"}
     for line in filter(str.strip, text.split("\n")):
         rule = _RULE.fullmatch(line)
-        if rule is None or rule[1] in rules:
+        if rule is None or rule[1] in rules | _RESERVED:
             raise ValueError(f"not a rule of a grammar, or a second one of its name: {line[:80]!r}")
         rules.add(rule[1])
         used.update(_check_body(rule[2]))
@@ -73,12 +81,16 @@ def _tokens(body: str) -> Iterator[re.Match[str]]:
 
 
 def _check_numbers(token: re.Match[str]) -> None:
-    if token["most"] and int(token["most"]) < int(token["least"]):
-        raise ValueError(f"{token[0]} repeats fewer times than it must")
+    least = int(token["least"] or 0)
+    most = int(token["most"] or least)
+    if not least <= most <= _MOST_REPEATED:
+        raise ValueError(f"{token[0][:40]} repeats fewer times than it must, or too often")
     for point in re.findall(_POINT, token["literal"] or token["class"] or ""):
         number = int(point[2:], 16)
         if number > _LAST_POINT or number in _SURROGATES:
             raise ValueError(f"{point} is no character")
+    if _MISREAD.search(token["literal"] or token["class"] or ""):
+        raise ValueError(f"a digit behind {token[0][:40]}'s character would be read as part of it")
     if token["class"]:
         _check_ranges(token["class"])
 

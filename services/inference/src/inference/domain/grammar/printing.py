@@ -1,5 +1,7 @@
 """A grammar as XGrammar's EBNF. Nothing that a caller wrote goes out as it came in."""
 
+import re
+
 from inference.domain.grammar.characters import Ranges
 from inference.domain.grammar.tree import (
     Characters,
@@ -14,6 +16,7 @@ from inference.domain.grammar.tree import (
 
 _SAFE = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _,:;{}<>=+*/.!()")
 """Written as they are in a literal; everything else by its number."""
+_MISREAD = re.compile(r"(?<=[\x00-\x1f\x7f-\xff])(?=[0-9a-fA-F])")
 _SAFE_IN_CLASS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _,:;")
 
 
@@ -27,7 +30,7 @@ def printed(grammar: Grammar) -> str:
 def _node(node: Node) -> str:
     match node:
         case Literal(text):
-            return f'"{"".join(map(_in_literal, text))}"'
+            return _literal(text)
         case Characters(ranges):
             return f"[{_ranges(ranges)}]"
         case Sequence(parts):
@@ -38,6 +41,13 @@ def _node(node: Node) -> str:
             return f"({_node(item)}){_times(least, most)}"
         case Reference(name):
             return name
+
+
+def _literal(text: str) -> str:
+    # XGrammar writes these characters anew with as many digits as they need, and then takes a digit
+    # behind them for one more: "éa" would be said as "ບ".
+    parts = _MISREAD.split(text)
+    return " ".join(f'"{"".join(map(_in_literal, part))}"' for part in parts)
 
 
 def _times(least: int, most: int | None) -> str:
