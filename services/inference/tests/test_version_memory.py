@@ -12,7 +12,7 @@ from inference.domain.memory import (
     MemoryBook,
     MemoryNeed,
     cache_ceiling,
-    resident_estimate,
+    estimate,
 )
 from inference.free_idle import FreeIdle
 from inference.lease_version import VersionPool
@@ -269,9 +269,15 @@ def test_a_cache_is_no_larger_than_what_the_model_can_fill() -> None:
 
 def test_larger_weights_never_need_less() -> None:
     for engine in ("openvino", "transformers", "vllm", "one of tomorrow"):
-        needs = [resident_estimate(engine, weights) for weights in (0, MIB, GIB, 70 * GIB)]
+        needs = [
+            estimate("x", engine, weights, MIB).total_bytes for weights in (0, MIB, GIB, 70 * GIB)
+        ]
         assert needs == sorted(needs)
         assert needs[-1] >= 70 * GIB
+
+
+def test_what_a_server_holds_elsewhere_is_not_counted_here() -> None:
+    assert estimate("x", "triton", 70 * GIB, GIB).total_bytes == 0
 
 
 ENTRIES = st.lists(
