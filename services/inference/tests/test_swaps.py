@@ -167,7 +167,7 @@ async def test_a_cascade_is_asked_for_by_its_alias_and_calibrated_over_grpc(
 
             async def answer() -> Answer | None:
                 try:
-                    found = await service.answer(ALIAS, text=PROMPTS[0], max_new_tokens=8)
+                    found = await service.answer(ALIAS, text=PROMPTS[0], max_new_tokens=TOKENS)
                 except NotFoundError:
                     return None
                 return found if found.end.cascade.threshold == threshold else None
@@ -178,14 +178,15 @@ async def test_a_cascade_is_asked_for_by_its_alias_and_calibrated_over_grpc(
 
         sure, unsure = await by_cascade(0.001), await by_cascade(1.5)
         assert (sure.end.version_id, sure.end.cascade.escalated) == (small, False)
-        assert sure.end.cascade.spared_tokens == 8 + sure.end.usage.prompt_tokens
+        usage = sure.end.usage
+        assert sure.end.cascade.spared_tokens == usage.prompt_tokens + usage.completion_tokens
         assert (unsure.end.version_id, unsure.end.cascade.escalated) == (large, True)
         assert unsure.end.cascade.confidence == sure.end.cascade.confidence
         assert 0 < sure.end.cascade.confidence < 1
 
         asked = pb.CalibrateCascadeRequest(tenant="acme", small=small, large=large)
         asked.examples.add(text=PROMPTS[0], answer=sure.text)
-        asked.max_new_tokens = 8
+        asked.max_new_tokens = TOKENS
         found = await service.stub.CalibrateCascade(asked, timeout=30)
         assert (found.accuracy, found.large_accuracy, found.small_share) == (1.0, 0.0, 1.0)
         assert found.threshold == sure.end.cascade.confidence
