@@ -30,6 +30,7 @@ class Alone:
 
     address: str
     metrics_url: str
+    pid: int
     secret: str = SECRET
 
 
@@ -56,7 +57,7 @@ async def inference_alone(folder: Path, **settings: str) -> AsyncIterator[Alone]
             async with running_service("inference", given | settings) as service:
                 metrics = f"http://127.0.0.1:{service.ports['metrics']}/metrics"
                 await _load(service.address)
-                yield Alone(service.address, metrics)
+                yield Alone(service.address, metrics, service.pid)
 
 
 async def _load(address: str) -> None:

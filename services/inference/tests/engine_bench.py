@@ -9,6 +9,9 @@ from typing import Any
 
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from inference.adapters.transformers import TransformersKind, TransformersOptions
+from inference.adapters.triton import TritonAddress, TritonKind
+from inference.adapters.vllm import VllmKind
+from inference.adapters.vllm_server import VllmOptions
 from inference.answer_writer import AnswerWriter, WrittenPiece
 from inference.domain.generation import (
     ContinuationScore,
@@ -89,6 +92,21 @@ ENGINES = {
     "openvino": EngineUnderTest(
         lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
         "openvino_folder",
+    ),
+    # At the server that `make triton-test` has started.
+    "triton": EngineUnderTest(
+        lambda: TritonKind(
+            TritonAddress(os.environ["TRITON_URL"], os.environ["TRITON_TOKEN"]),
+            PipelineOptions(properties=EXACT, piece_seconds=0.02),
+        ),
+        "openvino_folder",
+    ),
+    # Of `make vllm-test`; in bf16 the tiny model's likeliest tokens would be a draw.
+    "vllm": EngineUnderTest(
+        lambda: VllmKind(
+            VllmOptions(command=os.environ["VLLM_COMMAND"] + " --dtype float32 --enforce-eager")
+        ),
+        "wide_llama_folder",
     ),
     "transformers": EngineUnderTest(
         lambda: TransformersKind(TransformersOptions(threads=1, piece_seconds=0.02)), "llama_folder"

@@ -61,9 +61,7 @@ class FakeEngine:
         self.closed = True
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
-        drawn_by = replace(
-            request, max_new_tokens=0, logprobs=None, may_gather=False, cache_scope=0
-        )
+        drawn_by = replace(request, max_new_tokens=0, logprobs=None, may_gather=False, tenant="")
         if not request.temperature or request.top_k == 1 or request.top_p == MIN_TOP_P:
             drawn_by = replace(drawn_by, seed=0, temperature=0, top_p=1.0, top_k=0)
         draw = random.Random(repr((drawn_by, self.adapter)))

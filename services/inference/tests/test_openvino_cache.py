@@ -9,7 +9,6 @@ import pytest
 from inference.adapters.openvino import EXACT, PipelineOptions
 from inference.children import openvino
 from inference.children.openvino import OpenVinoRunner
-from inference.domain.cache_scope import scope_of
 from inference.domain.generation import GenerationRequest
 
 from .test_openvino_engine import PLAIN
@@ -45,9 +44,7 @@ def asking(runner: OpenVinoRunner) -> Ask:
 
 def test_a_prompt_is_found_again_by_its_tenant_only(load: dict[str, Any]) -> None:
     ask = asking(OpenVinoRunner(load))
-    mine, theirs = (
-        replace(PLAIN, prompt=LONG, cache_scope=scope_of(name)) for name in ("acme", "rival")
-    )
+    mine, theirs = (replace(PLAIN, prompt=LONG, tenant=name) for name in ("acme", "rival"))
 
     answers = [ask(request) for request in (mine, mine, theirs, theirs, mine)]
 
@@ -60,7 +57,7 @@ def test_a_repetition_penalty_is_the_same_in_every_scope(load: dict[str, Any]) -
     penalised = replace(PLAIN, prompt=LONG, repetition_penalty=1.5)
 
     _, plain = ask(penalised)
-    _, scoped = ask(replace(penalised, cache_scope=scope_of("acme")))
+    _, scoped = ask(replace(penalised, tenant="acme"))
 
     assert scoped == plain
 

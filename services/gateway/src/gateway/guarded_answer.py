@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 from guard.bundle import CompiledPolicy
 from guard.verdict import Action, Direction
 
-from gateway.domain.chat import End, Piece, ToolCall
+from gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
 from gateway.guarded_call import guarded_call
+from gateway.guarded_json import GuardedJson
 from gateway.guarded_logprobs import GuardedLogprobs
 
 BLOCKED = "content_filter"
@@ -17,13 +18,17 @@ class GuardedAnswer:
 
     Args:
         echo: text to be shown before the engine's, guarded like it and together with it.
+        is_json: the answer is JSON, so that it is also judged as its readers will read it.
     """
 
-    def __init__(self, policy: CompiledPolicy, echo: str = "") -> None:
+    def __init__(self, policy: CompiledPolicy, echo: str = "", *, is_json: bool = False) -> None:
         self._policy = policy
         self._guard = policy.stream(Direction.OUTPUT)
+        self._json = GuardedJson(policy) if is_json else None
         self._echo = echo
         self._logprobs: GuardedLogprobs | None = None
+        self._waiting: tuple[TokenLogprob, ...] = ()
+        """Tokens of JSON that is held back."""
         self.end: End | None = None
         """How it ended, once it has."""
 
@@ -36,12 +41,7 @@ class GuardedAnswer:
             if piece.end is not None:
                 self.end = End(self.end.finish_reason, piece.end.usage)
             return Piece("", answer=piece.answer)
-        released = self._guard.push(self._echo + piece.text)
-        text, verdict = released.text, released.verdict
-        if piece.end is not None and verdict is None:
-            rest = self._guard.finish()
-            text, verdict = text + rest.text, rest.verdict
-        blocked = verdict is not None and verdict.action is Action.BLOCK
+        text, blocked = self._text(self._echo + piece.text, ended=piece.end is not None)
         shown = Piece(text, answer=piece.answer)
         if not blocked and (piece.logprobs or self._logprobs):
             shown = self._with_logprobs(shown, piece)
@@ -55,6 +55,19 @@ class GuardedAnswer:
             self.end = End(BLOCKED, piece.end.usage if piece.end else None)
         return shown._replace(end=self.end)
 
+    def _text(self, text: str, *, ended: bool) -> tuple[str, bool]:
+        """What may be shown of the text, and whether a rule blocks what comes behind it."""
+        blocked = False
+        if self._json is not None:
+            text = self._json.push(text) + (self._json.finish() if ended else "")
+            blocked = self._json.blocked
+        released = self._guard.push(text)
+        shown, verdict = released.text, released.verdict
+        if (ended or blocked) and verdict is None:
+            rest = self._guard.finish()
+            shown, verdict = shown + rest.text, rest.verdict
+        return shown, blocked or (verdict is not None and verdict.action is Action.BLOCK)
+
     def _passing(self, calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
         """The calls before the first one that is blocked."""
         for call in calls:
@@ -66,7 +79,14 @@ class GuardedAnswer:
     def _with_logprobs(self, shown: Piece, piece: Piece) -> Piece:
         if self._logprobs is None:
             self._logprobs = GuardedLogprobs(self._policy)
-        tokens = self._logprobs.push(piece.logprobs)
+        tokens = self._waiting + self._logprobs.push(piece.logprobs)
         if piece.end is not None:
             tokens += self._logprobs.finish()
+        self._waiting = ()
+        if self._json is not None:
+            if self._json.has_masked:
+                # They spell what was masked, and nobody can tell which of them.
+                tokens = ()
+            elif self._json.holds:
+                tokens, self._waiting = (), tokens
         return shown._replace(logprobs=tokens)

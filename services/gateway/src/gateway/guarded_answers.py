@@ -32,7 +32,9 @@ class GuardedAnswers:
         self.first_piece_seconds = 0.0
         self.first_text_seconds: float | None = None
         echo = call.turns[0].content if call.echo else ""
-        self._answers = [GuardedAnswer(policy, echo) for _ in range(call.answers)]
+        form = call.sampling.constraint
+        is_json = form is not None and form.kind == "json_schema"
+        self._answers = [GuardedAnswer(policy, echo, is_json=is_json) for _ in range(call.answers)]
         self._unended = CANCELLED
         self._pieces = pieces
         self._started = started

@@ -32,7 +32,7 @@ class Engine(Protocol):
 
     @property
     def abilities(self) -> Abilities:
-        """What it can do; the same before and after loading."""
+        """What it can do; settled once it is loaded."""
 
     async def load(self) -> None:
         """Return once requests can be taken. Called once.

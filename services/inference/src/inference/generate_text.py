@@ -10,17 +10,17 @@ from inference.account_generation import GenerationAccount, accounted
 from inference.admit_requests import Admissions, Turn
 from inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
 from inference.domain.asking import Ask
-from inference.domain.cache_scope import scope_of
 from inference.domain.generation import (
     AnswerReason,
     EngineCannotError,
     GenerationRequest,
     plan_generation,
 )
+from inference.domain.grammar.held_form import HeldForm
 from inference.domain.sampling import SamplingOptions, check_options
+from inference.hold_answer import held_form, held_pieces
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
-from inference.resumed_answer import resumed
 from inference.side_by_side import side_by_side
 
 SEEDS = 2**64
@@ -59,7 +59,8 @@ class GenerateText:
 
         Raises:
             NotFoundError: the tenant has no such version, or no engine runs its form.
-            InvalidInputError: options, messages or the prompt's length; all of a kind are listed.
+            InvalidInputError: options, messages, the prompt's length or the constraint; all of a
+                kind are listed.
             OverloadedError: full, or too busy for the deadline; nothing was begun.
             TooLargeError: more tokens than the engine has room for.
             DeadlineError: the deadline passed while it waited.
@@ -76,12 +77,12 @@ class GenerateText:
                 queue = self._admissions.of(version)
                 queue.foresee(command.tenant, command.deadline)
                 with account.trace.phase("render"):
-                    request = await _render(command, version)
+                    request, form = await _render(command, version)
                 account.trace.start_phase("queue")
                 async with queue.turn(_ask(command, request), command.deadline) as turn:
                     account.begin(len(request.prompt), command.options.answers)
                     answers = [
-                        _Answer(index, request, command, version, account, turn).parts()
+                        _Answer(index, request, form, command, version, account, turn).parts()
                         for index in range(command.options.answers)
                     ]
                     async with aclosing(side_by_side(answers)) as parts:
@@ -97,6 +98,7 @@ class _Answer:
         self,
         index: int,
         request: GenerationRequest,
+        form: HeldForm | None,
         command: GenerateCommand,
         version: LoadedVersion,
         account: GenerationAccount,
@@ -104,6 +106,7 @@ class _Answer:
     ) -> None:
         self._index = index
         self._request = replace(request, seed=(request.seed + index) % SEEDS)
+        self._form = form
         self._version = version
         self._account = account
         self._turn = turn
@@ -112,7 +115,8 @@ class _Answer:
         self._tokens = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
-        async with aclosing(resumed(self._version.engine, self._request)) as pieces:
+        answered = held_pieces(self._version, self._request, self._form)
+        async with aclosing(answered) as pieces:
             async for piece in pieces:
                 written = self._writer.write(piece)
                 self._tokens += written.tokens
@@ -150,7 +154,9 @@ def _ask(command: GenerateCommand, request: GenerationRequest) -> Ask:
     )
 
 
-async def _render(command: GenerateCommand, version: LoadedVersion) -> GenerationRequest:
+async def _render(
+    command: GenerateCommand, version: LoadedVersion
+) -> tuple[GenerationRequest, HeldForm | None]:
     if command.prompt.must_call:
         raise EngineCannotError("calls cannot be demanded yet; use tool_choice auto")
     request = plan_generation(
@@ -159,5 +165,9 @@ async def _render(command: GenerateCommand, version: LoadedVersion) -> Generatio
         version.limits,
         version.engine.abilities,
         random_seed=secrets.randbits(63),
+        tenant=command.tenant,
     )
-    return replace(request, cache_scope=scope_of(command.tenant))
+    if command.options.constraint is None:
+        return request, None
+    form = await held_form(command.options.constraint, request.max_new_tokens)
+    return replace(request, grammar=form.text), form

@@ -74,6 +74,7 @@ class ScoreTexts:
                     [_encoded(text, version) for text in command.continuations],
                     version.limits,
                     version.engine.abilities,
+                    tenant=command.tenant,
                 )
                 tokens = len(request.prompt) + sum(map(len, request.continuations))
                 account.trace.start_phase("queue")

@@ -1,8 +1,9 @@
 """What inference reads from its environment."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import ServiceSettings
 
@@ -64,4 +65,38 @@ class Settings(ServiceSettings):
     """An engine with requests in hand that says nothing for this long is replaced."""
 
     engine_piece_seconds: float = Field(default=0.05, ge=0, le=1)
-    """Of answers side by side, tokens after the first are gathered for this long; 0 is never."""
+    """Of answers side by side, tokens after the first are gathered for this long, of one alone for
+    25 ms at most; 0 is never."""
+
+    vllm_url: str = ""
+    """A vLLM server that serves one model, by the name of its artifact's folder; and its key."""
+
+    vllm_key: SecretStr = SecretStr("")
+
+    vllm_command: str = ""
+    """Starts a vLLM server for a model, as `/opt/vllm/bin/python -m
+    vllm.entrypoints.openai.api_server` does; arguments of its own may follow."""
+
+    vllm_adapters: int = Field(default=4, ge=0)
+    """Adapters that such a server mixes in one batch; 0 starts it without."""
+
+    vllm_adapter_rank: int = 64
+    """The highest rank that they may have, one of vLLM's: 8, 16, 32, 64, 128, 256."""
+
+    triton_url: str = ""
+    """Host and port of a Triton server's gRPC; empty: no model runs on one."""
+
+    triton_token: SecretStr = SecretStr("")
+    """What the server's restricted protocols want to be shown; empty: they are not restricted."""
+
+    triton_roots: Path | None = None
+    """Certificates (PEM) that the server's is checked against; None: the connection is open."""
+
+    triton_forms: tuple[str, ...] = ("openvino-",)
+    """Beginnings of the forms that go to the server; it sees the artifacts at the same path."""
+
+    @model_validator(mode="after")
+    def _one_vllm(self) -> Self:
+        if self.vllm_url and self.vllm_command:
+            raise ValueError("set INFERENCE_VLLM_URL or INFERENCE_VLLM_COMMAND, not both")
+        return self

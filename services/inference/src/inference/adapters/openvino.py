@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from inference.adapters.engine_process import EngineProcess, ProcessPlan
+from inference.children.openvino_abilities import EXACT, abilities_of
 from inference.domain.generation import Abilities
+
+__all__ = ["EXACT", "OpenVinoKind", "PipelineOptions"]
 
 NAME = "openvino"
 MODULE = "inference.children.openvino"
-EXACT = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-    "KV_CACHE_PRECISION": "f32",
-}
-"""With these, and only with all of them, an answer does not depend on its neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +35,9 @@ class PipelineOptions:
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
+    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
 
-    def load_message(self) -> dict[str, object]:
+    def load_message(self) -> dict[str, Any]:
         """What `children.openvino` is told, beside the folder."""
         threads = {"INFERENCE_NUM_THREADS": str(self.threads)} if self.threads else {}
         return {
@@ -49,11 +47,6 @@ class PipelineOptions:
             "prefix_cache": self.prefix_cache,
             "properties": dict(self.properties) | threads,
         }
-
-    @property
-    def exact(self) -> bool:
-        """Whether the properties make answers independent of their neighbours."""
-        return self.device == "CPU" and EXACT.items() <= self.properties.items()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +75,7 @@ class OpenVinoKind:
             folder=folder,
             adapter=adapter,
             load=options.load_message(),
-            abilities=Abilities(
-                exact=options.exact, logprobs=0, grammar=True, score=True, embed=True
-            ),
+            abilities=Abilities(**abilities_of(options.load_message())),
             end_tokens=end_tokens,
             load_seconds=options.load_seconds,
             hang_seconds=options.hang_seconds,

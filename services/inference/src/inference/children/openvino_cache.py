@@ -1,16 +1,19 @@
-"""A prefix cache for each scope, in a pipeline that has one for all.
+"""A prefix cache for each tenant, in a pipeline that has one for all.
 
 The cache finds blocks by a hash of all tokens before them, as 64-bit numbers; the model reads the
 lower half of each. What is in the upper half of the first token therefore changes where a prompt is
 found, and nothing else. That is no promise of OpenVINO's, so it is tried out before it is used.
 """
 
+import hashlib
 from typing import Any
 
 import openvino_genai as genai
 from openvino import Tensor
 
 UPPER_HALF = 32
+SCOPES = 2**31
+"""Scopes are below it; 0 is nobody's."""
 _PROBE = [1, 2, 3, 4]
 _PROBE_TOKENS = 2
 _PROBE_ID = 0
@@ -24,7 +27,13 @@ def scoped_prompt(add: dict[str, Any]) -> list[int]:
     if not prompt or add["repetition_penalty"] != 1:
         # This penalty looks prompt tokens up by their number: all that use it share a cache.
         return prompt
-    return [prompt[0] | add.get("cache_scope", 0) << UPPER_HALF, *prompt[1:]]
+    return [prompt[0] | scope_of(add["tenant"]) << UPPER_HALF, *prompt[1:]]
+
+
+def scope_of(tenant: str) -> int:
+    """Who may find what was computed of a prompt, as a number; the same in every process."""
+    digest = hashlib.sha256(tenant.encode()).digest()
+    return 1 + int.from_bytes(digest[:8], "big") % (SCOPES - 1)
 
 
 def keeps_scopes_apart(pipeline: genai.ContinuousBatchingPipeline) -> bool:

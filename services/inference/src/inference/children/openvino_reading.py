@@ -6,7 +6,7 @@ computes in: scores are there to be compared.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
@@ -35,7 +35,7 @@ class Reader:
     def score(self, prompt: list[int], continuations: Rows) -> Slices[list[list[Any]]]:
         """`[log_likelihood, is_greedy]` of each continuation; the prompt is computed once."""
         model = yield from self._model()
-        reading = model.begin()
+        reading = model.begin(len(prompt) + max(map(len, continuations)))
         # The prompt's last token is read with the continuations: what follows it is of interest.
         for _ in reading.read([prompt[:-1]]):
             yield
@@ -55,13 +55,34 @@ class Reader:
                 yield
         return scores
 
+    def score_pairs(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Slices[Any]:
+        """As `score`, of prompts that have one continuation each, read side by side."""
+        model = yield from self._model()
+        rows = [[*prompt, *continuation[:-1]] for prompt, continuation in pairs]
+        targets = [[0] * (len(prompt) - 1) + list(goal) for prompt, goal in pairs]
+        before = [len(prompt) - 1 for prompt, _ in pairs]
+        scores: list[list[Any]] = [[0.0, True] for _ in pairs]
+        for group in _groups(rows, model, 0):
+            wanted = [targets[number] for number in group]
+            reading = model.begin(len(rows[group[0]]))
+            for parts in reading.read([rows[number] for number in group], wanted):
+                for part in parts:
+                    number, width = group[part.row], len(part.logprobs)
+                    score, skipped = scores[number], before[number]
+                    score[0] += float(part.logprobs[skipped:].sum(dtype=np.float64))
+                    score[1] = score[1] and bool(part.likeliest[skipped:].all())
+                    before[number] = max(0, skipped - width)
+                yield
+        return scores
+
     def embed(self, texts: Rows) -> Slices[list[list[float]]]:
         """For each text the mean of its tokens' last hidden states, scaled to length 1."""
         model = yield from self._model()
         vectors: list[list[float]] = [[] for _ in texts]
         for group in _groups(texts, model, 0):
             sums: list[Any] = [0.0] * len(group)
-            for parts in model.begin().read([texts[number] for number in group]):
+            reading = model.begin(len(texts[group[0]]))
+            for parts in reading.read([texts[number] for number in group]):
                 for part in parts:
                     sums[part.row] += part.hidden.sum(axis=0, dtype=np.float64)
                 yield

@@ -18,8 +18,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from inference.children.gathered_news import GatheredNews
+from inference.children.gathered_news import News as News
 from inference.children.parent_socket import ParentGoneError, ParentSocket
 
 SIGN_OF_LIFE_SECONDS = 1.0
@@ -29,15 +31,6 @@ SIGN_OF_LIFE_SECONDS = 1.0
 Result = TypeVar("Result")
 Slices = Generator[None, None, Result]
 """Work that stops between its parts, so that the batch goes on meanwhile."""
-
-
-class News(NamedTuple):
-    """What a step brought one request; the JSON of a message's row."""
-
-    number: int
-    tokens: list[int]
-    end: str | None
-    chosen: list[Any] | None
 
 
 class Runner(Protocol):
@@ -80,14 +73,15 @@ def serve(open_runner: Callable[[dict[str, Any]], Runner]) -> None:
             parent.send({"refused": str(error)})
             return
         parent.send({"loaded": True})
-        _Loop(runner, parent).run()
+        _Loop(runner, parent, load.get("piece_seconds", 0.0)).run()
     except ParentGoneError:
         return
 
 
 class _Loop:
-    def __init__(self, runner: Runner, parent: ParentSocket) -> None:
+    def __init__(self, runner: Runner, parent: ParentSocket, piece_seconds: float) -> None:
         self._runner = runner
+        self._gathered = GatheredNews(piece_seconds)
         self._parent = parent
         # One after the other: each holds the keys and values of its texts.
         self._sliced: deque[tuple[int, Slices[Any]]] = deque()
@@ -98,8 +92,10 @@ class _Loop:
             idle = not self._runner.busy and not self._sliced
             for message in self._parent.receive(wait=idle):
                 self._obey(message)
-            news = self._runner.step() if self._runner.busy else []
+            if self._runner.busy:
+                self._gathered.add(self._runner.step())
             now = time.monotonic()
+            news = self._gathered.take(now)
             if news or now - self._last_word > SIGN_OF_LIFE_SECONDS:
                 self._parent.send({"tokens": news})
                 self._last_word = now
@@ -115,6 +111,7 @@ class _Loop:
         try:
             if order == "add":
                 self._runner.add(body)
+                self._gathered.expect(number, may_gather=body["may_gather"])
                 return
             del body["id"]
             result = self._runner.score(**body) if order == "score" else self._runner.embed(**body)
@@ -129,6 +126,7 @@ class _Loop:
 
     def _cancel(self, number: int) -> None:
         self._runner.cancel(number)
+        self._gathered.forget(number)
         self._sliced = deque(work for work in self._sliced if work[0] != number)
 
     def _go_on(self, number: int, work: Slices[Any]) -> None:

@@ -78,8 +78,8 @@ class GenerationRequest:
     """EBNF as XGrammar reads it, checked; empty when the answer is free."""
     may_gather: bool
     """Tokens may be told later, together: nobody waits for a text that ends the answer."""
-    cache_scope: int = 0
-    """Requests may use what was computed of prompts of their own scope only; see `cache_scope`."""
+    tenant: str = ""
+    """Whose request it is: an engine that can, keeps what it caches of prompts apart by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +118,8 @@ class ScoreRequest:
 
     prompt: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
+    tenant: str = ""
+    """As of a generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def plan_generation(
     *,
     random_seed: int,
     grammar: str = "",
+    tenant: str = "",
 ) -> GenerationRequest:
     """A request that an engine can run without harm to the others in its batch.
 
@@ -180,6 +183,7 @@ def plan_generation(
         logprobs=options.logprobs,
         grammar=grammar,
         may_gather=not options.stop,
+        tenant=tenant,
     )
 
 
@@ -188,6 +192,8 @@ def plan_score(
     continuations: Sequence[Sequence[int]],
     limits: ModelLimits,
     abilities: Abilities,
+    *,
+    tenant: str = "",
 ) -> ScoreRequest:
     """A request for log-likelihoods that an engine can run.
 
@@ -208,7 +214,7 @@ def plan_score(
         )
     for continuation in continuations:
         _check_vocabulary(continuation, limits)
-    return ScoreRequest(tuple(prompt), tuple(map(tuple, continuations)))
+    return ScoreRequest(tuple(prompt), tuple(map(tuple, continuations)), tenant)
 
 
 def check_tokens(prompt: Sequence[int], limits: ModelLimits) -> None:
