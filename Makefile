@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test triton-test vllm-test bench-rivals
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test bench-rivals
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,9 +84,20 @@ telemetry-test: install ## Dashboards, alerts and traces against a real stack an
 stack-test: install ## Whole stacks in other forms than `make test` has: artifacts in a bucket
 	$(BIN)/python -m pytest -q tests/stacks
 
+triton-test: build/triton/installed ## The engine contract, crashes and batches on a real Triton server
+	$(BIN)/python -m tests.triton $(ARGS)
+
+# The server's packages clash with ours (numpy), so they have an environment of their own.
+build/triton/installed: deploy/triton/server.txt services/inference/pyproject.toml .venv/installed
+	@test -x build/triton/bin/python || $(BIN)/python -m venv --without-pip build/triton
+	$(BIN)/uv pip install -p build/triton/bin/python --no-deps --require-hashes -r $<
+	@$(BIN)/uv pip install -q -p build/triton/bin/python --no-deps --no-build-isolation -e ./services/inference
+	@touch $@
+
 vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own
 	VLLM_COMMAND="$(CURDIR)/build/vllm/bin/python -m vllm.entrypoints.openai.api_server" CONTRACT_ENGINES=vllm \
-		$(BIN)/python -m pytest -q --timeout 600 services/inference/tests/test_engine_contract.py
+		$(BIN)/python -m pytest -q --timeout 600 \
+		services/inference/tests/test_engine_contract.py services/inference/tests/test_vllm_real.py
 
 # Its torch has a local version, which a folder of wheels must have (`UV_FIND_LINKS`): the index has none.
 # The two that go are of another build of torch, and break its import.
@@ -105,16 +116,6 @@ build/llama_cpp/installed: deploy/bench/llama_cpp.txt .venv/installed
 	@touch $@
 
 bench-rivals: build/vllm/installed build/llama_cpp/installed ## vLLM and llama.cpp for `make bench`, each in an environment of its own; compiles
-
-triton-test: build/triton/installed ## The engine contract, crashes and batches on a real Triton server
-	$(BIN)/python -m tests.triton $(ARGS)
-
-# The server's packages clash with ours (numpy), so they have an environment of their own.
-build/triton/installed: deploy/triton/server.txt services/inference/pyproject.toml .venv/installed
-	@test -x build/triton/bin/python || $(BIN)/python -m venv --without-pip build/triton
-	$(BIN)/uv pip install -p build/triton/bin/python --no-deps --require-hashes -r $<
-	@$(BIN)/uv pip install -q -p build/triton/bin/python --no-deps --no-build-isolation -e ./services/inference
-	@touch $@
 
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras

@@ -18,6 +18,7 @@ from tests.bench import (
     gateway_latency,
     grammar_held,
     guard_stream,
+    hostile_healthy,
     job_submit,
     mtls_cost,
     overload,
@@ -54,6 +55,7 @@ GROUPS: tuple[Group, ...] = (
     prefix_ttft.GROUP,
     score_shared.GROUP,
     adapters_openvino.GROUP,
+    hostile_healthy.GROUP,
     mtls_cost.GROUP,
     train_lora.GROUP,
 )

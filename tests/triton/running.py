@@ -71,10 +71,14 @@ class RunningTriton:
         below = psutil.Process(self.process.pid).children(recursive=True)
         return [process for process in below if _is_stub(process)]
 
+    async def these_stubs(self, many: int) -> list[psutil.Process]:
+        """The processes of so many models, oldest first, once those unloaded before are gone."""
+        await eventually(lambda: len(self.stubs()) == many)
+        return sorted(self.stubs(), key=lambda stub: stub.create_time())
+
     async def only_stub(self) -> psutil.Process:
-        """The process of its one model, once those that were unloaded before are gone."""
-        await eventually(lambda: len(self.stubs()) == 1)
-        return self.stubs()[0]
+        """The process of its one model."""
+        return (await self.these_stubs(1))[0]
 
     def kill(self) -> None:
         """Kill it and what it started, as a machine that goes down does."""

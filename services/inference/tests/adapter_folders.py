@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,20 @@ HIDDEN, RANK = 64, 4
 
 
 def write_adapter(
-    folder: Path, base: Path, *, seed: int = 1, hidden: int = HIDDEN, layers: int = 2
+    folder: Path,
+    base: Path,
+    *,
+    seed: int = 1,
+    hidden: int = HIDDEN,
+    layers: int = 2,
+    widths: Mapping[str, int] = WIDTHS,
 ) -> Path:
     """Write one for the model in `base`; another width or depth than the base's fits no more."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(seed)
     tensors = {}
     for layer in range(layers):
-        for name, width in WIDTHS.items():
+        for name, width in widths.items():
             stem = f"base_model.model.model.layers.{layer}.self_attn.{name}"
             tensors[f"{stem}.lora_A.weight"] = random.normal(0, 0.2, (RANK, hidden))
             tensors[f"{stem}.lora_B.weight"] = random.normal(0, 0.2, (width, RANK))
@@ -32,7 +39,7 @@ def write_adapter(
         "lora_alpha": 2 * RANK,
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": [*WIDTHS],
+        "target_modules": [*widths],
     }
     (folder / "adapter_config.json").write_text(json.dumps(config))
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):

@@ -1,7 +1,7 @@
 """An engine under the contract, and short ways to use it."""
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +9,7 @@ from typing import Any
 
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from inference.adapters.transformers import TransformersKind, TransformersOptions
-from inference.adapters.triton import TritonKind
-from inference.adapters.triton_server import TritonAddress
+from inference.adapters.triton import TritonAddress, TritonKind
 from inference.adapters.vllm import VllmKind
 from inference.adapters.vllm_server import VllmOptions
 from inference.answer_writer import AnswerWriter, WrittenPiece
@@ -94,6 +93,14 @@ ENGINES = {
         lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
         "openvino_folder",
     ),
+    # At the server that `make triton-test` has started.
+    "triton": EngineUnderTest(
+        lambda: TritonKind(
+            TritonAddress(os.environ["TRITON_URL"], os.environ["TRITON_TOKEN"]),
+            PipelineOptions(properties=EXACT, piece_seconds=0.02),
+        ),
+        "openvino_folder",
+    ),
     # Of `make vllm-test`; in bf16 the tiny model's likeliest tokens would be a draw.
     "vllm": EngineUnderTest(
         lambda: VllmKind(
@@ -104,14 +111,7 @@ ENGINES = {
     "transformers": EngineUnderTest(
         lambda: TransformersKind(TransformersOptions(threads=1, piece_seconds=0.02)), "llama_folder"
     ),
-    "triton": EngineUnderTest(lambda: triton_kind(EXACT), "openvino_folder"),
 }
-
-
-def triton_kind(properties: Mapping[str, str]) -> TritonKind:
-    """At the server that `make triton-test` has started."""
-    address = TritonAddress(os.environ["TRITON_URL"], os.environ["TRITON_TOKEN"])
-    return TritonKind(address, PipelineOptions(properties=properties, piece_seconds=0.02))
 
 
 def engines_to_test() -> list[str]:

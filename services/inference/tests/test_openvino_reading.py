@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 PROMPT = tuple(range(3, 303))
 CONTINUATIONS = tuple(tuple(range(5 * size, 6 * size)) for size in (1, 2, 40, 1, 55, 8))
 LONG = ScoreRequest(PROMPT, tuple(tuple(range(size, size + 200)) for size in range(3, 33)))
-NOTHING_SET = {"adapter": None, "device": "CPU", "properties": {}}
+NOTHING_SET = {"device": "CPU", "properties": {}, "cache_gigabytes": 1}
 PER_TOKEN = 1e-4
 """Allowed difference of a token's log-probability."""
 
@@ -108,6 +108,13 @@ async def test_little_memory_for_copies_changes_no_score(
     monkeypatch.setattr(openvino_forward, "CACHE_BYTES", 1)
 
     assert scores() == pytest.approx(side_by_side, rel=1e-5)
+
+
+async def test_a_text_that_the_cache_has_no_room_for_is_refused(openvino_folder: Path) -> None:
+    load = {"folder": str(openvino_folder)} | NOTHING_SET | {"cache_gigabytes": 1e-6}
+
+    with pytest.raises(ValueError, match="do not fit"):
+        list(Reader(load).score(list(PROMPT), CONTINUATIONS))
 
 
 async def test_answers_go_on_while_much_is_scored(bench: Bench) -> None:

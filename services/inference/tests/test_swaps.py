@@ -182,18 +182,20 @@ async def test_a_model_too_large_for_memory_is_refused_while_another_answers(
 async def test_adapters_come_and_go_beside_their_base_which_answers_as_before(
     tmp_path: Path, artifact_root: Path, digests: list[str], llama_folder: Path
 ) -> None:
-    async with nats_and_inference(tmp_path, artifact_root, max_loaded=3) as service:
+    async with nats_and_inference(tmp_path, artifact_root, max_loaded=2) as service:
         made_from = service.store.commit(llama_folder, kind="model", form="safetensors").digest
         base = await service.announce(made_from, form="safetensors")
         build = await service.announce(digests[0], parent=base)
         adapters = []
-        for seed in (1, 2, 3):
+        for seed in (1, 2):
             folder = write_adapter(tmp_path / f"adapter-{seed}", llama_folder, seed=seed)
             filed = service.store.commit(
                 folder, kind="model", form="adapter", made_from={"base": made_from}
             )
             adapters.append(await service.announce(filed.digest, form="adapter", parent=base))
         await service.load_when_known(build)
+        await AliasBook(service.bus).move("acme", ALIAS, build, moved_by="test")
+        await eventually(lambda: service_answers(service, build))
         before = (await service.answer(build, text="x", max_new_tokens=24)).text
         running = asyncio.create_task(service.answer(build, text="x", max_new_tokens=400))
 
@@ -204,11 +206,8 @@ async def test_adapters_come_and_go_beside_their_base_which_answers_as_before(
             assert answer.end.version_id == adapter
             texts.append(answer.text)
 
-        assert len({before, *texts}) == 4
+        assert len({before, *texts}) == 3
         assert (await running).end.version_id == build
         assert (await service.answer(build, text="x", max_new_tokens=24)).text == before
-        again = await service.answer(adapters[0], text="x", max_new_tokens=24)
-        assert again.text == texts[0]
-        # There is room for three: the adapters made room for each other.
-        assert build in await service.serving()
-        assert len(await service.serving()) == 3
+        # There is room for two: one adapter made room for the other.
+        assert sorted(await service.serving()) == sorted([build, adapters[1]])

@@ -95,10 +95,15 @@ def test_a_request_waits_until_there_is_room_and_one_that_never_fits_is_told(
     of_one_token = 2 * 2 * 2 * 16 * 4
     runner = opened(llama_folder, cache_bytes=60 * of_one_token)
 
-    assert answers(runner, *alike) == expected
+    for add in alike:
+        runner.add(PLAIN | add)
+    order = []
+    while runner.busy:
+        order += [news.number for news in runner.step()]
+    assert order == sorted(order)
 
-    runner.add(PLAIN | {"id": 8, "prompt": [3] * 61})
     runner.add(PLAIN | {"id": 9, "max_new_tokens": 400})
+    runner.add(PLAIN | {"id": 8, "prompt": [3] * 61})
     runner.cancel(7)
     ends = []
     while runner.busy:
@@ -126,10 +131,12 @@ def test_a_request_without_memory_ends_alone(
 
 
 def test_special_tokens_are_not_taken_for_their_names_in_a_grammar(llama_folder: Path) -> None:
-    said = answers(opened(llama_folder), {"grammar": 'root ::= "<|im_start|>"'})[1]
+    runner = opened(llama_folder)
+    wanted = {"grammar": 'root ::= "<|im_start|>"', "temperature": 2.0}
 
-    assert len(said) > 2
-    assert [token for token in said if token < 3] == [2]
+    for seed in range(12):
+        said = answers(runner, wanted | {"seed": seed})[1]
+        assert [token for token in said if token < 3] == [2]
 
 
 IMPOSSIBLE = ["root ::= (", "root ::= nothing", 'root ::= root "a"', 'other ::= "a"']

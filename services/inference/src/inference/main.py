@@ -120,9 +120,8 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(tasks.create_task(work).cancel)
 
         store = await asyncio.to_thread(store_of, settings)
-        kinds = engine_kinds(settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
-        find_engine = FindEngine(models, kinds, missing_kinds())
+        find_engine = FindEngine(models, engine_kinds(settings), missing_kinds())
         loader = LoadVersion(store, find_engine, cache_settings(settings))
         pool = version_pool(settings, models, loader, announcer)
         follow_names = FollowNames(bus, pool)
@@ -140,12 +139,8 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         admissions = Admissions(admission_plan(settings))
-        server = rpc_server(
-            settings,
-            identity,
-            InferenceServicer(pool, admissions, follow_names.names),
-            follow_names,
-        )
+        servicer = InferenceServicer(pool, admissions, follow_names.names)
+        server = rpc_server(settings, identity, servicer, follow_names)
         await stack.enter_async_context(server)
         stack.callback(admissions.close)
         start(_ready_once(follow_names.settled, server))

@@ -3,11 +3,12 @@
     python -m services.inference.tests.hostile [COUNT] [SEED]
 
 From the repository's root; a tiny model is built first. Ends with 1 when a healthy request was
-harmed or an engine died.
+harmed or an engine died. Prints how each half ended, as JSON; what harm was done, to stderr.
 """
 
 import argparse
 import asyncio
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -29,12 +30,23 @@ async def run(root: Path, count: int, seed: int) -> list[Outcome]:
     broker = root / "nats"
     broker.mkdir()
     into_engine = await storm_engine(build, ChatTokenizer.load(llama), count=count // 2, seed=seed)
-    print(into_engine, flush=True)
+    print(_line(into_engine), flush=True)
     through_service = await storm_service(
         digest, root / "artifacts", broker, count=count - count // 2, seed=seed
     )
-    print(through_service, flush=True)
+    print(_line(through_service), flush=True)
     return [into_engine, through_service]
+
+
+def _line(outcome: Outcome) -> str:
+    for harm in outcome.harmed[:10]:
+        print(harm, file=sys.stderr)
+    counts = {
+        "healthy": outcome.healthy,
+        "harmed": len(outcome.harmed),
+        "restarts": outcome.restarts,
+    }
+    return json.dumps({"hostile": outcome.hostile, **counts})
 
 
 def main() -> int:

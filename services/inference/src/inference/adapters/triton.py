@@ -41,8 +41,8 @@ class TritonKind:
         return form.startswith(self.forms)
 
     def can_adapt(self, form: str) -> bool:
-        """Adapters run in processes of this machine."""
-        return False
+        """As the openvino engine: its runner is what is hosted."""
+        return self.can_run(form)
 
     def engine_for(
         self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
@@ -55,6 +55,7 @@ class TritonKind:
                 name=self.name,
                 module="",
                 folder=folder.resolve(),
+                adapter=None if adapter is None else adapter.resolve(),
                 load=options.load_message(),
                 abilities=Abilities(),
                 end_tokens=end_tokens,

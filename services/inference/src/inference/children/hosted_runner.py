@@ -10,9 +10,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from inference.children.gathered_news import GatheredNews
 from inference.children.runner import News, Runner
 
 LOOK_SECONDS = 1.0
@@ -34,29 +35,19 @@ class Asker(Protocol):
         """Send a message, or with None only the end."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Live:
-    """A request in the batch, and its tokens that were not told yet."""
+    """A request in the batch."""
 
     asker: Asker
     number: int
     """The asker's own; two askers may use the same."""
     key: str
     """By which it can be cancelled; nobody else's is the same."""
-    may_gather: bool
-    begun: bool = False
-    tokens: list[int] = field(default_factory=list)
-    chosen: list[Any] | None = None
 
-    def hear(self, news: News) -> None:
-        self.tokens += news.tokens
-        if news.chosen is not None:
-            self.chosen = (self.chosen or []) + news.chosen
-
-    def tell(self, end: str | None) -> None:
-        row = [self.number, self.tokens, end, self.chosen]
-        self.asker.tell({"tokens": [row]}, last=end is not None)
-        self.begun, self.tokens, self.chosen = True, [], None
+    def tell(self, row: News) -> None:
+        rows = [row._replace(number=self.number)]
+        self.asker.tell({"tokens": rows}, last=row.end is not None)
 
 
 @dataclass(frozen=True)
@@ -73,8 +64,7 @@ class HostedRunner:
 
     Args:
         abilities: told to who asks `{"describe": {}}`.
-        piece_seconds: of answers side by side, tokens are gathered for this long before they are
-            told, because a message costs more than a token; 0 is never.
+        piece_seconds: as of `gathered_news`; a response of a host costs more than a line of a pipe.
         expire_seconds: a runner that nobody asked for so long is given up; 0 is never.
         on_expired: what giving up is.
     """
@@ -90,7 +80,7 @@ class HostedRunner:
     ) -> None:
         self._runner = runner
         self._abilities = abilities
-        self._piece_seconds = piece_seconds
+        self._gathered = GatheredNews(piece_seconds)
         self._expire_seconds = expire_seconds
         self._on_expired = on_expired
         self._inbox: queue.SimpleQueue[tuple[Asker, Message] | None] = queue.SimpleQueue()
@@ -102,7 +92,6 @@ class HostedRunner:
         self._left: deque[str] = deque(maxlen=MOST_LEFT)
         """Keys of cancels that came before their requests."""
         self._heard = time.monotonic()
-        self._told = time.monotonic()
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="steps", daemon=True)
         self._thread.start()
@@ -122,7 +111,8 @@ class HostedRunner:
             while self._obey_all():
                 self._forget_who_left()
                 if self._runner.busy:
-                    self._hand_out(self._runner.step())
+                    self._gathered.add(self._runner.step())
+                self._hand_out()
                 if self._sliced:
                     self._go_on(self._sliced[0])
         except Exception as error:
@@ -196,6 +186,7 @@ class HostedRunner:
 
     def _forget(self, number: int) -> None:
         self._runner.cancel(number)
+        self._gathered.forget(number)
         self._live.pop(number).asker.tell(None, last=True)
 
     def _add(self, asker: Asker, body: Message) -> None:
@@ -211,8 +202,8 @@ class HostedRunner:
             # Refused before it was scheduled, which harms nobody else.
             _reject(asker, body.get("id", 0), error)
         else:
-            may_gather = bool(body.get("may_gather"))
-            self._live[number] = _Live(asker, body.get("id", 0), key, may_gather)
+            self._live[number] = _Live(asker, body.get("id", 0), key)
+            self._gathered.expect(number, may_gather=bool(body.get("may_gather")))
 
     def _answer(self, asker: Asker, order: str, body: Message) -> None:
         number = body.pop("id", 0)
@@ -246,24 +237,13 @@ class HostedRunner:
         for number in left:
             self._forget(number)
 
-    def _hand_out(self, news: list[News]) -> None:
-        gather = self._piece_seconds > 0 and len(self._live) > 1
-        for heard in news:
-            live = self._live.get(heard.number)
-            if live is None:
-                continue
-            live.hear(heard)
-            if heard.end is not None:
-                del self._live[heard.number]
-            if heard.end or not (gather and live.may_gather and live.begun):
-                live.tell(heard.end)
-        now = time.monotonic()
-        if now - self._told >= self._piece_seconds:
-            # All at one time, so that those behind wake up once for all of them.
-            self._told = now
-            for live in self._live.values():
-                if live.tokens:
-                    live.tell(None)
+    def _hand_out(self) -> None:
+        for row in self._gathered.take(time.monotonic()):
+            live = self._live.get(row.number)
+            if live is not None:
+                live.tell(row)
+            if row.end is not None:
+                self._live.pop(row.number, None)
 
 
 def _reject(asker: Asker, number: int, error: Exception) -> None:

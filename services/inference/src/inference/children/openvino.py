@@ -65,6 +65,7 @@ class OpenVinoRunner:
         self._pipeline = open_pipeline(load)
         if load["prefix_cache"] and not keeps_scopes_apart(self._pipeline):
             # Better slow than a cache in which one tenant can find out what another asked.
+            print("the prefix cache is off: this device cannot keep one for each tenant")
             self._pipeline = open_pipeline(load | {"prefix_cache": False})
         self._reader = Reader(load)
         self._vocabulary = vocabulary_of(Path(load["folder"]))

@@ -28,6 +28,7 @@ PART_TOKENS = 64
 """Read at a time: in full precision that takes as long as the pipeline's own parts of prompts."""
 CACHE_BYTES = 64 * 1024 * 1024
 """Texts are read side by side as long as their keys and values fit here."""
+GIGABYTE = 1 << 30
 FULL_PRECISION = {
     "INFERENCE_PRECISION_HINT": "f32",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
@@ -50,11 +51,18 @@ class ReadingModel:
         if device == "CPU":
             properties |= FULL_PRECISION
         self._token_bytes = cache_bytes_per_token(model)
+        self._most_bytes = load["cache_gigabytes"] * GIGABYTE
         self._inputs = {name for entry in model.inputs for name in entry.get_names()}
         self._compiled = Core().compile_model(model, device, properties)
 
-    def begin(self) -> "Reading":
-        """A reading that has read nothing."""
+    def begin(self, tokens: int) -> "Reading":
+        """A reading that has read nothing, of a text of so many tokens.
+
+        Raises:
+            ValueError: its keys and values need more memory than the pipeline has for all.
+        """
+        if self._token_bytes * tokens > self._most_bytes:
+            raise ValueError(f"keys and values of {tokens} tokens do not fit into the cache")
         return Reading(self._compiled.create_infer_request(), self._inputs)
 
     def rows_side_by_side(self, tokens: int) -> int:

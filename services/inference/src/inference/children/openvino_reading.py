@@ -35,7 +35,7 @@ class Reader:
     def score(self, prompt: list[int], continuations: Rows) -> Slices[list[list[Any]]]:
         """`[log_likelihood, is_greedy]` of each continuation; the prompt is computed once."""
         model = yield from self._model()
-        reading = model.begin()
+        reading = model.begin(len(prompt) + max(map(len, continuations)))
         # The prompt's last token is read with the continuations: what follows it is of interest.
         for _ in reading.read([prompt[:-1]]):
             yield
@@ -64,7 +64,8 @@ class Reader:
         scores: list[list[Any]] = [[0.0, True] for _ in pairs]
         for group in _groups(rows, model, 0):
             wanted = [targets[number] for number in group]
-            for parts in model.begin().read([rows[number] for number in group], wanted):
+            reading = model.begin(len(rows[group[0]]))
+            for parts in reading.read([rows[number] for number in group], wanted):
                 for part in parts:
                     number, width = group[part.row], len(part.logprobs)
                     score, skipped = scores[number], before[number]
@@ -80,7 +81,8 @@ class Reader:
         vectors: list[list[float]] = [[] for _ in texts]
         for group in _groups(texts, model, 0):
             sums: list[Any] = [0.0] * len(group)
-            for parts in model.begin().read([texts[number] for number in group]):
+            reading = model.begin(len(texts[group[0]]))
+            for parts in reading.read([texts[number] for number in group]):
                 for part in parts:
                     sums[part.row] += part.hidden.sum(axis=0, dtype=np.float64)
                 yield

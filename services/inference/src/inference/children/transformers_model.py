@@ -103,8 +103,9 @@ class CausalModel:
             raise ValueError("the model's logits are not numbers")
         if not _agree(self._logits(tokens[:1], 1), whole[:1]):
             raise ValueError("later tokens change earlier logits: no causal language model")
-        memory = self.new_memory()
+        memory = Memory(None)
         try:
+            memory = self.new_memory()
             self.read(tokens[:1], memory)
             first_bytes = memory.size_bytes
             rest = self.read(tokens[1:], memory, keep=2)

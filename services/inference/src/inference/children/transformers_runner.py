@@ -102,7 +102,9 @@ class _Answer:
         most = all_room // model.bytes_per_token if model.bytes_per_token else None
         wanted = len(self._unread) + self._left - 1
         self._most_tokens = wanted if most is None else min(wanted, most)
-        self.claim = self._most_tokens * model.bytes_per_token
+        # One that cannot even begin is told so in its first turn, for which it need not wait.
+        may_begin = len(self._unread) <= self._most_tokens
+        self.claim = self._most_tokens * model.bytes_per_token if may_begin else 0
 
     def step(self) -> News:
         """A piece of the prompt, or a token."""

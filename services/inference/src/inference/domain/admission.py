@@ -70,6 +70,8 @@ class Admission:
         self._running: dict[Ticket, None] = {}
         self._strained_at = -math.inf
         self._closed = False
+        self._work_in_flight: float | None = None
+        """Kept until something starts or stops: refusals come in crowds."""
         self.tokens = 0
         """In flight."""
         self.sequences = 0
@@ -204,7 +206,9 @@ class Admission:
         missing_tokens = tokens + self.tokens - self._limits.tokens
         missing_answers = answers + self.sequences - self._limits.sequences
         works = max(missing_tokens / self.tokens, missing_answers / self.sequences, 0.0)
-        return works * sum(self._work_of(running.ask) for running in self._running) / rate
+        if self._work_in_flight is None:
+            self._work_in_flight = sum(self._work_of(running.ask) for running in self._running)
+        return works * self._work_in_flight / rate
 
     def _ends_late(
         self, ticket: Ticket, now: float, seconds_to_start: float, *, share: float
@@ -252,6 +256,7 @@ class Admission:
         self.tokens += ticket.ask.tokens
         self.sequences += ticket.ask.answers
         self._running[ticket] = None
+        self._work_in_flight = None
         ticket.place = Place.RUNNING
 
     def _stop(self, ticket: Ticket) -> None:
@@ -261,6 +266,7 @@ class Admission:
         self.tokens -= ticket.ask.tokens
         self.sequences -= ticket.ask.answers
         del self._running[ticket]
+        self._work_in_flight = None
         ticket.place = Place.GONE
         self._forget_if_idle(ticket.ask.tenant)
 
