@@ -28,17 +28,18 @@ _ALONE = ("$ref", "anyOf", "oneOf", "allOf")
 """Each of them says all that its schema says."""
 
 
-def parse_json_schema(text: str, levels: int) -> tuple[Grammar, bool]:
+def parse_json_schema(text: str, levels: int, prefix: str = "") -> tuple[Grammar, bool]:
     """The grammar, and whether the schema contains itself.
 
     Args:
+        prefix: what the names of rules begin with.
         levels: how often a schema that contains itself may stand in itself.
 
     Raises:
         InvalidInputError: everything in the schema that is wrong or cannot be generated.
     """
     document = SchemaDocument(text)
-    converter = _Converter(document)
+    converter = _Converter(document, prefix)
     root = converter.node(document.root, "#", levels)
     if converter.errors:
         raise InvalidInputError(converter.errors[:MAX_ERRORS])
@@ -48,8 +49,9 @@ def parse_json_schema(text: str, levels: int) -> tuple[Grammar, bool]:
 
 
 class _Converter:
-    def __init__(self, document: SchemaDocument) -> None:
+    def __init__(self, document: SchemaDocument, prefix: str) -> None:
         self._document = document
+        self._prefix = prefix
         self._known: dict[tuple[str, int], Node | None] = {}
         self._shared: dict[object, Node] = {}
         self._depth = 0
@@ -139,7 +141,7 @@ class _Converter:
             return node
         if len(self.rules) >= MAX_RULES:
             raise InvalidInputError("the schema is too large")
-        name = f"r{len(self.rules)}"
+        name = f"{self._prefix}r{len(self.rules)}"
         self.rules[name] = node
         return Reference(name)
 
@@ -192,7 +194,7 @@ class _Converter:
 
     def _pattern(self, expression: str) -> Node:
         def make() -> Node:
-            name = f"p{len(self.rules)}_"
+            name = f"{self._prefix}p{len(self.rules)}_"
             node, rules = determined(parse_regex(expression), name, json_text.spelled)
             self.rules.update(rules)
             return json_text.quoted(node)
