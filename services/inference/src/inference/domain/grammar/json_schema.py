@@ -210,7 +210,7 @@ class _Converter:
             node = json_text.integers(bounds) if name == "integer" else json_text.numbers(bounds)
             if node is None:
                 return None
-            self._shared[key], rules = determined(node, f"n{len(self.rules)}_")
+            self._shared[key], rules = determined(node, f"n{len(self.rules)}_", scale=20)
             self.rules.update(rules)
         return self._shared[key]
 
