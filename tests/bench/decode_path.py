@@ -44,10 +44,11 @@ class Prompts:
 
     def take(self, many: int) -> list[str]:
         """The next ones."""
-        return [_essay(next(self._numbers)) for _ in range(many)]
+        return [essay(next(self._numbers)) for _ in range(many)]
 
 
-def _essay(number: int) -> str:
+def essay(number: int) -> str:
+    """A prompt whose answer does not end early."""
     subject = SUBJECTS[number % len(SUBJECTS)]
     place = PLACES[number // len(SUBJECTS) % len(PLACES)]
     year = 1000 + number * 7 % 1000

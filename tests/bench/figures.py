@@ -36,6 +36,8 @@ class Unmeasured:
 
     id: str
     reason: str
+    is_absence: bool = False
+    """A rival is not installed: to be said, but no fault of the run."""
 
 
 Line = Entry | Unmeasured

@@ -1,8 +1,13 @@
 """What the bench prints, and what it refuses to print or keep."""
 
-import pytest
+from pathlib import Path
 
+import pytest
+from rich.progress import Progress, TaskID
+
+from tests.bench import serve
 from tests.bench.figures import Entry, Goal, Rounds, Unmeasured
+from tests.bench.harness import Run
 from tests.bench.report import keep
 from tests.run_record import NotWorthKeepingError
 
@@ -67,3 +72,15 @@ def test_only_a_complete_run_of_a_commit_is_kept(tmp_path, changes, said):
     assert not file.exists()
     keep(a_run(), ["a", "b"], file)
     assert file.exists()
+
+
+async def test_a_rival_that_is_not_installed_is_said_to_be_absent_and_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Run(Progress(), TaskID(0), wanted=frozenset({"serve.vllm.8", "serve.llamacpp.1"}))
+
+    lines = await serve.measure(run)
+
+    assert [line.id for line in lines] == ["serve.vllm.8", "serve.llamacpp.1"]
+    assert all(isinstance(line, Unmeasured) and line.is_absence for line in lines)

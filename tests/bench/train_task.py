@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.demo import recipe
-from tokenization.chat_template import Turn
+from tokenization import Turn
 from tokenization.chat_tokenizer import ChatTokenizer
 from trainer.domain.hyper_parameters import LORA, HyperParameters, decide
 from trainer.domain.training_plan import TrainingPlan, plan_training

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +55,7 @@ class OneKey:
 class Callers:
     """All of them ask for the same dataset, each until it is accepted."""
 
-    def __init__(self, http: httpx.AsyncClient, body: dict[str, object]) -> None:
+    def __init__(self, http: httpx.AsyncClient, body: Mapping[str, object]) -> None:
         self._http = http
         self._body = body
         self.answers: list[str] = []

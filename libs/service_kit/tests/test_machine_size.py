@@ -1,14 +1,17 @@
 """What a worker offers to jobs: what this process may use of the machine, or what it was told."""
 
+import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from pydantic import ValidationError
-from service_kit.machine_size import MachineSize, this_machine
+from service_kit.machine_size import MachineSize, free_memory, resident_memory, this_machine
 from service_kit.settings import WorkerSettings
+from testkit.waiting import eventually
 
 
 def limits(folder: Path, **files: str) -> Path:
@@ -28,6 +31,40 @@ def test_the_limits_of_a_container_count_and_not_the_machine_around_it(tmp_path:
     size = this_machine(limits(tmp_path, cpu_max="50000 100000\n", memory_max="1000000\n"))
 
     assert (size.cpus, size.memory_bytes) == (0.5, 1_000_000)
+
+
+def test_what_is_left_of_a_containers_limit_is_free_and_cached_files_count_as_left(tmp_path: Path):
+    files = {
+        "memory_max": "1000000\n",
+        "memory_current": "700000\n",
+        "memory_stat": "anon 400000\ninactive_file 90000\nactive_file 10000\n",
+    }
+
+    assert free_memory(limits(tmp_path, **files)) == 400_000
+
+
+def test_without_a_limit_or_without_figures_the_machines_free_memory_counts(tmp_path: Path):
+    available = psutil.virtual_memory().available
+
+    for files in ({}, {"memory_max": "max\n"}):
+        assert 0.2 * available < free_memory(limits(tmp_path, **files)) < 5 * available
+    assert free_memory(limits(tmp_path, memory_max="1000\n", memory_current="x")) == 1000
+
+
+async def test_what_a_process_holds_counts_with_those_below_it():
+    code = "import sys; b = bytearray(b'x' * 60_000_000); sys.stdin.read()"
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", nested), stdin=asyncio.subprocess.PIPE
+    )
+    try:
+        await eventually(lambda: resident_memory(process.pid) > 60_000_000)
+        assert resident_memory(process.pid) < 160_000_000
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        await process.wait()
+    assert resident_memory(process.pid) == 0
 
 
 def settings(**changes: Any) -> WorkerSettings:

@@ -1,4 +1,3 @@
-import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -6,78 +5,11 @@ from pathlib import Path
 
 import pytest
 from service_kit.errors import InvalidInputError
-from testkit.models import make_tiny_llama
-from tokenization.chat_template import Turn
 from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.tool_turns import Turn
 from tokenizers import Tokenizer
 
 MakeFolder = Callable[..., Path]
-REFERENCE = """
-import json, sys
-from transformers import AutoTokenizer
-request = json.load(sys.stdin)
-answers = []
-for folder in request["folders"]:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    for messages in request["conversations"]:
-        for generate in (True, False):
-            text = tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=generate)
-            ids = tokenizer.encode(text, add_special_tokens=False)
-            answers.append([text, ids, tokenizer.decode(ids, skip_special_tokens=True)])
-json.dump(answers, sys.stdout)
-"""
-CONVERSATIONS: list[list[Turn]] = [
-    [{"role": "user", "content": "What is 12345 + 1?"}],
-    [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "价格是多少? 😀"}],
-    [
-        {"role": "user", "content": "  two  spaces\n\nand a tab\t"},
-        {"role": "assistant", "content": "a <|im_end|> inside"},
-        {"role": "user", "content": "<|endoftext|> ë́ 🏳️‍🌈"},
-    ],
-]
-OWN_TEMPLATE = """{%- for message in messages %}
-    {%- if message.role == 'assistant' %}
-[A]{% generation %}{{ message.content }}{{ eos_token }}{% endgeneration %}
-    {%- else %}
-[{{ message.role | upper }}]{{ message.content | tojson }}
-    {%- endif %}
-    {%- if loop.index > 8 %}{% break %}{% endif %}
-{% endfor %}
-{%- if add_generation_prompt %}[A]{% endif %}"""
-
-
-def ask_transformers(folders: list[Path]) -> list[list[object]]:
-    """What transformers makes of the conversations, asked in a process of its own."""
-    request = {"folders": [str(folder) for folder in folders], "conversations": CONVERSATIONS}
-    done = subprocess.run(
-        [sys.executable, "-c", REFERENCE],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answers: list[list[object]] = json.loads(done.stdout)
-    return answers
-
-
-@pytest.mark.heavy
-def test_text_and_ids_equal_those_of_transformers(tmp_path: Path, make_folder: MakeFolder) -> None:
-    folders = [
-        make_tiny_llama(tmp_path / "llama"),
-        make_folder(tmp_path / "smollm2"),
-        make_folder(tmp_path / "own", OWN_TEMPLATE, template_in_config=True),
-    ]
-    ours: list[list[object]] = []
-    for folder in folders:
-        tokenizer = ChatTokenizer.load(folder)
-        for messages in CONVERSATIONS:
-            for generate in (True, False):
-                text = tokenizer.render(messages, add_generation_prompt=generate)
-                ids = tokenizer.encode(text)
-                ours.append([text, ids, tokenizer.decode(ids)])
-
-    assert ours == ask_transformers(folders)
 
 
 def test_it_imports_neither_torch_nor_transformers() -> None:

@@ -1,3 +1,5 @@
+from collections.abc import Mapping
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenization.chat_tokenizer import ChatTokenizer
@@ -11,9 +13,14 @@ TEXTS = st.text(
 )
 
 
-def in_chunks(tokenizer: ChatTokenizer, ids: list[int], sizes: list[int]) -> list[str]:
+def in_chunks(
+    tokenizer: ChatTokenizer,
+    ids: list[int],
+    sizes: list[int],
+    shown: Mapping[int, str] | None = None,
+) -> list[str]:
     """What a stream returns when `ids` come in chunks of these sizes, the rest one by one."""
-    stream, pieces, start = TextStream(tokenizer), [], 0
+    stream, pieces, start = TextStream(tokenizer, shown), [], 0
     for size in [*sizes, *[1] * len(ids)]:
         pieces.append(stream.push(ids[start : start + size]))
         start += size
@@ -61,6 +68,29 @@ def test_special_tokens_leave_no_trace(tokenizer: ChatTokenizer) -> None:
 
     assert stream.push(tokenizer.encode("<|im_start|>hi<|im_end|>")) == "hi"
     assert stream.finish() == ""
+
+
+@settings(max_examples=200, deadline=None)
+@given(texts=st.lists(TEXTS, max_size=5), sizes=st.lists(st.integers(0, 7), max_size=20))
+def test_a_special_token_that_is_shown_stands_where_it_came_and_others_do_not(
+    tokenizer: ChatTokenizer, texts: list[str], sizes: list[int]
+) -> None:
+    start, end = tokenizer.encode("<|im_start|><|im_end|>")
+    ids = [token for text in texts for token in (*tokenizer.encode(text), end, start)]
+
+    pieces = in_chunks(tokenizer, ids, sizes, {start: "\udc00"})
+
+    assert "".join(pieces) == "".join(f"{text}\udc00" for text in texts)
+
+
+def test_a_character_that_a_shown_token_interrupts_is_given_up(tokenizer: ChatTokenizer) -> None:
+    (start,) = tokenizer.encode("<|im_start|>")
+    first, *rest = tokenizer.encode("😀")
+    stream = TextStream(tokenizer, {start: "\udc00"})
+
+    assert stream.push([first]) == ""
+    assert stream.push([start]) == "\ufffd\udc00"
+    assert stream.push(rest) + stream.finish() == tokenizer.decode(rest)
 
 
 def test_an_unfinished_character_ends_as_one_replacement(tokenizer: ChatTokenizer) -> None:

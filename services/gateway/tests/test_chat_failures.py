@@ -14,6 +14,7 @@ from service_kit.errors import (
     InvalidInputError,
     OverloadedError,
     PreconditionError,
+    TooLargeError,
     UnavailableError,
 )
 from testkit.waiting import eventually
@@ -21,6 +22,8 @@ from testkit.waiting import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 QUESTION = [{"role": "user", "content": "hello"}]
+TOOL = {"type": "function", "function": {"name": "look"}}
+OTHER_TOOL = {"type": "function", "function": {"name": "other"}}
 
 
 def ask(**changes: object) -> dict[str, object]:
@@ -54,6 +57,8 @@ async def test_generate_answers_one_user_turn_with_fifty_tokens(house: House):
             "context_length_exceeded",
         ),
         (OverloadedError("full", retry_after_seconds=3.2), 429, "overloaded"),
+        (OverloadedError("no time", retry_after_seconds=3.2).because("NO_TIME"), 429, "no_time"),
+        (TooLargeError("1001 tokens, the limit is 1000"), 413, "too_large"),
         (UnavailableError("restarting", retry_after_seconds=0.1), 503, "unavailable"),
         (DeadlineError("too slow"), 504, "deadline_exceeded"),
     ],
@@ -136,7 +141,8 @@ async def test_a_model_without_a_build_says_so(house: House):
     ("change", "param"),
     [
         ({"messages": []}, "messages"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "assistant"}]}, "messages.0.content"),
         ({"messages": [{"role": "user"}]}, "messages.0.content"),
         ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
         (
@@ -153,11 +159,32 @@ async def test_a_model_without_a_build_says_so(house: House):
         ({"seed": 2**70}, "seed"),
         ({"stream": "yes"}, "stream"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
-        ({"tools": [{"type": "function"}]}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
-        ({"n": 2}, "n"),
-        ({"logprobs": True}, "logprobs"),
-        ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"tools": [{"type": "function"}]}, "tools.0.function"),
+        ({"tools": [TOOL | {"type": "retrieval"}]}, "tools.0.type"),
+        ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
+        ({"tools": [TOOL], "logprobs": True}, "logprobs"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [TOOL], "tool_choice": OTHER_TOOL}, "tool_choice"),
+        ({"tools": [TOOL], "parallel_tool_calls": False}, "parallel_tool_calls"),
+        ({"response_format": {"type": "xml"}}, "response_format.type"),
+        ({"response_format": {"type": "json_schema"}}, "response_format"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}},
+            "response_format.json_schema.schema",
+        ),
+        ({"guided_choice": []}, "guided_choice"),
+        ({"guided_regex": "a", "guided_choice": ["a"]}, "guided_choice"),
+        ({"structured_outputs": {"regex": 1}}, "structured_outputs.regex"),
+        ({"n": 0}, "n"),
+        ({"n": 17}, "n"),
+        ({"logprobs": 1}, "logprobs"),
+        ({"top_logprobs": 5}, "top_logprobs"),
+        ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+        ({"frequency_penalty": 2.5}, "frequency_penalty"),
+        ({"presence_penalty": -3}, "presence_penalty"),
+        ({"repetition_penalty": 0}, "repetition_penalty"),
+        ({"top_k": -2}, "top_k"),
+        ({"logit_bias": {"1": 5}}, "logit_bias"),
     ],
 )
 async def test_a_wrong_field_is_named(house: House, change: dict[str, object], param: str):

@@ -8,7 +8,7 @@ from gateway.domain.deadline import MARGIN_SECONDS
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import BLOCKED, BUILD, MASKED, House, compiled
 from gateway_support.peers import prompt_too_long
-from modelmill.common.v1.chat_pb2 import ChatMessage
+from modelmill.common.v1.chat_pb2 import ChatMessage, Tool
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from service_kit.errors import OverloadedError, UnavailableError
 from testkit.waiting import eventually
@@ -100,7 +100,11 @@ async def test_what_the_policy_masks_in_a_question_arrives_masked(house: House):
         ({"model": ""}, "model: "),
         ({"model": "m" * 257}, "model: "),
         ({"messages": []}, "messages: "),
-        ({"messages": [ChatMessage(role="tool")]}, "messages.0.role: "),
+        ({"messages": [ChatMessage(role="robot")]}, "messages.0.role: "),
+        ({"answers": 17}, "answers: "),
+        ({"presence_penalty": float("nan")}, "presence_penalty: "),
+        ({"logprobs": 21}, "logprobs: "),
+        ({"logprobs": 0, "tools": [Tool(name="a")]}, "logprobs: "),
         ({"temperature": 2.1}, "temperature: "),
         ({"temperature": float("nan")}, "temperature: "),
         ({"top_p": -0.1}, "top_p: "),

@@ -14,6 +14,7 @@ JSON_ROUTES = (
     "/generate",
     "/v1/chat/completions",
     "/v1/completions",
+    "/v1/embeddings",
     "/v1/moderations",
     "/v1/datasets",
     "/v1/fine_tuning/jobs",

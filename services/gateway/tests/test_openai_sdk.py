@@ -170,12 +170,12 @@ async def test_the_sdk_raises_its_own_errors(house: House):
         await house.openai(scope="files").models.list()
     with pytest.raises(openai.BadRequestError) as refused:
         await house.openai().chat.completions.create(
-            model="default", messages=QUESTION, n=2, logprobs=True
+            model="default", messages=QUESTION, logit_bias={"7": 1}, modalities=["audio"]
         )
-    assert refused.value.param == "n"
+    assert refused.value.param == "logit_bias"
     assert refused.value.body["errors"] == [
-        "n: this value is not supported",
-        "logprobs: this value is not supported",
+        "logit_bias: this value is not supported",
+        "modalities: this value is not supported",
     ]
     assert refused.value.request_id.startswith("req-")
 

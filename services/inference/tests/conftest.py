@@ -10,13 +10,25 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from registry.store import FolderStore
-from testkit.models import make_tiny_llama, make_tiny_openvino
+from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
 from tokenization.chat_tokenizer import ChatTokenizer
+
+from .wide_heads import with_wide_heads
 
 
 @pytest.fixture(scope="session")
 def llama_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="session")
+def deepseek_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_deepseek(tmp_path_factory.mktemp("deepseek"))
+
+
+@pytest.fixture(scope="session")
+def wide_llama_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_wide_heads(llama_folder, tmp_path_factory.mktemp("wide"))
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
+from inference.adapters.transformers import TransformersKind, TransformersOptions
+from inference.adapters.triton import TritonAddress, TritonKind
+from inference.adapters.vllm import VllmKind
+from inference.adapters.vllm_server import VllmOptions
 from inference.answer_writer import AnswerWriter, WrittenPiece
 from inference.domain.generation import (
     ContinuationScore,
@@ -23,6 +27,8 @@ from tokenization.chat_tokenizer import ChatTokenizer
 from .fakes import FakeKind
 
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
+CANNOT = "cannot"
+"""Property of a test's report: the engine lacks the ability that the case is about."""
 PROMPTS = [f"the kind of animal number {number}, 价格 {number * 37}" for number in range(8)]
 
 
@@ -87,12 +93,30 @@ ENGINES = {
         lambda: OpenVinoKind(PipelineOptions(properties=EXACT, piece_seconds=0.02)),
         "openvino_folder",
     ),
+    # At the server that `make triton-test` has started.
+    "triton": EngineUnderTest(
+        lambda: TritonKind(
+            TritonAddress(os.environ["TRITON_URL"], os.environ["TRITON_TOKEN"]),
+            PipelineOptions(properties=EXACT, piece_seconds=0.02),
+        ),
+        "openvino_folder",
+    ),
+    # Of `make vllm-test`; in bf16 the tiny model's likeliest tokens would be a draw.
+    "vllm": EngineUnderTest(
+        lambda: VllmKind(
+            VllmOptions(command=os.environ["VLLM_COMMAND"] + " --dtype float32 --enforce-eager")
+        ),
+        "wide_llama_folder",
+    ),
+    "transformers": EngineUnderTest(
+        lambda: TransformersKind(TransformersOptions(threads=1, piece_seconds=0.02)), "llama_folder"
+    ),
 }
 
 
 def engines_to_test() -> list[str]:
     """All that need nothing but this environment; CONTRACT_ENGINES names others, comma between."""
-    return os.environ.get("CONTRACT_ENGINES", "fake,openvino").split(",")
+    return os.environ.get("CONTRACT_ENGINES", "fake,openvino,transformers").split(",")
 
 
 @asynccontextmanager

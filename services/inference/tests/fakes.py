@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from inference.admit_requests import AdmissionPlan
 from inference.domain.generation import (
     Abilities,
     ChosenToken,
@@ -18,12 +19,18 @@ from inference.domain.generation import (
     ScoreRequest,
     TokenPiece,
 )
-from inference.load_version import LoadedVersion
+from inference.domain.memory import MemoryNeed
+from inference.domain.sampling import MIN_TOP_P
+from inference.find_engine import Runs
+from inference.load_version import LoadedVersion, PreparedVersion
+from inference.model_files import ModelFiles
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing
 from service_kit.errors import DomainError, NotFoundError, UnavailableError
 from tokenization.chat_tokenizer import ChatTokenizer
 
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
+PATIENT = AdmissionPlan(sequences=64, waiting=256, tokens=0, cache_bytes=2**30, seconds=60.0)
+"""Admission for tests in which nobody has to wait."""
 
 
 class FakeEngine:
@@ -31,14 +38,21 @@ class FakeEngine:
 
     abilities = Abilities(exact=True, logprobs=2, score=True, embed=True)
 
-    def __init__(self) -> None:
+    def __init__(self, adapter: Path | None = None) -> None:
+        self.adapter = adapter
+        self.resident = 0
         self.loaded = False
         self.closed = False
         self.in_flight = 0
+        self.seconds = 0.0
+        """Between tokens."""
         self.broken: asyncio.Queue[str] = asyncio.Queue()
 
     async def load(self) -> None:
         self.loaded = True
+
+    def resident_bytes(self) -> int:
+        return self.resident
 
     async def until_broken(self) -> str:
         return await self.broken.get()
@@ -47,10 +61,10 @@ class FakeEngine:
         self.closed = True
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
-        drawn_by = replace(request, max_new_tokens=0, logprobs=None, may_gather=False)
-        if not request.temperature or request.top_k == 1:
+        drawn_by = replace(request, max_new_tokens=0, logprobs=None, may_gather=False, tenant="")
+        if not request.temperature or request.top_k == 1 or request.top_p == MIN_TOP_P:
             drawn_by = replace(drawn_by, seed=0, temperature=0, top_p=1.0, top_k=0)
-        draw = random.Random(repr(drawn_by))
+        draw = random.Random(repr((drawn_by, self.adapter)))
         self.in_flight += 1
         try:
             for left in range(request.max_new_tokens - 1, -1, -1):
@@ -80,7 +94,7 @@ class FakeEngine:
         return [_unit([_dice(tuple(text), place) + 0.1 for place in range(8)]) for text in texts]
 
     async def _breathe(self) -> None:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.seconds)
         if self.closed:
             raise UnavailableError("the engine was stopped; retry")
 
@@ -109,8 +123,13 @@ class FakeKind:
     def can_run(self, form: str) -> bool:
         return form.startswith("openvino-")
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> FakeEngine:
-        return FakeEngine()
+    def can_adapt(self, form: str) -> bool:
+        return self.can_run(form)
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> FakeEngine:
+        return FakeEngine(adapter)
 
 
 @dataclass
@@ -122,22 +141,35 @@ class FakeLoader:
     engines: dict[str, FakeEngine] = field(default_factory=dict)
     open_gate: asyncio.Event = field(default_factory=asyncio.Event)
     failure: DomainError | None = None
+    needs: dict[str, MemoryNeed] = field(default_factory=dict)
+    """By version; those not named need nothing."""
+    resident: dict[str, int] = field(default_factory=dict)
+    """What their engines turn out to hold."""
+    kind: type[FakeEngine] = FakeEngine
 
     def __post_init__(self) -> None:
         self.open_gate.set()
 
-    def kind_of(self, model: ModelReady) -> FakeKind:
+    def check(self, model: ModelReady) -> str:
         kind = FakeKind()
         if not kind.can_run(model.form):
             raise NotFoundError(f"no engine runs {model.form}")
-        return kind
+        return kind.name
 
-    async def __call__(self, model: ModelReady) -> LoadedVersion:
+    async def prepare(self, model: ModelReady) -> PreparedVersion:
+        files = ModelFiles({}, self.tokenizer, LIMITS, weight_bytes=0)
+        need = self.needs.get(model.version_id, MemoryNeed(model.version_id, 0, 0))
+        runs = Runs(FakeKind(), model)
+        return PreparedVersion(model, runs, Path(), None, files, need, began=0.0)
+
+    async def open(self, prepared: PreparedVersion) -> LoadedVersion:
+        model = prepared.model
         self.loads.append(model.version_id)
         await self.open_gate.wait()
         if self.failure is not None:
             raise self.failure
-        engine = self.engines[model.version_id] = FakeEngine()
+        engine = self.engines[model.version_id] = self.kind()
+        engine.resident = self.resident.get(model.version_id, 0)
         await engine.load()
         return LoadedVersion(
             version_id=model.version_id,
@@ -148,6 +180,16 @@ class FakeLoader:
             limits=LIMITS,
             load_seconds=0.5,
         )
+
+
+@dataclass
+class FakeMachine:
+    """So much is free beside what engines hold."""
+
+    free: int = 2**40
+
+    def free_bytes(self) -> int:
+        return self.free
 
 
 @dataclass
@@ -165,6 +207,17 @@ class FakeModels:
             return self.versions[tenant, version_id]
         except KeyError:
             raise NotFoundError(f"no model {version_id!r}") from None
+
+    def builds_of(
+        self, version_id: str, form_prefix: str = "", *, tenant: str | None = None
+    ) -> list[ModelReady]:
+        return [
+            model
+            for (owner, _), model in reversed(self.versions.items())
+            if model.parent_version_id == version_id
+            and owner == tenant
+            and model.form.startswith(form_prefix)
+        ]
 
 
 @dataclass

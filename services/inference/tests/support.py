@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from inference.adapters.openvino import EXACT
 from inference.main import Running, inference_service
 from inference.settings import Settings
@@ -73,7 +74,7 @@ class Service:
     async def load(self, version_id: str, *, tenant: str = "acme") -> pb.LoadModelResponse:
         request = pb.LoadModelRequest(tenant=tenant, version_id=version_id)
         with domain_errors():
-            response: pb.LoadModelResponse = await self.stub.LoadModel(request, timeout=30)
+            response: pb.LoadModelResponse = await self.stub.LoadModel(request, timeout=90)
         return response
 
     async def serving(self) -> dict[str, pb.ServedModel]:
@@ -90,11 +91,17 @@ class Service:
         form: str = "openvino-int8",
         tenant: str = "acme",
         version_id: str = "",
+        parent: str = "",
     ) -> str:
         """Say on the bus that a version exists."""
         version_id = version_id or f"mv-{uuid.uuid4().hex}"
         model = ModelReady(
-            version_id=version_id, tenant=tenant, form=form, digest=digest, context_tokens=512
+            version_id=version_id,
+            tenant=tenant,
+            form=form,
+            digest=digest,
+            parent_version_id=parent,
+            context_tokens=512,
         )
         await self.bus.publish(MODEL_READY, model, msg_id=version_id)
         return version_id
@@ -165,3 +172,12 @@ async def nats_and_inference(folder: Path, root: Path, **changes: Any) -> AsyncI
     """A broker of its own and the service beside it."""
     async with run_nats(folder) as nats, run_inference(nats, root, **changes) as service:
         yield service
+
+
+async def resting_cpu_seconds(process: psutil.Process) -> float:
+    """CPU seconds of a process, once it has come to rest."""
+    while True:
+        before = sum(process.cpu_times()[:2])
+        await asyncio.sleep(0.1)
+        if sum(process.cpu_times()[:2]) == before:
+            return before

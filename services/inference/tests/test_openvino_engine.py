@@ -17,9 +17,12 @@ from inference.adapters import engine_process
 from inference.adapters.engine_process import EngineProcess
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from inference.domain.generation import GenerationRequest
+from prometheus_client import REGISTRY
 from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 from testkit.waiting import eventually
 from tokenization.chat_tokenizer import ChatTokenizer
+
+from .support import resting_cpu_seconds
 
 pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 
@@ -53,6 +56,10 @@ def opened(folder: Path, tokenizer: ChatTokenizer, options: PipelineOptions) -> 
 async def tokens_of(engine: EngineProcess, asked: GenerationRequest) -> tuple[int, ...]:
     async with aclosing(engine.generate(asked)) as pieces:
         return tuple([token async for piece in pieces for token in piece.tokens])
+
+
+def generated_tokens() -> float:
+    return REGISTRY.get_sample_value("modelmill_engine_tokens_total", {"engine": "openvino"}) or 0.0
 
 
 async def tokens_once_back(engine: EngineProcess) -> tuple[int, ...]:
@@ -102,24 +109,36 @@ async def test_requests_that_are_left_cost_no_more_steps(engine: EngineProcess) 
     child = psutil.Process(engine.pid)
     asked = [request((number + 3,), tokens=500) for number in range(4)]
 
-    async def spent() -> float:
-        """CPU seconds of the child, once it has come to rest."""
-        while True:
-            before = sum(child.cpu_times()[:2])
-            await asyncio.sleep(0.1)
-            if sum(child.cpu_times()[:2]) == before:
-                return before
-
-    start = await spent()
+    start = await resting_cpu_seconds(child)
     await asyncio.gather(*(tokens_of(engine, one) for one in asked))
-    whole = await spent()
+    whole = await resting_cpu_seconds(child)
     leaving = [engine.generate(one) for one in asked]
     for pieces in leaving:
         await anext(pieces)
     for pieces in leaving:
         await pieces.aclose()
 
-    assert await spent() - whole < (whole - start) / 3
+    assert await resting_cpu_seconds(child) - whole < (whole - start) / 3
+
+
+async def test_a_slot_is_free_as_soon_as_its_request_is_left(
+    openvino_folder: Path, tokenizer: ChatTokenizer
+) -> None:
+    engine = opened(openvino_folder, tokenizer, replace(OPTIONS, max_sequences=1))
+    await engine.load()
+    running = engine.generate(request(tokens=500))
+    await anext(running)
+    waiting = asyncio.create_task(tokens_of(engine, request((5,), tokens=1)))
+    await anext(running)
+    assert not waiting.done()
+    before = generated_tokens()
+
+    await running.aclose()
+    await waiting
+    await engine.close()
+
+    # Some steps may have been under way; the whole answer would be 500.
+    assert generated_tokens() - before < 100
 
 
 async def test_answers_side_by_side_come_in_fewer_pieces_and_say_the_same(

@@ -10,7 +10,8 @@ from jobs.subjects import MODEL_READY
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from service_kit.grpc_client import open_channel
+from service_kit.errors import UnavailableError
+from service_kit.grpc_client import domain_errors, open_channel
 from testkit.nats_server import NatsServer, run_nats
 from testkit.service_process import (
     SECRET,
@@ -28,7 +29,14 @@ def settings(nats: NatsServer, artifact_root: Path) -> dict[str, str]:
         "artifact_root": str(artifact_root),
         "engine_properties": '{"INFERENCE_PRECISION_HINT": "f32"}',
         "drain_seconds": "5",
+        "engine_max_sequences": "1",
     }
+
+
+async def is_busy(stub: pb_grpc.InferenceServiceStub, *, requests: int) -> bool:
+    """Whether so many requests have come to the one version."""
+    serving = await stub.ListServing(pb.ListServingRequest(), timeout=5)
+    return {model.version_id: model.in_flight for model in serving.models}[BUSY] == requests
 
 
 @pytest.mark.heavy
@@ -45,7 +53,7 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
             model.form = "openvino-int8"
             await bus.publish(MODEL_READY, model)
         async with running_service("inference", settings(nats, artifact_root)) as service:
-            assert await service.is_healthy()
+            await eventually(service.is_healthy)
             async with open_channel(service.address, SECRET) as channel:
                 stub = pb_grpc.InferenceServiceStub(channel)
                 loading = pb.LoadModelRequest(tenant="acme", version_id=IDLE)
@@ -53,13 +61,17 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
                 request = pb.GenerateRequest(tenant="acme", model=BUSY, text="a")
                 stream = stub.Generate(request, timeout=30)
                 await anext(aiter(stream))
+                waiting = stub.Generate(request, timeout=30)
+                await eventually(lambda: is_busy(stub, requests=2))
                 engines = psutil.Process(service.pid).children(recursive=True)
                 assert len(engines) == 2
 
                 service.process.send_signal(number)
 
                 if number == signal.SIGTERM:
-                    # The call in hand is finished.
+                    # The call in hand is finished; another replica may have room for who waits.
+                    with pytest.raises(UnavailableError, match="stopping"), domain_errors():
+                        await waiting.read()
                     pieces = [piece async for piece in stream]
                     assert pieces[-1].end.finish_reason in ("stop", "length")
                     assert await service.ended() == 0

@@ -12,7 +12,7 @@ class StreamFacts:
 
     name: str
     first_sequence: int
-    """One more than the last when there is no message."""
+    """One more than the last in an emptied stream; 0 when there never was a message."""
     last_sequence: int
     """0 when there never was a message."""
     messages: int

@@ -1,6 +1,6 @@
 """Aliases: names that callers use for a model, moved from version to version by compare-and-set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
@@ -79,6 +79,7 @@ class AliasBook(ReadModel):
         *,
         moved_by: str,
         expected: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> int:
         """Let the tenant's alias stand for another version.
 
@@ -89,6 +90,7 @@ class AliasBook(ReadModel):
             moved_by: Who does it, for the record.
             expected: Sequence of the alias that the decision was based on, 0 for none yet. None
                 takes the newest there is: a move by two at once still has one winner.
+            options: Of an alias that is more than a version, such as a cascade; see the proto.
 
         Returns:
             The new sequence.
@@ -105,6 +107,7 @@ class AliasBook(ReadModel):
             newest = await self._writes.last(subject, AliasState)
             expected = newest.sequence if newest is not None else 0
         alias = AliasState(tenant=tenant, name=name, version_id=version_id, moved_by=moved_by)
+        alias.options.update(options or {})
         alias.moved_at.FromDatetime(self._now())
         return await self._writes.publish(subject, alias, expect_last=expected)
 

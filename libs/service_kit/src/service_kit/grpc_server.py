@@ -98,6 +98,7 @@ class RpcServer:
         drain_seconds: how long calls in hand may go on once the block ends.
         credentials: what TLS is served with; None serves without.
         callers: names, one of which must be in a caller's certificate; None asks for none.
+        ready: what health says from the start; otherwise NOT_SERVING until `set_ready`.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class RpcServer:
         drain_seconds: float = 10.0,
         credentials: grpc.ServerCredentials | None = None,
         callers: Collection[str] | None = None,
+        ready: bool = True,
     ) -> None:
         interceptors: list[grpc.aio.ServerInterceptor] = [
             CallObserver(),
@@ -130,18 +132,25 @@ class RpcServer:
         self._address = address
         self._credentials = credentials
         self._drain_seconds = drain_seconds
+        self._ready = ready
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
 
     @classmethod
     def for_services(
-        cls, settings: ServiceSettings, identity: "MutualTls | None", *, callers: Collection[str]
+        cls,
+        settings: ServiceSettings,
+        identity: "MutualTls | None",
+        *,
+        callers: Collection[str],
+        ready: bool = True,
     ) -> "RpcServer":
         """A server for other services, behind the secret.
 
         Args:
             identity: who serves; None serves without TLS, and cannot tell callers apart.
             callers: services that may call it, by the names in their certificates.
+            ready: as of the constructor.
         """
         return cls(
             settings.grpc_address,
@@ -149,6 +158,7 @@ class RpcServer:
             drain_seconds=settings.drain_seconds,
             credentials=identity.server_credentials() if identity else None,
             callers=callers if identity else None,
+            ready=ready,
         )
 
     async def __aenter__(self) -> "RpcServer":
@@ -157,8 +167,8 @@ class RpcServer:
             self.port = self._add_port()
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._address}: is the port taken?") from error
+        await self.set_ready(self._ready)
         await self.grpc.start()
-        await self.set_ready(True)
         return self
 
     async def __aexit__(self, *_: object) -> None:

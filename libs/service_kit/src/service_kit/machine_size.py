@@ -42,6 +42,53 @@ def this_machine(control_group: Path = CONTROL_GROUP) -> MachineSize:
     )
 
 
+def free_memory(control_group: Path = CONTROL_GROUP) -> int:
+    """Bytes that can be taken now; what the kernel only caches of files counts as free."""
+    return min(psutil.virtual_memory().available, _memory_left(control_group))
+
+
+def resident_memory(pid: int) -> int:
+    """Bytes that a process and those below it hold; what is shared with others, by its share.
+
+    0 when it is gone. Takes milliseconds: the kernel walks the pages.
+    """
+    try:
+        root = psutil.Process(pid)
+        processes = [root, *root.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    return sum(map(_share, processes))
+
+
+def _share(process: psutil.Process) -> int:
+    with suppress(psutil.NoSuchProcess):
+        try:
+            return int(process.memory_full_info().pss)
+        except (psutil.AccessDenied, AttributeError):  # no smaps here
+            return int(process.memory_info().rss)
+    return 0
+
+
+def _memory_left(folder: Path) -> int:
+    """Of the control group's limit; a large number where there is none."""
+    limit = _memory_limit(folder)
+    # The second of each is of control groups of version 1.
+    for used, stat, prefix in (
+        ("memory.current", "memory.stat", ""),
+        ("memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
+    ):
+        with suppress(OSError, ValueError):
+            taken = int((folder / used).read_text())
+            cached = _of_files((folder / stat).read_text(), prefix)
+            return max(0, limit - taken + cached)
+    return limit
+
+
+def _of_files(stat: str, prefix: str) -> int:
+    rows = dict(line.split() for line in stat.splitlines())
+    return sum(int(rows.get(f"{prefix}{kind}_file", 0)) for kind in ("inactive", "active"))
+
+
 def _cpu_quota(folder: Path) -> float:
     """Cores, from "quota period" in microseconds; "max" and an unknown form mean no limit."""
     with suppress(OSError, ValueError, ZeroDivisionError):

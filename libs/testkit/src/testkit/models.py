@@ -1,10 +1,12 @@
 """Tiny real models: every layer of a Llama, a byte-level tokenizer, ChatML; random weights."""
 
 import json
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -18,7 +20,7 @@ CHAT_TEMPLATE = (
 )
 """ChatML as SmolLM2 has it, default system prompt included."""
 
-_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _CORPUS = (
     "You are a helpful AI assistant. Name the kind of thing. person animal plant food place.",
     "system user assistant the offspring who came first in the order of birth; of a small animal",
@@ -30,40 +32,86 @@ _LAYERS = 2
 _HEADS = 4
 _KV_HEADS = 2
 _HEAD_DIM = _HIDDEN // _HEADS
+_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
+_NOPE, _ROPE, _VALUE = 16, 8, 16
+_QUERY_RANK, _KV_RANK = 32, 24
+_EXPERTS, _EXPERT = 8, 32
+_DEEPSEEK: dict[str, object] = {
+    "architectures": ["DeepseekV3ForCausalLM"],
+    "first_k_dense_replace": 1,
+    "head_dim": _ROPE,
+    "kv_lora_rank": _KV_RANK,
+    "model_type": "deepseek_v3",
+    "moe_intermediate_size": _EXPERT,
+    "n_group": 2,
+    "n_routed_experts": _EXPERTS,
+    "n_shared_experts": 1,
+    "norm_topk_prob": True,
+    "num_experts_per_tok": 2,
+    "num_key_value_heads": _HEADS,
+    "q_lora_rank": _QUERY_RANK,
+    "qk_nope_head_dim": _NOPE,
+    "qk_rope_head_dim": _ROPE,
+    "routed_scaling_factor": 1.0,
+    "topk_group": 1,
+    "v_head_dim": _VALUE,
+}
 _BUILD_SECONDS = 300
 
 
-def make_tiny_llama(folder: Path, *, context_tokens: int = 512, seed: int = 0) -> Path:
+def make_tiny_llama(
+    folder: Path,
+    *,
+    context_tokens: int = 512,
+    seed: int = 0,
+    chat_template: str = CHAT_TEMPLATE,
+    special: Sequence[str] = SPECIAL,
+) -> Path:
     """Write a Hugging Face folder of a two-layer bf16 Llama; milliseconds, no torch.
 
     The same arguments give the same bytes. Special tokens have SmolLM2's ids: 0 end of text,
-    1 start and 2 end of a turn (eos). Texts of any script round-trip.
+    1 start and 2 end of a turn (eos); others may follow. Texts of any script round-trip.
 
     Returns:
         `folder`, made if it is not there.
     """
+    vocabulary = _write_tokenizer(folder, context_tokens, chat_template, special)
+    _write_json(folder / "config.json", _config(vocabulary, context_tokens) | _IDS)
+    _write_bf16(folder / "model.safetensors", _weights(vocabulary, seed))
+    return folder
+
+
+def make_tiny_deepseek(folder: Path, *, context_tokens: int = 512, seed: int = 0) -> Path:
+    """The same of a DeepSeek V3: latent attention, and experts behind a dense first layer."""
+    vocabulary = _write_tokenizer(folder, context_tokens, CHAT_TEMPLATE, SPECIAL)
+    config = _config(vocabulary, context_tokens) | _DEEPSEEK | _IDS
+    _write_json(folder / "config.json", config)
+    _write_bf16(folder / "model.safetensors", _deepseek_weights(vocabulary, seed))
+    return folder
+
+
+def _write_tokenizer(
+    folder: Path, context_tokens: int, chat_template: str, special: Sequence[str]
+) -> int:
+    """All but the model itself; the size of the vocabulary."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer()
-    vocabulary = tokenizer.get_vocab_size()
+    tokenizer = _tokenizer(special)
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE)
+    (folder / "chat_template.jinja").write_text(chat_template, encoding="utf-8")
     _write_json(
         folder / "tokenizer_config.json",
         {
             "backend": "tokenizers",
-            "bos_token": "<|im_start|>",
-            "eos_token": "<|im_end|>",
+            "bos_token": special[1],
+            "eos_token": special[2],
             "model_max_length": context_tokens,
-            "pad_token": "<|im_end|>",
+            "pad_token": special[2],
             "tokenizer_class": "TokenizersBackend",
-            "unk_token": "<|endoftext|>",
+            "unk_token": special[0],
         },
     )
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
-    _write_json(folder / "generation_config.json", ids)
-    _write_json(folder / "config.json", _config(vocabulary, context_tokens) | ids)
-    _write_bf16(folder / "model.safetensors", _weights(vocabulary, seed))
-    return folder
+    _write_json(folder / "generation_config.json", _IDS)
+    return int(tokenizer.get_vocab_size())
 
 
 def make_tiny_openvino(source: Path, folder: Path) -> Path:
@@ -82,8 +130,29 @@ def make_tiny_openvino(source: Path, folder: Path) -> Path:
     return folder
 
 
-def _tokenizer() -> Tokenizer:
-    tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>"))
+def make_other_openvino(build: Path, folder: Path) -> Path:
+    """Write a build like `build` that answers otherwise: some weights of each layer reversed.
+
+    Milliseconds, no OpenVINO; tokenizer and shapes stay as they are.
+
+    Returns:
+        `folder`, made if it is not there.
+    """
+    shutil.copytree(build, folder, dirs_exist_ok=True)
+    weights = bytearray((folder / "openvino_model.bin").read_bytes())
+    for layer in ElementTree.parse(folder / "openvino_model.xml").iter("layer"):
+        name, constant = layer.get("name", ""), layer.find("data")
+        if layer.get("type") != "Const" or constant is None:
+            continue
+        if name.endswith(".mlp.up_proj._openvino_orig_weight"):
+            start, size = int(constant.get("offset", "")), int(constant.get("size", ""))
+            weights[start : start + size] = weights[start : start + size][::-1]
+    (folder / "openvino_model.bin").write_bytes(weights)
+    return folder
+
+
+def _tokenizer(special: Sequence[str]) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE(unk_token=special[0]))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
@@ -93,7 +162,7 @@ def _tokenizer() -> Tokenizer:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=_VOCABULARY,
-        special_tokens=[AddedToken(text, special=True, normalized=False) for text in _SPECIAL],
+        special_tokens=[AddedToken(text, special=True, normalized=False) for text in special],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -127,8 +196,8 @@ def _config(vocabulary: int, context_tokens: int) -> dict[str, object]:
 
 
 def _weights(vocabulary: int, seed: int) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(seed)
     shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, _HIDDEN)}
+    norms = _block_norms()
     key_value = _KV_HEADS * _HEAD_DIM
     for layer in range(_LAYERS):
         attention, mlp = f"model.layers.{layer}.self_attn", f"model.layers.{layer}.mlp"
@@ -137,22 +206,65 @@ def _weights(vocabulary: int, seed: int) -> dict[str, np.ndarray]:
             f"{attention}.k_proj.weight": (key_value, _HIDDEN),
             f"{attention}.v_proj.weight": (key_value, _HIDDEN),
             f"{attention}.o_proj.weight": (_HIDDEN, _HIDDEN),
-            f"{mlp}.gate_proj.weight": (_INTERMEDIATE, _HIDDEN),
-            f"{mlp}.up_proj.weight": (_INTERMEDIATE, _HIDDEN),
-            f"{mlp}.down_proj.weight": (_HIDDEN, _INTERMEDIATE),
+            **_gated(mlp, _INTERMEDIATE),
         }
-    # Ten times the usual start in the layers: with less, the tied embedding repeats the last token.
-    weights = {
-        name: (random.standard_normal(shape) * (0.2 if "_proj" in name else 0.1)).astype(np.float32)
-        for name, shape in shapes.items()
-    }
-    norms = ["model.norm.weight"]
+    return _drawn(shapes, seed) | norms
+
+
+def _deepseek_weights(vocabulary: int, seed: int) -> dict[str, np.ndarray]:
+    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, _HIDDEN)}
+    norms = _block_norms()
     for layer in range(_LAYERS):
-        norms += [
+        attention, mlp = f"model.layers.{layer}.self_attn", f"model.layers.{layer}.mlp"
+        norms |= {
+            f"{attention}.q_a_layernorm.weight": np.ones(_QUERY_RANK, np.float32),
+            f"{attention}.kv_a_layernorm.weight": np.ones(_KV_RANK, np.float32),
+        }
+        shapes |= {
+            f"{attention}.q_a_proj.weight": (_QUERY_RANK, _HIDDEN),
+            f"{attention}.q_b_proj.weight": (_HEADS * (_NOPE + _ROPE), _QUERY_RANK),
+            f"{attention}.kv_a_proj_with_mqa.weight": (_KV_RANK + _ROPE, _HIDDEN),
+            f"{attention}.kv_b_proj.weight": (_HEADS * (_NOPE + _VALUE), _KV_RANK),
+            f"{attention}.o_proj.weight": (_HIDDEN, _HEADS * _VALUE),
+        }
+        if layer == 0:
+            shapes |= _gated(mlp, _INTERMEDIATE)
+            continue
+        shapes |= _gated(f"{mlp}.shared_experts", _EXPERT)
+        shapes |= {
+            f"{mlp}.gate.weight": (_EXPERTS, _HIDDEN),
+            f"{mlp}.gate.e_score_correction_bias": (_EXPERTS,),
+        }
+        for expert in range(_EXPERTS):
+            shapes |= _gated(f"{mlp}.experts.{expert}", _EXPERT)
+    return _drawn(shapes, seed) | norms
+
+
+def _gated(mlp: str, inner: int) -> dict[str, tuple[int, ...]]:
+    return {
+        f"{mlp}.gate_proj.weight": (inner, _HIDDEN),
+        f"{mlp}.up_proj.weight": (inner, _HIDDEN),
+        f"{mlp}.down_proj.weight": (_HIDDEN, inner),
+    }
+
+
+def _block_norms() -> dict[str, np.ndarray]:
+    names = ["model.norm.weight"]
+    for layer in range(_LAYERS):
+        names += [
             f"model.layers.{layer}.{name}.weight"
             for name in ("input_layernorm", "post_attention_layernorm")
         ]
-    return weights | {name: np.ones(_HIDDEN, np.float32) for name in norms}
+    return {name: np.ones(_HIDDEN, np.float32) for name in names}
+
+
+def _drawn(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(seed)
+    # Ten times the usual start in the layers: with less, the tied embedding repeats the last token.
+    return {
+        name: (random.standard_normal(shape) * (0.2 if "_proj" in name else 0.1)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def _write_bf16(path: Path, weights: dict[str, np.ndarray]) -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any
 
 import jinja2
 import jinja2.ext
@@ -12,12 +12,9 @@ import jinja2.parser
 import jinja2.sandbox
 from service_kit.errors import InvalidInputError
 
+from tokenization.tool_turns import Function, Turn, TurnShape, message_of, tool_of
 
-class Turn(TypedDict):
-    """One turn of a conversation."""
-
-    role: str
-    content: str
+PLAIN = TurnShape()
 
 
 class _GenerationTag(jinja2.ext.Extension):
@@ -85,16 +82,28 @@ class ChatTemplate:
             raise InvalidInputError(f"the chat template does not parse: {error}") from error
         self._special_tokens = dict(special_tokens)
 
-    def render(self, messages: Sequence[Turn], *, add_generation_prompt: bool) -> str:
+    def render(
+        self,
+        messages: Sequence[Turn],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Function] = (),
+        shape: TurnShape = PLAIN,
+    ) -> str:
         """The conversation as text, with the head of the assistant's next turn when asked for.
+
+        Args:
+            tools: functions that the model may call.
+            shape: how the template wants turns with calls.
 
         Raises:
             InvalidInputError: the template refuses these messages, or fails on them.
         """
+        shaped = [message_of(turn, messages[:place], shape) for place, turn in enumerate(messages)]
         try:
             return self._template.render(
-                messages=[dict(turn) for turn in messages],
-                tools=None,
+                messages=shaped,
+                tools=[tool_of(function) for function in tools] or None,
                 documents=None,
                 add_generation_prompt=add_generation_prompt,
                 **self._special_tokens,

@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 from service_kit.errors import InvalidInputError
 from tokenizers import Tokenizer
 
-from tokenization.chat_template import ChatTemplate, Turn
+from tokenization.chat_template import PLAIN, ChatTemplate
 from tokenization.token_bytes import TokenBytes
+from tokenization.tool_format import ToolFormat, find_tool_format, knows_tools
+from tokenization.tool_marks import ToolMarks
+from tokenization.tool_turns import Function, Turn
 
 NAMED_SPECIAL_TOKENS = (
     "bos_token",
@@ -52,11 +55,24 @@ class ChatTokenizer:
     special_ids: frozenset[int]
     """Ids that `decode` leaves out."""
 
+    knows_tools: bool
+    """Whether the chat template tells the model of tools."""
+
+    tool_format: ToolFormat | None
+    """How the chat template writes calls of functions; None when it writes none we can read."""
+
+    tool_marks: ToolMarks
+    """The special tokens among what calls are written with."""
+
     longest_token: int
     """Characters of the longest token: n characters are at least n / longest_token tokens."""
 
     def __init__(
-        self, tokenizer: Tokenizer, template: ChatTemplate | None, eos_ids: frozenset[int]
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate | None,
+        eos_ids: frozenset[int],
+        tool_template: ChatTemplate | None = None,
     ) -> None:
         # A tokenizer.json may carry the truncation and padding of whoever saved it.
         tokenizer.no_truncation()
@@ -72,6 +88,9 @@ class ChatTokenizer:
         end_id = tokenizer.token_to_id(self.end_of_turn) if self.end_of_turn else None
         self.eos_ids = eos_ids if end_id is None else eos_ids | {end_id}
         self._token_bytes = TokenBytes(tokenizer)
+        self._tool_template = tool_template or template
+        names = {token: it.content for token, it in added.items()}
+        self._find_tool_format(names)
 
     @classmethod
     def load(cls, folder: Path) -> "ChatTokenizer":
@@ -89,30 +108,50 @@ class ChatTokenizer:
         special = _special_tokens(config)
         source = _template_source(folder, config)
         template = None if source is None else ChatTemplate(source, special)
+        tool_source = _tool_template_source(folder, config)
+        tool_template = None if tool_source is None else ChatTemplate(tool_source, special)
         eos_ids = _configured_eos_ids(folder)
         if eos_token := special.get("eos_token"):
             eos_id = tokenizer.token_to_id(eos_token)
             eos_ids |= frozenset() if eos_id is None else {eos_id}
-        return cls(tokenizer, template, eos_ids)
+        return cls(tokenizer, template, eos_ids, tool_template)
 
-    def render(self, messages: Sequence[Turn], *, add_generation_prompt: bool) -> str:
+    def render(
+        self,
+        messages: Sequence[Turn],
+        *,
+        add_generation_prompt: bool,
+        tools: Sequence[Function] = (),
+    ) -> str:
         """The conversation as the text the model knows.
 
+        Args:
+            tools: functions that the model may call.
+
         Raises:
-            InvalidInputError: the model has no chat template, or its template refuses the messages.
+            InvalidInputError: the model has no chat template, its template refuses the messages,
+                or it says nothing of the tools.
         """
-        if self._template is None:
+        template = self._tool_template if tools else self._template
+        if template is None:
             raise InvalidInputError("the model has no chat template; send plain text instead")
-        return self._template.render(messages, add_generation_prompt=add_generation_prompt)
+        if tools and not self.knows_tools:
+            raise InvalidInputError("the model's chat template ignores tools; send none")
+        return template.render(
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            tools=tools,
+            shape=PLAIN if self.tool_format is None else self.tool_format.shape,
+        )
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text` as it is: no beginning or end is added."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
-    def encode_prompt(self, messages: Sequence[Turn]) -> list[int]:
+    def encode_prompt(self, messages: Sequence[Turn], tools: Sequence[Function] = ()) -> list[int]:
         """Ids of the conversation up to the point where the assistant begins to speak."""
-        return self.encode(self.render(messages, add_generation_prompt=True))
+        return self.encode(self.render(messages, add_generation_prompt=True, tools=tools))
 
     def encode_answer(self, text: str) -> list[int]:
         """Ids that an engine must generate after `encode_prompt` to answer `text` and stop."""
@@ -143,6 +182,18 @@ class ChatTokenizer:
         Empty for an id that is none, a special token's is its name.
         """
         return self._token_bytes(token)
+
+    def _find_tool_format(self, added: Mapping[int, str]) -> None:
+        """How the template is given tools, and how it writes calls."""
+        template = self._tool_template
+        self.knows_tools = template is not None and knows_tools(template)
+        ends = {added[token] for token in self.eos_ids if token in added} | {self.end_of_turn}
+        found = None
+        if template is not None and self.knows_tools:
+            found = find_tool_format(template, ends - {""}, set(added.values()))
+        self.tool_format = found
+        special = {token: added[token] for token in self.special_ids}
+        self.tool_marks = ToolMarks(special, found.texts if found else ())
 
     def _find_end_of_turn(self, added: Sequence[str]) -> str:
         """The first added token that the template writes after an assistant's answer."""
@@ -207,3 +258,15 @@ def _configured_eos_ids(folder: Path) -> frozenset[int]:
         if isinstance(eos, list):
             return frozenset(eos)
     return frozenset()
+
+
+def _tool_template_source(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """The template for conversations with tools, where a model has one of its own for them."""
+    file = folder / "additional_chat_templates" / "tool_use.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    source = config.get("chat_template")
+    if (folder / "chat_template.jinja").is_file() or not isinstance(source, list):
+        return None
+    found = {entry["name"]: entry["template"] for entry in source}.get("tool_use")
+    return found if isinstance(found, str) else None

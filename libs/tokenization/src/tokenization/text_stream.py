@@ -1,6 +1,7 @@
 """Token ids to text while they are being generated, never half a character."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from tokenization.chat_tokenizer import ChatTokenizer
 
@@ -18,10 +19,14 @@ class TextStream:
     What `push` and `finish` return, joined, is `decode` of all ids, however they were cut: exactly
     so for byte-level tokenizers. Those that fall back to bytes (SentencePiece) decode a run of
     bytes as a whole, so a run longer than `HOLD_TOKENS` that is no text may differ in its U+FFFD.
+
+    Args:
+        shown: special tokens that are not left out, and what stands for them in the text.
     """
 
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
+    def __init__(self, tokenizer: ChatTokenizer, shown: Mapping[int, str] | None = None) -> None:
         self._tokenizer = tokenizer
+        self._shown = shown or {}
         self._window: list[int] = []
         """Tokens of the last text that went out, as context, then those still kept back.
 
@@ -34,6 +39,23 @@ class TextStream:
 
     def push(self, ids: Sequence[int]) -> str:
         """The text that became certain with `ids`; may be empty."""
+        if not self._shown or self._shown.keys().isdisjoint(ids):
+            return self._push(ids)
+        text = ""
+        for is_shown, group in groupby(ids, self._shown.__contains__):
+            if is_shown:
+                text += self._interrupted()
+                text += "".join(self._shown[token] for token in group)
+            else:
+                text += self._push(list(group))
+        return text
+
+    def _interrupted(self) -> str:
+        """All that was kept back: what was no whole character before a token never becomes one."""
+        text = self._tokenizer.decode(self._window)
+        return self.finish() if text.endswith(REPLACEMENT) else self._release(text)
+
+    def _push(self, ids: Sequence[int]) -> str:
         special = self._tokenizer.special_ids
         fresh = [token for token in ids if token not in special]
         if not fresh:

@@ -1,6 +1,5 @@
 """The bytes of single tokens, for those who look at answers token by token."""
 
-import json
 import re
 
 from tokenizers import Tokenizer
@@ -18,20 +17,22 @@ class TokenBytes:
         self._added = {
             token: added.content for token, added in tokenizer.get_added_tokens_decoder().items()
         }
-        decoder = json.dumps(json.loads(tokenizer.to_str()).get("decoder"))
-        self._letters = _byte_letters() if '"ByteLevel"' in decoder else None
+        # The whole tokenizer as JSON would say it, too, at megabytes for each load.
+        decoder = tokenizer.decoder.__getstate__() if tokenizer.decoder else b""
+        self._letters = _byte_letters() if b'"ByteLevel"' in decoder else None
+        self._has_bytes = b'"ByteFallback"' in decoder
 
     def __call__(self, token: int) -> bytes:
         """The token's bytes; empty for an id that is none."""
         if token in self._added:
             special: str = self._added[token]
             return special.encode()
-        name: str | None = self._tokenizer.id_to_token(token)
+        name: str | None = self._tokenizer.id_to_token(token) if token >= 0 else None
         if name is None:
             return b""
         if self._letters is not None:
             return b"".join(self._letters.get(letter, letter.encode()) for letter in name)
-        if byte := _BYTE_NAME.fullmatch(name):
+        if self._has_bytes and (byte := _BYTE_NAME.fullmatch(name)):
             return bytes.fromhex(byte[1])
         return name.replace(SPACE_MARK, " ").encode()
 

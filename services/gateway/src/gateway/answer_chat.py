@@ -15,9 +15,8 @@ from service_kit.errors import UnavailableError
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.deadline import Deadline
-from gateway.domain.errors import ContentPolicyError
-from gateway.domain.verdict import InputVerdict
-from gateway.guarded_answer import GuardedAnswer
+from gateway.domain.verdict import InputVerdict, refusal_of
+from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
 
 tracer = trace.get_tracer(__name__)
@@ -72,8 +71,8 @@ class AnswerChat:
     @asynccontextmanager
     async def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AsyncIterator[GuardedAnswer]:
-        """An answer whose first piece is there; leaving the block stops the generation.
+    ) -> AsyncIterator[GuardedAnswers]:
+        """Answers whose first piece is there; leaving the block stops the generation.
 
         Args:
             seconds: what the caller itself allows, when that is less than our own limit.
@@ -99,30 +98,34 @@ class AnswerChat:
                 version_id=version.version_id,
                 timeout=deadline.remaining(),
             ) as pieces:
-                echo = call.turns[0].content if call.echo else ""
-                answer = GuardedAnswer(version.version_id, policy, pieces, started, echo)
+                answers = GuardedAnswers(version.version_id, policy, pieces, started, call)
                 try:
-                    await answer.begin()
-                    yield answer
+                    await answers.begin()
+                    yield answers
                 finally:
-                    answer.close()
-                    _tell(span, answer, call.model)
-                    self.usage.record(_usage(answer, caller, request_id, started))
+                    answers.close()
+                    _tell(span, answers, call.model)
+                    self.usage.record(_usage(answers, caller, request_id, started))
 
     async def _judged(self, call: ChatCall, tenant: str, deadline: Deadline) -> ChatCall:
-        """The call as the policy lets it pass: all turns judged as one text, masks applied."""
-        contents = [turn.content for turn in call.turns]
-        text = "\n".join(contents)
+        """The call as the policy lets it pass: all it says judged as one text, masks applied."""
+        contents, beside = [turn.content for turn in call.turns], call.beside_contents
+        text = "\n".join([*contents, *beside])
         timeout = deadline.remaining(at_most=MODERATION_SECONDS)
         verdict = await self.moderation.check_input(text, tenant=tenant, timeout=timeout)
         if verdict.blocked:
             BLOCKED.labels("input").inc()
-            raise _refused(verdict, call.field)
+            raise refusal_of(verdict, call.field)
         if verdict.text == text:
             return call
         if len(verdict.text) != len(text):
             raise UnavailableError("moderation masked the input in a way that cannot be followed")
-        return call.with_contents(_cut_like(verdict.text, contents))
+        masked = _cut_like(verdict.text, [*contents, *beside])
+        if masked[len(contents) :] != tuple(beside):
+            # A tool or a call with masks would be another one.
+            BLOCKED.labels("input").inc()
+            raise refusal_of(verdict, "tools")
+        return call.with_contents(masked[: len(contents)])
 
 
 def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:
@@ -132,11 +135,6 @@ def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:
         cut.append(masked[start : start + len(content)])
         start += len(content) + 1
     return tuple(cut)
-
-
-def _refused(verdict: InputVerdict, field: str) -> ContentPolicyError:
-    rules = dict.fromkeys((hit.rule_id, hit.category) for hit in verdict.hits)
-    return ContentPolicyError(tuple(rules), verdict.policy_digest, param=field)
 
 
 def _asked(call: ChatCall, version: ModelReady, policy: CompiledPolicy) -> dict[str, str]:
@@ -150,31 +148,34 @@ def _asked(call: ChatCall, version: ModelReady, policy: CompiledPolicy) -> dict[
     }
 
 
-def _tell(span: trace.Span, answer: GuardedAnswer, model: str) -> None:
+def _tell(span: trace.Span, answers: GuardedAnswers, model: str) -> None:
     """Say in trace and metrics how it ended; figures and words of ours only, never text."""
-    span.set_attribute("gen_ai.response.finish_reasons", [answer.end.finish_reason])
-    if answer.end.usage is not None:
-        span.set_attribute("gen_ai.usage.input_tokens", answer.end.usage.prompt_tokens)
-        span.set_attribute("gen_ai.usage.output_tokens", answer.end.usage.completion_tokens)
-    if answer.first_text_seconds is not None:
-        FIRST_TEXT_SECONDS.labels(model).observe(answer.first_text_seconds)
-    if answer.end.finish_reason == "content_filter":
-        BLOCKED.labels("output").inc()
+    reasons = [end.finish_reason for end in answers.ends]
+    span.set_attribute("gen_ai.response.finish_reasons", reasons)
+    usage = answers.end.usage
+    if usage is not None:
+        span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
+        span.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
+    if answers.first_text_seconds is not None:
+        FIRST_TEXT_SECONDS.labels(model).observe(answers.first_text_seconds)
+    BLOCKED.labels("output").inc(answers.blocked)
 
 
-def _usage(answer: GuardedAnswer, caller: Caller, request_id: str, started: float) -> UsageRecorded:
-    tokens = answer.end.usage
+def _usage(
+    answers: GuardedAnswers, caller: Caller, request_id: str, started: float
+) -> UsageRecorded:
+    tokens = answers.end.usage
     record = UsageRecorded(
         request_id=request_id,
         tenant=caller.tenant,
         caller=caller.subject,
-        version_id=answer.version_id,
+        version_id=answers.version_id,
         prompt_tokens=tokens.prompt_tokens if tokens else 0,
         completion_tokens=tokens.completion_tokens if tokens else 0,
-        first_token_seconds=answer.first_piece_seconds,
+        first_token_seconds=answers.first_piece_seconds,
         total_seconds=time.perf_counter() - started,
-        finish_reason=answer.end.finish_reason,
-        policy_digest=answer.policy_digest,
+        finish_reason=answers.end.finish_reason,
+        policy_digest=answers.policy_digest,
     )
     record.at.GetCurrentTime()
     return record

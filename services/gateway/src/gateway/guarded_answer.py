@@ -1,96 +1,92 @@
-"""An answer on its way out: pieces from the engine go in, text that may be shown comes out."""
+"""One answer on its way out: pieces from the engine go in, pieces that may be shown come out."""
 
-import time
-from collections.abc import AsyncIterator
+from collections.abc import Iterator, Sequence
 
 from guard.bundle import CompiledPolicy
 from guard.verdict import Action, Direction
-from opentelemetry import trace
-from service_kit.errors import UnavailableError
 
-from gateway.domain.chat import End, Piece
+from gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
+from gateway.guarded_call import guarded_call
+from gateway.guarded_json import GuardedJson
+from gateway.guarded_logprobs import GuardedLogprobs
 
-tracer = trace.get_tracer(__name__)
-
-CANCELLED = End("cancelled")
-"""How an answer ended as long as nothing else is known: whoever listened stopped listening."""
+BLOCKED = "content_filter"
 
 
 class GuardedAnswer:
-    """Releases only text that no rule can still turn into a match.
-
-    `end` tells how the answer ended, once `texts` is exhausted.
+    """Releases only what no rule can still turn into a match.
 
     Args:
         echo: text to be shown before the engine's, guarded like it and together with it.
+        is_json: the answer is JSON, so that it is also judged as its readers will read it.
     """
 
-    def __init__(
-        self,
-        version_id: str,
-        policy: CompiledPolicy,
-        pieces: AsyncIterator[Piece],
-        started: float,
-        echo: str = "",
-    ) -> None:
-        self.version_id = version_id
-        self.policy_digest = policy.digest
-        self.end = CANCELLED
-        self.first_piece_seconds = 0.0
-        self.first_text_seconds: float | None = None
-        self._echo = echo
+    def __init__(self, policy: CompiledPolicy, echo: str = "", *, is_json: bool = False) -> None:
+        self._policy = policy
         self._guard = policy.stream(Direction.OUTPUT)
-        self._pieces = pieces
-        self._started = started
-        self._first: Piece | None = None
-        self._span = tracer.start_span("guard.output")
-        self._guard_seconds = 0.0
+        self._json = GuardedJson(policy) if is_json else None
+        self._echo = echo
+        self._logprobs: GuardedLogprobs | None = None
+        self._waiting: tuple[TokenLogprob, ...] = ()
+        """Tokens of JSON that is held back."""
+        self.end: End | None = None
+        """How it ended, once it has."""
 
-    async def begin(self) -> None:
-        """Wait for the first piece; errors that come instead of it can still become a status."""
-        try:
-            first = await anext(self._pieces)
-        except Exception:
-            self.end = End("error")
-            raise
-        self._first = Piece(self._echo + first.text, first.end) if self._echo else first
-        self.first_piece_seconds = time.perf_counter() - self._started
+    def shown(self, piece: Piece) -> Piece:
+        """What may be shown of the piece and of what was held back; with the end, if it has one.
 
-    async def texts(self) -> AsyncIterator[str]:
-        """Text to show, piece by piece and never empty; after a block there is no more."""
-        piece = self._first
-        try:
-            while piece is not None:
-                text, end = self._guarded(piece)
-                if text:
-                    if self.first_text_seconds is None:
-                        self.first_text_seconds = time.perf_counter() - self._started
-                    yield text
-                if end is not None:
-                    self.end = end
-                    return
-                piece = await anext(self._pieces, None)
-        except Exception:
-            self.end = End("error")
-            raise
-        self.end = End("error")
-        raise UnavailableError("the engine stopped before the answer was complete")
+        After a block it is empty, and only what the answer cost is taken from the engine.
+        """
+        if self.end is not None:
+            if piece.end is not None:
+                self.end = End(self.end.finish_reason, piece.end.usage)
+            return Piece("", answer=piece.answer)
+        text, blocked = self._text(self._echo + piece.text, ended=piece.end is not None)
+        shown = Piece(text, answer=piece.answer)
+        if not blocked and (piece.logprobs or self._logprobs):
+            shown = self._with_logprobs(shown, piece)
+            blocked = self._logprobs is not None and self._logprobs.blocked
+        if not blocked and piece.calls:
+            shown = shown._replace(calls=tuple(self._passing(piece.calls)))
+            blocked = len(shown.calls) < len(piece.calls)
+        self._echo = ""
+        self.end = piece.end
+        if blocked:
+            self.end = End(BLOCKED, piece.end.usage if piece.end else None)
+        return shown._replace(end=self.end)
 
-    def close(self) -> None:
-        """End the guard's span."""
-        self._span.set_attribute("modelmill.guard.seconds", self._guard_seconds)
-        self._span.set_attribute("modelmill.finish_reason", self.end.finish_reason)
-        self._span.end()
-
-    def _guarded(self, piece: Piece) -> tuple[str, End | None]:
-        """What may be shown of the piece and of what was held back; the end, if it is reached."""
-        begun = time.perf_counter()
-        released = self._guard.push(piece.text)
-        text, verdict = released.text, released.verdict
-        if piece.end is not None and verdict is None:
+    def _text(self, text: str, *, ended: bool) -> tuple[str, bool]:
+        """What may be shown of the text, and whether a rule blocks what comes behind it."""
+        blocked = False
+        if self._json is not None:
+            text = self._json.push(text) + (self._json.finish() if ended else "")
+            blocked = self._json.blocked
+        released = self._guard.push(text)
+        shown, verdict = released.text, released.verdict
+        if (ended or blocked) and verdict is None:
             rest = self._guard.finish()
-            text, verdict = text + rest.text, rest.verdict
-        self._guard_seconds += time.perf_counter() - begun
-        if verdict is not None and verdict.action is Action.BLOCK:
-            return text, End("content_filter", piece.end.usage if piece.end else None)
-        return text, piece.end
+            shown, verdict = shown + rest.text, rest.verdict
+        return shown, blocked or (verdict is not None and verdict.action is Action.BLOCK)
+
+    def _passing(self, calls: Sequence[ToolCall]) -> Iterator[ToolCall]:
+        """The calls before the first one that is blocked."""
+        for call in calls:
+            passed = guarded_call(call, self._policy)
+            if passed is None:
+                return
+            yield passed
+
+    def _with_logprobs(self, shown: Piece, piece: Piece) -> Piece:
+        if self._logprobs is None:
+            self._logprobs = GuardedLogprobs(self._policy)
+        tokens = self._waiting + self._logprobs.push(piece.logprobs)
+        if piece.end is not None:
+            tokens += self._logprobs.finish()
+        self._waiting = ()
+        if self._json is not None:
+            if self._json.has_masked:
+                # They spell what was masked, and nobody can tell which of them.
+                tokens = ()
+            elif self._json.holds:
+                tokens, self._waiting = (), tokens
+        return shown._replace(logprobs=tokens)

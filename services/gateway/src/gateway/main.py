@@ -38,6 +38,7 @@ from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
 from gateway.domain.webhooks import Schedule
+from gateway.embed_texts import EmbedTexts
 from gateway.entrypoints.grpc.servicer import gateway_servicer
 from gateway.entrypoints.http_gate import App
 from gateway.entrypoints.http_routes import gateway_http_app
@@ -153,9 +154,12 @@ def _use_cases(
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
+    seconds = settings.request_seconds
+    judge_texts = JudgeTexts(peers.moderation, seconds)
     return UseCases(
         answer_chat=_answer_chat(settings, known, peers, usage, find_model),
-        judge_texts=JudgeTexts(peers.moderation, settings.request_seconds),
+        embed_texts=EmbedTexts(find_model, judge_texts, peers.engines, usage, seconds),
+        judge_texts=judge_texts,
         show_models=ShowModels(find_model, known.aliases, known.models),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),
@@ -164,13 +168,8 @@ def _use_cases(
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
         create_fine_tuning_job=CreateFineTuningJob(
-            peers.trainer,
-            peers.data_prep,
-            find_model,
-            show_datasets,
-            known.datasets,
-            known.jobs,
-            room,
+            *(peers.trainer, peers.data_prep, find_model, show_datasets),
+            *(known.datasets, known.jobs, room),
         ),
         create_optimization=CreateOptimization(
             peers.optimizer_builder, find_model, known.jobs, room

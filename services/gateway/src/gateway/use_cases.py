@@ -10,6 +10,7 @@ from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
+from gateway.embed_texts import EmbedTexts
 from gateway.judge_texts import JudgeTexts
 from gateway.move_alias import MoveAlias
 from gateway.show_datasets import ShowDatasets
@@ -23,6 +24,7 @@ class UseCases:
     """What the doors have in common: a rule that stands in one stands in the other."""
 
     answer_chat: AnswerChat
+    embed_texts: EmbedTexts
     judge_texts: JudgeTexts
     show_models: ShowModels
     move_alias: MoveAlias

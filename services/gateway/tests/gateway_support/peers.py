@@ -2,23 +2,28 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from guard.bundle import CompiledPolicy
 from guard.verdict import Direction
-from modelmill.common.v1.chat_pb2 import TokenUsage
+from modelmill.common.v1.chat_pb2 import TokenUsage, ToolCall
 from modelmill.inference.v1 import inference_service_pb2 as inference_pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
 from modelmill.moderation.v1 import moderation_service_pb2 as moderation_pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceServicer
-from service_kit.errors import DomainError, InvalidInputError
+from service_kit.errors import DomainError, InvalidInputError, PreconditionError
 
 
 def prompt_too_long() -> DomainError:
     """What inference says of a prompt that leaves no room for an answer."""
     error = InvalidInputError("prompt has 900 tokens, the limit is 512")
     return error.because("PROMPT_TOO_LONG")
+
+
+def engine_cannot() -> DomainError:
+    """What inference says when its engine lacks what a request asks for."""
+    return PreconditionError("the engine cannot constrain answers").because("ENGINE_CANNOT")
 
 
 class FakeInference(InferenceServiceServicer):
@@ -30,6 +35,12 @@ class FakeInference(InferenceServiceServicer):
     def reset(self) -> None:
         """Forget what was asked, and say the usual."""
         self.pieces: list[str] = ["Hello", ", ", "world"]
+        self.answers: dict[int, list[str]] = {}
+        """What other answers than the usual say, by their number."""
+        self.alternatives: list[bytes] = []
+        """What could have stood in the place of each token."""
+        self.calls: list[tuple[str, str]] = []
+        """Calls behind the text of each answer: names and arguments."""
         self.finish_reason = "stop"
         self.fail_before: DomainError | None = None
         self.fail_after: DomainError | None = None
@@ -39,6 +50,7 @@ class FakeInference(InferenceServiceServicer):
         self.endless = False
         self.requests: list[inference_pb.GenerateRequest] = []
         self.loaded: list[str] = []
+        self.embedded: list[list[str]] = []
         self.in_flight = 0
         self.cancelled = 0
         self.deadlines: list[float] = []
@@ -52,26 +64,78 @@ class FakeInference(InferenceServiceServicer):
             raise self.fail_before
         self.in_flight += 1
         try:
-            for piece in self.pieces:
-                yield inference_pb.GenerateResponse(text_delta=piece)
+            for response in self._text(request):
+                yield response
+            for index in range(request.answers or 1):
+                for call in self._calls():
+                    yield inference_pb.GenerateResponse(index=index, tool_calls=[call])
             for number in itertools.count() if self.endless else ():
                 yield inference_pb.GenerateResponse(text_delta=f"{number} ")
                 await asyncio.sleep(0.01)
             if self.fail_after is not None:
                 raise self.fail_after
-            yield self._end(request)
-        except asyncio.CancelledError:
+            for index in range(request.answers or 1):
+                yield self._end(request, index)
+        except (asyncio.CancelledError, GeneratorExit):
+            # Which of the two it is depends on whether the call was cancelled while it was sending.
             self.cancelled += 1
             raise
         finally:
             self.in_flight -= 1
 
-    def _end(self, request: inference_pb.GenerateRequest) -> inference_pb.GenerateResponse:
-        usage = TokenUsage(prompt_tokens=7, completion_tokens=len(self.pieces))
+    def _text(
+        self, request: inference_pb.GenerateRequest
+    ) -> Iterator[inference_pb.GenerateResponse]:
+        """The answers' pieces, taking turns; each piece is a token."""
+        said = [self.answers.get(index, self.pieces) for index in range(request.answers or 1)]
+        for turn in itertools.zip_longest(*said):
+            for index, piece in enumerate(turn):
+                if piece is not None:
+                    yield inference_pb.GenerateResponse(
+                        text_delta=piece, index=index, logprobs=self._logprobs(request, piece)
+                    )
+
+    def _calls(self) -> list[ToolCall]:
+        return [
+            ToolCall(id=f"call0000{place}", name=name, arguments=arguments)
+            for place, (name, arguments) in enumerate(self.calls)
+        ]
+
+    def _logprobs(
+        self, request: inference_pb.GenerateRequest, piece: str
+    ) -> list[inference_pb.TokenLogprob]:
+        if not request.options.HasField("logprobs"):
+            return []
+        likely = [piece.encode(), *self.alternatives][: request.options.logprobs]
+        alternatives = [
+            inference_pb.TokenAlternative(token=token, logprob=-1.0 - place)
+            for place, token in enumerate(likely)
+        ]
+        return [
+            inference_pb.TokenLogprob(token=piece.encode(), logprob=-1.0, alternatives=alternatives)
+        ]
+
+    def _end(
+        self, request: inference_pb.GenerateRequest, index: int
+    ) -> inference_pb.GenerateResponse:
+        said = self.answers.get(index, self.pieces)
+        usage = TokenUsage(prompt_tokens=7, completion_tokens=len(said))
         end = inference_pb.GenerationEnd(
             finish_reason=self.finish_reason, usage=usage, version_id=request.model
         )
-        return inference_pb.GenerateResponse(end=end)
+        return inference_pb.GenerateResponse(end=end, index=index)
+
+    async def Embed(
+        self, request: inference_pb.EmbedRequest, context: Any
+    ) -> inference_pb.EmbedResponse:
+        self.embedded.append(list(request.texts))
+        if self.fail_before is not None:
+            raise self.fail_before
+        return inference_pb.EmbedResponse(
+            embeddings=[inference_pb.Embedding(values=[0.6, -0.8]) for _ in request.texts],
+            version_id=request.model,
+            usage=TokenUsage(prompt_tokens=3 * len(request.texts)),
+        )
 
     async def LoadModel(
         self, request: inference_pb.LoadModelRequest, context: Any

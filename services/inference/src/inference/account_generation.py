@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from service_kit.errors import DomainError, InvalidInputError, NotFoundError
 
-from inference.domain.generation import FinishReason
+from inference.domain.generation import AnswerReason
 from inference.generation_trace import GenerationTrace
 from inference.measures import (
     FIRST_TOKEN_SECONDS,
@@ -35,15 +35,17 @@ class GenerationAccount:
         self.prompt_tokens = 0
         self.completion_tokens = 0
         self.first_token_seconds = 0.0
-        self.finish_reason: FinishReason | None = None
+        self.finish_reason: AnswerReason | None = None
         self.version_exists = False
         self._operation = operation
         self._arrived = time.monotonic()
         self._queued = False
+        self._answers = 1
 
-    def begin(self, prompt_tokens: int) -> None:
-        """The version is there, and the engine is given the prompt."""
+    def begin(self, prompt_tokens: int, answers: int = 1) -> None:
+        """The version is there, and the engine is given the prompt for so many answers."""
         self.prompt_tokens = prompt_tokens
+        self._answers = answers
         PROMPT_TOKENS.labels(self.version_id).inc(prompt_tokens)
         self._generated = GENERATED_TOKENS.labels(self.version_id)
         QUEUED.labels(self.version_id).inc()
@@ -66,9 +68,11 @@ class GenerationAccount:
         GENERATIONS.labels(outcome).inc()
         seconds = time.monotonic() - self._arrived
         REQUEST_SECONDS.labels(*self._labels(), error_type).observe(seconds)
-        if self.finish_reason is not None and self.completion_tokens > 1:
+        # Answers side by side take the time of one.
+        each = self.completion_tokens / self._answers
+        if self.finish_reason is not None and each > 1:
             OUTPUT_TOKEN_SECONDS.labels(*self._labels()).observe(
-                (seconds - self.first_token_seconds) / (self.completion_tokens - 1)
+                (seconds - self.first_token_seconds) / (each - 1)
             )
         self.trace.end(
             self.version_id,

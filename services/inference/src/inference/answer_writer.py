@@ -1,12 +1,14 @@
 """From the tokens of one answer to the parts that a caller is told."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.answer_text import AnswerText
-from inference.domain.generation import ChosenToken, FinishReason, TokenPiece
+from inference.domain.cascade import CascadePath
+from inference.domain.generation import AnswerReason, ChosenToken, TokenPiece
+from inference.domain.tool_calls import ToolCall, ToolCallParser
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,14 @@ class TokenLogprob:
 class AnswerEnd:
     """How a generation ended and what it cost."""
 
-    finish_reason: FinishReason
+    finish_reason: AnswerReason
     prompt_tokens: int
     completion_tokens: int
     version_id: str
     first_token_seconds: float
     exact: bool
+    cascade: CascadePath | None = None
+    """Set when a cascade answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class AnswerPart:
     index: int = 0
     """Which of the answers it belongs to."""
     logprobs: tuple[TokenLogprob, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+    """Calls that became complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +54,62 @@ class WrittenPiece:
 
     text: str
     tokens: int
-    finish_reason: FinishReason | None
+    finish_reason: AnswerReason | None
     logprobs: tuple[TokenLogprob, ...]
+    calls: tuple[ToolCall, ...]
 
 
 class AnswerWriter:
-    """Whole characters, no special tokens, nothing of a stop text and nothing behind it."""
+    """Whole characters, no special tokens, nothing of a stop text and nothing behind it.
 
-    def __init__(self, tokenizer: ChatTokenizer, stops: Sequence[str]) -> None:
+    Args:
+        offered: names of functions; their calls are told apart from text.
+    """
+
+    def __init__(
+        self, tokenizer: ChatTokenizer, stops: Sequence[str], offered: Sequence[str] = ()
+    ) -> None:
         self._tokenizer = tokenizer
-        self._text = AnswerText(tokenizer, stops)
+        self._parser: ToolCallParser | None = None
+        shown: Mapping[int, str] = {}
+        if offered and tokenizer.tool_format is not None:
+            marks = tokenizer.tool_marks
+            self._parser = ToolCallParser(tokenizer.tool_format, marks, frozenset(offered))
+            shown = marks.by_id
+        self._text = AnswerText(tokenizer, stops, shown)
+        self._has_called = False
 
     def write(self, piece: TokenPiece) -> WrittenPiece:
         """The text that became certain, and whether the answer is over by it."""
         text = self._text.push(piece.tokens)
-        reason = piece.finish_reason
+        reason: AnswerReason | None = piece.finish_reason
         if reason is not None and not self._text.stopped:
             text += self._text.finish()
         if self._text.stopped:
             reason = "stop"
-        logprobs = tuple(map(self._logprob, piece.tokens, piece.chosen))
-        return WrittenPiece(text, len(piece.tokens), reason, logprobs)
+        calls: tuple[ToolCall, ...] = ()
+        if self._parser is not None:
+            text, calls = _parted(self._parser, text, ended=reason is not None)
+            self._has_called |= bool(calls)
+        if reason == "stop" and self._has_called:
+            reason = "tool_calls"
+        special = self._tokenizer.special_ids
+        logprobs = tuple(
+            self._logprob(token, chosen)
+            for token, chosen in zip(piece.tokens, piece.chosen, strict=False)
+            if token not in special
+        )
+        return WrittenPiece(text, len(piece.tokens), reason, logprobs, calls)
 
     def _logprob(self, token: int, chosen: ChosenToken) -> TokenLogprob:
         name = self._tokenizer.token_bytes
         alternatives = tuple((name(it.token), it.logprob) for it in chosen.alternatives)
         return TokenLogprob(name(token), chosen.logprob, alternatives)
+
+
+def _parted(parser: ToolCallParser, text: str, *, ended: bool) -> tuple[str, tuple[ToolCall, ...]]:
+    parsed = parser.push(text)
+    if not ended:
+        return parsed.text, tuple(parsed.calls)
+    rest = parser.finish()
+    return parsed.text + rest.text, (*parsed.calls, *rest.calls)

@@ -8,9 +8,12 @@ from typing import Protocol
 from service_kit.errors import InvalidInputError
 
 from inference.account_generation import accounted
+from inference.admit_requests import Admissions
+from inference.domain.asking import Ask
 from inference.domain.generation import EngineCannotError, check_tokens
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
+from inference.resumed_answer import asked_again
 
 MAX_TEXTS = 256
 
@@ -28,6 +31,8 @@ class EmbedCommand:
     tenant: str
     version_id: str
     texts: tuple[str, ...]
+    deadline: float | None = None
+    """By the event loop's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,16 @@ class Vectors:
 class EmbedTexts:
     """Encodes the texts and asks the engine once."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: Versions, admissions: Admissions) -> None:
         self._versions = versions
+        self._admissions = admissions
 
     async def __call__(self, command: EmbedCommand) -> Vectors:
         """One vector for each text, in their order.
 
         Raises:
-            NotFoundError, OverloadedError, UnavailableError, PreconditionError: as of generating.
+            NotFoundError, OverloadedError, TooLargeError, DeadlineError, UnavailableError,
+                PreconditionError: as of generating.
             InvalidInputError: no text, an empty one, too many, or one that does not fit.
         """
         async with accounted("embeddings", command.version_id) as account:
@@ -60,13 +67,19 @@ class EmbedTexts:
                 account.version_exists = True
                 if not version.engine.abilities.embed:
                     raise EngineCannotError("the engine of this model makes no embeddings")
+                queue = self._admissions.of(version)
+                queue.foresee(command.tenant, command.deadline)
                 encoded = [
                     await prompt_tokens(Prompt(None, text), version) for text in command.texts
                 ]
                 for tokens in encoded:
                     check_tokens(tokens, version.limits)
-                account.begin(sum(map(len, encoded)))
-                vectors = await version.engine.embed(encoded)
+                total = sum(map(len, encoded))
+                account.trace.start_phase("queue")
+                async with queue.turn(Ask(command.tenant, total), command.deadline) as turn:
+                    account.begin(total)
+                    vectors = await asked_again(lambda: version.engine.embed(encoded))
+                    turn.ended = True
                 account.finish_reason = "stop"
                 return Vectors(
                     version_id=version.version_id,

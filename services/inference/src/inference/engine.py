@@ -4,6 +4,8 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from service_kit.errors import UnavailableError
+
 from inference.domain.generation import (
     Abilities,
     ContinuationScore,
@@ -13,12 +15,24 @@ from inference.domain.generation import (
 )
 
 
+class EngineRestartingError(UnavailableError):
+    """The engine is being started again; it comes back by itself.
+
+    Args:
+        died_under_it: the request was in its hands when it died, and may be the reason.
+    """
+
+    def __init__(self, *, died_under_it: bool = False) -> None:
+        super().__init__("engine is restarting; retry")
+        self.died_under_it = died_under_it
+
+
 class Engine(Protocol):
     """Runs one model, from token ids to token ids. Text is made outside, by one rule for all."""
 
     @property
     def abilities(self) -> Abilities:
-        """What it can do; the same before and after loading."""
+        """What it can do; settled once it is loaded."""
 
     async def load(self) -> None:
         """Return once requests can be taken. Called once.
@@ -36,7 +50,8 @@ class Engine(Protocol):
         comes first.
 
         Raises:
-            UnavailableError: the engine died under the request, or is being restarted.
+            EngineRestartingError: the engine died under the request, or is being restarted.
+            UnavailableError: it was closed.
             PreconditionError: the engine has no room for a request of this size.
         """
 
@@ -53,6 +68,9 @@ class Engine(Protocol):
         Raises:
             UnavailableError, PreconditionError: as of `generate`.
         """
+
+    def resident_bytes(self) -> int:
+        """Memory that it holds now, its share of what it shares; blocks for milliseconds."""
 
     async def until_broken(self) -> str:
         """Return when the engine has given up for good, and why; it is then only to be closed."""
@@ -71,5 +89,15 @@ class EngineKind(Protocol):
     def can_run(self, form: str) -> bool:
         """Whether artifacts of this form are for this kind."""
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> Engine:
-        """An engine for the model in `folder`, not yet loaded; `end_tokens` end an answer."""
+    def can_adapt(self, form: str) -> bool:
+        """Whether it can run adapters upon a base of this form."""
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> Engine:
+        """An engine for the model in `folder`, not yet loaded; `end_tokens` end an answer.
+
+        Args:
+            adapter: folder of an adapter (`adapter_config.json`, `adapter_model.safetensors`) to
+                run upon the model, when `can_adapt` its form.
+        """

@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 from jobs.envelope import Stored
 from jobs.subjects import MODEL_RETIRED
-from modelmill.registry.v1.model_events_pb2 import AliasState, ModelRetired
+from modelmill.registry.v1.model_events_pb2 import ModelRetired
 from opentelemetry import context
 from opentelemetry.context import Context
-from service_kit.errors import DomainError, NotFoundError
+from service_kit.errors import DomainError, NotFoundError, UnavailableError
 
+from inference.alias_names import AliasNames, Named
 from inference.lease_version import VersionPool
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ LOOK_SECONDS = 1.0
 """How soon a named version is looked for again that is not known yet."""
 RETRY_SECONDS = 30.0
 """How soon a named version is tried again that did not load."""
+MAX_TRIES = 3
+"""Of a version that is not known or does not answer, until it counts as failed for good."""
 
 
 class Follows(Protocol):
@@ -38,70 +41,94 @@ class FollowNames:
     def __init__(self, bus: Follows, pool: VersionPool) -> None:
         self._bus = bus
         self._pool = pool
-        self._aliases: dict[tuple[str, str], Stored[AliasState]] = {}
+        self.names = AliasNames()
+        """Kept up to date for those who resolve requests."""
         self._changed = asyncio.Event()
-        self._not_before: dict[str, float] = {}
+        self._not_before: dict[Named, float] = {}
+        self._loading: dict[Named, asyncio.Task[None]] = {}
+        self._tries: dict[Named, int] = {}
+        """Of those that failed; `MAX_TRIES` at once when trying again will not help."""
+        self.current = asyncio.Event()
+        """Set once every alias that was stored at the start is known."""
+        self.settled = asyncio.Event()
+        """Set once all that aliases name has been loaded, or has failed for good."""
 
     async def run(self) -> None:
         """Follow until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_aliases())
             tasks.create_task(self._follow_retired())
-            tasks.create_task(self._load_named())
+            tasks.create_task(self._load_named(tasks))
 
     async def _follow_aliases(self) -> None:
         # Nothing is loaded before the replay is over: most of it is where aliases once pointed.
-        current = asyncio.Event()
-
         def caught_up() -> None:
-            current.set()
-            self._changed.set()
+            self.current.set()
+            self._names_changed()
 
         async for stored in self._bus.follow(["alias.state.*.*"], on_current=caught_up):
-            # The subject says whose alias it is: that is what the broker's permissions guard.
-            _, _, tenant, name = stored.subject.split(".")
-            self._aliases[tenant, name] = stored
-            if current.is_set():
-                self._changed.set()
+            self.names.set(stored, at_once=not self.current.is_set())
+            if self.current.is_set():
+                self._names_changed()
+
+    def _names_changed(self) -> None:
+        self.names.follow_ready(self._is_settled)
+        self._pool.keep(self.names.in_use())
+        self._changed.set()
 
     async def _follow_retired(self) -> None:
         async for stored in self._bus.follow([MODEL_RETIRED]):
             retired: ModelRetired = stored.body
             self._pool.retire(retired.version_id, retired.tenant)
+            self.names.leave(retired.tenant, retired.version_id)
 
-    async def _load_named(self) -> None:
+    async def _load_named(self, tasks: asyncio.TaskGroup) -> None:
         await self._changed.wait()
         while True:
             self._changed.clear()
-            wanted = {
-                (tenant, stored.body.version_id): stored.trace
-                for (tenant, _), stored in self._aliases.items()
-                if stored.body.version_id
-            }
-            self._pool.keep(frozenset(version_id for _, version_id in wanted))
-            for (tenant, version_id), cause in wanted.items():
-                await self._load(tenant, version_id, cause)
+            wanted = self.names.named()
+            for named, stored in wanted.items():
+                if self._is_due(named):
+                    self._loading[named] = tasks.create_task(self._load(named, stored.trace))
+            if all(map(self._is_settled, wanted)):
+                self.settled.set()
             try:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._changed.wait()
             except TimeoutError:
                 continue
 
-    async def _load(self, tenant: str, version_id: str, cause: Context) -> None:
-        if self._pool.is_loaded(version_id):
-            return
-        if time.monotonic() < self._not_before.get(version_id, 0.0):
-            return
+    def _is_due(self, named: Named) -> bool:
+        _, version_id = named
+        if named in self._loading or self._pool.is_loaded(version_id):
+            return False
+        return time.monotonic() >= self._not_before.get(named, 0.0)
+
+    def _is_settled(self, named: Named) -> bool:
+        return self._pool.is_loaded(named[1]) or self._tries.get(named, 0) >= MAX_TRIES
+
+    async def _load(self, named: Named, cause: Context) -> None:
+        tenant, version_id = named
         # The trace in which the alias was moved goes on here.
         attached = context.attach(cause)
         try:
             async with self._pool.lease(tenant, version_id):
-                self._not_before.pop(version_id, None)
-        except NotFoundError as error:
-            # Its model.ready may still be on the way, or its form is for another service.
-            log.debug("not loaded for an alias: %s", error)
+                self._tries.pop(named, None)
         except DomainError as error:
-            log.warning("%s is named by an alias but does not load: %s", version_id, error)
-            self._not_before[version_id] = time.monotonic() + RETRY_SECONDS
+            self._failed(named, error)
         finally:
             context.detach(attached)
+            del self._loading[named]
+            self._names_changed()
+
+    def _failed(self, named: Named, error: DomainError) -> None:
+        again = RETRY_SECONDS
+        if isinstance(error, NotFoundError):
+            # Its model.ready may still be on the way, or its form is for another service.
+            log.debug("not loaded for an alias: %s", error)
+            again = LOOK_SECONDS
+        else:
+            log.warning("%s is named by an alias but does not load: %s", named[1], error)
+        may_come = isinstance(error, NotFoundError | UnavailableError)
+        self._tries[named] = self._tries.get(named, 0) + 1 if may_come else MAX_TRIES
+        self._not_before[named] = time.monotonic() + again

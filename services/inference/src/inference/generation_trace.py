@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from opentelemetry import trace
 from opentelemetry.trace import Span
 
-from inference.domain.generation import FinishReason
+from inference.domain.generation import AnswerReason
 from inference.measures import PROVIDER
 
 tracer = trace.get_tracer(__name__)
@@ -55,7 +55,7 @@ class GenerationTrace:
     def end(
         self,
         version_id: str,
-        finish_reason: FinishReason | None,
+        finish_reason: AnswerReason | None,
         *,
         input_tokens: int,
         output_tokens: int,

@@ -14,6 +14,7 @@ from inference.domain.grammar.printing import printed
 from inference.domain.grammar.tree import Grammar
 from inference.domain.sampling import Constraint
 from inference.load_version import LoadedVersion
+from inference.resumed_answer import resumed
 
 LONG_CHARACTERS = 1_000
 """A longer text is followed through its grammar in a thread."""
@@ -31,14 +32,14 @@ async def held_pieces(
 ) -> AsyncGenerator[TokenPiece, None]:
     """The answer's tokens as they come; an answer with a form ends whole, with "stop"."""
     if form is None or form.free_tokens == form.max_tokens:
-        async with aclosing(version.engine.generate(request)) as pieces:
+        async with aclosing(resumed(version.engine, request)) as pieces:
             async for piece in pieces:
                 yield piece
         return
     free = _WholeCharacters(version.tokenizer)
     if form.free_tokens > 0:
         asked = replace(request, max_new_tokens=form.free_tokens)
-        async with aclosing(version.engine.generate(asked)) as pieces:
+        async with aclosing(resumed(version.engine, asked)) as pieces:
             async for piece in pieces:
                 if piece.finish_reason == "stop":
                     yield free.with_held(piece)
@@ -51,7 +52,7 @@ async def held_pieces(
         return
     prompt = (*request.prompt, *free.tokens)
     asked = replace(request, prompt=prompt, max_new_tokens=left, grammar=printed(rest))
-    async with aclosing(version.engine.generate(asked)) as pieces:
+    async with aclosing(resumed(version.engine, asked)) as pieces:
         async for piece in pieces:
             yield piece
 

@@ -1,4 +1,4 @@
-"""Use case: have a version loaded while it is used, with bounded room for versions and requests.
+"""Use case: have a version loaded while it is used, with bounded memory and requests.
 
 Everything here runs on one event loop and between two awaits nothing else does; what is counted or
 looked up before an await is looked up again after it.
@@ -17,9 +17,9 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, Ser
 from opentelemetry import trace
 from service_kit.errors import DomainError, OverloadedError, UnavailableError
 
-from inference.engine import EngineKind
-from inference.load_version import LoadedVersion
+from inference.load_version import LoadedVersion, PreparedVersion
 from inference.measures import IN_FLIGHT, MODELS_LOADED, QUEUED
+from inference.memory_room import MemoryRoom
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -38,9 +38,11 @@ class Models(Protocol):
 class Loader(Protocol):
     """Brings a version up; see `load_version.LoadVersion`."""
 
-    def kind_of(self, model: ModelReady) -> EngineKind: ...
+    def check(self, model: ModelReady) -> str: ...
 
-    async def __call__(self, model: ModelReady) -> LoadedVersion: ...
+    async def prepare(self, model: ModelReady) -> PreparedVersion: ...
+
+    async def open(self, prepared: PreparedVersion) -> LoadedVersion: ...
 
 
 class Announcements(Protocol):
@@ -68,7 +70,7 @@ class VersionPool:
     """The versions that this process serves.
 
     Args:
-        max_loaded: versions loaded at a time; the least recently used idle one makes room.
+        room: memory for them; the least recently used idle one makes room for another.
         max_in_flight: requests per version, those that wait for it to load included.
     """
 
@@ -77,14 +79,14 @@ class VersionPool:
         models: Models,
         loader: Loader,
         announcements: Announcements,
+        room: MemoryRoom,
         *,
-        max_loaded: int,
         max_in_flight: int,
     ) -> None:
         self._models = models
         self._loader = loader
         self._announcements = announcements
-        self._max_loaded = max_loaded
+        self._room = room
         self._max_in_flight = max_in_flight
         self._loads: dict[str, asyncio.Task[LoadedVersion]] = {}
         """Versions being loaded, and loaded ones (the task is done)."""
@@ -94,7 +96,8 @@ class VersionPool:
         self._named: frozenset[str] = frozenset()
         self._retired: set[tuple[str, str]] = set()
         self._watchers: dict[str, asyncio.Task[None]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[str, asyncio.Task[None]] = {}
+        """Engines that end; their memory is not free yet."""
         self._closed = False
 
     @asynccontextmanager
@@ -104,10 +107,10 @@ class VersionPool:
         Raises:
             NotFoundError: the tenant has no such version, or no engine runs its form.
             OverloadedError: too many requests for it, or no room for another version.
-            PreconditionError: it does not verify, or the engine refused it.
+            PreconditionError: it does not verify, is too large, or the engine refused it.
         """
         model = self._models.get(tenant, version_id)
-        self._loader.kind_of(model)
+        self._loader.check(model)
         if self._in_flight[version_id] >= self._max_in_flight:
             raise OverloadedError(
                 f"{self._max_in_flight} requests for {version_id} are in flight; retry"
@@ -147,6 +150,23 @@ class VersionPool:
         self._retired.add((version_id, tenant))
         self._drop_if_retired(version_id)
 
+    def idle(self, *, for_seconds: float = 0.0) -> list[str]:
+        """Versions that nobody uses and no alias names, least recently used first."""
+        latest = time.monotonic() - for_seconds
+        idle = [
+            version_id
+            for version_id, task in self._loads.items()
+            if _done_well(task)
+            and not self._in_flight[version_id]
+            and version_id not in self._named
+            and self._last_used.get(version_id, 0.0) <= latest
+        ]
+        return sorted(idle, key=lambda version_id: self._last_used.get(version_id, 0.0))
+
+    async def free(self, version_id: str) -> None:
+        """Unload an idle version; return when its memory is back."""
+        await asyncio.shield(self._unload(version_id, ServingState.SERVING_STATE_STOPPED))
+
     async def close(self) -> None:
         """Stop loading, and unload everything."""
         self._closed = True
@@ -156,7 +176,7 @@ class VersionPool:
         await asyncio.gather(*loading, return_exceptions=True)
         for version_id in [name for name, task in self._loads.items() if _done_well(task)]:
             self._unload(version_id, ServingState.SERVING_STATE_STOPPED)
-        await asyncio.gather(*self._closing)
+        await asyncio.gather(*self._closing.values())
 
     def _load_of(self, model: ModelReady) -> asyncio.Task[LoadedVersion]:
         """The running or finished load, begun now if there is none."""
@@ -167,36 +187,20 @@ class VersionPool:
             failure = self._failures.get(model.version_id)
             if failure is not None and time.monotonic() < failure.until:
                 raise failure.error
-            self._make_room()
             task = asyncio.create_task(self._load(model), name=f"load {model.version_id}")
             self._loads[model.version_id] = task
         return task
 
-    def _make_room(self) -> None:
-        if len(self._loads) < self._max_loaded:
-            return
-        idle = [
-            version_id
-            for version_id, task in self._loads.items()
-            if task.done() and not self._in_flight[version_id] and version_id not in self._named
-        ]
-        if not idle:
-            raise OverloadedError(
-                f"all {self._max_loaded} versions that fit here are in use; retry",
-                retry_after_seconds=10,
-            )
-        oldest = min(idle, key=lambda version_id: self._last_used.get(version_id, 0.0))
-        self._unload(oldest, ServingState.SERVING_STATE_STOPPED)
-
     async def _load(self, model: ModelReady) -> LoadedVersion:
-        version_id, engine = model.version_id, self._loader.kind_of(model).name
+        version_id, engine = model.version_id, self._loader.check(model)
         try:
             with tracer.start_as_current_span(
                 "inference.load", attributes={"modelmill.model.version": version_id}
             ):
-                # The memory of what made room comes back first.
-                await asyncio.gather(*self._closing)
-                loaded = await self._loader(model)
+                prepared = await self._loader.prepare(model)
+                # The memory of those that end comes back first.
+                await asyncio.gather(*map(asyncio.shield, self._closing.values()))
+                loaded = await self._open(prepared)
         except BaseException as error:
             del self._loads[version_id]
             if isinstance(error, Exception):
@@ -205,18 +209,28 @@ class VersionPool:
         log.info("%s is loaded after %.2f s", version_id, loaded.load_seconds)
         self._failures.pop(version_id, None)
         self._watchers[version_id] = asyncio.create_task(self._watch(loaded))
+        self._last_used[version_id] = time.monotonic()
         MODELS_LOADED.inc()
-        self._announcements.say(
-            ModelServing(
-                version_id=version_id,
-                engine=engine,
-                state=ServingState.SERVING_STATE_READY,
-                load_seconds=loaded.load_seconds,
-            )
-        )
+        self._say(version_id, engine, ServingState.SERVING_STATE_READY, seconds=loaded.load_seconds)
+        return loaded
+
+    async def _open(self, prepared: PreparedVersion) -> LoadedVersion:
+        version_id = prepared.model.version_id
+        await self._room.take(version_id, prepared.need, self)
+        loaded = None
+        try:
+            loaded = await self._loader.open(prepared)
+            await self._room.settle(version_id, loaded.engine.resident_bytes, self)
+        except BaseException:
+            if loaded is not None:
+                await loaded.engine.close()
+            self._room.give_back(version_id)
+            raise
         return loaded
 
     def _failed(self, version_id: str, engine: str, error: Exception) -> None:
+        if isinstance(error, OverloadedError):
+            return  # nothing is wrong with it; there may be room in a moment
         reason = "unexpected error, see the log"
         if isinstance(error, DomainError):
             reason = error.message
@@ -235,22 +249,38 @@ class VersionPool:
         if (version_id, self._loads[version_id].result().owner) in self._retired:
             self._unload(version_id, ServingState.SERVING_STATE_STOPPED)
 
-    def _unload(self, version_id: str, state: "ServingState.ValueType", reason: str = "") -> None:
+    def _unload(
+        self, version_id: str, state: "ServingState.ValueType", reason: str = ""
+    ) -> asyncio.Task[None]:
+        """Take it down at once; the task is its engine's end."""
         loaded = self._loads.pop(version_id).result()
         self._watchers.pop(version_id).cancel()
         self._last_used.pop(version_id, None)
         MODELS_LOADED.dec()
         self._say(version_id, loaded.engine_name, state, reason)
-        closing = asyncio.create_task(loaded.engine.close())
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
+        closing = asyncio.create_task(self._close_engine(loaded))
+        self._closing[version_id] = closing
+        return closing
+
+    async def _close_engine(self, loaded: LoadedVersion) -> None:
+        try:
+            await loaded.engine.close()
+        finally:
+            self._room.give_back(loaded.version_id)
+            del self._closing[loaded.version_id]
 
     def _say(
-        self, version_id: str, engine: str, state: "ServingState.ValueType", reason: str
+        self,
+        version_id: str,
+        engine: str,
+        state: "ServingState.ValueType",
+        reason: str = "",
+        *,
+        seconds: float = 0.0,
     ) -> None:
-        self._announcements.say(
-            ModelServing(version_id=version_id, engine=engine, state=state, reason=reason)
-        )
+        fact = ModelServing(version_id=version_id, engine=engine, state=state, reason=reason)
+        fact.load_seconds = seconds
+        self._announcements.say(fact)
 
 
 def _done_well(task: asyncio.Task[LoadedVersion] | None) -> bool:

@@ -1,21 +1,23 @@
 """Use case: bring one model version up, from its artifact to a warm engine."""
 
 import asyncio
-import json
 import time
-from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
-from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+from registry.manifest import Manifest
+from service_kit.errors import PreconditionError
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.generation import ModelLimits, plan_generation
+from inference.domain.memory import MemoryNeed, cache_ceiling, later_estimate, resident_estimate
 from inference.domain.sampling import SamplingOptions
-from inference.engine import Engine, EngineKind
+from inference.engine import Engine
+from inference.find_engine import FindEngine, Runs
+from inference.model_files import ModelFiles, check_adapter, read_files
 
 WARM_TEXT = "Hello"
 WARM_TOKENS = 2
@@ -26,6 +28,33 @@ class Artifacts(Protocol):
 
     def materialise(self, digest: str) -> Path:
         """A local folder with verified files; blocks. NotFoundError, PreconditionError."""
+
+    def manifest(self, digest: str) -> Manifest:
+        """What an artifact consists of and was made from. Raises as `materialise`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """What engines may keep of keys and values."""
+
+    cache_bytes: int
+    """Of each version, at most."""
+    sequences: int
+    """Generated together, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedVersion:
+    """A version whose files are here and verified, and what it will take to open it."""
+
+    model: ModelReady
+    runs: Runs
+    folder: Path
+    adapter: Path | None
+    files: ModelFiles
+    need: MemoryNeed
+    began: float
+    """When this began, by the monotonic clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +74,75 @@ class LoadedVersion:
 class LoadVersion:
     """Verifies the artifact, opens the engine for its form, and generates a few tokens with it."""
 
-    def __init__(self, artifacts: Artifacts, kinds: Sequence[EngineKind]) -> None:
+    def __init__(self, artifacts: Artifacts, find_engine: FindEngine, cache: CacheSettings) -> None:
         self._artifacts = artifacts
-        self._kinds = kinds
+        self._find_engine = find_engine
+        self._cache = cache
 
-    def kind_of(self, model: ModelReady) -> EngineKind:
-        """The engine kind for a version's form.
+    def check(self, model: ModelReady) -> str:
+        """Name of the engine that would run it.
 
         Raises:
-            NotFoundError: no engine here can run it.
+            NotFoundError: no engine here can.
         """
-        for kind in self._kinds:
-            if kind.can_run(model.form):
-                return kind
-        raise NotFoundError(
-            f"model version {model.version_id} cannot be served: no engine runs {model.form!r}"
+        return self._find_engine(model).kind.name
+
+    async def prepare(self, model: ModelReady) -> PreparedVersion:
+        """Have its files at hand, and look at all that can be known without an engine.
+
+        Raises:
+            NotFoundError: no engine for its form, or the artifact or its base is gone.
+            PreconditionError: the artifact does not verify, is no model, or fits no such base.
+        """
+        began = time.monotonic()
+        return await asyncio.to_thread(self._prepare, model, self._find_engine(model), began)
+
+    def _prepare(self, model: ModelReady, runs: Runs, began: float) -> PreparedVersion:
+        folder = self._artifacts.materialise(runs.weights.digest)
+        adapter = None
+        if runs.base is not None:
+            self._refuse_foreign(model, runs.base)
+            adapter = self._artifacts.materialise(model.digest)
+            check_adapter(adapter, folder)
+        files = read_files(folder, adapter, model.context_tokens)
+        return PreparedVersion(
+            model, runs, folder, adapter, files, self._need(model, runs, files), began
         )
 
-    async def __call__(self, model: ModelReady) -> LoadedVersion:
+    def _need(self, model: ModelReady, runs: Runs, files: ModelFiles) -> MemoryNeed:
+        cache_bytes = cache_ceiling(
+            self._cache.cache_bytes,
+            files.config,
+            sequences=self._cache.sequences,
+            context_tokens=files.limits.context_tokens,
+        )
+        return MemoryNeed(
+            identity=f"{runs.kind.name} {runs.weights.digest} {model.digest}",
+            resident_bytes=resident_estimate(runs.kind.name, files.weight_bytes),
+            later_bytes=cache_bytes + later_estimate(runs.kind.name, files.weight_bytes),
+        )
+
+    def _refuse_foreign(self, adapter: ModelReady, base: ModelReady) -> None:
+        """The manifest, which nobody can change, has the last word on what it was trained on."""
+        trained_on = self._artifacts.manifest(adapter.digest).made_from.get("base")
+        if trained_on is not None and trained_on != base.digest:
+            raise PreconditionError(
+                f"adapter {adapter.version_id} was not trained on {base.version_id}, "
+                "which it names as its base"
+            ).because("FOREIGN_ADAPTER")
+
+    async def open(self, prepared: PreparedVersion) -> LoadedVersion:
         """Load and warm; on failure nothing is left running.
 
         Raises:
-            NotFoundError: no engine for its form, or the artifact is gone.
-            PreconditionError: the artifact does not verify, or the engine refused it.
+            PreconditionError: the engine refused it.
+            UnavailableError: the engine did not load in time.
         """
-        began = time.monotonic()
-        kind = self.kind_of(model)
-        folder = await asyncio.to_thread(self._artifacts.materialise, model.digest)
-        tokenizer, limits = await asyncio.to_thread(_read_folder, folder, model.context_tokens)
-        engine = kind.engine_for(folder, tokenizer.eos_ids)
+        model, files, kind = prepared.model, prepared.files, prepared.runs.kind
+        engine = kind.engine_for(prepared.folder, files.tokenizer.eos_ids, prepared.adapter)
         try:
             await engine.load()
-            await _warm(engine, tokenizer, limits)
+            await _warm(engine, files.tokenizer, files.limits)
         except BaseException:
             await engine.close()
             raise
@@ -85,23 +151,10 @@ class LoadVersion:
             owner=model.tenant,
             engine_name=kind.name,
             engine=engine,
-            tokenizer=tokenizer,
-            limits=limits,
-            load_seconds=time.monotonic() - began,
+            tokenizer=files.tokenizer,
+            limits=files.limits,
+            load_seconds=time.monotonic() - prepared.began,
         )
-
-
-def _read_folder(folder: Path, context_tokens: int) -> tuple[ChatTokenizer, ModelLimits]:
-    """Tokenizer and limits; the smaller of what the registry and the model's config say."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        vocabulary, positions = config["vocab_size"], config["max_position_embeddings"]
-        tokenizer = ChatTokenizer.load(folder)
-    except (OSError, ValueError, KeyError, TypeError, InvalidInputError) as error:
-        raise PreconditionError(f"the artifact cannot be served: {error}") from error
-    return tokenizer, ModelLimits(
-        context_tokens=min(context_tokens or positions, positions), vocabulary=vocabulary
-    )
 
 
 async def _warm(engine: Engine, tokenizer: ChatTokenizer, limits: ModelLimits) -> None:

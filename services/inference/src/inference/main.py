@@ -20,15 +20,22 @@ from registry.catalogue import ModelCatalogue
 from registry.stores import store_of
 from service_kit.errors import UnavailableError
 from service_kit.grpc_server import RpcServer
+from service_kit.machine_size import free_memory, this_machine
 from service_kit.metrics import MetricsPage
+from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
-from inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from inference.admit_requests import AdmissionPlan, Admissions
 from inference.announce_serving import ServingAnnouncer
+from inference.domain.memory import GIB
+from inference.engine_kinds import engine_kinds, missing_kinds
 from inference.entrypoints.grpc import InferenceServicer
+from inference.find_engine import FindEngine
 from inference.follow_names import FollowNames
+from inference.free_idle import FreeIdle
 from inference.lease_version import VersionPool
-from inference.load_version import LoadVersion
+from inference.load_version import CacheSettings, LoadVersion
+from inference.memory_room import MemoryRoom, RoomLimits
 from inference.prepare_version import PrepareVersions
 from inference.settings import Settings
 
@@ -49,18 +56,53 @@ class Running:
     replica: str
 
 
-def pipeline_options(settings: Settings) -> PipelineOptions:
-    """The engine's part of the settings."""
-    return PipelineOptions(
-        device=settings.engine_device,
-        cache_gigabytes=settings.engine_cache_gigabytes,
-        max_sequences=settings.engine_max_sequences,
-        prefix_cache=settings.engine_prefix_cache,
-        threads=settings.engine_threads,
-        properties=settings.engine_properties,
-        load_seconds=settings.engine_load_seconds,
-        hang_seconds=settings.engine_hang_seconds,
-        piece_seconds=settings.engine_piece_seconds,
+def cache_settings(settings: Settings) -> CacheSettings:
+    """What each engine may keep of keys and values."""
+    return CacheSettings(settings.engine_cache_gigabytes * GIB, settings.engine_max_sequences)
+
+
+def room_limits(settings: Settings) -> RoomLimits:
+    """What versions may hold; a twentieth of the machine is left to whatever else runs on it."""
+    memory = settings.memory_bytes or this_machine().memory_bytes * 19 // 20
+    return RoomLimits(memory, settings.max_loaded)
+
+
+def version_pool(
+    settings: Settings, models: ModelCatalogue, loader: LoadVersion, announcer: ServingAnnouncer
+) -> VersionPool:
+    """The versions of this process, in the memory of this machine."""
+    room = MemoryRoom(ThisMachine(), room_limits(settings))
+    return VersionPool(models, loader, announcer, room, max_in_flight=settings.max_in_flight)
+
+
+def rpc_server(
+    settings: Settings,
+    identity: MutualTls | None,
+    servicer: InferenceServicer,
+    follow_names: FollowNames,
+) -> RpcServer:
+    """The door; ready from the start when nothing is named that has to be loaded first."""
+    ready = follow_names.settled.is_set()
+    server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=ready)
+    add_InferenceServiceServicer_to_server(servicer, server.grpc)
+    return server
+
+
+class ThisMachine:
+    """`memory_room.Machine`: the one that this process runs on."""
+
+    def free_bytes(self) -> int:
+        return free_memory()
+
+
+def admission_plan(settings: Settings) -> AdmissionPlan:
+    """The queue's part of the settings."""
+    return AdmissionPlan(
+        sequences=settings.engine_max_sequences,
+        waiting=settings.max_waiting,
+        tokens=settings.admitted_tokens,
+        cache_bytes=settings.engine_cache_gigabytes << 30,
+        seconds=settings.deadline_seconds,
     )
 
 
@@ -78,38 +120,44 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
             stack.callback(tasks.create_task(work).cancel)
 
         store = await asyncio.to_thread(store_of, settings)
-        kinds = [OpenVinoKind(pipeline_options(settings))]
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
-        pool = VersionPool(
-            models,
-            LoadVersion(store, kinds),
-            announcer,
-            max_loaded=settings.max_loaded,
-            max_in_flight=settings.max_in_flight,
-        )
+        find_engine = FindEngine(models, engine_kinds(settings), missing_kinds())
+        loader = LoadVersion(store, find_engine, cache_settings(settings))
+        pool = version_pool(settings, models, loader, announcer)
+        follow_names = FollowNames(bus, pool)
         start(models.run())
-        await _caught_up(models)
+        await _caught_up(models.ready, "which models there are")
         # In reverse: the pool says that it stops, and what it said is still published.
         stack.push_async_callback(announcer.drain, FAREWELL_SECONDS)
         start(announcer.run())
         stack.push_async_callback(pool.close)
-        start(FollowNames(bus, pool).run())
+        start(follow_names.run())
+        start(FreeIdle(pool, settings.idle_seconds).run())
+        await _caught_up(follow_names.current, "what aliases name")
         newest = await bus.last_sequence(stream_of((MODEL_READY,)))
-        start(PrepareVersions(bus, store, kinds, after=newest).run())
+        start(PrepareVersions(bus, store, find_engine, after=newest).run())
 
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
-        server = RpcServer.for_services(settings, identity, callers=CALLERS)
-        add_InferenceServiceServicer_to_server(InferenceServicer(pool), server.grpc)
+        admissions = Admissions(admission_plan(settings))
+        servicer = InferenceServicer(pool, admissions, follow_names.names)
+        server = rpc_server(settings, identity, servicer, follow_names)
         await stack.enter_async_context(server)
+        stack.callback(admissions.close)
+        start(_ready_once(follow_names.settled, server))
         yield Running(server.port, page.port, replica)
 
 
-async def _caught_up(models: ModelCatalogue) -> None:
+async def _caught_up(told: asyncio.Event, what: str) -> None:
     try:
         async with asyncio.timeout(START_SECONDS):
-            await models.ready.wait()
+            await told.wait()
     except TimeoutError:
-        raise UnavailableError("the bus did not tell which models there are") from None
+        raise UnavailableError(f"the bus did not tell {what}") from None
+
+
+async def _ready_once(settled: asyncio.Event, server: RpcServer) -> None:
+    await settled.wait()
+    await server.set_ready(True)
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:

@@ -59,6 +59,21 @@ QUEUED = Gauge(
     "Those in flight that have no token yet: the version loads, or the engine has others in hand.",
     ["version"],
 )
+ADMITTED_TOKENS = Gauge(
+    "modelmill_admitted_tokens",
+    "Of the budget of tokens in flight, what running requests hold.",
+    ["version"],
+)
+REFUSALS = Counter(
+    "modelmill_refusals",
+    "Requests that were not let to their engine, by reason.",
+    ["reason"],
+)
+WAIT_SECONDS = Histogram(
+    "modelmill_admission_wait_seconds",
+    "Seconds that requests waited for their turn at the engine, of those that had it.",
+    buckets=(0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)
 ENGINE_TOKENS = Counter(
     "modelmill_engine_tokens",
     "Tokens that engines generated, those of warming up and of abandoned requests included.",
@@ -67,4 +82,19 @@ ENGINE_TOKENS = Counter(
 ENGINE_RESTARTS = Counter(
     "modelmill_engine_restarts", "Engine processes that died and were replaced."
 )
+RESUMED = Counter(
+    "modelmill_requests_resumed", "Requests whose engine died under them, and that went on."
+)
+CASCADES = Counter(
+    "modelmill_cascade_answers", "Answers of cascades, by the model that gave them.", ["model"]
+)
 MODELS_LOADED = Gauge("modelmill_models_loaded", "Versions loaded and warm.")
+VERSION_BYTES = Gauge(
+    "modelmill_version_memory_bytes",
+    "Memory that a loaded version holds: what was seen of it, and its key-value cache at most.",
+    ["version"],
+)
+FREE_BYTES = Gauge(
+    "modelmill_machine_free_bytes",
+    "Memory that was free, within control groups, when room for a version was last looked for.",
+)

@@ -10,9 +10,9 @@ from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
-from service_kit.errors import DomainError
+from service_kit.errors import DomainError, NotFoundError
 
-from inference.engine import EngineKind
+from inference.find_engine import FindEngine
 from inference.load_version import Artifacts
 
 log = logging.getLogger(__name__)
@@ -34,11 +34,11 @@ class PrepareVersions:
     """
 
     def __init__(
-        self, bus: FollowsAfter, artifacts: Artifacts, kinds: Sequence[EngineKind], *, after: int
+        self, bus: FollowsAfter, artifacts: Artifacts, find_engine: FindEngine, *, after: int
     ) -> None:
         self._bus = bus
         self._artifacts = artifacts
-        self._kinds = kinds
+        self._find_engine = find_engine
         self._after = after
 
     async def run(self) -> None:
@@ -48,8 +48,10 @@ class PrepareVersions:
 
     async def _prepare(self, stored: Stored[ModelReady]) -> None:
         model = stored.body
-        if not any(kind.can_run(model.form) for kind in self._kinds):
-            return
+        try:
+            self._find_engine(model)
+        except NotFoundError:
+            return  # for another service
         with tracer.start_as_current_span(
             "inference.prepare",
             context=stored.trace,

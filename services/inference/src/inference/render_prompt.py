@@ -1,11 +1,13 @@
 """From what a caller sent to the ids that an engine is given."""
 
 import asyncio
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from service_kit.errors import InvalidInputError
-from tokenization import Turn
+from tokenization import Function, Turn
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.generation import check_prompt_length
@@ -13,6 +15,10 @@ from inference.load_version import LoadedVersion
 
 LONG_CHARACTERS = 8_000
 """Longer prompts are encoded in a thread; for short ones the hop costs more than the work."""
+FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NO_CALLS = "none"
+ANY_CALL = "required"
+CHOICES = ("auto", NO_CALLS, ANY_CALL)
 ROLES = frozenset({"system", "user", "assistant", "tool"})
 
 
@@ -23,15 +29,33 @@ class Prompt:
     turns: tuple[Turn, ...] | None
     text: str = ""
     """Used as it is when there are no turns."""
+    tools: tuple[Function, ...] = ()
+    """Functions that the model may call."""
+    tool_choice: str = "auto"
+    """"auto", "none", "required", or the one that must be called."""
 
     def check(self) -> None:
         """Refuse a conversation that no template could render; InvalidInputError, all errors."""
         if self.turns is not None:
             _check_turns(self.turns)
+        if errors := list(_tool_errors(self.tools, self.tool_choice)):
+            raise InvalidInputError(errors)
+
+    @property
+    def offered(self) -> tuple[Function, ...]:
+        """The functions that this answer may call."""
+        if self.tool_choice in CHOICES:
+            return () if self.tool_choice == NO_CALLS else self.tools
+        return tuple(tool for tool in self.tools if tool["name"] == self.tool_choice)
+
+    @property
+    def must_call(self) -> bool:
+        """Whether the answer has to be a call."""
+        return self.tool_choice not in ("auto", NO_CALLS)
 
     @property
     def characters(self) -> int:
-        """Characters to be encoded, without what a template adds."""
+        """Characters to be encoded at least: a template adds some, and may leave tools out."""
         return len(self.text) + sum(len(turn["content"]) for turn in self.turns or ())
 
 
@@ -51,7 +75,46 @@ async def prompt_tokens(prompt: Prompt, version: LoadedVersion) -> list[int]:
 def _encode(prompt: Prompt, tokenizer: ChatTokenizer) -> list[int]:
     if prompt.turns is None:
         return tokenizer.encode(prompt.text)
-    return tokenizer.encode_prompt(prompt.turns)
+    if prompt.offered and tokenizer.knows_tools and tokenizer.tool_format is None:
+        raise InvalidInputError(
+            "how the model's chat template writes calls cannot be told from it; send no tools"
+        )
+    return tokenizer.encode_prompt(prompt.turns, prompt.offered)
+
+
+def functions_of(tools: Sequence[tuple[str, str, str]]) -> tuple[Function, ...]:
+    """Functions by name, description and schema as JSON text; empty text means no arguments.
+
+    Raises:
+        InvalidInputError: a schema is no JSON object; names all.
+    """
+    errors: list[str] = []
+    functions: list[Function] = []
+    for name, description, text in tools:
+        try:
+            schema = json.loads(text or '{"type": "object", "properties": {}}')
+        except (ValueError, RecursionError):
+            schema = None
+        if isinstance(schema, dict):
+            functions.append({"name": name, "description": description, "parameters": schema})
+        else:
+            errors.append(f"the parameters of tool {name[:64]!r} must be a JSON schema, an object")
+    if errors:
+        raise InvalidInputError(errors)
+    return tuple(functions)
+
+
+def _tool_errors(tools: Sequence[Function], choice: str) -> Iterator[str]:
+    names = [tool["name"] for tool in tools]
+    for name in names:
+        if not FUNCTION_NAME.fullmatch(name):
+            yield f"a tool is named {name[:64]!r}; 1 to 64 letters, digits, _ and - are allowed"
+    if len(set(names)) < len(names):
+        yield "two tools have the same name"
+    if choice == ANY_CALL and not tools:
+        yield "tool_choice is required, but there are no tools"
+    if choice not in (*CHOICES, *names):
+        yield f"tool_choice names {choice[:64]!r}, which is none of the tools"
 
 
 def _check_turns(turns: Sequence[Turn]) -> None:

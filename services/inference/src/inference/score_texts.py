@@ -8,9 +8,12 @@ from typing import Protocol
 from service_kit.errors import InvalidInputError
 
 from inference.account_generation import accounted
+from inference.admit_requests import Admissions
+from inference.domain.asking import Ask
 from inference.domain.generation import ContinuationScore, check_prompt_length, plan_score
 from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt, prompt_tokens
+from inference.resumed_answer import asked_again
 
 MAX_CONTINUATIONS = 256
 
@@ -29,6 +32,8 @@ class ScoreCommand:
     version_id: str
     prompt: Prompt
     continuations: tuple[str, ...]
+    deadline: float | None = None
+    """By the event loop's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +50,16 @@ class Scores:
 class ScoreTexts:
     """Encodes prompt and continuations apart, as training does, and asks the engine once."""
 
-    def __init__(self, versions: Versions) -> None:
+    def __init__(self, versions: Versions, admissions: Admissions) -> None:
         self._versions = versions
+        self._admissions = admissions
 
     async def __call__(self, command: ScoreCommand) -> Scores:
         """One score for each continuation, in their order.
 
         Raises:
-            NotFoundError, OverloadedError, UnavailableError, PreconditionError: as of generating.
+            NotFoundError, OverloadedError, TooLargeError, DeadlineError, UnavailableError,
+                PreconditionError: as of generating.
             InvalidInputError: no continuation, an empty one, too many, or no room for them.
         """
         async with accounted("score", command.version_id) as account:
@@ -60,14 +67,21 @@ class ScoreTexts:
             _check(command.continuations)
             async with self._versions.lease(command.tenant, command.version_id) as version:
                 account.version_exists = True
+                queue = self._admissions.of(version)
+                queue.foresee(command.tenant, command.deadline)
                 request = plan_score(
                     await prompt_tokens(command.prompt, version),
                     [_encoded(text, version) for text in command.continuations],
                     version.limits,
                     version.engine.abilities,
+                    tenant=command.tenant,
                 )
-                account.begin(len(request.prompt))
-                scores = await version.engine.score(request)
+                tokens = len(request.prompt) + sum(map(len, request.continuations))
+                account.trace.start_phase("queue")
+                async with queue.turn(Ask(command.tenant, tokens), command.deadline) as turn:
+                    account.begin(len(request.prompt))
+                    scores = await asked_again(lambda: version.engine.score(request))
+                    turn.ended = True
                 account.finish_reason = "stop"
                 return Scores(
                     version_id=version.version_id,

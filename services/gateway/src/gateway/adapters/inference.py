@@ -1,25 +1,41 @@
 """The inference service: text as it is generated, and versions brought up."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from typing import Any
 
 import grpc
-from modelmill.common.v1.chat_pb2 import ChatMessage
+from modelmill.common.v1 import chat_pb2
 from modelmill.inference.v1.inference_service_pb2 import (
+    Choices,
     Conversation,
+    EmbedRequest,
     GenerateRequest,
     GenerateResponse,
     LoadModelRequest,
     SamplingOptions,
 )
+from modelmill.inference.v1.inference_service_pb2 import Constraint as ConstraintMessage
+from modelmill.inference.v1.inference_service_pb2 import TokenLogprob as TokenLogprobMessage
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from service_kit.errors import InvalidInputError, UnavailableError
+from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 from service_kit.grpc_client import domain_errors
 
-from gateway.domain.chat import ChatCall, End, Piece, Sampling, Usage
+from gateway.domain.chat import (
+    ChatCall,
+    Constraint,
+    End,
+    Piece,
+    Sampling,
+    TokenLogprob,
+    ToolCall,
+    Turn,
+    Usage,
+)
 from gateway.domain.errors import BadRequestError
+from gateway.embed_texts import Embedded
 
 PEER = "inference"
 UINT64_MASK = 2**64 - 1
@@ -42,7 +58,7 @@ class GrpcEngines:
         rpc = self._stub.Generate(request, timeout=timeout)
         ended = asyncio.Event()
         try:
-            async with aclosing(_pieces(rpc, call.field, ended)) as pieces:
+            async with aclosing(_pieces(rpc, call, ended)) as pieces:
                 yield pieces
         finally:
             self._leave(rpc, ended=ended.is_set())
@@ -54,6 +70,22 @@ class GrpcEngines:
             rpc.add_done_callback(self._ending.discard)
         else:
             rpc.cancel()
+
+    async def embed(
+        self, texts: Sequence[str], *, tenant: str, version_id: str, timeout: float
+    ) -> Embedded:
+        """A vector for each text.
+
+        Raises:
+            BadRequestError: a text is too long, or the engine makes no vectors.
+        """
+        request = EmbedRequest(tenant=tenant, model=version_id, texts=texts)
+        with _refusals("input"), domain_errors(PEER):
+            answer = await self._stub.Embed(request, timeout=timeout)
+        vectors = tuple(
+            struct.pack(f"<{len(each.values)}f", *each.values) for each in answer.embeddings
+        )
+        return Embedded(answer.version_id, vectors, answer.usage.prompt_tokens)
 
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
         """Return once the version is loaded and warm.
@@ -69,21 +101,37 @@ class GrpcEngines:
 
 async def _pieces(
     rpc: grpc.aio.UnaryStreamCall[GenerateRequest, GenerateResponse],
-    field: str,
+    call: ChatCall,
     ended: asyncio.Event,
 ) -> AsyncGenerator[Piece]:
+    left = call.answers
     try:
-        with domain_errors(PEER):
+        with _refusals(call.field), domain_errors(PEER):
             async for response in rpc:
                 end = _end(response) if response.HasField("end") else None
                 if end is not None:
-                    ended.set()
-                yield Piece(response.text_delta, end)
-    except InvalidInputError as error:
-        raise _refused(error, field) from error
+                    left -= 1
+                    if not left:
+                        ended.set()
+                logprobs = tuple(map(_logprob, response.logprobs))
+                calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in response.tool_calls)
+                yield Piece(response.text_delta, end, response.index, logprobs, calls)
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED:
             raise UnavailableError("the engine stopped before the answer was complete") from error
+        raise
+
+
+@contextmanager
+def _refusals(field: str) -> Iterator[None]:
+    """Within the block, what the engine refuses is the caller's to change."""
+    try:
+        yield
+    except InvalidInputError as error:
+        raise _refused(error, field) from error
+    except PreconditionError as error:
+        if error.reason == "ENGINE_CANNOT":
+            raise BadRequestError(error.message, code="engine_cannot") from error
         raise
 
 
@@ -99,14 +147,43 @@ def _end(response: GenerateResponse) -> End:
     return End(response.end.finish_reason, Usage(usage.prompt_tokens, usage.completion_tokens))
 
 
+def _logprob(token: TokenLogprobMessage) -> TokenLogprob:
+    alternatives = tuple((other.token, other.logprob) for other in token.alternatives)
+    return TokenLogprob(token.token, token.logprob, alternatives)
+
+
 def _request(call: ChatCall, tenant: str, version_id: str) -> GenerateRequest:
-    request = GenerateRequest(tenant=tenant, model=version_id, options=_options(call.sampling))
+    request = GenerateRequest(
+        tenant=tenant,
+        model=version_id,
+        options=_options(call.sampling),
+        answers=call.answers,
+    )
     if call.raw:
         request.text = call.turns[0].content
     else:
-        turns = [ChatMessage(role=turn.role, content=turn.content) for turn in call.turns]
-        request.conversation.CopyFrom(Conversation(messages=turns))
+        tools = [
+            chat_pb2.Tool(
+                name=tool.name, description=tool.description, parameters_schema=tool.parameters
+            )
+            for tool in call.tools
+        ]
+        messages = map(_message, call.turns)
+        choice = call.tool_choice if tools else ""
+        request.conversation.CopyFrom(
+            Conversation(messages=messages, tools=tools, tool_choice=choice)
+        )
     return request
+
+
+def _message(turn: Turn) -> chat_pb2.ChatMessage:
+    calls = [
+        chat_pb2.ToolCall(id=call.id, name=call.name, arguments=call.arguments)
+        for call in turn.calls
+    ]
+    return chat_pb2.ChatMessage(
+        role=turn.role, content=turn.content, tool_calls=calls, tool_call_id=turn.tool_call_id
+    )
 
 
 def _options(sampling: Sampling) -> SamplingOptions:
@@ -114,9 +191,26 @@ def _options(sampling: Sampling) -> SamplingOptions:
         max_new_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
         top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        repetition_penalty=sampling.repetition_penalty,
         stop=sampling.stop,
+        logprobs=sampling.logprobs,
     )
     if sampling.seed is not None:
         # OpenAI's seeds may be negative; the engine's are 64 bits without a sign.
         options.seed = sampling.seed & UINT64_MASK
+    if sampling.constraint is not None:
+        options.constraint.CopyFrom(_constraint(sampling.constraint))
     return options
+
+
+def _constraint(constraint: Constraint) -> ConstraintMessage:
+    match constraint.kind:
+        case "json_schema":
+            return ConstraintMessage(json_schema=constraint.text)
+        case "regex":
+            return ConstraintMessage(regex=constraint.text)
+        case "choice":
+            return ConstraintMessage(choice=Choices(texts=constraint.choices))

@@ -1,29 +1,75 @@
-"""A request for text, and how its answer ended: plain facts without a transport."""
+"""A request for text, and what its answers are made of: plain facts without a transport."""
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
+
+MAX_ANSWERS = 16
+"""Answers of one request; each of them takes a place in the engine."""
+MAX_ALTERNATIVES = 20
+"""Tokens that could have stood in a place, beside the one that does."""
+MAX_PENALTY = 2.0
+
+
+class ToolCall(NamedTuple):
+    """The assistant asks for a function to be run; `arguments` is a JSON object as text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function that the assistant may call; `parameters` is a JSON schema as text."""
+
+    name: str
+    description: str = ""
+    parameters: str = ""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn of a conversation; `role` is system, user or assistant."""
+    """One turn of a conversation; `role` is system, user, assistant or tool.
+
+    An assistant's turn may have made `calls`; a tool's turn answers the one of `tool_call_id`.
+    """
 
     role: str
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The form that an answer must have: a JSON schema, an expression, or one of some texts."""
+
+    kind: Literal["json_schema", "regex", "choice"]
+    text: str = ""
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sampling:
     """How to sample and when to stop.
 
-    `max_tokens` 0 is what the context leaves; `temperature` 0 is greedy; `seed` None is random.
+    `max_tokens` 0 is what the context leaves; `temperature` 0 is greedy; `top_k` 0 is all; `seed`
+    None is random; `logprobs` is how many alternatives of each token are to be named, if any.
     """
 
     max_tokens: int = 0
     temperature: float = 1.0
     top_p: float = 1.0
+    top_k: int = 0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int | None = None
+    logprobs: int | None = None
+    constraint: Constraint | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +77,9 @@ class ChatCall:
     """What a caller wants answered.
 
     `raw` means that the only turn is text to be continued as it is, without a chat template;
-    `echo`, that the answer begins with it. `field` is where the caller wrote the text.
+    `echo`, that the answer begins with it. `field` is where the caller wrote the text. Of several
+    `answers` each has its own seed and its own end. `tool_choice` is auto, none, required, or the
+    name of the tool that must be called.
     """
 
     model: str
@@ -40,6 +88,17 @@ class ChatCall:
     raw: bool = False
     echo: bool = False
     field: str = "messages"
+    answers: int = 1
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+
+    @property
+    def beside_contents(self) -> list[str]:
+        """What the model is told beside the turns' contents: tools, and calls that were made."""
+        made = [call for turn in self.turns for call in turn.calls]
+        called = [(call.name, *spoken_texts(call.arguments)) for call in made]
+        tools = [(it.name, it.description, *spoken_texts(it.parameters)) for it in self.tools]
+        return [text for texts in (*called, *tools) for text in texts if text]
 
     @property
     def operation(self) -> str:
@@ -49,7 +108,7 @@ class ChatCall:
     def with_contents(self, contents: tuple[str, ...]) -> "ChatCall":
         """The same call with the text of each turn replaced, in order."""
         pairs = zip(self.turns, contents, strict=True)
-        return replace(self, turns=tuple(Turn(turn.role, text) for turn, text in pairs))
+        return replace(self, turns=tuple(replace(turn, content=text) for turn, text in pairs))
 
 
 @dataclass(frozen=True)
@@ -71,8 +130,44 @@ class End:
     usage: Usage | None = None
 
 
+class TokenLogprob(NamedTuple):
+    """A token of the answer, the natural logarithm of its probability, and what it stood before."""
+
+    token: bytes
+    logprob: float
+    alternatives: tuple[tuple[bytes, float], ...] = ()
+
+
 class Piece(NamedTuple):
-    """New text from the engine; `end` is set on the last piece."""
+    """What is new of one of the answers, counted from 0; `end` is set on its last piece.
+
+    From the engine as it said it; from the guard as it may be shown.
+    """
 
     text: str
-    end: End | None
+    end: End | None = None
+    answer: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+    calls: tuple[ToolCall, ...] = ()
+
+
+def spoken_texts(document: str) -> list[str]:
+    """All that a JSON text says, without the escapes in which it may hide it; as it is if none."""
+    if not document:
+        return []
+    try:
+        return list(_spoken(json.loads(document)))
+    except (ValueError, RecursionError):
+        return [document]
+
+
+def _spoken(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            yield from _spoken(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _spoken(inner)
+    else:
+        yield str(value)

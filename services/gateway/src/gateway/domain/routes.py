@@ -60,6 +60,7 @@ ROUTES = (
     _route("POST", "/generate", "generate", access.CHAT, "Answer one prompt."),
     _route("POST", "/v1/chat/completions", "chat", access.CHAT, "Answer a conversation."),
     _route("POST", "/v1/completions", "complete", access.CHAT, "Continue text as it is."),
+    _route("POST", "/v1/embeddings", "embed", access.CHAT, "Vectors of texts."),
     _route("POST", "/v1/moderations", "moderate", access.CHAT, "Judge texts by the policy."),
     _route("GET", "/v1/models", "list_models", access.MODELS_READ, "Names and versions."),
     _route("GET", "/v1/models/{model}", "get_model", access.MODELS_READ, "One name or version."),

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from gateway.domain.errors import ContentPolicyError
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -19,3 +21,9 @@ class InputVerdict:
     hits: tuple[Hit, ...]
     text: str
     policy_digest: str
+
+
+def refusal_of(verdict: InputVerdict, field: str) -> ContentPolicyError:
+    """What a caller hears of a blocked input: rules and categories, never the text."""
+    rules = dict.fromkeys((hit.rule_id, hit.category) for hit in verdict.hits)
+    return ContentPolicyError(tuple(rules), verdict.policy_digest, param=field)

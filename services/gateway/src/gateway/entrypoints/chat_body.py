@@ -4,12 +4,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from service_kit.errors import InvalidInputError
 
-from gateway.domain.chat import ChatCall, Sampling, Turn
+from gateway.domain.chat import (
+    MAX_ALTERNATIVES,
+    MAX_ANSWERS,
+    MAX_PENALTY,
+    ChatCall,
+    Sampling,
+    Turn,
+)
 from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies import ModelT, OpenBody, StrictBody, parse_body
+from gateway.entrypoints.constraint_body import ConstrainedBody
+from gateway.entrypoints.tool_body import (
+    MAX_TOOLS,
+    ToolBody,
+    ToolCallBody,
+    ToolChoice,
+    chosen_name,
+)
 
 MAX_NEW_TOKENS = 2**31 - 1
 MAX_STOPS = 4
@@ -19,17 +34,10 @@ LEAST_TOP_P = 1e-6
 """Below these the likeliest token is as good as certain, and the engine refuses to sample."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "n": (None, 1),
-    "tools": (None, []),
-    "tool_choice": (None, "none", "auto"),
+    "parallel_tool_calls": (None, True),
     "functions": (None, []),
     "function_call": (None, "none", "auto"),
-    "response_format": (None, {"type": "text"}),
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
     "logit_bias": (None, {}),
-    "frequency_penalty": (None, 0),
-    "presence_penalty": (None, 0),
     "modalities": (None, ["text"]),
     "audio": (None,),
     "web_search_options": (None,),
@@ -63,13 +71,12 @@ def _text_or_texts(schema: dict[str, Any]) -> None:
 
 def _text_or_parts(schema: dict[str, Any]) -> None:
     """Says in the API document that content may come in parts."""
-    text = {"type": schema.pop("type")}
     part = {
         "type": "object",
         "required": ["type", "text"],
         "properties": {"type": {"const": "text"}, "text": {"type": "string"}},
     }
-    schema["anyOf"] = [text, {"type": "array", "items": part}]
+    schema["anyOf"] = [*schema["anyOf"], {"type": "array", "items": part}]
 
 
 StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
@@ -78,10 +85,29 @@ StopText = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARS)]
 class MessageBody(OpenBody):
     """One turn."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(_plain_text)] = Field(json_schema_extra=_text_or_parts)
-    tool_calls: None = None
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    tool_calls: list[ToolCallBody] | None = None
+    tool_call_id: str | None = Field(None, description="In a tool's turn: the call it answers.")
+    content: Annotated[str | None, BeforeValidator(_plain_text)] = Field(
+        None, validate_default=True, json_schema_extra=_text_or_parts
+    )
     function_call: None = None
+
+    @field_validator("content")
+    @classmethod
+    def _only_calls_speak_for_themselves(
+        cls, content: str | None, info: ValidationInfo
+    ) -> str | None:
+        if content is None and not info.data.get("tool_calls"):
+            raise ValueError("field required")
+        return content
+
+    @property
+    def turn(self) -> Turn:
+        """As the domain has it."""
+        role = "system" if self.role == "developer" else self.role
+        calls = tuple(each.call for each in self.tool_calls or ())
+        return Turn(role, self.content or "", calls, self.tool_call_id or "")
 
 
 class StreamOptions(OpenBody):
@@ -90,7 +116,7 @@ class StreamOptions(OpenBody):
     include_usage: bool | None = None
 
 
-class TextBody(OpenBody):
+class TextBody(ConstrainedBody):
     """What chat and completions have in common."""
 
     model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
@@ -103,6 +129,13 @@ class TextBody(OpenBody):
         None, max_length=MAX_STOPS, json_schema_extra=_text_or_texts
     )
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
+    n: int | None = Field(None, ge=1, le=MAX_ANSWERS, description="Answers wanted.")
+    presence_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    frequency_penalty: float | None = Field(None, ge=-MAX_PENALTY, le=MAX_PENALTY)
+    repetition_penalty: float | None = Field(
+        None, ge=0.01, le=100, description="Of tokens in prompt or answer; 1 changes nothing."
+    )
+    top_k: int | None = Field(None, ge=-1, lt=2**31, description="0 and -1 mean all tokens.")
 
     @property
     def include_usage(self) -> bool:
@@ -115,6 +148,17 @@ class ChatBody(TextBody):
 
     messages: list[MessageBody] = Field(min_length=1)
     max_completion_tokens: int | None = Field(None, ge=1, le=MAX_NEW_TOKENS)
+    tools: list[ToolBody] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: ToolChoice | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(
+        None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; with logprobs."
+    )
+
+    @property
+    def alternatives(self) -> int | None:
+        """How many alternatives of each token are to be named, if any."""
+        return (self.top_logprobs or 0) if self.logprobs else None
 
 
 class GenerateBody(StrictBody):
@@ -144,12 +188,22 @@ def parse_chat(body: bytes) -> ChatRequest:
     """
     parsed = parse_open(body, ChatBody)
     refuse_unserved(parsed, NEUTRAL)
-    turns = tuple(
-        Turn("system" if message.role == "developer" else message.role, message.content)
-        for message in parsed.messages
+    tools = tuple(each.tool for each in parsed.tools or ())
+    if tools and parsed.logprobs:
+        # Its tokens would say what a call says in escapes that no guard reads.
+        raise BadRequestError("logprobs: not together with tools", param="logprobs")
+    if parsed.top_logprobs and not parsed.logprobs:
+        raise BadRequestError("top_logprobs: only with logprobs", param="top_logprobs")
+    max_tokens = parsed.max_completion_tokens or parsed.max_tokens or 0
+    sampling = sampling_of(parsed, max_tokens, parsed.alternatives)
+    call = ChatCall(
+        parsed.model,
+        tuple(message.turn for message in parsed.messages),
+        sampling,
+        answers=parsed.n or 1,
+        tools=tools,
+        tool_choice=chosen_name(parsed.tool_choice, tools),
     )
-    sampling = sampling_of(parsed, parsed.max_completion_tokens or parsed.max_tokens or 0)
-    call = ChatCall(parsed.model, turns, sampling)
     return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
 
 
@@ -192,8 +246,9 @@ def refuse_unserved(parsed: TextBody, neutral: Mapping[str, tuple[Any, ...]]) ->
         raise BadRequestError("stream_options: only with stream", param="stream_options")
 
 
-def sampling_of(parsed: TextBody, max_tokens: int) -> Sampling:
+def sampling_of(parsed: TextBody, max_tokens: int, logprobs: int | None) -> Sampling:
     """How to sample; what the engine would refuse as too small to matter becomes greedy."""
+    penalty = parsed.repetition_penalty
     temperature = 1.0 if parsed.temperature is None else parsed.temperature
     top_p = 1.0 if parsed.top_p is None else parsed.top_p
     if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
@@ -202,6 +257,12 @@ def sampling_of(parsed: TextBody, max_tokens: int) -> Sampling:
         max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,
+        top_k=max(parsed.top_k or 0, 0),
+        presence_penalty=parsed.presence_penalty or 0.0,
+        frequency_penalty=parsed.frequency_penalty or 0.0,
+        repetition_penalty=1.0 if penalty is None else penalty,
         stop=tuple(parsed.stop or ()),
         seed=parsed.seed,
+        logprobs=logprobs,
+        constraint=parsed.constraint,
     )

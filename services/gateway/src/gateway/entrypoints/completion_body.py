@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from gateway.domain.chat import ChatCall, Turn
+from gateway.domain.chat import MAX_ALTERNATIVES, MAX_ANSWERS, ChatCall, Turn
+from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.chat_body import (
     NEUTRAL,
     TextBody,
@@ -16,17 +17,15 @@ from gateway.entrypoints.chat_body import (
 
 DEFAULT_NEW_TOKENS = 16
 """OpenAI's default on this route."""
-MAX_PROMPTS = 16
-"""Each of them takes a place in the engine."""
+MAX_PROMPTS = MAX_ANSWERS
+"""Each of their answers takes a place in the engine."""
 
-SHARED_FIELDS = ("n", "logit_bias", "frequency_penalty", "presence_penalty")
 UNSERVED: dict[str, tuple[Any, ...]] = {
-    **{name: NEUTRAL[name] for name in SHARED_FIELDS},
+    "logit_bias": NEUTRAL["logit_bias"],
     "best_of": (None, 1),
-    "logprobs": (None,),
     "suffix": (None, ""),
 }
-"""As `NEUTRAL` for chat. `logprobs` 0 asks for one of each token, and is refused like any other."""
+"""As `NEUTRAL` for chat."""
 
 
 def _as_list(prompt: Any) -> Any:
@@ -46,6 +45,9 @@ class CompletionBody(TextBody):
         min_length=1, max_length=MAX_PROMPTS, json_schema_extra=_one_or_many
     )
     echo: bool | None = Field(None, description="Begin each answer with its prompt.")
+    logprobs: int | None = Field(
+        None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; not with echo."
+    )
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,12 @@ def parse_completion(body: bytes) -> CompletionRequest:
     """
     parsed = parse_open(body, CompletionBody)
     refuse_unserved(parsed, UNSERVED)
-    sampling = sampling_of(parsed, parsed.max_tokens or DEFAULT_NEW_TOKENS)
+    answers = parsed.n or 1
+    if answers * len(parsed.prompt) > MAX_PROMPTS:
+        raise BadRequestError(f"n: at most {MAX_PROMPTS} answers to all prompts", param="n")
+    if parsed.echo and parsed.logprobs is not None:
+        raise BadRequestError("logprobs: not together with echo", param="logprobs")
+    sampling = sampling_of(parsed, parsed.max_tokens or DEFAULT_NEW_TOKENS, parsed.logprobs)
     calls = tuple(
         ChatCall(
             parsed.model,
@@ -76,6 +83,7 @@ def parse_completion(body: bytes) -> CompletionRequest:
             raw=True,
             echo=bool(parsed.echo),
             field="prompt",
+            answers=answers,
         )
         for prompt in parsed.prompt
     )

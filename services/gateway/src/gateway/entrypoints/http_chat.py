@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
-from gateway.domain.chat import ChatCall
+from gateway.domain.chat import ChatCall, Piece
 from gateway.entrypoints.chat_body import ChatRequest, parse_chat, parse_generate
 from gateway.entrypoints.http_gate import Receive, Scope, Send
+from gateway.entrypoints.logprob_views import chat_logprobs
 from gateway.entrypoints.sse import ChatChunks
 from gateway.entrypoints.text_replies import (
     Answers,
@@ -15,6 +16,7 @@ from gateway.entrypoints.text_replies import (
     while_listening,
     whole_body,
 )
+from gateway.entrypoints.tool_body import call_view
 
 
 class ChatRoute:
@@ -31,44 +33,42 @@ class ChatRoute:
 
     async def _whole(self, asked: ChatRequest, state: dict[str, Any], send: Send) -> None:
         request_id = state["request_id"]
-        async with self._answer_chat(asked.call, state["caller"], request_id=request_id) as answer:
-            text = "".join([part async for part in answer.texts()])
+        answering = self._answer_chat(asked.call, state["caller"], request_id=request_id)
+        async with answering as answers:
+            choices = [_choice(piece) for piece in await answers.whole()]
         body = {
             "id": _completion_id(request_id),
             "object": "chat.completion",
             "created": int(time.time()),
             "model": asked.call.model,
-            "system_fingerprint": answer.version_id,
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": text, "refusal": None},
-                    "logprobs": None,
-                    "finish_reason": answer.end.finish_reason,
-                }
-            ],
-            "usage": usage_view([answer.end]),
+            "system_fingerprint": answers.version_id,
+            "choices": choices,
+            "usage": usage_view([answers.end]),
         }
-        await send_json(send, body, answer)
+        await send_json(send, body, answers)
 
     async def _stream(self, asked: ChatRequest, state: dict[str, Any], send: Send) -> None:
         request_id = state["request_id"]
         async with text_stream(send, request_id) as stream:
             answering = self._answer_chat(asked.call, state["caller"], request_id=request_id)
-            async with answering as answer:
-                chunks = ChatChunks(
-                    answer_id=_completion_id(request_id),
-                    created=int(time.time()),
-                    model=asked.call.model,
-                    fingerprint=answer.version_id,
-                    with_usage=asked.include_usage,
-                )
-                await stream.open(answer)
-                await stream.write(answer, chunks)
-            stream.tail = chunks.finish(answer.end.finish_reason)
-            usage = usage_view([answer.end])
+            async with answering as answers:
+                chunks = [
+                    ChatChunks(
+                        answer_id=_completion_id(request_id),
+                        created=int(time.time()),
+                        model=asked.call.model,
+                        fingerprint=answers.version_id,
+                        with_usage=asked.include_usage,
+                        index=index,
+                    )
+                    for index in range(asked.call.answers)
+                ]
+                await stream.open(answers)
+                await stream.write(answers, chunks)
+            stream.tail = stream.last_end
+            usage = usage_view([answers.end])
             if asked.include_usage and usage is not None:
-                stream.tail += chunks.usage(usage)
+                stream.tail += chunks[0].usage(usage)
 
 
 class GenerateRoute:
@@ -85,9 +85,22 @@ class GenerateRoute:
 
     async def _whole(self, call: ChatCall, state: dict[str, Any], send: Send) -> None:
         answering = self._answer_chat(call, state["caller"], request_id=state["request_id"])
-        async with answering as answer:
-            text = "".join([part async for part in answer.texts()])
-        await send_json(send, {"text": text}, answer)
+        async with answering as answers:
+            (answer,) = await answers.whole()
+        await send_json(send, {"text": answer.text}, answers)
+
+
+def _choice(answer: Piece) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": answer.text, "refusal": None}
+    if answer.calls:
+        message["content"] = answer.text or None
+        message["tool_calls"] = [call_view(call) for call in answer.calls]
+    return {
+        "index": answer.answer,
+        "message": message,
+        "logprobs": chat_logprobs(answer.logprobs) if answer.logprobs else None,
+        "finish_reason": answer.end.finish_reason if answer.end else None,
+    }
 
 
 def _completion_id(request_id: str) -> str:

@@ -5,9 +5,10 @@ import time
 from typing import Any
 
 from gateway.domain.access import Caller
-from gateway.domain.chat import ChatCall
+from gateway.domain.chat import ChatCall, Piece
 from gateway.entrypoints.completion_body import CompletionRequest, parse_completion
 from gateway.entrypoints.http_gate import Receive, Scope, Send
+from gateway.entrypoints.logprob_views import CompletionLogprobs
 from gateway.entrypoints.sse import CompletionChunks
 from gateway.entrypoints.text_replies import (
     Answers,
@@ -17,7 +18,7 @@ from gateway.entrypoints.text_replies import (
     while_listening,
     whole_body,
 )
-from gateway.guarded_answer import GuardedAnswer
+from gateway.guarded_answers import GuardedAnswers
 
 
 class CompletionRoute:
@@ -35,30 +36,22 @@ class CompletionRoute:
     async def _whole(self, asked: CompletionRequest, state: dict[str, Any], send: Send) -> None:
         request_id = state["request_id"]
         answered = await self._all(asked, state["caller"], request_id)
-        choices = [
-            {
-                "text": text,
-                "index": index,
-                "logprobs": None,
-                "finish_reason": answer.end.finish_reason,
-            }
-            for index, (text, answer) in enumerate(answered)
-        ]
-        answers = [answer for _, answer in answered]
+        pieces = [piece for whole, _ in answered for piece in whole]
+        answers = [each for _, each in answered]
         body = {
             "id": _completion_id(request_id),
             "object": CompletionChunks.kind,
             "created": int(time.time()),
             "model": asked.model,
             "system_fingerprint": answers[0].version_id,
-            "choices": choices,
-            "usage": usage_view(answer.end for answer in answers),
+            "choices": [_choice(piece, index) for index, piece in enumerate(pieces)],
+            "usage": usage_view(each.end for each in answers),
         }
         await send_json(send, body, answers[0])
 
     async def _all(
         self, asked: CompletionRequest, caller: Caller, request_id: str
-    ) -> list[tuple[str, GuardedAnswer]]:
+    ) -> list[tuple[list[Piece], GuardedAnswers]]:
         """Every prompt's answer, generated side by side; the first refusal ends all of them."""
         try:
             async with asyncio.TaskGroup() as group:
@@ -72,36 +65,50 @@ class CompletionRoute:
 
     async def _one(
         self, call: ChatCall, caller: Caller, request_id: str
-    ) -> tuple[str, GuardedAnswer]:
-        async with self._answer_chat(call, caller, request_id=request_id) as answer:
-            return "".join([part async for part in answer.texts()]), answer
+    ) -> tuple[list[Piece], GuardedAnswers]:
+        async with self._answer_chat(call, caller, request_id=request_id) as answers:
+            return await answers.whole(), answers
 
     async def _stream(self, asked: CompletionRequest, state: dict[str, Any], send: Send) -> None:
-        """One answer after the other: those that wait cost the engine nothing."""
+        """One prompt's answers after the other's: those that wait cost the engine nothing."""
         request_id = state["request_id"]
-        created = int(time.time())
+        common = {
+            "answer_id": _completion_id(request_id),
+            "created": int(time.time()),
+            "model": asked.model,
+            "with_usage": asked.include_usage,
+        }
         ends = []
         async with text_stream(send, request_id) as stream:
-            for index, call in enumerate(asked.calls):
+            for number, call in enumerate(asked.calls):
                 answering = self._answer_chat(
-                    call, state["caller"], request_id=_part_id(request_id, index)
+                    call, state["caller"], request_id=_part_id(request_id, number)
                 )
-                async with answering as answer:
-                    chunks = CompletionChunks(
-                        answer_id=_completion_id(request_id),
-                        created=created,
-                        model=asked.model,
-                        fingerprint=answer.version_id,
-                        with_usage=asked.include_usage,
-                        index=index,
-                    )
-                    await stream.open(answer)
-                    await stream.write(answer, chunks)
-                await stream.finish(chunks, answer.end)
-                ends.append(answer.end)
+                async with answering as answers:
+                    chunks = [
+                        CompletionChunks(
+                            **common,
+                            fingerprint=answers.version_id,
+                            index=number * call.answers + index,
+                        )
+                        for index in range(call.answers)
+                    ]
+                    await stream.open(answers)
+                    await stream.write(answers, chunks)
+                await stream.finish()
+                ends.append(answers.end)
             usage = usage_view(ends)
             if asked.include_usage and usage is not None:
-                stream.tail = chunks.usage(usage)
+                stream.tail = chunks[0].usage(usage)
+
+
+def _choice(answer: Piece, index: int) -> dict[str, Any]:
+    return {
+        "text": answer.text,
+        "index": index,
+        "logprobs": CompletionLogprobs().of(answer.logprobs) if answer.logprobs else None,
+        "finish_reason": answer.end.finish_reason if answer.end else None,
+    }
 
 
 def _completion_id(request_id: str) -> str:

@@ -8,6 +8,7 @@ from gateway.entrypoints.http_app import build_http_app
 from gateway.entrypoints.http_chat import ChatRoute, GenerateRoute
 from gateway.entrypoints.http_completions import CompletionRoute
 from gateway.entrypoints.http_datasets import DatasetRoutes
+from gateway.entrypoints.http_embeddings import EmbeddingRoutes
 from gateway.entrypoints.http_files import FileRoutes, Files
 from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
 from gateway.entrypoints.http_gate import App, Verifier
@@ -52,6 +53,7 @@ def gateway_http_app(
     return build_http_app(
         verifier=verifier,
         handlers={
+            **EmbeddingRoutes(use_cases.embed_texts).handlers(),
             **ModerationRoutes(use_cases.judge_texts).handlers(),
             **models.handlers(),
             **FileRoutes(files, use_cases.delete_file).handlers(),

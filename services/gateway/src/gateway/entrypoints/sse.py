@@ -5,6 +5,10 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from gateway.domain.chat import Piece
+from gateway.entrypoints.logprob_views import CompletionLogprobs, chat_logprobs
+from gateway.entrypoints.tool_body import call_view
+
 DONE = b"data: [DONE]\n\n"
 _MARK = "\0text\0"
 
@@ -41,30 +45,45 @@ class ChatChunks:
         }
         self._index = index
         self._with_usage = with_usage
-        rendered = self._chunk(self._choice(_MARK, None))
+        self._calls = 0
+        """Calls that were told."""
+        rendered = self._chunk(self._choice(Piece(_MARK)))
         prefix, suffix = rendered.split(_escape(_MARK).encode())
         self._prefix, self._suffix = prefix, suffix
 
     def opening(self) -> bytes:
         """The first chunk, which says who speaks."""
         delta = {"role": "assistant", "content": ""}
-        return self._chunk({**self._choice("", None), "delta": delta})
+        return self._chunk({**self._choice(Piece("")), "delta": delta})
 
-    def text(self, delta: str) -> bytes:
-        """A chunk of text."""
-        return self._prefix + _escape(delta).encode() + self._suffix
+    def more(self, piece: Piece) -> bytes:
+        """A chunk of what is new; how it ended is told apart."""
+        if piece.logprobs or piece.calls:
+            return self._chunk(self._choice(piece))
+        return self._prefix + _escape(piece.text).encode() + self._suffix
 
     def finish(self, reason: str) -> bytes:
         """The chunk that says how it ended."""
-        return self._chunk(self._choice("", reason))
+        return self._chunk({**self._choice(Piece("")), "finish_reason": reason})
 
     def usage(self, usage: dict[str, Any]) -> bytes:
         """The last chunk before the end, when usage was asked for."""
         return _event({**self._common, "choices": [], "usage": usage})
 
-    def _choice(self, text: str, reason: str | None) -> dict[str, Any]:
-        delta = {"content": text} if text else {}
-        return {"index": self._index, "delta": delta, "logprobs": None, "finish_reason": reason}
+    def _choice(self, piece: Piece) -> dict[str, Any]:
+        delta: dict[str, Any] = {"content": piece.text} if piece.text else {}
+        if piece.calls:
+            delta["tool_calls"] = [
+                {"index": self._calls + place, **call_view(call)}
+                for place, call in enumerate(piece.calls)
+            ]
+            self._calls += len(piece.calls)
+        return {
+            "index": self._index,
+            "delta": delta,
+            "logprobs": chat_logprobs(piece.logprobs) if piece.logprobs else None,
+            "finish_reason": None,
+        }
 
     def _chunk(self, choice: dict[str, Any]) -> bytes:
         chunk = {**self._common, "choices": [choice]}
@@ -76,12 +95,21 @@ class CompletionChunks(ChatChunks):
 
     kind = "text_completion"
 
+    def __init__(self, **common: Any) -> None:
+        self._logprobs = CompletionLogprobs()
+        super().__init__(**common)
+
     def opening(self) -> bytes:
         """Nothing: nobody speaks here."""
         return b""
 
-    def _choice(self, text: str, reason: str | None) -> dict[str, Any]:
-        return {"text": text, "index": self._index, "logprobs": None, "finish_reason": reason}
+    def _choice(self, piece: Piece) -> dict[str, Any]:
+        return {
+            "text": piece.text,
+            "index": self._index,
+            "logprobs": self._logprobs.of(piece.logprobs) if piece.logprobs else None,
+            "finish_reason": None,
+        }
 
 
 def _event(fields: dict[str, Any]) -> bytes:

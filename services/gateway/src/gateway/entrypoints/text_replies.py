@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from gateway.domain.chat import ChatCall, End
 from gateway.entrypoints.http_errors import error_body, internal_error_body
 from gateway.entrypoints.http_gate import Receive, Send
 from gateway.entrypoints.sse import DONE, ChatChunks, error_event
-from gateway.guarded_answer import GuardedAnswer
+from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import ACTIVE_STREAMS
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class Answers(Protocol):
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str
-    ) -> AbstractAsyncContextManager[GuardedAnswer]: ...
+    ) -> AbstractAsyncContextManager[GuardedAnswers]: ...
 
 
 class TextStream:
@@ -36,25 +36,42 @@ class TextStream:
         self.opened = False
         self.tail = b""
         """Goes out with the end of the stream."""
+        self._last = b""
         self._send = send
 
-    async def open(self, answer: GuardedAnswer) -> None:
+    async def open(self, answers: GuardedAnswers) -> None:
         """Send the headers, unless they are sent."""
         if not self.opened:
             self.opened = True
             ACTIVE_STREAMS.inc()
-            await self._send(_start(answer, b"text/event-stream", (b"cache-control", b"no-store")))
+            await self._send(_start(answers, b"text/event-stream", (b"cache-control", b"no-store")))
 
-    async def write(self, answer: GuardedAnswer, chunks: ChatChunks) -> None:
-        """Send the answer's text as it is released."""
-        send = self._send
-        await send(_more(chunks.opening()))
-        async for text in answer.texts():
-            await send(_more(chunks.text(text)))
+    async def write(self, answers: GuardedAnswers, chunks: Sequence[ChatChunks]) -> None:
+        """Send what is released of each answer, by its own chunks.
 
-    async def finish(self, chunks: ChatChunks, end: End) -> None:
-        """Send how an answer ended that is not the last of the stream."""
-        await self._send(_more(chunks.finish(end.finish_reason)))
+        The last one's end is told by `finish` or in the tail, once it is settled.
+        """
+        send, running = self._send, len(chunks)
+        for each in chunks:
+            await send(_more(each.opening()))
+        async for piece in answers.pieces():
+            said = chunks[piece.answer]
+            if piece.text or piece.logprobs or piece.calls:
+                await send(_more(said.more(piece)))
+            if piece.end is not None:
+                running -= 1
+                self._last = said.finish(piece.end.finish_reason)
+                if running:
+                    await send(_more(self._last))
+
+    async def finish(self) -> None:
+        """Send how the last answer ended, when more is to come."""
+        await self._send(_more(self._last))
+
+    @property
+    def last_end(self) -> bytes:
+        """How the last answer ended, as a chunk."""
+        return self._last
 
 
 @asynccontextmanager
@@ -121,12 +138,12 @@ async def whole_body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
-async def send_json(send: Send, fields: dict[str, Any], answer: GuardedAnswer) -> None:
+async def send_json(send: Send, fields: dict[str, Any], answers: GuardedAnswers) -> None:
     """A whole answer."""
     body = json.dumps(fields, ensure_ascii=False).encode()
     length = (b"content-length", str(len(body)).encode())
-    reason = (b"x-finish-reason", answer.end.finish_reason.encode())
-    await send(_start(answer, b"application/json", length, reason))
+    reason = (b"x-finish-reason", answers.end.finish_reason.encode())
+    await send(_start(answers, b"application/json", length, reason))
     await send({"type": "http.response.body", "body": body})
 
 
@@ -145,11 +162,11 @@ def usage_view(ends: Iterable[End]) -> dict[str, int] | None:
     }
 
 
-def _start(answer: GuardedAnswer, content_type: bytes, *more: tuple[bytes, bytes]) -> Any:
+def _start(answers: GuardedAnswers, content_type: bytes, *more: tuple[bytes, bytes]) -> Any:
     headers = [
         (b"content-type", content_type),
-        (b"x-model-version", answer.version_id.encode()),
-        (b"x-policy-digest", answer.policy_digest.encode()),
+        (b"x-model-version", answers.version_id.encode()),
+        (b"x-policy-digest", answers.policy_digest.encode()),
         *more,
     ]
     return {"type": "http.response.start", "status": 200, "headers": headers}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from service_kit.errors import PreconditionError
+from service_kit.errors import InvalidInputError, PreconditionError
 
 from inference.adapters.gathered_answer import News
 from inference.domain.generation import ChosenToken, FinishReason, LikelyToken, TokenPiece
@@ -15,7 +15,10 @@ def piece_of(heard: News) -> TokenPiece:
 
     Raises:
         PreconditionError: the engine gave the request up for want of room.
+        InvalidInputError: the grammar allows nothing that the model could say next.
     """
+    if heard.end == "dead_end":
+        raise InvalidInputError("nothing that this model can say fits the constraint")
     if heard.end == "no_room":
         raise PreconditionError("the engine's cache has no room for a request of this size")
     finish_reason = None if heard.end is None else _ENDS[heard.end]

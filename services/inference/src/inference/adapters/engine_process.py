@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,9 +21,12 @@ from service_kit.errors import (
     PreconditionError,
     UnavailableError,
 )
+from service_kit.machine_size import resident_memory
 
 from inference.adapters.child_process import ChildProcess
+from inference.adapters.deaths import MAX_DEATHS, Deaths
 from inference.adapters.engine_news import piece_of
+from inference.adapters.engine_peer import EnginePeer
 from inference.adapters.gathered_answer import GatheredAnswer
 from inference.domain.generation import (
     Abilities,
@@ -32,16 +35,14 @@ from inference.domain.generation import (
     ScoreRequest,
     TokenPiece,
 )
+from inference.engine import EngineRestartingError
 from inference.measures import ENGINE_RESTARTS, ENGINE_TOKENS
 
 log = logging.getLogger(__name__)
 
-RESTARTING = "engine is restarting; retry"
-MAX_DEATHS = 5
-"""Deaths without an answer in between, after which the engine gives up."""
-FIRST_DELAY_SECONDS = 0.1
-MAX_DELAY_SECONDS = 10.0
 LOOK_SECONDS = 1.0
+EMBED_AT_A_TIME = 16
+"""Texts; the vectors of more might not fit into a message, and others' work gets a turn between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +56,21 @@ class ProcessPlan:
     folder: Path
     """The model's; kept as long as the engine is open."""
     load: Mapping[str, Any]
-    """Its first message, beside the folder."""
+    """Its first message, beside the folders."""
     abilities: Abilities
     end_tokens: frozenset[int]
+    adapter: Path | None = None
+    """Folder of an adapter upon the model; kept like the model's."""
     load_seconds: float = 300.0
     """A child that has not loaded by then is given up."""
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
+    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
+
+    async def start(self) -> EnginePeer:
+        """The peer, not yet told what to load."""
+        return await ChildProcess.start(self.module)
 
 
 class EngineProcess:
@@ -71,8 +78,9 @@ class EngineProcess:
 
     def __init__(self, plan: ProcessPlan) -> None:
         self._plan = plan
+        self._abilities = plan.abilities
         self._held = ExitStack()
-        self._child: ChildProcess | None = None
+        self._child: EnginePeer | None = None
         self._supervisor: asyncio.Task[None] | None = None
         # Ids are never used again, across restarts too: two live requests with one id would spoil
         # the pipeline, and late news of a dead child must find nobody.
@@ -80,23 +88,28 @@ class EngineProcess:
         self._live: dict[int, GatheredAnswer] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
         """Scores and embeddings that are being computed."""
-        self._gathering: asyncio.TimerHandle | None = None
         self._heard = time.monotonic()
         self._answered = False
         self._broken: asyncio.Queue[str] = asyncio.Queue()
 
     @property
     def abilities(self) -> Abilities:
-        return self._plan.abilities
+        return self._abilities
 
     @property
     def pid(self) -> int | None:
         """Process id of the child; None while there is none."""
         return None if self._child is None else self._child.pid
 
+    def resident_bytes(self) -> int:
+        pid = self.pid
+        return 0 if pid is None else resident_memory(pid)
+
     async def load(self) -> None:
         # A child that is started again, days later, still finds its files.
         self._held.enter_context(in_use(self._plan.folder))
+        if self._plan.adapter is not None:
+            self._held.enter_context(in_use(self._plan.adapter))
         self._child = await self._start_child()
         self._supervisor = asyncio.create_task(self._supervise(self._child))
 
@@ -108,14 +121,14 @@ class EngineProcess:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
         child, self._child = self._child, None
-        self._fail_all("the engine was stopped; retry")
+        self._fail_all(lambda: UnavailableError("the engine was stopped; retry"))
         if child is not None:
             await child.close()
         self._held.close()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TokenPiece, None]:
         child, number = self._running_child(), next(self._numbers)
-        answer = GatheredAnswer(may_gather=request.may_gather)
+        answer = GatheredAnswer()
         self._live[number] = answer
         ended = False
         try:
@@ -135,7 +148,10 @@ class EngineProcess:
         return [ContinuationScore(*row) for row in await self._ask("score", asked)]
 
     async def embed(self, texts: Sequence[Sequence[int]]) -> list[list[float]]:
-        vectors: list[list[float]] = await self._ask("embed", {"texts": texts})
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), EMBED_AT_A_TIME):
+            some = texts[start : start + EMBED_AT_A_TIME]
+            vectors += await self._ask("embed", {"texts": some})
         return vectors
 
     async def _ask(self, order: str, body: Mapping[str, Any]) -> Any:
@@ -146,25 +162,34 @@ class EngineProcess:
             return await answer
         finally:
             del self._asked[number]
+            if answer.cancelled():
+                child.send({"cancel": number})
 
-    def _running_child(self) -> ChildProcess:
+    def _running_child(self) -> EnginePeer:
         if self._child is None:
-            raise UnavailableError(RESTARTING)
+            if self._supervisor is None or self._supervisor.done():
+                raise UnavailableError("the engine was stopped; retry")
+            raise EngineRestartingError
         if not self._live and not self._asked:
             self._heard = time.monotonic()
         return self._child
 
-    async def _start_child(self) -> ChildProcess:
+    async def _start_child(self) -> EnginePeer:
         plan = self._plan
-        child = await ChildProcess.start(plan.module)
+        child = await plan.start()
         try:
-            child.send({"load": {"folder": str(plan.folder), **plan.load}})
+            adapter = None if plan.adapter is None else str(plan.adapter)
+            folders = {"folder": str(plan.folder), "adapter": adapter}
+            pieces = {"piece_seconds": plan.piece_seconds}
+            child.send({"load": {**folders, **pieces, **plan.load}})
             async with asyncio.timeout(plan.load_seconds):
                 answer = await child.receive()
             if "refused" in answer:
                 # The engine's words name folders of this machine: they are for the log alone.
                 log.error("the engine refused %s: %s", plan.folder.name, answer["refused"])
                 raise PreconditionError("the engine refused the model; inference's log says why")
+            if "abilities" in answer:
+                self._abilities = Abilities(**answer["abilities"])
         except TimeoutError:
             await child.kill()
             raise UnavailableError(
@@ -175,34 +200,35 @@ class EngineProcess:
             raise
         return child
 
-    async def _supervise(self, child: ChildProcess) -> None:
+    async def _supervise(self, child: EnginePeer) -> None:
         """Relay the child's news; replace it each time it dies, until it dies too often."""
-        deaths = 0
-        current: ChildProcess | None = child
+        deaths = Deaths(MAX_DEATHS)
+        current: EnginePeer | None = child
         while True:
+            answered = False
             if current is not None:
                 reason = await self._relay(current)
                 self._child = None
-                self._fail_all(RESTARTING)
+                self._fail_all(lambda: EngineRestartingError(died_under_it=True))
                 status = await current.kill()
-                log.error("engine process %d %s (status %d)", current.pid, reason, status)
-                deaths, self._answered = (0 if self._answered else deaths), False
-            deaths += 1
-            if deaths > MAX_DEATHS:
-                self._broken.put_nowait(f"the engine process died {deaths} times in a row")
+                log.error("engine process %s %s (status %d)", current.pid, reason, status)
+                answered, self._answered = self._answered, False
+            delay = deaths.add(answered=answered)
+            if delay is None:
+                self._broken.put_nowait(f"the engine process {deaths}")
                 return
-            await asyncio.sleep(min(FIRST_DELAY_SECONDS * 2 ** (deaths - 1), MAX_DELAY_SECONDS))
+            await asyncio.sleep(delay)
             ENGINE_RESTARTS.inc()
             current = self._child = await self._try_start()
 
-    async def _try_start(self) -> ChildProcess | None:
+    async def _try_start(self) -> EnginePeer | None:
         try:
             return await self._start_child()
         except (DomainError, OSError) as error:
             log.error("the engine process did not come back: %s", error)
             return None
 
-    async def _relay(self, child: ChildProcess) -> str:
+    async def _relay(self, child: EnginePeer) -> str:
         """Hand out the child's news until it is of no use any more; returns why."""
         while True:
             try:
@@ -226,6 +252,9 @@ class EngineProcess:
             self._answered = True
             if number in self._asked and not self._asked[number].done():
                 self._asked[number].set_result(result)
+        elif "unavailable" in message:
+            number, reason = message["unavailable"]
+            self._fail(number, UnavailableError(reason))
         elif "rejected" in message:
             number, reason = message["rejected"]
             # Our own checks should have caught it; the engine's words are for the log alone.
@@ -234,27 +263,15 @@ class EngineProcess:
             self._fail(number, error)
 
     def _hand_out_tokens(self, rows: Sequence[Sequence[Any]]) -> None:
-        # A single answer has its reader's whole attention: nothing is gained by gathering.
-        gather = self._plan.piece_seconds > 0 and len(self._live) > 1
-        waiting = False
         for number, tokens, end, chosen in rows:
             ENGINE_TOKENS.labels(engine=self._plan.name).inc(len(tokens))
             self._answered = True
             if number in self._live:
-                waiting |= self._live[number].add(tokens, end, chosen, gather=gather)
-        if waiting and self._gathering is None:
-            loop = asyncio.get_running_loop()
-            self._gathering = loop.call_later(self._plan.piece_seconds, self._hand_on_all)
+                self._live[number].add(tokens, end, chosen)
 
-    def _hand_on_all(self) -> None:
-        """All at one time, so that the services behind wake up once for all of them."""
-        self._gathering = None
-        for answer in self._live.values():
-            answer.hand_on()
-
-    def _fail_all(self, message: str) -> None:
+    def _fail_all(self, error: Callable[[], DomainError]) -> None:
         for number in [*self._live, *self._asked]:
-            self._fail(number, UnavailableError(message))
+            self._fail(number, error())
 
     def _fail(self, number: int, error: DomainError) -> None:
         if number in self._live:

@@ -3,18 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from inference.adapters.engine_process import EngineProcess, ProcessPlan
+from inference.children.openvino_abilities import EXACT, abilities_of
 from inference.domain.generation import Abilities
+
+__all__ = ["EXACT", "OpenVinoKind", "PipelineOptions"]
 
 NAME = "openvino"
 MODULE = "inference.children.openvino"
-EXACT = {
-    "INFERENCE_PRECISION_HINT": "f32",
-    "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
-    "KV_CACHE_PRECISION": "f32",
-}
-"""With these, and only with all of them, an answer does not depend on its neighbours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class PipelineOptions:
     max_sequences: int = 64
     """Requests in one batch; more wait inside the engine."""
     prefix_cache: bool = True
-    """Safe because a pipeline here has one set of weights and no adapters to switch."""
+    """One for each tenant; a pipeline has one set of weights, and one adapter or none."""
     threads: int = 0
     """0 takes all cores."""
     properties: Mapping[str, str] = field(default_factory=dict)
@@ -37,9 +35,9 @@ class PipelineOptions:
     hang_seconds: float = 60.0
     """A child with requests in hand that says nothing for this long is replaced."""
     piece_seconds: float = 0.0
-    """Of answers side by side, tokens are gathered for this long; see `GatheredAnswer`."""
+    """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
 
-    def load_message(self) -> dict[str, object]:
+    def load_message(self) -> dict[str, Any]:
         """What `children.openvino` is told, beside the folder."""
         threads = {"INFERENCE_NUM_THREADS": str(self.threads)} if self.threads else {}
         return {
@@ -49,11 +47,6 @@ class PipelineOptions:
             "prefix_cache": self.prefix_cache,
             "properties": dict(self.properties) | threads,
         }
-
-    @property
-    def exact(self) -> bool:
-        """Whether the properties make answers independent of their neighbours."""
-        return self.device == "CPU" and EXACT.items() <= self.properties.items()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +60,22 @@ class OpenVinoKind:
         """Its own forms: openvino-int8, openvino-int4 and so on."""
         return form.startswith("openvino-")
 
-    def engine_for(self, folder: Path, end_tokens: frozenset[int]) -> EngineProcess:
-        """An engine for the build in `folder`."""
+    def can_adapt(self, form: str) -> bool:
+        """Adapters run upon all of its forms, in full precision beside the rounded weights."""
+        return self.can_run(form)
+
+    def engine_for(
+        self, folder: Path, end_tokens: frozenset[int], adapter: Path | None = None
+    ) -> EngineProcess:
+        """An engine for the build in `folder`, with the adapter upon it."""
         options = self.options
         plan = ProcessPlan(
             name=self.name,
             module=MODULE,
             folder=folder,
+            adapter=adapter,
             load=options.load_message(),
-            abilities=Abilities(exact=options.exact, logprobs=0, grammar=True),
+            abilities=Abilities(**abilities_of(options.load_message())),
             end_tokens=end_tokens,
             load_seconds=options.load_seconds,
             hang_seconds=options.hang_seconds,

@@ -1,11 +1,17 @@
 """OpenVINO GenAI with continuous batching in a process of its own: one pipeline."""
 
+from pathlib import Path
 from typing import Any
 
 import openvino_genai as genai
 from openvino import Tensor
 
-from inference.children.runner import News, serve
+from inference.children.grammar_check import check_grammar
+from inference.children.lora_adapter import read_adapter
+from inference.children.openvino_cache import keeps_scopes_apart, scoped_prompt
+from inference.children.openvino_graph import check_fits, vocabulary_of
+from inference.children.openvino_reading import Reader
+from inference.children.runner import News, Slices, serve
 
 
 def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
@@ -14,9 +20,21 @@ def open_pipeline(load: dict[str, Any]) -> genai.ContinuousBatchingPipeline:
     scheduler.cache_size = load["cache_gigabytes"]
     scheduler.max_num_seqs = load["max_sequences"]
     scheduler.enable_prefix_caching = load["prefix_cache"]
-    return genai.ContinuousBatchingPipeline(
-        load["folder"], scheduler, load["device"], load["properties"]
-    )
+    properties = load["properties"]
+    if load.get("adapter"):
+        properties = properties | {"adapters": _adapters(load)}
+    return genai.ContinuousBatchingPipeline(load["folder"], scheduler, load["device"], properties)
+
+
+def _adapters(load: dict[str, Any]) -> genai.AdapterConfig:
+    """One, for good: of several that are switched, the pipeline takes requests for the last alone,
+    and its prefix cache does not tell them apart.
+    """
+    adapter = read_adapter(Path(load["adapter"]))
+    check_fits(Path(load["folder"]), adapter)
+    # GenAI reads the weights and not their settings.
+    mode = genai.AdapterConfig.Mode.MODE_STATIC
+    return genai.AdapterConfig(genai.Adapter(adapter.weights), adapter.scale, mode)
 
 
 def generation_config(add: dict[str, Any]) -> genai.GenerationConfig:
@@ -45,6 +63,12 @@ class OpenVinoRunner:
 
     def __init__(self, load: dict[str, Any]) -> None:
         self._pipeline = open_pipeline(load)
+        if load["prefix_cache"] and not keeps_scopes_apart(self._pipeline):
+            # Better slow than a cache in which one tenant can find out what another asked.
+            print("the prefix cache is off: this device cannot keep one for each tenant")
+            self._pipeline = open_pipeline(load | {"prefix_cache": False})
+        self._reader = Reader(load)
+        self._vocabulary = vocabulary_of(Path(load["folder"]))
         self._live: dict[int, _Live] = {}
 
     @property
@@ -52,10 +76,19 @@ class OpenVinoRunner:
         return bool(self._pipeline.has_non_finished_requests())
 
     def add(self, add: dict[str, Any]) -> None:
-        handle = self._pipeline.add_request(
-            add["id"], Tensor([add["prompt"]]), generation_config(add)
-        )
+        self._check(add)
+        prompt = Tensor([scoped_prompt(add)])
+        handle = self._pipeline.add_request(add["id"], prompt, generation_config(add))
         self._live[add["id"]] = _Live(handle, wants_logprobs=add["logprobs"] is not None)
+
+    def _check(self, add: dict[str, Any]) -> None:
+        """Refuse what the pipeline takes and then stumbles over, in a step with all others."""
+        if add["id"] in self._live:
+            raise ValueError(f"request {add['id']} is here already")
+        if not all(0 <= token < self._vocabulary for token in add["prompt"]):
+            raise ValueError(f"a token is not in the vocabulary of {self._vocabulary}")
+        if add["grammar"]:
+            check_grammar(add["grammar"])
 
     def cancel(self, number: int) -> None:
         live = self._live.pop(number, None)
@@ -73,11 +106,11 @@ class OpenVinoRunner:
                 del self._live[number]
         return news
 
-    def score(self, prompt: list[int], continuations: list[list[int]]) -> list[list[Any]]:
-        raise NotImplementedError
+    def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
+        return self._reader.score(prompt, continuations)
 
-    def embed(self, texts: list[list[int]]) -> list[list[float]]:
-        raise NotImplementedError
+    def embed(self, texts: list[list[int]]) -> Slices[list[list[float]]]:
+        return self._reader.embed(texts)
 
 
 class _Live:

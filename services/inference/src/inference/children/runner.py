@@ -5,31 +5,32 @@ runs here, alone, without asyncio. Any error of a step ends the process: pipelin
 from one, and the parent starts a new one.
 
 In, one JSON object a line: `{"load": {...}}` first, then `{"add": {...}}`, `{"cancel": id}`,
-`{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`.
+`{"score": {"id", "prompt", "continuations"}}` and `{"embed": {"id", "texts"}}`; a cancel may name
+any of them.
 Out: `{"loaded": true}` or `{"refused": why}`; then `{"tokens": [[id, [token, ...], end, chosen],
-...]}`, where `end` is null, "stop", "length" or "no_room" and `chosen` is null or for each token
-`[logprob, [[token, logprob], ...]]`; `{"result": [id, value]}`; and `{"rejected": [id, why]}`.
+...]}`, where `end` is null, "stop", "length", "no_room" or "dead_end" (the grammar allows nothing)
+and `chosen` is null or for each token `[logprob, [[token, logprob], ...]]`;
+`{"result": [id, value]}`; and `{"rejected": [id, why]}`.
 """
 
 import signal
 import sys
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections import deque
+from collections.abc import Callable, Generator
+from typing import Any, Protocol, TypeVar
 
+from inference.children.gathered_news import GatheredNews
+from inference.children.gathered_news import News as News
 from inference.children.parent_socket import ParentGoneError, ParentSocket
 
 SIGN_OF_LIFE_SECONDS = 1.0
 """Steps that yield nothing (a long prefill) are reported this often, so that a hang is one."""
 
 
-class News(NamedTuple):
-    """What a step brought one request; the JSON of a message's row."""
-
-    number: int
-    tokens: list[int]
-    end: str | None
-    chosen: list[Any] | None
+Result = TypeVar("Result")
+Slices = Generator[None, None, Result]
+"""Work that stops between its parts, so that the batch goes on meanwhile."""
 
 
 class Runner(Protocol):
@@ -48,11 +49,13 @@ class Runner(Protocol):
     def step(self) -> list[News]:
         """Bring the batch on by one step, and say what came of it."""
 
-    def score(self, prompt: list[int], continuations: list[list[int]]) -> list[list[Any]]:
-        """`[log_likelihood, is_greedy]` of each continuation."""
+    def score(
+        self, prompt: list[int], continuations: list[list[int]]
+    ) -> list[list[Any]] | Slices[list[list[Any]]]:
+        """`[log_likelihood, is_greedy]` of each continuation; at once, or in slices."""
 
-    def embed(self, texts: list[list[int]]) -> list[list[float]]:
-        """The vector of each text."""
+    def embed(self, texts: list[list[int]]) -> list[list[float]] | Slices[list[list[float]]]:
+        """The vector of each text; at once, or in slices."""
 
 
 def serve(open_runner: Callable[[dict[str, Any]], Runner]) -> None:
@@ -70,41 +73,72 @@ def serve(open_runner: Callable[[dict[str, Any]], Runner]) -> None:
             parent.send({"refused": str(error)})
             return
         parent.send({"loaded": True})
-        _Loop(runner, parent).run()
+        _Loop(runner, parent, load.get("piece_seconds", 0.0)).run()
     except ParentGoneError:
         return
 
 
 class _Loop:
-    def __init__(self, runner: Runner, parent: ParentSocket) -> None:
+    def __init__(self, runner: Runner, parent: ParentSocket, piece_seconds: float) -> None:
         self._runner = runner
+        self._gathered = GatheredNews(piece_seconds)
         self._parent = parent
+        # One after the other: each holds the keys and values of its texts.
+        self._sliced: deque[tuple[int, Slices[Any]]] = deque()
         self._last_word = time.monotonic()
 
     def run(self) -> None:
         while True:
-            for message in self._parent.receive(wait=not self._runner.busy):
+            idle = not self._runner.busy and not self._sliced
+            for message in self._parent.receive(wait=idle):
                 self._obey(message)
-            news = self._runner.step() if self._runner.busy else []
+            if self._runner.busy:
+                self._gathered.add(self._runner.step())
             now = time.monotonic()
+            news = self._gathered.take(now)
             if news or now - self._last_word > SIGN_OF_LIFE_SECONDS:
                 self._parent.send({"tokens": news})
                 self._last_word = now
+            if self._sliced:
+                self._go_on(*self._sliced[0])
 
     def _obey(self, message: dict[str, Any]) -> None:
         if "cancel" in message:
-            self._runner.cancel(message["cancel"])
+            self._cancel(message["cancel"])
             return
         ((order, body),) = message.items()
+        number = body["id"]
         try:
             if order == "add":
                 self._runner.add(body)
+                self._gathered.expect(number, may_gather=body["may_gather"])
                 return
-            number = body.pop("id")
+            del body["id"]
             result = self._runner.score(**body) if order == "score" else self._runner.embed(**body)
         except Exception as error:
             # Refused before it was scheduled, which harms nobody else.
-            number = body.get("id", 0) if order == "add" else number
-            self._parent.send({"rejected": [number, (str(error) or repr(error)).splitlines()[0]]})
+            self._reject(number, error)
         else:
-            self._parent.send({"result": [number, result]})
+            if isinstance(result, Generator):
+                self._sliced.append((number, result))
+            else:
+                self._parent.send({"result": [number, result]})
+
+    def _cancel(self, number: int) -> None:
+        self._runner.cancel(number)
+        self._gathered.forget(number)
+        self._sliced = deque(work for work in self._sliced if work[0] != number)
+
+    def _go_on(self, number: int, work: Slices[Any]) -> None:
+        """Do a slice of it."""
+        try:
+            next(work)
+            return
+        except StopIteration as end:
+            self._parent.send({"result": [number, end.value]})
+        except Exception as error:
+            self._reject(number, error)
+        self._sliced.popleft()
+
+    def _reject(self, number: int, error: Exception) -> None:
+        self._parent.send({"rejected": [number, (str(error) or repr(error)).splitlines()[0]]})

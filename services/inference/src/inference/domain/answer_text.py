@@ -1,6 +1,6 @@
 """From the ids of one answer to its text: whole characters, cut at the first stop text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tokenization.chat_tokenizer import ChatTokenizer
 from tokenization.text_stream import TextStream
@@ -46,10 +46,19 @@ def _overlap(text: str, stop: str) -> int:
 
 
 class AnswerText:
-    """The text of one generation, while its ids come in."""
+    """The text of one generation, while its ids come in.
 
-    def __init__(self, tokenizer: ChatTokenizer, stops: Sequence[str]) -> None:
-        self._stream = TextStream(tokenizer)
+    Args:
+        shown: special tokens that are not left out, and what stands for them.
+    """
+
+    def __init__(
+        self,
+        tokenizer: ChatTokenizer,
+        stops: Sequence[str],
+        shown: Mapping[int, str] | None = None,
+    ) -> None:
+        self._stream = TextStream(tokenizer, shown)
         self._scanner = StopScanner(stops)
 
     @property

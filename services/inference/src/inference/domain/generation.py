@@ -10,6 +10,8 @@ from service_kit.errors import InvalidInputError, PreconditionError
 from inference.domain.sampling import SamplingOptions
 
 FinishReason = Literal["stop", "length"]
+AnswerReason = FinishReason | Literal["tool_calls"]
+"""How an answer ended, once its text was read."""
 
 
 class PromptTooLongError(InvalidInputError):
@@ -33,6 +35,9 @@ class ModelLimits:
 
     vocabulary: int
     """Token ids are below it."""
+
+    token_bytes: int = 0
+    """Keys and values of one token, at two bytes a number; 0 when it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class GenerationRequest:
     """EBNF as XGrammar reads it, checked; empty when the answer is free."""
     may_gather: bool
     """Tokens may be told later, together: nobody waits for a text that ends the answer."""
+    tenant: str = ""
+    """Whose request it is: an engine that can, keeps what it caches of prompts apart by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +118,8 @@ class ScoreRequest:
 
     prompt: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
+    tenant: str = ""
+    """As of a generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +154,7 @@ def plan_generation(
     *,
     random_seed: int,
     grammar: str = "",
+    tenant: str = "",
 ) -> GenerationRequest:
     """A request that an engine can run without harm to the others in its batch.
 
@@ -173,6 +183,7 @@ def plan_generation(
         logprobs=options.logprobs,
         grammar=grammar,
         may_gather=not options.stop,
+        tenant=tenant,
     )
 
 
@@ -181,6 +192,8 @@ def plan_score(
     continuations: Sequence[Sequence[int]],
     limits: ModelLimits,
     abilities: Abilities,
+    *,
+    tenant: str = "",
 ) -> ScoreRequest:
     """A request for log-likelihoods that an engine can run.
 
@@ -201,7 +214,7 @@ def plan_score(
         )
     for continuation in continuations:
         _check_vocabulary(continuation, limits)
-    return ScoreRequest(tuple(prompt), tuple(map(tuple, continuations)))
+    return ScoreRequest(tuple(prompt), tuple(map(tuple, continuations)), tenant)
 
 
 def check_tokens(prompt: Sequence[int], limits: ModelLimits) -> None:

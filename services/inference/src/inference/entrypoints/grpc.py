@@ -1,21 +1,27 @@
 """modelmill.inference.v1 over gRPC: unpack, call the use case, pack. No rules live here."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import asdict
 from typing import Any
 
 import grpc
-from modelmill.common.v1.chat_pb2 import TokenUsage
+from modelmill.common.v1.chat_pb2 import ChatMessage, TokenUsage, ToolCall
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
 from tokenization import Turn
 
+from inference.admit_requests import Admissions
+from inference.alias_names import AliasNames
 from inference.answer_writer import AnswerEnd, AnswerPart, TokenLogprob
+from inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
+from inference.cascade_text import CascadeText
 from inference.domain.sampling import Constraint, SamplingOptions
 from inference.embed_texts import EmbedCommand, EmbedTexts
 from inference.generate_text import GenerateCommand, GenerateText
 from inference.lease_version import VersionPool
-from inference.render_prompt import Prompt
+from inference.render_prompt import Prompt, functions_of
 from inference.score_texts import ScoreCommand, ScoreTexts
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -24,25 +30,39 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
-    def __init__(self, versions: VersionPool) -> None:
-        self._generate_text = GenerateText(versions)
-        self._score_texts = ScoreTexts(versions)
-        self._embed_texts = EmbedTexts(versions)
+    def __init__(self, versions: VersionPool, admissions: Admissions, names: AliasNames) -> None:
+        self._names = names
+        self._generate_text = GenerateText(versions, admissions)
+        self._cascade_text = CascadeText(self._generate_text)
+        self._calibrate_cascade = CalibrateCascade(self._generate_text)
+        self._score_texts = ScoreTexts(versions, admissions)
+        self._embed_texts = EmbedTexts(versions, admissions)
         self._versions = versions
+
+    def _version_id(self, request: "pb.ScoreRequest | pb.EmbedRequest") -> str:
+        """Looked up once, so that an answer is by one version from its start to its end."""
+        return self._names.target_of(request.tenant, request.model).version_id
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
-        async with aclosing(self._generate_text(_command(request))) as parts:
+        target = self._names.target_of(request.tenant, request.model)
+        command = _command(request, target.version_id, context)
+        if target.cascade is None:
+            answer = self._generate_text(command)
+        else:
+            answer = self._cascade_text(command, target.cascade)
+        async with aclosing(answer) as parts:
             async for part in parts:
                 yield _response(part)
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         command = ScoreCommand(
             tenant=request.tenant,
-            version_id=request.model,
+            version_id=self._version_id(request),
             prompt=_prompt(request),
             continuations=tuple(request.continuations),
+            deadline=_deadline(context),
         )
         scored = await self._score_texts(command)
         rows = zip(scored.scores, scored.tokens, strict=True)
@@ -59,7 +79,10 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
         command = EmbedCommand(
-            tenant=request.tenant, version_id=request.model, texts=tuple(request.texts)
+            tenant=request.tenant,
+            version_id=self._version_id(request),
+            texts=tuple(request.texts),
+            deadline=_deadline(context),
         )
         embedded = await self._embed_texts(command)
         return pb.EmbedResponse(
@@ -78,6 +101,23 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
                 load_seconds=0.0 if was_loaded else version.load_seconds,
             )
 
+    async def CalibrateCascade(
+        self, request: pb.CalibrateCascadeRequest, context: Context
+    ) -> pb.CalibrateCascadeResponse:
+        small, large = (
+            self._names.target_of(request.tenant, name).version_id
+            for name in (request.small, request.large)
+        )
+        command = CalibrateCommand(
+            tenant=request.tenant,
+            small=small,
+            large=large,
+            questions=tuple(Question(_prompt(it), it.answer) for it in request.examples),
+            max_loss=request.max_loss,
+            max_new_tokens=request.max_new_tokens,
+        )
+        return pb.CalibrateCascadeResponse(**asdict(await self._calibrate_cascade(command)))
+
     async def ListServing(
         self, request: pb.ListServingRequest, context: Context
     ) -> pb.ListServingResponse:
@@ -93,11 +133,16 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         )
 
 
-def _command(request: pb.GenerateRequest) -> GenerateCommand:
+def _deadline(context: Context) -> float | None:
+    seconds = context.time_remaining()
+    return None if seconds is None else asyncio.get_running_loop().time() + seconds
+
+
+def _command(request: pb.GenerateRequest, version_id: str, context: Context) -> GenerateCommand:
     options = request.options
     return GenerateCommand(
         tenant=request.tenant,
-        version_id=request.model,
+        version_id=version_id,
         prompt=_prompt(request),
         options=SamplingOptions(
             max_new_tokens=options.max_new_tokens,
@@ -113,14 +158,32 @@ def _command(request: pb.GenerateRequest) -> GenerateCommand:
             constraint=_constraint(options.constraint),
             answers=request.answers or 1,
         ),
+        deadline=_deadline(context),
     )
 
 
-def _prompt(request: pb.GenerateRequest | pb.ScoreRequest) -> Prompt:
+def _prompt(request: pb.GenerateRequest | pb.ScoreRequest | pb.CascadeExample) -> Prompt:
     if request.WhichOneof("prompt") != "conversation":
         return Prompt(None, request.text)
-    messages = request.conversation.messages
-    return Prompt(tuple(Turn(role=turn.role, content=turn.content) for turn in messages))
+    conversation = request.conversation
+    tools = [(tool.name, tool.description, tool.parameters_schema) for tool in conversation.tools]
+    return Prompt(
+        tuple(map(_turn, conversation.messages)),
+        tools=functions_of(tools),
+        tool_choice=conversation.tool_choice or "auto",
+    )
+
+
+def _turn(message: ChatMessage) -> Turn:
+    turn = Turn(role=message.role, content=message.content)
+    if message.tool_calls:
+        turn["tool_calls"] = [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id:
+        turn["tool_call_id"] = message.tool_call_id
+    return turn
 
 
 def _constraint(constraint: pb.Constraint) -> Constraint | None:
@@ -141,6 +204,9 @@ def _response(part: AnswerPart) -> pb.GenerateResponse:
         end=None if part.end is None else _end(part.end),
         index=part.index,
         logprobs=map(_logprob, part.logprobs),
+        tool_calls=[
+            ToolCall(id=call.id, name=call.name, arguments=call.arguments) for call in part.calls
+        ],
     )
 
 
@@ -161,4 +227,5 @@ def _end(end: AnswerEnd) -> pb.GenerationEnd:
         version_id=end.version_id,
         first_token_seconds=end.first_token_seconds,
         exact=end.exact,
+        cascade=None if end.cascade is None else pb.CascadePath(**asdict(end.cascade)),
     )

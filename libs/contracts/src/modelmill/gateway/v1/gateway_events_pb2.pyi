@@ -55,7 +55,7 @@ class UsageRecorded(_message.Message):
     total_seconds: _builtins.float
     """Seconds in all."""
     finish_reason: _builtins.str
-    """"stop", "length", "content_filter", "cancelled" or "error"."""
+    """"stop", "length", "tool_calls", "content_filter", "cancelled" or "error"; of several answers a block, else the first."""
     policy_digest: _builtins.str
     """Digest of the policy bundle that judged it."""
     @_builtins.property

@@ -11,6 +11,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from modelmill.common.v1 import chat_pb2 as _chat_pb2
 from modelmill.data_prep.v1 import data_prep_service_pb2 as _data_prep_service_pb2
+from modelmill.inference.v1 import inference_service_pb2 as _inference_service_pb2
 from modelmill.jobs.v1 import job_pb2 as _job_pb2
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as _optimizer_builder_service_pb2
 from modelmill.registry.v1 import model_events_pb2 as _model_events_pb2
@@ -39,6 +40,15 @@ class ChatCall(_message.Message):
     TOP_P_FIELD_NUMBER: _builtins.int
     STOP_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    TOP_K_FIELD_NUMBER: _builtins.int
+    PRESENCE_PENALTY_FIELD_NUMBER: _builtins.int
+    FREQUENCY_PENALTY_FIELD_NUMBER: _builtins.int
+    REPETITION_PENALTY_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
+    CONSTRAINT_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    TOOL_CHOICE_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Alias, version id or name."""
     max_tokens: _builtins.int
@@ -49,6 +59,20 @@ class ChatCall(_message.Message):
     """Nucleus; 0 means 1."""
     seed: _builtins.int
     """Seed of sampling; unset means a random one."""
+    answers: _builtins.int
+    """Answers wanted, at most 16, with seeds that count up; 0 means 1."""
+    top_k: _builtins.int
+    """Only the likeliest so many tokens are drawn from; 0 means all."""
+    presence_penalty: _builtins.float
+    """Taken from the logits of tokens that the answer has already, -2 to 2."""
+    frequency_penalty: _builtins.float
+    """The same, times how often it has them, -2 to 2."""
+    repetition_penalty: _builtins.float
+    """Divides the logits of tokens that prompt or answer have already; 0 means 1, which changes nothing."""
+    logprobs: _builtins.int
+    """When set: log-probabilities of tokens, with so many alternatives of each, at most 20."""
+    tool_choice: _builtins.str
+    """"auto" (also when empty), "none", "required", or the name of the tool that must be called."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ChatMessage]:
         """Oldest first."""
@@ -56,6 +80,14 @@ class ChatCall(_message.Message):
     @_builtins.property
     def stop(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Texts that end the answer and are not part of it."""
+
+    @_builtins.property
+    def constraint(self) -> _inference_service_pb2.Constraint:
+        """What each answer must look like."""
+
+    @_builtins.property
+    def tools(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Tool]:
+        """Functions that the model may ask for; not together with logprobs."""
 
     def __init__(
         self,
@@ -67,13 +99,27 @@ class ChatCall(_message.Message):
         top_p: _builtins.float = ...,
         stop: _abc.Iterable[_builtins.str] | None = ...,
         seed: _builtins.int | None = ...,
+        answers: _builtins.int = ...,
+        top_k: _builtins.int = ...,
+        presence_penalty: _builtins.float = ...,
+        frequency_penalty: _builtins.float = ...,
+        repetition_penalty: _builtins.float = ...,
+        logprobs: _builtins.int | None = ...,
+        constraint: _inference_service_pb2.Constraint | None = ...,
+        tools: _abc.Iterable[_chat_pb2.Tool] | None = ...,
+        tool_choice: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "constraint", b"constraint", "logprobs", b"logprobs", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seed", b"_seed", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "answers", b"answers", "constraint", b"constraint", "frequency_penalty", b"frequency_penalty", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__logprobs: _TypeAlias = _typing.Literal["logprobs"]  # noqa: Y015
+    _WhichOneofArgType__logprobs: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__logprobs) -> _WhichOneofReturnType__logprobs | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___ChatCall: _TypeAlias = ChatCall  # noqa: Y015
@@ -89,7 +135,7 @@ class ChatEnd(_message.Message):
     VERSION_ID_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
-    """"stop", "length" or "content_filter"."""
+    """"stop", "length", "tool_calls" or "content_filter"."""
     version_id: _builtins.str
     """Version that answered."""
     policy_digest: _builtins.str
@@ -140,31 +186,77 @@ Global___ChatRequest: _TypeAlias = ChatRequest  # noqa: Y015
 
 @_typing.final
 class ChatResponse(_message.Message):
-    """A whole answer."""
+    """Whole answers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The guarded text."""
+    """The guarded text of the first answer."""
     @_builtins.property
     def end(self) -> Global___ChatEnd:
         """How it ended."""
+
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatAnswer]:
+        """Every answer, the first one included."""
 
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         end: Global___ChatEnd | None = ...,
+        answers: _abc.Iterable[Global___ChatAnswer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "end", b"end", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChatResponse: _TypeAlias = ChatResponse  # noqa: Y015
+
+@_typing.final
+class ChatAnswer(_message.Message):
+    """One of the answers to a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """The guarded text."""
+    @_builtins.property
+    def end(self) -> Global___ChatEnd:
+        """How it ended."""
+
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_inference_service_pb2.TokenLogprob]:
+        """Its tokens, when they were asked for; masked and left out as the policy wants it."""
+
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]:
+        """Functions that it asks for."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        end: Global___ChatEnd | None = ...,
+        logprobs: _abc.Iterable[_inference_service_pb2.TokenLogprob] | None = ...,
+        tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "logprobs", b"logprobs", "text", b"text", "tool_calls", b"tool_calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChatAnswer: _TypeAlias = ChatAnswer  # noqa: Y015
 
 @_typing.final
 class StreamChatRequest(_message.Message):
@@ -198,21 +290,37 @@ class StreamChatResponse(_message.Message):
 
     TEXT_DELTA_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    LOGPROBS_FIELD_NUMBER: _builtins.int
+    TOOL_CALLS_FIELD_NUMBER: _builtins.int
     text_delta: _builtins.str
     """New text that the guard released; empty on the last message."""
+    index: _builtins.int
+    """Which answer it belongs to, from 0."""
     @_builtins.property
     def end(self) -> Global___ChatEnd:
-        """Set on the last message."""
+        """Set on the last message of each answer."""
+
+    @_builtins.property
+    def logprobs(self) -> _containers.RepeatedCompositeFieldContainer[_inference_service_pb2.TokenLogprob]:
+        """Tokens released since the last message of this answer, when they were asked for."""
+
+    @_builtins.property
+    def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]:
+        """Functions that it asks for, each whole."""
 
     def __init__(
         self,
         *,
         text_delta: _builtins.str = ...,
         end: Global___ChatEnd | None = ...,
+        index: _builtins.int = ...,
+        logprobs: _abc.Iterable[_inference_service_pb2.TokenLogprob] | None = ...,
+        tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "text_delta", b"text_delta"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "index", b"index", "logprobs", b"logprobs", "text_delta", b"text_delta", "tool_calls", b"tool_calls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -20,6 +20,118 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class CalibrateCascadeRequest(_message.Message):
+    """Asks how to set up a cascade."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SMALL_FIELD_NUMBER: _builtins.int
+    LARGE_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    MAX_LOSS_FIELD_NUMBER: _builtins.int
+    MAX_NEW_TOKENS_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Whose request it is."""
+    small: _builtins.str
+    """Version that would be asked first, or an alias."""
+    large: _builtins.str
+    """Version that answers where the small one is not sure, or an alias."""
+    max_loss: _builtins.float
+    """What the share of right answers may lie below the large model's, 0 to 1."""
+    max_new_tokens: _builtins.int
+    """Of each answer; at least 1."""
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___CascadeExample]:
+        """Prompts and right answers that neither was trained on; both models answer all of them."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        small: _builtins.str = ...,
+        large: _builtins.str = ...,
+        examples: _abc.Iterable[Global___CascadeExample] | None = ...,
+        max_loss: _builtins.float = ...,
+        max_new_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "large", b"large", "max_loss", b"max_loss", "max_new_tokens", b"max_new_tokens", "small", b"small", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrateCascadeRequest: _TypeAlias = CalibrateCascadeRequest  # noqa: Y015
+
+@_typing.final
+class CascadeExample(_message.Message):
+    """A prompt and its right answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Text as it is, no template."""
+    answer: _builtins.str
+    """The right answer; white space around it does not count."""
+    @_builtins.property
+    def conversation(self) -> Global___Conversation:
+        """Turns, rendered by the model's chat template."""
+
+    def __init__(
+        self,
+        *,
+        conversation: Global___Conversation | None = ...,
+        text: _builtins.str = ...,
+        answer: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "prompt", b"prompt", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "conversation", b"conversation", "prompt", b"prompt", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_prompt: _TypeAlias = _typing.Literal["conversation", "text"]  # noqa: Y015
+    _WhichOneofArgType_prompt: _TypeAlias = _typing.Literal["prompt", b"prompt"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_prompt) -> _WhichOneofReturnType_prompt | None: ...
+
+Global___CascadeExample: _TypeAlias = CascadeExample  # noqa: Y015
+
+@_typing.final
+class CalibrateCascadeResponse(_message.Message):
+    """What the examples came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    LARGE_ACCURACY_FIELD_NUMBER: _builtins.int
+    SMALL_SHARE_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    """For the options of the alias; infinite when the small model is never to be believed."""
+    accuracy: _builtins.float
+    """Share of right answers of the cascade."""
+    large_accuracy: _builtins.float
+    """Share of right answers of the large model alone."""
+    small_share: _builtins.float
+    """Share of answers by the small model."""
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.float = ...,
+        accuracy: _builtins.float = ...,
+        large_accuracy: _builtins.float = ...,
+        small_share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "large_accuracy", b"large_accuracy", "small_share", b"small_share", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CalibrateCascadeResponse: _TypeAlias = CalibrateCascadeResponse  # noqa: Y015
+
+@_typing.final
 class GenerateRequest(_message.Message):
     """Asks for text."""
 
@@ -345,6 +457,7 @@ class GenerationEnd(_message.Message):
     VERSION_ID_FIELD_NUMBER: _builtins.int
     FIRST_TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
     EXACT_FIELD_NUMBER: _builtins.int
+    CASCADE_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """"stop", "length" or "tool_calls"."""
     version_id: _builtins.str
@@ -357,6 +470,10 @@ class GenerationEnd(_message.Message):
     def usage(self) -> _chat_pb2.TokenUsage:
         """What this answer cost; the prompt stands in each answer's, but is computed and counted once."""
 
+    @_builtins.property
+    def cascade(self) -> Global___CascadePath:
+        """Set when the model was an alias of kind cascade."""
+
     def __init__(
         self,
         *,
@@ -365,14 +482,53 @@ class GenerationEnd(_message.Message):
         version_id: _builtins.str = ...,
         first_token_seconds: _builtins.float = ...,
         exact: _builtins.bool = ...,
+        cascade: Global___CascadePath | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["exact", b"exact", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "exact", b"exact", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GenerationEnd: _TypeAlias = GenerationEnd  # noqa: Y015
+
+@_typing.final
+class CascadePath(_message.Message):
+    """Which way a cascade went: its small model answered, or was not sure and the large one did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ESCALATED_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    SPARED_TOKENS_FIELD_NUMBER: _builtins.int
+    EXTRA_TOKENS_FIELD_NUMBER: _builtins.int
+    escalated: _builtins.bool
+    """The large model answered; version_id names it."""
+    confidence: _builtins.float
+    """Of the small model in its answer, 0 to 1; 0 when it could not answer."""
+    threshold: _builtins.float
+    """What the confidence had to reach."""
+    spared_tokens: _builtins.int
+    """Tokens of prompt and answer that the large model was spared; 0 when it answered."""
+    extra_tokens: _builtins.int
+    """Tokens that the small model computed in vain, which usage does not count; 0 when its answer stands."""
+    def __init__(
+        self,
+        *,
+        escalated: _builtins.bool = ...,
+        confidence: _builtins.float = ...,
+        threshold: _builtins.float = ...,
+        spared_tokens: _builtins.int = ...,
+        extra_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "escalated", b"escalated", "extra_tokens", b"extra_tokens", "spared_tokens", b"spared_tokens", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CascadePath: _TypeAlias = CascadePath  # noqa: Y015
 
 @_typing.final
 class ScoreRequest(_message.Message):

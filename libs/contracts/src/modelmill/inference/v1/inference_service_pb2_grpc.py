@@ -55,6 +55,11 @@ class InferenceServiceStub:
                 request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.LoadModelRequest.SerializeToString,
                 response_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.LoadModelResponse.FromString,
                 _registered_method=True)
+        self.CalibrateCascade = channel.unary_unary(
+                '/modelmill.inference.v1.InferenceService/CalibrateCascade',
+                request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CalibrateCascadeRequest.SerializeToString,
+                response_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CalibrateCascadeResponse.FromString,
+                _registered_method=True)
         self.ListServing = channel.unary_unary(
                 '/modelmill.inference.v1.InferenceService/ListServing',
                 request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ListServingRequest.SerializeToString,
@@ -104,6 +109,13 @@ class InferenceServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CalibrateCascade(self, request, context):
+        """How much confidence lets a small model answer for a large one, found on examples. Errors as of Generate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListServing(self, request, context):
         """What this replica serves now.
         """
@@ -133,6 +145,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.LoadModel,
                     request_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.LoadModelRequest.FromString,
                     response_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.LoadModelResponse.SerializeToString,
+            ),
+            'CalibrateCascade': grpc.unary_unary_rpc_method_handler(
+                    servicer.CalibrateCascade,
+                    request_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CalibrateCascadeRequest.FromString,
+                    response_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CalibrateCascadeResponse.SerializeToString,
             ),
             'ListServing': grpc.unary_unary_rpc_method_handler(
                     servicer.ListServing,
@@ -249,6 +266,33 @@ class InferenceService:
             '/modelmill.inference.v1.InferenceService/LoadModel',
             modelmill_dot_inference_dot_v1_dot_inference__service__pb2.LoadModelRequest.SerializeToString,
             modelmill_dot_inference_dot_v1_dot_inference__service__pb2.LoadModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CalibrateCascade(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.inference.v1.InferenceService/CalibrateCascade',
+            modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CalibrateCascadeRequest.SerializeToString,
+            modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CalibrateCascadeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,8 @@ class InferenceServiceStub:
     NOT_FOUND: the version is unknown, or no engine can run its form.
     FAILED_PRECONDITION: the artifact does not verify, or the engine refused it.
     """
+    CalibrateCascade: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.CalibrateCascadeRequest, _inference_service_pb2.CalibrateCascadeResponse]
+    """How much confidence lets a small model answer for a large one, found on examples. Errors as of Generate."""
     ListServing: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.ListServingRequest, _inference_service_pb2.ListServingResponse]
     """What this replica serves now."""
 
@@ -81,6 +83,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     NOT_FOUND: the version is unknown, or no engine can run its form.
     FAILED_PRECONDITION: the artifact does not verify, or the engine refused it.
     """
+    CalibrateCascade: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.CalibrateCascadeRequest, _inference_service_pb2.CalibrateCascadeResponse]  # type: ignore[assignment]
+    """How much confidence lets a small model answer for a large one, found on examples. Errors as of Generate."""
     ListServing: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.ListServingRequest, _inference_service_pb2.ListServingResponse]  # type: ignore[assignment]
     """What this replica serves now."""
 
@@ -130,6 +134,14 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: the version is unknown, or no engine can run its form.
         FAILED_PRECONDITION: the artifact does not verify, or the engine refused it.
         """
+
+    @_abc_1.abstractmethod
+    def CalibrateCascade(
+        self,
+        request: _inference_service_pb2.CalibrateCascadeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.CalibrateCascadeResponse, _abc.Awaitable[_inference_service_pb2.CalibrateCascadeResponse]]:
+        """How much confidence lets a small model answer for a large one, found on examples. Errors as of Generate."""
 
     @_abc_1.abstractmethod
     def ListServing(

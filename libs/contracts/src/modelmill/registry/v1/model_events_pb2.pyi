@@ -367,7 +367,9 @@ class AliasState(_message.Message):
 
     @_builtins.property
     def options(self) -> _struct_pb2.Struct:
-        """Room for kinds of alias that need more than a version (weights, cascades)."""
+        """For kinds of alias that need more than a version. A cascade has kind "cascade", small (the version that is asked
+        first; version_id names the large one) and threshold (the confidence from which the small one's answer stands).
+        """
 
     def __init__(
         self,

@@ -49,6 +49,15 @@ COMPLETION_ANSWER = {
     ],
     "usage": USAGE,
 }
+EMBEDDING_ANSWER = {
+    "object": "list",
+    "data": [
+        {"object": "embedding", "index": 0, "embedding": [0.6, 0.8]},
+        {"object": "embedding", "index": 1, "embedding": [-0.8, 0.6]},
+    ],
+    "model": MODEL,
+    "usage": {"prompt_tokens": 4, "total_tokens": 4},
+}
 MODERATION_ANSWER = {
     "id": "modr-0b8f",
     "model": DIGEST,

@@ -15,6 +15,7 @@ from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.shape import Deleted
 from gateway.entrypoints.fine_tuning_body import FineTuningBody
 from gateway.entrypoints.http_datasets import DatasetBody
+from gateway.entrypoints.http_embeddings import EmbeddingBody
 from gateway.entrypoints.http_models import AliasBody
 from gateway.entrypoints.http_moderations import ModerationBody
 from gateway.entrypoints.http_optimizations import OptimizationBody
@@ -76,6 +77,12 @@ OPERATIONS = {
         e.COMPLETION_ANSWER,
         Body(CompletionBody, e.COMPLETION),
         events=texts.Completion,
+        refusals=TEXT,
+    ),
+    "embed": Operation(
+        texts.EmbeddingList,
+        e.EMBEDDING_ANSWER,
+        Body(EmbeddingBody, {"model": e.MODEL, "input": ["espresso", "oak"]}),
         refusals=TEXT,
     ),
     "moderate": Operation(texts.Moderation, e.MODERATION_ANSWER, MODERATION, refusals=NEIGHBOUR),

@@ -2,9 +2,11 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from gateway.entrypoints.document.shape import Answer
 
-FinishReason = Literal["stop", "length", "content_filter"]
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
 class Health(Answer):
@@ -27,20 +29,73 @@ class Usage(Answer):
     total_tokens: int
 
 
+class CalledFunction(Answer):
+    """A function and its arguments, a JSON object as text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Answer):
+    """The model asks for a function to be run. What a policy masks is masked in its arguments."""
+
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
+class ToolCallDelta(ToolCall):
+    """The call of that index; it comes whole."""
+
+    index: int
+
+
 class AssistantMessage(Answer):
-    """The turn that was generated."""
+    """The turn that was generated; without content when it is nothing but calls."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
+    refusal: None
+    tool_calls: list[ToolCall] = Field(default_factory=list)
+
+
+class TokenLogprob(Answer):
+    """A token and the natural logarithm of its probability."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChosenLogprob(TokenLogprob):
+    """A token of the answer, and those that were likeliest in its place."""
+
+    top_logprobs: list[TokenLogprob]
+
+
+class ChatLogprobs(Answer):
+    """Tokens of an answer. Bytes that a policy masks are masked here, too; alternatives that it
+    forbids, or that come behind the beginning of what it forbids, are left out."""
+
+    content: list[ChosenLogprob]
     refusal: None
 
 
-class ChatChoice(Answer):
-    """The only choice."""
+class CompletionLogprobs(Answer):
+    """The same as lists side by side, as completions have it."""
 
-    index: Literal[0]
+    tokens: list[str]
+    token_logprobs: list[float]
+    top_logprobs: list[dict[str, float]]
+    text_offset: list[int]
+
+
+class ChatChoice(Answer):
+    """One of the `n` answers."""
+
+    index: int
     message: AssistantMessage
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason
 
 
@@ -61,14 +116,15 @@ class ChatDelta(Answer):
 
     role: Literal["assistant"] = "assistant"
     content: str = ""
+    tool_calls: list[ToolCallDelta] = Field(default_factory=list)
 
 
 class ChatChunkChoice(Answer):
-    """The only choice."""
+    """What is new of one of the `n` answers."""
 
-    index: Literal[0]
+    index: int
     delta: ChatDelta
-    logprobs: None
+    logprobs: ChatLogprobs | None
     finish_reason: FinishReason | None
 
 
@@ -85,11 +141,11 @@ class ChatCompletionChunk(Answer):
 
 
 class CompletionChoice(Answer):
-    """The answer to the prompt of that index; a reason is there once it has ended."""
+    """An answer; those to one prompt follow each other. A reason is there once it has ended."""
 
     text: str
     index: int
-    logprobs: None
+    logprobs: CompletionLogprobs | None
     finish_reason: FinishReason | None
 
 
@@ -103,6 +159,30 @@ class Completion(Answer):
     system_fingerprint: str
     choices: list[CompletionChoice]
     usage: Usage | None = None
+
+
+class Embedding(Answer):
+    """The vector of a text, of length 1; base64 is of little-endian 32-bit floats."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(Answer):
+    """Tokens of all texts."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(Answer):
+    """Vectors in the order of the texts."""
+
+    object: Literal["list"]
+    data: list[Embedding]
+    model: str
+    usage: EmbeddingUsage
 
 
 class MatchedRule(Answer):

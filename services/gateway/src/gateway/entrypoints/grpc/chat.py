@@ -4,12 +4,28 @@ from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from modelmill.common.v1.chat_pb2 import TokenUsage
+from modelmill.common.v1.chat_pb2 import ChatMessage, TokenUsage
+from modelmill.common.v1.chat_pb2 import ToolCall as ToolCallMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.inference.v1.inference_service_pb2 import Constraint as ConstraintMessage
+from modelmill.inference.v1.inference_service_pb2 import TokenAlternative
+from modelmill.inference.v1.inference_service_pb2 import TokenLogprob as TokenLogprobMessage
 from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
-from gateway.domain.chat import ChatCall, Sampling, Turn
+from gateway.domain.chat import (
+    MAX_ALTERNATIVES,
+    MAX_ANSWERS,
+    MAX_PENALTY,
+    ChatCall,
+    Constraint,
+    End,
+    Sampling,
+    TokenLogprob,
+    Tool,
+    ToolCall,
+    Turn,
+)
 from gateway.entrypoints.chat_body import (
     LEAST_TEMPERATURE,
     LEAST_TOP_P,
@@ -18,11 +34,13 @@ from gateway.entrypoints.chat_body import (
     MAX_STOPS,
 )
 from gateway.entrypoints.grpc.gate import Call, Handlers
-from gateway.guarded_answer import GuardedAnswer
+from gateway.entrypoints.tool_body import MAX_TOOLS
+from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import ACTIVE_STREAMS
 
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 MAX_NAME_CHARS = 256
+PENALTY_RULE = f"must be from -{MAX_PENALTY:g} to {MAX_PENALTY:g}"
 
 
 class Answers(Protocol):
@@ -30,7 +48,7 @@ class Answers(Protocol):
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
-    ) -> AbstractAsyncContextManager[GuardedAnswer]: ...
+    ) -> AbstractAsyncContextManager[GuardedAnswers]: ...
 
 
 class ChatProcedures:
@@ -44,20 +62,45 @@ class ChatProcedures:
         return {"Chat": self._chat, "StreamChat": self._stream_chat}
 
     async def _chat(self, request: pb.ChatRequest, call: Call) -> pb.ChatResponse:
-        async with self._answer(request.call, call) as answer:
-            text = "".join([part async for part in answer.texts()])
-        return pb.ChatResponse(text=text, end=_end(answer))
+        async with self._answer(request.call, call) as answers:
+            whole = await answers.whole()
+        said = [
+            pb.ChatAnswer(
+                text=answer.text,
+                end=_end(answer.end, answers) if answer.end else None,
+                logprobs=map(_logprob, answer.logprobs),
+                tool_calls=map(_call, answer.calls),
+            )
+            for answer in whole
+        ]
+        return pb.ChatResponse(text=said[0].text, end=said[0].end, answers=said)
 
     async def _stream_chat(
         self, request: pb.StreamChatRequest, call: Call
     ) -> AsyncGenerator[pb.StreamChatResponse]:
-        async with self._answer(request.call, call) as answer:
+        last = pb.StreamChatResponse()
+        running = request.call.answers or 1
+        async with self._answer(request.call, call) as answers:
             with ACTIVE_STREAMS.track_inprogress():
-                async for text in answer.texts():
-                    yield pb.StreamChatResponse(text_delta=text)
-        yield pb.StreamChatResponse(end=_end(answer))
+                async for piece in answers.pieces():
+                    if piece.text or piece.logprobs or piece.calls:
+                        yield pb.StreamChatResponse(
+                            text_delta=piece.text,
+                            index=piece.answer,
+                            logprobs=map(_logprob, piece.logprobs),
+                            tool_calls=map(_call, piece.calls),
+                        )
+                    if piece.end is not None:
+                        running -= 1
+                        end = _end(piece.end, answers)
+                        last = pb.StreamChatResponse(end=end, index=piece.answer)
+                        if running:
+                            yield last
+        yield last
 
-    def _answer(self, asked: pb.ChatCall, call: Call) -> AbstractAsyncContextManager[GuardedAnswer]:
+    def _answer(
+        self, asked: pb.ChatCall, call: Call
+    ) -> AbstractAsyncContextManager[GuardedAnswers]:
         return self._answer_chat(
             _chat_call(asked), call.caller, request_id=call.request_id, seconds=call.seconds
         )
@@ -72,7 +115,6 @@ def _chat_call(asked: pb.ChatCall) -> ChatCall:
     errors = _errors(asked)
     if errors:
         raise InvalidInputError(errors)
-    turns = tuple(Turn(message.role, message.content) for message in asked.messages)
     temperature, top_p = asked.temperature, asked.top_p or 1.0
     if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
         temperature, top_p = 0.0, 1.0
@@ -80,10 +122,40 @@ def _chat_call(asked: pb.ChatCall) -> ChatCall:
         max_tokens=asked.max_tokens,
         temperature=temperature,
         top_p=top_p,
+        top_k=asked.top_k,
+        presence_penalty=asked.presence_penalty,
+        frequency_penalty=asked.frequency_penalty,
+        repetition_penalty=asked.repetition_penalty or 1.0,
         stop=tuple(asked.stop),
         seed=asked.seed if asked.HasField("seed") else None,
+        logprobs=asked.logprobs if asked.HasField("logprobs") else None,
+        constraint=_constraint(asked.constraint),
     )
-    return ChatCall(asked.model, turns, sampling)
+    return ChatCall(
+        asked.model,
+        tuple(map(_turn, asked.messages)),
+        sampling,
+        answers=asked.answers or 1,
+        tools=tuple(Tool(it.name, it.description, it.parameters_schema) for it in asked.tools),
+        tool_choice=asked.tool_choice or "auto",
+    )
+
+
+def _turn(message: ChatMessage) -> Turn:
+    calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in message.tool_calls)
+    return Turn(message.role, message.content, calls, message.tool_call_id)
+
+
+def _constraint(asked: ConstraintMessage) -> Constraint | None:
+    match asked.WhichOneof("form"):
+        case "json_schema":
+            return Constraint("json_schema", asked.json_schema)
+        case "regex":
+            return Constraint("regex", asked.regex)
+        case "choice":
+            return Constraint("choice", choices=tuple(asked.choice.texts))
+        case None:
+            return None
 
 
 def _errors(asked: pb.ChatCall) -> list[str]:
@@ -103,6 +175,18 @@ def _errors(asked: pb.ChatCall) -> list[str]:
             all(1 <= len(text) <= MAX_STOP_CHARS for text in asked.stop),
             f"each text must have 1 to {MAX_STOP_CHARS} characters",
         ),
+        ("answers", asked.answers <= MAX_ANSWERS, f"must be at most {MAX_ANSWERS}"),
+        ("top_k", asked.top_k < 2**31, "must be below 2^31"),
+        ("presence_penalty", abs(asked.presence_penalty) <= MAX_PENALTY, PENALTY_RULE),
+        ("frequency_penalty", abs(asked.frequency_penalty) <= MAX_PENALTY, PENALTY_RULE),
+        (
+            "repetition_penalty",
+            not asked.repetition_penalty or 0.01 <= asked.repetition_penalty <= 100,
+            "must be from 0.01 to 100",
+        ),
+        ("tools", len(asked.tools) <= MAX_TOOLS, f"must be at most {MAX_TOOLS}"),
+        ("logprobs", not (asked.tools and asked.HasField("logprobs")), "not together with tools"),
+        ("logprobs", asked.logprobs <= MAX_ALTERNATIVES, f"must be at most {MAX_ALTERNATIVES}"),
     )
     errors = [f"{field}: {rule}" for field, kept, rule in rules if not kept]
     for number, message in enumerate(asked.messages):
@@ -111,13 +195,22 @@ def _errors(asked: pb.ChatCall) -> list[str]:
     return errors
 
 
-def _end(answer: GuardedAnswer) -> pb.ChatEnd:
+def _logprob(token: TokenLogprob) -> TokenLogprobMessage:
+    alternatives = [TokenAlternative(token=name, logprob=it) for name, it in token.alternatives]
+    return TokenLogprobMessage(token=token.token, logprob=token.logprob, alternatives=alternatives)
+
+
+def _call(call: ToolCall) -> ToolCallMessage:
+    return ToolCallMessage(id=call.id, name=call.name, arguments=call.arguments)
+
+
+def _end(ended: End, answers: GuardedAnswers) -> pb.ChatEnd:
     end = pb.ChatEnd(
-        finish_reason=answer.end.finish_reason,
-        version_id=answer.version_id,
-        policy_digest=answer.policy_digest,
+        finish_reason=ended.finish_reason,
+        version_id=answers.version_id,
+        policy_digest=answers.policy_digest,
     )
-    usage = answer.end.usage
+    usage = ended.usage
     if usage is not None:
         end.usage.CopyFrom(
             TokenUsage(prompt_tokens=usage.prompt_tokens, completion_tokens=usage.completion_tokens)

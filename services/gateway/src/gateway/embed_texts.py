@@ -1,0 +1,109 @@
+"""Embed texts: find the model, judge each text, ask the engine for vectors."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from service_kit.errors import UnavailableError
+
+from gateway.domain.access import Caller
+from gateway.domain.deadline import Deadline
+from gateway.domain.verdict import InputVerdict, refusal_of
+from gateway.measures import BLOCKED
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A vector for each text, as the bytes of little-endian floats, and what they cost."""
+
+    version_id: str
+    vectors: tuple[bytes, ...]
+    tokens: int
+
+
+class FindsModels(Protocol):
+    """See `gateway.find_model.FindModel`."""
+
+    def servable(self, tenant: str, name: str) -> ModelReady: ...
+
+
+class Judges(Protocol):
+    """See `gateway.judge_texts.JudgeTexts`."""
+
+    async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]: ...
+
+
+class Embedders(Protocol):
+    """Engines that make vectors."""
+
+    async def embed(
+        self, texts: Sequence[str], *, tenant: str, version_id: str, timeout: float
+    ) -> Embedded: ...
+
+
+class UsageRecords(Protocol):
+    """Takes records without waiting."""
+
+    def record(self, usage: UsageRecorded) -> None: ...
+
+
+@dataclass(frozen=True)
+class EmbedTexts:
+    """Vectors of texts that pass the policy on inputs, masked where it masks."""
+
+    find_model: FindsModels
+    judge_texts: Judges
+    engines: Embedders
+    usage: UsageRecords
+    request_seconds: float
+
+    async def __call__(
+        self, model: str, texts: Sequence[str], caller: Caller, *, request_id: str
+    ) -> Embedded:
+        """One vector for each text, in their order.
+
+        Raises:
+            ModelNotFoundError: the model is unknown or has no servable build.
+            ContentPolicyError: the policy blocks one of the texts.
+            BadRequestError: a text is too long, or the model's engine makes no vectors.
+            UnavailableError, OverloadedError, DeadlineError: as of an answer.
+        """
+        started = time.perf_counter()
+        deadline = Deadline(self.request_seconds)
+        version = self.find_model.servable(caller.tenant, model)
+        verdicts = await self.judge_texts(texts, caller)
+        for verdict in verdicts:
+            if verdict.blocked:
+                BLOCKED.labels("input").inc()
+                raise refusal_of(verdict, "input")
+        if len(verdicts) != len(texts):
+            raise UnavailableError("moderation did not judge every text")
+        embedded = await self.engines.embed(
+            [verdict.text for verdict in verdicts],
+            tenant=caller.tenant,
+            version_id=version.version_id,
+            timeout=deadline.remaining(),
+        )
+        record = _usage(embedded, caller, request_id, verdicts[0].policy_digest)
+        record.total_seconds = time.perf_counter() - started
+        self.usage.record(record)
+        return embedded
+
+
+def _usage(
+    embedded: Embedded, caller: Caller, request_id: str, policy_digest: str
+) -> UsageRecorded:
+    record = UsageRecorded(
+        request_id=request_id,
+        tenant=caller.tenant,
+        caller=caller.subject,
+        version_id=embedded.version_id,
+        prompt_tokens=embedded.tokens,
+        finish_reason="stop",
+        policy_digest=policy_digest,
+    )
+    record.at.GetCurrentTime()
+    return record

@@ -1,0 +1,91 @@
+"""Whether a text is a grammar at all, before a pipeline sees it.
+
+A pipeline finds out in the middle of a step, and does not recover. This knows a part of what
+XGrammar reads, enough for what our compiler writes: a rule a line, literals, classes of characters,
+names, groups, alternatives and repeats.
+"""
+
+import re
+from collections.abc import Iterator
+
+_RULE = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*::=(.*)", re.ASCII)
+_POINT = r"\\U[0-9a-fA-F]{8}|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}"
+_ESCAPED = rf"{_POINT}|\\[nrt\"'\\\[\]^-]"
+_IN_CLASS = rf"(?:{_ESCAPED}|[^\\\[\]])"
+_TOKEN = re.compile(
+    rf'(?P<literal>"(?:{_ESCAPED}|[^"\\])*")'
+    rf"|(?P<class>\[\^?{_IN_CLASS}+\])"
+    r"|(?P<name>[A-Za-z_][A-Za-z0-9_.-]*)"
+    r"|(?P<open>\()|(?P<close>\))|(?P<or>\|)"
+    r"|(?P<repeat>[*+?]|\{(?P<least>\d+)(?:,(?P<most>\d*))?\})"
+    r"|(?P<space>[ \t]+)"
+)
+_MOST_NESTED = 500
+_LAST_POINT, _SURROGATES = 0x10FFFF, range(0xD800, 0xE000)
+
+
+def check_grammar(text: str) -> None:
+    """Refuse what is no grammar.
+
+    Raises:
+        ValueError: says what is wrong.
+    """
+    rules: set[str] = set()
+    used: set[str] = {"root"}
+    for line in filter(str.strip, text.split("\n")):
+        rule = _RULE.fullmatch(line)
+        if rule is None or rule[1] in rules:
+            raise ValueError(f"not a rule of a grammar, or a second one of its name: {line[:80]!r}")
+        rules.add(rule[1])
+        used.update(_check_body(rule[2]))
+    if used - rules:
+        raise ValueError(f"the grammar has no rule {min(used - rules)!r}")
+
+
+def _check_body(body: str) -> Iterator[str]:
+    """The names that it uses."""
+    depth, before = 0, ""
+    for token in _tokens(body):
+        kind = str(token.lastgroup if token["repeat"] is None else "repeat")
+        complete = before in ("literal", "class", "name", "close", "repeat")
+        if (kind in ("close", "or", "repeat") and not complete) or before == kind == "repeat":
+            raise ValueError(f"{token[0]!r} follows nothing in a grammar")
+        depth += (kind == "open") - (kind == "close")
+        if not 0 <= depth <= _MOST_NESTED:
+            raise ValueError("groups of a grammar are not closed, not opened, or too deep")
+        _check_numbers(token)
+        if kind == "name":
+            yield token[0]
+        before = kind
+    if depth or before in ("", "open", "or"):
+        raise ValueError(f"a rule of the grammar has no end: {body[:80]!r}")
+
+
+def _tokens(body: str) -> Iterator[re.Match[str]]:
+    place = 0
+    while place < len(body):
+        token = _TOKEN.match(body, place)
+        if token is None:
+            raise ValueError(f"this is no part of a grammar: {body[place : place + 40]!r}")
+        place = token.end()
+        if token["space"] is None:
+            yield token
+
+
+def _check_numbers(token: re.Match[str]) -> None:
+    if token["most"] and int(token["most"]) < int(token["least"]):
+        raise ValueError(f"{token[0]} repeats fewer times than it must")
+    for point in re.findall(_POINT, token["literal"] or token["class"] or ""):
+        number = int(point[2:], 16)
+        if number > _LAST_POINT or number in _SURROGATES:
+            raise ValueError(f"{point} is no character")
+    if token["class"]:
+        _check_ranges(token["class"])
+
+
+def _check_ranges(written: str) -> None:
+    items = re.findall(_IN_CLASS, written[2 if written[1] == "^" else 1 : -1])
+    points = [int(item[2:], 16) if re.fullmatch(_POINT, item) else ord(item[-1]) for item in items]
+    for place in range(1, len(items) - 1):
+        if items[place] == "-" and points[place - 1] > points[place + 1]:
+            raise ValueError(f"a range of {written[:80]} ends before it begins")

@@ -1,0 +1,81 @@
+"""Whether an adapter's tensors fit a base, by their names and shapes alone."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_TENSOR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight")
+_LAYER = re.compile(r"\.layers\.(\d+)\.")
+MOST_PROBLEMS = 5
+"""That are told; a foreign adapter has one for each tensor."""
+
+
+def adapter_problems(
+    shapes: Mapping[str, Sequence[int]], base_config: Mapping[str, Any]
+) -> list[str]:
+    """Why these tensors are no low-rank adapter of the base; empty when nothing speaks against it.
+
+    Args:
+        shapes: of the tensors of `adapter_model.safetensors`.
+        base_config: the base's config.json; what it does not tell is not checked.
+    """
+    pairs: dict[str, dict[str, Sequence[int]]] = {}
+    problems = []
+    for name, shape in shapes.items():
+        named = _TENSOR.fullmatch(name)
+        if named is None or len(shape) != 2:
+            problems.append(f"{name!r} is no matrix of a low-rank adapter")
+        else:
+            pairs.setdefault(named["module"], {})[named["side"]] = shape
+    if not shapes:
+        problems.append("it has no tensors")
+    widths = _widths(base_config)
+    for module, sides in sorted(pairs.items()):
+        problems += _pair_problems(module, sides, base_config, widths)
+    if len(problems) > MOST_PROBLEMS:
+        problems[MOST_PROBLEMS:] = [f"and {len(problems) - MOST_PROBLEMS} more"]
+    return problems
+
+
+def _pair_problems(
+    module: str,
+    sides: Mapping[str, Sequence[int]],
+    config: Mapping[str, Any],
+    widths: Mapping[str, tuple[int, int]],
+) -> list[str]:
+    if len(sides) != 2:
+        return [f"{module!r} has one half of an adapter"]
+    (rank, goes_in), (comes_out, rank_b) = sides["A"], sides["B"]
+    if rank != rank_b or not rank:
+        return [f"{module!r} has halves of ranks {rank} and {rank_b}"]
+    layer, layers = _LAYER.search(module), config.get("num_hidden_layers")
+    if layer and isinstance(layers, int) and int(layer[1]) >= layers:
+        return [f"{module!r} is of layer {layer[1]}, the base has {layers}"]
+    expected = widths.get(module.rpartition(".")[2])
+    if expected and "experts" not in module and (goes_in, comes_out) != expected:
+        return [
+            f"{module!r} is {goes_in} to {comes_out}, the base has {expected[0]} to {expected[1]}"
+        ]
+    return []
+
+
+def _widths(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Numbers in and out of the projections; none of a base with latent attention."""
+    try:
+        hidden, between = int(config["hidden_size"]), int(config["intermediate_size"])
+        heads = int(config["num_attention_heads"])
+        width = int(config.get("head_dim") or hidden // heads)
+        keys = int(config.get("num_key_value_heads") or heads)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return {}
+    if config.get("kv_lora_rank"):
+        return {}
+    return {
+        "q_proj": (hidden, heads * width),
+        "k_proj": (hidden, keys * width),
+        "v_proj": (hidden, keys * width),
+        "o_proj": (heads * width, hidden),
+        "gate_proj": (hidden, between),
+        "up_proj": (hidden, between),
+        "down_proj": (between, hidden),
+    }

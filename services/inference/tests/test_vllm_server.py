@@ -1,0 +1,87 @@
+"""A vLLM server that the adapter starts: supervised as other engines, and never left behind."""
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from inference.adapters import vllm_server
+from inference.adapters.vllm import VllmEngine, VllmKind
+from inference.adapters.vllm_server import VllmOptions
+from service_kit.errors import PreconditionError, UnavailableError
+from testkit.waiting import eventually
+
+from . import fake_vllm
+from .vllm_cases import END, expected, loaded, starting_with, tokens_of
+
+COMMAND = shlex.join([sys.executable, fake_vllm.__file__])
+
+
+def started(folder: Path, command: str = COMMAND) -> VllmEngine:
+    options = VllmOptions(command=command, load_seconds=20, hang_seconds=1.0)
+    return VllmKind(options).engine_for(folder, END)
+
+
+async def test_a_command_is_started_and_nothing_of_it_is_left(tmp_path: Path) -> None:
+    engine = started(tmp_path)
+    await engine.load()
+    guard = psutil.Process(engine.server.pid)
+    (server,) = guard.children()
+    assert await tokens_of(engine) == expected(tmp_path.name)
+    assert not any("VLLM" in word or "key" in word for word in server.cmdline())
+
+    await engine.close()
+
+    await eventually(lambda: not server.is_running() and not guard.is_running())
+    with pytest.raises(UnavailableError):
+        await tokens_of(engine)
+
+
+@pytest.mark.parametrize("first_token", [fake_vllm.DIE, fake_vllm.HANG])
+async def test_a_server_that_dies_or_hangs_fails_its_requests_and_comes_back(
+    tmp_path: Path, first_token: int
+) -> None:
+    async with loaded(started(tmp_path)) as engine:
+        first = engine.server.pid
+        assert first is not None
+        (server,) = psutil.Process(first).children()
+        with pytest.raises(UnavailableError):
+            await tokens_of(engine, starting_with(first_token))
+
+        async def back() -> bool:
+            try:
+                return await tokens_of(engine) == expected(tmp_path.name)
+            except UnavailableError:
+                return False
+
+        await eventually(back, within=20)
+        assert engine.server.pid != first
+        assert not psutil.pid_exists(server.pid)
+
+
+@pytest.mark.parametrize("command", [f"{COMMAND} --refuses", "/no/such/python"])
+async def test_a_server_that_ends_while_it_loads_is_a_typed_error(
+    tmp_path: Path, command: str
+) -> None:
+    engine = started(tmp_path, command)
+
+    with pytest.raises(PreconditionError, match="refused the model"):
+        await engine.load()
+    await engine.close()
+
+
+async def test_a_server_that_keeps_dying_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_server, "MAX_DEATHS", 1)
+    async with loaded(started(tmp_path)) as engine:
+        for _ in range(2):
+            pid = await eventually(lambda: engine.server.pid)
+            os.kill(psutil.Process(pid).children()[0].pid, signal.SIGKILL)
+            await eventually(lambda pid=pid: engine.server.pid != pid)
+
+        assert "2 times in a row" in await asyncio.wait_for(engine.until_broken(), 10)

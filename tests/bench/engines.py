@@ -1,0 +1,56 @@
+"""Engines of inference in the bench's own hands: token ids in and out, no service around them."""
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+
+from inference.adapters.engine_process import EngineProcess
+from inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from inference.domain.generation import GenerationRequest
+
+FIRST_TOKEN, LAST_TOKEN = 1_000, 40_000
+"""Ordinary tokens of the model that everything is measured with."""
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path, adapter: Path | None = None, options: PipelineOptions | None = None
+) -> AsyncIterator[EngineProcess]:
+    """The openvino engine with its defaults, until the block ends; no token ends its answers."""
+    kind = OpenVinoKind(options or PipelineOptions())
+    engine = kind.engine_for(folder, frozenset(), adapter)
+    await engine.load()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def random_tokens(draw: random.Random, count: int) -> list[int]:
+    """A text that no cache has."""
+    return [draw.randrange(FIRST_TOKEN, LAST_TOKEN) for _ in range(count)]
+
+
+def greedy(prompt: Sequence[int], new_tokens: int) -> GenerationRequest:
+    """A request for so many tokens."""
+    return GenerationRequest(
+        prompt=tuple(prompt),
+        max_new_tokens=new_tokens,
+        temperature=0.0,
+        top_p=1.0,
+        top_k=0,
+        presence_penalty=0.0,
+        frequency_penalty=0.0,
+        repetition_penalty=1.0,
+        seed=0,
+        logprobs=None,
+        grammar="",
+        may_gather=False,
+    )
+
+
+async def generated(engine: EngineProcess, request: GenerationRequest) -> int:
+    """Answer it; the number of tokens."""
+    async with aclosing(engine.generate(request)) as pieces:
+        return sum([len(piece.tokens) async for piece in pieces])

@@ -1,0 +1,18 @@
+"""Rivals with pins of their own: where their environments are, and what to say without one."""
+
+from pathlib import Path
+
+VLLM = Path("build/vllm")
+LLAMA_CPP = Path("build/llama_cpp")
+INSTALLED = "installed"
+"""The file that `make` puts into an environment when it is whole."""
+
+
+def is_installed(environment: Path) -> bool:
+    """Whether there is anything to measure beside us."""
+    return (environment / INSTALLED).exists()
+
+
+def absence(environment: Path) -> str:
+    """What a line says instead of a figure."""
+    return f"not measured: {environment} is not there; `make {environment}/{INSTALLED}` makes it"

@@ -1,0 +1,1 @@
+"""The triton engine on a real Triton server: `make triton-test`."""

@@ -1,0 +1,131 @@
+"""What dies under a triton engine, and what its callers see of it."""
+
+import asyncio
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from inference.adapters import engine_process, triton_peer
+from service_kit.errors import UnavailableError
+from testkit.waiting import eventually
+
+from tests.triton.asking import PLAIN, engine_at, loaded, models_on, tokens_of, tokens_once_back
+from tests.triton.running import ROOT, RunningTriton, has_ended
+
+LONG = replace(PLAIN, max_new_tokens=500)
+
+
+async def test_streams_of_a_killed_model_fail_typed_and_the_next_request_is_answered(
+    triton: RunningTriton, build: Path, end_tokens: frozenset[int]
+) -> None:
+    async with loaded(triton, build, end_tokens) as engine:
+        before = await tokens_of(engine)
+        stub = await triton.only_stub()
+        pieces = engine.generate(LONG)
+        await anext(pieces)
+
+        stub.kill()
+
+        with pytest.raises(UnavailableError, match="restarting"):
+            async for _ in pieces:
+                pass
+        assert await tokens_once_back(engine) == before
+
+
+async def test_a_model_that_dies_idle_is_replaced_before_anyone_asks(
+    triton: RunningTriton, build: Path, end_tokens: frozenset[int]
+) -> None:
+    async with loaded(triton, build, end_tokens) as engine:
+        (first,) = await models_on(triton)
+        stub = await triton.only_stub()
+
+        stub.kill()
+
+        async def replaced() -> bool:
+            names = await models_on(triton)
+            return bool(names) and first not in names
+
+        await eventually(replaced, within=30)
+        assert await tokens_once_back(engine)
+
+
+async def test_a_hung_model_is_replaced(
+    triton: RunningTriton, build: Path, end_tokens: frozenset[int]
+) -> None:
+    async with loaded(triton, build, end_tokens) as engine:
+        before = await tokens_of(engine)
+        stub = await triton.only_stub()
+        pieces = engine.generate(LONG)
+        await anext(pieces)
+
+        stub.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(UnavailableError, match="restarting"):
+                async for _ in pieces:
+                    pass
+            assert await tokens_once_back(engine) == before
+        finally:
+            stub.kill()
+
+
+async def test_requests_fail_typed_while_the_server_is_away_and_succeed_when_it_is_back(
+    triton: RunningTriton, build: Path, end_tokens: frozenset[int]
+) -> None:
+    async with loaded(triton, build, end_tokens) as engine:
+        before = await tokens_of(engine)
+        pieces = engine.generate(LONG)
+        await anext(pieces)
+
+        triton.kill()
+        with pytest.raises(UnavailableError, match="restarting"):
+            async for _ in pieces:
+                pass
+        with pytest.raises(UnavailableError, match="restarting"):
+            await tokens_of(engine)
+        await asyncio.to_thread(triton.start)
+
+        assert await tokens_once_back(engine) == before
+
+
+async def test_an_engine_whose_server_stays_away_gives_up(
+    triton: RunningTriton,
+    build: Path,
+    end_tokens: frozenset[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_process, "MAX_DEATHS", 2)
+    monkeypatch.setattr(triton_peer, "CONNECT_SECONDS", 0.2)
+    try:
+        async with loaded(triton, build, end_tokens) as engine:
+            triton.kill()
+
+            assert "3 times in a row" in await asyncio.wait_for(engine.until_broken(), 20)
+        never = engine_at(triton, build, end_tokens)
+        with pytest.raises(UnavailableError, match="did not answer"):
+            await never.load()
+        await never.close()
+    finally:
+        await asyncio.to_thread(triton.start)
+
+
+async def test_a_model_whose_service_is_gone_frees_its_memory_and_its_name_is_swept_away(
+    triton: RunningTriton, build: Path, end_tokens: frozenset[int]
+) -> None:
+    service = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.triton.service_to_kill", triton.url, str(build)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert service.stdout is not None
+    name = (await service.stdout.readline()).decode().strip()
+    abandoned = await triton.only_stub()
+
+    service.kill()
+    await service.wait()
+
+    await eventually(lambda: has_ended(abandoned), within=20)
+    assert name in await models_on(triton)
+    async with loaded(triton, build, end_tokens):
+        assert name not in await models_on(triton)
