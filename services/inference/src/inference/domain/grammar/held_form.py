@@ -17,10 +17,11 @@ from inference.domain.grammar.automaton import determined
 from inference.domain.grammar.closing import fitted
 from inference.domain.grammar.cost import check_cost
 from inference.domain.grammar.json_schema import parse_json_schema
+from inference.domain.grammar.listed import one_of
 from inference.domain.grammar.measures import Measures
 from inference.domain.grammar.printing import printed
 from inference.domain.grammar.regex import parse_regex
-from inference.domain.grammar.tree import Grammar, Literal, Node, choice, sequence
+from inference.domain.grammar.tree import Grammar, Node, choice, sequence
 from inference.domain.sampling import CallForm, Constraint
 
 END_TOKEN = 1
@@ -132,7 +133,7 @@ def _grammar(constraint: Constraint, levels: int) -> tuple[Grammar, bool]:
         case "regex":
             return Grammar(*determined(parse_regex(constraint.text), "s")), False
         case "choice":
-            return Grammar(_choices(constraint.choices)), False
+            return Grammar(*_choices(constraint.choices)), False
         case "call":
             return _calls(constraint.calls, levels)
 
@@ -150,7 +151,7 @@ def _calls(calls: Sequence[CallForm], levels: int) -> tuple[Grammar, bool]:
     return Grammar(choice(nodes), rules), is_recursive
 
 
-def _choices(texts: tuple[str, ...]) -> Node:
+def _choices(texts: tuple[str, ...]) -> tuple[Node, dict[str, Node]]:
     if not texts:
         raise InvalidInputError("a choice needs at least one text")
     if len(texts) > MAX_CHOICES or sum(map(len, texts)) > MAX_CHOICE_CHARACTERS:
@@ -159,4 +160,4 @@ def _choices(texts: tuple[str, ...]) -> Node:
         )
     if not all(text and text.isprintable() for text in texts):
         raise InvalidInputError("a text to choose is not empty and has no control characters")
-    return choice([Literal(text) for text in dict.fromkeys(texts)])
+    return one_of(texts, "s")

@@ -15,6 +15,7 @@ from inference.domain.grammar.automaton import determined
 from inference.domain.grammar.disjoint import are_disjoint
 from inference.domain.grammar.formats import FORMATS
 from inference.domain.grammar.json_compound import MAX_MEMBERS, array, object_of
+from inference.domain.grammar.listed import one_of
 from inference.domain.grammar.regex import parse_regex
 from inference.domain.grammar.schema_document import SchemaDocument
 from inference.domain.grammar.schema_keywords import Keywords, number_bounds, unknown_keywords
@@ -22,7 +23,7 @@ from inference.domain.grammar.tree import Grammar, Literal, Node, Reference, cho
 
 MAX_ERRORS = 20
 MAX_NESTING = 40
-MAX_RULES = 1_500
+MAX_RULES = 3_000
 _SCALARS = ("string", "number", "boolean", "null")
 _ALONE = ("$ref", "anyOf", "oneOf", "allOf")
 """Each of them says all that its schema says."""
@@ -151,8 +152,11 @@ class _Converter:
         return self._shared[key]
 
     def _listed(self, keywords: Keywords) -> Node | None:
-        values = keywords.listed()
-        return choice([Literal(json_text.value_text(value)) for value in values])
+        node, rules = one_of(
+            [*map(json_text.value_text, keywords.listed())], f"e{len(self.rules)}_"
+        )
+        self.rules.update(rules)
+        return node
 
     def _of_type(self, name: str, keywords: Keywords, path: str, levels: int) -> Node | None:
         match name:
@@ -208,7 +212,8 @@ class _Converter:
             node = json_text.integers(bounds) if name == "integer" else json_text.numbers(bounds)
             if node is None:
                 return None
-            self._shared[key] = self._rule(node)
+            self._shared[key], rules = determined(node, f"n{len(self.rules)}_", scale=20)
+            self.rules.update(rules)
         return self._shared[key]
 
     def _array(self, keywords: Keywords, path: str, levels: int) -> Node | None:
