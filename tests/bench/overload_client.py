@@ -82,18 +82,16 @@ class Callers:
 
     async def capacity(self, in_flight: int, seconds: float) -> dict[str, Any]:
         """How much comes of so many at a time."""
-        began, answers = time.perf_counter(), 0
-        tokens = 0
+        began = time.perf_counter()
+        answers: list[int] = []
 
         async def ask() -> None:
-            nonlocal tokens, answers
             while time.perf_counter() - began < seconds:
-                tokens += await self.answer(LONG_SECONDS)
-                answers += 1
+                answers.append(await self.answer(LONG_SECONDS))
 
         await asyncio.gather(*(ask() for _ in range(in_flight)))
-        spent = time.perf_counter() - began
-        return {"tokens_a_second": tokens / spent, "tokens_an_answer": tokens / answers}
+        tokens, spent = sum(answers), time.perf_counter() - began
+        return {"tokens_a_second": tokens / spent, "tokens_an_answer": tokens / len(answers)}
 
     async def offer(
         self, rate: float, seconds: float, ramp_seconds: float, deadline_seconds: float

@@ -60,10 +60,11 @@ async def tokens_of(engine: EngineProcess, asked: GenerationRequest = PLAIN) -> 
         return tuple([token async for piece in pieces for token in piece.tokens])
 
 
-async def tokens_once_back(engine: EngineProcess) -> tuple[int, ...]:
+async def tokens_once_back(engine: EngineProcess, triton: RunningTriton) -> tuple[int, ...]:
     """The answer, asked for until the engine is back."""
 
     async def answer() -> list[tuple[int, ...]]:
+        await asyncio.to_thread(triton.revive)
         try:
             return [await tokens_of(engine)]
         except UnavailableError:

@@ -68,7 +68,10 @@ class RunningTriton:
     def stubs(self) -> list[psutil.Process]:
         """Processes of its Python models."""
         assert self.process is not None
-        below = psutil.Process(self.process.pid).children(recursive=True)
+        try:
+            below = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
         return [process for process in below if _is_stub(process)]
 
     async def these_stubs(self, many: int) -> list[psutil.Process]:
@@ -79,6 +82,15 @@ class RunningTriton:
     async def only_stub(self) -> psutil.Process:
         """The process of its one model."""
         return (await self.these_stubs(1))[0]
+
+    def revive(self) -> None:
+        """Start it again if it has ended, as a container's restart policy does.
+
+        A model's process that is killed in the middle of a response takes Triton 2.51 with it now
+        and then: an exception that nothing in its Python backend catches.
+        """
+        if self.process is not None and self.process.poll() is not None:
+            self.start()
 
     def kill(self) -> None:
         """Kill it and what it started, as a machine that goes down does."""
@@ -92,7 +104,7 @@ class RunningTriton:
     def stop(self) -> int:
         """SIGTERM; its exit status."""
         assert self.process is not None
-        stubs = self.stubs() if self.process.poll() is None else []
+        stubs = self.stubs()
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(STOP_SECONDS)

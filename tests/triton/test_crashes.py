@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,16 @@ from service_kit.errors import UnavailableError
 from testkit.waiting import eventually
 
 from tests.triton.asking import PLAIN, engine_at, loaded, models_on, tokens_of, tokens_once_back
-from tests.triton.running import ROOT, RunningTriton, has_ended
+from tests.triton.running import ROOT, RunningTriton, has_ended, running_triton
+
+
+@pytest.fixture
+def triton(tmp_path: Path) -> Iterator[RunningTriton]:
+    """A server for each test: what was killed may take it along, sooner or later."""
+    with running_triton(tmp_path / "log") as triton:
+        yield triton
+        triton.kill()
+
 
 LONG = replace(PLAIN, max_new_tokens=500)
 
@@ -31,7 +41,7 @@ async def test_streams_of_a_killed_model_fail_typed_and_the_next_request_is_answ
         with pytest.raises(UnavailableError, match="restarting"):
             async for _ in pieces:
                 pass
-        assert await tokens_once_back(engine) == before
+        assert await tokens_once_back(engine, triton) == before
 
 
 async def test_a_model_that_dies_idle_is_replaced_before_anyone_asks(
@@ -44,11 +54,12 @@ async def test_a_model_that_dies_idle_is_replaced_before_anyone_asks(
         stub.kill()
 
         async def replaced() -> bool:
+            await asyncio.to_thread(triton.revive)
             names = await models_on(triton)
             return bool(names) and first not in names
 
         await eventually(replaced, within=30)
-        assert await tokens_once_back(engine)
+        assert await tokens_once_back(engine, triton)
 
 
 async def test_a_hung_model_is_replaced(
@@ -65,7 +76,7 @@ async def test_a_hung_model_is_replaced(
             with pytest.raises(UnavailableError, match="restarting"):
                 async for _ in pieces:
                     pass
-            assert await tokens_once_back(engine) == before
+            assert await tokens_once_back(engine, triton) == before
         finally:
             stub.kill()
 
@@ -86,7 +97,7 @@ async def test_requests_fail_typed_while_the_server_is_away_and_succeed_when_it_
             await tokens_of(engine)
         await asyncio.to_thread(triton.start)
 
-        assert await tokens_once_back(engine) == before
+        assert await tokens_once_back(engine, triton) == before
 
 
 async def test_an_engine_whose_server_stays_away_gives_up(
@@ -107,7 +118,7 @@ async def test_an_engine_whose_server_stays_away_gives_up(
             await never.load()
         await never.close()
     finally:
-        await asyncio.to_thread(triton.start)
+        await asyncio.to_thread(triton.revive)
 
 
 async def test_a_model_whose_service_is_gone_frees_its_memory_and_its_name_is_swept_away(
@@ -129,3 +140,30 @@ async def test_a_model_whose_service_is_gone_frees_its_memory_and_its_name_is_sw
     assert name in await models_on(triton)
     async with loaded(triton, build, end_tokens):
         assert name not in await models_on(triton)
+
+
+async def test_a_killed_reader_costs_its_questions_and_no_stream(
+    triton: RunningTriton, build: Path, end_tokens: frozenset[int]
+) -> None:
+    async with loaded(triton, build, end_tokens) as engine:
+        before = await engine.embed([[20]])
+        plain = await tokens_of(engine)
+        engine_stub, reader_stub = await triton.these_stubs(2)
+        running = asyncio.create_task(tokens_of(engine))
+
+        reader_stub.kill()
+
+        with pytest.raises(UnavailableError, match="retry"):
+            await engine.embed([[20]])
+        assert await running == plain
+
+        async def once_back() -> list[list[float]]:
+            await asyncio.to_thread(triton.revive)
+            try:
+                return await engine.embed([[20]])
+            except UnavailableError:
+                return []
+
+        again = await eventually(once_back, within=20)
+        assert again == [pytest.approx(before[0], abs=1e-4)]
+        assert engine_stub in triton.stubs()

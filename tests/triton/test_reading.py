@@ -7,10 +7,8 @@ import pytest
 from inference.adapters.engine_process import EngineProcess
 from inference.adapters.openvino import OpenVinoKind
 from inference.domain.generation import ContinuationScore, ScoreRequest
-from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
 
-from tests.triton.asking import OPTIONS, client_of, loaded, models_on, tokens_of
+from tests.triton.asking import OPTIONS, client_of, loaded, models_on
 from tests.triton.running import RunningTriton
 
 SCORES = [ScoreRequest(tuple(range(3, 8 + number)), ((50, 60 + number),)) for number in range(24)]
@@ -64,29 +62,3 @@ async def test_the_reader_comes_with_the_first_question_and_goes_with_the_engine
         assert len(await models_on(triton)) == 2
 
     assert await models_on(triton) == []
-
-
-async def test_a_killed_reader_costs_its_questions_and_no_stream(
-    triton: RunningTriton, build: Path, end_tokens: frozenset[int]
-) -> None:
-    async with loaded(triton, build, end_tokens) as engine:
-        before = await engine.embed([[20]])
-        plain = await tokens_of(engine)
-        engine_stub, reader_stub = await triton.these_stubs(2)
-        running = asyncio.create_task(tokens_of(engine))
-
-        reader_stub.kill()
-
-        with pytest.raises(UnavailableError, match="retry"):
-            await engine.embed([[20]])
-        assert await running == plain
-
-        async def once_back() -> list[list[float]]:
-            try:
-                return await engine.embed([[20]])
-            except UnavailableError:
-                return []
-
-        again = await eventually(once_back, within=20)
-        assert again == [pytest.approx(before[0], abs=1e-4)]
-        assert engine_stub in triton.stubs()

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from registry.model_folder import check_model_folder
-from testkit.models import make_tiny_llama, make_tiny_openvino
+from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
 from tokenizers import Tokenizer
 
 TEXTS = ["Hello  wörld 12345", "性价比很高 🤖\n\t<x>", " a\u0301 ", "العربية हिन्दी 한국어"]
@@ -57,8 +58,15 @@ def test_the_same_arguments_give_the_same_bytes_and_another_seed_other_weights(
     assert {name for name in one if one[name] != other[name]} == {"model.safetensors"}
 
 
-def test_a_tiny_llama_is_a_clean_model_folder(tmp_path: Path) -> None:
-    checked = check_model_folder(make_tiny_llama(tmp_path / "tiny", context_tokens=128))
+@pytest.mark.parametrize(
+    ("make", "architecture"),
+    [(make_tiny_llama, "LlamaForCausalLM"), (make_tiny_deepseek, "DeepseekV3ForCausalLM")],
+)
+def test_a_tiny_model_is_a_clean_model_folder(
+    tmp_path: Path, make: Callable[..., Path], architecture: str
+) -> None:
+    checked = check_model_folder(make(tmp_path / "tiny", context_tokens=128))
+    assert checked.architecture == architecture
     assert checked.context_tokens == 128
     assert checked.size_bytes < 500_000
 

@@ -192,6 +192,20 @@ async def test_it_is_settled_when_every_named_version_is_loaded(tokenizer: ChatT
         assert service.loaded() == ["mv-1", "mv-2"]
 
 
+async def test_of_many_named_versions_a_few_are_loaded_at_a_time(
+    tokenizer: ChatTokenizer,
+) -> None:
+    service = Following(tokenizer, *(moved(f"a{number}", f"mv-{number}") for number in range(9)))
+    for number in range(9):
+        service.models.add(f"mv-{number}")
+    service.loader.open_gate.clear()
+    async with service:
+        await eventually(lambda: len(service.loader.loads) == follow_names.LOADS_AT_A_TIME)
+        service.loader.open_gate.set()
+        await eventually(lambda: service.settled)
+        assert len(service.loaded()) == 9
+
+
 async def test_the_version_before_answers_until_the_new_one_is_warm_here(
     tokenizer: ChatTokenizer,
 ) -> None:

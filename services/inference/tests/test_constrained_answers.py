@@ -138,5 +138,5 @@ async def test_a_form_that_does_not_fit_is_refused_with_what_it_needs(
 ) -> None:
     constraint = pb.Constraint(json_schema=json.dumps(PERSON))
 
-    with pytest.raises(InvalidInputError, match=r"needs \d+ tokens .* leave 10"):
+    with pytest.raises(InvalidInputError, match=r"needs \d+ tokens, .* leave 10"):
         await held(service, version, constraint, max_new_tokens=10)

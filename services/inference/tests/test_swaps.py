@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from modelmill.inference.v1 import inference_service_pb2 as pb
 from prometheus_client import REGISTRY
 from registry.aliases import AliasBook
 from registry.store import FolderStore
@@ -16,7 +17,7 @@ from testkit.models import make_other_openvino
 from testkit.waiting import eventually
 
 from .adapter_folders import write_adapter
-from .support import Service, nats_and_inference
+from .support import Answer, Service, nats_and_inference
 
 pytestmark = pytest.mark.heavy
 
@@ -151,6 +152,44 @@ async def test_an_alias_is_what_a_tenant_asks_for_until_it_is_removed(
             return False
 
         await eventually(gone)
+
+
+async def test_a_cascade_is_asked_for_by_its_alias_and_calibrated_over_grpc(
+    tmp_path: Path, artifact_root: Path, digests: list[str]
+) -> None:
+    async with nats_and_inference(tmp_path, artifact_root) as service:
+        large, small = [await service.served(digest) for digest in digests]
+        book = AliasBook(service.bus)
+
+        async def by_cascade(threshold: float) -> Answer:
+            options = {"kind": "cascade", "small": small, "threshold": threshold}
+            await book.move("acme", ALIAS, large, moved_by="test", options=options)
+
+            async def answer() -> Answer | None:
+                try:
+                    found = await service.answer(ALIAS, text=PROMPTS[0], max_new_tokens=TOKENS)
+                except NotFoundError:
+                    return None
+                return found if found.end.cascade.threshold == threshold else None
+
+            found = await eventually(answer)
+            assert found is not None
+            return found
+
+        sure, unsure = await by_cascade(0.001), await by_cascade(1.5)
+        assert (sure.end.version_id, sure.end.cascade.escalated) == (small, False)
+        usage = sure.end.usage
+        assert sure.end.cascade.spared_tokens == usage.prompt_tokens + usage.completion_tokens
+        assert (unsure.end.version_id, unsure.end.cascade.escalated) == (large, True)
+        assert unsure.end.cascade.confidence == sure.end.cascade.confidence
+        assert 0 < sure.end.cascade.confidence < 1
+
+        asked = pb.CalibrateCascadeRequest(tenant="acme", small=small, large=large)
+        asked.examples.add(text=PROMPTS[0], answer=sure.text)
+        asked.max_new_tokens = TOKENS
+        found = await service.stub.CalibrateCascade(asked, timeout=30)
+        assert (found.accuracy, found.large_accuracy, found.small_share) == (1.0, 0.0, 1.0)
+        assert found.threshold == sure.end.cascade.confidence
 
 
 async def test_a_model_too_large_for_memory_is_refused_while_another_answers(

@@ -64,18 +64,26 @@ class AnswerWriter:
 
     Args:
         offered: names of functions; their calls are told apart from text.
+        frame: what stands before and behind an answer that is a demanded call.
     """
 
     def __init__(
-        self, tokenizer: ChatTokenizer, stops: Sequence[str], offered: Sequence[str] = ()
+        self,
+        tokenizer: ChatTokenizer,
+        stops: Sequence[str],
+        offered: Sequence[str] = (),
+        frame: tuple[str, str] = ("", ""),
     ) -> None:
         self._tokenizer = tokenizer
         self._parser: ToolCallParser | None = None
+        self._behind = ""
         shown: Mapping[int, str] = {}
         if offered and tokenizer.tool_format is not None:
             marks = tokenizer.tool_marks
             self._parser = ToolCallParser(tokenizer.tool_format, marks, frozenset(offered))
             shown = marks.by_id
+            self._parser.push(marks.mark(frame[0]))
+            self._behind = marks.mark(frame[1])
         self._text = AnswerText(tokenizer, stops, shown)
         self._has_called = False
 
@@ -89,6 +97,8 @@ class AnswerWriter:
             reason = "stop"
         calls: tuple[ToolCall, ...] = ()
         if self._parser is not None:
+            if reason == "stop":
+                text += self._behind
             text, calls = _parted(self._parser, text, ended=reason is not None)
             self._has_called |= bool(calls)
         if reason == "stop" and self._has_called:

@@ -22,6 +22,8 @@ LOOK_SECONDS = 1.0
 """How soon a named version is looked for again that is not known yet."""
 RETRY_SECONDS = 30.0
 """How soon a named version is tried again that did not load."""
+LOADS_AT_A_TIME = 4
+"""All at once would keep each from being ready soon; one after the other, a slow one the rest."""
 MAX_TRIES = 3
 """Of a version that is not known or does not answer, until it counts as failed for good."""
 
@@ -45,6 +47,7 @@ class FollowNames:
         """Kept up to date for those who resolve requests."""
         self._changed = asyncio.Event()
         self._not_before: dict[Named, float] = {}
+        self._slots = asyncio.Semaphore(LOADS_AT_A_TIME)
         self._loading: dict[Named, asyncio.Task[None]] = {}
         self._tries: dict[Named, int] = {}
         """Of those that failed; `MAX_TRIES` at once when trying again will not help."""
@@ -112,7 +115,7 @@ class FollowNames:
         # The trace in which the alias was moved goes on here.
         attached = context.attach(cause)
         try:
-            async with self._pool.lease(tenant, version_id):
+            async with self._slots, self._pool.lease(tenant, version_id):
                 self._tries.pop(named, None)
         except DomainError as error:
             self._failed(named, error)

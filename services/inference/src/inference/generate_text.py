@@ -6,13 +6,15 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from service_kit.errors import InvalidInputError
+
 from inference.account_generation import GenerationAccount, accounted
 from inference.admit_requests import Admissions, Turn
 from inference.answer_writer import AnswerEnd, AnswerPart, AnswerWriter
+from inference.demand_call import demanded_call
 from inference.domain.asking import Ask
 from inference.domain.generation import (
     AnswerReason,
-    EngineCannotError,
     GenerationRequest,
     plan_generation,
 )
@@ -77,12 +79,12 @@ class GenerateText:
                 queue = self._admissions.of(version)
                 queue.foresee(command.tenant, command.deadline)
                 with account.trace.phase("render"):
-                    request, form = await _render(command, version)
+                    plan = await _plan(command, version)
                 account.trace.start_phase("queue")
-                async with queue.turn(_ask(command, request), command.deadline) as turn:
-                    account.begin(len(request.prompt), command.options.answers)
+                async with queue.turn(_ask(command, plan.request), command.deadline) as turn:
+                    account.begin(len(plan.request.prompt), command.options.answers)
                     answers = [
-                        _Answer(index, request, form, command, version, account, turn).parts()
+                        _Answer(index, plan, version, account, turn).parts()
                         for index in range(command.options.answers)
                     ]
                     async with aclosing(side_by_side(answers)) as parts:
@@ -91,27 +93,37 @@ class GenerateText:
                     turn.ended = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the engine is asked for, and how its answers are read."""
+
+    request: GenerationRequest
+    form: HeldForm | None
+    stops: tuple[str, ...]
+    offered: tuple[str, ...]
+    """Functions that may be called."""
+    frame: tuple[str, str]
+    """What stands around the answer of a demanded call; the first is in the prompt."""
+
+
 class _Answer:
     """One of the answers to a request; its seed is the request's and its number together."""
 
     def __init__(
         self,
         index: int,
-        request: GenerationRequest,
-        form: HeldForm | None,
-        command: GenerateCommand,
+        plan: _Plan,
         version: LoadedVersion,
         account: GenerationAccount,
         turn: Turn,
     ) -> None:
         self._index = index
-        self._request = replace(request, seed=(request.seed + index) % SEEDS)
-        self._form = form
+        self._request = replace(plan.request, seed=(plan.request.seed + index) % SEEDS)
+        self._form = plan.form
         self._version = version
         self._account = account
         self._turn = turn
-        offered = [tool["name"] for tool in command.prompt.offered]
-        self._writer = AnswerWriter(version.tokenizer, command.options.stop, offered)
+        self._writer = AnswerWriter(version.tokenizer, plan.stops, plan.offered, plan.frame)
         self._tokens = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
@@ -154,20 +166,28 @@ def _ask(command: GenerateCommand, request: GenerationRequest) -> Ask:
     )
 
 
-async def _render(
-    command: GenerateCommand, version: LoadedVersion
-) -> tuple[GenerationRequest, HeldForm | None]:
+async def _plan(command: GenerateCommand, version: LoadedVersion) -> _Plan:
+    tokens = await prompt_tokens(command.prompt, version)
+    options, frame = command.options, ("", "")
     if command.prompt.must_call:
-        raise EngineCannotError("calls cannot be demanded yet; use tool_choice auto")
+        if options.constraint is not None:
+            raise InvalidInputError("an answer that must be a call has no other form; ask for one")
+        call = demanded_call(version.tokenizer, command.prompt.offered)
+        # Only its form ends it: a stop text within the arguments would leave half a call.
+        options = replace(options, constraint=call.constraint, stop=())
+        frame = (call.before, call.behind)
+        tokens = [*tokens, *version.tokenizer.encode(call.before)]
     request = plan_generation(
-        await prompt_tokens(command.prompt, version),
-        command.options,
+        tokens,
+        options,
         version.limits,
         version.engine.abilities,
         random_seed=secrets.randbits(63),
         tenant=command.tenant,
     )
-    if command.options.constraint is None:
-        return request, None
-    form = await held_form(command.options.constraint, request.max_new_tokens)
-    return replace(request, grammar=form.text), form
+    form = None
+    if options.constraint is not None:
+        form = await held_form(options.constraint, request.max_new_tokens)
+        request = replace(request, grammar=form.text)
+    offered = tuple(tool["name"] for tool in command.prompt.offered)
+    return _Plan(request, form, options.stop, offered, frame)

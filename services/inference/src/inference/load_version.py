@@ -13,7 +13,7 @@ from service_kit.errors import PreconditionError
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.generation import ModelLimits, plan_generation
-from inference.domain.memory import MemoryNeed, cache_ceiling, later_estimate, resident_estimate
+from inference.domain.memory import MemoryNeed, cache_ceiling, estimate
 from inference.domain.sampling import SamplingOptions
 from inference.engine import Engine
 from inference.find_engine import FindEngine, Runs
@@ -116,11 +116,8 @@ class LoadVersion:
             sequences=self._cache.sequences,
             context_tokens=files.limits.context_tokens,
         )
-        return MemoryNeed(
-            identity=f"{runs.kind.name} {runs.weights.digest} {model.digest}",
-            resident_bytes=resident_estimate(runs.kind.name, files.weight_bytes),
-            later_bytes=cache_bytes + later_estimate(runs.kind.name, files.weight_bytes),
-        )
+        identity = f"{runs.kind.name} {runs.weights.digest} {model.digest}"
+        return estimate(identity, runs.kind.name, files.weight_bytes, cache_bytes)
 
     def _refuse_foreign(self, adapter: ModelReady, base: ModelReady) -> None:
         """The manifest, which nobody can change, has the last word on what it was trained on."""

@@ -33,6 +33,8 @@ class Footprint:
     """Of them, bytes that the first score or embedding takes beside."""
 
 
+ELSEWHERE = Footprint(0, 0.0)
+"""Of engines whose server has memory of its own and plans it itself."""
 FOOTPRINTS = {
     # Weights are mapped from the file and, laid out anew for the processor, held once more.
     # The first score compiles the build a second time, in full precision.
@@ -40,6 +42,7 @@ FOOTPRINTS = {
     # torch alone is 230 MiB; bfloat16 on disk is computed with in float32.
     "transformers": Footprint(700 * MIB, 2.0),
     "vllm": Footprint(2 * GIB, 1.0),
+    "triton": ELSEWHERE,
 }
 """By the engine's name; corrected by what is seen, so that only the first load relies on them."""
 UNKNOWN = Footprint(GIB, 2.0)
@@ -61,15 +64,20 @@ class MemoryNeed:
         return self.resident_bytes + self.later_bytes
 
 
-def resident_estimate(engine: str, weight_bytes: int) -> int:
-    """Process and weights of a version that was not seen yet."""
+def estimate(identity: str, engine: str, weight_bytes: int, cache_bytes: int) -> MemoryNeed:
+    """What a version will take that was not seen yet.
+
+    Args:
+        cache_bytes: its key-value cache at most.
+    """
     footprint = FOOTPRINTS.get(engine, UNKNOWN)
-    return footprint.process_bytes + int(weight_bytes * footprint.weight_factor)
-
-
-def later_estimate(engine: str, weight_bytes: int) -> int:
-    """What it takes beside its cache as requests come."""
-    return int(weight_bytes * FOOTPRINTS.get(engine, UNKNOWN).later_factor)
+    if footprint is ELSEWHERE:
+        return MemoryNeed(identity, 0, 0)
+    return MemoryNeed(
+        identity,
+        resident_bytes=footprint.process_bytes + int(weight_bytes * footprint.weight_factor),
+        later_bytes=cache_bytes + int(weight_bytes * footprint.later_factor),
+    )
 
 
 def cache_ceiling(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from service_kit.errors import InvalidInputError
 
@@ -18,7 +18,15 @@ MIN_REPETITION_PENALTY = 0.01
 MAX_REPETITION_PENALTY = 100.0
 MAX_ALTERNATIVES = 20
 
-ConstraintKind = Literal["json_schema", "regex", "choice"]
+ConstraintKind = Literal["json_schema", "regex", "choice", "call"]
+
+
+class CallForm(NamedTuple):
+    """Arguments by a schema, between what the model writes with them."""
+
+    before: str
+    schema: str
+    behind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,9 @@ class Constraint:
     """The schema or the expression."""
 
     choices: tuple[str, ...] = ()
+
+    calls: tuple[CallForm, ...] = ()
+    """Calls to choose from; no caller says so itself, it demands a call of some tools."""
 
 
 @dataclass(frozen=True, slots=True)

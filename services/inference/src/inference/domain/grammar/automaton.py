@@ -22,26 +22,27 @@ from inference.domain.grammar.tree import (
     sequence,
 )
 
-MAX_STATES = 600
-MAX_WORK = 20_000
+MAX_STATES = 400
+MAX_WORK = 15_000
 """Positions that are looked at; about a millisecond for a thousand."""
 
 Edges = Mapping[Ranges, int]
 
 
 def determined(
-    tree: Node, name: str, spelled: Callable[[Ranges], Node] = Characters
+    tree: Node, name: str, spelled: Callable[[Ranges], Node] = Characters, *, scale: int = 1
 ) -> tuple[Node, dict[str, Node]]:
     """The same language, as a node and its rules.
 
     Args:
         name: what the rules' names begin with.
         spelled: how one of these characters is written, for example escaped.
+        scale: of the limits; more for a tree that no caller wrote.
 
     Raises:
         InvalidInputError: it takes too many states.
     """
-    states = _states(tree)
+    states = _states(tree, scale)
     callers = [0] * len(states)
     for edges, _ in states:
         for target in edges.values():
@@ -55,7 +56,7 @@ def determined(
     return Reference(f"{name}0"), rules
 
 
-def _states(tree: Node) -> list[tuple[Edges, bool]]:
+def _states(tree: Node, scale: int) -> list[tuple[Edges, bool]]:
     """For each state where its characters lead, and whether a text may end in it."""
     grammar = Grammar(tree)
     numbers: dict[frozenset[Position], int] = {matching.start(grammar): 0}
@@ -74,7 +75,7 @@ def _states(tree: Node) -> list[tuple[Edges, bool]]:
                 numbers[reached] = len(waiting)
                 waiting.append(reached)
             edges.setdefault(numbers[reached], []).append(piece)
-        if len(waiting) > MAX_STATES or work > MAX_WORK:
+        if len(waiting) > MAX_STATES * scale or work > MAX_WORK * scale:
             raise _too_large()
         states.append(({characters.merged(p): target for target, p in edges.items()}, may_end))
     return states

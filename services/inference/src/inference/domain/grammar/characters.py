@@ -8,7 +8,7 @@ Ranges = tuple[tuple[int, int], ...]
 LAST = 0x10FFFF
 _WIDTH_ENDS = (0x7F, 0x7FF, 0xFFFF, LAST)
 """The last code points that UTF-8 writes in one, two, three and four bytes."""
-_NEVER: Ranges = ((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0x7F, 0x9F), (0xD800, 0xDFFF))
+_NEVER: Ranges = ((0x00, 0x08), (0x0B, 0x0C), (0x0E, 0x1F), (0xD800, 0xDFFF))
 """Control characters, which no answer needs, and surrogates, which UTF-8 has not."""
 
 
@@ -51,6 +51,15 @@ def both(ranges: Ranges, others: Ranges) -> Ranges:
 
 ANY: Ranges = without(((0, LAST),), _NEVER)
 """Every character that an answer may have."""
+
+
+_ASCII: Ranges = ((0, 0x7F),)
+BEYOND_ASCII: Ranges = without(ANY, _ASCII)
+
+
+def missing_ascii(ranges: Ranges) -> Ranges:
+    """What of ASCII is not among them."""
+    return without(_ASCII, ranges)
 
 
 def contain(ranges: Ranges, character: str) -> bool:

@@ -18,7 +18,7 @@ from inference.domain.grammar.tree import (
     sequence,
 )
 
-MOST_COUNTED = 12
+MOST_COUNTED = 6
 """Characters of a string; each counted one costs the engine some milliseconds, once."""
 
 

@@ -6,6 +6,7 @@ form up to a limit that leaves room for the longest way to an end; there its gra
 what is left, and the same model writes the end. One byte counts as one token, the worst case.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,11 +17,12 @@ from inference.domain.grammar.automaton import determined
 from inference.domain.grammar.closing import fitted
 from inference.domain.grammar.cost import check_cost
 from inference.domain.grammar.json_schema import parse_json_schema
+from inference.domain.grammar.listed import one_of
 from inference.domain.grammar.measures import Measures
 from inference.domain.grammar.printing import printed
 from inference.domain.grammar.regex import parse_regex
-from inference.domain.grammar.tree import Grammar, Literal, Node, choice
-from inference.domain.sampling import Constraint
+from inference.domain.grammar.tree import Grammar, Node, choice, sequence
+from inference.domain.sampling import CallForm, Constraint
 
 END_TOKEN = 1
 MOST_SPARE = 48
@@ -96,7 +98,8 @@ def hold(constraint: Constraint, max_tokens: int) -> HeldForm:
 
 def is_large(constraint: Constraint) -> bool:
     """Whether it takes long enough to be looked at elsewhere."""
-    characters = len(constraint.text) + sum(map(len, constraint.choices))
+    texts = (constraint.text, *constraint.choices, *(call.schema for call in constraint.calls))
+    characters = sum(map(len, texts))
     return characters > LARGE_CHARACTERS
 
 
@@ -130,10 +133,25 @@ def _grammar(constraint: Constraint, levels: int) -> tuple[Grammar, bool]:
         case "regex":
             return Grammar(*determined(parse_regex(constraint.text), "s")), False
         case "choice":
-            return Grammar(_choices(constraint.choices)), False
+            return Grammar(*_choices(constraint.choices)), False
+        case "call":
+            return _calls(constraint.calls, levels)
 
 
-def _choices(texts: tuple[str, ...]) -> Node:
+def _calls(calls: Sequence[CallForm], levels: int) -> tuple[Grammar, bool]:
+    """One of the calls; the rules of their schemas beside each other."""
+    nodes: list[Node] = []
+    rules: dict[str, Node] = {}
+    is_recursive = False
+    for number, call in enumerate(calls):
+        arguments, contains_itself = parse_json_schema(call.schema, levels, f"t{number}")
+        nodes.append(sequence(call.before, arguments.root, call.behind))
+        rules |= arguments.rules
+        is_recursive |= contains_itself
+    return Grammar(choice(nodes), rules), is_recursive
+
+
+def _choices(texts: tuple[str, ...]) -> tuple[Node, dict[str, Node]]:
     if not texts:
         raise InvalidInputError("a choice needs at least one text")
     if len(texts) > MAX_CHOICES or sum(map(len, texts)) > MAX_CHOICE_CHARACTERS:
@@ -142,4 +160,4 @@ def _choices(texts: tuple[str, ...]) -> Node:
         )
     if not all(text and text.isprintable() for text in texts):
         raise InvalidInputError("a text to choose is not empty and has no control characters")
-    return choice([Literal(text) for text in dict.fromkeys(texts)])
+    return one_of(texts, "s")

@@ -15,6 +15,7 @@ from inference.domain.grammar.automaton import determined
 from inference.domain.grammar.disjoint import are_disjoint
 from inference.domain.grammar.formats import FORMATS
 from inference.domain.grammar.json_compound import MAX_MEMBERS, array, object_of
+from inference.domain.grammar.listed import one_of
 from inference.domain.grammar.regex import parse_regex
 from inference.domain.grammar.schema_document import SchemaDocument
 from inference.domain.grammar.schema_keywords import Keywords, number_bounds, unknown_keywords
@@ -22,23 +23,24 @@ from inference.domain.grammar.tree import Grammar, Literal, Node, Reference, cho
 
 MAX_ERRORS = 20
 MAX_NESTING = 40
-MAX_RULES = 1_500
+MAX_RULES = 3_000
 _SCALARS = ("string", "number", "boolean", "null")
 _ALONE = ("$ref", "anyOf", "oneOf", "allOf")
 """Each of them says all that its schema says."""
 
 
-def parse_json_schema(text: str, levels: int) -> tuple[Grammar, bool]:
+def parse_json_schema(text: str, levels: int, prefix: str = "") -> tuple[Grammar, bool]:
     """The grammar, and whether the schema contains itself.
 
     Args:
+        prefix: what the names of rules begin with.
         levels: how often a schema that contains itself may stand in itself.
 
     Raises:
         InvalidInputError: everything in the schema that is wrong or cannot be generated.
     """
     document = SchemaDocument(text)
-    converter = _Converter(document)
+    converter = _Converter(document, prefix)
     root = converter.node(document.root, "#", levels)
     if converter.errors:
         raise InvalidInputError(converter.errors[:MAX_ERRORS])
@@ -48,8 +50,9 @@ def parse_json_schema(text: str, levels: int) -> tuple[Grammar, bool]:
 
 
 class _Converter:
-    def __init__(self, document: SchemaDocument) -> None:
+    def __init__(self, document: SchemaDocument, prefix: str) -> None:
         self._document = document
+        self._prefix = prefix
         self._known: dict[tuple[str, int], Node | None] = {}
         self._shared: dict[object, Node] = {}
         self._depth = 0
@@ -139,7 +142,7 @@ class _Converter:
             return node
         if len(self.rules) >= MAX_RULES:
             raise InvalidInputError("the schema is too large")
-        name = f"r{len(self.rules)}"
+        name = f"{self._prefix}r{len(self.rules)}"
         self.rules[name] = node
         return Reference(name)
 
@@ -149,8 +152,11 @@ class _Converter:
         return self._shared[key]
 
     def _listed(self, keywords: Keywords) -> Node | None:
-        values = keywords.listed()
-        return choice([Literal(json_text.value_text(value)) for value in values])
+        node, rules = one_of(
+            [*map(json_text.value_text, keywords.listed())], f"e{len(self.rules)}_"
+        )
+        self.rules.update(rules)
+        return node
 
     def _of_type(self, name: str, keywords: Keywords, path: str, levels: int) -> Node | None:
         match name:
@@ -192,7 +198,7 @@ class _Converter:
 
     def _pattern(self, expression: str) -> Node:
         def make() -> Node:
-            name = f"p{len(self.rules)}_"
+            name = f"{self._prefix}p{len(self.rules)}_"
             node, rules = determined(parse_regex(expression), name, json_text.spelled)
             self.rules.update(rules)
             return json_text.quoted(node)
@@ -206,7 +212,8 @@ class _Converter:
             node = json_text.integers(bounds) if name == "integer" else json_text.numbers(bounds)
             if node is None:
                 return None
-            self._shared[key] = self._rule(node)
+            self._shared[key], rules = determined(node, f"n{len(self.rules)}_", scale=20)
+            self.rules.update(rules)
         return self._shared[key]
 
     def _array(self, keywords: Keywords, path: str, levels: int) -> Node | None:

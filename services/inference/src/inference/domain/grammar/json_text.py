@@ -79,7 +79,7 @@ def integers(bounds: Bounds) -> Node | None:
 
 def numbers(bounds: Bounds) -> Node | None:
     """Numbers in decimal notation between them; None if there is none."""
-    low, high = _ends(bounds)
+    low, high = _ends(bounds, 10**LONGEST_INTEGER)
     above, below = bounds.above, bounds.below
     branches: list[Node] = []
     if low < 0:
@@ -91,8 +91,7 @@ def numbers(bounds: Bounds) -> Node | None:
     return choice(branches) if branches else None
 
 
-def _ends(bounds: Bounds) -> tuple[int, int]:
-    end = 10**LONGEST_INTEGER - 1
+def _ends(bounds: Bounds, end: int = 10**LONGEST_INTEGER - 1) -> tuple[int, int]:
     low = min(-end, bounds.high or 0) if bounds.low is None else bounds.low
     return low, max(end, low) if bounds.high is None else bounds.high
 
@@ -132,11 +131,11 @@ def _not_zero(places: int) -> Node:
 def _naturals(low: int, high: int) -> Node:
     """From `low` to `high`, without leading zeros."""
     branches: list[Node] = []
-    if low == 0 and high >= 9 and set(str(high)) == {"9"}:
-        rest = len(str(high)) - 1
-        more: list[Node] = [Repeat(_DIGIT, 0, rest)] if rest else []
-        return choice([Literal("0"), sequence(_FIRST_DIGIT, *more)])
-    for length in range(len(str(low)), len(str(high)) + 1):
+    shorter, longer = len(str(low)), len(str(high))
+    if shorter < longer and set(str(high)) == {"9"}:
+        more = Repeat(_DIGIT, shorter, longer - 1)
+        return choice([_of_one_length(str(low), "9" * shorter), Sequence((_FIRST_DIGIT, more))])
+    for length in range(shorter, longer + 1):
         least = max(low, 10 ** (length - 1) if length > 1 else 0)
         most = min(high, 10**length - 1)
         branches.append(_of_one_length(str(least), str(most)))

@@ -2,6 +2,7 @@
 
 import re
 
+from inference.domain.grammar import characters
 from inference.domain.grammar.characters import Ranges
 from inference.domain.grammar.tree import (
     Characters,
@@ -32,7 +33,7 @@ def _node(node: Node) -> str:
         case Literal(text):
             return _literal(text)
         case Characters(ranges):
-            return f"[{_ranges(ranges)}]"
+            return _class(ranges)
         case Sequence(parts):
             return f"({' '.join(map(_node, parts))})"
         case Choice(branches):
@@ -54,6 +55,17 @@ def _times(least: int, most: int | None) -> str:
     if most is None:
         return "*" if least == 0 else f"{{{least},}}"
     return "?" if (least, most) == (0, 1) else f"{{{least},{most}}}"
+
+
+def _class(ranges: Ranges) -> str:
+    # Of ranges that reach from ASCII into the rest, XGrammar 0.1.29 allows other characters than
+    # those that are listed; it is right about each part, and about what is excluded.
+    beyond = characters.both(ranges, characters.BEYOND_ASCII)
+    if beyond == characters.BEYOND_ASCII:
+        return f"[^{_ranges(characters.missing_ascii(ranges))}]"
+    ascii_part = characters.without(ranges, beyond)
+    parts = [f"[{_ranges(part)}]" for part in (ascii_part, beyond) if part]
+    return parts[0] if len(parts) == 1 else f"({' | '.join(parts)})"
 
 
 def _ranges(ranges: Ranges) -> str:
