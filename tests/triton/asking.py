@@ -16,7 +16,8 @@ from tritonclient.grpc.aio import InferenceServerClient
 
 from tests.triton.running import TOKEN, RunningTriton
 
-OPTIONS = PipelineOptions(properties=EXACT, hang_seconds=2.0)
+OPTIONS = PipelineOptions(properties=EXACT, hang_seconds=30.0)
+IMPATIENT = replace(OPTIONS, hang_seconds=2.0)
 HEADERS = {"triton-grpc-protocol-token": TOKEN}
 PLAIN = GenerationRequest(
     prompt=(20, 30, 40),
@@ -35,18 +36,26 @@ PLAIN = GenerationRequest(
 
 
 def engine_at(
-    triton: RunningTriton, build: Path, end_tokens: frozenset[int], *, token: str = TOKEN
+    triton: RunningTriton,
+    build: Path,
+    end_tokens: frozenset[int],
+    *,
+    token: str = TOKEN,
+    options: PipelineOptions = OPTIONS,
 ) -> EngineProcess:
     """An engine for the build, not yet loaded."""
-    return TritonKind(TritonAddress(triton.url, token), OPTIONS).engine_for(build, end_tokens)
+    return TritonKind(TritonAddress(triton.url, token), options).engine_for(build, end_tokens)
 
 
 @asynccontextmanager
 async def loaded(
-    triton: RunningTriton, build: Path, end_tokens: frozenset[int]
+    triton: RunningTriton,
+    build: Path,
+    end_tokens: frozenset[int],
+    options: PipelineOptions = OPTIONS,
 ) -> AsyncIterator[EngineProcess]:
     """An engine that answers, until the block ends."""
-    engine = engine_at(triton, build, end_tokens)
+    engine = engine_at(triton, build, end_tokens, options=options)
     await engine.load()
     try:
         yield engine

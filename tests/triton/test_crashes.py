@@ -12,7 +12,15 @@ from inference.adapters import engine_process, triton_peer
 from service_kit.errors import UnavailableError
 from testkit.waiting import eventually
 
-from tests.triton.asking import PLAIN, engine_at, loaded, models_on, tokens_of, tokens_once_back
+from tests.triton.asking import (
+    IMPATIENT,
+    PLAIN,
+    engine_at,
+    loaded,
+    models_on,
+    tokens_of,
+    tokens_once_back,
+)
 from tests.triton.running import ROOT, RunningTriton, has_ended, running_triton
 
 
@@ -65,7 +73,7 @@ async def test_a_model_that_dies_idle_is_replaced_before_anyone_asks(
 async def test_a_hung_model_is_replaced(
     triton: RunningTriton, build: Path, end_tokens: frozenset[int]
 ) -> None:
-    async with loaded(triton, build, end_tokens) as engine:
+    async with loaded(triton, build, end_tokens, IMPATIENT) as engine:
         before = await tokens_of(engine)
         stub = await triton.only_stub()
         pieces = engine.generate(LONG)
