@@ -9,6 +9,7 @@ import pytest
 from inference.adapters.openvino import EXACT, PipelineOptions
 from inference.children import openvino
 from inference.children.openvino import OpenVinoRunner
+from inference.children.openvino_cache import BLOCK_TOKENS, UPPER_HALF, scoped_prompt
 from inference.domain.generation import GenerationRequest
 
 from .test_openvino_engine import PLAIN
@@ -50,6 +51,21 @@ def test_a_prompt_is_found_again_by_its_tenant_only(load: dict[str, Any]) -> Non
 
     assert [first for first, _ in answers] == [2, 1, 2, 1, 1]
     assert all(tokens == answers[0][1] for _, tokens in answers)
+
+
+def test_blocks_that_are_filled_in_part_are_nobody_elses() -> None:
+    adds = [
+        asdict(replace(PLAIN, prompt=LONG[:70], tenant="acme")) | {"id": number}
+        for number in (1, 2)
+    ]
+
+    first, second = map(scoped_prompt, adds)
+
+    assert first[: 2 * BLOCK_TOKENS] == second[: 2 * BLOCK_TOKENS]
+    assert first[2 * BLOCK_TOKENS] != second[2 * BLOCK_TOKENS]
+    assert [token % 2**UPPER_HALF for token in first] == list(LONG[:70])
+    short = [scoped_prompt(add | {"prompt": [9, 9]}) for add in adds]
+    assert short[0][0] != short[1][0]
 
 
 def test_a_repetition_penalty_is_the_same_in_every_scope(load: dict[str, Any]) -> None:
