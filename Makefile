@@ -97,7 +97,7 @@ build/triton/installed: deploy/triton/server.txt services/inference/pyproject.to
 vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own
 	VLLM_COMMAND="$(CURDIR)/build/vllm/bin/python -m vllm.entrypoints.openai.api_server" CONTRACT_ENGINES=vllm \
 		$(BIN)/python -m pytest -q --timeout 600 \
-		services/inference/tests/test_engine_contract.py services/inference/tests/test_vllm_real.py
+		services/inference/tests/test_engine_contract.py services/inference/tests/vllm_real.py
 
 # Its torch has a local version, which a folder of wheels must have (`UV_FIND_LINKS`): the index has none.
 # The two that go are of another build of torch, and break its import.

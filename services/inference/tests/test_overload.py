@@ -19,7 +19,8 @@ from .support import Answer, Service, nats_and_inference
 
 pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 
-RUNNING, WAITING = 12, 176
+# Few at a time, so that requests come faster than they are answered on any machine.
+RUNNING, WAITING = 4, 192
 STREAMS = RUNNING + WAITING // 2
 """What one tenant can have at a time."""
 LIMITS = {"engine_max_sequences": RUNNING, "max_waiting": WAITING}
@@ -39,6 +40,16 @@ async def version(service: Service, digest: str) -> str:
     version_id = await service.announce(digest, tenant=SHARED_TENANT)
     await service.load_when_known(version_id)
     return version_id
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def endless(service: Service, version: str) -> str:
+    """A prompt whose answer goes on: most of the tiny model's end after a few tokens."""
+    for number in range(200):
+        answer = await service.answer(version, text=f"a {number}", max_new_tokens=300)
+        if answer.end.finish_reason == "length":
+            return f"a {number}"
+    raise AssertionError("every answer ends by itself")
 
 
 def figure(name: str, **labels: str) -> float:
@@ -81,15 +92,15 @@ async def timed(
 
 
 async def test_under_overload_some_are_refused_quickly_and_the_others_are_answered(
-    service: Service, version: str
+    service: Service, version: str, endless: str
 ) -> None:
     asked = [
-        asyncio.create_task(timed(service, version, text=f"a {number}", max_new_tokens=60))
-        for number in range(STREAMS + 30)
+        asyncio.create_task(timed(service, version, text=endless, max_new_tokens=250))
+        for _ in range(STREAMS + 30)
     ]
     await eventually(lambda: figure("modelmill_requests_queued", version=version) > RUNNING)
     other = asyncio.create_task(
-        timed(service, version, text="mine", tenant="other", max_new_tokens=60)
+        timed(service, version, text=endless, tenant="other", max_new_tokens=250)
     )
     outcomes = await asyncio.gather(*asked)
     answered = [seconds for outcome, seconds in outcomes if isinstance(outcome, Answer)]
@@ -128,12 +139,12 @@ async def test_a_request_that_no_engine_has_room_for_is_refused_with_the_limit(
 
 
 async def test_a_hundred_streams_that_are_dropped_leave_nothing_behind(
-    service: Service, version: str
+    service: Service, version: str, endless: str
 ) -> None:
-    requests = [service.request(version, text=f"b {number}") for number in range(STREAMS)]
+    requests = [service.request(version, text=endless) for _ in range(STREAMS)]
     streams = [service.stub.Generate(request, timeout=600) for request in requests]
-    # Some may have ended when the last one comes.
-    in_hand = 0.9 * STREAMS
+    # On a busy machine many have ended when the last one comes.
+    in_hand = 0.8 * STREAMS
     await eventually(lambda: figure("modelmill_requests_in_flight", version=version) > in_hand)
     generated = figure("modelmill_engine_tokens_total", engine="openvino")
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 from pathlib import Path
 
-import pytest
 from inference.adapters.vllm import VllmKind
 from inference.adapters.vllm_server import VllmOptions
 from inference.domain.generation import ScoreRequest
@@ -14,8 +13,6 @@ from .vllm_cases import END, loaded, tokens_of
 
 COMMAND = os.environ.get("VLLM_COMMAND", "")
 WIDTHS = {"q_proj": 128, "v_proj": 64}
-
-pytestmark = pytest.mark.skipif(not COMMAND, reason="needs VLLM_COMMAND: `make vllm-test`")
 
 
 async def test_adapters_are_mixed_in_one_batch_and_each_answers_as_alone(
