@@ -75,7 +75,6 @@ async def test_a_streamed_answer_is_the_whole_answer_and_says_what_it_cost(
 ) -> None:
     turns = [("system", "Be brief."), ("user", QUESTIONS[0])]
 
-    # Long enough to take longer than tokens are gathered for.
     first = await service.answer(version, turns=turns, max_new_tokens=400)
     again = await service.answer(version, turns=turns, max_new_tokens=400)
 
