@@ -15,6 +15,9 @@ from inference.engine import Engine
 from inference.load_version import LoadedVersion
 from inference.measures import ADMITTED_TOKENS, QUEUED, REFUSALS, WAIT_SECONDS
 
+REASONS = ("queue_full", "no_time", "too_large", "deadline_exceeded", "unavailable")
+"""Why a request may not come to its turn."""
+
 
 @dataclass(frozen=True, slots=True)
 class AdmissionPlan:
@@ -152,6 +155,9 @@ class Admissions:
     """A queue for each engine, for as long as the engine is there."""
 
     def __init__(self, plan: AdmissionPlan) -> None:
+        # Shown as 0 from the start, so that the first refusal is a step that a rate can see.
+        for reason in REASONS:
+            REFUSALS.labels(reason)
         self._plan = plan
         self._queues: WeakKeyDictionary[Engine, AdmitRequests] = WeakKeyDictionary()
         self._closed = False
