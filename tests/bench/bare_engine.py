@@ -10,6 +10,7 @@ Argument: the build's folder. Question: {"prompts", "in_flight", "max_new_tokens
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import openvino_genai as genai
 from inference.adapters.openvino import PipelineOptions
 from inference.children.openvino import generation_config, open_pipeline
+from inference.domain.generation import GenerationRequest
 from openvino import Tensor
 from tokenization.chat_tokenizer import ChatTokenizer
 
@@ -37,16 +39,8 @@ class BareEngine:
             self._tokenizer.encode_prompt([{"role": "user", "content": prompt}])
             for prompt in reversed(asked["prompts"])
         ]
-        sampling = {
-            "max_new_tokens": asked["max_new_tokens"],
-            "eos_ids": sorted(self._tokenizer.eos_ids),
-            "temperature": 0,
-            "presence_penalty": 0.0,
-            "frequency_penalty": 0.0,
-            "repetition_penalty": 1.0,
-            "logprobs": None,
-            "grammar": "",
-        }
+        greedy = asdict(GenerationRequest((), asked["max_new_tokens"]))
+        sampling = greedy | {"eos_ids": sorted(self._tokenizer.eos_ids)}
         live: list[Any] = []
         tokens = 0
         started = time.perf_counter()

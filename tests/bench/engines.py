@@ -34,20 +34,7 @@ def random_tokens(draw: random.Random, count: int) -> list[int]:
 
 def greedy(prompt: Sequence[int], new_tokens: int) -> GenerationRequest:
     """A request for so many tokens."""
-    return GenerationRequest(
-        prompt=tuple(prompt),
-        max_new_tokens=new_tokens,
-        temperature=0.0,
-        top_p=1.0,
-        top_k=0,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
-        repetition_penalty=1.0,
-        seed=0,
-        logprobs=None,
-        grammar="",
-        may_gather=False,
-    )
+    return GenerationRequest(tuple(prompt), new_tokens)
 
 
 async def generated(engine: EngineProcess, request: GenerationRequest) -> int:

@@ -19,20 +19,7 @@ from tests.triton.running import TOKEN, RunningTriton
 OPTIONS = PipelineOptions(properties=EXACT, hang_seconds=30.0)
 IMPATIENT = replace(OPTIONS, hang_seconds=2.0)
 HEADERS = {"triton-grpc-protocol-token": TOKEN}
-PLAIN = GenerationRequest(
-    prompt=(20, 30, 40),
-    max_new_tokens=8,
-    temperature=0.0,
-    top_p=1.0,
-    top_k=0,
-    presence_penalty=0.0,
-    frequency_penalty=0.0,
-    repetition_penalty=1.0,
-    seed=0,
-    logprobs=None,
-    grammar="",
-    may_gather=True,
-)
+PLAIN = GenerationRequest((20, 30, 40), max_new_tokens=8, may_gather=True)
 
 
 def engine_at(

@@ -29,20 +29,7 @@ pytestmark = [pytest.mark.heavy, pytest.mark.asyncio(loop_scope="module")]
 OPTIONS = PipelineOptions(properties=EXACT, hang_seconds=1.0)
 
 
-PLAIN = GenerationRequest(
-    prompt=(20, 30, 40),
-    max_new_tokens=8,
-    temperature=0.0,
-    top_p=1.0,
-    top_k=0,
-    presence_penalty=0.0,
-    frequency_penalty=0.0,
-    repetition_penalty=1.0,
-    seed=0,
-    logprobs=None,
-    grammar="",
-    may_gather=True,
-)
+PLAIN = GenerationRequest((20, 30, 40), max_new_tokens=8, may_gather=True)
 
 
 def request(prompt: tuple[int, ...] = (20, 30, 40), tokens: int = 8) -> GenerationRequest:

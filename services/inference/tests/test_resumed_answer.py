@@ -18,20 +18,7 @@ from testkit.waiting import eventually
 
 from .fakes import FakeEngine
 
-PLAIN = GenerationRequest(
-    prompt=(20, 30, 40),
-    max_new_tokens=12,
-    temperature=0.0,
-    top_p=1.0,
-    top_k=0,
-    presence_penalty=0.0,
-    frequency_penalty=0.0,
-    repetition_penalty=1.0,
-    seed=0,
-    logprobs=None,
-    grammar="",
-    may_gather=True,
-)
+PLAIN = GenerationRequest((20, 30, 40), max_new_tokens=12, may_gather=True)
 
 
 class DyingEngine(FakeEngine):

@@ -10,20 +10,7 @@ from inference.domain.generation import GenerationRequest
 from .fake_vllm import token_after
 
 END = frozenset({2})
-PLAIN = GenerationRequest(
-    prompt=(20, 30, 40),
-    max_new_tokens=8,
-    temperature=0.0,
-    top_p=1.0,
-    top_k=0,
-    presence_penalty=0.0,
-    frequency_penalty=0.0,
-    repetition_penalty=1.0,
-    seed=0,
-    logprobs=None,
-    grammar="",
-    may_gather=True,
-)
+PLAIN = GenerationRequest((20, 30, 40), max_new_tokens=8, may_gather=True)
 
 
 def starting_with(token: int, tokens: int = 8) -> GenerationRequest:

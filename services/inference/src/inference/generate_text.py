@@ -2,9 +2,8 @@
 
 import secrets
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from service_kit.errors import InvalidInputError
 
@@ -21,7 +20,7 @@ from inference.domain.generation import (
 from inference.domain.grammar.held_form import HeldForm
 from inference.domain.sampling import SamplingOptions, check_options
 from inference.hold_answer import held_form, held_pieces
-from inference.load_version import LoadedVersion
+from inference.load_version import LoadedVersion, Versions
 from inference.render_prompt import Prompt, prompt_tokens
 from inference.side_by_side import side_by_side
 
@@ -29,12 +28,6 @@ SEEDS = 2**64
 UNLIMITED_TOKENS = 512
 """What an answer without a limit holds of the budget: few become longer, and engines make room for
 those by holding others up."""
-
-
-class Versions(Protocol):
-    """Where loaded versions are had; see `lease_version.VersionPool`."""
-
-    def lease(self, tenant: str, version_id: str) -> AbstractAsyncContextManager[LoadedVersion]: ...
 
 
 @dataclass(frozen=True, slots=True)

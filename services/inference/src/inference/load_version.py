@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -69,6 +69,12 @@ class LoadedVersion:
     tokenizer: ChatTokenizer
     limits: ModelLimits
     load_seconds: float
+
+
+class Versions(Protocol):
+    """Where loaded versions are had; see `lease_version.VersionPool`."""
+
+    def lease(self, tenant: str, version_id: str) -> AbstractAsyncContextManager[LoadedVersion]: ...
 
 
 class LoadVersion:

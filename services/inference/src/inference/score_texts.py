@@ -1,9 +1,7 @@
 """Use case: how likely a model finds the continuations of a prompt."""
 
 from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
 
 from service_kit.errors import InvalidInputError
 
@@ -11,17 +9,11 @@ from inference.account_generation import accounted
 from inference.admit_requests import Admissions
 from inference.domain.asking import Ask
 from inference.domain.generation import ContinuationScore, check_prompt_length, plan_score
-from inference.load_version import LoadedVersion
+from inference.load_version import LoadedVersion, Versions
 from inference.render_prompt import Prompt, prompt_tokens
 from inference.resumed_answer import asked_again
 
 MAX_CONTINUATIONS = 256
-
-
-class Versions(Protocol):
-    """Where loaded versions are had; see `lease_version.VersionPool`."""
-
-    def lease(self, tenant: str, version_id: str) -> AbstractAsyncContextManager[LoadedVersion]: ...
 
 
 @dataclass(frozen=True, slots=True)

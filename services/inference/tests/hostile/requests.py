@@ -80,17 +80,10 @@ def engine_request(random: Random) -> GenerationRequest:
 def plain_request(number: int) -> GenerationRequest:
     """One of the healthy ones."""
     return GenerationRequest(
-        prompt=(20 + number, 30, 40),
+        (20 + number, 30, 40),
         max_new_tokens=16,
         temperature=0.0 if number else 0.9,
-        top_p=1.0,
-        top_k=0,
-        presence_penalty=0.0,
-        frequency_penalty=0.0,
-        repetition_penalty=1.0,
         seed=number,
-        logprobs=None,
-        grammar="",
         may_gather=True,
     )
 

@@ -59,24 +59,27 @@ class Abilities:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """A checked request, as engines take it. Only `plan_generation` makes them."""
+    """A checked request, as engines take it; by itself greedy and free.
+
+    In the service only `plan_generation` makes them.
+    """
 
     prompt: tuple[int, ...]
     max_new_tokens: int
-    temperature: float
+    temperature: float = 0.0
     """0 is greedy."""
-    top_p: float
-    top_k: int
+    top_p: float = 1.0
+    top_k: int = 0
     """0 means all."""
-    presence_penalty: float
-    frequency_penalty: float
-    repetition_penalty: float
-    seed: int
-    logprobs: int | None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+    logprobs: int | None = None
     """Alternatives of each token; None: no probabilities are wanted."""
-    grammar: str
+    grammar: str = ""
     """EBNF as XGrammar reads it, checked; empty when the answer is free."""
-    may_gather: bool
+    may_gather: bool = False
     """Tokens may be told later, together: nobody waits for a text that ends the answer."""
     tenant: str = ""
     """Whose request it is: an engine that can, keeps what it caches of prompts apart by it."""
