@@ -21,7 +21,7 @@ install: .venv/installed ## Make .venv from the locked, hashed requirements
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Modelmill needs Python 3.11; set PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r deploy/bootstrap.txt
-	$(BIN)/uv pip install -p $(BIN)/python --no-deps --require-hashes -r constraints.txt
+	$(BIN)/uv pip install -p $(BIN)/python --compile-bytecode --no-deps --require-hashes -r constraints.txt
 	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(patsubst %/pyproject.toml,./%,$(OWN)))
 	@touch $@
 
