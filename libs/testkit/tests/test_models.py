@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from registry.model_folder import check_model_folder
+from testkit.made_once import made_once
 from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
 from tokenizers import Tokenizer
 
@@ -101,9 +102,16 @@ def test_transformers_loads_it_in_bf16_and_it_says_various_things(tmp_path: Path
 
 
 @pytest.mark.heavy
-def test_its_openvino_build_is_int8_and_generates_from_text(tmp_path: Path) -> None:
+def test_its_openvino_build_is_int8_and_generates_from_text(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     was_there = "openvino" in sys.modules
-    build = make_tiny_openvino(make_tiny_llama(tmp_path / "tiny"), tmp_path / "build")
+    tiny = make_tiny_llama(tmp_path / "tiny")
+    build = made_once(
+        tmp_path_factory.getbasetemp(),
+        "tiny-openvino",
+        lambda folder: make_tiny_openvino(tiny, folder),
+    )
     names = {path.name for path in build.iterdir()}
     assert {"openvino_model.xml", "openvino_tokenizer.xml", "openvino_detokenizer.bin"} <= names
     assert {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} <= names

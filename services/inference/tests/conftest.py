@@ -10,6 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from registry.store import FolderStore
+from testkit.made_once import made_once
 from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_openvino
 from tokenization.chat_tokenizer import ChatTokenizer
 
@@ -33,7 +34,11 @@ def wide_llama_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def openvino_folder(llama_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_openvino(llama_folder, tmp_path_factory.mktemp("openvino"))
+    return made_once(
+        tmp_path_factory.getbasetemp(),
+        "tiny-openvino",
+        lambda folder: make_tiny_openvino(llama_folder, folder),
+    )
 
 
 @pytest.fixture(scope="session")

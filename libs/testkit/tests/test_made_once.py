@@ -1,0 +1,48 @@
+"""What is made once: by whom, and what a failure leaves."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from testkit.made_once import made_once
+
+
+def test_it_is_made_once_however_many_ask_for_it_at_once(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    made: list[Path] = []
+
+    def make(folder: Path) -> None:
+        made.append(folder)
+        folder.mkdir()
+        (folder / "file").write_text("whole")
+
+    def ask() -> None:
+        asked.append(
+            (made_once(tmp_path_factory.getbasetemp(), "thing-of-many", make) / "file").read_text()
+        )
+
+    asked: list[str] = []
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert asked == ["whole"] * 8
+    assert len(made) == 1
+
+
+def test_what_failed_is_tried_again_from_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
+    base_temp = tmp_path_factory.getbasetemp()
+
+    def fail(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "half").touch()
+        raise ValueError("no more space")
+
+    with pytest.raises(ValueError, match="no more space"):
+        made_once(base_temp, "thing-that-fails", fail)
+    folder = made_once(
+        tmp_path_factory.getbasetemp(), "thing-that-fails", lambda path: path.mkdir()
+    )
+    assert list(folder.iterdir()) == []
