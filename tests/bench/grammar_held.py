@@ -121,7 +121,7 @@ async def _valid(run: Run, engine: Worker) -> Line:
         goal=VALID_GOAL.text("of answers"),
         met=VALID_GOAL.is_met(value=share, ratio=share),
         ci95=(share, share),
-        note=f"{right} of {len(numbers)} schemas; {sum(answer['tokens']) / len(numbers):.0f} tokens "
+        note=f"{right} of {len(numbers)} schemas; {_figures(answer)[EACH]:.0f} tokens "
         f"an answer of {NEW_TOKENS} at most",
     )
 
