@@ -1,17 +1,20 @@
-"""grammar.valid and grammar.speed: answers that must be JSON of a schema, 8 in flight.
+"""grammar.valid, .speed and .new: answers that must be JSON of a schema, 8 in flight.
 
 grammar.valid. Value: the share of 200 answers, each to a schema of its own, that parse, are right
 by `jsonschema` and end with "stop" within 96 new tokens, at temperature 1. No floor.
 
-grammar.speed. Value: generated tokens / seconds of such answers, compiling the grammars included.
-Denominator (the floor): the same engine, prompts and limit without a schema. Both are asked as the
-use case of inference asks, in a process beside the engine's; no gRPC, no gateway. SmolLM2-135M,
-int8, greedy. A round has schemas that no round before had, so that no compiled grammar is at hand.
-Rival: none.
+grammar.speed. Value: generated tokens / seconds of answers to schemas that were asked for before,
+by prompts that were not; both parts of an answer and all else of it included. Denominator (the
+floor): the same engine, prompts and, answer by answer, the same number of tokens, without a schema.
+Both are asked as the use case of inference asks, in a process beside the engine's; no gRPC, no
+gateway. SmolLM2-135M, int8, greedy. Rival: none.
+
+grammar.new. The same with schemas that nobody asked for before: each is compiled, and so is what it
+leaves at the limit.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from itertools import count
 from typing import Any
@@ -23,13 +26,15 @@ from tests.bench.figures import Entry, Figures, Goal, Line
 from tests.bench.harness import Group, Run
 from tests.bench.worker import Worker, running
 
-VALID, SPEED = "grammar.valid", "grammar.speed"
-RATE = "tokens/s"
+VALID, SPEED, NEW = "grammar.valid", "grammar.speed", "grammar.new"
+RATE, EACH = "tokens/s", "tokens an answer"
 IN_FLIGHT = 8
 NEW_TOKENS = 96
 ANSWERS = 200
 REQUESTS = 24
-SECONDS = {VALID: 60.0, SPEED: 90.0}
+FIRST = {SPEED: 10_000, NEW: 500_000}
+"""Numbers of prompts, and of schemas that are new: no other entry has them."""
+SECONDS = {VALID: 60.0, SPEED: 90.0, NEW: 90.0}
 PREPARE_SECONDS = 10.0
 VALID_GOAL = Goal(1.0, at_least=True, of_value=True)
 SPEED_GOAL = Goal(0.9, at_least=True)
@@ -76,26 +81,34 @@ async def measure(run: Run) -> list[Line]:
         if VALID in run.wanted:
             run.say(VALID)
             lines.append(await _valid(run, engine))
-        if SPEED in run.wanted:
-            lines.append(await _speed(run, engine))
+        for name in (SPEED, NEW):
+            if name in run.wanted:
+                lines.append(await _speed(run, engine, name))
         return lines
 
 
 async def _ask(
-    engine: Worker, numbers: Sequence[int], *, held: bool, temperature: float
+    engine: Worker,
+    numbers: Sequence[int],
+    schemas: Sequence[int] | None,
+    limits: Sequence[int],
+    *,
+    temperature: float,
 ) -> dict[str, Any]:
+    """Each number is a prompt's or a schema's."""
     return await engine.ask(
         prompts=[prompt(number) for number in numbers],
-        schemas=[json.dumps(schema(number)) for number in numbers] if held else None,
+        schemas=schemas and [json.dumps(schema(number)) for number in schemas],
         in_flight=IN_FLIGHT,
-        max_new_tokens=NEW_TOKENS,
+        max_new_tokens=list(limits),
         temperature=temperature,
     )
 
 
 async def _valid(run: Run, engine: Worker) -> Line:
     numbers = range(run.pick(ANSWERS, 24))
-    answer = await _ask(engine, numbers, held=True, temperature=1.0)
+    limits = [NEW_TOKENS] * len(numbers)
+    answer = await _ask(engine, numbers, numbers, limits, temperature=1.0)
     rows = zip(numbers, answer["texts"], answer["reasons"], strict=True)
     right = sum(reason == "stop" and is_valid(text, schema(n)) for n, text, reason in rows)
     share = right / len(numbers)
@@ -108,31 +121,44 @@ async def _valid(run: Run, engine: Worker) -> Line:
         goal=VALID_GOAL.text("of answers"),
         met=VALID_GOAL.is_met(value=share, ratio=share),
         ci95=(share, share),
-        note=f"{right} of {len(numbers)} schemas; {answer['tokens'] / len(numbers):.0f} tokens "
+        note=f"{right} of {len(numbers)} schemas; {_figures(answer)[EACH]:.0f} tokens "
         f"an answer of {NEW_TOKENS} at most",
     )
 
 
-async def _speed(run: Run, engine: Worker) -> Line:
+async def _speed(run: Run, engine: Worker, name: str) -> Line:
     many = run.pick(REQUESTS, IN_FLIGHT)
-    fresh = {True: count(10_000), False: count(10_000)}
+    fresh = count(FIRST[name])
+    numbers: list[int] = []
+    lengths: list[int] = []
 
-    async def turn(*, held: bool) -> Figures:
-        numbers = [next(fresh[held]) for _ in range(many)]
-        answer = await _ask(engine, numbers, held=held, temperature=0.0)
-        rate = answer["tokens"] / answer["seconds"]
-        return {RATE: rate, "tokens an answer": answer["tokens"] / many}
+    async def held() -> Figures:
+        numbers[:] = [next(fresh) for _ in range(many)]
+        schemas = numbers if name == NEW else range(many)
+        limits = [NEW_TOKENS] * many
+        answer = await _ask(engine, numbers, schemas, limits, temperature=0.0)
+        lengths[:] = answer["tokens"]
+        return _figures(answer)
 
-    contestants = {"ours": lambda: turn(held=True), "floor": lambda: turn(held=False)}
-    seconds = SECONDS[SPEED]
-    rounds = await run.interleaved(SPEED, contestants, seconds=seconds, steady=[RATE])
+    async def free() -> Figures:
+        return _figures(await _ask(engine, numbers, None, lengths, temperature=0.0))
+
+    rounds = await run.interleaved(
+        name, {"ours": held, "floor": free}, seconds=SECONDS[name], steady=[RATE]
+    )
     note = (
-        f"{many} new schemas a round; free {rounds.median('floor', RATE):.0f} tokens/s; "
-        f"tokens an answer {rounds.median('ours', 'tokens an answer'):.0f} and "
-        f"{rounds.median('floor', 'tokens an answer'):.0f}"
+        f"{many} {'new schemas' if name == NEW else 'prompts'} a round; free "
+        f"{rounds.median('floor', RATE):.0f} tokens/s; "
+        f"tokens an answer {rounds.median('ours', EACH):.0f} and "
+        f"{rounds.median('floor', EACH):.0f}"
     )
     against = "the same engine, free text"
-    return rounds.line(SPEED, RATE, unit=RATE, against=against, goal=SPEED_GOAL, note=note)
+    return rounds.line(name, RATE, unit=RATE, against=against, goal=SPEED_GOAL, note=note)
 
 
-GROUP = Group((VALID, SPEED), measure, PREPARE_SECONDS + sum(SECONDS.values()))
+def _figures(answer: Mapping[str, Any]) -> Figures:
+    tokens = sum(answer["tokens"])
+    return {RATE: tokens / answer["seconds"], EACH: tokens / len(answer["tokens"])}
+
+
+GROUP = Group((VALID, SPEED, NEW), measure, PREPARE_SECONDS + sum(SECONDS.values()))

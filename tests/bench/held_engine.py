@@ -1,8 +1,8 @@
 """Inference's openvino engine under the use case that holds answers to a form; no sockets.
 
 Argument: the build's folder. Question: {"prompts", "schemas", "in_flight", "max_new_tokens",
-"temperature"}, a schema for each prompt or none at all. Answer: {"seconds", "tokens", "texts",
-"reasons"}.
+"temperature"}, a limit and a schema for each prompt, or no schemas. Answer: {"seconds", "tokens",
+"texts", "reasons"}, but for the seconds a list.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class HeldEngine:
             "seconds": time.perf_counter() - started,
             "texts": [text for text, _, _ in answers],
             "reasons": [reason for _, reason, _ in answers],
-            "tokens": sum(tokens for _, _, tokens in answers),
+            "tokens": [tokens for _, _, tokens in answers],
         }
 
     async def _one(
@@ -62,7 +62,9 @@ class HeldEngine:
     ) -> tuple[str, str, int]:
         version, constraint = self._version, schema and Constraint("json_schema", schema)
         options = SamplingOptions(
-            max_new_tokens=asked["max_new_tokens"], temperature=asked["temperature"], seed=number
+            max_new_tokens=asked["max_new_tokens"][number],
+            temperature=asked["temperature"],
+            seed=number,
         )
         prompt = version.tokenizer.encode_prompt(
             [{"role": "user", "content": asked["prompts"][number]}]

@@ -9,7 +9,13 @@ import pytest
 from inference.adapters.openvino import EXACT, PipelineOptions
 from inference.children import openvino
 from inference.children.openvino import OpenVinoRunner
-from inference.children.openvino_cache import BLOCK_TOKENS, UPPER_HALF, scoped_prompt
+from inference.children.openvino_cache import (
+    BLOCK_TOKENS,
+    MOST_UNFINISHED,
+    UPPER_HALF,
+    UnfinishedAnswers,
+    scoped_prompt,
+)
 from inference.domain.generation import GenerationRequest
 
 from .test_openvino_engine import PLAIN
@@ -66,6 +72,66 @@ def test_blocks_that_are_filled_in_part_are_nobody_elses() -> None:
     assert [token % 2**UPPER_HALF for token in first] == list(LONG[:70])
     short = [scoped_prompt(add | {"prompt": [9, 9]}) for add in adds]
     assert short[0][0] != short[1][0]
+
+
+def test_who_goes_on_behind_an_answer_reads_its_last_block_alone(load: dict[str, Any]) -> None:
+    ask = asking(OpenVinoRunner(load))
+    held = replace(PLAIN, prompt=LONG[:40], grammar="root ::= [a-z]{2000,}\n", tenant="acme")
+    whole = replace(held, max_new_tokens=420)
+
+    _, first = ask(replace(whole, max_new_tokens=400))
+    behind = replace(held, prompt=(*held.prompt, *first[:395]), max_new_tokens=25)
+    steps, rest = ask(behind)
+    again, _ = ask(behind)
+
+    assert len(first) == 400
+    assert (steps, again) == (1, 2)
+    assert (first[:395] + rest) == ask(whole)[1]
+
+
+def test_an_answer_is_gone_on_with_once_and_by_its_tenant() -> None:
+    answers = UnfinishedAnswers()
+    prompt, answer = list(LONG[:40]), list(LONG[40:140])
+    marked = [prompt[0] | 7 << UPPER_HALF, *prompt[1:]]
+    answers.keep("acme", marked, answer)
+
+    assert answers.take("rival", [*prompt, *answer]) == []
+    assert answers.take("acme", prompt) == []
+    assert answers.take("acme", [*prompt, *answer[:70], 3]) == []
+    found = answers.take("acme", [*prompt, *answer[:70]])
+    assert found == [*marked, *answer][: 3 * BLOCK_TOKENS]
+    assert answers.take("acme", [*prompt, *answer[:70]]) == []
+
+
+def test_the_last_token_of_an_answer_was_not_computed() -> None:
+    answers = UnfinishedAnswers()
+    whole = list(LONG[: 2 * BLOCK_TOKENS])
+    answers.keep("", whole[:40], whole[40:])
+
+    assert answers.take("", whole) == whole[:BLOCK_TOKENS]
+
+
+def test_old_answers_are_forgotten() -> None:
+    answers = UnfinishedAnswers()
+    for number in range(MOST_UNFINISHED + 1):
+        answers.keep("", [number] * BLOCK_TOKENS, [1, 2])
+
+    assert answers.take("", [0] * BLOCK_TOKENS + [1]) == []
+    assert answers.take("", [1] * BLOCK_TOKENS + [1]) == [1] * BLOCK_TOKENS
+
+
+def test_who_goes_on_writes_into_blocks_of_its_own() -> None:
+    add = asdict(replace(PLAIN, prompt=LONG[:70])) | {"id": 9}
+    computed = [token | 5 << UPPER_HALF for token in LONG[: 3 * BLOCK_TOKENS]]
+
+    prompt = scoped_prompt(add, computed)
+    short = scoped_prompt(add, computed[:BLOCK_TOKENS])
+
+    marks = [token >> UPPER_HALF for token in prompt]
+    own = marks[2 * BLOCK_TOKENS]
+    assert marks == [5] * 2 * BLOCK_TOKENS + [own] + [0] * 5
+    assert own not in (0, 5)
+    assert short[BLOCK_TOKENS] >> UPPER_HALF == short[2 * BLOCK_TOKENS] >> UPPER_HALF == own
 
 
 def test_a_repetition_penalty_is_the_same_in_every_scope(load: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from openvino import Tensor
 
 from inference.children.grammar_check import check_grammar
 from inference.children.lora_adapter import read_adapter
-from inference.children.openvino_cache import keeps_scopes_apart, scoped_prompt
+from inference.children.openvino_cache import UnfinishedAnswers, keeps_scopes_apart, scoped_prompt
 from inference.children.openvino_graph import check_fits, vocabulary_of
 from inference.children.openvino_reading import Reader
 from inference.children.runner import News, Slices, serve
@@ -70,6 +70,7 @@ class OpenVinoRunner:
         self._reader = Reader(load)
         self._vocabulary = vocabulary_of(Path(load["folder"]))
         self._live: dict[int, _Live] = {}
+        self._unfinished = UnfinishedAnswers()
 
     @property
     def busy(self) -> bool:
@@ -77,9 +78,11 @@ class OpenVinoRunner:
 
     def add(self, add: dict[str, Any]) -> None:
         self._check(add)
-        prompt = Tensor([scoped_prompt(add)])
-        handle = self._pipeline.add_request(add["id"], prompt, generation_config(add))
-        self._live[add["id"]] = _Live(handle, wants_logprobs=add["logprobs"] is not None)
+        # An answer with a form that comes to its limit is ended by a request of its own.
+        computed = self._unfinished.take(add["tenant"], add["prompt"]) if add["grammar"] else []
+        prompt = scoped_prompt(add, computed)
+        handle = self._pipeline.add_request(add["id"], Tensor([prompt]), generation_config(add))
+        self._live[add["id"]] = _Live(handle, add, prompt)
 
     def _check(self, add: dict[str, Any]) -> None:
         """Refuse what the pipeline takes and then stumbles over, in a step with all others."""
@@ -104,6 +107,8 @@ class OpenVinoRunner:
                 news.append(heard)
             if heard.end:
                 del self._live[number]
+            if heard.end == "length" and live.is_held:
+                self._unfinished.keep(live.tenant, live.prompt, live.tokens)
         return news
 
     def score(self, prompt: list[int], continuations: list[list[int]]) -> Slices[list[list[Any]]]:
@@ -116,9 +121,15 @@ class OpenVinoRunner:
 class _Live:
     """A request in the pipeline."""
 
-    def __init__(self, handle: Any, *, wants_logprobs: bool) -> None:
+    def __init__(self, handle: Any, add: dict[str, Any], prompt: list[int]) -> None:
         self.handle = handle
-        self._wants_logprobs = wants_logprobs
+        self.tenant: str = add["tenant"]
+        self.prompt = prompt
+        """As the pipeline was given it."""
+        self.tokens: list[int] = []
+        """What was read of the answer."""
+        self.is_held = bool(add["grammar"])
+        self._wants_logprobs = add["logprobs"] is not None
 
     def read(self, number: int) -> News:
         """New tokens and how it ended, if it did."""
@@ -132,6 +143,7 @@ class _Live:
                 if chosen is not None:
                     chosen += [[logprob, []] for logprob in output.generated_log_probs]
                 reason = output.finish_reason
+        self.tokens += tokens
         if status == genai.GenerationStatus.RUNNING:
             return News(number, tokens, None, chosen)
         if status != genai.GenerationStatus.FINISHED:
