@@ -26,7 +26,6 @@ class FindTarget:
                 a version that an engine of its can run.
         """
         target = self._names.target_of(tenant, model)
-        is_alias = target.version_id != model
-        if is_alias or not fallback_version_id or self._versions.can_serve(tenant, model):
+        if target.version_id != model or fallback_version_id in ("", model):
             return target
-        return Target(fallback_version_id)
+        return target if self._versions.can_serve(tenant, model) else Target(fallback_version_id)
