@@ -16,7 +16,9 @@ from cli.commands.models import bring_in
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
 from cli.stack import Stack, StackOptions, running_stack
 from cli.state_folder import StateFolder
+from jobs.bus import Bus
 from openai import AsyncOpenAI
+from registry.aliases import AliasBook
 from service_kit.bus_access import NkeySeed
 from testkit.models import make_tiny_llama
 from testkit.ports import free_port
@@ -79,6 +81,14 @@ class Loop:
 
         await eventually(is_ready)
         return str(accepted["id"])
+
+    async def pair_up(self, name: str, small: str, large: str, threshold: float) -> None:
+        """Let the name be a cascade of two versions."""
+        runtime = self.stack.runtime
+        options = {"kind": "cascade", "small": small, "threshold": threshold}
+        identity = runtime.identity("gateway")
+        async with Bus.connect(runtime.nats_url, identity, name="gateway") as bus:
+            await AliasBook(bus).move(DEFAULT_TENANT, name, large, moved_by="e2e", options=options)
 
     async def build_of(self, adapter_version_id: str) -> dict[str, Any]:
         """The record of the build that the optimizer-builder ordered by itself, once it ended."""
