@@ -100,9 +100,17 @@ class Loop:
                     return str(job["id"])
             return None
 
+        async def is_announced() -> bool:
+            """Follows from the success, and so comes a moment after it."""
+            models = await asyncio.to_thread(self.client.get, "/v1/models")
+            return job["result"]["version_id"] in [model["id"] for model in models["data"]]
+
         job_id = await eventually(ordered, within=30)
         assert job_id is not None
-        return await self.job_ends(job_id, within=180)
+        job = await self.job_ends(job_id, within=180)
+        if job["status"] == "succeeded":
+            await eventually(is_announced)
+        return job
 
 
 def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
