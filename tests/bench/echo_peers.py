@@ -34,7 +34,7 @@ async def generate(
     """The one method of inference that a chat needs."""
     usage = TokenUsage(prompt_tokens=200, completion_tokens=200)
     end = inference.GenerationEnd(finish_reason="stop", usage=usage, version_id=request.model)
-    yield inference.GenerateResponse(text_delta=TEXT, end=end)
+    yield inference.GenerateResponse(text_delta=TEXT, end=end, version_id=request.model)
 
 
 async def check(request: moderation.CheckRequest, context: Any) -> moderation.CheckResponse:

@@ -16,7 +16,9 @@ from cli.commands.models import bring_in
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
 from cli.stack import Stack, StackOptions, running_stack
 from cli.state_folder import StateFolder
+from jobs.bus import Bus
 from openai import AsyncOpenAI
+from registry.aliases import AliasBook
 from service_kit.bus_access import NkeySeed
 from testkit.models import make_tiny_llama
 from testkit.ports import free_port
@@ -80,6 +82,14 @@ class Loop:
         await eventually(is_ready)
         return str(accepted["id"])
 
+    async def pair_up(self, name: str, small: str, large: str, threshold: float) -> None:
+        """Let the name be a cascade of two versions."""
+        runtime = self.stack.runtime
+        options = {"kind": "cascade", "small": small, "threshold": threshold}
+        identity = runtime.identity("gateway")
+        async with Bus.connect(runtime.nats_url, identity, name="gateway") as bus:
+            await AliasBook(bus).move(DEFAULT_TENANT, name, large, moved_by="e2e", options=options)
+
     async def build_of(self, adapter_version_id: str) -> dict[str, Any]:
         """The record of the build that the optimizer-builder ordered by itself, once it ended."""
 
@@ -90,9 +100,17 @@ class Loop:
                     return str(job["id"])
             return None
 
+        async def is_announced() -> bool:
+            """Follows from the success, and so comes a moment after it."""
+            models = await asyncio.to_thread(self.client.get, "/v1/models")
+            return job["result"]["version_id"] in [model["id"] for model in models["data"]]
+
         job_id = await eventually(ordered, within=30)
         assert job_id is not None
-        return await self.job_ends(job_id, within=180)
+        job = await self.job_ends(job_id, within=180)
+        if job["status"] == "succeeded":
+            await eventually(is_announced)
+        return job
 
 
 def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:

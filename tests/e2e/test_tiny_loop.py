@@ -15,7 +15,8 @@ from grpc_health.v1.health_pb2_grpc import HealthStub
 from jobs.bus import Bus
 from jobs.link import open_link
 from jobs.subjects import STREAMS
-from openai import APIStatusError
+from openai import APIStatusError, NotFoundError
+from openai.types.chat import ChatCompletion
 from testkit.bus_document import BusDocument, messages_in
 from testkit.waiting import eventually
 
@@ -110,6 +111,31 @@ def trace_is_whole(loop: Loop, trace_id: str, client_span: str, services: set[st
     spans = read_trace(loop.state.spans, trace_id)
     seen = {span["service"].replace("-", "_") for span in spans}
     return services <= seen and not missing_parents(spans, root_parent=client_span)
+
+
+async def test_a_cascade_answers_over_http_and_says_which_of_its_models_did(loop: Loop):
+    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    small, large = kinds["version_id"], loop.base_version_id
+
+    for threshold, answering, escalated in ((0.0, small, False), (1.5, large, True)):
+        await loop.pair_up("pair", small, large, threshold)
+
+        async def answered(answering=answering) -> ChatCompletion | None:
+            """The alias is followed a moment after it moved, where both versions are warm."""
+            try:
+                answer = await loop.openai.chat.completions.create(
+                    model="pair",
+                    messages=[{"role": "user", "content": "thing 9: something that barks"}],
+                    max_tokens=8,
+                )
+            except NotFoundError:
+                return None
+            return answer if answer.system_fingerprint == answering else None
+
+        answer = await eventually(answered, within=60)
+        path = answer.choices[0].model_extra["cascade"]
+        assert (path["version_id"], path["escalated"]) == (answering, escalated)
+        assert (path["spared_tokens"] > 0, path["extra_tokens"] > 0) == (not escalated, escalated)
 
 
 async def test_the_demos_subscriber_hears_of_each_new_model_once(loop: Loop):

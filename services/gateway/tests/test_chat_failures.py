@@ -127,16 +127,6 @@ async def test_an_unknown_model_is_named(house: House):
     assert "gpt-9" in answer.json()["error"]["message"]
 
 
-async def test_a_model_without_a_build_says_so(house: House):
-    await house.say_model("mv-lonely", name="lonely", form="adapter")
-
-    async def said() -> bool:
-        answer = await post(house, ask(model="lonely"))
-        return "has no servable build yet" in answer.json()["error"]["message"]
-
-    await eventually(said)
-
-
 @pytest.mark.parametrize(
     ("change", "param"),
     [

@@ -269,3 +269,17 @@ async def test_a_call_that_cannot_be_demanded_is_refused(room: Room, choice: str
     )
     with pytest.raises(EngineCannotError):
         await anext(room.generate(command))
+
+
+async def test_the_first_message_says_which_version_answers_and_no_other_repeats_it(
+    room: Room,
+) -> None:
+    request = pb.GenerateRequest(
+        tenant="acme", model="unheard", text="once", answers=2, fallback_version_id=VERSION
+    )
+    request.options.max_new_tokens = 4
+    first, *rest = await ask(room, request)
+
+    assert first.version_id == VERSION
+    assert {response.version_id for response in rest} == {""}
+    assert {response.end.version_id for response in rest if response.HasField("end")} == {VERSION}

@@ -8,13 +8,13 @@ from typing import Protocol
 
 from guard.bundle import CompiledPolicy
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
-from modelmill.registry.v1.model_events_pb2 import ModelReady
 from opentelemetry import trace
 from service_kit.errors import UnavailableError
 
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.deadline import Deadline
+from gateway.domain.models import AskedModel
 from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
@@ -28,7 +28,7 @@ MODERATION_SECONDS = 5.0
 class FindsModels(Protocol):
     """See `gateway.find_model.FindModel`."""
 
-    def servable(self, tenant: str, name: str) -> ModelReady: ...
+    def asked(self, tenant: str, name: str) -> AskedModel: ...
 
 
 class Moderation(Protocol):
@@ -41,7 +41,7 @@ class Engines(Protocol):
     """Generates text; leaving the block stops the generation."""
 
     def generate(
-        self, call: ChatCall, *, tenant: str, version_id: str, timeout: float
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
     ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
 
 
@@ -78,7 +78,7 @@ class AnswerChat:
             seconds: what the caller itself allows, when that is less than our own limit.
 
         Raises:
-            ModelNotFoundError: the model is unknown or has no servable build.
+            ModelNotFoundError: the model is unknown, or no engine runs its form.
             ContentPolicyError: the policy blocks the input.
             BadRequestError: the prompt is too long.
             UnavailableError: moderation, policy or engine is not there.
@@ -88,17 +88,14 @@ class AnswerChat:
         started = time.perf_counter()
         deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
         with tracer.start_as_current_span("gateway.chat", record_exception=False) as span:
-            version = self.find_model.servable(caller.tenant, call.model)
+            asked = self.find_model.asked(caller.tenant, call.model)
             policy = self.policies.of(caller.tenant)
-            span.set_attributes(_asked(call, version, policy))
+            span.set_attributes(_known(call, policy))
             call = await self._judged(call, caller.tenant, deadline)
             async with self.engines.generate(
-                call,
-                tenant=caller.tenant,
-                version_id=version.version_id,
-                timeout=deadline.remaining(),
+                call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
             ) as pieces:
-                answers = GuardedAnswers(version.version_id, policy, pieces, started, call)
+                answers = GuardedAnswers(policy, pieces, started, call)
                 try:
                     await answers.begin()
                     yield answers
@@ -137,13 +134,12 @@ def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:
     return tuple(cut)
 
 
-def _asked(call: ChatCall, version: ModelReady, policy: CompiledPolicy) -> dict[str, str]:
+def _known(call: ChatCall, policy: CompiledPolicy) -> dict[str, str]:
     """What a span says from the beginning."""
     return {
         "gen_ai.operation.name": call.operation,
         "gen_ai.provider.name": "modelmill",
         "gen_ai.request.model": call.model,
-        "gen_ai.response.model": version.version_id,
         "modelmill.policy.digest": policy.digest,
     }
 
@@ -152,6 +148,8 @@ def _tell(span: trace.Span, answers: GuardedAnswers, model: str) -> None:
     """Say in trace and metrics how it ended; figures and words of ours only, never text."""
     reasons = [end.finish_reason for end in answers.ends]
     span.set_attribute("gen_ai.response.finish_reasons", reasons)
+    if answers.version_id:
+        span.set_attribute("gen_ai.response.model", answers.version_id)
     usage = answers.end.usage
     if usage is not None:
         span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)

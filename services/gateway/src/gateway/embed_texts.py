@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
-from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import UnavailableError
 
 from gateway.domain.access import Caller
 from gateway.domain.deadline import Deadline
+from gateway.domain.models import AskedModel
 from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.measures import BLOCKED
 
@@ -27,7 +27,7 @@ class Embedded:
 class FindsModels(Protocol):
     """See `gateway.find_model.FindModel`."""
 
-    def servable(self, tenant: str, name: str) -> ModelReady: ...
+    def asked(self, tenant: str, name: str) -> AskedModel: ...
 
 
 class Judges(Protocol):
@@ -40,7 +40,7 @@ class Embedders(Protocol):
     """Engines that make vectors."""
 
     async def embed(
-        self, texts: Sequence[str], *, tenant: str, version_id: str, timeout: float
+        self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
     ) -> Embedded: ...
 
 
@@ -66,14 +66,14 @@ class EmbedTexts:
         """One vector for each text, in their order.
 
         Raises:
-            ModelNotFoundError: the model is unknown or has no servable build.
+            ModelNotFoundError: the model is unknown, or no engine runs its form.
             ContentPolicyError: the policy blocks one of the texts.
             BadRequestError: a text is too long, or the model's engine makes no vectors.
             UnavailableError, OverloadedError, DeadlineError: as of an answer.
         """
         started = time.perf_counter()
         deadline = Deadline(self.request_seconds)
-        version = self.find_model.servable(caller.tenant, model)
+        asked = self.find_model.asked(caller.tenant, model)
         verdicts = await self.judge_texts(texts, caller)
         for verdict in verdicts:
             if verdict.blocked:
@@ -84,7 +84,7 @@ class EmbedTexts:
         embedded = await self.engines.embed(
             [verdict.text for verdict in verdicts],
             tenant=caller.tenant,
-            version_id=version.version_id,
+            asked=asked,
             timeout=deadline.remaining(),
         )
         record = _usage(embedded, caller, request_id, verdicts[0].policy_digest)

@@ -1,4 +1,4 @@
-"""Find the model version behind a name, and the one of its forms that can do the work."""
+"""Find the model version behind a name, and the one of its forms that does the work."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,6 +8,7 @@ from service_kit.errors import InvalidInputError, NotFoundError
 
 from gateway.domain import models
 from gateway.domain.errors import ModelNotFoundError
+from gateway.domain.models import AskedModel
 
 
 class Aliases(Protocol):
@@ -45,21 +46,30 @@ class FindModel:
         """
         return self._candidates(tenant, name)[0]
 
-    def servable(self, tenant: str, name: str) -> ModelReady:
-        """The version that an engine can run for `name`: itself or its newest build.
+    def asked(self, tenant: str, name: str) -> AskedModel:
+        """What inference is asked for, which has the last word on what it can run.
+
+        An alias goes on as it is. A version id means that very version, a name its best.
 
         Raises:
-            ModelNotFoundError: no such model, or no build of it exists yet.
+            ModelNotFoundError: there is none that the tenant may see.
         """
-        for version in self._candidates(tenant, name):
-            if models.is_servable(version):
-                return version
-            builds = self._catalogue.builds_of(
-                version.version_id, models.SERVABLE_PREFIX, tenant=tenant
-            )
-            if builds:
-                return builds[0]
-        raise ModelNotFoundError(f"the model {name!r} has no servable build yet")
+        alias = self.alias(tenant, name)
+        if alias is not None:
+            return AskedModel(name, alias.version_id)
+        found = self._candidates(tenant, name)
+        best = self._best_of(found, tenant).version_id
+        return AskedModel(name if found[0].version_id == name else best, best)
+
+    def servable(self, tenant: str, name: str) -> ModelReady:
+        """The best version of that name: the newest that is a build or has one, as this build.
+
+        Without any it is the newest version itself: some engines run it as it is.
+
+        Raises:
+            ModelNotFoundError: there is none that the tenant may see.
+        """
+        return self._best_of(self._candidates(tenant, name), tenant)
 
     def trainable(self, tenant: str, name: str) -> ModelReady:
         """The base version that training of `name` starts from.
@@ -86,7 +96,7 @@ class FindModel:
         """
         found = self._candidates(tenant, name)
         for version in found:
-            if not models.is_servable(version):
+            if not models.is_build(version):
                 return version
         try:
             return self._catalogue.get(tenant, found[0].parent_version_id)
@@ -94,6 +104,17 @@ class FindModel:
             raise ModelNotFoundError(
                 f"what the model {name[:80]!r} was built from is gone"
             ) from error
+
+    def _best_of(self, found: Sequence[ModelReady], tenant: str) -> ModelReady:
+        for version in found:
+            if models.is_build(version):
+                return version
+            builds = self._catalogue.builds_of(
+                version.version_id, models.BUILD_PREFIX, tenant=tenant
+            )
+            if builds:
+                return builds[0]
+        return found[0]
 
     def _candidates(self, tenant: str, name: str) -> Sequence[ModelReady]:
         alias = self.alias(tenant, name)

@@ -1,6 +1,7 @@
 """One answer on its way out: pieces from the engine go in, pieces that may be shown come out."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from guard.bundle import CompiledPolicy
 from guard.verdict import Action, Direction
@@ -11,6 +12,8 @@ from gateway.guarded_json import GuardedJson
 from gateway.guarded_logprobs import GuardedLogprobs
 
 BLOCKED = "content_filter"
+UNTOLD = End(BLOCKED)
+"""Of an answer whose engine was stopped before it told what it cost."""
 
 
 class GuardedAnswer:
@@ -39,7 +42,7 @@ class GuardedAnswer:
         """
         if self.end is not None:
             if piece.end is not None:
-                self.end = End(self.end.finish_reason, piece.end.usage)
+                self.end = replace(piece.end, finish_reason=self.end.finish_reason)
             return Piece("", answer=piece.answer)
         text, blocked = self._text(self._echo + piece.text, ended=piece.end is not None)
         shown = Piece(text, answer=piece.answer)
@@ -52,7 +55,7 @@ class GuardedAnswer:
         self._echo = ""
         self.end = piece.end
         if blocked:
-            self.end = End(BLOCKED, piece.end.usage if piece.end else None)
+            self.end = replace(piece.end or UNTOLD, finish_reason=BLOCKED)
         return shown._replace(end=self.end)
 
     def _text(self, text: str, *, ended: bool) -> tuple[str, bool]:

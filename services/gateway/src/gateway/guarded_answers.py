@@ -21,13 +21,13 @@ class GuardedAnswers:
 
     def __init__(
         self,
-        version_id: str,
         policy: CompiledPolicy,
         pieces: AsyncIterator[Piece],
         started: float,
         call: ChatCall,
     ) -> None:
-        self.version_id = version_id
+        self.version_id = ""
+        """Which version answers, known once they have begun."""
         self.policy_digest = policy.digest
         self.first_piece_seconds = 0.0
         self.first_text_seconds: float | None = None
@@ -68,6 +68,7 @@ class GuardedAnswers:
         except Exception:
             self._unended = End("error")
             raise
+        self.version_id = self._first.version_id
         self.first_piece_seconds = time.perf_counter() - self._started
 
     async def pieces(self) -> AsyncIterator[Piece]:

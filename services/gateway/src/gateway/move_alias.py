@@ -42,10 +42,11 @@ class MoveAlias:
         self._load_seconds = load_seconds
 
     async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState:
-        """Move the caller's alias to the servable form of `version_id`.
+        """Move the caller's alias to the newest build of `version_id`, or to itself without any.
 
         Raises:
-            ModelNotFoundError: no such version, or no build of it that an engine can run.
+            ModelNotFoundError: no such version.
+            NotFoundError: no engine runs its form; the alias stays where it was.
             StaleWriteError: somebody moved the alias since this began.
             PreconditionError: the version could not be loaded; the alias stays where it was.
             UnavailableError: inference or the bus does not answer.

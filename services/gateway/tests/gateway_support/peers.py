@@ -12,7 +12,7 @@ from modelmill.inference.v1 import inference_service_pb2 as inference_pb
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceServicer
 from modelmill.moderation.v1 import moderation_service_pb2 as moderation_pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceServicer
-from service_kit.errors import DomainError, InvalidInputError, PreconditionError
+from service_kit.errors import DomainError, InvalidInputError, NotFoundError, PreconditionError
 
 
 def prompt_too_long() -> DomainError:
@@ -41,6 +41,12 @@ class FakeInference(InferenceServiceServicer):
         """What could have stood in the place of each token."""
         self.calls: list[tuple[str, str]] = []
         """Calls behind the text of each answer: names and arguments."""
+        self.names: dict[str, str] = {}
+        """Versions that aliases mean to it, where it has not just what the gateway has heard."""
+        self.cannot_run: set[str] = set()
+        """Versions of a form that it has no engine for."""
+        self.cascade: inference_pb.CascadePath | None = None
+        """The way that it says an answer came."""
         self.finish_reason = "stop"
         self.fail_before: DomainError | None = None
         self.fail_after: DomainError | None = None
@@ -62,26 +68,38 @@ class FakeInference(InferenceServiceServicer):
         self.deadlines.append(context.time_remaining())
         if self.fail_before is not None:
             raise self.fail_before
+        version_id = self._version_of(request)
         self.in_flight += 1
         try:
-            for response in self._text(request):
+            for response in (*self._text(request), *self._calls(request)):
+                response.version_id, version_id = version_id, ""
                 yield response
-            for index in range(request.answers or 1):
-                for call in self._calls():
-                    yield inference_pb.GenerateResponse(index=index, tool_calls=[call])
             for number in itertools.count() if self.endless else ():
                 yield inference_pb.GenerateResponse(text_delta=f"{number} ")
                 await asyncio.sleep(0.01)
             if self.fail_after is not None:
                 raise self.fail_after
             for index in range(request.answers or 1):
-                yield self._end(request, index)
+                response = self._end(request, index)
+                response.version_id, version_id = version_id, ""
+                yield response
         except (asyncio.CancelledError, GeneratorExit):
             # Which of the two it is depends on whether the call was cancelled while it was sending.
             self.cancelled += 1
             raise
         finally:
             self.in_flight -= 1
+
+    def _version_of(self, request: inference_pb.GenerateRequest | inference_pb.EmbedRequest) -> str:
+        """By the rule of the real one; what is no version id is an alias."""
+        if request.model in self.names:
+            return self.names[request.model]
+        fallback = request.fallback_version_id
+        is_known = request.model.startswith("mv-") and request.model not in self.cannot_run
+        version_id = request.model if is_known or not fallback else fallback
+        if version_id in self.cannot_run:
+            raise NotFoundError(f"model version {version_id} cannot be served: no engine runs it")
+        return version_id
 
     def _text(
         self, request: inference_pb.GenerateRequest
@@ -95,11 +113,13 @@ class FakeInference(InferenceServiceServicer):
                         text_delta=piece, index=index, logprobs=self._logprobs(request, piece)
                     )
 
-    def _calls(self) -> list[ToolCall]:
-        return [
-            ToolCall(id=f"call0000{place}", name=name, arguments=arguments)
-            for place, (name, arguments) in enumerate(self.calls)
-        ]
+    def _calls(
+        self, request: inference_pb.GenerateRequest
+    ) -> Iterator[inference_pb.GenerateResponse]:
+        for index in range(request.answers or 1):
+            for place, (name, arguments) in enumerate(self.calls):
+                call = ToolCall(id=f"call0000{place}", name=name, arguments=arguments)
+                yield inference_pb.GenerateResponse(index=index, tool_calls=[call])
 
     def _logprobs(
         self, request: inference_pb.GenerateRequest, piece: str
@@ -121,7 +141,10 @@ class FakeInference(InferenceServiceServicer):
         said = self.answers.get(index, self.pieces)
         usage = TokenUsage(prompt_tokens=7, completion_tokens=len(said))
         end = inference_pb.GenerationEnd(
-            finish_reason=self.finish_reason, usage=usage, version_id=request.model
+            finish_reason=self.finish_reason,
+            usage=usage,
+            version_id=self._version_of(request),
+            cascade=self.cascade,
         )
         return inference_pb.GenerateResponse(end=end, index=index)
 
@@ -133,7 +156,7 @@ class FakeInference(InferenceServiceServicer):
             raise self.fail_before
         return inference_pb.EmbedResponse(
             embeddings=[inference_pb.Embedding(values=[0.6, -0.8]) for _ in request.texts],
-            version_id=request.model,
+            version_id=self._version_of(request),
             usage=TokenUsage(prompt_tokens=3 * len(request.texts)),
         )
 

@@ -46,6 +46,8 @@ class AnswerPart:
     logprobs: tuple[TokenLogprob, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     """Calls that became complete."""
+    version_id: str = ""
+    """Version that answers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,12 @@ class _Answer:
                     end = self._end(written.finish_reason)
                 if any((written.text, written.logprobs, written.calls, end)):
                     yield AnswerPart(
-                        written.text, end, self._index, written.logprobs, written.calls
+                        written.text,
+                        end,
+                        self._index,
+                        written.logprobs,
+                        written.calls,
+                        self._version.version_id,
                     )
                 if end:
                     return

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
 from opentelemetry import trace
-from service_kit.errors import DomainError, OverloadedError, UnavailableError
+from service_kit.errors import DomainError, NotFoundError, OverloadedError, UnavailableError
 
 from inference.load_version import LoadedVersion, PreparedVersion
 from inference.measures import IN_FLIGHT, MODELS_LOADED, QUEUED
@@ -128,6 +128,14 @@ class VersionPool:
             if version_id in self._loads:
                 self._last_used[version_id] = time.monotonic()
             self._drop_if_retired(version_id)
+
+    def can_serve(self, tenant: str, version_id: str) -> bool:
+        """Whether the tenant has such a version and an engine here runs its form."""
+        try:
+            self._loader.check(self._models.get(tenant, version_id))
+        except NotFoundError:
+            return False
+        return True
 
     def is_loaded(self, version_id: str) -> bool:
         """Whether it answers without loading first."""

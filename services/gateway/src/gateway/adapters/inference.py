@@ -14,16 +14,23 @@ from modelmill.inference.v1.inference_service_pb2 import (
     EmbedRequest,
     GenerateRequest,
     GenerateResponse,
+    GenerationEnd,
     LoadModelRequest,
     SamplingOptions,
 )
 from modelmill.inference.v1.inference_service_pb2 import Constraint as ConstraintMessage
 from modelmill.inference.v1.inference_service_pb2 import TokenLogprob as TokenLogprobMessage
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
+from service_kit.errors import (
+    InvalidInputError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
 from service_kit.grpc_client import domain_errors
 
 from gateway.domain.chat import (
+    CascadePath,
     ChatCall,
     Constraint,
     End,
@@ -34,7 +41,8 @@ from gateway.domain.chat import (
     Turn,
     Usage,
 )
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BadRequestError, ModelNotFoundError
+from gateway.domain.models import AskedModel
 from gateway.embed_texts import Embedded
 
 PEER = "inference"
@@ -51,10 +59,10 @@ class GrpcEngines:
 
     @asynccontextmanager
     async def generate(
-        self, call: ChatCall, *, tenant: str, version_id: str, timeout: float
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
     ) -> AsyncIterator[AsyncIterator[Piece]]:
         """Pieces of the answer; leaving the block, however it is left, frees the engine's slot."""
-        request = _request(call, tenant, version_id)
+        request = _request(call, tenant, asked)
         rpc = self._stub.Generate(request, timeout=timeout)
         ended = asyncio.Event()
         try:
@@ -72,14 +80,20 @@ class GrpcEngines:
             rpc.cancel()
 
     async def embed(
-        self, texts: Sequence[str], *, tenant: str, version_id: str, timeout: float
+        self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
     ) -> Embedded:
         """A vector for each text.
 
         Raises:
             BadRequestError: a text is too long, or the engine makes no vectors.
+            ModelNotFoundError: no engine runs it.
         """
-        request = EmbedRequest(tenant=tenant, model=version_id, texts=texts)
+        request = EmbedRequest(
+            tenant=tenant,
+            model=asked.model,
+            fallback_version_id=asked.fallback_version_id,
+            texts=texts,
+        )
         with _refusals("input"), domain_errors(PEER):
             answer = await self._stub.Embed(request, timeout=timeout)
         vectors = tuple(
@@ -108,14 +122,15 @@ async def _pieces(
     try:
         with _refusals(call.field), domain_errors(PEER):
             async for response in rpc:
-                end = _end(response) if response.HasField("end") else None
+                end = _end(response.end) if response.HasField("end") else None
                 if end is not None:
                     left -= 1
                     if not left:
                         ended.set()
                 logprobs = tuple(map(_logprob, response.logprobs))
                 calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in response.tool_calls)
-                yield Piece(response.text_delta, end, response.index, logprobs, calls)
+                version_id = response.version_id
+                yield Piece(response.text_delta, end, response.index, logprobs, calls, version_id)
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED:
             raise UnavailableError("the engine stopped before the answer was complete") from error
@@ -127,6 +142,8 @@ def _refusals(field: str) -> Iterator[None]:
     """Within the block, what the engine refuses is the caller's to change."""
     try:
         yield
+    except NotFoundError as error:
+        raise ModelNotFoundError(error.message) from error
     except InvalidInputError as error:
         raise _refused(error, field) from error
     except PreconditionError as error:
@@ -142,9 +159,19 @@ def _refused(error: InvalidInputError, field: str) -> BadRequestError:
     return BadRequestError(error.errors, code="invalid_request")
 
 
-def _end(response: GenerateResponse) -> End:
-    usage = response.end.usage
-    return End(response.end.finish_reason, Usage(usage.prompt_tokens, usage.completion_tokens))
+def _end(end: GenerationEnd) -> End:
+    usage = Usage(end.usage.prompt_tokens, end.usage.completion_tokens)
+    if not end.HasField("cascade"):
+        return End(end.finish_reason, usage)
+    path = CascadePath(
+        version_id=end.version_id,
+        escalated=end.cascade.escalated,
+        confidence=end.cascade.confidence,
+        threshold=end.cascade.threshold,
+        spared_tokens=end.cascade.spared_tokens,
+        extra_tokens=end.cascade.extra_tokens,
+    )
+    return End(end.finish_reason, usage, path)
 
 
 def _logprob(token: TokenLogprobMessage) -> TokenLogprob:
@@ -152,10 +179,11 @@ def _logprob(token: TokenLogprobMessage) -> TokenLogprob:
     return TokenLogprob(token.token, token.logprob, alternatives)
 
 
-def _request(call: ChatCall, tenant: str, version_id: str) -> GenerateRequest:
+def _request(call: ChatCall, tenant: str, asked: AskedModel) -> GenerateRequest:
     request = GenerateRequest(
         tenant=tenant,
-        model=version_id,
+        model=asked.model,
+        fallback_version_id=asked.fallback_version_id,
         options=_options(call.sampling),
         answers=call.answers,
     )

@@ -120,14 +120,31 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class CascadePath:
+    """Which of a cascade's two models answered, and what that saved or cost in tokens.
+
+    `escalated` means the large one; `threshold` is what the small one's confidence had to reach.
+    """
+
+    version_id: str
+    escalated: bool
+    confidence: float
+    threshold: float
+    spared_tokens: int
+    extra_tokens: int
+
+
+@dataclass(frozen=True)
 class End:
     """How an answer ended: stop, length, content_filter, cancelled or error.
 
-    `usage` is None when the engine was stopped before it told.
+    `usage` is None when the engine was stopped before it told, and so is `cascade`, which is also
+    None when no cascade was asked.
     """
 
     finish_reason: str
     usage: Usage | None = None
+    cascade: CascadePath | None = None
 
 
 class TokenLogprob(NamedTuple):
@@ -141,6 +158,8 @@ class TokenLogprob(NamedTuple):
 class Piece(NamedTuple):
     """What is new of one of the answers, counted from 0; `end` is set on its last piece.
 
+    The request's first piece names the version that answers.
+
     From the engine as it said it; from the guard as it may be shown.
     """
 
@@ -149,6 +168,7 @@ class Piece(NamedTuple):
     answer: int = 0
     logprobs: tuple[TokenLogprob, ...] = ()
     calls: tuple[ToolCall, ...] = ()
+    version_id: str = ""
 
 
 def spoken_texts(document: str) -> list[str]:

@@ -1,9 +1,10 @@
 """Which model version a name means, and which form of it can answer."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-SERVABLE_PREFIX = "openvino"
+BUILD_PREFIX = "openvino"
 TRAINABLE_FORM = "safetensors"
 
 
@@ -25,6 +26,17 @@ class Version(Protocol):
 VersionT = TypeVar("VersionT", bound=Version)
 
 
+@dataclass(frozen=True)
+class AskedModel:
+    """What inference is asked for: `model` is an alias, which it resolves, or a version id.
+
+    `fallback_version_id` is run where it has not heard of the alias, or has no engine for the form.
+    """
+
+    model: str
+    fallback_version_id: str = ""
+
+
 def candidates(
     wanted: str, aliased: str | None, versions: Sequence[VersionT]
 ) -> Sequence[VersionT]:
@@ -42,9 +54,9 @@ def candidates(
     return [version for version in versions if version.name == wanted]
 
 
-def is_servable(version: Version) -> bool:
-    """Whether an engine of ours runs this form as it is."""
-    return version.form.startswith(SERVABLE_PREFIX)
+def is_build(version: Version) -> bool:
+    """Whether it is a small, fast form, made to be served; every inference runs it."""
+    return version.form.startswith(BUILD_PREFIX)
 
 
 def base_to_train(version: Version) -> str | None:
@@ -55,6 +67,6 @@ def base_to_train(version: Version) -> str | None:
     """
     if version.form == TRAINABLE_FORM:
         return version.version_id
-    if is_servable(version) and version.parent_version_id == version.base_version_id:
+    if is_build(version) and version.parent_version_id == version.base_version_id:
         return version.base_version_id
     return None

@@ -5,6 +5,7 @@ from typing import Any
 
 from gateway.domain.chat import ChatCall, Piece
 from gateway.entrypoints.chat_body import ChatRequest, parse_chat, parse_generate
+from gateway.entrypoints.end_views import cascade_field, end_view
 from gateway.entrypoints.http_gate import Receive, Scope, Send
 from gateway.entrypoints.logprob_views import chat_logprobs
 from gateway.entrypoints.sse import ChatChunks
@@ -87,7 +88,7 @@ class GenerateRoute:
         answering = self._answer_chat(call, state["caller"], request_id=state["request_id"])
         async with answering as answers:
             (answer,) = await answers.whole()
-        await send_json(send, {"text": answer.text}, answers)
+        await send_json(send, {"text": answer.text, **cascade_field(answer.end)}, answers)
 
 
 def _choice(answer: Piece) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def _choice(answer: Piece) -> dict[str, Any]:
         "index": answer.answer,
         "message": message,
         "logprobs": chat_logprobs(answer.logprobs) if answer.logprobs else None,
-        "finish_reason": answer.end.finish_reason if answer.end else None,
+        **end_view(answer.end),
     }
 
 

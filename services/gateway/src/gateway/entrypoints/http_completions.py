@@ -7,6 +7,7 @@ from typing import Any
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, Piece
 from gateway.entrypoints.completion_body import CompletionRequest, parse_completion
+from gateway.entrypoints.end_views import end_view
 from gateway.entrypoints.http_gate import Receive, Scope, Send
 from gateway.entrypoints.logprob_views import CompletionLogprobs
 from gateway.entrypoints.sse import CompletionChunks
@@ -107,7 +108,7 @@ def _choice(answer: Piece, index: int) -> dict[str, Any]:
         "text": answer.text,
         "index": index,
         "logprobs": CompletionLogprobs().of(answer.logprobs) if answer.logprobs else None,
-        "finish_reason": answer.end.finish_reason if answer.end else None,
+        **end_view(answer.end),
     }
 
 

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
-from gateway.domain.chat import Piece
+from gateway.domain.chat import End, Piece
+from gateway.entrypoints.end_views import end_view
 from gateway.entrypoints.logprob_views import CompletionLogprobs, chat_logprobs
 from gateway.entrypoints.tool_body import call_view
 
@@ -62,9 +63,9 @@ class ChatChunks:
             return self._chunk(self._choice(piece))
         return self._prefix + _escape(piece.text).encode() + self._suffix
 
-    def finish(self, reason: str) -> bytes:
+    def finish(self, end: End) -> bytes:
         """The chunk that says how it ended."""
-        return self._chunk({**self._choice(Piece("")), "finish_reason": reason})
+        return self._chunk({**self._choice(Piece("")), **end_view(end)})
 
     def usage(self, usage: dict[str, Any]) -> bytes:
         """The last chunk before the end, when usage was asked for."""

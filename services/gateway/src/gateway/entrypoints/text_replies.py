@@ -60,7 +60,7 @@ class TextStream:
                 await send(_more(said.more(piece)))
             if piece.end is not None:
                 running -= 1
-                self._last = said.finish(piece.end.finish_reason)
+                self._last = said.finish(piece.end)
                 if running:
                     await send(_more(self._last))
 

@@ -19,6 +19,7 @@ from inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Ques
 from inference.cascade_text import CascadeText
 from inference.domain.sampling import Constraint, SamplingOptions
 from inference.embed_texts import EmbedCommand, EmbedTexts
+from inference.find_target import FindTarget
 from inference.generate_text import GenerateCommand, GenerateText
 from inference.lease_version import VersionPool
 from inference.render_prompt import Prompt, functions_of
@@ -31,7 +32,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
     """Generates text from model versions, and says which ones are loaded."""
 
     def __init__(self, versions: VersionPool, admissions: Admissions, names: AliasNames) -> None:
-        self._names = names
+        self._find_target = FindTarget(names, versions)
         self._generate_text = GenerateText(versions, admissions)
         self._cascade_text = CascadeText(self._generate_text)
         self._calibrate_cascade = CalibrateCascade(self._generate_text)
@@ -39,27 +40,25 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         self._embed_texts = EmbedTexts(versions, admissions)
         self._versions = versions
 
-    def _version_id(self, request: "pb.ScoreRequest | pb.EmbedRequest") -> str:
-        """Looked up once, so that an answer is by one version from its start to its end."""
-        return self._names.target_of(request.tenant, request.model).version_id
-
     async def Generate(
         self, request: pb.GenerateRequest, context: Context
     ) -> AsyncIterator[pb.GenerateResponse]:
-        target = self._names.target_of(request.tenant, request.model)
+        target = self._find_target(request.tenant, request.model, request.fallback_version_id)
         command = _command(request, target.version_id, context)
         if target.cascade is None:
             answer = self._generate_text(command)
         else:
             answer = self._cascade_text(command, target.cascade)
+        is_first = True
         async with aclosing(answer) as parts:
             async for part in parts:
-                yield _response(part)
+                yield _response(part, part.version_id if is_first else "")
+                is_first = False
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
         command = ScoreCommand(
             tenant=request.tenant,
-            version_id=self._version_id(request),
+            version_id=self._find_target(request.tenant, request.model).version_id,
             prompt=_prompt(request),
             continuations=tuple(request.continuations),
             deadline=_deadline(context),
@@ -78,9 +77,10 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         )
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
+        target = self._find_target(request.tenant, request.model, request.fallback_version_id)
         command = EmbedCommand(
             tenant=request.tenant,
-            version_id=self._version_id(request),
+            version_id=target.version_id,
             texts=tuple(request.texts),
             deadline=_deadline(context),
         )
@@ -105,7 +105,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         self, request: pb.CalibrateCascadeRequest, context: Context
     ) -> pb.CalibrateCascadeResponse:
         small, large = (
-            self._names.target_of(request.tenant, name).version_id
+            self._find_target(request.tenant, name).version_id
             for name in (request.small, request.large)
         )
         command = CalibrateCommand(
@@ -198,8 +198,9 @@ def _constraint(constraint: pb.Constraint) -> Constraint | None:
             return None
 
 
-def _response(part: AnswerPart) -> pb.GenerateResponse:
+def _response(part: AnswerPart, version_id: str) -> pb.GenerateResponse:
     return pb.GenerateResponse(
+        version_id=version_id,
         text_delta=part.text,
         end=None if part.end is None else _end(part.end),
         index=part.index,

@@ -45,7 +45,7 @@ class UsageRecorded(_message.Message):
     caller: _builtins.str
     """Subject claim of the caller."""
     version_id: _builtins.str
-    """Version that answered."""
+    """Version that answered; empty when none began to."""
     prompt_tokens: _builtins.int
     """Tokens of the prompt."""
     completion_tokens: _builtins.int

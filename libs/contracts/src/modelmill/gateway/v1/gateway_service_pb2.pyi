@@ -134,6 +134,7 @@ class ChatEnd(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     VERSION_ID_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    CASCADE_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """"stop", "length", "tool_calls" or "content_filter"."""
     version_id: _builtins.str
@@ -144,6 +145,10 @@ class ChatEnd(_message.Message):
     def usage(self) -> _chat_pb2.TokenUsage:
         """What it cost; unset when the guard ended it."""
 
+    @_builtins.property
+    def cascade(self) -> _inference_service_pb2.CascadePath:
+        """Set when the model was an alias of kind cascade; unset when the guard ended it."""
+
     def __init__(
         self,
         *,
@@ -151,10 +156,11 @@ class ChatEnd(_message.Message):
         usage: _chat_pb2.TokenUsage | None = ...,
         version_id: _builtins.str = ...,
         policy_digest: _builtins.str = ...,
+        cascade: _inference_service_pb2.CascadePath | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish_reason", b"finish_reason", "policy_digest", b"policy_digest", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "finish_reason", b"finish_reason", "policy_digest", b"policy_digest", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -143,6 +143,7 @@ class GenerateRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
+    FALLBACK_VERSION_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Whose request it is."""
     model: _builtins.str
@@ -151,6 +152,8 @@ class GenerateRequest(_message.Message):
     """Text as it is, no template."""
     answers: _builtins.int
     """Answers wanted, with seeds that count up from the given one; 0 means 1."""
+    fallback_version_id: _builtins.str
+    """Version to run where the model is not known yet, or no engine runs its form; empty: NOT_FOUND."""
     @_builtins.property
     def conversation(self) -> Global___Conversation:
         """Turns, rendered by the model's chat template."""
@@ -168,10 +171,11 @@ class GenerateRequest(_message.Message):
         text: _builtins.str = ...,
         options: Global___SamplingOptions | None = ...,
         answers: _builtins.int = ...,
+        fallback_version_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "options", b"options", "prompt", b"prompt", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "conversation", b"conversation", "model", b"model", "options", b"options", "prompt", b"prompt", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "conversation", b"conversation", "fallback_version_id", b"fallback_version_id", "model", b"model", "options", b"options", "prompt", b"prompt", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_prompt: _TypeAlias = _typing.Literal["conversation", "text"]  # noqa: Y015
     _WhichOneofArgType_prompt: _TypeAlias = _typing.Literal["prompt", b"prompt"]  # noqa: Y015
@@ -355,10 +359,13 @@ class GenerateResponse(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    VERSION_ID_FIELD_NUMBER: _builtins.int
     text_delta: _builtins.str
     """New text, never half a character; empty on the last message when nothing is left."""
     index: _builtins.int
     """Which answer it belongs to, from 0."""
+    version_id: _builtins.str
+    """Version that answers; on the first message."""
     @_builtins.property
     def end(self) -> Global___GenerationEnd:
         """Set on the last message of each answer."""
@@ -379,10 +386,11 @@ class GenerateResponse(_message.Message):
         index: _builtins.int = ...,
         logprobs: _abc.Iterable[Global___TokenLogprob] | None = ...,
         tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
+        version_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "index", b"index", "logprobs", b"logprobs", "text_delta", b"text_delta", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "index", b"index", "logprobs", b"logprobs", "text_delta", b"text_delta", "tool_calls", b"tool_calls", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -647,10 +655,13 @@ class EmbedRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     TEXTS_FIELD_NUMBER: _builtins.int
+    FALLBACK_VERSION_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Whose request it is."""
     model: _builtins.str
     """Version to run, or an alias."""
+    fallback_version_id: _builtins.str
+    """As of Generate."""
     @_builtins.property
     def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """At least one; none empty."""
@@ -661,10 +672,11 @@ class EmbedRequest(_message.Message):
         tenant: _builtins.str = ...,
         model: _builtins.str = ...,
         texts: _abc.Iterable[_builtins.str] | None = ...,
+        fallback_version_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "tenant", b"tenant", "texts", b"texts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_version_id", b"fallback_version_id", "model", b"model", "tenant", b"tenant", "texts", b"texts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,10 +15,25 @@ class Health(Answer):
     status: Literal["ok"]
 
 
+class CascadePath(Answer):
+    """How an alias of kind cascade answered: `version_id` is its small model, or when `escalated`
+    the large one, because the small one's `confidence` stayed below the `threshold` (null: none is
+    enough). `spared_tokens` the large model did not have to compute; `extra_tokens` the small one
+    computed in vain, and usage does not count them."""
+
+    version_id: str
+    escalated: bool
+    confidence: float
+    threshold: float | None
+    spared_tokens: int
+    extra_tokens: int
+
+
 class GeneratedText(Answer):
     """An answer's text."""
 
     text: str
+    cascade: CascadePath | None = None
 
 
 class Usage(Answer):
@@ -97,6 +112,7 @@ class ChatChoice(Answer):
     message: AssistantMessage
     logprobs: ChatLogprobs | None
     finish_reason: FinishReason
+    cascade: CascadePath | None = None
 
 
 class ChatCompletion(Answer):
@@ -126,6 +142,7 @@ class ChatChunkChoice(Answer):
     delta: ChatDelta
     logprobs: ChatLogprobs | None
     finish_reason: FinishReason | None
+    cascade: CascadePath | None = None
 
 
 class ChatCompletionChunk(Answer):
@@ -147,6 +164,7 @@ class CompletionChoice(Answer):
     index: int
     logprobs: CompletionLogprobs | None
     finish_reason: FinishReason | None
+    cascade: CascadePath | None = None
 
 
 class Completion(Answer):

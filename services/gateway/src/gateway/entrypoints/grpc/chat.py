@@ -7,6 +7,7 @@ from typing import Protocol
 from modelmill.common.v1.chat_pb2 import ChatMessage, TokenUsage
 from modelmill.common.v1.chat_pb2 import ToolCall as ToolCallMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.inference.v1.inference_service_pb2 import CascadePath as CascadePathMessage
 from modelmill.inference.v1.inference_service_pb2 import Constraint as ConstraintMessage
 from modelmill.inference.v1.inference_service_pb2 import TokenAlternative
 from modelmill.inference.v1.inference_service_pb2 import TokenLogprob as TokenLogprobMessage
@@ -17,6 +18,7 @@ from gateway.domain.chat import (
     MAX_ALTERNATIVES,
     MAX_ANSWERS,
     MAX_PENALTY,
+    CascadePath,
     ChatCall,
     Constraint,
     End,
@@ -204,12 +206,25 @@ def _call(call: ToolCall) -> ToolCallMessage:
     return ToolCallMessage(id=call.id, name=call.name, arguments=call.arguments)
 
 
+def _path(path: CascadePath) -> CascadePathMessage:
+    return CascadePathMessage(
+        escalated=path.escalated,
+        confidence=path.confidence,
+        threshold=path.threshold,
+        spared_tokens=path.spared_tokens,
+        extra_tokens=path.extra_tokens,
+    )
+
+
 def _end(ended: End, answers: GuardedAnswers) -> pb.ChatEnd:
     end = pb.ChatEnd(
         finish_reason=ended.finish_reason,
         version_id=answers.version_id,
         policy_digest=answers.policy_digest,
     )
+    path = ended.cascade
+    if path is not None:
+        end.cascade.CopyFrom(_path(path))
     usage = ended.usage
     if usage is not None:
         end.usage.CopyFrom(

@@ -1,0 +1,69 @@
+"""What a request's model means where the alias, or an engine for the version, is missing."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from inference.alias_names import AliasNames, Target
+from inference.domain.cascade import Cascade
+from inference.find_target import FindTarget
+from inference.lease_version import VersionPool
+from inference.memory_room import MemoryRoom, RoomLimits
+from jobs.envelope import Stored
+from modelmill.registry.v1.model_events_pb2 import AliasState
+from tokenization.chat_tokenizer import ChatTokenizer
+
+from .fakes import FakeLoader, FakeMachine, FakeModels, HeardFacts
+
+BUILD, ADAPTER = "mv-build", "mv-adapter"
+
+
+class House:
+    """A pool whose engine runs builds and nothing else, and the aliases that it has heard of."""
+
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
+        self.models, self.names = FakeModels(), AliasNames()
+        room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
+        loader = FakeLoader(tokenizer)
+        self.pool = VersionPool(self.models, loader, HeardFacts(), room, max_in_flight=8)
+        self.find = FindTarget(self.names, self.pool)
+        self.models.add(BUILD)
+        self.models.add(ADAPTER, form="adapter")
+
+    def move(self, name: str, version_id: str, **options: object) -> None:
+        state = AliasState(tenant="acme", name=name, version_id=version_id)
+        state.options.update(options)
+        self.names.set(Stored(1, f"alias.state.acme.{name}", state, {}), at_once=True)
+
+
+@pytest_asyncio.fixture
+async def house(tokenizer: ChatTokenizer) -> AsyncIterator[House]:
+    house = House(tokenizer)
+    yield house
+    await house.pool.close()
+
+
+async def test_a_version_is_itself_where_an_engine_runs_it(house: House) -> None:
+    assert house.find("acme", BUILD, "mv-other") == Target(BUILD)
+
+
+@pytest.mark.parametrize("model", ["kinds", ADAPTER, "mv-unknown"])
+async def test_the_fallback_is_for_an_alias_not_heard_of_and_a_version_that_cannot_be_run(
+    house: House, model: str
+) -> None:
+    assert house.find("acme", model, BUILD) == Target(BUILD)
+    assert house.find("acme", model) == Target(model)
+
+
+async def test_an_alias_is_what_this_replica_follows_whatever_the_caller_knows(
+    house: House,
+) -> None:
+    house.move("kinds", ADAPTER)
+    house.move("pair", BUILD, kind="cascade", small="mv-small", threshold=0.5)
+
+    assert house.find("acme", "kinds", BUILD) == Target(ADAPTER)
+    assert house.find("acme", "pair", BUILD) == Target(BUILD, Cascade("mv-small", 0.5))
+
+
+async def test_what_another_tenant_has_is_as_if_it_were_not(house: House) -> None:
+    assert house.find("rival", BUILD, "mv-other") == Target("mv-other")
