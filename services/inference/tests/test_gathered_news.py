@@ -1,6 +1,6 @@
 """When a child tells what its steps brought: seldom, but nothing that somebody waits for late."""
 
-from inference.children.gathered_news import ALONE_SECONDS, GatheredNews, News
+from inference.children.gathered_news import GatheredNews, News
 
 SECONDS = 0.1
 
@@ -40,17 +40,6 @@ def test_tokens_that_come_slowly_never_wait() -> None:
     gathered.add([token(1, 10)])
 
     assert told(gathered, 1.2) == {1: [10]}
-
-
-def test_a_request_without_neighbours_waits_less() -> None:
-    alone, beside = gathering(1), gathering(1, 2)
-    for gathered in (alone, beside):
-        gathered.add([token(1, 10)])
-
-    at = 1.001 + ALONE_SECONDS
-
-    assert told(alone, at) == {1: [10]}
-    assert told(beside, at) == {}
 
 
 def test_first_and_last_tokens_and_those_before_a_stop_text_do_not_wait() -> None:

@@ -3,9 +3,6 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-ALONE_SECONDS = 0.025
-"""The longest wait without neighbours; nobody reads more than forty pieces a second."""
-
 
 class News(NamedTuple):
     """What a step brought one request; the JSON of a message's row."""
@@ -64,15 +61,12 @@ class GatheredNews:
     def take(self, now: float) -> list[News]:
         """What is to be told now; empty while all of it may wait."""
         urgent, self._urgent = self._urgent, []
-        if now - self._told < self._longest_wait():
+        if now - self._told < self._seconds:
             return urgent
         waiting, self._waiting = self._waiting, {}
         if urgent or waiting:
             self._told = now
         return [*urgent, *waiting.values()]
-
-    def _longest_wait(self) -> float:
-        return self._seconds if len(self._may_gather) > 1 else min(self._seconds, ALONE_SECONDS)
 
 
 def _joined(before: News, after: News) -> News:
