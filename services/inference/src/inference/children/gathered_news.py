@@ -25,22 +25,21 @@ class GatheredNews:
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._may_gather: dict[int, bool] = {}
-        """Of requests in hand: whether the first tokens are told, and there are no stop texts."""
         self._has_stops: set[int] = set()
+        self._may_gather: set[int] = set()
+        """Whose first tokens were told, and who has no stop texts."""
         self._urgent: list[News] = []
         self._waiting: dict[int, News] = {}
         self._told = 0.0
 
     def expect(self, number: int, *, may_gather: bool) -> None:
         """A request begins."""
-        self._may_gather[number] = False
         if not may_gather:
             self._has_stops.add(number)
 
     def forget(self, number: int) -> None:
         """It is over, or was left; what waits of it is told to nobody."""
-        self._may_gather.pop(number, None)
+        self._may_gather.discard(number)
         self._has_stops.discard(number)
         self._waiting.pop(number, None)
 
@@ -49,14 +48,14 @@ class GatheredNews:
         for row in step:
             before = self._waiting.pop(row.number, None)
             whole = row if before is None else _joined(before, row)
-            if row.end is None and self._may_gather.get(row.number, False):
+            if row.end is None and row.number in self._may_gather:
                 self._waiting[row.number] = whole
                 continue
             self._urgent.append(whole)
             if row.end is not None:
                 self.forget(row.number)
             elif row.number not in self._has_stops:
-                self._may_gather[row.number] = True
+                self._may_gather.add(row.number)
 
     def take(self, now: float) -> list[News]:
         """What is to be told now; empty while all of it may wait."""
