@@ -10,17 +10,20 @@ from testkit.made_once import made_once
 def test_it_is_made_once_however_many_ask_for_it_at_once(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    base_temp = tmp_path_factory.getbasetemp()
     made: list[Path] = []
+    second_came = threading.Event()
 
     def make(folder: Path) -> None:
         made.append(folder)
-        folder.mkdir()
+        if len(made) > 1:
+            second_came.set()
+        second_came.wait(0.3)
+        folder.mkdir(exist_ok=True)
         (folder / "file").write_text("whole")
 
     def ask() -> None:
-        asked.append(
-            (made_once(tmp_path_factory.getbasetemp(), "thing-of-many", make) / "file").read_text()
-        )
+        asked.append((made_once(base_temp, "thing-of-many", make) / "file").read_text())
 
     asked: list[str] = []
     threads = [threading.Thread(target=ask) for _ in range(8)]
@@ -42,7 +45,5 @@ def test_what_failed_is_tried_again_from_nothing(tmp_path_factory: pytest.TempPa
 
     with pytest.raises(ValueError, match="no more space"):
         made_once(base_temp, "thing-that-fails", fail)
-    folder = made_once(
-        tmp_path_factory.getbasetemp(), "thing-that-fails", lambda path: path.mkdir()
-    )
+    folder = made_once(base_temp, "thing-that-fails", lambda path: path.mkdir())
     assert list(folder.iterdir()) == []
