@@ -1,0 +1,133 @@
+"""What passes between the stages: rows as Arrow batches, of one schema from the mapping to the splits."""
+
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+SOURCE_ROWS = pa.schema(
+    [
+        # Line of the file on which the row begins, from 1; the number of the row where there are no lines.
+        pa.field("line", pa.int64(), nullable=False),
+        # The row's own bytes; of a row that is too long its beginning.
+        pa.field("raw", pa.binary(), nullable=False),
+        # Why it cannot be read; null for a row that may be parsed.
+        pa.field("fault", pa.string()),
+    ]
+)
+"""Rows as read, before anything was parsed."""
+
+ROWS = pa.schema(
+    [
+        pa.field("line", pa.int64(), nullable=False),
+        # sha256 of the source row's bytes.
+        pa.field("source", pa.binary(32), nullable=False),
+        # Of each turn: system, user, assistant or tool. A document to go on writing is one assistant turn.
+        pa.field("roles", pa.list_(pa.string()), nullable=False),
+        # Of each turn: its text.
+        pa.field("contents", pa.list_(pa.string()), nullable=False),
+        # Of each turn: what else it has (tool_calls, tool_call_id, name), a JSON object; null when nothing.
+        pa.field("extras", pa.list_(pa.string()), nullable=False),
+        # The tools that may be called, a JSON list as OpenAI writes it; null when none.
+        pa.field("tools", pa.string()),
+        # Of a preference pair: the worse answer; null otherwise.
+        pa.field("rejected", pa.string()),
+        # Transforms that changed the row, in order, "<name>@<version>".
+        pa.field("changes", pa.list_(pa.string()), nullable=False),
+        # What made the row from its source row, "<name>@<version>"; null for a row as given.
+        pa.field("made_by", pa.string()),
+    ]
+)
+"""Rows that will be trained or scored on, as far as the stages have come with them."""
+
+DROPPED = pa.schema(
+    [
+        pa.field("line", pa.int64(), nullable=False),
+        pa.field("source", pa.binary(32), nullable=False),
+        # "dropped" (a rule does not want it) or "quarantined" (it cannot be a row).
+        pa.field("outcome", pa.string(), nullable=False),
+        # Stage and rule, for example "filter.characters.min"; has no values in it, so that it can be counted.
+        pa.field("rule", pa.string(), nullable=False),
+        # More for people.
+        pa.field("detail", pa.string()),
+        # Beginning of the row, for the report.
+        pa.field("sample", pa.string(), nullable=False),
+    ]
+)
+"""Rows that go no further."""
+
+SAMPLE_CHARACTERS = 2_000
+
+
+def texts_of(rows: pa.RecordBatch) -> list[str]:
+    """All contents of all turns, flat: the texts that a transform works on."""
+    texts: list[str] = rows.column("contents").flatten().to_pylist()
+    return texts
+
+
+def with_texts(rows: pa.RecordBatch, texts: Sequence[str], change: str) -> pa.RecordBatch:
+    """The rows with other texts; those of which one differs get `change` as their last.
+
+    Args:
+        texts: As many as `texts_of` gives, in its order.
+        change: "<name>@<version>" of the transform.
+    """
+    contents = rows.column("contents")
+    new = pa.array(texts, pa.string())
+    differs = pa.compute.not_equal(contents.flatten(), new)
+    if not differs.true_count:
+        return rows
+    parents = pa.compute.list_parent_indices(contents)
+    changed = set(pa.compute.filter(parents, differs).to_pylist())
+    changes = rows.column("changes").to_pylist()
+    changes = [
+        [*names, change] if place in changed else names for place, names in enumerate(changes)
+    ]
+    return _replaced(
+        rows,
+        contents=pa.ListArray.from_arrays(contents.offsets, new),
+        changes=pa.array(changes, pa.list_(pa.string())),
+    )
+
+
+def spoken_texts(rows: pa.RecordBatch) -> list[str]:
+    """Of each row what is said in it, without the system turn, which is often the same for all."""
+    roles, contents = rows.column("roles").to_pylist(), rows.column("contents").to_pylist()
+    return [
+        "\n".join(text for role, text in zip(*turns, strict=True) if role != "system")
+        for turns in zip(roles, contents, strict=True)
+    ]
+
+
+def dropped_rows(
+    rows: pa.RecordBatch, reasons: Sequence[str | None], *, details: Sequence[str | None] | None = None
+) -> pa.RecordBatch:
+    """The rows that have a reason, as dropped ones.
+
+    Args:
+        reasons: For each row the stage and rule that drops it, or None to leave it out.
+        details: For each row more for people.
+    """
+    places = [place for place, reason in enumerate(reasons) if reason is not None]
+    gone = rows.take(pa.array(places, pa.int64()))
+    return pa.RecordBatch.from_arrays(
+        [
+            gone.column("line"),
+            gone.column("source"),
+            pa.array(["dropped"] * len(places), pa.string()),
+            pa.array([reasons[place] for place in places], pa.string()),
+            pa.array([details[place] if details else None for place in places], pa.string()),
+            pa.array([text[:SAMPLE_CHARACTERS] for text in spoken_texts(gone)], pa.string()),
+        ],
+        schema=DROPPED,
+    )
+
+
+def kept_rows(rows: pa.RecordBatch, reasons: Iterable[str | None]) -> pa.RecordBatch:
+    """The rows that have no reason to be dropped."""
+    return rows.filter(pa.array([reason is None for reason in reasons], pa.bool_()))
+
+
+def _replaced(rows: pa.RecordBatch, **columns: pa.Array) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [columns.get(name, rows.column(name)) for name in rows.schema.names], schema=rows.schema
+    )
