@@ -1,4 +1,4 @@
-"""What passes between the stages: rows as Arrow batches, of one schema from the mapping to the splits."""
+"""What passes between the stages: Arrow batches of rows, of one schema from mapping to splits."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 SOURCE_ROWS = pa.schema(
     [
-        # Line of the file on which the row begins, from 1; the number of the row where there are no lines.
+        # Line of the file on which the row begins, from 1; where there are no lines the row's number.
         pa.field("line", pa.int64(), nullable=False),
         # The row's own bytes; of a row that is too long its beginning.
         pa.field("raw", pa.binary(), nullable=False),
@@ -21,11 +21,11 @@ ROWS = pa.schema(
         pa.field("line", pa.int64(), nullable=False),
         # sha256 of the source row's bytes.
         pa.field("source", pa.binary(32), nullable=False),
-        # Of each turn: system, user, assistant or tool. A document to go on writing is one assistant turn.
+        # Of each turn: system, user, assistant or tool. A document is one turn of the assistant's.
         pa.field("roles", pa.list_(pa.string()), nullable=False),
         # Of each turn: its text.
         pa.field("contents", pa.list_(pa.string()), nullable=False),
-        # Of each turn: what else it has (tool_calls, tool_call_id, name), a JSON object; null when nothing.
+        # Of each turn: what else it has (tool_calls, tool_call_id, name), as a JSON object, or null.
         pa.field("extras", pa.list_(pa.string()), nullable=False),
         # The tools that may be called, a JSON list as OpenAI writes it; null when none.
         pa.field("tools", pa.string()),
@@ -45,7 +45,7 @@ DROPPED = pa.schema(
         pa.field("source", pa.binary(32), nullable=False),
         # "dropped" (a rule does not want it) or "quarantined" (it cannot be a row).
         pa.field("outcome", pa.string(), nullable=False),
-        # Stage and rule, for example "filter.characters.min"; has no values in it, so that it can be counted.
+        # Stage and rule, for example "filter.characters.min"; without values, so that it can be counted.
         pa.field("rule", pa.string(), nullable=False),
         # More for people.
         pa.field("detail", pa.string()),
@@ -99,7 +99,10 @@ def spoken_texts(rows: pa.RecordBatch) -> list[str]:
 
 
 def dropped_rows(
-    rows: pa.RecordBatch, reasons: Sequence[str | None], *, details: Sequence[str | None] | None = None
+    rows: pa.RecordBatch,
+    reasons: Sequence[str | None],
+    *,
+    details: Sequence[str | None] | None = None,
 ) -> pa.RecordBatch:
     """The rows that have a reason, as dropped ones.
 

@@ -1,8 +1,8 @@
 """What a stage is: a pure function on batches of rows.
 
 The same rows give the same rows, whatever else is in the batch and on whichever machine: that is
-why a dataset is the same however many processes made it. Whatever needs to know all rows
-(duplicates, splits, order) is no stage: stages write down a key for each row, and one place decides.
+why a dataset is the same however many processes made it. What needs to know all rows (duplicates,
+splits, order) is no stage: stages write down a key for each row, and one place decides.
 """
 
 from collections.abc import Sequence
@@ -62,7 +62,9 @@ class TransformStage:
         changed = with_texts(rows, texts, self._change)
         reasons: list[str | None] = [None] * rows.num_rows
         if "" in texts:
-            emptied = [any(not text for text in turns) for turns in changed.column("contents").to_pylist()]
+            emptied = [
+                any(not text for text in turns) for turns in changed.column("contents").to_pylist()
+            ]
             had = [all(turns) for turns in rows.column("contents").to_pylist()]
             reasons = [
                 f"clean.{self._transform.name}.nothing_left" if gone and full else None

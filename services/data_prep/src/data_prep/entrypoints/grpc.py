@@ -21,7 +21,36 @@ DOWNLOAD_CHUNK_BYTES = 256 * 1024
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class DataPrepServicer(pb_grpc.DataPrepServiceServicer):
+class _Unwritten(pb_grpc.DataPrepServiceServicer):
+    """RPCs of the contract that have no code yet."""
+
+    async def CreateUpload(self, request: Any, context: Context) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
+
+    async def CompleteUpload(self, request: Any, context: Context) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
+
+    async def CancelUpload(self, request: Any, context: Context) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
+
+    async def AddUploadPart(self, request_iterator: Any, context: Context) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
+
+    async def PreviewDataset(self, request: Any, context: Context) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
+
+    async def ExplainRow(self, request: Any, context: Context) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
+
+    async def DiffDatasets(self, request: Any, context: Context) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
+
+    async def DownloadReport(self, request: Any, context: Context) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
+        yield
+
+
+class DataPrepServicer(_Unwritten):
     def __init__(
         self,
         store_file: StoreFile,

@@ -330,6 +330,13 @@ class DatasetSpec(_message.Message):
     SHARES_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     MAX_TEST_ROWS_FIELD_NUMBER: _builtins.int
+    CLEAN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ENTITIES_FIELD_NUMBER: _builtins.int
+    DUPLICATES_FIELD_NUMBER: _builtins.int
+    AUGMENT_FIELD_NUMBER: _builtins.int
+    CURRICULUM_FIELD_NUMBER: _builtins.int
+    TOKENIZE_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
     """File to read."""
     name: _builtins.str
@@ -346,6 +353,34 @@ class DatasetSpec(_message.Message):
     def shares(self) -> Global___SplitShares:
         """Shares of the splits; defaults 0.8, 0.1, 0.1 when all are 0."""
 
+    @_builtins.property
+    def clean(self) -> Global___CleanSpec:
+        """What is tidied in the texts."""
+
+    @_builtins.property
+    def filter(self) -> Global___FilterSpec:
+        """Which rows are noise."""
+
+    @_builtins.property
+    def entities(self) -> Global___EntitySpec:
+        """What is done about names, numbers and addresses of people."""
+
+    @_builtins.property
+    def duplicates(self) -> Global___DuplicateSpec:
+        """Which rows say the same."""
+
+    @_builtins.property
+    def augment(self) -> Global___AugmentSpec:
+        """Rows made from rows; only of the train split."""
+
+    @_builtins.property
+    def curriculum(self) -> Global___CurriculumSpec:
+        """How hard each row is, and in which order they are trained on."""
+
+    @_builtins.property
+    def tokenize(self) -> Global___TokenizeSpec:
+        """Token ids for a base model, so that training starts at once."""
+
     def __init__(
         self,
         *,
@@ -355,10 +390,17 @@ class DatasetSpec(_message.Message):
         shares: Global___SplitShares | None = ...,
         seed: _builtins.int = ...,
         max_test_rows: _builtins.int = ...,
+        clean: Global___CleanSpec | None = ...,
+        filter: Global___FilterSpec | None = ...,
+        entities: Global___EntitySpec | None = ...,
+        duplicates: Global___DuplicateSpec | None = ...,
+        augment: Global___AugmentSpec | None = ...,
+        curriculum: Global___CurriculumSpec | None = ...,
+        tokenize: Global___TokenizeSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["mapping", b"mapping", "shares", b"shares"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "filter", b"filter", "mapping", b"mapping", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_id", b"file_id", "mapping", b"mapping", "max_test_rows", b"max_test_rows", "name", b"name", "seed", b"seed", "shares", b"shares"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "file_id", b"file_id", "filter", b"filter", "mapping", b"mapping", "max_test_rows", b"max_test_rows", "name", b"name", "seed", b"seed", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -366,7 +408,7 @@ Global___DatasetSpec: _TypeAlias = DatasetSpec  # noqa: Y015
 
 @_typing.final
 class RowMapping(_message.Message):
-    """How a row becomes a conversation. Either messages_column, or user_template and answer_template."""
+    """How a row becomes a conversation. Exactly one of templates, messages_column and layout."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -374,6 +416,9 @@ class RowMapping(_message.Message):
     USER_TEMPLATE_FIELD_NUMBER: _builtins.int
     ANSWER_TEMPLATE_FIELD_NUMBER: _builtins.int
     MESSAGES_COLUMN_FIELD_NUMBER: _builtins.int
+    LAYOUT_FIELD_NUMBER: _builtins.int
+    TOOLS_COLUMN_FIELD_NUMBER: _builtins.int
+    REJECTED_TEMPLATE_FIELD_NUMBER: _builtins.int
     system_template: _builtins.str
     """Text of the system turn, with {column} places; may be empty."""
     user_template: _builtins.str
@@ -381,7 +426,15 @@ class RowMapping(_message.Message):
     answer_template: _builtins.str
     """Text of the assistant turn, with {column} places."""
     messages_column: _builtins.str
-    """Column that already holds a list of {"role", "content"}."""
+    """Column that already holds a list of {"role", "content"}, as OpenAI writes them, with tool calls."""
+    layout: _builtins.str
+    """A known shape of rows: "openai_chat", "sharegpt", "alpaca", "text" (a document to go on writing) or
+    "preference" (a prompt, a chosen and a rejected answer).
+    """
+    tools_column: _builtins.str
+    """Column with the tools that the conversation may call, a list as OpenAI writes it; empty means none."""
+    rejected_template: _builtins.str
+    """Template of the worse answer; makes a row a preference pair whose better answer is answer_template."""
     def __init__(
         self,
         *,
@@ -389,14 +442,355 @@ class RowMapping(_message.Message):
         user_template: _builtins.str = ...,
         answer_template: _builtins.str = ...,
         messages_column: _builtins.str = ...,
+        layout: _builtins.str = ...,
+        tools_column: _builtins.str = ...,
+        rejected_template: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_template", b"answer_template", "messages_column", b"messages_column", "system_template", b"system_template", "user_template", b"user_template"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_template", b"answer_template", "layout", b"layout", "messages_column", b"messages_column", "rejected_template", b"rejected_template", "system_template", b"system_template", "tools_column", b"tools_column", "user_template", b"user_template"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RowMapping: _TypeAlias = RowMapping  # noqa: Y015
+
+@_typing.final
+class CleanSpec(_message.Message):
+    """What is tidied in the texts. Letters, case and punctuation stay, unless a transform that is named says otherwise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSFORMS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transforms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of transforms; they run in our order. Empty means "encoding", "unicode", "invisible", "spaces".
+        More: "markup", "boilerplate", "repeats", "simplified" (traditional to simplified Chinese), "stop_words".
+        """
+
+    def __init__(
+        self,
+        *,
+        transforms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["transforms", b"transforms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CleanSpec: _TypeAlias = CleanSpec  # noqa: Y015
+
+@_typing.final
+class FilterSpec(_message.Message):
+    """Which rows are noise."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ThresholdsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PRESET_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    preset: _builtins.str
+    """"off" (also when empty) or "standard"."""
+    @_builtins.property
+    def thresholds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Limits by name, which add to those of the preset or take their place, for example "characters.min",
+        "symbol_share.max". An unknown name is refused with a list of all.
+        """
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Languages kept, for example "zh", "en"; empty means all."""
+
+    def __init__(
+        self,
+        *,
+        preset: _builtins.str = ...,
+        thresholds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["languages", b"languages", "preset", b"preset", "thresholds", b"thresholds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilterSpec: _TypeAlias = FilterSpec  # noqa: Y015
+
+@_typing.final
+class EntitySpec(_message.Message):
+    """What is done about entities that tell who somebody is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ActionsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class SpacyModelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    SPACY_MODELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def actions(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """By type ("email", "phone", "cn_id", "card", "address", "ip", "person", ...) or "*" for all others:
+        "mask", "pseudonymise" (the same value becomes the same stand-in), "drop" (the row), "report" or "keep".
+        """
+
+    @_builtins.property
+    def spacy_models(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Names of installed spaCy pipelines that find more, by language; empty means rules alone."""
+
+    def __init__(
+        self,
+        *,
+        actions: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        spacy_models: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "spacy_models", b"spacy_models"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EntitySpec: _TypeAlias = EntitySpec  # noqa: Y015
+
+@_typing.final
+class DuplicateSpec(_message.Message):
+    """Which rows say the same."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEEP_EXACT_FIELD_NUMBER: _builtins.int
+    NEAR_THRESHOLD_FIELD_NUMBER: _builtins.int
+    EVALUATION_FILE_IDS_FIELD_NUMBER: _builtins.int
+    CONTAMINATION_THRESHOLD_FIELD_NUMBER: _builtins.int
+    keep_exact: _builtins.bool
+    """Keep rows that equal another one."""
+    near_threshold: _builtins.float
+    """Estimated Jaccard similarity of character shingles from which rows are near duplicates; 0 means off."""
+    contamination_threshold: _builtins.float
+    """The same similarity for evaluation files and for the dataset's own test split; 0 means equal rows only."""
+    @_builtins.property
+    def evaluation_file_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Files of the tenant with evaluation rows; rows of train and valid that are near one of them are dropped."""
+
+    def __init__(
+        self,
+        *,
+        keep_exact: _builtins.bool = ...,
+        near_threshold: _builtins.float = ...,
+        evaluation_file_ids: _abc.Iterable[_builtins.str] | None = ...,
+        contamination_threshold: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contamination_threshold", b"contamination_threshold", "evaluation_file_ids", b"evaluation_file_ids", "keep_exact", b"keep_exact", "near_threshold", b"near_threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DuplicateSpec: _TypeAlias = DuplicateSpec  # noqa: Y015
+
+@_typing.final
+class AugmentSpec(_message.Message):
+    """Rows made from rows of the train split. They never enter valid or test."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEPS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___AugmentStep]:
+        """Each works on the rows given, not on rows made by another."""
+
+    def __init__(
+        self,
+        *,
+        steps: _abc.Iterable[Global___AugmentStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AugmentSpec: _TypeAlias = AugmentSpec  # noqa: Y015
+
+@_typing.final
+class AugmentStep(_message.Message):
+    """One way to make rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    MIN_SIMILARITY_FIELD_NUMBER: _builtins.int
+    MAX_SIMILARITY_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """"synonyms", "back_translation" or "paraphrase"."""
+    share: _builtins.float
+    """New rows for each row of train, 0 to 1."""
+    min_similarity: _builtins.float
+    """Similarity to its source row below which a new row is dropped; 0 means 0.5."""
+    max_similarity: _builtins.float
+    """Similarity to its source row above which a new row says nothing new; 0 means 0.98."""
+    model: _builtins.str
+    """Model or alias that paraphrases, or translates by prompt."""
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        share: _builtins.float = ...,
+        min_similarity: _builtins.float = ...,
+        max_similarity: _builtins.float = ...,
+        model: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_similarity", b"max_similarity", "method", b"method", "min_similarity", b"min_similarity", "model", b"model", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AugmentStep: _TypeAlias = AugmentStep  # noqa: Y015
+
+@_typing.final
+class CurriculumSpec(_message.Message):
+    """How hard rows are, and in which order they are trained on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class WeightsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    LOSS_MODEL_FIELD_NUMBER: _builtins.int
+    INITIAL_COMPETENCE_FIELD_NUMBER: _builtins.int
+    order: _builtins.str
+    """"none" (also when empty), "staged" (easy, then medium, then hard) or "competence"."""
+    loss_model: _builtins.str
+    """Model or alias whose loss is asked for."""
+    initial_competence: _builtins.float
+    """Of "competence": share of the easiest rows at the start; 0 means 0.1."""
+    @_builtins.property
+    def weights(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Weights of "length", "rarity", "readability" and "loss"; empty means the first three alike."""
+
+    def __init__(
+        self,
+        *,
+        order: _builtins.str = ...,
+        weights: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        loss_model: _builtins.str = ...,
+        initial_competence: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["initial_competence", b"initial_competence", "loss_model", b"loss_model", "order", b"order", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CurriculumSpec: _TypeAlias = CurriculumSpec  # noqa: Y015
+
+@_typing.final
+class TokenizeSpec(_message.Message):
+    """Token ids for a base model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    PACK_TOKENS_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Version of the base model, or its name; empty means no token ids."""
+    max_tokens: _builtins.int
+    """A longer row is quarantined; 0 means the model's context."""
+    pack_tokens: _builtins.int
+    """Token positions of a pack; 0 means 2048."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        max_tokens: _builtins.int = ...,
+        pack_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_tokens", b"max_tokens", "model", b"model", "pack_tokens", b"pack_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TokenizeSpec: _TypeAlias = TokenizeSpec  # noqa: Y015
 
 @_typing.final
 class SplitShares(_message.Message):
@@ -527,3 +921,651 @@ class DeleteDatasetResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteDatasetResponse: _TypeAlias = DeleteDatasetResponse  # noqa: Y015
+
+@_typing.final
+class CreateUploadRequest(_message.Message):
+    """Begins an upload in parts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    size_bytes: _builtins.int
+    """Its size; the parts together must have it."""
+    @_builtins.property
+    def header(self) -> Global___UploadHeader:
+        """What the file will be."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___UploadHeader | None = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateUploadRequest: _TypeAlias = CreateUploadRequest  # noqa: Y015
+
+@_typing.final
+class CreateUploadResponse(_message.Message):
+    """An upload that has begun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def upload(self) -> Global___Upload:
+        """The upload."""
+
+    def __init__(
+        self,
+        *,
+        upload: Global___Upload | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateUploadResponse: _TypeAlias = CreateUploadResponse  # noqa: Y015
+
+@_typing.final
+class Upload(_message.Message):
+    """A file on its way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    HEADER_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
+    upload_id: _builtins.str
+    """"upload_<uuid hex>"."""
+    size_bytes: _builtins.int
+    """Its size."""
+    status: _builtins.str
+    """"pending", "completed", "cancelled" or "expired"."""
+    created_at: _builtins.int
+    """Unix seconds."""
+    expires_at: _builtins.int
+    """Unix seconds; parts that are not a file by then are gone."""
+    @_builtins.property
+    def header(self) -> Global___UploadHeader:
+        """What the file will be."""
+
+    @_builtins.property
+    def file(self) -> _model_events_pb2.FileState:
+        """The file, once completed."""
+
+    def __init__(
+        self,
+        *,
+        upload_id: _builtins.str = ...,
+        header: Global___UploadHeader | None = ...,
+        size_bytes: _builtins.int = ...,
+        status: _builtins.str = ...,
+        created_at: _builtins.int = ...,
+        expires_at: _builtins.int = ...,
+        file: _model_events_pb2.FileState | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["file", b"file", "header", b"header"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "file", b"file", "header", b"header", "size_bytes", b"size_bytes", "status", b"status", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Upload: _TypeAlias = Upload  # noqa: Y015
+
+@_typing.final
+class AddUploadPartRequest(_message.Message):
+    """A part's header, then its bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Every later one; at most 1 MiB."""
+    @_builtins.property
+    def header(self) -> Global___UploadPartHeader:
+        """First message."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___UploadPartHeader | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___AddUploadPartRequest: _TypeAlias = AddUploadPartRequest  # noqa: Y015
+
+@_typing.final
+class UploadPartHeader(_message.Message):
+    """To which upload a part belongs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    upload_id: _builtins.str
+    """The upload."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadPartHeader: _TypeAlias = UploadPartHeader  # noqa: Y015
+
+@_typing.final
+class AddUploadPartResponse(_message.Message):
+    """A part that is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PART_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    part_id: _builtins.str
+    """"part_<uuid hex>"."""
+    created_at: _builtins.int
+    """Unix seconds."""
+    def __init__(
+        self,
+        *,
+        part_id: _builtins.str = ...,
+        created_at: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "part_id", b"part_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddUploadPartResponse: _TypeAlias = AddUploadPartResponse  # noqa: Y015
+
+@_typing.final
+class CompleteUploadRequest(_message.Message):
+    """Joins parts to a file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    PART_IDS_FIELD_NUMBER: _builtins.int
+    MD5_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    upload_id: _builtins.str
+    """The upload."""
+    md5: _builtins.str
+    """Hex digest of the whole file's bytes, checked when given."""
+    @_builtins.property
+    def part_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The parts, in the order of the file."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
+        part_ids: _abc.Iterable[_builtins.str] | None = ...,
+        md5: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["md5", b"md5", "part_ids", b"part_ids", "tenant", b"tenant", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteUploadRequest: _TypeAlias = CompleteUploadRequest  # noqa: Y015
+
+@_typing.final
+class CompleteUploadResponse(_message.Message):
+    """The upload with its file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def upload(self) -> Global___Upload:
+        """The upload."""
+
+    def __init__(
+        self,
+        *,
+        upload: Global___Upload | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CompleteUploadResponse: _TypeAlias = CompleteUploadResponse  # noqa: Y015
+
+@_typing.final
+class CancelUploadRequest(_message.Message):
+    """Ends an upload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    UPLOAD_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    upload_id: _builtins.str
+    """The upload."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        upload_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["tenant", b"tenant", "upload_id", b"upload_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelUploadRequest: _TypeAlias = CancelUploadRequest  # noqa: Y015
+
+@_typing.final
+class CancelUploadResponse(_message.Message):
+    """The cancelled upload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def upload(self) -> Global___Upload:
+        """The upload."""
+
+    def __init__(
+        self,
+        *,
+        upload: Global___Upload | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelUploadResponse: _TypeAlias = CancelUploadResponse  # noqa: Y015
+
+@_typing.final
+class PreviewDatasetRequest(_message.Message):
+    """Asks what a spec would make of a file's first rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SPEC_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    rows: _builtins.int
+    """Rows to show; 0 means 10, at most 100."""
+    @_builtins.property
+    def spec(self) -> Global___DatasetSpec:
+        """What would be made."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        spec: Global___DatasetSpec | None = ...,
+        rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "spec", b"spec", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDatasetRequest: _TypeAlias = PreviewDatasetRequest  # noqa: Y015
+
+@_typing.final
+class PreviewDatasetResponse(_message.Message):
+    """The first rows, as they would become."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewedRow]:
+        """One for each row read."""
+
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Columns of the rows read, in the order of their first appearance."""
+
+    def __init__(
+        self,
+        *,
+        rows: _abc.Iterable[Global___PreviewedRow] | None = ...,
+        columns: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewDatasetResponse: _TypeAlias = PreviewDatasetResponse  # noqa: Y015
+
+@_typing.final
+class PreviewedRow(_message.Message):
+    """One row before the job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    ROW_JSON_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    line: _builtins.int
+    """Line of the source file."""
+    row_json: _builtins.str
+    """The row as it would be written, JSON; empty when it would be dropped."""
+    reason: _builtins.str
+    """Why it would be dropped or quarantined; empty when it would be kept."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Transforms that changed it."""
+
+    def __init__(
+        self,
+        *,
+        line: _builtins.int = ...,
+        row_json: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        changes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "line", b"line", "reason", b"reason", "row_json", b"row_json"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewedRow: _TypeAlias = PreviewedRow  # noqa: Y015
+
+@_typing.final
+class ExplainRowRequest(_message.Message):
+    """Asks for a row's story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    dataset_id: _builtins.str
+    """The dataset."""
+    line: _builtins.int
+    """Line of the source file."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        dataset_id: _builtins.str = ...,
+        line: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "line", b"line", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRowRequest: _TypeAlias = ExplainRowRequest  # noqa: Y015
+
+@_typing.final
+class ExplainRowResponse(_message.Message):
+    """A row's story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STORIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stories(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowStory]:
+        """The source row, and every row that was made from it."""
+
+    def __init__(
+        self,
+        *,
+        stories: _abc.Iterable[Global___RowStory] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stories", b"stories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRowResponse: _TypeAlias = ExplainRowResponse  # noqa: Y015
+
+@_typing.final
+class RowStory(_message.Message):
+    """What became of a row."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINE_FIELD_NUMBER: _builtins.int
+    SOURCE_SHA256_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    SPLIT_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    ROW_JSON_FIELD_NUMBER: _builtins.int
+    MADE_BY_FIELD_NUMBER: _builtins.int
+    line: _builtins.int
+    """Line of the source file."""
+    source_sha256: _builtins.str
+    """Hex sha256 of the source row's bytes."""
+    outcome: _builtins.str
+    """"kept", "dropped" or "quarantined"."""
+    rule: _builtins.str
+    """Stage and rule that dropped it, for example "filter.characters.min"; empty when kept."""
+    detail: _builtins.str
+    """More for people, for example the line of the row that says the same."""
+    split: _builtins.str
+    """"train", "valid" or "test", when kept."""
+    position: _builtins.int
+    """Place in the split's file, from 0, when kept."""
+    row_json: _builtins.str
+    """The row as written, JSON, when kept."""
+    made_by: _builtins.str
+    """What made the row from its source row, for example "synonyms@1"; empty for a row as given."""
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Transforms that changed it, with versions, in order, for example "markup@1"."""
+
+    def __init__(
+        self,
+        *,
+        line: _builtins.int = ...,
+        source_sha256: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        rule: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        changes: _abc.Iterable[_builtins.str] | None = ...,
+        split: _builtins.str = ...,
+        position: _builtins.int = ...,
+        row_json: _builtins.str = ...,
+        made_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "detail", b"detail", "line", b"line", "made_by", b"made_by", "outcome", b"outcome", "position", b"position", "row_json", b"row_json", "rule", b"rule", "source_sha256", b"source_sha256", "split", b"split"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RowStory: _TypeAlias = RowStory  # noqa: Y015
+
+@_typing.final
+class DiffDatasetsRequest(_message.Message):
+    """Asks what two datasets do not have in common."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    OTHER_DATASET_ID_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    dataset_id: _builtins.str
+    """The first."""
+    other_dataset_id: _builtins.str
+    """The second."""
+    samples: _builtins.int
+    """Samples of each kind; 0 means 10, at most 100."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        dataset_id: _builtins.str = ...,
+        other_dataset_id: _builtins.str = ...,
+        samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "other_dataset_id", b"other_dataset_id", "samples", b"samples", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffDatasetsRequest: _TypeAlias = DiffDatasetsRequest  # noqa: Y015
+
+@_typing.final
+class DiffDatasetsResponse(_message.Message):
+    """The differences, by the content of rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAME_FIELD_NUMBER: _builtins.int
+    ROWS_COMMON_FIELD_NUMBER: _builtins.int
+    ROWS_MOVED_FIELD_NUMBER: _builtins.int
+    ROWS_REMOVED_FIELD_NUMBER: _builtins.int
+    ROWS_ADDED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    SPEC_CHANGES_FIELD_NUMBER: _builtins.int
+    same: _builtins.bool
+    """True when both have the same Merkle root."""
+    rows_common: _builtins.int
+    """Rows of both."""
+    rows_moved: _builtins.int
+    """Rows of both that are in another split of the second."""
+    rows_removed: _builtins.int
+    """Rows of the first alone."""
+    rows_added: _builtins.int
+    """Rows of the second alone."""
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Some of those removed, JSON."""
+
+    @_builtins.property
+    def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Some of those added, JSON."""
+
+    @_builtins.property
+    def spec_changes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What differs in the specs, one line each."""
+
+    def __init__(
+        self,
+        *,
+        same: _builtins.bool = ...,
+        rows_common: _builtins.int = ...,
+        rows_moved: _builtins.int = ...,
+        rows_removed: _builtins.int = ...,
+        rows_added: _builtins.int = ...,
+        removed: _abc.Iterable[_builtins.str] | None = ...,
+        added: _abc.Iterable[_builtins.str] | None = ...,
+        spec_changes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "removed", b"removed", "rows_added", b"rows_added", "rows_common", b"rows_common", "rows_moved", b"rows_moved", "rows_removed", b"rows_removed", "same", b"same", "spec_changes", b"spec_changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffDatasetsResponse: _TypeAlias = DiffDatasetsResponse  # noqa: Y015
+
+@_typing.final
+class DownloadReportRequest(_message.Message):
+    """Asks for a report."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    DATASET_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner."""
+    dataset_id: _builtins.str
+    """The dataset."""
+    format: _builtins.str
+    """"json" (also when empty) or "html", a page that needs nothing else."""
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        dataset_id: _builtins.str = ...,
+        format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "format", b"format", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadReportRequest: _TypeAlias = DownloadReportRequest  # noqa: Y015
+
+@_typing.final
+class DownloadReportResponse(_message.Message):
+    """Some of a report's bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """At most 1 MiB."""
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadReportResponse: _TypeAlias = DownloadReportResponse  # noqa: Y015

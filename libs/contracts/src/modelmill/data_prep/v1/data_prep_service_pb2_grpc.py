@@ -40,6 +40,26 @@ class DataPrepServiceStub:
                 request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.UploadFileRequest.SerializeToString,
                 response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.UploadFileResponse.FromString,
                 _registered_method=True)
+        self.CreateUpload = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/CreateUpload',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateUploadRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateUploadResponse.FromString,
+                _registered_method=True)
+        self.AddUploadPart = channel.stream_unary(
+                '/modelmill.data_prep.v1.DataPrepService/AddUploadPart',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.AddUploadPartRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.AddUploadPartResponse.FromString,
+                _registered_method=True)
+        self.CompleteUpload = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/CompleteUpload',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompleteUploadRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompleteUploadResponse.FromString,
+                _registered_method=True)
+        self.CancelUpload = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/CancelUpload',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CancelUploadRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CancelUploadResponse.FromString,
+                _registered_method=True)
         self.GetFile = channel.unary_unary(
                 '/modelmill.data_prep.v1.DataPrepService/GetFile',
                 request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.GetFileRequest.SerializeToString,
@@ -60,6 +80,26 @@ class DataPrepServiceStub:
                 request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetRequest.SerializeToString,
                 response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetResponse.FromString,
                 _registered_method=True)
+        self.PreviewDataset = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/PreviewDataset',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.PreviewDatasetRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.PreviewDatasetResponse.FromString,
+                _registered_method=True)
+        self.ExplainRow = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/ExplainRow',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ExplainRowRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ExplainRowResponse.FromString,
+                _registered_method=True)
+        self.DiffDatasets = channel.unary_unary(
+                '/modelmill.data_prep.v1.DataPrepService/DiffDatasets',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsResponse.FromString,
+                _registered_method=True)
+        self.DownloadReport = channel.unary_stream(
+                '/modelmill.data_prep.v1.DataPrepService/DownloadReport',
+                request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DownloadReportRequest.SerializeToString,
+                response_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DownloadReportResponse.FromString,
+                _registered_method=True)
         self.DeleteFile = channel.unary_unary(
                 '/modelmill.data_prep.v1.DataPrepService/DeleteFile',
                 request_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DeleteFileRequest.SerializeToString,
@@ -79,8 +119,47 @@ class DataPrepServiceServicer:
     def UploadFile(self, request_iterator, context):
         """Stores one file. The first message carries the header, the rest its bytes.
 
-        INVALID_ARGUMENT: no header, an empty file, or one that is neither JSONL nor CSV.
+        INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
         RESOURCE_EXHAUSTED: larger than the service's limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateUpload(self, request, context):
+        """Begins a file that comes in parts, each of which may be sent again, over hours and from several connections.
+
+        INVALID_ARGUMENT: as UploadFile, or no size.
+        RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads are open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddUploadPart(self, request_iterator, context):
+        """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
+
+        NOT_FOUND: no such upload, or it is over.
+        INVALID_ARGUMENT: no header, an empty part, or one that is larger than 64 MiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteUpload(self, request, context):
+        """Joins the parts in the order given to a file. A repeat returns the same file.
+
+        NOT_FOUND: no such upload, or it was cancelled.
+        INVALID_ARGUMENT: an unknown part, a size or digest that differs, or as UploadFile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelUpload(self, request, context):
+        """Ends an upload; its parts are gone.
+
+        NOT_FOUND: no such upload, or it is over.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +202,43 @@ class DataPrepServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewDataset(self, request, context):
+        """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
+
+        NOT_FOUND: the file is unknown.
+        INVALID_ARGUMENT: the spec is wrong; every error is listed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainRow(self, request, context):
+        """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+
+        NOT_FOUND: the dataset is unknown or another tenant's, or its file has no such row.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffDatasets(self, request, context):
+        """What two datasets of the tenant do not have in common, by the content of their rows.
+
+        NOT_FOUND: one of them is unknown, or another tenant's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadReport(self, request, context):
+        """Streams a dataset's report.
+
+        NOT_FOUND: the dataset is unknown, or another tenant's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteFile(self, request, context):
         """Takes a file out of use. Datasets made from it stay; its id is never used again.
 
@@ -149,6 +265,26 @@ def add_DataPrepServiceServicer_to_server(servicer, server):
                     request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.UploadFileRequest.FromString,
                     response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.UploadFileResponse.SerializeToString,
             ),
+            'CreateUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUpload,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateUploadRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateUploadResponse.SerializeToString,
+            ),
+            'AddUploadPart': grpc.stream_unary_rpc_method_handler(
+                    servicer.AddUploadPart,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.AddUploadPartRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.AddUploadPartResponse.SerializeToString,
+            ),
+            'CompleteUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteUpload,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompleteUploadRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompleteUploadResponse.SerializeToString,
+            ),
+            'CancelUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelUpload,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CancelUploadRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CancelUploadResponse.SerializeToString,
+            ),
             'GetFile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFile,
                     request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.GetFileRequest.FromString,
@@ -168,6 +304,26 @@ def add_DataPrepServiceServicer_to_server(servicer, server):
                     servicer.CreateDataset,
                     request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetRequest.FromString,
                     response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetResponse.SerializeToString,
+            ),
+            'PreviewDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewDataset,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.PreviewDatasetRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.PreviewDatasetResponse.SerializeToString,
+            ),
+            'ExplainRow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRow,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ExplainRowRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ExplainRowResponse.SerializeToString,
+            ),
+            'DiffDatasets': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffDatasets,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsResponse.SerializeToString,
+            ),
+            'DownloadReport': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadReport,
+                    request_deserializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DownloadReportRequest.FromString,
+                    response_serializer=modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DownloadReportResponse.SerializeToString,
             ),
             'DeleteFile': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteFile,
@@ -208,6 +364,114 @@ class DataPrepService:
             '/modelmill.data_prep.v1.DataPrepService/UploadFile',
             modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.UploadFileRequest.SerializeToString,
             modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.UploadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/CreateUpload',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateUploadRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddUploadPart(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/AddUploadPart',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.AddUploadPartRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.AddUploadPartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/CompleteUpload',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompleteUploadRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CompleteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/CancelUpload',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CancelUploadRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CancelUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -316,6 +580,114 @@ class DataPrepService:
             '/modelmill.data_prep.v1.DataPrepService/CreateDataset',
             modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetRequest.SerializeToString,
             modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.CreateDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/PreviewDataset',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.PreviewDatasetRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.PreviewDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/ExplainRow',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ExplainRowRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.ExplainRowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffDatasets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/DiffDatasets',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DiffDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.data_prep.v1.DataPrepService/DownloadReport',
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DownloadReportRequest.SerializeToString,
+            modelmill_dot_data__prep_dot_v1_dot_data__prep__service__pb2.DownloadReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,8 +36,31 @@ class DataPrepServiceStub:
     UploadFile: _grpc.StreamUnaryMultiCallable[_data_prep_service_pb2.UploadFileRequest, _data_prep_service_pb2.UploadFileResponse]
     """Stores one file. The first message carries the header, the rest its bytes.
 
-    INVALID_ARGUMENT: no header, an empty file, or one that is neither JSONL nor CSV.
+    INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
     RESOURCE_EXHAUSTED: larger than the service's limit.
+    """
+    CreateUpload: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.CreateUploadRequest, _data_prep_service_pb2.CreateUploadResponse]
+    """Begins a file that comes in parts, each of which may be sent again, over hours and from several connections.
+
+    INVALID_ARGUMENT: as UploadFile, or no size.
+    RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads are open.
+    """
+    AddUploadPart: _grpc.StreamUnaryMultiCallable[_data_prep_service_pb2.AddUploadPartRequest, _data_prep_service_pb2.AddUploadPartResponse]
+    """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
+
+    NOT_FOUND: no such upload, or it is over.
+    INVALID_ARGUMENT: no header, an empty part, or one that is larger than 64 MiB.
+    """
+    CompleteUpload: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.CompleteUploadRequest, _data_prep_service_pb2.CompleteUploadResponse]
+    """Joins the parts in the order given to a file. A repeat returns the same file.
+
+    NOT_FOUND: no such upload, or it was cancelled.
+    INVALID_ARGUMENT: an unknown part, a size or digest that differs, or as UploadFile.
+    """
+    CancelUpload: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.CancelUploadRequest, _data_prep_service_pb2.CancelUploadResponse]
+    """Ends an upload; its parts are gone.
+
+    NOT_FOUND: no such upload, or it is over.
     """
     GetFile: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.GetFileRequest, _data_prep_service_pb2.GetFileResponse]
     """One file's record.
@@ -59,6 +82,27 @@ class DataPrepServiceStub:
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
     """
+    PreviewDataset: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.PreviewDatasetRequest, _data_prep_service_pb2.PreviewDatasetResponse]
+    """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
+
+    NOT_FOUND: the file is unknown.
+    INVALID_ARGUMENT: the spec is wrong; every error is listed.
+    """
+    ExplainRow: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.ExplainRowRequest, _data_prep_service_pb2.ExplainRowResponse]
+    """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+
+    NOT_FOUND: the dataset is unknown or another tenant's, or its file has no such row.
+    """
+    DiffDatasets: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.DiffDatasetsRequest, _data_prep_service_pb2.DiffDatasetsResponse]
+    """What two datasets of the tenant do not have in common, by the content of their rows.
+
+    NOT_FOUND: one of them is unknown, or another tenant's.
+    """
+    DownloadReport: _grpc.UnaryStreamMultiCallable[_data_prep_service_pb2.DownloadReportRequest, _data_prep_service_pb2.DownloadReportResponse]
+    """Streams a dataset's report.
+
+    NOT_FOUND: the dataset is unknown, or another tenant's.
+    """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteFileRequest, _data_prep_service_pb2.DeleteFileResponse]
     """Takes a file out of use. Datasets made from it stay; its id is never used again.
 
@@ -78,8 +122,31 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
     UploadFile: _aio.StreamUnaryMultiCallable[_data_prep_service_pb2.UploadFileRequest, _data_prep_service_pb2.UploadFileResponse]  # type: ignore[assignment]
     """Stores one file. The first message carries the header, the rest its bytes.
 
-    INVALID_ARGUMENT: no header, an empty file, or one that is neither JSONL nor CSV.
+    INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
     RESOURCE_EXHAUSTED: larger than the service's limit.
+    """
+    CreateUpload: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.CreateUploadRequest, _data_prep_service_pb2.CreateUploadResponse]  # type: ignore[assignment]
+    """Begins a file that comes in parts, each of which may be sent again, over hours and from several connections.
+
+    INVALID_ARGUMENT: as UploadFile, or no size.
+    RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads are open.
+    """
+    AddUploadPart: _aio.StreamUnaryMultiCallable[_data_prep_service_pb2.AddUploadPartRequest, _data_prep_service_pb2.AddUploadPartResponse]  # type: ignore[assignment]
+    """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
+
+    NOT_FOUND: no such upload, or it is over.
+    INVALID_ARGUMENT: no header, an empty part, or one that is larger than 64 MiB.
+    """
+    CompleteUpload: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.CompleteUploadRequest, _data_prep_service_pb2.CompleteUploadResponse]  # type: ignore[assignment]
+    """Joins the parts in the order given to a file. A repeat returns the same file.
+
+    NOT_FOUND: no such upload, or it was cancelled.
+    INVALID_ARGUMENT: an unknown part, a size or digest that differs, or as UploadFile.
+    """
+    CancelUpload: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.CancelUploadRequest, _data_prep_service_pb2.CancelUploadResponse]  # type: ignore[assignment]
+    """Ends an upload; its parts are gone.
+
+    NOT_FOUND: no such upload, or it is over.
     """
     GetFile: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.GetFileRequest, _data_prep_service_pb2.GetFileResponse]  # type: ignore[assignment]
     """One file's record.
@@ -100,6 +167,27 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
     INVALID_ARGUMENT: the spec is wrong; every error is listed, an unknown column by name.
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    PreviewDataset: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.PreviewDatasetRequest, _data_prep_service_pb2.PreviewDatasetResponse]  # type: ignore[assignment]
+    """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
+
+    NOT_FOUND: the file is unknown.
+    INVALID_ARGUMENT: the spec is wrong; every error is listed.
+    """
+    ExplainRow: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.ExplainRowRequest, _data_prep_service_pb2.ExplainRowResponse]  # type: ignore[assignment]
+    """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+
+    NOT_FOUND: the dataset is unknown or another tenant's, or its file has no such row.
+    """
+    DiffDatasets: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.DiffDatasetsRequest, _data_prep_service_pb2.DiffDatasetsResponse]  # type: ignore[assignment]
+    """What two datasets of the tenant do not have in common, by the content of their rows.
+
+    NOT_FOUND: one of them is unknown, or another tenant's.
+    """
+    DownloadReport: _aio.UnaryStreamMultiCallable[_data_prep_service_pb2.DownloadReportRequest, _data_prep_service_pb2.DownloadReportResponse]  # type: ignore[assignment]
+    """Streams a dataset's report.
+
+    NOT_FOUND: the dataset is unknown, or another tenant's.
     """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteFileRequest, _data_prep_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
     """Takes a file out of use. Datasets made from it stay; its id is never used again.
@@ -123,8 +211,55 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_data_prep_service_pb2.UploadFileResponse, _abc.Awaitable[_data_prep_service_pb2.UploadFileResponse]]:
         """Stores one file. The first message carries the header, the rest its bytes.
 
-        INVALID_ARGUMENT: no header, an empty file, or one that is neither JSONL nor CSV.
+        INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
         RESOURCE_EXHAUSTED: larger than the service's limit.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateUpload(
+        self,
+        request: _data_prep_service_pb2.CreateUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.CreateUploadResponse, _abc.Awaitable[_data_prep_service_pb2.CreateUploadResponse]]:
+        """Begins a file that comes in parts, each of which may be sent again, over hours and from several connections.
+
+        INVALID_ARGUMENT: as UploadFile, or no size.
+        RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads are open.
+        """
+
+    @_abc_1.abstractmethod
+    def AddUploadPart(
+        self,
+        request_iterator: _MaybeAsyncIterator[_data_prep_service_pb2.AddUploadPartRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.AddUploadPartResponse, _abc.Awaitable[_data_prep_service_pb2.AddUploadPartResponse]]:
+        """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
+
+        NOT_FOUND: no such upload, or it is over.
+        INVALID_ARGUMENT: no header, an empty part, or one that is larger than 64 MiB.
+        """
+
+    @_abc_1.abstractmethod
+    def CompleteUpload(
+        self,
+        request: _data_prep_service_pb2.CompleteUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.CompleteUploadResponse, _abc.Awaitable[_data_prep_service_pb2.CompleteUploadResponse]]:
+        """Joins the parts in the order given to a file. A repeat returns the same file.
+
+        NOT_FOUND: no such upload, or it was cancelled.
+        INVALID_ARGUMENT: an unknown part, a size or digest that differs, or as UploadFile.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelUpload(
+        self,
+        request: _data_prep_service_pb2.CancelUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.CancelUploadResponse, _abc.Awaitable[_data_prep_service_pb2.CancelUploadResponse]]:
+        """Ends an upload; its parts are gone.
+
+        NOT_FOUND: no such upload, or it is over.
         """
 
     @_abc_1.abstractmethod
@@ -169,6 +304,51 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: the spec is wrong; every error is listed, an unknown column by name.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewDataset(
+        self,
+        request: _data_prep_service_pb2.PreviewDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.PreviewDatasetResponse, _abc.Awaitable[_data_prep_service_pb2.PreviewDatasetResponse]]:
+        """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
+
+        NOT_FOUND: the file is unknown.
+        INVALID_ARGUMENT: the spec is wrong; every error is listed.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainRow(
+        self,
+        request: _data_prep_service_pb2.ExplainRowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.ExplainRowResponse, _abc.Awaitable[_data_prep_service_pb2.ExplainRowResponse]]:
+        """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+
+        NOT_FOUND: the dataset is unknown or another tenant's, or its file has no such row.
+        """
+
+    @_abc_1.abstractmethod
+    def DiffDatasets(
+        self,
+        request: _data_prep_service_pb2.DiffDatasetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_data_prep_service_pb2.DiffDatasetsResponse, _abc.Awaitable[_data_prep_service_pb2.DiffDatasetsResponse]]:
+        """What two datasets of the tenant do not have in common, by the content of their rows.
+
+        NOT_FOUND: one of them is unknown, or another tenant's.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadReport(
+        self,
+        request: _data_prep_service_pb2.DownloadReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_data_prep_service_pb2.DownloadReportResponse], _abc.AsyncIterator[_data_prep_service_pb2.DownloadReportResponse]]:
+        """Streams a dataset's report.
+
+        NOT_FOUND: the dataset is unknown, or another tenant's.
         """
 
     @_abc_1.abstractmethod

@@ -301,6 +301,7 @@ class DatasetReady(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    MERKLE_ROOT_FIELD_NUMBER: _builtins.int
     dataset_id: _builtins.str
     """"ds-<uuid hex>"."""
     tenant: _builtins.str
@@ -313,6 +314,8 @@ class DatasetReady(_message.Message):
     """File that it was made from."""
     job_id: _builtins.str
     """Job that made it."""
+    merkle_root: _builtins.str
+    """Hex root of the Merkle tree over the rows, which also names rows, splits and order: equal roots, equal datasets."""
     @_builtins.property
     def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Counts: rows_in, rows_kept, rows_quarantined, rows_duplicate, train, valid, test, ..."""
@@ -332,10 +335,11 @@ class DatasetReady(_message.Message):
         job_id: _builtins.str = ...,
         counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        merkle_root: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at", b"created_at", "dataset_id", b"dataset_id", "digest", b"digest", "file_id", b"file_id", "job_id", b"job_id", "name", b"name", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "created_at", b"created_at", "dataset_id", b"dataset_id", "digest", b"digest", "file_id", b"file_id", "job_id", b"job_id", "merkle_root", b"merkle_root", "name", b"name", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
