@@ -6,7 +6,7 @@ import pyarrow as pa
 
 SOURCE_ROWS = pa.schema(
     [
-        # Line of the file on which the row begins, from 1; where there are no lines the row's number.
+        # Line of the file on which the row begins, from 1; without lines the row's number.
         pa.field("line", pa.int64(), nullable=False),
         # The row's own bytes; of a row that is too long its beginning.
         pa.field("raw", pa.binary(), nullable=False),
@@ -25,7 +25,7 @@ ROWS = pa.schema(
         pa.field("roles", pa.list_(pa.string()), nullable=False),
         # Of each turn: its text.
         pa.field("contents", pa.list_(pa.string()), nullable=False),
-        # Of each turn: what else it has (tool_calls, tool_call_id, name), as a JSON object, or null.
+        # Of each turn: what else it has (tool_calls, tool_call_id, name), a JSON object or null.
         pa.field("extras", pa.list_(pa.string()), nullable=False),
         # The tools that may be called, a JSON list as OpenAI writes it; null when none.
         pa.field("tools", pa.string()),
@@ -45,7 +45,7 @@ DROPPED = pa.schema(
         pa.field("source", pa.binary(32), nullable=False),
         # "dropped" (a rule does not want it) or "quarantined" (it cannot be a row).
         pa.field("outcome", pa.string(), nullable=False),
-        # Stage and rule, for example "filter.characters.min"; without values, so that it can be counted.
+        # Stage and rule, for example "filter.characters.min"; no values, to be counted.
         pa.field("rule", pa.string(), nullable=False),
         # More for people.
         pa.field("detail", pa.string()),
