@@ -99,6 +99,23 @@ class GatewayClient:
                 data={"purpose": purpose},
             )
 
+    def download(self, path: str, target: Path, **parameters: Any) -> None:
+        """Write an answer to a file, whole or not at all."""
+        partial = target.with_name(f"{target.name}.part")
+        try:
+            with self._http.stream("GET", path, params=parameters) as response:
+                if not response.is_success:
+                    response.read()
+                    _answer(response)
+                with partial.open("wb") as file:
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+            partial.replace(target)
+        except httpx.TransportError as error:
+            raise UnavailableError(unreachable(error) or str(error)) from error
+        finally:
+            partial.unlink(missing_ok=True)
+
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             response = self._http.request(method, path, **arguments)

@@ -1,6 +1,6 @@
 """The process in which a dataset is made: `python -m data_prep.child`, started by the worker.
 
-spaCy is loaded here and nowhere else.
+It reads, decides and writes; the rows themselves pass through worker processes that it starts.
 """
 
 from collections.abc import Mapping
@@ -10,17 +10,19 @@ from typing import Any
 from jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from service_kit.errors import InvalidInputError
 
-from data_prep.adapters.spacy_measure import SpacyMeasurer
+from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import plan_dataset
 from data_prep.domain.splits import TooFewTextsError
-from data_prep.prepare_dataset import NoValidRowsError, PrepareDataset
+from data_prep.prepare_dataset import NoValidRowsError, PrepareDataset, PreparedDataset
+from data_prep.simple_decider import SimpleDecider
+from data_prep.temp_glue import temp_blocks
 
 MAX_SILENCE_SECONDS = 120.0
-"""Loading spaCy and one batch of the longest rows, on a slow and busy machine."""
+"""Starting the workers and one block of the longest rows, on a slow and busy machine."""
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
-    """Make the dataset of `port.request`, saying after each batch how far it is."""
+    """Make the dataset of `port.request`, saying after each block how far it is."""
 
     def progress(phase: str, done: int, total: int) -> None:
         if port.stop_requested:
@@ -31,14 +33,8 @@ def main(port: ChildPort) -> Mapping[str, Any]:
 
     progress("prepare", 0, 0)
     request = port.request
-    prepare = PrepareDataset(SpacyMeasurer(), progress, max_row_bytes=request["max_row_bytes"])
     try:
-        made = prepare(
-            Path(request["source"]),
-            request["format"],
-            plan_dataset(request["spec"]),
-            Path(request["folder"]),
-        )
+        made = _prepare(request, progress)
     except NoValidRowsError as error:
         raise ChildFailure(
             "NO_VALID_ROWS", error.message, "Mend the rows, or give the mapping that fits them."
@@ -49,7 +45,15 @@ def main(port: ChildPort) -> Mapping[str, Any]:
         ) from error
     except InvalidInputError as error:
         raise ChildFailure(error.reason, error.message, "Mend the file or the spec.") from error
-    return {"counts": made.counts, "choices": made.choices}
+    return {"counts": made.counts, "choices": made.choices, "merkle_root": made.merkle_root}
+
+
+def _prepare(request: Mapping[str, Any], progress: Any) -> PreparedDataset:
+    source, plan = Path(request["source"]), plan_dataset(request["spec"])
+    blocks = temp_blocks(source, request["format"], request["max_row_bytes"])
+    with LocalPool(request, request["processes"]) as pool:
+        prepare = PrepareDataset(pool, SimpleDecider(plan), progress, name=plan.name)
+        return prepare(blocks, Path(request["folder"]), size_bytes=source.stat().st_size)
 
 
 if __name__ == "__main__":

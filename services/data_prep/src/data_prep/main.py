@@ -17,6 +17,7 @@ from registry.artifact_store import ArtifactStore
 from registry.catalogue import DatasetCatalogue, FileCatalogue
 from registry.stores import store_of
 from service_kit.grpc_server import RpcServer
+from service_kit.machine_size import this_machine
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
@@ -24,12 +25,16 @@ from data_prep.adapters.dataset_records import DatasetRecords
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
 from data_prep.create_dataset import CreateDataset
+from data_prep.dataset_folders import DatasetFolders
 from data_prep.delete_dataset import DeleteDataset
 from data_prep.delete_file import DeleteFile
+from data_prep.diff_datasets import DiffDatasets
 from data_prep.entrypoints.grpc import DataPrepServicer
 from data_prep.entrypoints.jobs import DatasetHandler
+from data_prep.explain_row import ExplainRow
 from data_prep.make_dataset import MakeDataset
 from data_prep.read_file import ReadFile
+from data_prep.read_report import ReadReport
 from data_prep.settings import Settings
 from data_prep.store_file import StoreFile
 
@@ -51,16 +56,26 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
+            dataset_records = DatasetRecords(bus, datasets)
+            folders = DatasetFolders(dataset_records, store)
             servicer = DataPrepServicer(
                 _store_file(settings, store, records),
                 read_file,
                 DeleteFile(records),
                 CreateDataset(read_file, JobQueue(bus), max_row_bytes=settings.max_row_bytes),
-                DeleteDataset(DatasetRecords(bus, datasets)),
+                DeleteDataset(dataset_records),
+                ExplainRow(folders),
+                DiffDatasets(folders),
+                ReadReport(folders),
             )
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)
-        make_dataset = MakeDataset(read_file, store, max_row_bytes=settings.max_row_bytes)
+        make_dataset = MakeDataset(
+            read_file,
+            store,
+            max_row_bytes=settings.max_row_bytes,
+            processes=settings.processes or max(int(this_machine().cpus), 1),
+        )
 
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))

@@ -23,12 +23,16 @@ class MakeDataset:
 
     Args:
         max_row_bytes: A longer row is quarantined.
+        processes: Worker processes of a job.
     """
 
-    def __init__(self, files: Files, store: ArtifactStore, *, max_row_bytes: int) -> None:
+    def __init__(
+        self, files: Files, store: ArtifactStore, *, max_row_bytes: int, processes: int
+    ) -> None:
         self._files = files
         self._store = store
         self._max_row_bytes = max_row_bytes
+        self._processes = processes
 
     async def __call__(self, job: ActiveJob, spec: DatasetSpec) -> DatasetReady:
         """The dataset, stored and to be announced.
@@ -49,6 +53,7 @@ class MakeDataset:
                 "spec": spec_fields(spec),
                 "folder": str(folder),
                 "max_row_bytes": self._max_row_bytes,
+                "processes": self._processes,
             },
         )
         manifest = await asyncio.to_thread(
@@ -60,18 +65,24 @@ class MakeDataset:
             attributes=_attributes(made, spec),
         )
         count_rows(made["counts"])
-        return _announcement(job, spec, manifest.digest, made["counts"])
+        return _announcement(job, spec, manifest.digest, made)
 
 
 def _attributes(made: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Any]:
-    attributes = {"counts": made["counts"], "mapping": spec_fields(spec)["mapping"]}
+    fields = spec_fields(spec)
+    attributes = {
+        "counts": made["counts"],
+        "mapping": fields["mapping"],
+        "spec": fields,
+        "merkle_root": made["merkle_root"],
+    }
     if made["choices"] is not None:
         attributes["choices"] = made["choices"]
     return attributes
 
 
 def _announcement(
-    job: ActiveJob, spec: DatasetSpec, digest: str, counts: Mapping[str, int]
+    job: ActiveJob, spec: DatasetSpec, digest: str, made: Mapping[str, Any]
 ) -> DatasetReady:
     ready = DatasetReady(
         dataset_id=dataset_id_of(job.job_id),
@@ -80,7 +91,8 @@ def _announcement(
         digest=digest,
         file_id=spec.file_id,
         job_id=job.job_id,
-        counts=counts,
+        counts=made["counts"],
+        merkle_root=made["merkle_root"],
     )
     ready.created_at.GetCurrentTime()
     return ready

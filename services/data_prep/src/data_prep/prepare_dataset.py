@@ -1,48 +1,76 @@
 """Use case: a file of rows to a folder with a dataset. Runs in a job's child process.
 
-The rows pass in batches through stages that know nothing of each other: read, map (validate,
-normalise, render), drop duplicates, measure. What outlives a batch is one digest for each row
-kept and one for each user text. A second pass hands the kept rows to their splits.
+Two passes over blocks of rows. The first takes each block through the stages that look at a row by
+itself, and leaves it on disk with a few small keys of each row. Then all keys are looked at together:
+what says the same, what goes into which split. The second pass writes the rows that stay, with the
+story of every row. Workers do the passes; this process reads, decides and appends.
 """
 
-import json
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+import msgspec
+import numpy as np
+import numpy.typing as npt
 from service_kit.errors import InvalidInputError
 
-from data_prep.domain.dataset_plan import DatasetPlan
-from data_prep.domain.duplicates import DuplicateFilter
-from data_prep.domain.lines import LineReader
-from data_prep.domain.map_rows import map_rows
-from data_prep.domain.read_rows import READERS, FileFormat
-from data_prep.domain.report import Measure, RowReport
-from data_prep.domain.rows import Conversation, RejectedRow, batches
-from data_prep.domain.splits import SPLITS, SplitPlan, group_of
-
-BATCH_ROWS = 1_000
-BATCH_BYTES = 2 * 1024 * 1024
+from data_prep.domain.blocks import Block
+from data_prep.domain.duplicates import Cluster
+from data_prep.domain.lineage.merkle import MerkleTree, dataset_root
+from data_prep.domain.lineage.story import STORIES_FILE, Bases, StoryWriter
+from data_prep.domain.report import report_of
+from data_prep.domain.report_page import report_page
+from data_prep.domain.row_batch import DROPPED, ROWS
+from data_prep.domain.tally import Tally
+from data_prep.domain.verdicts import SPLITS, Verdicts
+from data_prep.pipeline.part_files import PartFile, PartWriter
+from data_prep.pipeline.row_worker import FirstPart, RowKeys, SecondPart, SecondTask
+from data_prep.pipeline.worker_pool import WorkerPool
 
 
 class NoValidRowsError(InvalidInputError):
     """Not one row of the file can become a conversation."""
 
 
-class Measurer(Protocol):
-    def __call__(self, conversations: Sequence[Conversation]) -> Sequence[Measure]:
-        """Measure each conversation."""
-
-
 class Progress(Protocol):
     def __call__(self, phase: str, done: int, total: int) -> None:
-        """Told after each batch, in rows; `total` is an estimate while the file is being read.
+        """Told after each block, in rows; `total` is an estimate while the file is being read.
 
         May raise to end the work.
         """
+
+
+class Decisions(Protocol):
+    """What was decided about all rows, by their place among those that the first pass left."""
+
+    def verdicts(self, start: int, stop: int) -> Verdicts:
+        """About the rows from `start` to before `stop`."""
+        ...
+
+    def clusters(self) -> list[Cluster]:
+        """Some of the rows that say the same, for the report."""
+        ...
+
+
+class Decider(Protocol):
+    def add(self, lines: npt.NDArray[np.int64], keys: RowKeys) -> None:
+        """Hear of the next rows.
+
+        Args:
+            lines: Of each row its line in the source file.
+        """
+        ...
+
+    def decide(self) -> Decisions:
+        """Decide about all of them.
+
+        Raises:
+            TooFewTextsError: The rows cannot fill the splits.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,26 +79,35 @@ class PreparedDataset:
 
     counts: dict[str, int]
     choices: list[str] | None
+    merkle_root: str
 
 
 class PrepareDataset:
-    """Makes datasets; the same file and plan give the same bytes.
+    """Makes datasets; the same blocks and workers' request give the same bytes.
 
     Args:
-        measure: Cuts texts into tokens.
-        progress: Hears of every batch.
-        max_row_bytes: A longer row is quarantined.
+        pool: Works on blocks.
+        decider: Looks at all rows together. For one dataset.
+        progress: Hears of every block.
+        name: The dataset's, for the report.
     """
 
-    def __init__(self, measure: Measurer, progress: Progress, *, max_row_bytes: int) -> None:
-        self._measure = measure
+    def __init__(
+        self, pool: WorkerPool, decider: Decider, progress: Progress, *, name: str = ""
+    ) -> None:
+        self._name = name
+        self._pool = pool
+        self._decider = decider
         self._progress = progress
-        self._max_row_bytes = max_row_bytes
 
     def __call__(
-        self, source: Path, file_format: FileFormat, plan: DatasetPlan, folder: Path
+        self, blocks: Iterable[Block], folder: Path, *, size_bytes: int
     ) -> PreparedDataset:
-        """Write {train,valid,test}.jsonl, quarantine.jsonl and report.json into a new `folder`.
+        """Write the splits, the quarantine, the stories and the report into a new `folder`.
+
+        Args:
+            blocks: The rows of the source file, in order.
+            size_bytes: Of the source file, to tell how far the reading is.
 
         Raises:
             NoValidRowsError: No row was kept.
@@ -78,91 +115,136 @@ class PrepareDataset:
             InvalidInputError: The file is not of its format.
         """
         folder.mkdir(parents=True)
-        kept_path = folder.with_name(f"{folder.name}.kept")
-        first_pass = _FirstPass(self._measure, plan)
+        scratch = folder.with_name(f"{folder.name}.parts")
+        scratch.mkdir()
+        tally = self._first_pass(blocks, scratch, size_bytes)
+        if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
+            raise NoValidRowsError(_why_none(tally))
+        decisions = self._decider.decide()
+        output = _Output(folder)
+        with output:
+            self._second_pass(scratch, decisions, output, tally)
+        for path in scratch.iterdir():
+            path.unlink()
+        scratch.rmdir()
+        counts = _counts(tally, output)
+        root = dataset_root(output.trees)
+        report = report_of(tally, counts, decisions.clusters(), root)
+        (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+        (folder / "report.html").write_bytes(report_page(report, name=self._name))
+        choices = sorted(tally.answers) if tally.answers is not None else None
+        return PreparedDataset(counts, choices, root)
+
+    def _first_pass(self, blocks: Iterable[Block], scratch: Path, size_bytes: int) -> Tally:
+        tally = Tally()
+        reading = _Reading(blocks)
         with (
-            source.open("rb") as file,
-            _new_file(kept_path) as kept,
-            _new_file(folder / "quarantine.jsonl") as quarantine,
+            PartWriter(scratch / "rows", ROWS) as rows,
+            PartWriter(scratch / "out", DROPPED) as out,
         ):
-            lines = LineReader(file, self._max_row_bytes)
-            size = max(source.stat().st_size, 1)
-            rows = READERS[file_format](lines)
-            for batch in batches(rows, max_rows=BATCH_ROWS, max_bytes=BATCH_BYTES):
-                first_pass.take(batch, kept, quarantine)
-                done = first_pass.report.rows_in
-                self._progress("prepare", done, max(done, done * size // lines.bytes_read))
-        report = first_pass.report
-        if not report.rows_kept:
-            raise NoValidRowsError(_why_none(report))
-        split = SplitPlan(first_pass.rows_of_group, plan)
-        rows_of_split = self._write_splits(kept_path, split, folder, report.rows_kept)
-        kept_path.unlink()
-        counts = report.counts(rows_of_split, first_pass.duplicates.dropped_count)
-        with _new_file(folder / "report.json") as file_:
-            json.dump(report.to_json(counts, first_pass.duplicates), file_, ensure_ascii=False)
-        return PreparedDataset(counts, report.choices)
+            parts: Iterator[FirstPart] = self._pool.map("first", reading)
+            for part in parts:
+                rows.write(part.rows)
+                out.write(part.dropped)
+                self._decider.add(part.rows.column("line").to_numpy(), part.keys)
+                tally.merge(part.tally)
+                total = tally.rows_in * size_bytes // max(reading.bytes_read, 1)
+                self._progress("prepare", tally.rows_in, max(tally.rows_in, total))
+        return tally
 
-    def _write_splits(self, kept: Path, split: SplitPlan, folder: Path, total: int) -> Counter[str]:
-        written: Counter[str] = Counter()
-        with ExitStack() as stack:
-            files = {
-                name: stack.enter_context(_new_file(folder / f"{name}.jsonl")) for name in SPLITS
-            }
-            for line in stack.enter_context(kept.open(encoding="utf-8", newline="\n")):
-                group, _, row = line.partition("\t")
-                name = split.split_of(bytes.fromhex(group))
-                files[name].write(row)
-                written[name] += 1
-                if written.total() % BATCH_ROWS == 0:
-                    self._progress("split", written.total(), total)
-        self._progress("split", total, total)
-        return written
+    def _second_pass(
+        self, scratch: Path, decisions: Decisions, output: "_Output", tally: Tally
+    ) -> None:
+        rows, out = PartFile(scratch / "rows"), PartFile(scratch / "out")
+        done, total = 0, tally.rows_in
+        parts: Iterator[SecondPart] = self._pool.map("second", _tasks(rows, out, decisions))
+        for part in parts:
+            output.append(part)
+            tally.merge(part.tally)
+            done += part.stories.num_rows
+            self._progress("write", done, total)
 
 
-class _FirstPass:
-    """The stages up to the kept rows, and what they remember from batch to batch."""
+class _Reading:
+    """The blocks, and how far into the file they are."""
 
-    def __init__(self, measure: Measurer, plan: DatasetPlan) -> None:
-        self.report = RowReport()
-        self.duplicates = DuplicateFilter()
-        self.rows_of_group: Counter[bytes] = Counter()
-        self._measure = measure
-        self._plan = plan
+    def __init__(self, blocks: Iterable[Block]) -> None:
+        self._blocks = blocks
+        self.bytes_read = 0
 
-    def take(self, batch: Sequence[Any], kept: IO[str], quarantine: IO[str]) -> None:
-        self.report.rows_in += len(batch)
-        mapped, refused = map_rows(batch, self._plan.mapping)
-        self.report.add_rejected(refused)
-        quarantine.writelines(_quarantine_line(row) for row in refused)
-        conversations = self.duplicates.drop(mapped)
-        measures = self._measure(conversations)
-        for conversation, measure in zip(conversations, measures, strict=True):
-            self.report.add_kept(conversation, measure)
-            group = group_of(conversation, self._plan.seed)
-            self.rows_of_group[group] += 1
-            kept.write(f"{group.hex()}\t{_chat_line(conversation)}")
+    def __iter__(self) -> Iterator[Block]:
+        for block in self._blocks:
+            self.bytes_read = block.bytes_read
+            yield block
 
 
-def _chat_line(conversation: Conversation) -> str:
-    messages = [{"role": turn.role, "content": turn.content} for turn in conversation.turns]
-    return _json_line({"messages": messages, "row": conversation.line})
+@dataclass
+class _Output:
+    """The files of a dataset while they are written."""
+
+    folder: Path
+    trees: dict[str, MerkleTree] = field(default_factory=lambda: {n: MerkleTree() for n in SPLITS})
+    _sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _files: dict[str, IO[bytes]] = field(default_factory=dict)
+
+    def __enter__(self) -> "_Output":
+        for name in (*SPLITS, "quarantine"):
+            file = (self.folder / f"{name}.jsonl").open("xb")
+            self._files[name] = self._stack.enter_context(file)
+        self._stories = self._stack.enter_context(StoryWriter(self.folder / STORIES_FILE))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def append(self, part: SecondPart) -> None:
+        """The next block."""
+        bases = {name: Bases(self.trees[name].size, self._sizes[name]) for name in SPLITS}
+        self._stories.write(part.stories, bases)
+        self._files["quarantine"].write(part.quarantine)
+        for name, piece in part.pieces.items():
+            self._files[name].write(piece.lines)
+            self._sizes[name] += len(piece.lines)
+            self.trees[name].add_packed(piece.leaves)
 
 
-def _quarantine_line(row: RejectedRow) -> str:
-    return _json_line({"line": row.line, "reason": row.reason, "raw": row.raw})
+def _tasks(rows: PartFile, out: PartFile, decisions: Decisions) -> Iterator[SecondTask]:
+    start = 0
+    for block in range(len(rows)):
+        batch = rows[block]
+        stop = start + batch.num_rows
+        yield SecondTask(batch, out[block], decisions.verdicts(start, stop))
+        start = stop
 
 
-def _json_line(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) + "\n"
+def _counts(tally: Tally, output: _Output) -> dict[str, int]:
+    """The counts that the dataset is announced with.
+
+    Raises:
+        RuntimeError: A row got lost on the way, which is a bug.
+    """
+    taken_out: Mapping[str, int] = {
+        kind: sum(rows for rule, rows in tally.rules.items() if rule.startswith(kind))
+        for kind in ("quarantined", "dropped duplicates.", "dropped")
+    }
+    kept = sum(tree.size for tree in output.trees.values())
+    accounted = kept + taken_out["quarantined"] + taken_out["dropped"]
+    if tally.rows_in != accounted or kept != tally.rows_kept:
+        raise RuntimeError(f"{tally.rows_in} rows in, {accounted} accounted for, {kept} in splits")
+    return {
+        "rows_in": tally.rows_in,
+        "rows_kept": kept,
+        "rows_quarantined": taken_out["quarantined"],
+        "rows_duplicate": taken_out["dropped duplicates."],
+        "rows_dropped": taken_out["dropped"] - taken_out["dropped duplicates."],
+        **{name: tree.size for name, tree in output.trees.items()},
+    }
 
 
-def _new_file(path: Path) -> IO[str]:
-    return path.open("x", encoding="utf-8", newline="\n")
-
-
-def _why_none(report: RowReport) -> str:
-    if not report.rows_in:
+def _why_none(tally: Tally) -> str:
+    if not tally.rows_in:
         return "the file has no rows"
-    reason, _ = report.reasons.most_common(1)[0]
-    return f"none of {report.rows_in} rows is valid; the most common reason: {reason}"
+    reasons = tally.reasons or tally.rules
+    reason, _ = reasons.most_common(1)[0]
+    return f"none of {tally.rows_in} rows is valid; the most common reason: {reason}"

@@ -23,3 +23,6 @@ class Settings(WorkerSettings):
 
     max_row_bytes: int = Field(default=1024**2, gt=0)
     """A longer row is quarantined."""
+
+    processes: int = Field(default=0, ge=0)
+    """Worker processes of one job; 0 means one for each core that this process may use."""

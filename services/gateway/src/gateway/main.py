@@ -86,7 +86,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.enter_context(known.measured())
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         app = gateway_http_app(
-            use_cases, peers.data_prep, known.jobs, verifier, settings=settings, stopping=stopping
+            *(use_cases, peers.data_prep, peers.dataset_stories, known.jobs, verifier),
+            settings=settings,
+            stopping=stopping,
         )
         http_port = await stack.enter_async_context(_http_server(settings, app, tls))
         announce_ready(http=http_port, grpc=server.port, metrics=page.port)

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from data_prep.domain.languages import Language, language_of
-from data_prep.domain.report import Measure
+from data_prep.domain.measure import Measure
 from data_prep.domain.rows import Conversation
 
 _PIPELINE_OF: dict[Language, str] = {"zh": "zh", "en": "en", "other": "en"}

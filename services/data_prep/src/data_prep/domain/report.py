@@ -1,109 +1,64 @@
-"""What became of the rows, counted while they pass; written as report.json."""
+"""What became of the rows, as report.json."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from data_prep.domain.duplicates import DuplicateFilter
-from data_prep.domain.languages import Language
-from data_prep.domain.rows import Conversation, RejectedRow
-
-MAX_CHOICES = 64
-"""With more different answers than this, rows are no choice among labels."""
+from data_prep.domain.duplicates import Cluster
+from data_prep.domain.tally import Tally
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """How long a conversation is, its system turn left out."""
+def report_of(
+    tally: Tally, counts: Mapping[str, int], clusters: Sequence[Cluster], merkle_root: str
+) -> dict[str, Any]:
+    """The whole report; the same rows give the same report."""
+    return {
+        "counts": dict(counts),
+        "merkle_root": merkle_root,
+        "stages": {name: asdict(stage) for name, stage in tally.stages.items()},
+        "rules": _by_outcome(tally.rules),
+        "reasons": _most_common(tally.reasons),
+        "samples": {rule: [asdict(one) for one in rows] for rule, rows in tally.samples.items()},
+        "entities": _most_common(tally.entities),
+        "languages": _most_common(tally.languages),
+        "characters": {"histogram": _histogram(tally.character_buckets)},
+        "tokens": {
+            "total": tally.tokens,
+            "mean": round(tally.tokens / max(tally.rows_kept, 1), 2),
+            "histogram": _histogram(tally.token_buckets),
+        },
+        "sentences": {
+            "total": tally.sentences,
+            "mean": round(tally.sentences / max(tally.rows_kept, 1), 2),
+        },
+        "choices": None if tally.answers is None else _most_common(tally.answers),
+        "duplicates": [asdict(cluster) for cluster in clusters],
+    }
 
-    language: Language
-    tokens: int
-    """Words and punctuation marks as spaCy cuts them; one Han character is one token."""
 
-    sentences: int
+def _by_outcome(rules: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    outcomes: dict[str, dict[str, int]] = {}
+    for key, rows in sorted(rules.items(), key=_largest_first):
+        outcome, _, rule = key.partition(" ")
+        outcomes.setdefault(outcome, {})[rule] = rows
+    return outcomes
 
 
-class RowReport:
-    """Counts rows as they pass; the memory it takes does not grow with them."""
+def _most_common(counter: Counter[str]) -> dict[str, int]:
+    # By name where equal, so that the order does not depend on which came first.
+    return dict(sorted(counter.items(), key=_largest_first))
 
-    def __init__(self) -> None:
-        self.rows_in = 0
-        self.rows_kept = 0
-        self.reasons: Counter[str] = Counter()
-        self._languages: Counter[str] = Counter()
-        self._token_buckets: Counter[int] = Counter()
-        self._tokens = 0
-        self._sentences = 0
-        self._answers: Counter[str] | None = Counter()
 
-    @property
-    def rows_quarantined(self) -> int:
-        return self.reasons.total()
+def _largest_first(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]
 
-    @property
-    def choices(self) -> list[str] | None:
-        """The different answers, sorted; None unless few and each the only one of its row."""
-        return sorted(self._answers) if self._answers is not None else None
 
-    def add_rejected(self, rows: Iterable[RejectedRow]) -> None:
-        self.reasons.update(row.reason for row in rows)
-
-    def add_kept(self, conversation: Conversation, measure: Measure) -> None:
-        self.rows_kept += 1
-        self._languages[measure.language] += 1
-        self._token_buckets[max(measure.tokens - 1, 0).bit_length()] += 1
-        self._tokens += measure.tokens
-        self._sentences += measure.sentences
-        if self._answers is not None:
-            self._answers[conversation.answer] += 1
-            if not conversation.is_single_turn or len(self._answers) > MAX_CHOICES:
-                self._answers = None
-
-    def counts(self, rows_of_split: Mapping[str, int], rows_duplicate: int) -> dict[str, int]:
-        """The counts that the dataset is announced with.
-
-        Raises:
-            RuntimeError: A row got lost on the way, which is a bug.
-        """
-        accounted = self.rows_kept + self.rows_quarantined + rows_duplicate
-        in_splits = sum(rows_of_split.values())
-        if self.rows_in != accounted or self.rows_kept != in_splits:
-            raise RuntimeError(
-                f"{self.rows_in} rows in, {accounted} accounted for, {in_splits} in splits"
-            )
-        return {
-            "rows_in": self.rows_in,
-            "rows_kept": self.rows_kept,
-            "rows_quarantined": self.rows_quarantined,
-            "rows_duplicate": rows_duplicate,
-            **{split: rows_of_split.get(split, 0) for split in ("train", "valid", "test")},
-        }
-
-    def to_json(self, counts: Mapping[str, int], duplicates: DuplicateFilter) -> dict[str, Any]:
-        """The whole report; the same rows give the same report."""
-        return {
-            "counts": dict(counts),
-            "reasons": dict(self.reasons.most_common()),
-            "languages": dict(self._languages.most_common()),
-            "tokens": {
-                "total": self._tokens,
-                "mean": round(self._tokens / max(self.rows_kept, 1), 2),
-                "histogram": {
-                    _bucket_name(bucket): rows
-                    for bucket, rows in sorted(self._token_buckets.items())
-                },
-            },
-            "sentences": {
-                "total": self._sentences,
-                "mean": round(self._sentences / max(self.rows_kept, 1), 2),
-            },
-            "choices": None if self._answers is None else dict(self._answers.most_common()),
-            "duplicates": [asdict(cluster) for cluster in duplicates.clusters.values()],
-        }
+def _histogram(buckets: Mapping[int, int]) -> dict[str, int]:
+    return {_bucket_name(bucket): rows for bucket, rows in sorted(buckets.items())}
 
 
 def _bucket_name(bits: int) -> str:
-    """Buckets double: 0-1, 2, 3-4, 5-8, 9-16, ... tokens."""
+    """Buckets double: 0-1, 2, 3-4, 5-8, 9-16, ..."""
     low, high = (0, 1) if bits == 0 else (2 ** (bits - 1) + 1, 2**bits)
     return str(high) if low == high else f"{low}-{high}"

@@ -13,7 +13,11 @@ from service_kit.errors import InvalidInputError
 from data_prep.create_dataset import CreateDataset
 from data_prep.delete_dataset import DeleteDataset
 from data_prep.delete_file import DeleteFile
+from data_prep.diff_datasets import DiffDatasets
+from data_prep.entrypoints.story_rpcs import StoryRpcs
+from data_prep.explain_row import ExplainRow
 from data_prep.read_file import ReadFile
+from data_prep.read_report import ReadReport
 from data_prep.store_file import StoreFile
 
 DOWNLOAD_CHUNK_BYTES = 256 * 1024
@@ -39,18 +43,8 @@ class _Unwritten(pb_grpc.DataPrepServiceServicer):
     async def PreviewDataset(self, request: Any, context: Context) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
 
-    async def ExplainRow(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
 
-    async def DiffDatasets(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def DownloadReport(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-        yield
-
-
-class DataPrepServicer(_Unwritten):
+class DataPrepServicer(StoryRpcs, _Unwritten):
     def __init__(
         self,
         store_file: StoreFile,
@@ -58,7 +52,11 @@ class DataPrepServicer(_Unwritten):
         delete_file: DeleteFile,
         create_dataset: CreateDataset,
         delete_dataset: DeleteDataset,
+        explain_row: ExplainRow,
+        diff_datasets: DiffDatasets,
+        read_report: ReadReport,
     ) -> None:
+        super().__init__(explain_row, diff_datasets, read_report)
         self._store_file = store_file
         self._read_file = read_file
         self._delete_file = delete_file

@@ -12,6 +12,7 @@ from gateway.adapters import data_prep as data_prep_adapter
 from gateway.adapters import optimizer_builder as optimizer_adapter
 from gateway.adapters import trainer as trainer_adapter
 from gateway.adapters.data_prep import GrpcDataPrep
+from gateway.adapters.dataset_stories import GrpcDatasetStories
 from gateway.adapters.inference import GrpcEngines
 from gateway.adapters.job_owner import GrpcJobOwner
 from gateway.adapters.moderation import GrpcModeration
@@ -26,6 +27,7 @@ class Peers:
     engines: GrpcEngines
     moderation: GrpcModeration
     data_prep: GrpcDataPrep
+    dataset_stories: GrpcDatasetStories
     trainer: GrpcTrainer
     optimizer_builder: GrpcOptimizerBuilder
     job_owners: Mapping[str, GrpcJobOwner]
@@ -62,6 +64,7 @@ async def open_peers(
             engines=GrpcEngines(to_inference),
             moderation=GrpcModeration(to_moderation),
             data_prep=GrpcDataPrep(to_data_prep),
+            dataset_stories=GrpcDatasetStories(to_data_prep),
             trainer=GrpcTrainer(to_trainer),
             optimizer_builder=GrpcOptimizerBuilder(to_optimizer),
             job_owners={

@@ -7,6 +7,7 @@ from gateway.domain.routes import Body
 from gateway.entrypoints.http_app import build_http_app
 from gateway.entrypoints.http_chat import ChatRoute, GenerateRoute
 from gateway.entrypoints.http_completions import CompletionRoute
+from gateway.entrypoints.http_dataset_stories import DatasetStories, DatasetStoryRoutes
 from gateway.entrypoints.http_datasets import DatasetRoutes
 from gateway.entrypoints.http_embeddings import EmbeddingRoutes
 from gateway.entrypoints.http_files import FileRoutes, Files
@@ -35,6 +36,7 @@ class HttpChoices(Protocol):
 def gateway_http_app(
     use_cases: UseCases,
     files: Files,
+    stories: DatasetStories,
     jobs: Jobs,
     verifier: Verifier,
     *,
@@ -58,6 +60,7 @@ def gateway_http_app(
             **models.handlers(),
             **FileRoutes(files, use_cases.delete_file).handlers(),
             **datasets.handlers(),
+            **DatasetStoryRoutes(stories).handlers(),
             **training.handlers(),
             **builds.handlers(),
             **JobRoutes(control_job, events, jobs).handlers(),

@@ -137,6 +137,43 @@ DATASET_ANSWER = {
     "created_at": AT,
     "error": None,
 }
+EXPLAINED_ROW = {
+    "object": "dataset.row",
+    "dataset_id": DATASET,
+    "stories": [
+        {
+            "line": 17,
+            "source_sha256": "9f" * 32,
+            "outcome": "kept",
+            "rule": None,
+            "detail": None,
+            "changes": ["spaces@1"],
+            "made_by": None,
+            "split": "train",
+            "position": 12,
+            "row": {
+                "messages": [
+                    {"role": "user", "content": "espresso: strong black coffee"},
+                    {"role": "assistant", "content": "food"},
+                ],
+                "row": 17,
+                "source": "9f" * 32,
+                "changes": ["spaces@1"],
+            },
+        }
+    ],
+}
+DATASET_DIFF = {
+    "object": "dataset.diff",
+    "same": False,
+    "rows_common": 860,
+    "rows_moved": 3,
+    "rows_removed": 20,
+    "rows_added": 5,
+    "removed": [],
+    "added": [],
+    "spec_changes": ["duplicates.near_threshold: nothing -> 0.8"],
+}
 FINE_TUNING_BODY = {
     "model": "smollm2-135m",
     "training_file": DATASET,

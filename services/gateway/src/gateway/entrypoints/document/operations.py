@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
+from gateway.entrypoints.document import dataset_answers as datasets
 from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import job_answers as jobs
 from gateway.entrypoints.document import model_answers as models
@@ -114,6 +115,9 @@ OPERATIONS = {
     "list_datasets": Operation(models.DatasetPage, e.page(e.DATASET_ANSWER)),
     "get_dataset": Operation(models.Dataset, e.DATASET_ANSWER),
     "delete_dataset": Operation(Deleted, e.deleted("dataset", e.DATASET), refusals=NEIGHBOUR),
+    "explain_row": Operation(datasets.ExplainedRow, e.EXPLAINED_ROW, refusals=NEIGHBOUR),
+    "diff_datasets": Operation(datasets.DatasetDiff, e.DATASET_DIFF, refusals=NEIGHBOUR),
+    "get_report": Operation(None, {}, refusals=NEIGHBOUR),
     "create_fine_tuning": Operation(
         jobs.FineTuningJob,
         e.FINE_TUNING_JOB,

@@ -1,0 +1,90 @@
+"""`mill data`: look into datasets. Why is a row there, or not; what differs; the report."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from cli.gateway_client import Connection, GatewayClient
+
+SHOWN_CHARACTERS = 200
+
+app = typer.Typer(no_args_is_help=True, help="Datasets and the rows that they are made of.")
+
+Id = Annotated[str, typer.Argument(help="A dataset, ds-...")]
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    dataset: Id,
+    row: Annotated[int, typer.Argument(min=1, help="Line of the source file, from 1.")],
+) -> None:
+    """Tell a row's story: kept, changed or dropped, by which rules, and where it is now."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        stories = client.get(f"/v1/datasets/{dataset}/rows/{row}")["stories"]
+    for story in stories:
+        _print_story(story)
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    first: Id,
+    second: Id,
+    samples: Annotated[int, typer.Option(min=1, max=100, help="Rows shown of each kind.")] = 10,
+) -> None:
+    """Show what two datasets do not have in common, by what their rows say."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        found = client.get(f"/v1/datasets/{first}/diff/{second}", samples=samples)
+    console = Console(highlight=False)
+    if found["same"]:
+        console.print("the same rows in the same order")
+    table = Table("rows", "", show_header=False, box=None)
+    for name in ("common", "moved", "removed", "added"):
+        table.add_row(f"{found[f'rows_{name}']:,}", name)
+    console.print(table)
+    for change in found["spec_changes"]:
+        console.print(f"spec: {escape(change)}")
+    for sign, name in (("-", "removed"), ("+", "added")):
+        for row in found[name]:
+            console.print(f"{sign} line {row['row']}: {escape(_said(row))}", soft_wrap=True)
+
+
+@app.command()
+def report(
+    context: typer.Context,
+    dataset: Id,
+    output: Annotated[Path, typer.Option(help="Where to write the page.")] = Path("report.html"),
+) -> None:
+    """Write a dataset's report, a page that needs nothing else."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        client.download(f"/v1/datasets/{dataset}/report", output, format="html")
+    Console(highlight=False).print(f"{output}")
+
+
+def _print_story(story: dict[str, Any]) -> None:
+    console = Console(highlight=False)
+    made = f" (made by {story['made_by']})" if story["made_by"] else ""
+    where = f" in {story['split']} at {story['position']:,}" if story["split"] else ""
+    console.print(f"[bold]line {story['line']:,}{made}: {story['outcome']}{where}[/bold]")
+    facts = [
+        ("source sha256", story["source_sha256"]),
+        ("rule", story["rule"]),
+        ("because", story["detail"]),
+        ("changed by", ", ".join(story["changes"])),
+        ("says", _said(story["row"]) if story["row"] else None),
+    ]
+    for name, fact in facts:
+        if fact:
+            console.print(f"  {name:<14}{escape(fact)}", soft_wrap=True)
+
+
+def _said(row: dict[str, Any]) -> str:
+    turns = [f"{turn['role']}: {turn['content']}" for turn in row["messages"]]
+    said = json.dumps(" | ".join(turns), ensure_ascii=False)[1:-1]
+    return said if len(said) <= SHOWN_CHARACTERS else said[: SHOWN_CHARACTERS - 1] + "…"

@@ -1,0 +1,82 @@
+"""The report as a page: plain HTML with drawings in it, no script, nothing loaded from anywhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment
+
+BAR_WIDTH = 420
+ROW_HEIGHT = 22
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a bar chart."""
+
+    name: str
+    count: int
+    share: float
+    """Of the longest bar, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Counts by name, drawn."""
+
+    title: str
+    about: str
+    bars: list[Bar]
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return ROW_HEIGHT * len(self.bars)
+
+
+def report_page(report: Mapping[str, Any], *, name: str) -> bytes:
+    """The page of a report as `report_of` makes it; the same report gives the same bytes.
+
+    Args:
+        name: The dataset's, for the title.
+    """
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    source = files("data_prep.domain").joinpath("report_page.html").read_text(encoding="utf-8")
+    page = environment.from_string(source).render(
+        name=name or "dataset", report=report, charts=_charts(report), width=BAR_WIDTH
+    )
+    return page.encode()
+
+
+def _charts(report: Mapping[str, Any]) -> list[Chart]:
+    stages = {
+        name: stage["rows_in"] - stage["rows_dropped"] for name, stage in report["stages"].items()
+    }
+    charts = [
+        _chart("Rows after each stage", "In the order of the stages.", stages),
+        _chart("Splits", "Rows written.", {n: report["counts"][n] for n in _SPLITS}),
+        _chart(
+            "Length in characters", "Rows kept, by doubling buckets.", _of(report, "characters")
+        ),
+        _chart("Length in tokens", "Rows kept; a Han character is one.", _of(report, "tokens")),
+        _chart("Languages", "Rows kept, by script.", report["languages"]),
+        _chart("Difficulty", "Rows of train, by tier.", report.get("difficulty", {})),
+        _chart("Answers", "Where rows choose among few.", report["choices"] or {}),
+        _chart("Entities", "Found, and what was done.", report["entities"]),
+    ]
+    return [chart for chart in charts if chart.bars]
+
+
+_SPLITS = ("train", "valid", "test")
+
+
+def _of(report: Mapping[str, Any], name: str) -> Mapping[str, int]:
+    histogram: Mapping[str, int] = report[name]["histogram"]
+    return histogram
+
+
+def _chart(title: str, about: str, counts: Mapping[str, int]) -> Chart:
+    longest = max(counts.values(), default=0) or 1
+    bars = [Bar(name, count, count / longest) for name, count in counts.items()]
+    return Chart(title, about, bars)

@@ -1,0 +1,172 @@
+"""What a worker process does: pure functions from a block to its result.
+
+A worker is made once in each process, from a request that is plain JSON, and then called with one
+block after the other. Nothing is kept from one call to the next, so that it does not matter which
+worker gets which block, on which machine.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from data_prep.domain.blocks import Block
+from data_prep.domain.dataset_plan import DatasetPlan
+from data_prep.domain.measure import Measure
+from data_prep.domain.row_batch import (
+    DROPPED,
+    dropped_rows,
+    kept_rows,
+    spoken_texts,
+)
+from data_prep.domain.stages import Passed, Stage
+from data_prep.domain.tally import Tally
+from data_prep.domain.verdicts import SPLITS, Verdicts
+from data_prep.domain.written_rows import write_rows
+from data_prep.pipeline.block_stories import SplitPiece, stories_of
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class RowKeys:
+    """Of each row what rows are compared by."""
+
+    exact: npt.NDArray[np.uint8]
+    """(rows, 16): equal for rows that say the same."""
+    group: npt.NDArray[np.uint8]
+    """(rows, 16): equal for rows that must be in the same split; its order is that of the splits."""
+    near: npt.NDArray[np.uint32] | None
+    """(rows, permutations): MinHash signature; None where near duplicates are not looked for."""
+
+
+class KeyMaker(Protocol):
+    def __call__(self, rows: pa.RecordBatch) -> RowKeys:
+        """The keys of a batch of `ROWS`."""
+
+
+class RowReader(Protocol):
+    def __call__(self, block: Block) -> Passed:
+        """Parse and map a block's rows."""
+
+
+class Measurer(Protocol):
+    def __call__(self, texts: Sequence[str]) -> Sequence[Measure]:
+        """Measure what is said in each row."""
+
+
+@dataclass(frozen=True)
+class FirstPart:
+    """A block after the stages that look at each row by itself."""
+
+    rows: pa.RecordBatch
+    """Of `ROWS`: those that are still there."""
+    dropped: pa.RecordBatch
+    """Of `DROPPED`: those that are not."""
+    keys: RowKeys
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class SecondTask:
+    """A block after the first pass, with what was decided about its rows."""
+
+    rows: pa.RecordBatch
+    dropped: pa.RecordBatch
+    verdicts: Verdicts
+
+
+@dataclass(frozen=True)
+class SecondPart:
+    """A block as it is written."""
+
+    pieces: Mapping[str, SplitPiece]
+    """By split."""
+    quarantine: bytes
+    """JSON lines."""
+    stories: pa.RecordBatch
+    """Of `STORIES`, in the order of the lines; positions and offsets count within the block."""
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class WorkerParts:
+    """What a worker is put together from."""
+
+    plan: DatasetPlan
+    read: RowReader
+    stages: Sequence[tuple[str, Stage]]
+    """Stages by name, in their order."""
+    keys: KeyMaker
+    measure: Measurer
+
+
+class RowWorker:
+    """Takes blocks through both passes."""
+
+    def __init__(self, parts: WorkerParts) -> None:
+        self._parts = parts
+
+    def first(self, block: Block) -> FirstPart:
+        """Parse, map, clean and filter a block, and write down the keys of what is left."""
+        tally = Tally(rows_in=block.rows.num_rows)
+        read = self._parts.read(block)
+        tally.add_stage("read", block.rows.num_rows, read.dropped, 0)
+        rows, dropped = read.rows, [read.dropped]
+        for name, stage in self._parts.stages:
+            passed = stage(rows)
+            tally.add_stage(name, rows.num_rows, passed.dropped, passed.changed)
+            rows = passed.rows
+            dropped.append(passed.dropped)
+        return FirstPart(rows, _one_batch(dropped, DROPPED), self._parts.keys(rows), tally)
+
+    def second(self, task: SecondTask) -> SecondPart:
+        """Write the rows that stay, and the stories of all."""
+        tally = Tally()
+        reasons = task.verdicts.reasons()
+        gone = dropped_rows(task.rows, reasons, details=task.verdicts.details())
+        tally.add_stage("duplicates", task.rows.num_rows, gone, 0)
+        rows = kept_rows(task.rows, reasons)
+        splits = task.verdicts.split[task.verdicts.verdict == 0]
+        self._measure(rows, tally)
+        written = write_rows(rows)
+        pieces = {
+            name: SplitPiece.of(written, np.flatnonzero(splits == number))
+            for number, name in enumerate(SPLITS)
+        }
+        stories = stories_of(rows, written, splits, [task.dropped, gone])
+        return SecondPart(pieces, _quarantine(task.dropped), stories, tally)
+
+    def _measure(self, rows: pa.RecordBatch, tally: Tally) -> None:
+        texts = spoken_texts(rows)
+        tally.add_kept(self._parts.measure(texts), map(len, texts), _single_answers(rows))
+
+
+def _single_answers(rows: pa.RecordBatch) -> list[str | None]:
+    """Of each row its answer, where one question has one answer."""
+    answers: list[str | None] = []
+    roles, contents = rows.column("roles").to_pylist(), rows.column("contents").to_pylist()
+    for turns, texts in zip(roles, contents, strict=True):
+        spoken = [role for role in turns if role != "system"]
+        answers.append(texts[-1] if spoken == ["user", "assistant"] else None)
+    return answers
+
+
+def _quarantine(dropped: pa.RecordBatch) -> bytes:
+    rows = dropped.filter(pa.compute.equal(dropped.column("outcome"), "quarantined"))
+    return b"".join(
+        _ENCODE({"line": row["line"], "reason": row["detail"] or row["rule"], "raw": row["sample"]})
+        + b"\n"
+        for row in rows.to_pylist()
+    )
+
+
+def _one_batch(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    """The batches as one, also when they have no rows."""
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    found = table.to_batches()
+    return found[0] if found else pa.RecordBatch.from_pylist([], schema=schema)
