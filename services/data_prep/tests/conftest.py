@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 from data_prep.main import serve
 from data_prep.settings import Settings
+from hypothesis import settings
 from jobs.bus import Bus
 from jobs.subjects import job_state
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
@@ -24,6 +26,12 @@ from testkit.nats_server import NatsServer, run_nats
 from testkit.ports import free_port
 from testkit.service_process import SECRET
 from testkit.waiting import eventually
+
+sys.path.append(str(Path(__file__).parent))
+
+# How quick something is, is no matter of a test: a busy machine is no fault.
+settings.register_profile("data-prep", deadline=None)
+settings.load_profile("data-prep")
 
 
 @dataclass
@@ -119,7 +127,7 @@ def start_data_prep(tmp_path: Path) -> StartDataPrep:
     async def start(**changes: Any) -> AsyncIterator[DataPrep]:
         async with run_nats(tmp_path / "nats") as nats:
             port = free_port()
-            settings = Settings(
+            chosen = Settings(
                 **{
                     "nats_url": nats.url,
                     "nats_token": nats.token,
@@ -131,16 +139,16 @@ def start_data_prep(tmp_path: Path) -> StartDataPrep:
                 }
             )
             stopping = asyncio.Event()
-            service = asyncio.create_task(serve(settings, stopping))
+            service = asyncio.create_task(serve(chosen, stopping))
             try:
                 async with (
                     Bus.connect(nats.url, nats.token, name="test") as bus,
-                    open_channel(settings.grpc_address, SECRET) as channel,
+                    open_channel(chosen.grpc_address, SECRET) as channel,
                 ):
                     await asyncio.wait_for(channel.channel_ready(), 20)
                     stub = pb_grpc.DataPrepServiceStub(channel)
-                    store = FolderStore(settings.artifact_disk)
-                    yield DataPrep(stub, settings.grpc_address, SECRET, bus, nats, store, tmp_path)
+                    store = FolderStore(chosen.artifact_disk)
+                    yield DataPrep(stub, chosen.grpc_address, SECRET, bus, nats, store, tmp_path)
             finally:
                 stopping.set()
                 await service

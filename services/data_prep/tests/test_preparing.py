@@ -1,68 +1,12 @@
 """A file of rows to a folder with a dataset: nothing lost, nothing twice, nothing leaked."""
 
-import json
-from collections.abc import Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
-
 import pytest
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.report import Measure
-from data_prep.domain.rows import Conversation
 from data_prep.domain.splits import TooFewTextsError
 from data_prep.domain.text_form import comparison_key
-from data_prep.prepare_dataset import NoValidRowsError, PrepareDataset, PreparedDataset
+from data_prep.prepare_dataset import NoValidRowsError
+from data_prep_support.preparing import SPLITS, Dataset, prepare, questions
 from hypothesis import given
 from hypothesis import strategies as st
-
-SPLITS = ("train", "valid", "test")
-
-
-class WordCounter:
-    """Counts words by their spaces, where spaCy would do it better and slower."""
-
-    def __call__(self, conversations: Sequence[Conversation]) -> list[Measure]:
-        return [Measure("en", len(one.spoken.split()), 1) for one in conversations]
-
-
-class Dataset:
-    """What a run left in its folder."""
-
-    def __init__(self, made: PreparedDataset, folder: Path) -> None:
-        self.counts = made.counts
-        self.choices = made.choices
-        self.bytes = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-        self.splits = {split: self._lines(f"{split}.jsonl") for split in SPLITS}
-        self.quarantine = self._lines("quarantine.jsonl")
-        self.report = json.loads(self.bytes["report.json"])
-
-    def _lines(self, name: str) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.bytes[name].decode().split("\n")[:-1]]
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return [row for split in SPLITS for row in self.splits[split]]
-
-
-def prepare(lines: Sequence[object], **spec: Any) -> Dataset:
-    """Prepare a JSONL file of these values (bytes as they are)."""
-    mapping = {"user_template": "{q}", "answer_template": "{a}"}
-    plan = plan_dataset({"mapping": mapping, **spec})
-    content = b"\n".join(
-        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
-    )
-    with TemporaryDirectory() as root:
-        source, folder = Path(root) / "content", Path(root) / "dataset"
-        source.write_bytes(content)
-        work = PrepareDataset(WordCounter(), lambda *_: None, max_row_bytes=10_000)
-        made = work(source, "jsonl", plan, folder)
-        assert sorted(path.name for path in Path(root).iterdir()) == ["content", "dataset"]
-        return Dataset(made, folder)
-
-
-def questions(count: int) -> list[dict[str, str]]:
-    return [{"q": f"question {n}", "a": str(n % 3)} for n in range(count)]
 
 
 def test_the_demo_gets_exactly_two_hundred_test_rows() -> None:

@@ -20,7 +20,11 @@ from data_prep.pipeline.row_worker import RowKeys
 
 
 def temp_blocks(path, file_format, max_row_bytes, rows_per=1000):
-    f = path.open("rb")
+    with path.open("rb") as f:
+        yield from _temp_blocks(f, file_format, max_row_bytes, rows_per)
+
+
+def _temp_blocks(f, file_format, max_row_bytes, rows_per):
     lines = LineReader(f, max_row_bytes)
     out = []
     i = 0

@@ -1,0 +1,63 @@
+"""Datasets made in this process, without jobs and services."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from data_prep.adapters.local_pool import LocalPool
+from data_prep.domain.dataset_plan import plan_dataset
+from data_prep.domain.lineage.story import Stories
+from data_prep.prepare_dataset import PrepareDataset, PreparedDataset
+from data_prep.simple_decider import SimpleDecider
+from data_prep.temp_glue import temp_blocks
+
+SPLITS = ("train", "valid", "test")
+QUESTIONS = {"user_template": "{q}", "answer_template": "{a}"}
+
+
+class Dataset:
+    """What a run left in its folder."""
+
+    def __init__(self, made: PreparedDataset, folder: Path) -> None:
+        self.counts = made.counts
+        self.choices = made.choices
+        self.merkle_root = made.merkle_root
+        self.bytes = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        self.splits = {split: self._lines(f"{split}.jsonl") for split in SPLITS}
+        self.quarantine = self._lines("quarantine.jsonl")
+        self.report = json.loads(self.bytes["report.json"])
+        stories = Stories(folder / "stories.arrow")
+        self.stories = [row for batch in stories.batches() for row in batch.to_pylist()]
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.bytes[name].decode().split("\n")[:-1]]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [row for split in SPLITS for row in self.splits[split]]
+
+
+def prepare(
+    lines: Sequence[object], *, processes: int = 1, block_rows: int = 1_000, **spec: Any
+) -> Dataset:
+    """Prepare a JSONL file of these values (bytes as they are)."""
+    request = {"spec": {"mapping": QUESTIONS, **spec}, "max_row_bytes": 10_000}
+    content = b"\n".join(
+        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
+    )
+    with TemporaryDirectory() as root, LocalPool(request, processes) as pool:
+        source, folder = Path(root) / "content", Path(root) / "dataset"
+        source.write_bytes(content)
+        decider = SimpleDecider(plan_dataset(request["spec"]))
+        work = PrepareDataset(pool, decider, lambda *_: None)
+        blocks = temp_blocks(source, "jsonl", 10_000, block_rows)
+        made = work(blocks, folder, size_bytes=max(len(content), 1))
+        assert sorted(path.name for path in Path(root).iterdir()) == ["content", "dataset"]
+        return Dataset(made, folder)
+
+
+def questions(count: int) -> list[dict[str, str]]:
+    """Different questions with one of three answers."""
+    return [{"q": f"question {n}", "a": str(n % 3)} for n in range(count)]

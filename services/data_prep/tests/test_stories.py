@@ -1,0 +1,68 @@
+"""Every row of the source has a story, and the story is true."""
+
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from data_prep_support.preparing import SPLITS, Dataset, prepare, questions
+from hypothesis import given
+from hypothesis import strategies as st
+
+kinds = st.sampled_from(["good", "again", "bad", "half"])
+
+
+def lines_of(row_kinds: list[str]) -> list[object]:
+    rows: dict[str, Any] = {"again": {"q": "again", "a": "yes"}, "bad": b"{", "half": {"q": "x"}}
+    return [rows.get(kind, {"q": f"q{n}", "a": "a"}) for n, kind in enumerate(row_kinds)]
+
+
+def written(dataset: Dataset, story: dict[str, Any]) -> bytes:
+    """The bytes that a story points at."""
+    content = dataset.bytes[f"{story['split']}.jsonl"]
+    return content[story["offset"] : story["offset"] + story["length"]]
+
+
+@given(st.lists(kinds, max_size=30), st.integers(1, 10))
+def test_each_source_row_has_one_story_that_points_at_it(
+    row_kinds: list[str], block_rows: int
+) -> None:
+    lines = [*questions(3), *lines_of(row_kinds)]
+
+    dataset = prepare(lines, block_rows=block_rows)
+
+    assert [story["line"] for story in dataset.stories] == list(range(1, len(lines) + 1))
+    kept = [story for story in dataset.stories if story["outcome"] == "kept"]
+    assert len(kept) == dataset.counts["rows_kept"]
+    for story in kept:
+        row = json.loads(written(dataset, story))
+        assert row == dataset.splits[story["split"]][story["position"]]
+        assert (row["row"], row["source"]) == (story["line"], story["source"].hex())
+        assert (
+            hashlib.sha256(json.dumps(lines[row["row"] - 1]).encode()).hexdigest() == row["source"]
+        )
+
+
+def test_a_story_says_why_a_row_is_not_there() -> None:
+    lines = [{"q": "Same?", "a": "yes"}, b"{oops", *questions(8), {"q": "ＳＡＭＥ？", "a": "Yes"}]
+
+    stories = {story["line"]: story for story in prepare(lines).stories}
+
+    assert (stories[2]["outcome"], stories[2]["detail"]) == ("quarantined", "not JSON")
+    assert (stories[11]["outcome"], stories[11]["rule"]) == ("dropped", "duplicates.exact")
+    assert stories[11]["detail"] == "says the same as line 1"
+    assert stories[2]["split"] is None
+
+
+@pytest.mark.parametrize("block_rows", [1, 7, 1_000])
+def test_blocks_and_processes_leave_no_trace_in_a_dataset(block_rows: int) -> None:
+    lines = lines_of(["good", "again", "bad", "half", "good"] * 20)
+
+    alone = prepare(lines)
+    shared = prepare(lines, processes=2, block_rows=block_rows)
+
+    assert shared.merkle_root == alone.merkle_root
+    names = [f"{name}.jsonl" for name in (*SPLITS, "quarantine")]
+    names += ["report.json", "report.html"]
+    assert {name: shared.bytes[name] for name in names} == {n: alone.bytes[n] for n in names}
+    assert shared.stories == alone.stories
