@@ -115,12 +115,16 @@ class Rounds:
             value: shown instead of our median.
         """
         variation = self.variation(floor_figure or figure, judged_by)
-        if variation > MOST_FLOOR_VARIATION:
-            if self._enforce:
-                return Unmeasured(entry_id, f"not measured: floor varies by {variation:.0%}")
-            note = f"floor varies by {variation:.0%}; {note}"
         shown = self.median("ours", figure) if value is None else value
         ratio, low, high = self.ratio(figure, over)
+        if variation > MOST_FLOOR_VARIATION:
+            if self._enforce:
+                # What came out all the same tells whoever must decide whether to try again.
+                seen = f"{shown:.4g} {unit}, ratio {ratio:.3g} ({low:.3g} .. {high:.3g})"
+                return Unmeasured(
+                    entry_id, f"not measured: floor varies by {variation:.0%}; saw {seen}"
+                )
+            note = f"floor varies by {variation:.0%}; {note}"
         return Entry(
             id=entry_id,
             value=shown,
