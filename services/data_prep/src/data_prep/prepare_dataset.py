@@ -17,15 +17,16 @@ from service_kit.errors import InvalidInputError
 
 from data_prep.domain.dataset_plan import DatasetPlan
 from data_prep.domain.duplicates import DuplicateFilter
-from data_prep.domain.lines import LineReader
 from data_prep.domain.map_rows import map_rows
-from data_prep.domain.read_rows import READERS, FileFormat
+from data_prep.domain.reading.file_formats import FileFormat
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.domain.reading.parse_block import parse_block
+from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.report import Measure, RowReport
-from data_prep.domain.rows import Conversation, RejectedRow, batches
+from data_prep.domain.rows import Conversation, RejectedRow
 from data_prep.domain.splits import SPLITS, SplitPlan, group_of
 
 BATCH_ROWS = 1_000
-BATCH_BYTES = 2 * 1024 * 1024
 
 
 class NoValidRowsError(InvalidInputError):
@@ -80,18 +81,17 @@ class PrepareDataset:
         folder.mkdir(parents=True)
         kept_path = folder.with_name(f"{folder.name}.kept")
         first_pass = _FirstPass(self._measure, plan)
+        limits = ReadLimits(max_row_bytes=self._max_row_bytes)
         with (
-            source.open("rb") as file,
             _new_file(kept_path) as kept,
             _new_file(folder / "quarantine.jsonl") as quarantine,
         ):
-            lines = LineReader(file, self._max_row_bytes)
             size = max(source.stat().st_size, 1)
-            rows = READERS[file_format](lines)
-            for batch in batches(rows, max_rows=BATCH_ROWS, max_bytes=BATCH_BYTES):
-                first_pass.take(batch, kept, quarantine)
+            for block in read_blocks(source, file_format, limits):
+                first_pass.take(parse_block(block), kept, quarantine)
                 done = first_pass.report.rows_in
-                self._progress("prepare", done, max(done, done * size // lines.bytes_read))
+                total = done * size // max(block.bytes_read, 1)
+                self._progress("prepare", done, max(done, total))
         report = first_pass.report
         if not report.rows_kept:
             raise NoValidRowsError(_why_none(report))
