@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 import pytest
-from data_prep.domain.dataset_plan import RowMapping, SplitShares, check_columns, plan_dataset
-from data_prep.domain.map_rows import map_rows
+from data_prep.domain.dataset_plan import SplitShares, check_columns, plan_dataset
+from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.rows import SourceRow
 from service_kit.errors import InvalidInputError
 
@@ -87,11 +87,12 @@ def test_an_unknown_column_is_named_beside_those_that_the_file_has() -> None:
 def map_one(columns: dict[str, Any], mapping: dict[str, str]) -> list[tuple[str, str]] | str:
     """The turns that a row becomes, or the reason why it does not."""
     row = SourceRow(1, columns, json.dumps(columns).encode())
-    planned: RowMapping = plan_dataset({"mapping": mapping}).mapping
-    conversations, refused = map_rows([row], planned)
-    if refused:
-        return refused[0].reason
-    return [(turn.role, turn.content) for turn in conversations[0].turns]
+    passed = map_block([row], plan_dataset({"mapping": mapping}).mapping)
+    if passed.dropped.num_rows:
+        reason: str = passed.dropped.to_pylist()[0]["detail"]
+        return reason
+    (mapped,) = passed.rows.to_pylist()
+    return list(zip(mapped["roles"], mapped["contents"], strict=True))
 
 
 def test_a_row_becomes_the_turns_that_the_templates_say() -> None:
@@ -99,7 +100,7 @@ def test_a_row_becomes_the_turns_that_the_templates_say() -> None:
 
     turns = map_one({"word": " cafe\u0301 ", "gloss": 7, "label": "{place}"}, mapping)
 
-    assert turns == [("system", "Choose."), ("user", "caf\u00e9: 7"), ("assistant", "{place}")]
+    assert turns == [("system", "Choose."), ("user", " cafe\u0301 : 7"), ("assistant", "{place}")]
 
 
 @pytest.mark.parametrize(
@@ -132,8 +133,8 @@ def turn(role: str, content: object = "text") -> dict[str, object]:
         ({}, "messages: not a list"),
         ([], "messages: no turns"),
         (["hi"], "messages: a turn is not an object"),
-        ([turn("tool")], "messages: a turn's role is none of system, user, assistant"),
-        ([turn(["user"])], "messages: a turn's role is none of system, user, assistant"),  # type: ignore[arg-type]
+        ([turn("narrator")], "messages: a turn's role is none of system, user, assistant, tool"),
+        ([turn(["user"])], "messages: a turn's role is none of system, user, assistant, tool"),  # type: ignore[arg-type]
         ([turn("user", None)], "messages: a turn's content is not text"),
         ([turn("user", " \t"), turn("assistant")], "messages: a turn's content is empty"),
         ([turn("user")], "messages: the last turn is not the assistant's"),
@@ -150,7 +151,7 @@ def test_malformed_messages_say_what_is_wrong_with_them(messages: object, reason
 
 def test_messages_pass_as_a_list_and_as_json_in_a_cell() -> None:
     messages = [turn("system"), turn("user", "hi  there"), turn("assistant", "yo")]
-    expected = [("system", "text"), ("user", "hi there"), ("assistant", "yo")]
+    expected = [("system", "text"), ("user", "hi  there"), ("assistant", "yo")]
 
     assert map_one({"messages": messages}, MESSAGES) == expected
     assert map_one({"messages": json.dumps(messages)}, MESSAGES) == expected

@@ -1,22 +1,53 @@
 """Rows out of bytes: whatever stands in one row, the others are read."""
 
+import csv
+import gzip
 import io
 import json
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import get_args
 
+import pyarrow as pa
 import pytest
-from data_prep.domain.lines import LineReader
-from data_prep.domain.read_rows import READERS, FileFormat, format_of
+from data_prep.domain.blocks import Block
+from data_prep.domain.reading.file_formats import FileFormat, format_of
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.domain.reading.parse_block import parse_block
+from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.rows import RejectedRow, SourceRow
 from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.errors import InvalidInputError
 
 
-def read(content: bytes, file_format: FileFormat = "jsonl", limit: int = 1000) -> list[object]:
+def blocks_of(
+    content: bytes, file_format: FileFormat = "jsonl", limit: int = 1000, chunk: int = 1024**2
+) -> list[Block]:
+    """The blocks of a file with this content."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "content"
+        path.write_bytes(content)
+        limits = ReadLimits(max_row_bytes=limit, chunk_bytes=chunk)
+        return list(read_blocks(path, file_format, limits))
+
+
+def parsed(
+    content: bytes, file_format: FileFormat = "jsonl", limit: int = 1000, chunk: int = 1024**2
+) -> list[SourceRow | RejectedRow]:
+    """The rows of a file with this content."""
+    blocks = blocks_of(content, file_format, limit, chunk)
+    return [row for block in blocks for row in parse_block(block)]
+
+
+def read(
+    content: bytes, file_format: FileFormat = "jsonl", limit: int = 1000, chunk: int = 1024**2
+) -> list[object]:
     """Each row as (line, its columns) or (line, the reason)."""
-    rows = READERS[file_format](LineReader(io.BytesIO(content), limit))
     return [
-        (row.line, dict(row.columns) if isinstance(row, SourceRow) else row.reason) for row in rows
+        (row.line, dict(row.columns) if isinstance(row, SourceRow) else row.reason)
+        for row in parsed(content, file_format, limit, chunk)
     ]
 
 
@@ -32,7 +63,8 @@ def test_jsonl_is_read_line_by_line_and_blank_lines_are_no_rows() -> None:
     [
         (b"{", "not JSON"),
         (b'{"a": NaN}', "not JSON"),
-        (b"[" * 100_000, "not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "nested too deeply"),
         (b"1" * 5_000, "not JSON"),
         (b'{"a": "\xff"}', "not UTF-8"),
         (b'["a"]', "not a JSON object"),
@@ -55,13 +87,12 @@ def test_the_limit_is_on_the_row_without_its_line_end() -> None:
     assert read(row, limit=len(row) - 1) == [(1, f"longer than {len(row) - 1} bytes")]
 
 
-def test_an_endless_line_is_held_only_in_part() -> None:
-    rows = READERS["jsonl"](LineReader(io.BytesIO(b"x" * 1_000_000), 100))
+def test_a_very_long_line_is_held_only_in_part() -> None:
+    (block,) = blocks_of(b"x" * 1_000_000, limit=100, chunk=1000)
 
-    row = next(rows)
-
-    assert isinstance(row, RejectedRow)
-    assert len(row.raw) <= 105
+    assert block.rows.to_pylist() == [
+        {"line": 1, "raw": b"x" * 100, "fault": "read.too_long: longer than 100 bytes"}
+    ]
 
 
 def test_csv_with_quotes_line_breaks_and_a_byte_order_mark() -> None:
@@ -106,7 +137,7 @@ def test_a_csv_header_that_cannot_be_used_is_refused(content: bytes) -> None:
 
 @given(st.lists(st.one_of(st.just(b'{"a": 1}'), st.binary(max_size=40)), max_size=30))
 def test_every_line_of_any_bytes_is_a_row_a_rejected_row_or_blank(lines: list[bytes]) -> None:
-    content = b"\n".join(line.replace(b"\n", b"") for line in lines)
+    content = b"\n".join(line.replace(b"\n", b"").replace(b"\0", b"") for line in lines)
     content = b"{}\n" + content
 
     rows = read(content, limit=30)
@@ -122,7 +153,7 @@ def test_every_line_of_any_bytes_is_a_row_a_rejected_row_or_blank(lines: list[by
 def test_no_bytes_of_a_csv_file_are_lost(pieces: list[str], limit: int) -> None:
     content = ("h\n" + "\n".join(pieces)).encode()
 
-    rows = list(READERS["csv"](LineReader(io.BytesIO(content), limit)))
+    rows = parsed(content, "csv", limit)
 
     seen = sorted(
         line for row in rows for line in range(row.line, row.line + max(len(_lines(row)), 1))
@@ -136,14 +167,11 @@ def _lines(row: SourceRow | RejectedRow) -> list[bytes]:
     return raw.removesuffix(b"\n").split(b"\n")
 
 
-@given(
-    st.lists(
-        st.tuples(st.text(max_size=20), st.text(max_size=20)).filter(any), min_size=1, max_size=20
-    )
-)
-def test_what_the_csv_writer_wrote_is_read_back(records: list[tuple[str, str]]) -> None:
-    import csv
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
 
+
+@given(st.lists(st.tuples(cells, cells).filter(any), min_size=1, max_size=20))
+def test_what_the_csv_writer_wrote_is_read_back(records: list[tuple[str, str]]) -> None:
     file = io.StringIO(newline="")
     csv.writer(file).writerows([("a", "b"), *records])
 
@@ -154,7 +182,13 @@ def test_what_the_csv_writer_wrote_is_read_back(records: list[tuple[str, str]]) 
 
 @pytest.mark.parametrize(
     ("name", "file_format"),
-    [("a.jsonl", "jsonl"), ("B.CSV", "csv"), ("a.json", None), ("jsonl", None), ("a.csv.gz", None)],
+    [
+        ("a.jsonl", "jsonl"),
+        ("B.CSV", "csv"),
+        ("a.json", None),
+        ("jsonl", None),
+        ("a.csv.gz", "csv.gz"),
+    ],
 )
 def test_the_format_is_the_ending_of_the_name(name: str, file_format: str | None) -> None:
     assert format_of(name) == file_format
@@ -163,7 +197,52 @@ def test_the_format_is_the_ending_of_the_name(name: str, file_format: str | None
 def test_rejected_rows_are_cut_for_the_quarantine() -> None:
     row = json.dumps(["好" * 5_000], ensure_ascii=False).encode()
 
-    (rejected,) = READERS["jsonl"](LineReader(io.BytesIO(row), 100_000))
+    (rejected,) = parsed(row, limit=100_000)
 
     assert isinstance(rejected, RejectedRow)
     assert rejected.raw == '["' + "好" * 1998
+
+
+any_lines = st.lists(
+    st.one_of(
+        st.just(b'{"a": 1}'),
+        st.just(b'x,"y'),
+        st.just(b'"q",""'),
+        st.just(b'a",""" '),
+        st.binary(max_size=40).map(lambda junk: junk.replace(b"\0", b"")),
+        st.text('ab,"\r \u597d', max_size=12).map(str.encode),
+    ),
+    max_size=30,
+)
+forms = st.sampled_from(["jsonl", "csv", "text"])
+
+
+@given(any_lines, forms, st.integers(1, 60), st.sampled_from([10, 30, 1000]))
+def test_where_blocks_begin_changes_nothing_about_the_rows(
+    lines: list[bytes], form: FileFormat, chunk: int, limit: int
+) -> None:
+    content = b"a,b\n" + b"\n".join(lines)
+    whole = parsed(content, form, limit)
+
+    assert parsed(content, form, limit, chunk) == whole
+    for place, block in enumerate(blocks_of(content, form, limit, chunk)):
+        assert block.index == place
+        assert block.rows.num_rows
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=200),
+        st.binary(max_size=60).map(gzip.compress),
+        st.binary(max_size=60).map(lambda rows: pa.compress(rows, "zstd", asbytes=True)),
+        any_lines.map(b"\n".join),
+    ),
+    st.sampled_from(get_args(FileFormat)),
+    st.integers(1, 50),
+)
+def test_no_bytes_end_in_another_error_than_that_the_input_is_invalid(
+    content: bytes, file_format: FileFormat, chunk: int
+) -> None:
+    with suppress(InvalidInputError):
+        for row in parsed(content, file_format, 50, chunk):
+            assert isinstance(row, SourceRow | RejectedRow)

@@ -1,7 +1,7 @@
 """Templates read columns and nothing else."""
 
 import pytest
-from data_prep.domain.templates import parse_template
+from data_prep.domain.mapping.templates import parse_template
 from hypothesis import given
 from hypothesis import strategies as st
 from service_kit.errors import InvalidInputError

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePath
@@ -22,8 +23,10 @@ from data_prep.domain.dataset_plan import (
     check_columns,
     plan_dataset,
 )
-from data_prep.domain.lines import LineReader
-from data_prep.domain.read_rows import READERS, FileFormat, format_of
+from data_prep.domain.reading.file_formats import FileFormat, format_of
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.domain.reading.parse_block import parse_block
+from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.rows import SourceRow
 
 PEEK_ROWS = 100
@@ -95,8 +98,9 @@ class CreateDataset:
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
 
     def _check_columns(self, plan: DatasetPlan, source: Path, file_format: FileFormat) -> None:
-        with source.open("rb") as content:
-            rows = READERS[file_format](LineReader(content, self._max_row_bytes))
+        limits = ReadLimits(max_row_bytes=self._max_row_bytes, block_rows=PEEK_ROWS)
+        with closing(read_blocks(source, file_format, limits)) as blocks:
+            rows = (row for block in blocks for row in parse_block(block))
             known = _columns_of(islice(rows, PEEK_ROWS))
         # Without one readable row nothing is known about columns; the job will say what is wrong.
         if known:
@@ -116,7 +120,7 @@ def file_format_of(file: FileState) -> FileFormat:
     """
     file_format = format_of(file.filename)
     if file_format is None:
-        raise InvalidInputError(f"file {file.file_id} is neither JSONL nor CSV")
+        raise InvalidInputError(f"file {file.file_id} is of no format that we read")
     return file_format
 
 

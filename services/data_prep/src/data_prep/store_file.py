@@ -11,7 +11,7 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, OverloadedError, TooLargeError
 
-from data_prep.domain.read_rows import READERS, FileFormat, format_of
+from data_prep.domain.reading.file_formats import ENDINGS, FileFormat, format_of
 
 CONTENT = "content"
 """The one file of a file's artifact. Its name is ours: a caller's is never a path."""
@@ -139,8 +139,7 @@ def _check_header(filename: str, purpose: str) -> FileFormat:
     errors = []
     file_format = format_of(filename)
     if file_format is None:
-        endings = " or ".join(f".{ending}" for ending in READERS)
-        errors.append(f"filename must end in {endings}, got {filename[-40:]!r}")
+        errors.append(f"filename must end in {ENDINGS}, got {filename[-40:]!r}")
     for field, value, limit in (
         ("filename", filename, _MAX_FILENAME_CHARACTERS),
         ("purpose", purpose, _MAX_PURPOSE_CHARACTERS),

@@ -1,39 +1,49 @@
-"""What passes between the stages: source rows, conversations, and rows that were refused."""
+"""What passes between reading and mapping: source rows, and rows that were refused."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
+
+import msgspec
+
+from data_prep.domain.reading.faults import Fault
 
 RAW_CHARACTERS = 2_000
 """So much of a refused row goes into the quarantine."""
 
-_RAW_BYTES = 4 * RAW_CHARACTERS
+RAW_BYTES = 4 * RAW_CHARACTERS
+"""Bytes of a row that surely hold as many characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceRow:
+class SourceRow(msgspec.Struct, frozen=True, gc=False):
     """One row as read, before anything was checked."""
 
     line: int
-    """Line of the file on which the row begins, from 1."""
+    """Line of the file on which the row begins, from 1; without lines the row's number."""
 
     columns: Mapping[str, Any]
     """Column name to JSON value."""
 
     raw: bytes
-    """The row's own bytes."""
+    """The row's own bytes, without its line end."""
 
 
-@dataclass(frozen=True, slots=True)
-class RejectedRow:
+class RejectedRow(msgspec.Struct, frozen=True, gc=False):
     """A row that cannot become a conversation."""
 
     line: int
+    rule: str
+    """For example "read.not_json"; no values, to be counted."""
+
     reason: str
-    """Names columns and limits but no values, so that reasons can be counted."""
+    """For people. Names columns and limits but no values."""
 
     raw: str
     """The row as far as `RAW_CHARACTERS`; bytes that are no UTF-8 are replaced."""
+
+    source: bytes
+    """sha256 of the row's bytes; of a row that is too long, of as much as was kept of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +80,7 @@ class Conversation:
         return sum(turn.role != "system" for turn in self.turns) == 2
 
 
-def rejected(line: int, reason: str, raw: bytes) -> RejectedRow:
-    text = raw[:_RAW_BYTES].decode("utf-8", errors="replace")
-    return RejectedRow(line, reason, text[:RAW_CHARACTERS].rstrip("\r\n"))
-
-
-def batches(
-    rows: Iterable[SourceRow | RejectedRow], *, max_rows: int, max_bytes: int
-) -> Iterator[list[SourceRow | RejectedRow]]:
-    """`rows` in lists that stay below both limits, so that long rows do not fill the memory."""
-    batch: list[SourceRow | RejectedRow] = []
-    size = 0
-    for row in rows:
-        batch.append(row)
-        size += len(row.raw)
-        if len(batch) >= max_rows or size >= max_bytes:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+def rejected(line: int, fault: Fault, raw: bytes) -> RejectedRow:
+    """The row as one that goes no further."""
+    text = raw[:RAW_BYTES].decode("utf-8", errors="replace")[:RAW_CHARACTERS].rstrip("\r\n")
+    return RejectedRow(line, fault.rule, fault.reason, text, sha256(raw).digest())

@@ -1,0 +1,38 @@
+"""Why a row cannot be read or mapped: a rule to count by, and words for people."""
+
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    rule: str
+    """Stage and rule, for example "read.not_json". Holds nothing of the row."""
+
+    reason: str
+    """For people. Names columns and limits, and no values either."""
+
+    @property
+    def written(self) -> str:
+        """As the fault of a block's row."""
+        return f"{self.rule}: {self.reason}"
+
+    @classmethod
+    def of(cls, written: str) -> "Fault":
+        """The fault that was written so."""
+        rule, _, reason = written.partition(": ")
+        return cls(rule, reason)
+
+
+NOT_UTF8 = Fault("read.not_utf8", "not UTF-8")
+NOT_JSON = Fault("read.not_json", "not JSON")
+NOT_AN_OBJECT = Fault("read.not_an_object", "not a JSON object")
+TOO_DEEP = Fault("read.nested_too_deeply", "nested too deeply")
+MALFORMED_CSV = Fault("read.malformed_csv", "malformed CSV")
+UNCLOSED_QUOTE = Fault("read.unclosed_quote", "a quote that is never closed")
+MORE_FIELDS = Fault("read.more_fields", "more fields than the header")
+FEWER_FIELDS = Fault("read.fewer_fields", "fewer fields than the header")
+NO_JSON_VALUE = Fault("read.no_json_value", "a value that JSON has no form for")
+
+
+def too_long(max_row_bytes: int) -> Fault:
+    """The row has more bytes than this."""
+    return Fault("read.too_long", f"longer than {max_row_bytes} bytes")

@@ -1,0 +1,50 @@
+"""Which files we read, by the ending of their name."""
+
+from typing import Literal
+
+RowFormat = Literal["jsonl", "csv", "parquet", "text"]
+Compression = Literal["", "gz", "zst"]
+
+FileFormat = Literal[
+    "jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "csv.zst", "text", "text.gz", "text.zst",
+    "parquet",
+]  # fmt: skip
+"""How the rows are written, and how the bytes are compressed. Parquet compresses by itself."""
+
+_FORMAT_OF_ENDING: dict[str, FileFormat] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".txt": "text",
+    ".jsonl.gz": "jsonl.gz",
+    ".ndjson.gz": "jsonl.gz",
+    ".csv.gz": "csv.gz",
+    ".txt.gz": "text.gz",
+    ".jsonl.zst": "jsonl.zst",
+    ".ndjson.zst": "jsonl.zst",
+    ".csv.zst": "csv.zst",
+    ".txt.zst": "text.zst",
+    ".parquet": "parquet",
+}
+
+ENDINGS = ".jsonl, .ndjson, .csv, .txt (each also with .gz or .zst) or .parquet"
+"""For people."""
+
+
+def format_of(filename: str) -> FileFormat | None:
+    """The format by the ending of the name, in any case; None for another ending."""
+    name = filename.lower()
+    fits = [ending for ending in _FORMAT_OF_ENDING if name.endswith(ending)]
+    return _FORMAT_OF_ENDING[max(fits, key=len)] if fits else None
+
+
+def row_format_of(file_format: FileFormat) -> RowFormat:
+    """How the rows are written."""
+    rows: RowFormat = file_format.partition(".")[0]  # type: ignore[assignment]
+    return rows
+
+
+def compression_of(file_format: FileFormat) -> Compression:
+    """How the file as a whole is compressed; empty when it is not."""
+    compression: Compression = file_format.partition(".")[2]  # type: ignore[assignment]
+    return compression

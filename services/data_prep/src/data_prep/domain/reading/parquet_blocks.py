@@ -1,0 +1,98 @@
+"""Blocks of a Parquet file: its rows as JSON."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from pyarrow import parquet
+from service_kit.errors import InvalidInputError
+
+from data_prep.domain.blocks import Block
+from data_prep.domain.reading.block_making import BlockMaker, RawRow
+from data_prep.domain.reading.faults import NO_JSON_VALUE, NOT_UTF8, too_long
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.domain.reading.line_runs import kept_bytes_of
+
+_READ_ROWS = 256
+"""Rows decoded at a time: a value may stand in many rows and in the file only once."""
+
+_JSON = msgspec.json.Encoder(decimal_format="string")
+
+
+def read_parquet_blocks(path: Path, limits: ReadLimits) -> Iterator[Block]:
+    """All rows, each as a JSON object of its columns in the order of the file.
+
+    Times are ISO 8601, decimals their digits in a string, and a number that is none is null.
+
+    Raises:
+        InvalidInputError: No Parquet file, a damaged one, or one that holds more than the limits
+            allow.
+    """
+    try:
+        with parquet.ParquetFile(path) as file:
+            _check_size(file.metadata, path.stat().st_size, limits)
+            yield from _blocks(file, path.stat().st_size, limits)
+    except (pa.ArrowException, OSError) as error:
+        raise InvalidInputError("the file is no Parquet file, or a damaged one") from error
+
+
+def _check_size(metadata: Any, stored_bytes: int, limits: ReadLimits) -> None:
+    held = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
+    if held > limits.max_content_bytes:
+        raise InvalidInputError(f"the file holds more than {limits.max_content_bytes} bytes")
+    names = metadata.schema.to_arrow_schema().names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInputError([f"the file has two columns {name[:64]!r}" for name in twice])
+
+
+def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]:
+    total, done = max(file.metadata.num_rows, 1), 0
+    make = BlockMaker("json", (), limits, lambda: done * stored_bytes // total)
+    waiting: list[RawRow] = []
+    size, number = 0, 0
+    for batch in file.iter_batches(batch_size=min(_READ_ROWS, limits.block_rows)):
+        for columns in batch.to_pylist():
+            number += 1
+            waiting.append(_raw_row(number, columns, limits.max_row_bytes))
+            size += len(waiting[-1][1])
+            if len(waiting) >= limits.block_rows or size >= limits.chunk_bytes:
+                done = number
+                yield from make.of_rows(waiting)
+                waiting, size = [], 0
+    done = number
+    yield from make.of_rows(waiting)
+
+
+def _raw_row(number: int, columns: dict[str, Any], max_row_bytes: int) -> RawRow:
+    fault = None
+    try:
+        raw = _JSON.encode(columns)
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        try:
+            raw = _JSON.encode(_plain(columns))
+        except UnicodeDecodeError:
+            raw, fault = repr(columns).encode("utf-8", "replace"), NOT_UTF8
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            raw, fault = repr(columns).encode("utf-8", "replace"), NO_JSON_VALUE
+    if len(raw) > max_row_bytes:
+        fault = too_long(max_row_bytes)
+    if fault is not None:
+        raw = raw[: kept_bytes_of(max_row_bytes)]
+    return number, raw, None if fault is None else fault.written
+
+
+def _plain(value: Any) -> Any:
+    """The value with bytes read as text, and numbers that are none as null."""
+    if isinstance(value, dict):
+        return {str(name): _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,36 @@
+"""Blocks of rows out of a file. Nothing that stands in a row ends the reading of the rest."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from data_prep.domain.blocks import Block
+from data_prep.domain.reading.byte_streams import ContentStream, open_content
+from data_prep.domain.reading.csv_blocks import read_csv_blocks
+from data_prep.domain.reading.file_formats import FileFormat, RowFormat, row_format_of
+from data_prep.domain.reading.jsonl_blocks import read_jsonl_blocks
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.domain.reading.parquet_blocks import read_parquet_blocks
+from data_prep.domain.reading.text_blocks import read_text_blocks
+
+_READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits], Iterator[Block]]] = {
+    "jsonl": read_jsonl_blocks,
+    "csv": read_csv_blocks,
+    "text": read_text_blocks,
+}
+
+
+def read_blocks(path: Path, file_format: FileFormat, limits: ReadLimits) -> Iterator[Block]:
+    """The rows of a file, unparsed, in order; a row that cannot be read comes with its fault.
+
+    Memory holds a few chunks and rows, whatever the file holds. Where one block ends and the next
+    begins changes nothing about the rows.
+
+    Raises:
+        InvalidInputError: The file is not of its format, damaged, or larger than the limits allow.
+    """
+    row_format = row_format_of(file_format)
+    if row_format == "parquet":
+        yield from read_parquet_blocks(path, limits)
+        return
+    with open_content(path, file_format, limits) as stream:
+        yield from _READERS[row_format](stream, limits)
