@@ -24,6 +24,9 @@ class Passed:
     dropped: pa.RecordBatch
     """Of `DROPPED`."""
 
+    changed: int = 0
+    """Rows whose text is another now."""
+
 
 class Stage(Protocol):
     def __call__(self, rows: pa.RecordBatch) -> Passed:
@@ -70,7 +73,8 @@ class TransformStage:
                 f"clean.{self._transform.name}.nothing_left" if gone and full else None
                 for gone, full in zip(emptied, had, strict=True)
             ]
-        return Passed(kept_rows(changed, reasons), dropped_rows(rows, reasons))
+        count = len(changed.column("changes").flatten()) - len(rows.column("changes").flatten())
+        return Passed(kept_rows(changed, reasons), dropped_rows(rows, reasons), count)
 
 
 class RuleStage:
