@@ -1,6 +1,7 @@
 """Tokens and sentences by spaCy's blank pipelines. Imported by the job's child process only."""
 
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -9,7 +10,7 @@ from data_prep.domain.languages import Language, language_of
 from data_prep.domain.measure import Measure
 from data_prep.domain.rows import Conversation
 
-_PIPELINE_OF: dict[Language, str] = {"zh": "zh", "en": "en", "other": "en"}
+_PIPELINE_OF: defaultdict[Language, str] = defaultdict(lambda: "en", {"zh": "zh"})
 _MAX_TEXT_CHARACTERS = 2**31
 """spaCy's own limit guards parsers; a blank pipeline needs none, and rows have one."""
 

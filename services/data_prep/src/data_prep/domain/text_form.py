@@ -14,16 +14,16 @@ _JOINING = (
 )
 """Scripts and emoji in which a zero-width joiner or non-joiner changes what a reader sees."""
 
-_INVISIBLE = re.compile(
+INVISIBLE = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
     "\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
     "\U000e0000-\U000e0fff]"
 )
-_STRAY_JOINER = re.compile(f"(?<![{_JOINING}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
-_LINE_BREAK = re.compile("\r\n?|[\x85\u2028\u2029]")
-_BLANKS = "[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
-_BLANK_RUN = re.compile(f"(?<=[^\n \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]){_BLANKS}{{2,}}")
-_LINE_END_BLANKS = re.compile(f"{_BLANKS}+(?=\n|\\Z)")
+STRAY_JOINER = re.compile(f"(?<![{_JOINING}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
+LINE_BREAK = re.compile("\r\n?|[\x85\u2028\u2029]")
+BLANKS = "[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
+BLANK_RUN = re.compile(f"(?<=[^\n \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]){BLANKS}{{2,}}")
+LINE_END_BLANKS = re.compile(f"{BLANKS}+(?=\n|\\Z)")
 
 
 def normalise(text: str) -> str:
@@ -33,11 +33,11 @@ def normalise(text: str) -> str:
     script or an emoji needs them); all line breaks as a line feed; a run of spaces inside a line
     as one space; no blanks at line ends and around the text.
     """
-    text = unicodedata.normalize("NFC", _INVISIBLE.sub("", _LINE_BREAK.sub("\n", text)))
+    text = unicodedata.normalize("NFC", INVISIBLE.sub("", LINE_BREAK.sub("\n", text)))
     # Without a joiner marks may change places, and another joiner its neighbour.
-    while text != (joined := unicodedata.normalize("NFC", _STRAY_JOINER.sub("", text))):
+    while text != (joined := unicodedata.normalize("NFC", STRAY_JOINER.sub("", text))):
         text = joined
-    return _LINE_END_BLANKS.sub("", _BLANK_RUN.sub(" ", text)).strip()
+    return LINE_END_BLANKS.sub("", BLANK_RUN.sub(" ", text)).strip()
 
 
 def comparison_key(text: str) -> str:

@@ -1,0 +1,25 @@
+"""The transforms of a plan, put together. Imported by the job's child process only."""
+
+from collections.abc import Callable, Mapping
+
+from data_prep.domain.cleaning.batches import Settled
+from data_prep.domain.cleaning.clean_plan import CleanPlan
+from data_prep.domain.cleaning.encoding import EncodingRepair
+from data_prep.domain.cleaning.form import Invisible, Spaces, UnicodeForm
+from data_prep.domain.stages import TextTransform
+
+MAKERS: Mapping[str, Callable[[], TextTransform]] = {
+    "encoding": EncodingRepair,
+    "unicode": UnicodeForm,
+    "invisible": Invisible,
+    "spaces": Spaces,
+}
+"""How each transform is made, by its name."""
+
+
+def clean_transforms(plan: CleanPlan) -> list[TextTransform]:
+    """The transforms of a plan in their order; the chain of them, done twice, changes nothing."""
+    transforms: list[TextTransform] = []
+    for name in plan.transforms:
+        transforms.append(Settled(MAKERS[name](), transforms))
+    return transforms

@@ -1,0 +1,1 @@
+"""Which rows are noise: thresholds on values of their texts, and their language."""
