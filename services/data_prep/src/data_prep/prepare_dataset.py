@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 from service_kit.errors import InvalidInputError
 
 from data_prep.domain.dataset_plan import DatasetPlan
-from data_prep.domain.duplicates import DuplicateFilter
+from data_prep.domain.duplicates.conversation_filter import DuplicateFilter
 from data_prep.domain.lines import LineReader
 from data_prep.domain.map_rows import map_rows
 from data_prep.domain.read_rows import READERS, FileFormat

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from data_prep.domain.duplicates import DuplicateFilter
+from data_prep.domain.duplicates.conversation_filter import DuplicateFilter
 from data_prep.domain.languages import Language
 from data_prep.domain.rows import Conversation, RejectedRow
 
