@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from rensa import RMinHash
 
 from data_prep.domain.duplicates.folded_text import FoldedTexts, fold
 
@@ -25,10 +24,9 @@ Signatures = NDArray[np.uint32]
 """(n, PERMUTATIONS)."""
 
 _FIRST_WIDE = 0x2E80
-_SEED = 20_260_727
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
-_PIECE = 1 << 15
+_PIECE = 1 << 16
 """So many code points are hashed together, so that what is computed stays in the cache."""
 
 
@@ -40,11 +38,34 @@ def signatures(texts: pa.Array) -> Signatures:
     """
     folded = fold(texts)
     hashes, offsets = shingle_hashes(folded)
-    matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, PERMUTATIONS, _SEED)
-    return np.asarray(matrix, np.uint32)
+    made = np.empty((len(offsets) - 1, PERMUTATIONS), np.uint32)
+    start = 0
+    while start < len(made):
+        last = np.searchsorted(offsets, offsets[start] + _PIECE, side="right") - 1
+        end = max(int(last), start + 1)
+        some = hashes[offsets[start] : offsets[end]]
+        made[start:end] = _smallest(some, offsets[start:end] - offsets[start])
+        start = end
+    return made
 
 
-def shingle_hashes(folded: FoldedTexts) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+def _smallest(hashes: NDArray[np.uint64], starts: NDArray[np.int64]) -> Signatures:
+    """The smallest hash of each text under each permutation of 32 bits."""
+    tokens = (hashes >> np.uint64(32)).astype(np.uint32)
+    permuted = np.empty_like(tokens)
+    smallest = np.empty((PERMUTATIONS, len(starts)), np.uint32)
+    numbers = mixed(np.arange(1, PERMUTATIONS + 1, dtype=np.uint64))
+    masks = (numbers >> np.uint64(32)).astype(np.uint32)
+    # Odd, so that no two tokens become one.
+    factors = numbers.astype(np.uint32) | np.uint32(1)
+    for place in range(PERMUTATIONS):
+        np.bitwise_xor(tokens, masks[place], out=permuted)
+        np.multiply(permuted, factors[place], out=permuted)
+        np.minimum.reduceat(permuted, starts, out=smallest[place])
+    return smallest.T
+
+
+def shingle_hashes(folded: FoldedTexts) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Hashes of the shingles of all texts, and where those of each text begin; repeats stay."""
     points, offsets = folded.code_points, folded.offsets
     hashes = np.empty(len(points), np.uint64)
@@ -61,7 +82,7 @@ def shingle_hashes(folded: FoldedTexts) -> tuple[NDArray[np.uint64], NDArray[np.
     if len(short):
         hashes = np.insert(hashes, ends[short], _whole_hashes(folded, short))
         ends = ends + np.searchsorted(short, np.arange(len(ends)), side="left")
-    return hashes, ends.astype(np.uint64)
+    return hashes, ends
 
 
 def _window_hashes(points: NDArray[np.uint32]) -> NDArray[np.uint64]:
