@@ -10,18 +10,12 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 
-from service_kit.errors import InvalidInputError
-
 from data_prep.domain.dataset_plan import DatasetPlan
+from data_prep.domain.duplicates.split_planner import SPLITS, TooFewTextsError
 from data_prep.domain.rows import Conversation
 from data_prep.domain.text_form import comparison_key
 
-SPLITS = ("train", "valid", "test")
 _GROUP_BYTES = 16
-
-
-class TooFewTextsError(InvalidInputError):
-    """The rows do not suffice for the splits asked for, because a text is never in two of them."""
 
 
 def group_of(conversation: Conversation, seed: int) -> bytes:
