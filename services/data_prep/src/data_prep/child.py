@@ -12,10 +12,15 @@ from service_kit.errors import InvalidInputError
 
 from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.splits import TooFewTextsError
-from data_prep.prepare_dataset import NoValidRowsError, PrepareDataset, PreparedDataset
-from data_prep.simple_decider import SimpleDecider
-from data_prep.temp_glue import temp_blocks
+from data_prep.domain.duplicates.split_planner import TooFewTextsError
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.prepare_dataset import (
+    NoValidRowsError,
+    PrepareDataset,
+    PreparedDataset,
+    Progress,
+    SourceFile,
+)
 
 MAX_SILENCE_SECONDS = 120.0
 """Starting the workers and one block of the longest rows, on a slow and busy machine."""
@@ -48,12 +53,14 @@ def main(port: ChildPort) -> Mapping[str, Any]:
     return {"counts": made.counts, "choices": made.choices, "merkle_root": made.merkle_root}
 
 
-def _prepare(request: Mapping[str, Any], progress: Any) -> PreparedDataset:
-    source, plan = Path(request["source"]), plan_dataset(request["spec"])
-    blocks = temp_blocks(source, request["format"], request["max_row_bytes"])
+def _prepare(request: Mapping[str, Any], progress: Progress) -> PreparedDataset:
+    limits = ReadLimits(max_row_bytes=request["max_row_bytes"])
+    source, *evaluation = [
+        SourceFile(Path(file["path"]), file["format"]) for file in request["files"]
+    ]
     with LocalPool(request, request["processes"]) as pool:
-        prepare = PrepareDataset(pool, SimpleDecider(plan), progress, name=plan.name)
-        return prepare(blocks, Path(request["folder"]), size_bytes=source.stat().st_size)
+        prepare = PrepareDataset(pool, progress, limits)
+        return prepare(source, evaluation, plan_dataset(request["spec"]), Path(request["folder"]))
 
 
 if __name__ == "__main__":

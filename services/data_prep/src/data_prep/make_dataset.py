@@ -1,14 +1,14 @@
 """Use case: run one dataset job from a file to an artifact."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jobs.active import ActiveJob
 from jobs.errors import JobFailed
 from jobs.kinds import dataset_id_of
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
-from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState
 from registry.store import ArtifactStore
 from service_kit.errors import NotFoundError
 
@@ -40,16 +40,18 @@ class MakeDataset:
         Raises:
             JobFailed: The file is gone, or the child says why its rows make no dataset.
         """
+        wanted = [spec.file_id, *spec.duplicates.evaluation_file_ids]
         try:
-            file = await self._files.record(tenant=job.tenant, file_id=spec.file_id)
+            files = [
+                await self._files.record(tenant=job.tenant, file_id=file_id) for file_id in wanted
+            ]
         except NotFoundError as error:
             raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
         folder = job.folder / "dataset"
         made = await job.run_child(
             CHILD,
             {
-                "source": str(await self._files.content(file)),
-                "format": file_format_of(file),
+                "files": [await self._located(each) for each in files],
                 "spec": spec_fields(spec),
                 "folder": str(folder),
                 "max_row_bytes": self._max_row_bytes,
@@ -61,11 +63,19 @@ class MakeDataset:
             folder,
             kind="dataset",
             form="chat-jsonl",
-            made_from={"file": file.digest},
+            made_from=_origins(files),
             attributes=_attributes(made, spec),
         )
         count_rows(made["counts"])
         return _announcement(job, spec, manifest.digest, made)
+
+    async def _located(self, file: FileState) -> dict[str, str]:
+        return {"path": str(await self._files.content(file)), "format": file_format_of(file)}
+
+
+def _origins(files: Sequence[FileState]) -> dict[str, str]:
+    evaluation = {f"evaluation-{n}": file.digest for n, file in enumerate(files[1:], start=1)}
+    return {"file": files[0].digest, **evaluation}
 
 
 def _attributes(made: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Any]:

@@ -1,33 +1,36 @@
 """Use case: a file of rows to a folder with a dataset. Runs in a job's child process.
 
 Two passes over blocks of rows. The first takes each block through the stages that look at a row by
-itself, and leaves it on disk with a few small keys of each row. Then all keys are looked at together:
-what says the same, what goes into which split. The second pass writes the rows that stay, with the
+itself, and leaves it on disk with a few small keys of each row. Then all keys are looked at
+together: what says the same, what goes into which split. The second pass writes the rows that stay, with the
 story of every row. Workers do the passes; this process reads, decides and appends.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any, Protocol
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 from service_kit.errors import InvalidInputError
 
 from data_prep.domain.blocks import Block
-from data_prep.domain.duplicates import Cluster
+from data_prep.domain.dataset_plan import DatasetPlan
 from data_prep.domain.lineage.merkle import MerkleTree, dataset_root
 from data_prep.domain.lineage.story import STORIES_FILE, Bases, StoryWriter
+from data_prep.domain.reading.file_formats import FileFormat
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.report import report_of
 from data_prep.domain.report_page import report_page
 from data_prep.domain.row_batch import DROPPED, ROWS
 from data_prep.domain.tally import Tally
-from data_prep.domain.verdicts import SPLITS, Verdicts
+from data_prep.domain.verdicts import SPLITS
+from data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
 from data_prep.pipeline.part_files import PartFile, PartWriter
-from data_prep.pipeline.row_worker import FirstPart, RowKeys, SecondPart, SecondTask
+from data_prep.pipeline.row_worker import FirstPart, SecondPart, SecondTask
 from data_prep.pipeline.worker_pool import WorkerPool
 
 
@@ -43,34 +46,12 @@ class Progress(Protocol):
         """
 
 
-class Decisions(Protocol):
-    """What was decided about all rows, by their place among those that the first pass left."""
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of rows."""
 
-    def verdicts(self, start: int, stop: int) -> Verdicts:
-        """About the rows from `start` to before `stop`."""
-        ...
-
-    def clusters(self) -> list[Cluster]:
-        """Some of the rows that say the same, for the report."""
-        ...
-
-
-class Decider(Protocol):
-    def add(self, lines: npt.NDArray[np.int64], keys: RowKeys) -> None:
-        """Hear of the next rows.
-
-        Args:
-            lines: Of each row its line in the source file.
-        """
-        ...
-
-    def decide(self) -> Decisions:
-        """Decide about all of them.
-
-        Raises:
-            TooFewTextsError: The rows cannot fill the splits.
-        """
-        ...
+    path: Path
+    format: FileFormat
 
 
 @dataclass(frozen=True)
@@ -83,31 +64,29 @@ class PreparedDataset:
 
 
 class PrepareDataset:
-    """Makes datasets; the same blocks and workers' request give the same bytes.
+    """Makes datasets; the same files and plan give the same bytes, whoever works on the blocks.
 
     Args:
         pool: Works on blocks.
-        decider: Looks at all rows together. For one dataset.
         progress: Hears of every block.
-        name: The dataset's, for the report.
+        limits: On what is read.
     """
 
-    def __init__(
-        self, pool: WorkerPool, decider: Decider, progress: Progress, *, name: str = ""
-    ) -> None:
-        self._name = name
+    def __init__(self, pool: WorkerPool, progress: Progress, limits: ReadLimits) -> None:
         self._pool = pool
-        self._decider = decider
         self._progress = progress
+        self._limits = limits
 
     def __call__(
-        self, blocks: Iterable[Block], folder: Path, *, size_bytes: int
+        self, source: SourceFile, evaluation: Sequence[SourceFile], plan: DatasetPlan, folder: Path
     ) -> PreparedDataset:
         """Write the splits, the quarantine, the stories and the report into a new `folder`.
 
         Args:
-            blocks: The rows of the source file, in order.
-            size_bytes: Of the source file, to tell how far the reading is.
+            source: The rows.
+            evaluation: Rows that models will be scored with, in the order of the plan.
+            plan: As the workers of the pool have it.
+            folder: Is made; a folder beside it is used meanwhile.
 
         Raises:
             NoValidRowsError: No row was kept.
@@ -115,29 +94,30 @@ class PrepareDataset:
             InvalidInputError: The file is not of its format.
         """
         folder.mkdir(parents=True)
-        scratch = folder.with_name(f"{folder.name}.parts")
-        scratch.mkdir()
-        tally = self._first_pass(blocks, scratch, size_bytes)
-        if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
-            raise NoValidRowsError(_why_none(tally))
-        decisions = self._decider.decide()
-        output = _Output(folder)
-        with output:
-            self._second_pass(scratch, decisions, output, tally)
-        for path in scratch.iterdir():
-            path.unlink()
-        scratch.rmdir()
+        with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as place:
+            scratch = Path(place)
+            decider = DiskDecider(plan, scratch)
+            tally = self._first_pass(source, decider, scratch)
+            if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
+                raise NoValidRowsError(_why_none(tally))
+            for number, file in enumerate(evaluation):
+                self._read_evaluation(number, file, decider)
+            decisions = decider.decide()
+            with _Output(folder) as output:
+                self._second_pass(scratch, decisions, output, tally)
+            clusters, contaminated = decisions.clusters(), decisions.contaminated()
         counts = _counts(tally, output)
         root = dataset_root(output.trees)
-        report = report_of(tally, counts, decisions.clusters(), root)
+        report = report_of(tally, counts, clusters, contaminated, root)
         (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-        (folder / "report.html").write_bytes(report_page(report, name=self._name))
+        (folder / "report.html").write_bytes(report_page(report, name=plan.name))
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root)
 
-    def _first_pass(self, blocks: Iterable[Block], scratch: Path, size_bytes: int) -> Tally:
+    def _first_pass(self, source: SourceFile, decider: DiskDecider, scratch: Path) -> Tally:
         tally = Tally()
-        reading = _Reading(blocks)
+        size_bytes = source.path.stat().st_size
+        reading = _Reading(source, self._limits)
         with (
             PartWriter(scratch / "rows", ROWS) as rows,
             PartWriter(scratch / "out", DROPPED) as out,
@@ -146,14 +126,23 @@ class PrepareDataset:
             for part in parts:
                 rows.write(part.rows)
                 out.write(part.dropped)
-                self._decider.add(part.rows.column("line").to_numpy(), part.keys)
+                decider.add(part.rows.column("line").to_numpy(), part.keys)
                 tally.merge(part.tally)
                 total = tally.rows_in * size_bytes // max(reading.bytes_read, 1)
                 self._progress("prepare", tally.rows_in, max(tally.rows_in, total))
         return tally
 
+    def _read_evaluation(self, number: int, file: SourceFile, decider: DiskDecider) -> None:
+        """Map and clean evaluation rows like all others; what is no row there is left out."""
+        done = 0
+        parts: Iterator[FirstPart] = self._pool.map("first", _Reading(file, self._limits))
+        for part in parts:
+            decider.add_evaluation(number, part.rows.column("line").to_numpy(), part.keys)
+            done += part.tally.rows_in
+            self._progress("evaluation", done, done)
+
     def _second_pass(
-        self, scratch: Path, decisions: Decisions, output: "_Output", tally: Tally
+        self, scratch: Path, decisions: DiskDecisions, output: "_Output", tally: Tally
     ) -> None:
         rows, out = PartFile(scratch / "rows"), PartFile(scratch / "out")
         done, total = 0, tally.rows_in
@@ -166,16 +155,18 @@ class PrepareDataset:
 
 
 class _Reading:
-    """The blocks, and how far into the file they are."""
+    """The blocks of a file, and how far into it they are."""
 
-    def __init__(self, blocks: Iterable[Block]) -> None:
-        self._blocks = blocks
+    def __init__(self, file: SourceFile, limits: ReadLimits) -> None:
+        self._file = file
+        self._limits = limits
         self.bytes_read = 0
 
     def __iter__(self) -> Iterator[Block]:
-        for block in self._blocks:
-            self.bytes_read = block.bytes_read
-            yield block
+        with closing(read_blocks(self._file.path, self._file.format, self._limits)) as blocks:
+            for block in blocks:
+                self.bytes_read = block.bytes_read
+                yield block
 
 
 @dataclass
@@ -209,7 +200,7 @@ class _Output:
             self.trees[name].add_packed(piece.leaves)
 
 
-def _tasks(rows: PartFile, out: PartFile, decisions: Decisions) -> Iterator[SecondTask]:
+def _tasks(rows: PartFile, out: PartFile, decisions: DiskDecisions) -> Iterator[SecondTask]:
     start = 0
     for block in range(len(rows)):
         batch = rows[block]

@@ -1,7 +1,7 @@
 """Workers on the nodes of a Ray cluster.
 
-Imported only where a cluster is named: Ray lives in an environment of its own, in which this package is
-installed too, on every node in the same version.
+Imported only where a cluster is named: Ray lives in an environment of its own, in which this
+package is installed too, on every node in the same version.
 """
 
 from collections import deque

@@ -7,6 +7,9 @@ from typing import Any, TypeVar
 
 from service_kit.errors import InvalidInputError
 
+from data_prep.domain.cleaning.clean_plan import CleanPlan, plan_clean
+from data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
+from data_prep.domain.filtering.filter_plan import FilterPlan, plan_filter
 from data_prep.domain.mapping.row_mapping import RowMapping, plan_mapping
 
 MAX_NAME_CHARACTERS = 100
@@ -35,6 +38,9 @@ class DatasetPlan:
     seed: int
     max_test_rows: int
     """0 means no limit."""
+    clean: CleanPlan
+    filter: FilterPlan
+    duplicates: DuplicatesPlan
 
 
 def plan_dataset(spec: Mapping[str, Any]) -> DatasetPlan:
@@ -49,10 +55,15 @@ def plan_dataset(spec: Mapping[str, Any]) -> DatasetPlan:
         errors.append(f"name must be at most {MAX_NAME_CHARACTERS} printable characters")
     mapping = _gather(errors, lambda: plan_mapping(spec.get("mapping", {})), RowMapping())
     shares = _gather(errors, lambda: _plan_shares(spec.get("shares", {})), SplitShares())
+    clean = _gather(errors, lambda: plan_clean(spec.get("clean", {})), CleanPlan())
+    rules = _gather(errors, lambda: plan_filter(spec.get("filter", {})), FilterPlan())
+    duplicates = _gather(
+        errors, lambda: plan_duplicates(spec.get("duplicates", {})), DuplicatesPlan()
+    )
     if errors:
         raise InvalidInputError(errors)
     seed, max_test_rows = int(spec.get("seed", 0)), int(spec.get("max_test_rows", 0))
-    return DatasetPlan(name, mapping, shares, seed, max_test_rows)
+    return DatasetPlan(name, mapping, shares, seed, max_test_rows, clean, rules, duplicates)
 
 
 def check_columns(mapping: RowMapping, known: Iterable[str]) -> None:

@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from data_prep.domain.duplicates import Cluster
+from data_prep.domain.duplicates.clusters import Cluster
 from data_prep.domain.tally import Tally
 
 
 def report_of(
-    tally: Tally, counts: Mapping[str, int], clusters: Sequence[Cluster], merkle_root: str
+    tally: Tally,
+    counts: Mapping[str, int],
+    clusters: Sequence[Cluster],
+    contaminated: Mapping[str, int],
+    merkle_root: str,
 ) -> dict[str, Any]:
     """The whole report; the same rows give the same report."""
     return {
@@ -34,6 +38,7 @@ def report_of(
         },
         "choices": None if tally.answers is None else _most_common(tally.answers),
         "duplicates": [asdict(cluster) for cluster in clusters],
+        "contaminated": dict(contaminated),
     }
 
 

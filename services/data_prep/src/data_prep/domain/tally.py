@@ -1,4 +1,4 @@
-"""Counts of rows, gathered block by block in any process and added up in the order of the blocks."""
+"""Counts of rows, gathered block by block in any process, added up in the order of the blocks."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

@@ -8,15 +8,16 @@ import numpy.typing as npt
 SPLITS = ("train", "valid", "test")
 """A split's number is its place here."""
 
-KEPT = 0
-VERDICTS = (
+KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE, CONTAMINATED, TEST_LEAK = range(5)
+
+_WORDS = (
     ("", ""),
-    ("duplicates.exact", "says the same as line {}"),
-    ("duplicates.near", "nearly the same as line {}"),
-    ("duplicates.contamination", "nearly the same as evaluation row {}"),
-    ("duplicates.test_leak", "nearly the same as line {} of the test split"),
+    ("duplicates.exact", "says the same as line {line}"),
+    ("duplicates.near", "nearly the same as line {line}"),
+    ("duplicates.evaluation", "the same or nearly as line {line} of evaluation file {file}"),
+    ("duplicates.test_split", "nearly the same as line {line}, which is in the test split"),
 )
-"""Rule and words for people, by the number of the verdict."""
+"""Rule and words for people, by verdict."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,22 @@ class Verdicts:
     """Of some consecutive rows, in their order."""
 
     verdict: npt.NDArray[np.int8]
-    """Place in `VERDICTS`; 0 for a row that stays."""
+    """One of the numbers above."""
     other: npt.NDArray[np.int64]
     """The line that the words name; 0 for a row that stays."""
+    file: npt.NDArray[np.int32]
+    """The evaluation file that the words name, from 0."""
     split: npt.NDArray[np.int8]
     """Place in `SPLITS`; -1 for a row that does not stay."""
 
     def reasons(self) -> list[str | None]:
         """Of each row the rule that takes it out, or None."""
-        return [VERDICTS[verdict][0] or None for verdict in self.verdict.tolist()]
+        return [_WORDS[verdict][0] or None for verdict in self.verdict.tolist()]
 
     def details(self) -> list[str | None]:
         """Of each row more about that."""
-        pairs = zip(self.verdict.tolist(), self.other.tolist(), strict=True)
-        return [VERDICTS[verdict][1].format(other) or None for verdict, other in pairs]
+        parts = (self.verdict.tolist(), self.other.tolist(), self.file.tolist())
+        return [
+            _WORDS[verdict][1].format(line=line, file=file + 1) or None
+            for verdict, line, file in zip(*parts, strict=True)
+        ]

@@ -30,9 +30,9 @@ class WrittenRows:
 def write_rows(rows: pa.RecordBatch) -> WrittenRows:
     """JSON of each row: what it says, then where it comes from and what was done to it.
 
-    `messages` (as OpenAI writes them), `tools` and `rejected` where there are any; `row` is the line of
-    the source file, `source` the sha256 of that row's bytes, `changes` the transforms that changed it,
-    `made_by` what made it from its source row.
+    `messages` (as OpenAI writes them), `tools` and `rejected` where there are any; `row` is the
+    line of the source file, `source` the sha256 of that row's bytes, `changes` the transforms that
+    changed it, `made_by` what made it from its source row.
     """
     lines, contents = [], []
     columns = [rows.column(name).to_pylist() for name in rows.schema.names]

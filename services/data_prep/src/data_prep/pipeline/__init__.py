@@ -1,1 +1,1 @@
-"""How rows pass: what a worker does with a block, and the two passes that string the blocks together."""
+"""How rows pass: what a worker does with a block, and what is decided about all of them."""

@@ -11,11 +11,11 @@ from typing import Protocol
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from data_prep.domain.blocks import Block
-from data_prep.domain.dataset_plan import DatasetPlan
+from data_prep.domain.duplicates.row_keys import RowKeys
+from data_prep.domain.duplicates.signatures import Signatures
 from data_prep.domain.measure import Measure
 from data_prep.domain.row_batch import (
     DROPPED,
@@ -33,19 +33,16 @@ _ENCODE = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
-class RowKeys:
-    """Of each row what rows are compared by."""
+class BlockKeys:
+    """Of each row of a block what rows are compared by."""
 
-    exact: npt.NDArray[np.uint8]
-    """(rows, 16): equal for rows that say the same."""
-    group: npt.NDArray[np.uint8]
-    """(rows, 16): equal for rows that must be in the same split; its order is that of the splits."""
-    near: npt.NDArray[np.uint32] | None
-    """(rows, permutations): MinHash signature; None where near duplicates are not looked for."""
+    rows: RowKeys
+    signatures: Signatures | None
+    """None where near duplicates are not looked for."""
 
 
 class KeyMaker(Protocol):
-    def __call__(self, rows: pa.RecordBatch) -> RowKeys:
+    def __call__(self, rows: pa.RecordBatch) -> BlockKeys:
         """The keys of a batch of `ROWS`."""
 
 
@@ -67,7 +64,7 @@ class FirstPart:
     """Of `ROWS`: those that are still there."""
     dropped: pa.RecordBatch
     """Of `DROPPED`: those that are not."""
-    keys: RowKeys
+    keys: BlockKeys
     tally: Tally
 
 
@@ -97,7 +94,6 @@ class SecondPart:
 class WorkerParts:
     """What a worker is put together from."""
 
-    plan: DatasetPlan
     read: RowReader
     stages: Sequence[tuple[str, Stage]]
     """Stages by name, in their order."""

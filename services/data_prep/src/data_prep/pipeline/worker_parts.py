@@ -3,8 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.pipeline.row_worker import RowWorker, WorkerParts
+import pyarrow as pa
+
+from data_prep.cleaners import clean_transforms
+from data_prep.domain.blocks import Block
+from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
+from data_prep.domain.duplicates.row_keys import row_keys
+from data_prep.domain.duplicates.signatures import signatures
+from data_prep.domain.filtering.rule import FilterRule
+from data_prep.domain.mapping.map_block import map_block
+from data_prep.domain.mapping.row_mapping import RowMapping
+from data_prep.domain.measuring import measure_texts
+from data_prep.domain.reading.parse_block import parse_block
+from data_prep.domain.row_batch import spoken_texts
+from data_prep.domain.stages import Passed, RuleStage, Stage, TransformStage
+from data_prep.pipeline.row_worker import BlockKeys, RowWorker, WorkerParts
 
 
 def worker_of(request: Mapping[str, Any]) -> RowWorker:
@@ -14,8 +27,43 @@ def worker_of(request: Mapping[str, Any]) -> RowWorker:
         InvalidInputError: Everything that is wrong with the spec.
     """
     plan = plan_dataset(request["spec"])
-    from data_prep.temp_glue import TempKeys, TempReader, temp_measure
-
     return RowWorker(
-        WorkerParts(plan, TempReader(plan.mapping), [], TempKeys(plan.seed), temp_measure)
+        WorkerParts(BlockReader(plan.mapping), stages_of(plan), KeyMaker(plan), measure_texts)
     )
+
+
+def stages_of(plan: DatasetPlan) -> list[tuple[str, Stage]]:
+    """The stages that look at each row by itself, by name, in their order."""
+    stages: list[tuple[str, Stage]] = [
+        (f"clean.{transform.name}", TransformStage(transform))
+        for transform in clean_transforms(plan.clean)
+    ]
+    if not plan.filter.is_off:
+        stages.append(("filter", RuleStage(FilterRule(plan.filter))))
+    return stages
+
+
+class BlockReader:
+    """Parses a block's rows and maps them to conversations."""
+
+    def __init__(self, mapping: RowMapping) -> None:
+        self._mapping = mapping
+
+    def __call__(self, block: Block) -> Passed:
+        """Of every row of the block: a row of `ROWS`, or one of `DROPPED`."""
+        return map_block(parse_block(block), self._mapping)
+
+
+class KeyMaker:
+    """Writes down what rows are compared by, as far as the plan compares them."""
+
+    def __init__(self, plan: DatasetPlan) -> None:
+        self._seed = plan.seed
+        self._with_signatures = bool(plan.duplicates.thresholds)
+
+    def __call__(self, rows: pa.RecordBatch) -> BlockKeys:
+        """The keys of a batch of `ROWS`."""
+        made = None
+        if self._with_signatures:
+            made = signatures(pa.array(spoken_texts(rows), pa.string()))
+        return BlockKeys(row_keys(rows, self._seed), made)

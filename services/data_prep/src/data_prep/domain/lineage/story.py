@@ -95,7 +95,7 @@ class Stories:
         self._first_lines: list[int] | None = None
 
     def of_line(self, line: int) -> list[dict[str, Any]]:
-        """The row of that source line and every row made from it; none when there is no such row."""
+        """The row of that source line and every row made from it; none if no row begins there."""
         batch = bisect_right(self._index(), line) - 1
         if batch < 0:
             return []

@@ -1,6 +1,6 @@
 """Blocks of rows out of a file. Nothing that stands in a row ends the reading of the rest."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from data_prep.domain.blocks import Block
@@ -19,7 +19,9 @@ _READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits], Iterator[Block]]
 }
 
 
-def read_blocks(path: Path, file_format: FileFormat, limits: ReadLimits) -> Iterator[Block]:
+def read_blocks(
+    path: Path, file_format: FileFormat, limits: ReadLimits
+) -> Generator[Block, None, None]:
     """The rows of a file, unparsed, in order; a row that cannot be read comes with its fault.
 
     Memory holds a few chunks and rows, whatever the file holds. Where one block ends and the next
