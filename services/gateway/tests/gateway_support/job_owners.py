@@ -115,6 +115,38 @@ class FakeDataPrep(DataPrepServiceServicer):
         sequence = await self._bus.publish(DATASET_RETIRED, retired)
         return data_prep_pb.DeleteDatasetResponse(sequence=sequence)
 
+    async def ExplainRow(
+        self, request: data_prep_pb.ExplainRowRequest, context: Any
+    ) -> data_prep_pb.ExplainRowResponse:
+        self._dataset(request.tenant, request.dataset_id)
+        row = '{"messages": [{"role": "user", "content": "hi"}], "row": 2}'
+        kept = data_prep_pb.RowStory(
+            line=request.line, outcome="kept", split="train", row_json=row, changes=["spaces@1"]
+        )
+        gone = data_prep_pb.RowStory(
+            line=request.line, outcome="dropped", rule="duplicates.exact", made_by="synonyms@1"
+        )
+        return data_prep_pb.ExplainRowResponse(stories=[kept, gone])
+
+    async def DiffDatasets(
+        self, request: data_prep_pb.DiffDatasetsRequest, context: Any
+    ) -> data_prep_pb.DiffDatasetsResponse:
+        self._dataset(request.tenant, request.dataset_id)
+        self._dataset(request.tenant, request.other_dataset_id)
+        rows = ['{"row": %d}' % n for n in range(request.samples)]
+        return data_prep_pb.DiffDatasetsResponse(rows_added=200, added=rows)
+
+    async def DownloadReport(
+        self, request: data_prep_pb.DownloadReportRequest, context: Any
+    ) -> AsyncIterator[data_prep_pb.DownloadReportResponse]:
+        self._dataset(request.tenant, request.dataset_id)
+        for chunk in (b"report as ", request.format.encode()):
+            yield data_prep_pb.DownloadReportResponse(chunk=chunk)
+
+    def _dataset(self, tenant: str, dataset_id: str) -> None:
+        if not dataset_id.startswith(f"ds-{tenant}"):
+            raise NotFoundError(f"no dataset {dataset_id!r}")
+
     def _file(self, tenant: str, file_id: str) -> tuple[FileState, bytes]:
         file = self._files.get(file_id)
         if file is None or file[0].tenant != tenant:
