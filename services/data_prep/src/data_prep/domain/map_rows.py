@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from data_prep.domain.dataset_plan import RowMapping
 from data_prep.domain.mapping.map_block import map_block
+from data_prep.domain.mapping.row_mapping import RowMapping
 from data_prep.domain.rows import Conversation, RejectedRow, SourceRow, Turn
 from data_prep.domain.text_form import normalise
 

@@ -13,6 +13,9 @@ from service_kit.errors import InvalidInputError
 from data_prep.create_dataset import CreateDataset
 from data_prep.delete_dataset import DeleteDataset
 from data_prep.delete_file import DeleteFile
+from data_prep.entrypoints.preview_rpcs import PreviewRpcs
+from data_prep.entrypoints.upload_rpcs import UploadRpcs, UploadUseCases
+from data_prep.preview_dataset import PreviewDataset
 from data_prep.read_file import ReadFile
 from data_prep.store_file import StoreFile
 
@@ -23,21 +26,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 class _Unwritten(pb_grpc.DataPrepServiceServicer):
     """RPCs of the contract that have no code yet."""
-
-    async def CreateUpload(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def CompleteUpload(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def CancelUpload(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def AddUploadPart(self, request_iterator: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def PreviewDataset(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
 
     async def ExplainRow(self, request: Any, context: Context) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
@@ -50,7 +38,7 @@ class _Unwritten(pb_grpc.DataPrepServiceServicer):
         yield
 
 
-class DataPrepServicer(_Unwritten):
+class DataPrepServicer(UploadRpcs, PreviewRpcs, _Unwritten):
     def __init__(
         self,
         store_file: StoreFile,
@@ -58,12 +46,16 @@ class DataPrepServicer(_Unwritten):
         delete_file: DeleteFile,
         create_dataset: CreateDataset,
         delete_dataset: DeleteDataset,
+        uploads: UploadUseCases,
+        preview_dataset: PreviewDataset,
     ) -> None:
         self._store_file = store_file
         self._read_file = read_file
         self._delete_file = delete_file
         self._create_dataset = create_dataset
         self._delete_dataset = delete_dataset
+        self._uploads = uploads
+        self._preview_dataset = preview_dataset
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context
