@@ -1,6 +1,7 @@
 """Files come in, are listed, and go out again as they came, to their tenant alone."""
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,18 @@ async def test_an_id_that_was_never_given_out_is_not_found(data_prep: Any) -> No
 
 async def test_what_is_no_file_of_rows_is_refused(data_prep: Any) -> None:
     for content, filename, complaint in (
-        (b"{}", "rows.json", "must end in .jsonl or .csv"),
+        (b"{}", "rows.json", "must end in .jsonl, .ndjson, .csv, .txt"),
         (b"{}", "x" * 255 + ".jsonl", "at most 255"),
         (b"{}", "a\nb.jsonl", "printable"),
         (b"", "rows.jsonl", "empty"),
-        ('{"q": 1}\n'.encode("utf-16"), "rows.jsonl", "not UTF-8 text"),
+        ('{"q": 1}\n'.encode("utf-16"), "rows.jsonl", "UTF-16 text"),
+        ('{"q": 1}\n'.encode("utf-16-le"), "rows.jsonl", "not UTF-8 text"),
+        (gzip.compress(b"\0" * 9), "rows.jsonl.gz", "not UTF-8 text"),
+        (gzip.compress(gzip.compress(b"{}" * 99)), "rows.jsonl.gz", "not UTF-8 text"),
+        (b"{}\n", "rows.jsonl.gz", "no .gz file"),
+        (gzip.compress(b"{}\n"), "rows.jsonl.zst", "no .zst file"),
+        (gzip.compress(b"{}\n")[:12], "rows.jsonl.gz", "damaged"),
+        (b"PAR1 and more", "rows.parquet", "no Parquet file"),
     ):
         with pytest.raises(InvalidInputError, match=complaint):
             await data_prep.upload(content, filename=filename)

@@ -27,7 +27,7 @@ from data_prep.domain.reading.file_formats import FileFormat, format_of
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.parse_block import parse_block
 from data_prep.domain.reading.read_blocks import read_blocks
-from data_prep.domain.rows import SourceRow
+from data_prep.domain.rows import RejectedRow, SourceRow
 
 PEEK_ROWS = 100
 LIBRARIES_BYTES = 1 << 29
@@ -101,7 +101,7 @@ class CreateDataset:
         limits = ReadLimits(max_row_bytes=self._max_row_bytes, block_rows=PEEK_ROWS)
         with closing(read_blocks(source, file_format, limits)) as blocks:
             rows = (row for block in blocks for row in parse_block(block))
-            known = _columns_of(islice(rows, PEEK_ROWS))
+            known = columns_of(islice(rows, PEEK_ROWS))
         # Without one readable row nothing is known about columns; the job will say what is wrong.
         if known:
             check_columns(plan.mapping, known)
@@ -124,7 +124,8 @@ def file_format_of(file: FileState) -> FileFormat:
     return file_format
 
 
-def _columns_of(rows: Iterable[object]) -> list[str]:
+def columns_of(rows: Iterable[SourceRow | RejectedRow]) -> list[str]:
+    """The columns that these rows have, in the order of their first appearance."""
     columns: dict[str, None] = {}
     for row in rows:
         if isinstance(row, SourceRow):

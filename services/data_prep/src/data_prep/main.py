@@ -24,15 +24,24 @@ from service_kit.process import announce_ready, run_service
 from data_prep.adapters.dataset_records import DatasetRecords
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
+from data_prep.adapters.upload_folder import UploadFolder
+from data_prep.add_upload_part import AddUploadPart
+from data_prep.cancel_upload import CancelUpload
+from data_prep.complete_upload import CompleteUpload
 from data_prep.create_dataset import CreateDataset
+from data_prep.create_upload import CreateUpload
 from data_prep.dataset_folders import DatasetFolders
 from data_prep.delete_dataset import DeleteDataset
 from data_prep.delete_file import DeleteFile
 from data_prep.diff_datasets import DiffDatasets
 from data_prep.entrypoints.grpc import DataPrepServicer
 from data_prep.entrypoints.jobs import DatasetHandler
+from data_prep.entrypoints.story_rpcs import StoryUseCases
+from data_prep.entrypoints.upload_rpcs import UploadUseCases
 from data_prep.explain_row import ExplainRow
 from data_prep.make_dataset import MakeDataset
+from data_prep.pipeline.worker_parts import stages_of
+from data_prep.preview_dataset import PreviewDataset
 from data_prep.read_file import ReadFile
 from data_prep.read_report import ReadReport
 from data_prep.settings import Settings
@@ -58,15 +67,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         if settings.role != "work":
             dataset_records = DatasetRecords(bus, datasets)
             folders = DatasetFolders(dataset_records, store)
+            store_file = _store_file(settings, store, records)
             servicer = DataPrepServicer(
-                _store_file(settings, store, records),
+                store_file,
                 read_file,
                 DeleteFile(records),
                 CreateDataset(read_file, JobQueue(bus), max_row_bytes=settings.max_row_bytes),
                 DeleteDataset(dataset_records),
-                ExplainRow(folders),
-                DiffDatasets(folders),
-                ReadReport(folders),
+                _uploads(settings, store_file, records),
+                PreviewDataset(read_file, stages_of, max_row_bytes=settings.max_row_bytes),
+                StoryUseCases(ExplainRow(folders), DiffDatasets(folders), ReadReport(folders)),
             )
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)
@@ -96,6 +106,18 @@ def _store_file(settings: Settings, store: ArtifactStore, records: FileRecords) 
         records,
         max_bytes=settings.max_upload_bytes,
         max_uploads=settings.max_uploads,
+    )
+
+
+def _uploads(settings: Settings, store_file: StoreFile, records: FileRecords) -> UploadUseCases:
+    shelf = UploadFolder(settings.work_root / "uploads_in_parts")
+    return UploadUseCases(
+        CreateUpload(
+            shelf, max_bytes=settings.max_upload_bytes, max_open=settings.max_open_uploads
+        ),
+        AddUploadPart(shelf, max_parts_at_once=settings.max_uploads),
+        CompleteUpload(shelf, store_file, records),
+        CancelUpload(shelf),
     )
 
 

@@ -21,6 +21,10 @@ class Settings(WorkerSettings):
     max_uploads: int = Field(default=8, gt=0)
     """Uploads at a time; each takes up to `max_upload_bytes` of `work_root` while it runs."""
 
+    max_open_uploads: int = Field(default=8, gt=0)
+    """Uploads in parts of one tenant's that are open at a time; each takes up to twice its size of
+    `work_root`, and once more while it is completed."""
+
     max_row_bytes: int = Field(default=1024**2, gt=0)
     """A longer row is quarantined."""
 

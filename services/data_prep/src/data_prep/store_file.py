@@ -12,13 +12,12 @@ from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, OverloadedError, TooLargeError
 
 from data_prep.domain.reading.file_formats import ENDINGS, FileFormat, format_of
+from data_prep.domain.reading.read_blocks import check_opening
 
 CONTENT = "content"
 """The one file of a file's artifact. Its name is ours: a caller's is never a path."""
 
 MAX_CHUNK_BYTES = 1024 * 1024
-_SNIFFED_BYTES = 4096
-"""Later zero bytes cost their row, not the file."""
 
 _MAX_FILENAME_CHARACTERS = 255
 _MAX_PURPOSE_CHARACTERS = 64
@@ -44,6 +43,7 @@ class FileRecords(Protocol):
         """Durable, and listed, on return.
 
         Raises:
+            AlreadyExistsError: There is a file of this id.
             UnavailableError: The bus does not answer.
         """
         ...
@@ -73,18 +73,27 @@ class StoreFile:
         self._free_uploads = max_uploads
 
     async def __call__(
-        self, *, tenant: str, filename: str, purpose: str, chunks: AsyncIterator[bytes]
+        self,
+        *,
+        tenant: str,
+        filename: str,
+        purpose: str,
+        chunks: AsyncIterator[bytes],
+        file_id: str = "",
     ) -> FileState:
         """Store one file under a new id.
 
+        Args:
+            file_id: The id that it shall have; empty means a random one.
+
         Raises:
-            InvalidInputError: The header is wrong, or the file is empty, no text, or neither JSONL
-                nor CSV by its name.
+            InvalidInputError: The header is wrong, or the file is empty, or not what its name says.
+            AlreadyExistsError: There is a file of the given id.
             TooLargeError: It is larger than the limit.
             OverloadedError: Too many uploads are running.
             UnavailableError: The bus does not answer; nothing was stored.
         """
-        file_format = _check_header(filename, purpose)
+        file_format = check_header(filename, purpose)
         if not self._free_uploads:
             raise OverloadedError("too many uploads are running", retry_after_seconds=5.0)
         self._free_uploads -= 1
@@ -93,7 +102,7 @@ class StoreFile:
         finally:
             self._free_uploads += 1
         file = FileState(
-            file_id=f"file-{uuid.uuid4().hex}",
+            file_id=file_id or f"file-{uuid.uuid4().hex}",
             tenant=tenant,
             filename=filename,
             purpose=purpose,
@@ -110,11 +119,12 @@ class StoreFile:
         """Digest and size of what the store holds now."""
         async with self._spool.open(CONTENT) as spooled:
             size = await self._receive(chunks, spooled)
+            await asyncio.to_thread(check_opening, spooled.folder / CONTENT, file_format)
             manifest = await asyncio.to_thread(
                 self._store.commit,
                 spooled.folder,
                 kind="file",
-                form=file_format,
+                form=file_format.replace(".", "-"),
                 attributes={"filename": filename},
             )
         return manifest.digest, size
@@ -124,8 +134,6 @@ class StoreFile:
         async for chunk in chunks:
             if len(chunk) > MAX_CHUNK_BYTES:
                 raise InvalidInputError(f"a chunk is larger than {MAX_CHUNK_BYTES} bytes")
-            if not size and b"\0" in chunk[:_SNIFFED_BYTES]:
-                raise InvalidInputError("the file is not UTF-8 text: it has zero bytes")
             size += len(chunk)
             if size > self._max_bytes:
                 raise TooLargeError(f"the file is larger than {self._max_bytes} bytes")
@@ -135,7 +143,12 @@ class StoreFile:
         return size
 
 
-def _check_header(filename: str, purpose: str) -> FileFormat:
+def check_header(filename: str, purpose: str) -> FileFormat:
+    """The format that a file of this name has.
+
+    Raises:
+        InvalidInputError: It is none of ours, or a field is too long or not printable; lists all.
+    """
     errors = []
     file_format = format_of(filename)
     if file_format is None:

@@ -7,7 +7,7 @@ from jobs.subjects import TOKEN, file_state
 from modelmill.registry.v1.model_events_pb2 import FileState
 from registry.catalogue import FileCatalogue
 from registry.read_model import visible_to
-from service_kit.errors import DeadlineError, NotFoundError
+from service_kit.errors import AlreadyExistsError, DeadlineError, NotFoundError
 
 log = logging.getLogger(__name__)
 
@@ -25,9 +25,13 @@ class FileRecords:
         """Durable on return, and listed by this process.
 
         Raises:
+            AlreadyExistsError: There is, or was, a file of this id.
             UnavailableError: The bus does not answer; the record may still appear later.
         """
-        await self._write(file, expect_last=0)
+        try:
+            await self._write(file, expect_last=0)
+        except StaleWriteError:
+            raise AlreadyExistsError(f"there is a file {file.file_id!r}") from None
 
     async def delete(self, tenant: str, file_id: str) -> int:
         """Mark the tenant's own file as deleted, for good; the sequence of the mark.

@@ -7,17 +7,16 @@ from typing import Any
 import grpc
 from jobs.subjects import token
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
-from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from service_kit.errors import InvalidInputError
 
 from data_prep.create_dataset import CreateDataset
 from data_prep.delete_dataset import DeleteDataset
 from data_prep.delete_file import DeleteFile
-from data_prep.diff_datasets import DiffDatasets
-from data_prep.entrypoints.story_rpcs import StoryRpcs
-from data_prep.explain_row import ExplainRow
+from data_prep.entrypoints.preview_rpcs import PreviewRpcs
+from data_prep.entrypoints.story_rpcs import StoryRpcs, StoryUseCases
+from data_prep.entrypoints.upload_rpcs import UploadRpcs, UploadUseCases
+from data_prep.preview_dataset import PreviewDataset
 from data_prep.read_file import ReadFile
-from data_prep.read_report import ReadReport
 from data_prep.store_file import StoreFile
 
 DOWNLOAD_CHUNK_BYTES = 256 * 1024
@@ -25,26 +24,9 @@ DOWNLOAD_CHUNK_BYTES = 256 * 1024
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class _Unwritten(pb_grpc.DataPrepServiceServicer):
-    """RPCs of the contract that have no code yet."""
+class DataPrepServicer(UploadRpcs, PreviewRpcs, StoryRpcs):
+    """Files and datasets themselves; what belongs to parts of them is mixed in."""
 
-    async def CreateUpload(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def CompleteUpload(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def CancelUpload(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def AddUploadPart(self, request_iterator: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-    async def PreviewDataset(self, request: Any, context: Context) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "not written yet")
-
-
-class DataPrepServicer(StoryRpcs, _Unwritten):
     def __init__(
         self,
         store_file: StoreFile,
@@ -52,16 +34,18 @@ class DataPrepServicer(StoryRpcs, _Unwritten):
         delete_file: DeleteFile,
         create_dataset: CreateDataset,
         delete_dataset: DeleteDataset,
-        explain_row: ExplainRow,
-        diff_datasets: DiffDatasets,
-        read_report: ReadReport,
+        uploads: UploadUseCases,
+        preview_dataset: PreviewDataset,
+        stories: StoryUseCases,
     ) -> None:
-        super().__init__(explain_row, diff_datasets, read_report)
         self._store_file = store_file
         self._read_file = read_file
         self._delete_file = delete_file
         self._create_dataset = create_dataset
         self._delete_dataset = delete_dataset
+        self._uploads = uploads
+        self._preview_dataset = preview_dataset
+        self._stories = stories
 
     async def UploadFile(
         self, request_iterator: AsyncIterator[pb.UploadFileRequest], context: Context

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 from jobs.subjects import token
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 
 from data_prep.diff_datasets import DiffDatasets
 from data_prep.explain_row import ExplainRow
@@ -17,20 +19,24 @@ CHUNK_BYTES = 256 * 1024
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class StoryRpcs:
-    """Unpack, call the use case, pack."""
+@dataclass(frozen=True)
+class StoryUseCases:
+    """What can be asked about a dataset's rows."""
 
-    def __init__(
-        self, explain_row: ExplainRow, diff_datasets: DiffDatasets, read_report: ReadReport
-    ) -> None:
-        self._explain_row = explain_row
-        self._diff_datasets = diff_datasets
-        self._read_report = read_report
+    explain: ExplainRow
+    diff: DiffDatasets
+    report: ReadReport
+
+
+class StoryRpcs(pb_grpc.DataPrepServiceServicer):
+    """The RPCs that look into datasets; who mixes it in sets `_stories`."""
+
+    _stories: StoryUseCases
 
     async def ExplainRow(
         self, request: pb.ExplainRowRequest, context: Context
     ) -> pb.ExplainRowResponse:
-        stories = await self._explain_row(
+        stories = await self._stories.explain(
             tenant=token(request.tenant, "tenant"),
             dataset_id=request.dataset_id,
             line=request.line,
@@ -40,7 +46,7 @@ class StoryRpcs:
     async def DiffDatasets(
         self, request: pb.DiffDatasetsRequest, context: Context
     ) -> pb.DiffDatasetsResponse:
-        return await self._diff_datasets(
+        return await self._stories.diff(
             tenant=token(request.tenant, "tenant"),
             dataset_id=request.dataset_id,
             other_dataset_id=request.other_dataset_id,
@@ -50,7 +56,7 @@ class StoryRpcs:
     async def DownloadReport(
         self, request: pb.DownloadReportRequest, context: Context
     ) -> AsyncIterator[pb.DownloadReportResponse]:
-        path = await self._read_report(
+        path = await self._stories.report(
             tenant=token(request.tenant, "tenant"),
             dataset_id=request.dataset_id,
             report_format=request.format,

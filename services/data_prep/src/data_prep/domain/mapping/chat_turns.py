@@ -67,7 +67,7 @@ def read_tools(value: Any) -> str | None:
 
 def written_extras(turns: Sequence[Turn]) -> list[str | None]:
     """What else each turn has, as JSON."""
-    return [turn.extra and written_json(turn.extra, "messages: a turn") for turn in turns]
+    return [written_json(turn.extra, "messages: a turn") if turn.extra else None for turn in turns]
 
 
 def check_order(turns: Sequence[Turn]) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,27 @@ def read_parquet_blocks(path: Path, limits: ReadLimits) -> Iterator[Block]:
         InvalidInputError: No Parquet file, a damaged one, or one that holds more than the limits
             allow.
     """
+    with _opened(path, limits) as file:
+        yield from _blocks(file, path.stat().st_size, limits)
+
+
+def check_parquet(path: Path, limits: ReadLimits) -> None:
+    """Look at what the file says about itself; raises as `read_parquet_blocks`."""
+    with _opened(path, limits):
+        pass
+
+
+@contextmanager
+def _opened(path: Path, limits: ReadLimits) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(path) as file:
-            _check_size(file.metadata, path.stat().st_size, limits)
-            yield from _blocks(file, path.stat().st_size, limits)
+            _check_size(file.metadata, limits)
+            yield file
     except (pa.ArrowException, OSError) as error:
         raise InvalidInputError("the file is no Parquet file, or a damaged one") from error
 
 
-def _check_size(metadata: Any, stored_bytes: int, limits: ReadLimits) -> None:
+def _check_size(metadata: Any, limits: ReadLimits) -> None:
     held = sum(metadata.row_group(n).total_byte_size for n in range(metadata.num_row_groups))
     if held > limits.max_content_bytes:
         raise InvalidInputError(f"the file holds more than {limits.max_content_bytes} bytes")

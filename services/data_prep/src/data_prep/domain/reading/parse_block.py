@@ -1,7 +1,7 @@
 """Rows of a block to columns. Runs where the cores are; one bad row costs itself alone."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -35,8 +35,7 @@ def parse_block(block: Block) -> list[SourceRow | RejectedRow]:
     lines = block.rows.column("line").to_pylist()
     raws = block.rows.column("raw").to_pylist()
     faults = block.rows.column("fault")
-    parse = _PARSERS[block.form]
-    rows = parse(lines, raws, block.columns)
+    rows = _PARSERS[block.form](lines, raws, block.columns)
     if faults.null_count < len(lines):
         for place, written in enumerate(faults.to_pylist()):
             if written is not None:
@@ -163,7 +162,8 @@ def _parse_documents(
     return rows
 
 
-_PARSERS: dict[RowForm, Any] = {
+_Parser = Callable[[Sequence[int], Sequence[bytes], tuple[str, ...]], list[SourceRow | RejectedRow]]
+_PARSERS: dict[RowForm, _Parser] = {
     "json": _parse_json_rows,
     "csv": _parse_csv_rows,
     "text": _parse_documents,

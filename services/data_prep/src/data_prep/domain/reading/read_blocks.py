@@ -9,7 +9,7 @@ from data_prep.domain.reading.csv_blocks import read_csv_blocks
 from data_prep.domain.reading.file_formats import FileFormat, RowFormat, row_format_of
 from data_prep.domain.reading.jsonl_blocks import read_jsonl_blocks
 from data_prep.domain.reading.limits import ReadLimits
-from data_prep.domain.reading.parquet_blocks import read_parquet_blocks
+from data_prep.domain.reading.parquet_blocks import check_parquet, read_parquet_blocks
 from data_prep.domain.reading.text_blocks import read_text_blocks
 
 _READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits], Iterator[Block]]] = {
@@ -36,3 +36,16 @@ def read_blocks(
         return
     with open_content(path, file_format, limits) as stream:
         yield from _READERS[row_format](stream, limits)
+
+
+def check_opening(path: Path, file_format: FileFormat) -> None:
+    """Look at the beginning of a file, and for Parquet at its end, and at no rows.
+
+    Raises:
+        InvalidInputError: It cannot be of its format.
+    """
+    if row_format_of(file_format) == "parquet":
+        check_parquet(path, ReadLimits())
+        return
+    with open_content(path, file_format, ReadLimits()):
+        pass
