@@ -108,7 +108,9 @@ class CodePoints:
         """Of each text the place of the line break after it."""
         self.starts: NDArray[np.int64] = self.ends - self.lengths
         self.classes: NDArray[np.uint8] = _class_table()[np.minimum(self.codes, _LAST_CLASSIFIED)]
-        self.rows: NDArray[np.int64] = np.repeat(np.arange(len(texts)), self.lengths + 1)
+        self.rows: NDArray[np.int32] = np.repeat(
+            np.arange(len(texts), dtype=np.int32), self.lengths + 1
+        )
         """Of each character the number of its text."""
         keys = self.rows * CLASSES + self.classes
         self._counts: NDArray[np.int64] = np.bincount(keys, minlength=len(texts) * CLASSES).reshape(

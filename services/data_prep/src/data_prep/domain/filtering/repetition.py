@@ -12,13 +12,15 @@ MIN_CHARACTERS = 60
 NGRAM_WORDS = 5
 MIN_WORDS = 50
 
-_FACTOR = 0x9E3779B97F4A7C15
+_FACTOR = 0x9E3779B1
 """An odd number whose bits are well mixed, so that runs that differ get different numbers."""
-_WORD = 2**64
-_SLOTS_BITS = 18
+_BITS = 32
+_SLOTS_BITS = 17
 
 
-def repeated_ngram_share(points: CodePoints, limit: float) -> NDArray[np.float64]:
+def repeated_ngram_share(
+    texts: Sequence[str], points: CodePoints, limit: float
+) -> NDArray[np.float64]:
     """Of each text the share of runs of 10 characters that it has already had.
 
     Args:
@@ -29,12 +31,11 @@ def repeated_ngram_share(points: CodePoints, limit: float) -> NDArray[np.float64
     shares = np.where(judged, 0.0, np.nan)
     if not judged.any():
         return shares
-    numbers = _numbers_of_runs(points)
-    again = _perhaps_again(points, numbers)
-    for text in np.flatnonzero(judged & (again > limit * runs)).tolist():
-        first = points.starts[text]
-        own = numbers[first : first + runs[text]]
-        shares[text] = 1 - len(np.unique(own)) / runs[text]
+    again = _perhaps_again(points)
+    for place in np.flatnonzero(judged & (again > limit * runs)).tolist():
+        text, count = texts[place], int(runs[place])
+        different = {text[first : first + NGRAM_CHARACTERS] for first in range(count)}
+        shares[place] = 1 - len(different) / count
     return shares
 
 
@@ -50,33 +51,36 @@ def repeated_word_ngram_share(texts: Sequence[str], points: CodePoints) -> NDArr
     return shares
 
 
-def _numbers_of_runs(points: CodePoints) -> NDArray[np.uint64]:
-    """Of each place a number for the 10 characters that begin there, made by doubling."""
-    ones = np.zeros(len(points.codes) + NGRAM_CHARACTERS, np.uint64)
-    ones[: len(points.codes)] = points.codes
-    twos = _joined(ones, ones, 1)
-    eights = _joined(_joined(twos, twos, 2), _joined(twos, twos, 2), 4)
-    return _joined(eights, twos, 8)[: len(points.codes)]
-
-
-def _joined(left: NDArray[np.uint64], right: NDArray[np.uint64], step: int) -> NDArray[np.uint64]:
-    factor = np.uint64(pow(_FACTOR, step, _WORD))
-    numbers = left * factor
-    numbers[:-step] += right[step:]
-    return numbers
-
-
-def _perhaps_again(points: CodePoints, numbers: NDArray[np.uint64]) -> NDArray[np.int64]:
+def _perhaps_again(points: CodePoints) -> NDArray[np.int64]:
     """Of each text at least as many runs as are there again; seldom more.
 
     Every run writes its place into a slot; who does not find itself there has been overwritten by
     an equal one, or by one that happens to have the same slot.
     """
-    own = numbers + points.rows.astype(np.uint64) * np.uint64(_FACTOR)
-    bits = max(_SLOTS_BITS, len(own).bit_length() + 2)
-    slots = ((own * np.uint64(_FACTOR)) >> np.uint64(64 - bits)).astype(np.int64)
-    places = np.arange(len(own), dtype=np.int32)
-    last = np.zeros(1 << bits, np.int32)
-    last[slots] = places
-    whole = places + NGRAM_CHARACTERS <= points.ends[points.rows]
-    return points.per_text((last[slots] != places) & whole)
+    numbers = _numbers_of_runs(points)
+    # The same run in another text is another run.
+    numbers += points.rows.astype(np.uint32) * np.uint32(_FACTOR)
+    numbers *= np.uint32(_FACTOR)
+    bits = max(_SLOTS_BITS, len(numbers).bit_length() + 2)
+    numbers >>= np.uint32(max(_BITS - bits, 0))
+    places = np.arange(len(numbers), dtype=np.int32)
+    last = np.empty(1 << bits, np.int32)
+    last[numbers] = places
+    again = np.flatnonzero(last[numbers] != places)
+    again = again[again + NGRAM_CHARACTERS <= points.ends[points.rows[again]]]
+    return points.per_text_at(again)
+
+
+def _numbers_of_runs(points: CodePoints) -> NDArray[np.uint32]:
+    """Of each place a number for the 10 characters that begin there, made by doubling."""
+    twos = _joined(points.codes, points.codes, 1)
+    fours = _joined(twos, twos, 2)
+    eights = _joined(fours, fours, 4)
+    return _joined(eights, twos, 8)
+
+
+def _joined(left: NDArray[np.uint32], right: NDArray[np.uint32], step: int) -> NDArray[np.uint32]:
+    """Numbers of the runs of `left`, followed by those of `right` that begin `step` later."""
+    numbers = left * np.uint32(pow(_FACTOR, step, 1 << _BITS))
+    numbers[:-step] += right[step:]
+    return numbers

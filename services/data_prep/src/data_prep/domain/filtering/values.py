@@ -150,7 +150,7 @@ VALUES: Mapping[str, Callable[[Batch], Values]] = {
         lambda lines: sum(line.startswith(_BULLETS) for line in lines)
     ),
     "repeated_ngram_share": lambda batch: repeated_ngram_share(
-        batch.points, batch.limits.get("repeated_ngram_share.max", 0)
+        batch.texts, batch.points, batch.limits.get("repeated_ngram_share.max", 0)
     ),
     "repeated_word_ngram_share": lambda batch: repeated_word_ngram_share(batch.texts, batch.points),
     "uppercase_share": _uppercase_share,

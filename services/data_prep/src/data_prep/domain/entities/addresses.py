@@ -1,0 +1,48 @@
+"""Postal addresses by the words that they are made of; a house number is always there."""
+
+import re
+from collections.abc import Iterator
+
+_HOUSE = (
+    "(?:路|街|大街|大道|巷|胡同|弄|村) ?[0-9]{1,5} ?(?:号(?![线机码段])|弄)院?"
+    "(?:[0-9A-Z]{1,4}(?:号楼|幢|栋|座|单元|室|层|楼|户|号)){0,5}"
+)
+_CN_HOUSE = re.compile(_HOUSE)
+_PLACE = "[^\\W\\d_A-Za-z在到是于的去从我住和与了有叫找位把给寄请发送址离近这那走过坐换条]"
+_CN_BEFORE = re.compile(
+    f"(?:{_PLACE}{{2,8}}(?:省|自治区))?(?:{_PLACE}{{1,8}}(?:市|州|盟))?"
+    f"(?:{_PLACE}{{1,8}}(?:区|县|旗))?(?:{_PLACE}{{1,8}}(?:镇|乡|街道))?{_PLACE}{{1,4}}$"
+)
+_CN_WINDOW = 40
+"""Characters before the road in which province, city and district are looked for."""
+
+_US = re.compile(
+    "(?<![0-9A-Za-z.$-])[0-9]{1,5} (?:[NSEW]\\.? )?"
+    "(?:[A-Z][a-z]{1,20} |[0-9]{1,3}(?:st|nd|rd|th) ){1,4}"
+    "(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Terrace|Parkway)"
+    "(?![A-Za-z])\\.?(?:,? (?:Apt|Suite|Ste|Unit)\\.? ?#?[0-9A-Z]{1,6})?"
+    "(?:, [A-Z][A-Za-z]{1,20}(?: [A-Z][a-z]{1,20}){0,2}, [A-Z]{2}(?: [0-9]{5}(?:-[0-9]{4})?)?)?"
+)
+STAND_IN_CN = "示例路"
+STAND_IN_US = "Example"
+
+
+CN_HINT = re.compile("[路街道巷同弄村] ?[0-9]")
+US_HINT = re.compile("[0-9] [A-Z0-9]")
+"""Each finds something in every text that has such an address."""
+
+
+def find_chinese(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each Chinese address that has a road and a house number."""
+    for house in _CN_HOUSE.finditer(text):
+        window = max(house.start() - _CN_WINDOW, 0)
+        before = _CN_BEFORE.search(text, window, house.start())
+        if before and not text.startswith(STAND_IN_CN[:2], before.start()):
+            yield before.start(), house.end()
+
+
+def find_american(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each American address that has a house number and a street."""
+    for match in _US.finditer(text):
+        if STAND_IN_US not in match.group():
+            yield match.span()

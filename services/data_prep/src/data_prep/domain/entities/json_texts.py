@@ -1,0 +1,68 @@
+"""The texts inside of a turn's extras: what tool calls were given, down to single numbers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+_ARGUMENTS = "arguments"
+"""Of a tool call: JSON that stands in a string."""
+
+_NO_TEXTS = ("id", "tool_call_id", "type")
+"""What links turns to each other must stay as it is."""
+
+
+def read_json(text: str) -> Any:
+    """The value of a JSON text, or the text itself when it is none."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+
+
+def leaves(tree: Any) -> Iterator[str]:
+    """All strings and numbers of a JSON value as texts, in its order."""
+    if isinstance(tree, str):
+        yield tree
+    elif isinstance(tree, int | float) and not isinstance(tree, bool):
+        yield str(tree)
+    elif isinstance(tree, list):
+        for item in tree:
+            yield from leaves(item)
+    elif isinstance(tree, dict):
+        for name, item in tree.items():
+            if name not in _NO_TEXTS:
+                yield from leaves(_opened(name, item))
+
+
+def with_leaves(tree: Any, texts: Iterator[str]) -> Any:
+    """The value with other texts, as many as `leaves` gives; a number that changed is a string."""
+    if isinstance(tree, str):
+        return next(texts)
+    if isinstance(tree, int | float) and not isinstance(tree, bool):
+        text = next(texts)
+        return tree if text == str(tree) else text
+    if isinstance(tree, list):
+        return [with_leaves(item, texts) for item in tree]
+    if isinstance(tree, dict):
+        return {name: _with_leaves_of(name, item, texts) for name, item in tree.items()}
+    return tree
+
+
+def _with_leaves_of(name: str, item: Any, texts: Iterator[str]) -> Any:
+    if name in _NO_TEXTS:
+        return item
+    opened = _opened(name, item)
+    changed = with_leaves(opened, texts)
+    if opened is item:
+        return changed
+    # The string stays as it was written when nothing in it is another.
+    return item if changed == opened else msgspec.json.encode(changed).decode()
+
+
+def _opened(name: str, item: Any) -> Any:
+    """Arguments as the object or list that they are."""
+    if name == _ARGUMENTS and isinstance(item, str):
+        value = read_json(item)
+        return value if isinstance(value, dict | list) else item
+    return item

@@ -1,0 +1,57 @@
+"""Where entities are in a text."""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+TYPES = (
+    "secret",
+    "url_credentials",
+    "email",
+    "iban",
+    "cn_credit_code",
+    "cn_id",
+    "card",
+    "us_ssn",
+    "cn_passport",
+    "phone",
+    "ip",
+    "cn_plate",
+    "address",
+    "person",
+    "organisation",
+)
+"""All types; of two that claim the same characters the earlier one has them."""
+
+MODEL_TYPES = ("person", "organisation")
+"""Types that no rule knows: a spaCy pipeline finds them."""
+
+_RANK = {name: rank for rank, name in enumerate(TYPES)}
+
+
+class Span(NamedTuple):
+    """An entity: characters `start` to `end` of a text, the end not included."""
+
+    type: str
+    start: int
+    end: int
+
+
+class EntityFinder(Protocol):
+    """Finds entities. The same text always has the same ones."""
+
+    def __call__(self, texts: Sequence[str]) -> list[list[Span]]:
+        """Of each text what is in it; spans may overlap."""
+
+
+def without_overlaps(spans: Iterable[Span]) -> list[Span]:
+    """The spans in the order of the text, of those that overlap the longest, then by `TYPES`."""
+    ranked = sorted(spans, key=lambda span: (span.start - span.end, _RANK[span.type], span.start))
+    kept: list[Span] = []
+    ends: list[int] = []
+    for span in ranked:
+        place = bisect_left(ends, span.start + 1)
+        if place == len(kept) or kept[place].start >= span.end:
+            kept.insert(place, span)
+            ends.insert(place, span.end)
+    return kept

@@ -1,0 +1,100 @@
+"""The stage that takes entities out of rows, or rows with entities out."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from data_prep.domain.entities.entity_plan import EntityPlan
+from data_prep.domain.entities.row_texts import RowTexts
+from data_prep.domain.entities.spans import EntityFinder, Span, without_overlaps
+from data_prep.domain.entities.stand_ins import Pseudonymiser
+from data_prep.domain.row_batch import dropped_rows, kept_rows
+from data_prep.domain.stages import Passed
+
+NAME, VERSION = "entities", 1
+
+
+class EntityStage:
+    """Masks, replaces, drops and counts what its finders find, in all that a row says.
+
+    That is every turn, the arguments of its tool calls, and the rejected answer.
+    """
+
+    def __init__(
+        self,
+        plan: EntityPlan,
+        finders: Sequence[EntityFinder],
+        pseudonymise: Pseudonymiser | None = None,
+    ) -> None:
+        """Take what does the work.
+
+        Args:
+            pseudonymise: Must be there when the plan has that action.
+
+        Raises:
+            ValueError: It is not.
+        """
+        if plan.needs_key and pseudonymise is None:
+            raise ValueError("the plan makes stand-ins, and there is no key")
+        self._plan = plan
+        self._finders = tuple(finders)
+        self._pseudonymise = pseudonymise
+        self._counts: Counter[str] = Counter()
+
+    def take_counts(self) -> Counter[str]:
+        """What was found since the last call, "<type> <action>" to number; no values."""
+        counts, self._counts = self._counts, Counter()
+        return counts
+
+    def __call__(self, rows: pa.RecordBatch) -> Passed:
+        """Take a batch of `ROWS`."""
+        nothing: list[str | None] = [None] * rows.num_rows
+        if self._plan.is_off:
+            return Passed(rows, dropped_rows(rows, nothing))
+        row_texts = RowTexts(rows)
+        texts = list(row_texts.texts)
+        found = self._find(texts)
+        reasons = nothing
+        for place, spans in found.items():
+            texts[place] = self._rewritten(texts[place], spans)
+            for span in spans:
+                if self._plan.actions[span.type] == "drop":
+                    row = row_texts.row_of[place]
+                    reasons[row] = reasons[row] or f"{NAME}.{span.type}"
+        after, changed = row_texts.with_texts(texts, f"{NAME}@{VERSION}")
+        # A dropped row is shown in the report: without what it was dropped for.
+        kept = kept_rows(after, reasons)
+        dropped = dropped_rows(after, reasons)
+        return Passed(kept, dropped, sum(reasons[row] is None for row in changed))
+
+    def _find(self, texts: Sequence[str]) -> dict[int, list[Span]]:
+        """By place of the text what is to be done something about; counts it too."""
+        all_spans: dict[int, list[Span]] = {}
+        for finder in self._finders:
+            for place, spans in enumerate(finder(texts)):
+                if spans:
+                    all_spans.setdefault(place, []).extend(spans)
+        wanted: dict[int, list[Span]] = {}
+        for place, spans in all_spans.items():
+            chosen = [one for one in without_overlaps(spans) if one.type in self._plan.actions]
+            if chosen:
+                wanted[place] = chosen
+                self._counts.update(f"{one.type} {self._plan.actions[one.type]}" for one in chosen)
+        return wanted
+
+    def _rewritten(self, text: str, spans: Sequence[Span]) -> str:
+        pieces: list[str] = []
+        end = 0
+        for span in spans:
+            pieces += text[end : span.start], self._instead_of(span, text[span.start : span.end])
+            end = span.end
+        return "".join([*pieces, text[end:]])
+
+    def _instead_of(self, span: Span, value: str) -> str:
+        action = self._plan.actions[span.type]
+        if action == "report":
+            return value
+        if action == "pseudonymise" and self._pseudonymise is not None:
+            return self._pseudonymise(span.type, value)
+        return f"[{span.type.upper()}]"
