@@ -5,10 +5,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from data_prep.domain.duplicates.exact import ExactDuplicates
 from data_prep.domain.duplicates.row_keys import RowKeys, row_keys
-from data_prep.domain.row_batch import ROWS
+from data_prep.domain.duplicates.signatures import row_signatures, signatures
+from data_prep.domain.row_batch import ROWS, spoken_texts
 from data_prep.domain.text_form import comparison_key
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +93,17 @@ def test_a_row_has_the_same_keys_in_every_batch(many: list[Turns], data: st.Data
 
     assert [key for part in parts for key in exact(part)] == exact(whole)
     assert [key for part in parts for key in group(part)] == group(whole)
+
+
+@given(conversations, st.data())
+def test_a_row_is_signed_by_what_is_said_in_it(many: list[Turns], data: st.DataObject) -> None:
+    rows = rows_of(many)
+    cut = data.draw(st.integers(0, len(many)))
+
+    whole = signatures(pa.array(spoken_texts(rows), pa.string()))
+    parts = [row_signatures(rows.slice(0, cut)), row_signatures(rows.slice(cut))]
+
+    assert (np.concatenate(parts) == whole).all()
 
 
 def test_what_else_a_row_has_makes_it_another_row_of_the_same_group() -> None:

@@ -75,11 +75,12 @@ def fold(texts: pa.Array) -> FoldedTexts:
 
 def _decode(texts: pa.Array) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Code points of all texts and the offsets of each, from Arrow's UTF-8."""
-    _, offsets_buffer, bytes_buffer = texts.cast(pa.large_string()).buffers()
-    count = len(texts)
+    large = texts.fill_null("").cast(pa.large_string())
+    _, offsets_buffer, bytes_buffer = large.buffers()
+    count = len(large)
     if not count or bytes_buffer is None:
         return np.zeros(0, np.uint32), np.zeros(count + 1, np.int64)
-    places = np.frombuffer(offsets_buffer, np.int64)[texts.offset : texts.offset + count + 1]
+    places = np.frombuffer(offsets_buffer, np.int64)[large.offset : large.offset + count + 1]
     encoded = np.frombuffer(bytes_buffer, np.uint8)[places[0] : places[-1]]
     places = places - places[0]
     points = np.frombuffer(encoded.tobytes().decode().encode("utf-32-le"), np.uint32)

@@ -63,7 +63,8 @@ def _turn_records(
     """Of each turn `_TURN_BYTES`: of its role, its text, and what else it has."""
     records = np.zeros((len(roles), _TURN_BYTES), np.uint8)
     names = np.array(
-        [xxh3_64_intdigest(name) for name in roles.dictionary.to_pylist()], dtype="<u8"
+        [xxh3_64_intdigest(name) for name in roles.dictionary.cast(pa.binary()).to_pylist()],
+        dtype="<u8",
     )
     if not len(roles):
         return records
@@ -71,7 +72,9 @@ def _turn_records(
     records[:, 8:24] = _as_bytes(_text_digests(folded))
     if extras.null_count < len(extras):
         filled = np.asarray(pc.is_valid(extras).to_numpy(zero_copy_only=False))
-        digests = [xxh3_128_digest(extra) for extra in extras.drop_null().to_pylist()]
+        digests = [
+            xxh3_128_digest(extra) for extra in extras.drop_null().cast(pa.binary()).to_pylist()
+        ]
         records[filled, 24:] = _as_bytes(digests)
     return records
 
@@ -89,7 +92,7 @@ def _row_digests(
         (b"" if tool is None else xxh3_128_digest(tool)).ljust(_DIGEST_BYTES, b"\0")
         + (b"" if worse is None else digest)
         for tool, worse, digest in zip(
-            tools.to_pylist(), rejected.to_pylist(), rejected_digests, strict=True
+            tools.cast(pa.binary()).to_pylist(), rejected.to_pylist(), rejected_digests, strict=True
         )
     ]
     # A row without either has the digest that it has in a batch in which no row has one.
