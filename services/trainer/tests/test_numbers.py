@@ -198,7 +198,7 @@ def naive_scorer(model: TrainedModel) -> Callable[..., list[float]]:
     """One pass over prompt and choice for each choice."""
 
     def score(prompt: Sequence[int], continuations: Sequence[Sequence[int]]) -> list[float]:
-        rows = [Example((*prompt, *choice), len(prompt)) for choice in continuations]
+        rows = [Example.answered((*prompt, *choice), len(prompt)) for choice in continuations]
         with torch.no_grad():
             return [-float(plain_loss(model, row)) for row in rows]
 

@@ -5,6 +5,8 @@ uninterrupted one would have seen.
 """
 
 import random
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -16,8 +18,9 @@ from trainer.domain.hyper_parameters import HyperParameters
 class TrainingPlan:
     """The steps of a run over a train split.
 
-    Rows come from an endless sequence of shuffled epochs: a batch may hold the end of one epoch and
-    the beginning of the next, so all but the last are full.
+    Rows come from an endless sequence of epochs: a batch may hold the end of one epoch and the
+    beginning of the next, so all but the last are full. Epochs are shuffled, but for those that the
+    dataset gives an order for.
     """
 
     rows: int
@@ -28,6 +31,10 @@ class TrainingPlan:
     seed: int
     warmup_steps: int
     peak_learning_rate: float
+    order: Sequence[int] = ()
+    """Every row once, in the order of the first epoch; empty when the dataset gives none."""
+    order_repeats: bool = False
+    """Whether later epochs go the same way."""
 
     @property
     def steps(self) -> int:
@@ -39,8 +46,7 @@ class TrainingPlan:
         first = step * self.batch_size
         last = min(first + self.batch_size, self.row_visits)
         return [
-            _shuffled(self.rows, self.seed, visit // self.rows)[visit % self.rows]
-            for visit in range(first, last)
+            self._order_of(visit // self.rows)[visit % self.rows] for visit in range(first, last)
         ]
 
     def position_after(self, step: int) -> tuple[int, int]:
@@ -58,9 +64,30 @@ class TrainingPlan:
             share = (self.steps - step) / (self.steps - self.warmup_steps)
         return self.peak_learning_rate * share
 
+    def _order_of(self, epoch: int) -> Sequence[int]:
+        if self.order and (self.order_repeats or epoch == 0):
+            return self.order
+        return _shuffled(self.rows, self.seed, epoch)
 
-def plan_training(rows: int, choices: HyperParameters) -> TrainingPlan:
-    """The plan for a train split of `rows` rows, at least 1."""
+
+def plan_training(
+    rows: int,
+    choices: HyperParameters,
+    *,
+    order: Sequence[int] = (),
+    order_repeats: bool = False,
+) -> TrainingPlan:
+    """The plan for a train split of `rows` rows, at least 1.
+
+    Args:
+        order: Every row once, as the first epoch shall see them; empty to shuffle it too.
+        order_repeats: Whether later epochs go the same way.
+
+    Raises:
+        ValueError: the order is one of another number of rows.
+    """
+    if order and len(order) != rows:
+        raise ValueError(f"an order of {len(order)} rows for {rows}")
     row_visits = ceil(choices.epochs * rows)
     if choices.max_steps:
         row_visits = min(row_visits, choices.max_steps * choices.batch_size)
@@ -73,12 +100,15 @@ def plan_training(rows: int, choices: HyperParameters) -> TrainingPlan:
         # At least one step is left at the peak or below it on the way down.
         warmup_steps=min(ceil(choices.warmup_ratio * steps), steps - 1),
         peak_learning_rate=choices.learning_rate,
+        order=order,
+        order_repeats=order_repeats,
     )
 
 
 @lru_cache(maxsize=2)
-def _shuffled(rows: int, seed: int, epoch: int) -> tuple[int, ...]:
-    order = list(range(rows))
+def _shuffled(rows: int, seed: int, epoch: int) -> Sequence[int]:
+    # Eight bytes a row, where a list has an object for each.
+    order = array("q", range(rows))
     # A generator of its own: whoever else draws random numbers does not change the order.
     random.Random(f"{seed}/{epoch}").shuffle(order)
-    return tuple(order)
+    return order

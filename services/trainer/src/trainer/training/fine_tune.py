@@ -5,7 +5,7 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from trainer.training.loss import mean_loss
 from trainer.training.model import TrainedModel
 from trainer.training.packs import Example
 from trainer.training.rows import encode_rows, read_split
+from trainer.training.token_rows import read_order, read_tokens_of, tokens_for
 
 LOAD_SECONDS = 300.0
 EVALUATION = "evaluation.json"
@@ -49,7 +50,8 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     choices = request.hyper_parameters
     model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
 
-    plan = plan_training(len(splits["train"]), choices)
+    order, repeats = read_order(request.dataset_folder, len(splits["train"]))
+    plan = plan_training(len(splits["train"]), choices, order=order, order_repeats=repeats)
     loop = TrainingLoop(model, splits["train"], plan, choices, port)
     if request.checkpoint_folder is not None:
         loop.resume(request.checkpoint_folder)
@@ -77,14 +79,18 @@ def _set_up_torch(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
-def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, list[Example]]:
+def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Sequence[Example]]:
+    """Each split; from the dataset's token files when they are those of the base's tokenizer."""
     limit = request.hyper_parameters.max_tokens_per_row or request.context_tokens or sys.maxsize
-    splits = {
-        split: encode_rows(
-            read_split(request.dataset_folder, split), tokenizer, split=split, max_tokens=limit
-        )
-        for split in ("train", "valid", "test")
-    }
+    folder = request.dataset_folder
+    tokens = tokens_for(request.base_folder, folder)
+    splits: dict[str, Sequence[Example]] = {}
+    for split in ("train", "valid", "test"):
+        if tokens is not None:
+            splits[split] = read_tokens_of(folder, tokens, split, max_tokens=limit)
+        else:
+            rows = read_split(folder, split)
+            splits[split] = encode_rows(rows, tokenizer, split=split, max_tokens=limit)
     if not splits["train"]:
         raise ChildFailure(
             "NO_TRAINING_ROWS",

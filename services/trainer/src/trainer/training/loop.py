@@ -15,6 +15,7 @@ from trainer.training.loss import answer_loss
 from trainer.training.metrics_log import MetricsLog
 from trainer.training.model import TrainedModel
 from trainer.training.packs import Example, answer_tokens, pack, read_tokens
+from trainer.training.token_rows import longest_of
 
 SLOWEST_TOKENS_PER_SECOND = 10.0
 """A step that is slower than this is taken for hung."""
@@ -43,7 +44,7 @@ class TrainingLoop:
         )
         self.progress = Progress()
         self.metrics = MetricsLog(port.folder / METRICS, None)
-        longest = max(len(example.ids) for example in examples)
+        longest = longest_of(examples)
         self._silence_seconds = (
             STEP_MARGIN_SECONDS + longest * choices.batch_size / SLOWEST_TOKENS_PER_SECOND
         )

@@ -1,5 +1,7 @@
 """What training makes smaller."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -18,7 +20,7 @@ def answer_loss(model: TrainedModel, rows: Pack) -> Tensor:
 
 
 @torch.no_grad()
-def mean_loss(model: TrainedModel, examples: list[Example]) -> float:
+def mean_loss(model: TrainedModel, examples: Sequence[Example]) -> float:
     """Mean negative log-likelihood of the answer tokens of rows, nothing learned."""
     total = sum(float(answer_loss(model, rows)) for rows in pack(examples))
     return total / answer_tokens(examples)

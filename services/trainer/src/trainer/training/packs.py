@@ -10,18 +10,37 @@ PACK_NODES = 256
 around here the first is still small beside the second, for small models too."""
 
 
+Span = tuple[int, int]
+"""From and to which of a row's ids; the second is the first that is no longer part of it."""
+
+
 @dataclass(frozen=True)
 class Example:
     """A row in token ids."""
 
     ids: tuple[int, ...]
-    answer_start: int
-    """The loss is taken on `ids` from here on; what comes before is only read."""
+    spans: tuple[Span, ...]
+    """Where the loss is taken, in order, at least one and none from 0; the rest is only read."""
+
+    @classmethod
+    def answered(cls, ids: Sequence[int], answer_start: int) -> "Example":
+        """A row that is learned from there to its end."""
+        return cls(tuple(ids), ((answer_start, len(ids)),))
+
+    @property
+    def answer_start(self) -> int:
+        """The first id that the loss is taken on."""
+        return self.spans[0][0]
 
     @property
     def answer_tokens(self) -> int:
         """Tokens that the loss is taken on."""
-        return len(self.ids) - self.answer_start
+        return sum(last - first for first, last in self.spans)
+
+    @property
+    def computed(self) -> tuple[int, ...]:
+        """The ids that need a node. The last that is learned is only predicted."""
+        return self.ids[: self.spans[-1][1] - 1]
 
 
 @dataclass
@@ -36,16 +55,17 @@ class Pack:
 
     def nodes_with(self, example: Example) -> int:
         """How many nodes there would be with one more row."""
-        return len(self.tree) + self.tree.growth(example.ids[:-1])
+        return len(self.tree) + self.tree.growth(example.computed)
 
     def add(self, example: Example) -> None:
-        """Lay out a row. Its last token is only predicted, so it needs no node."""
-        path = self.tree.add(example.ids[:-1])
-        self.predicting += path[example.answer_start - 1 :]
-        self.targets += example.ids[example.answer_start :]
+        """Lay out a row."""
+        path = self.tree.add(example.computed)
+        for first, last in example.spans:
+            self.predicting += path[first - 1 : last - 1]
+            self.targets += example.ids[first:last]
 
 
-def pack(examples: Sequence[Example], *, max_nodes: int = PACK_NODES) -> list[Pack]:
+def pack(examples: Iterable[Example], *, max_nodes: int = PACK_NODES) -> list[Pack]:
     """Lay out rows in their order; a new pack begins where one would grow beyond `max_nodes`.
 
     A row that is longer than that has a pack of its own.

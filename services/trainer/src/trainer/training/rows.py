@@ -45,13 +45,14 @@ def encode_rows(
             ) from error
         if len(encoded.ids) > max_tokens:
             too_long.append(row["row"])
-        examples.append(Example(tuple(encoded.ids), encoded.answer_start))
+        examples.append(Example.answered(encoded.ids, encoded.answer_start))
     if too_long:
-        raise _too_long(too_long, split, max_tokens)
+        raise rows_too_long(too_long, split=split, max_tokens=max_tokens)
     return examples
 
 
-def _too_long(rows: Sequence[int], split: str, max_tokens: int) -> ChildFailure:
+def rows_too_long(rows: Sequence[int], *, split: str, max_tokens: int) -> ChildFailure:
+    """What is said of rows that have more than `max_tokens`."""
     named = ", ".join(map(str, rows[:LISTED_ROWS]))
     more = f" and {len(rows) - LISTED_ROWS} more" if len(rows) > LISTED_ROWS else ""
     return ChildFailure(

@@ -1,0 +1,171 @@
+"""Rows as token ids, with the stretches that the loss is taken on.
+
+Learned are all answers of a conversation, calls of tools among them, with the end of their turns;
+of a document every token but the first; of a preference pair its better answer, with the worse one
+beside it. A row that is too long is refused and never cut: a cut answer teaches to stop early.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from service_kit.errors import InvalidInputError
+from token_files.layout import TOKEN_ROWS
+from tokenization.conversations import (
+    Conversation,
+    ConversationEncoder,
+    EncodedConversation,
+)
+from tokenization.tool_turns import Function, FunctionCall, Turn
+
+from data_prep.domain.row_batch import dropped_rows, kept_rows
+
+TOO_LONG = "tokenize.too_long"
+NOT_RENDERABLE = "tokenize.not_renderable"
+DETAIL_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class EncodedRows:
+    """What became of a batch; every row that went in is in `rows` or in `dropped`."""
+
+    rows: pa.RecordBatch
+    """Of `ROWS`: those that were encoded."""
+    tokens: pa.RecordBatch
+    """Of `TOKEN_ROWS`: the same rows, in the same order."""
+    dropped: pa.RecordBatch
+    """Of `DROPPED`: quarantined."""
+    turns_not_learned: int
+    """Answers before the last one that the chat template does not write as they were given."""
+
+
+def encode_rows(rows: pa.RecordBatch, encoder: ConversationEncoder, max_tokens: int) -> EncodedRows:
+    """Encode a batch of `ROWS` for the model of `encoder`.
+
+    A row is refused by itself: "tokenize.too_long" when it has more than `max_tokens`, the worse
+    answer of a pair counted too, and "tokenize.not_renderable" when the model's chat template does
+    not take its turns.
+    """
+    conversations = _conversations(rows)
+    asked = [one for one in conversations if isinstance(one, Conversation)]
+    answers = iter(encoder(asked))
+    encoded = [next(answers) if isinstance(one, Conversation) else one for one in conversations]
+    reasons: list[str | None] = []
+    details: list[str | None] = []
+    kept: list[EncodedConversation] = []
+    for one in encoded:
+        reason, detail = _refusal(one, max_tokens)
+        reasons.append(reason)
+        details.append(detail)
+        if isinstance(one, EncodedConversation) and reason is None:
+            kept.append(one)
+    left = kept_rows(rows, reasons) if any(reasons) else rows
+    return EncodedRows(
+        left,
+        _token_rows(kept, left.column("line")),
+        _quarantined(dropped_rows(rows, reasons, details=details)),
+        sum(one.unfound for one in kept),
+    )
+
+
+def _refusal(
+    one: EncodedConversation | InvalidInputError, max_tokens: int
+) -> tuple[str | None, str | None]:
+    """The rule that refuses it, and more for people."""
+    if isinstance(one, InvalidInputError):
+        return NOT_RENDERABLE, one.message[:DETAIL_CHARACTERS]
+    size = len(one.ids)
+    if one.rejected_ids is not None:
+        size = max(size, one.spans[-1][0] + len(one.rejected_ids))
+    if size > max_tokens:
+        return TOO_LONG, f"{size} tokens, at most {max_tokens}"
+    return None, None
+
+
+def _conversations(rows: pa.RecordBatch) -> list[Conversation | InvalidInputError]:
+    names = ("roles", "contents", "extras", "tools", "rejected")
+    return [
+        _conversation(*row)
+        for row in zip(*(rows.column(n).to_pylist() for n in names), strict=True)
+    ]
+
+
+def _conversation(
+    roles: Sequence[str],
+    contents: Sequence[str],
+    extras: Sequence[str | None],
+    tools: str | None,
+    rejected: str | None,
+) -> Conversation | InvalidInputError:
+    turns: list[Turn] = [
+        {"role": role, "content": content} for role, content in zip(roles, contents, strict=True)
+    ]
+    try:
+        for turn, extra in zip(turns, extras, strict=True):
+            if extra is not None:
+                _add_extra(turn, json.loads(extra))
+        functions = _functions(json.loads(tools)) if tools is not None else ()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return InvalidInputError(f"tools are not as OpenAI writes them: {error!r}")
+    return Conversation(turns, functions, rejected)
+
+
+def _add_extra(turn: Turn, extra: dict[str, Any]) -> None:
+    """What a turn has beside its text; a name means nothing to chat templates."""
+    if calls := extra.get("tool_calls"):
+        turn["tool_calls"] = [_call(call) for call in calls]
+    if call_id := extra.get("tool_call_id"):
+        turn["tool_call_id"] = call_id
+
+
+def _call(call: dict[str, Any]) -> FunctionCall:
+    function = call["function"]
+    arguments = function.get("arguments", "{}")
+    if not isinstance(arguments, str):
+        arguments = json.dumps(arguments, ensure_ascii=False)
+    return {"id": call.get("id", ""), "name": function["name"], "arguments": arguments}
+
+
+def _functions(tools: Iterable[dict[str, Any]]) -> list[Function]:
+    found = (tool.get("function", tool) for tool in tools)
+    return [
+        {
+            "name": function["name"],
+            "description": function.get("description") or "",
+            "parameters": function.get("parameters") or {"type": "object", "properties": {}},
+        }
+        for function in found
+    ]
+
+
+def _token_rows(kept: Sequence[EncodedConversation], lines: pa.Array) -> pa.RecordBatch:
+    rejected = pa.nulls(len(kept), pa.list_(pa.int32()))
+    if any(one.rejected_ids is not None for one in kept):
+        rejected = pa.array([one.rejected_ids for one in kept], pa.list_(pa.int32()))
+    return pa.RecordBatch.from_arrays(
+        [
+            _int_lists([one.ids for one in kept]),
+            _int_lists([[first for first, _ in one.spans] for one in kept]),
+            _int_lists([[last for _, last in one.spans] for one in kept]),
+            lines,
+            rejected,
+        ],
+        schema=TOKEN_ROWS,
+    )
+
+
+def _int_lists(lists: Sequence[Sequence[int]]) -> pa.ListArray:
+    """Four times as fast as letting Arrow look at each number."""
+    offsets = np.fromiter(accumulate(map(len, lists), initial=0), np.int32, len(lists) + 1)
+    values = np.fromiter(chain.from_iterable(lists), np.int32, int(offsets[-1]))
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
+def _quarantined(dropped: pa.RecordBatch) -> pa.RecordBatch:
+    outcome = pa.array(["quarantined"] * dropped.num_rows, pa.string())
+    place = dropped.schema.get_field_index("outcome")
+    return dropped.set_column(place, dropped.schema.field(place), outcome)

@@ -1,0 +1,111 @@
+"""The rows of a split as examples, where data-prep has made their token ids."""
+
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+from jobs.child import ChildFailure
+from token_files.layout import TokenFilesError
+from token_files.token_file import TokenFile
+from token_files.tokenizer_digest import tokenizer_digest
+from token_files.tokens_plan import TokensPlan
+from token_files.training_order import TrainingOrder
+
+from trainer.training.packs import Example
+from trainer.training.rows import rows_too_long
+
+
+class TokenExamples(Sequence[Example]):
+    """Examples that are read from a token file when they are asked for, and then let go."""
+
+    def __init__(self, file: TokenFile) -> None:
+        self._file = file
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest row; no row is read for it."""
+        return int(self._file.lengths().max(initial=0))
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Example]: ...
+
+    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        row = self._file[place]
+        spans = zip(row.loss_from.tolist(), row.loss_to.tolist(), strict=True)
+        return Example(tuple(row.ids.tolist()), tuple(spans))
+
+
+def tokens_for(base: Path, dataset: Path) -> TokensPlan | None:
+    """What the dataset has of token ids, when they are those of this base model's tokenizer.
+
+    Raises:
+        ChildFailure: the plan is not one of ours.
+    """
+    try:
+        plan = TokensPlan.read(dataset)
+    except TokenFilesError as error:
+        raise _inconsistent(error) from error
+    return plan if plan is not None and plan.tokenizer == tokenizer_digest(base) else None
+
+
+def read_tokens_of(
+    dataset: Path, plan: TokensPlan, split: str, *, max_tokens: int
+) -> TokenExamples:
+    """The rows of a split, not yet read.
+
+    Raises:
+        ChildFailure: the file holds other rows than its plan says, or rows are longer than
+            `max_tokens`; they are named.
+    """
+    try:
+        file = TokenFile(dataset, split)
+    except TokenFilesError as error:
+        raise _inconsistent(error) from error
+    counts = plan.splits.get(split)
+    if len(file) != (counts.rows if counts else 0):
+        raise _inconsistent(f"{split} has {len(file)} rows, and its plan says otherwise")
+    if counts and counts.longest > max_tokens:
+        too_long = file.row_numbers()[file.lengths() > max_tokens]
+        raise rows_too_long(too_long.tolist(), split=split, max_tokens=max_tokens)
+    return TokenExamples(file)
+
+
+def longest_of(examples: Sequence[Example]) -> int:
+    """Tokens of the longest example; of a token file without reading its rows."""
+    if isinstance(examples, TokenExamples):
+        return examples.longest
+    return max(len(example.ids) for example in examples)
+
+
+def read_order(dataset: Path, rows: int) -> tuple[Sequence[int], bool]:
+    """The order of the first epoch, and whether later ones go the same way; empty without one.
+
+    Raises:
+        ChildFailure: it is not an order of so many rows.
+    """
+    try:
+        order = TrainingOrder.read(dataset)
+    except TokenFilesError as error:
+        raise _inconsistent(error) from error
+    if order is None:
+        return (), False
+    if len(order.rows) != rows:
+        raise _inconsistent(f"there is an order of {len(order.rows)} rows for {rows}")
+    return array("q", order.rows.tobytes()), order.repeats
+
+
+def _inconsistent(what: object) -> ChildFailure:
+    return ChildFailure(
+        "DATASET_INCONSISTENT",
+        f"the dataset does not fit together: {what}",
+        "Make the dataset again.",
+    )
