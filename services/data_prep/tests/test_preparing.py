@@ -1,7 +1,7 @@
 """A file of rows to a folder with a dataset: nothing lost, nothing twice, nothing leaked."""
 
 import pytest
-from data_prep.domain.splits import TooFewTextsError
+from data_prep.domain.duplicates.split_planner import TooFewTextsError
 from data_prep.domain.text_form import comparison_key
 from data_prep.prepare_dataset import NoValidRowsError
 from data_prep_support.preparing import SPLITS, Dataset, prepare, questions

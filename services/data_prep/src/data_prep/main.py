@@ -42,6 +42,7 @@ from data_prep.explain_row import ExplainRow
 from data_prep.make_dataset import MakeDataset
 from data_prep.pipeline.worker_parts import stages_of
 from data_prep.preview_dataset import PreviewDataset
+from data_prep.pseudonym_keys import PseudonymKeys
 from data_prep.read_file import ReadFile
 from data_prep.read_report import ReadReport
 from data_prep.settings import Settings
@@ -62,6 +63,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         files, datasets = FileCatalogue(bus), DatasetCatalogue(bus)
         records = FileRecords(bus, files)
         read_file = ReadFile(store, records)
+        pseudonym_keys = PseudonymKeys(secret)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
@@ -75,7 +77,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 CreateDataset(read_file, JobQueue(bus), max_row_bytes=settings.max_row_bytes),
                 DeleteDataset(dataset_records),
                 _uploads(settings, store_file, records),
-                PreviewDataset(read_file, stages_of, max_row_bytes=settings.max_row_bytes),
+                PreviewDataset(
+                    read_file,
+                    lambda plan, tenant: stages_of(plan, pseudonym_keys.of(tenant)),
+                    max_row_bytes=settings.max_row_bytes,
+                ),
                 StoryUseCases(ExplainRow(folders), DiffDatasets(folders), ReadReport(folders)),
             )
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
@@ -83,6 +89,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         make_dataset = MakeDataset(
             read_file,
             store,
+            pseudonym_keys,
             max_row_bytes=settings.max_row_bytes,
             processes=settings.processes or max(int(this_machine().cpus), 1),
         )

@@ -14,6 +14,7 @@ from service_kit.errors import NotFoundError
 
 from data_prep.create_dataset import Files, file_format_of, spec_fields
 from data_prep.measures import count_rows
+from data_prep.pseudonym_keys import PseudonymKeys
 
 CHILD = "data_prep.child"
 
@@ -27,9 +28,16 @@ class MakeDataset:
     """
 
     def __init__(
-        self, files: Files, store: ArtifactStore, *, max_row_bytes: int, processes: int
+        self,
+        files: Files,
+        store: ArtifactStore,
+        pseudonym_keys: PseudonymKeys,
+        *,
+        max_row_bytes: int,
+        processes: int,
     ) -> None:
         self._files = files
+        self._pseudonym_keys = pseudonym_keys
         self._store = store
         self._max_row_bytes = max_row_bytes
         self._processes = processes
@@ -56,6 +64,7 @@ class MakeDataset:
                 "folder": str(folder),
                 "max_row_bytes": self._max_row_bytes,
                 "processes": self._processes,
+                "pseudonym_key": self._pseudonym_keys.of(job.tenant).hex(),
             },
         )
         manifest = await asyncio.to_thread(

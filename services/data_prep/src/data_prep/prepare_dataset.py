@@ -2,8 +2,8 @@
 
 Two passes over blocks of rows. The first takes each block through the stages that look at a row by
 itself, and leaves it on disk with a few small keys of each row. Then all keys are looked at
-together: what says the same, what goes into which split. The second pass writes the rows that stay, with the
-story of every row. Workers do the passes; this process reads, decides and appends.
+together: what says the same, what goes into which split. The second pass writes the rows that stay,
+with the story of every row. Workers do the passes; this process reads, decides and appends.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

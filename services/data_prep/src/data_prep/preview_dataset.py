@@ -23,7 +23,7 @@ from data_prep.domain.reading.parse_block import parse_block
 from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.rows import RejectedRow, SourceRow
 from data_prep.domain.stages import Stage
-from data_prep.domain.written_row import written_row
+from data_prep.domain.written_rows import write_rows
 
 DEFAULT_ROWS, MAX_ROWS = 10, 100
 
@@ -33,14 +33,14 @@ class PreviewDataset:
     left out.
 
     Args:
-        stages_of: The stages that a plan asks for, in their order.
+        stages_of: The stages that a tenant's plan asks for, by name, in their order.
         max_row_bytes: As in the job, so that both see the same rows.
     """
 
     def __init__(
         self,
         files: Files,
-        stages_of: Callable[[DatasetPlan], Sequence[tuple[str, Stage]]],
+        stages_of: Callable[[DatasetPlan, str], Sequence[tuple[str, Stage]]],
         *,
         max_row_bytes: int,
     ) -> None:
@@ -62,12 +62,18 @@ class PreviewDataset:
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
         plan = plan_dataset(spec_fields(spec))
         source = await self._files.content(file)
+        stages = self._stages_of(plan, tenant)
         return await asyncio.to_thread(
-            self._preview, plan, source, file_format_of(file), rows or DEFAULT_ROWS
+            self._preview, plan, stages, source, file_format_of(file), rows or DEFAULT_ROWS
         )
 
     def _preview(
-        self, plan: DatasetPlan, source: Path, file_format: FileFormat, count: int
+        self,
+        plan: DatasetPlan,
+        stages: Sequence[tuple[str, Stage]],
+        source: Path,
+        file_format: FileFormat,
+        count: int,
     ) -> PreviewDatasetResponse:
         limits = ReadLimits(max_row_bytes=self._max_row_bytes, block_rows=count)
         with closing(read_blocks(source, file_format, limits)) as blocks:
@@ -75,19 +81,25 @@ class PreviewDataset:
         columns = columns_of(rows)
         if columns:
             check_columns(plan.mapping, columns)
-        shown = sorted(self._shown(plan, rows), key=lambda row: row.line)
+        shown = sorted(_shown(plan, stages, rows), key=lambda row: row.line)
         return PreviewDatasetResponse(rows=shown, columns=columns)
 
-    def _shown(
-        self, plan: DatasetPlan, rows: Sequence[SourceRow | RejectedRow]
-    ) -> Iterable[PreviewedRow]:
-        passed = map_block(rows, plan.mapping)
+
+def _shown(
+    plan: DatasetPlan,
+    stages: Sequence[tuple[str, Stage]],
+    read: Sequence[SourceRow | RejectedRow],
+) -> Iterable[PreviewedRow]:
+    passed = map_block(read, plan.mapping)
+    yield from _dropped(passed.dropped)
+    for _, stage in stages:
+        passed = stage(passed.rows)
         yield from _dropped(passed.dropped)
-        for _, stage in self._stages_of(plan):
-            passed = stage(passed.rows)
-            yield from _dropped(passed.dropped)
-        for row in passed.rows.to_pylist():
-            yield PreviewedRow(line=row["line"], row_json=written_row(row), changes=row["changes"])
+    rows = passed.rows
+    written = write_rows(rows).lines
+    parts = (rows.column("line").to_pylist(), rows.column("changes").to_pylist(), written)
+    for line, changes, row in zip(*parts, strict=True):
+        yield PreviewedRow(line=line, row_json=row.decode(), changes=changes)
 
 
 def _dropped(dropped: pa.RecordBatch) -> Iterable[PreviewedRow]:

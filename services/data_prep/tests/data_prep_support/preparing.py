@@ -9,9 +9,8 @@ from typing import Any
 from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import plan_dataset
 from data_prep.domain.lineage.story import Stories
-from data_prep.prepare_dataset import PrepareDataset, PreparedDataset
-from data_prep.simple_decider import SimpleDecider
-from data_prep.temp_glue import temp_blocks
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.prepare_dataset import PrepareDataset, PreparedDataset, SourceFile
 
 SPLITS = ("train", "valid", "test")
 QUESTIONS = {"user_template": "{q}", "answer_template": "{a}"}
@@ -40,22 +39,33 @@ class Dataset:
 
 
 def prepare(
-    lines: Sequence[object], *, processes: int = 1, block_rows: int = 1_000, **spec: Any
+    lines: Sequence[object],
+    *,
+    processes: int = 1,
+    block_rows: int = 1_000,
+    evaluation: Sequence[Sequence[object]] = (),
+    **spec: Any,
 ) -> Dataset:
-    """Prepare a JSONL file of these values (bytes as they are)."""
-    request = {"spec": {"mapping": QUESTIONS, **spec}, "max_row_bytes": 10_000}
-    content = b"\n".join(
-        line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines
-    )
+    """Prepare a JSONL file of these values (bytes as they are), beside files for evaluation."""
+    request = {"spec": {"mapping": QUESTIONS, **spec}, "pseudonym_key": "00" * 32}
+    limits = ReadLimits(max_row_bytes=10_000, block_rows=block_rows)
     with TemporaryDirectory() as root, LocalPool(request, processes) as pool:
-        source, folder = Path(root) / "content", Path(root) / "dataset"
-        source.write_bytes(content)
-        decider = SimpleDecider(plan_dataset(request["spec"]))
-        work = PrepareDataset(pool, decider, lambda *_: None)
-        blocks = temp_blocks(source, "jsonl", 10_000, block_rows)
-        made = work(blocks, folder, size_bytes=max(len(content), 1))
-        assert sorted(path.name for path in Path(root).iterdir()) == ["content", "dataset"]
+        files = [
+            _written(Path(root) / f"content{number}", rows)
+            for number, rows in enumerate([lines, *evaluation])
+        ]
+        folder = Path(root) / "dataset"
+        work = PrepareDataset(pool, lambda *_: None, limits)
+        made = work(files[0], files[1:], plan_dataset(request["spec"]), folder)
+        left = sorted(path.name for path in Path(root).iterdir())
+        assert left == [*(file.path.name for file in files), "dataset"]
         return Dataset(made, folder)
+
+
+def _written(path: Path, lines: Sequence[object]) -> SourceFile:
+    rows = (line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines)
+    path.write_bytes(b"\n".join(rows))
+    return SourceFile(path, "jsonl")
 
 
 def questions(count: int) -> list[dict[str, str]]:

@@ -133,7 +133,7 @@ class FakeDataPrep(DataPrepServiceServicer):
     ) -> data_prep_pb.DiffDatasetsResponse:
         self._dataset(request.tenant, request.dataset_id)
         self._dataset(request.tenant, request.other_dataset_id)
-        rows = ['{"row": %d}' % n for n in range(request.samples)]
+        rows = [f'{{"row": {n}}}' for n in range(request.samples)]
         return data_prep_pb.DiffDatasetsResponse(rows_added=200, added=rows)
 
     async def DownloadReport(

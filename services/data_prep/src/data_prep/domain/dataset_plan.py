@@ -9,6 +9,7 @@ from service_kit.errors import InvalidInputError
 
 from data_prep.domain.cleaning.clean_plan import CleanPlan, plan_clean
 from data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
+from data_prep.domain.entities.entity_plan import EntityPlan, plan_entities
 from data_prep.domain.filtering.filter_plan import FilterPlan, plan_filter
 from data_prep.domain.mapping.row_mapping import RowMapping, plan_mapping
 
@@ -40,6 +41,7 @@ class DatasetPlan:
     """0 means no limit."""
     clean: CleanPlan
     filter: FilterPlan
+    entities: EntityPlan
     duplicates: DuplicatesPlan
 
 
@@ -57,13 +59,16 @@ def plan_dataset(spec: Mapping[str, Any]) -> DatasetPlan:
     shares = _gather(errors, lambda: _plan_shares(spec.get("shares", {})), SplitShares())
     clean = _gather(errors, lambda: plan_clean(spec.get("clean", {})), CleanPlan())
     rules = _gather(errors, lambda: plan_filter(spec.get("filter", {})), FilterPlan())
+    entities = _gather(errors, lambda: plan_entities(spec.get("entities", {})), EntityPlan())
     duplicates = _gather(
         errors, lambda: plan_duplicates(spec.get("duplicates", {})), DuplicatesPlan()
     )
     if errors:
         raise InvalidInputError(errors)
     seed, max_test_rows = int(spec.get("seed", 0)), int(spec.get("max_test_rows", 0))
-    return DatasetPlan(name, mapping, shares, seed, max_test_rows, clean, rules, duplicates)
+    return DatasetPlan(
+        *(name, mapping, shares, seed, max_test_rows), clean, rules, entities, duplicates
+    )
 
 
 def check_columns(mapping: RowMapping, known: Iterable[str]) -> None:

@@ -5,8 +5,8 @@ why a dataset is the same however many processes made it. What needs to know all
 splits, order) is no stage: stages write down a key for each row, and one place decides.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import pyarrow as pa
@@ -26,6 +26,9 @@ class Passed:
 
     changed: int = 0
     """Rows whose text is another now."""
+
+    found: Mapping[str, int] = field(default_factory=dict)
+    """Entities found, "<type> <what was done>" to number; no values."""
 
 
 class Stage(Protocol):

@@ -116,6 +116,7 @@ class RowWorker:
         for name, stage in self._parts.stages:
             passed = stage(rows)
             tally.add_stage(name, rows.num_rows, passed.dropped, passed.changed)
+            tally.entities.update(passed.found)
             rows = passed.rows
             dropped.append(passed.dropped)
         return FirstPart(rows, _one_batch(dropped, DROPPED), self._parts.keys(rows), tally)

@@ -1,6 +1,7 @@
 """What a worker is put together from, by its request."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,10 @@ from data_prep.domain.blocks import Block
 from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from data_prep.domain.duplicates.row_keys import row_keys
 from data_prep.domain.duplicates.signatures import signatures
+from data_prep.domain.entities.entity_plan import EntityPlan
+from data_prep.domain.entities.rule_finder import RuleFinder
+from data_prep.domain.entities.stage import NAME, EntityStage
+from data_prep.domain.entities.stand_ins import Pseudonymiser
 from data_prep.domain.filtering.rule import FilterRule
 from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.mapping.row_mapping import RowMapping
@@ -27,12 +32,11 @@ def worker_of(request: Mapping[str, Any]) -> RowWorker:
         InvalidInputError: Everything that is wrong with the spec.
     """
     plan = plan_dataset(request["spec"])
-    return RowWorker(
-        WorkerParts(BlockReader(plan.mapping), stages_of(plan), KeyMaker(plan), measure_texts)
-    )
+    stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
+    return RowWorker(WorkerParts(BlockReader(plan.mapping), stages, KeyMaker(plan), measure_texts))
 
 
-def stages_of(plan: DatasetPlan) -> list[tuple[str, Stage]]:
+def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]]:
     """The stages that look at each row by itself, by name, in their order."""
     stages: list[tuple[str, Stage]] = [
         (f"clean.{transform.name}", TransformStage(transform))
@@ -40,7 +44,14 @@ def stages_of(plan: DatasetPlan) -> list[tuple[str, Stage]]:
     ]
     if not plan.filter.is_off:
         stages.append(("filter", RuleStage(FilterRule(plan.filter))))
+    if not plan.entities.is_off:
+        stages.append((NAME, _entity_stage(plan.entities, pseudonym_key)))
     return stages
+
+
+def _entity_stage(plan: EntityPlan, pseudonym_key: bytes) -> Stage:
+    stage = EntityStage(plan, [RuleFinder()], Pseudonymiser(pseudonym_key))
+    return lambda rows: replace(stage(rows), found=stage.take_counts())
 
 
 class BlockReader:
