@@ -21,6 +21,7 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from data_prep.adapters.dataset_records import DatasetRecords
+from data_prep.adapters.file_looker import FileLooker
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
 from data_prep.adapters.upload_folder import UploadFolder
@@ -56,21 +57,23 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         records = FileRecords(bus, files)
         read_file = ReadFile(store, records)
 
+        max_row_bytes = settings.max_row_bytes
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            store_file = _store_file(settings, store, records)
+            looker = await stack.enter_async_context(FileLooker(settings.work_root / "looks"))
+            store_file = _store_file(settings, looker, store, records)
             servicer = DataPrepServicer(
                 store_file,
                 read_file,
                 DeleteFile(records),
-                CreateDataset(read_file, JobQueue(bus), max_row_bytes=settings.max_row_bytes),
+                CreateDataset(read_file, looker, JobQueue(bus), max_row_bytes=max_row_bytes),
                 DeleteDataset(DatasetRecords(bus, datasets)),
                 _uploads(settings, store_file, records),
-                PreviewDataset(read_file, lambda plan: (), max_row_bytes=settings.max_row_bytes),
+                PreviewDataset(read_file, looker, max_row_bytes=max_row_bytes),
             )
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)
-        make_dataset = MakeDataset(read_file, store, max_row_bytes=settings.max_row_bytes)
+        make_dataset = MakeDataset(read_file, store, max_row_bytes=max_row_bytes)
 
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
@@ -84,9 +87,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 task.cancel()
 
 
-def _store_file(settings: Settings, store: ArtifactStore, records: FileRecords) -> StoreFile:
+def _store_file(
+    settings: Settings, looker: FileLooker, store: ArtifactStore, records: FileRecords
+) -> StoreFile:
     return StoreFile(
         FileSpool(settings.work_root / "uploads"),
+        looker,
         store,
         records,
         max_bytes=settings.max_upload_bytes,
