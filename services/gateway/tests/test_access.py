@@ -16,6 +16,7 @@ PLACES = {
     "{name}": "x",
     "{file_id}": "file-x",
     "{dataset_id}": "ds-x",
+    "{upload_id}": "upload_x",
     "{webhook_id}": "wh-x",
 }
 

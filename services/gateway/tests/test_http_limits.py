@@ -17,6 +17,9 @@ JSON_ROUTES = (
     "/v1/embeddings",
     "/v1/moderations",
     "/v1/datasets",
+    "/v1/datasets/preview",
+    "/v1/uploads",
+    "/v1/uploads/upload_x/complete",
     "/v1/fine_tuning/jobs",
     "/v1/optimizations",
 )

@@ -1,12 +1,9 @@
 """Use case: a wish for a dataset to an accepted job, with everything wrong said at once."""
 
-import asyncio
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path, PurePath
-from typing import Protocol
+from typing import Any, Protocol
 
 from google.protobuf.json_format import MessageToDict
 from jobs.kinds import DATASET, dataset_id_of, prefix_of
@@ -20,16 +17,10 @@ from service_kit.machine_size import MachineSize
 from data_prep.domain.dataset_plan import (
     MAX_NAME_CHARACTERS,
     DatasetPlan,
-    check_columns,
     plan_dataset,
 )
 from data_prep.domain.reading.file_formats import FileFormat, format_of
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.domain.reading.parse_block import parse_block
-from data_prep.domain.reading.read_blocks import read_blocks
-from data_prep.domain.rows import RejectedRow, SourceRow
 
-PEEK_ROWS = 100
 LIBRARIES_BYTES = 1 << 29
 """What making any dataset takes. Digests and groups take about the size of a file of short rows."""
 
@@ -41,6 +32,18 @@ class Files(Protocol):
 
     async def content(self, file: FileState) -> Path:
         """A local copy of the file's bytes."""
+        ...
+
+
+class SpecLooks(Protocol):
+    async def spec(
+        self, path: Path, file_format: str, *, spec: Mapping[str, Any], max_row_bytes: int
+    ) -> None:
+        """Refuse a spec that does not fit the file's first rows.
+
+        Raises:
+            InvalidInputError: It names a column that none has, or the file is not of its format.
+        """
         ...
 
 
@@ -59,8 +62,11 @@ class CreateDataset:
         max_row_bytes: As in the job, so that both see the same rows.
     """
 
-    def __init__(self, files: Files, queue: JobQueue, *, max_row_bytes: int) -> None:
+    def __init__(
+        self, files: Files, looks: SpecLooks, queue: JobQueue, *, max_row_bytes: int
+    ) -> None:
         self._files = files
+        self._looks = looks
         self._queue = queue
         self._max_row_bytes = max_row_bytes
 
@@ -82,9 +88,14 @@ class CreateDataset:
             UnavailableError: The bus does not answer; nothing was accepted.
         """
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
-        plan = plan_dataset(spec_fields(spec))
-        source = await self._files.content(file)
-        await asyncio.to_thread(self._check_columns, plan, source, file_format_of(file))
+        fields = spec_fields(spec)
+        plan = plan_dataset(fields)
+        await self._looks.spec(
+            await self._files.content(file),
+            file_format_of(file),
+            spec=fields,
+            max_row_bytes=self._max_row_bytes,
+        )
         job = await self._queue.submit(
             kind=DATASET,
             prefix=prefix_of(DATASET),
@@ -97,17 +108,8 @@ class CreateDataset:
         )
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
 
-    def _check_columns(self, plan: DatasetPlan, source: Path, file_format: FileFormat) -> None:
-        limits = ReadLimits(max_row_bytes=self._max_row_bytes, block_rows=PEEK_ROWS)
-        with closing(read_blocks(source, file_format, limits)) as blocks:
-            rows = (row for block in blocks for row in parse_block(block))
-            known = columns_of(islice(rows, PEEK_ROWS))
-        # Without one readable row nothing is known about columns; the job will say what is wrong.
-        if known:
-            check_columns(plan.mapping, known)
 
-
-def spec_fields(spec: DatasetSpec) -> dict[str, object]:
+def spec_fields(spec: DatasetSpec) -> dict[str, Any]:
     """The spec as `plan_dataset` takes it."""
     return MessageToDict(spec, preserving_proto_field_name=True)
 
@@ -122,15 +124,6 @@ def file_format_of(file: FileState) -> FileFormat:
     if file_format is None:
         raise InvalidInputError(f"file {file.file_id} is of no format that we read")
     return file_format
-
-
-def columns_of(rows: Iterable[SourceRow | RejectedRow]) -> list[str]:
-    """The columns that these rows have, in the order of their first appearance."""
-    columns: dict[str, None] = {}
-    for row in rows:
-        if isinstance(row, SourceRow):
-            columns.update(dict.fromkeys(row.columns))
-    return list(columns)
 
 
 def _with_defaults(spec: DatasetSpec, plan: DatasetPlan, file: FileState) -> DatasetSpec:

@@ -22,6 +22,7 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from data_prep.adapters.dataset_records import DatasetRecords
+from data_prep.adapters.file_looker import FileLooker
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
 from data_prep.adapters.upload_folder import UploadFolder
@@ -40,7 +41,6 @@ from data_prep.entrypoints.story_rpcs import StoryUseCases
 from data_prep.entrypoints.upload_rpcs import UploadUseCases
 from data_prep.explain_row import ExplainRow
 from data_prep.make_dataset import MakeDataset
-from data_prep.pipeline.worker_parts import stages_of
 from data_prep.preview_dataset import PreviewDataset
 from data_prep.pseudonym_keys import PseudonymKeys
 from data_prep.read_file import ReadFile
@@ -65,32 +65,28 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         read_file = ReadFile(store, records)
         pseudonym_keys = PseudonymKeys(secret)
 
+        max_row_bytes = settings.max_row_bytes
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             dataset_records = DatasetRecords(bus, datasets)
             folders = DatasetFolders(dataset_records, store)
-            store_file = _store_file(settings, store, records)
+            looker = await stack.enter_async_context(FileLooker(settings.work_root / "looks"))
+            store_file = _store_file(settings, looker, store, records)
             servicer = DataPrepServicer(
                 store_file,
                 read_file,
                 DeleteFile(records),
-                CreateDataset(read_file, JobQueue(bus), max_row_bytes=settings.max_row_bytes),
+                CreateDataset(read_file, looker, JobQueue(bus), max_row_bytes=max_row_bytes),
                 DeleteDataset(dataset_records),
                 _uploads(settings, store_file, records),
-                PreviewDataset(
-                    read_file,
-                    lambda plan, tenant: stages_of(plan, pseudonym_keys.of(tenant)),
-                    max_row_bytes=settings.max_row_bytes,
-                ),
+                PreviewDataset(read_file, looker, pseudonym_keys, max_row_bytes=max_row_bytes),
                 StoryUseCases(ExplainRow(folders), DiffDatasets(folders), ReadReport(folders)),
             )
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)
         make_dataset = MakeDataset(
-            read_file,
-            store,
-            pseudonym_keys,
-            max_row_bytes=settings.max_row_bytes,
+            *(read_file, store, pseudonym_keys),
+            max_row_bytes=max_row_bytes,
             processes=settings.processes or max(int(this_machine().cpus), 1),
         )
 
@@ -106,9 +102,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 task.cancel()
 
 
-def _store_file(settings: Settings, store: ArtifactStore, records: FileRecords) -> StoreFile:
+def _store_file(
+    settings: Settings, looker: FileLooker, store: ArtifactStore, records: FileRecords
+) -> StoreFile:
     return StoreFile(
         FileSpool(settings.work_root / "uploads"),
+        looker,
         store,
         records,
         max_bytes=settings.max_upload_bytes,

@@ -11,8 +11,13 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, OverloadedError, TooLargeError
 
-from data_prep.domain.reading.file_formats import ENDINGS, FileFormat, format_of
-from data_prep.domain.reading.read_blocks import check_opening
+from data_prep.domain.reading.file_formats import (
+    ENDINGS,
+    PLAIN_FORMATS,
+    FileFormat,
+    format_of,
+)
+from data_prep.domain.reading.text_opening import check_text_opening
 
 CONTENT = "content"
 """The one file of a file's artifact. Its name is ours: a caller's is never a path."""
@@ -38,6 +43,16 @@ class Spool(Protocol):
         ...
 
 
+class OpeningLooks(Protocol):
+    async def opening(self, path: Path, file_format: str) -> None:
+        """Refuse a file that cannot be of its format.
+
+        Raises:
+            InvalidInputError: It is not of its format.
+        """
+        ...
+
+
 class FileRecords(Protocol):
     async def create(self, file: FileState) -> None:
         """Durable, and listed, on return.
@@ -60,6 +75,7 @@ class StoreFile:
     def __init__(
         self,
         spool: Spool,
+        looks: OpeningLooks,
         store: ArtifactStore,
         records: FileRecords,
         *,
@@ -67,6 +83,7 @@ class StoreFile:
         max_uploads: int,
     ) -> None:
         self._spool = spool
+        self._looks = looks
         self._store = store
         self._records = records
         self._max_bytes = max_bytes
@@ -118,8 +135,9 @@ class StoreFile:
     ) -> tuple[str, int]:
         """Digest and size of what the store holds now."""
         async with self._spool.open(CONTENT) as spooled:
-            size = await self._receive(chunks, spooled)
-            await asyncio.to_thread(check_opening, spooled.folder / CONTENT, file_format)
+            size = await self._receive(chunks, spooled, file_format)
+            if file_format not in PLAIN_FORMATS:
+                await self._looks.opening(spooled.folder / CONTENT, file_format)
             manifest = await asyncio.to_thread(
                 self._store.commit,
                 spooled.folder,
@@ -129,11 +147,15 @@ class StoreFile:
             )
         return manifest.digest, size
 
-    async def _receive(self, chunks: AsyncIterator[bytes], spooled: SpooledFile) -> int:
+    async def _receive(
+        self, chunks: AsyncIterator[bytes], spooled: SpooledFile, file_format: FileFormat
+    ) -> int:
         size = 0
         async for chunk in chunks:
             if len(chunk) > MAX_CHUNK_BYTES:
                 raise InvalidInputError(f"a chunk is larger than {MAX_CHUNK_BYTES} bytes")
+            if not size and file_format in PLAIN_FORMATS:
+                check_text_opening(chunk)
             size += len(chunk)
             if size > self._max_bytes:
                 raise TooLargeError(f"the file is larger than {self._max_bytes} bytes")

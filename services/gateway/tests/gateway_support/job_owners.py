@@ -9,7 +9,6 @@ from jobs.ids import derived_id
 from jobs.subjects import DATASET_RETIRED, MODEL_RETIRED
 from jobs.submit import JobQueue
 from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep_pb
-from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceServicer
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as optimizer_pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
     OptimizerBuilderServiceServicer,
@@ -25,13 +24,16 @@ from service_kit.errors import (
     TooLargeError,
 )
 
+from gateway_support.uploads import FakeUploads
+
 MAX_FILE_BYTES = 3 * 1024 * 1024
 
 
-class FakeDataPrep(DataPrepServiceServicer):
+class FakeDataPrep(FakeUploads):
     """Keeps files in memory; datasets are real jobs that nobody works on."""
 
     def __init__(self, queue: JobQueue, bus: Bus) -> None:
+        super().__init__()
         self._queue = queue
         self._bus = bus
         self._numbers = itertools.count()
@@ -52,6 +54,11 @@ class FakeDataPrep(DataPrepServiceServicer):
             content += request.chunk
             if len(content) > MAX_FILE_BYTES:
                 raise TooLargeError(f"the file is larger than {MAX_FILE_BYTES} bytes")
+        file = self.keep_file(header, bytes(content))
+        return data_prep_pb.UploadFileResponse(file=file)
+
+    def keep_file(self, header: data_prep_pb.UploadHeader, content: bytes) -> FileState:
+        """Store the bytes as a file."""
         file = FileState(
             file_id=f"file-{next(self._numbers)}",
             tenant=header.tenant,
@@ -60,8 +67,8 @@ class FakeDataPrep(DataPrepServiceServicer):
             size_bytes=len(content),
         )
         file.created_at.GetCurrentTime()
-        self._files[file.file_id] = (file, bytes(content))
-        return data_prep_pb.UploadFileResponse(file=file)
+        self._files[file.file_id] = (file, content)
+        return file
 
     async def GetFile(
         self, request: data_prep_pb.GetFileRequest, context: Any

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceStub
 from modelmill.jobs.v1.job_pb2 import JobPriority
@@ -28,26 +30,65 @@ class GrpcDataPrep:
     ) -> FileState:
         """Store the bytes as they come. Each chunk must be at most 1 MiB."""
         header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose)
-        failures: list[Exception] = []
-
-        async def parts() -> AsyncIterator[pb.UploadFileRequest]:
-            yield pb.UploadFileRequest(header=header)
-            try:
-                async for chunk in chunks:
-                    yield pb.UploadFileRequest(chunk=chunk)
-            except Exception as error:
-                failures.append(error)
-                raise
-
-        try:
-            with domain_errors(PEER):
-                response = await self._stub.UploadFile(parts(), timeout=TRANSFER_SECONDS)
-        except asyncio.CancelledError:
-            # gRPC answers a failing request iterator by cancelling the call and swallowing why.
-            if failures:
-                raise failures[0] from None
-            raise
+        response: pb.UploadFileResponse = await _streamed(
+            self._stub.UploadFile,
+            pb.UploadFileRequest(header=header),
+            (pb.UploadFileRequest(chunk=chunk) async for chunk in chunks),
+        )
         return response.file
+
+    async def create_upload(
+        self, *, tenant: str, filename: str, purpose: str, size_bytes: int
+    ) -> pb.Upload:
+        """Begin a file that comes in parts.
+
+        Raises:
+            InvalidInputError: the name or the purpose is wrong.
+            TooLargeError: larger than data-prep's limit.
+            OverloadedError: too many uploads of the tenant's are open.
+        """
+        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose)
+        request = pb.CreateUploadRequest(header=header, size_bytes=size_bytes)
+        with domain_errors(PEER):
+            return (await self._stub.CreateUpload(request, timeout=CALL_SECONDS)).upload
+
+    async def add_upload_part(
+        self, chunks: AsyncIterator[bytes], *, tenant: str, upload_id: str
+    ) -> pb.AddUploadPartResponse:
+        """Store a part as it comes. Each chunk must be at most 1 MiB.
+
+        Raises:
+            NotFoundError: no such upload, or it is over.
+            InvalidInputError: the part is empty or too large.
+        """
+        header = pb.UploadPartHeader(tenant=tenant, upload_id=upload_id)
+        response: pb.AddUploadPartResponse = await _streamed(
+            self._stub.AddUploadPart,
+            pb.AddUploadPartRequest(header=header),
+            (pb.AddUploadPartRequest(chunk=chunk) async for chunk in chunks),
+        )
+        return response
+
+    async def complete_upload(
+        self, *, tenant: str, upload_id: str, part_ids: Sequence[str], md5: str
+    ) -> pb.Upload:
+        """Join the parts to a file.
+
+        Raises:
+            NotFoundError: no such upload, or it was cancelled.
+            InvalidInputError: a part is unknown, or the size or digest differs.
+        """
+        request = pb.CompleteUploadRequest(
+            tenant=tenant, upload_id=upload_id, part_ids=part_ids, md5=md5
+        )
+        with domain_errors(PEER):
+            return (await self._stub.CompleteUpload(request, timeout=TRANSFER_SECONDS)).upload
+
+    async def cancel_upload(self, *, tenant: str, upload_id: str) -> pb.Upload:
+        """End an upload. Raises NotFoundError."""
+        request = pb.CancelUploadRequest(tenant=tenant, upload_id=upload_id)
+        with domain_errors(PEER):
+            return (await self._stub.CancelUpload(request, timeout=CALL_SECONDS)).upload
 
     async def get(self, *, tenant: str, file_id: str) -> FileState:
         """One file's record. Raises NotFoundError."""
@@ -86,6 +127,19 @@ class GrpcDataPrep:
         with domain_errors(PEER):
             return (await self._stub.DeleteDataset(request, timeout=CALL_SECONDS)).sequence
 
+    async def preview_dataset(
+        self, spec: pb.DatasetSpec, *, tenant: str, rows: int
+    ) -> pb.PreviewDatasetResponse:
+        """What a spec would make of a file's first rows.
+
+        Raises:
+            NotFoundError: the file is unknown.
+            InvalidInputError: the spec is wrong.
+        """
+        request = pb.PreviewDatasetRequest(tenant=tenant, spec=spec, rows=rows)
+        with domain_errors(PEER):
+            return await self._stub.PreviewDataset(request, timeout=CALL_SECONDS)
+
     async def create_dataset(
         self,
         spec: pb.DatasetSpec,
@@ -113,3 +167,26 @@ class GrpcDataPrep:
         with domain_errors(PEER):
             response = await self._stub.CreateDataset(request, timeout=CALL_SECONDS)
         return AcceptedDataset(response.job_id, response.dataset_id, response.sequence)
+
+
+async def _streamed(rpc: Any, header: Message, chunks: AsyncIterator[Message]) -> Any:
+    """Send the header, then the chunks; raises what they raise."""
+    failures: list[Exception] = []
+
+    async def requests() -> AsyncIterator[Message]:
+        yield header
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    try:
+        with domain_errors(PEER):
+            return await rpc(requests(), timeout=TRANSFER_SECONDS)
+    except asyncio.CancelledError:
+        # gRPC answers a failing request iterator by cancelling the call and swallowing why.
+        if failures:
+            raise failures[0] from None
+        raise

@@ -37,6 +37,7 @@ def _route(method: str, path: str, name: str, scope: str | None, summary: str) -
 
 
 TUNING = "/v1/fine_tuning/jobs"
+UPLOAD = "/v1/uploads/{upload_id}"
 WEBHOOK = "/v1/webhooks/{webhook_id}"
 
 
@@ -74,7 +75,18 @@ ROUTES = (
     _route("GET", "/v1/files/{file_id}", "get_file", access.FILES, "One file's record."),
     _route("DELETE", "/v1/files/{file_id}", "delete_file", access.FILES, "Delete a file."),
     _route("GET", "/v1/files/{file_id}/content", "get_content", access.FILES, "A file's bytes."),
+    _route("POST", "/v1/uploads", "begin_upload", access.FILES, "Begin a file in parts."),
+    Route("add_upload_part", "POST", f"{UPLOAD}/parts", access.FILES, "Add one.", Body.UPLOAD),
+    _route("POST", f"{UPLOAD}/complete", "complete_upload", access.FILES, "Join the parts."),
+    Route("cancel_upload", "POST", f"{UPLOAD}/cancel", access.FILES, "Forget the parts."),
     _route("POST", "/v1/datasets", "create_dataset", access.DATASETS, "Make a dataset of a file."),
+    _route(
+        "POST",
+        "/v1/datasets/preview",
+        "preview_dataset",
+        access.DATASETS,
+        "What a file's first rows would become.",
+    ),
     _route("GET", "/v1/datasets", "list_datasets", access.DATASETS, "The tenant's datasets."),
     _route("GET", "/v1/datasets/{dataset_id}", "get_dataset", access.DATASETS, "One dataset."),
     _route("DELETE", "/v1/datasets/{dataset_id}", "delete_dataset", access.DATASETS, "Delete it."),

@@ -1,21 +1,16 @@
 """Datasets: made of files by jobs."""
 
-from google.protobuf.json_format import ParseDict
-from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
-from pydantic import Field
+from typing import Protocol
+
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, PreviewDatasetResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.create_dataset import CreateDataset
 from gateway.delete_dataset import DeleteDataset
 from gateway.domain.pages import page_of
-from gateway.entrypoints.bodies import (
-    PRIORITIES,
-    PRIORITY_MEANING,
-    Priority,
-    StrictBody,
-    read_body,
-)
+from gateway.entrypoints.bodies import PRIORITIES, read_body
+from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
 from gateway.entrypoints.http_requests import (
     Handlers,
     caller_of,
@@ -23,37 +18,16 @@ from gateway.entrypoints.http_requests import (
     json_response,
     page_request_of,
 )
-from gateway.entrypoints.views import dataset_view, deleted_view, page_view
+from gateway.entrypoints.views import dataset_view, deleted_view, page_view, preview_view
 from gateway.show_datasets import ShowDatasets
 
 
-class MappingBody(StrictBody):
-    """How a row becomes a conversation: a column that holds one, or templates with {column}."""
+class Previews(Protocol):
+    """Says what a spec would make of a file's first rows."""
 
-    system_template: str = ""
-    user_template: str = ""
-    answer_template: str = ""
-    messages_column: str = ""
-
-
-class SharesBody(StrictBody):
-    """Shares of the splits, together 1."""
-
-    train: float = Field(ge=0, le=1)
-    valid: float = Field(ge=0, le=1)
-    test: float = Field(ge=0, le=1)
-
-
-class DatasetBody(StrictBody):
-    """POST /v1/datasets."""
-
-    file_id: str = Field(min_length=1, max_length=128)
-    name: str = Field("", max_length=128)
-    mapping: MappingBody
-    shares: SharesBody | None = None
-    seed: int = Field(0, ge=0, lt=2**64)
-    max_test_rows: int = Field(0, ge=0, lt=2**32, description="0 sets no limit.")
-    priority: Priority = Field("normal", description=PRIORITY_MEANING)
+    async def preview_dataset(
+        self, spec: DatasetSpec, *, tenant: str, rows: int
+    ) -> PreviewDatasetResponse: ...
 
 
 class DatasetRoutes:
@@ -64,15 +38,18 @@ class DatasetRoutes:
         create_dataset: CreateDataset,
         datasets: ShowDatasets,
         delete_dataset: DeleteDataset,
+        previews: Previews,
     ) -> None:
         self._create_dataset = create_dataset
         self._datasets = datasets
         self._delete_dataset = delete_dataset
+        self._previews = previews
 
     def handlers(self) -> Handlers:
         """By the names of the route table."""
         return {
             "create_dataset": self._post,
+            "preview_dataset": self._preview,
             "list_datasets": self._list,
             "get_dataset": self._get,
             "delete_dataset": self._delete,
@@ -80,9 +57,8 @@ class DatasetRoutes:
 
     async def _post(self, request: Request) -> Response:
         body = await read_body(request, DatasetBody)
-        spec = ParseDict(body.model_dump(exclude_none=True, exclude={"priority"}), DatasetSpec())
         accepted = await self._create_dataset(
-            spec, caller_of(request), idempotency_key_of(request), PRIORITIES[body.priority]
+            body.spec(), caller_of(request), idempotency_key_of(request), PRIORITIES[body.priority]
         )
         view = {
             "id": accepted.dataset_id,
@@ -91,6 +67,13 @@ class DatasetRoutes:
             "job_id": accepted.job_id,
         }
         return json_response(view, 202)
+
+    async def _preview(self, request: Request) -> Response:
+        body = await read_body(request, PreviewBody)
+        shown = await self._previews.preview_dataset(
+            body.spec(), tenant=caller_of(request).tenant, rows=body.rows
+        )
+        return json_response(preview_view(shown))
 
     async def _list(self, request: Request) -> Response:
         datasets = list(self._datasets.ready(caller_of(request).tenant))

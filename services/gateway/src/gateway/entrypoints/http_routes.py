@@ -8,7 +8,7 @@ from gateway.entrypoints.http_app import build_http_app
 from gateway.entrypoints.http_chat import ChatRoute, GenerateRoute
 from gateway.entrypoints.http_completions import CompletionRoute
 from gateway.entrypoints.http_dataset_stories import DatasetStories, DatasetStoryRoutes
-from gateway.entrypoints.http_datasets import DatasetRoutes
+from gateway.entrypoints.http_datasets import DatasetRoutes, Previews
 from gateway.entrypoints.http_embeddings import EmbeddingRoutes
 from gateway.entrypoints.http_files import FileRoutes, Files
 from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
@@ -17,9 +17,14 @@ from gateway.entrypoints.http_jobs import JobRoutes, Jobs
 from gateway.entrypoints.http_models import ModelRoutes
 from gateway.entrypoints.http_moderations import ModerationRoutes
 from gateway.entrypoints.http_optimizations import OptimizationRoutes
+from gateway.entrypoints.http_uploads import UploadRoutes, Uploads
 from gateway.entrypoints.http_webhooks import WebhookRoutes
 from gateway.entrypoints.job_event_replies import JobEventReplies
 from gateway.use_cases import UseCases
+
+
+class DataPrep(Files, Uploads, Previews, Protocol):
+    """Where files are kept and datasets are made."""
 
 
 class HttpChoices(Protocol):
@@ -35,7 +40,7 @@ class HttpChoices(Protocol):
 
 def gateway_http_app(
     use_cases: UseCases,
-    files: Files,
+    data_prep: DataPrep,
     stories: DatasetStories,
     jobs: Jobs,
     verifier: Verifier,
@@ -48,7 +53,7 @@ def gateway_http_app(
     control_job = use_cases.control_job
     models = ModelRoutes(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
     datasets = DatasetRoutes(
-        use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset
+        use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
     )
     training = FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs)
     builds = OptimizationRoutes(use_cases.create_optimization, control_job, jobs)
@@ -58,7 +63,8 @@ def gateway_http_app(
             **EmbeddingRoutes(use_cases.embed_texts).handlers(),
             **ModerationRoutes(use_cases.judge_texts).handlers(),
             **models.handlers(),
-            **FileRoutes(files, use_cases.delete_file).handlers(),
+            **FileRoutes(data_prep, use_cases.delete_file).handlers(),
+            **UploadRoutes(data_prep).handlers(),
             **datasets.handlers(),
             **DatasetStoryRoutes(stories).handlers(),
             **training.handlers(),

@@ -29,7 +29,9 @@ class MultipartUpload:
     the file are read and do not count: where the body was cut on its way must change nothing.
     """
 
-    def __init__(self, content_type: str, stream: AsyncIterator[bytes]) -> None:
+    def __init__(
+        self, content_type: str, stream: AsyncIterator[bytes], *, file_field: str = "file"
+    ) -> None:
         kind, options = parse_options_header(content_type)
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
@@ -37,7 +39,8 @@ class MultipartUpload:
         self.fields: dict[str, str] = {}
         self.filename = ""
         self._stream = stream
-        self._reading = _Reading()
+        self._file_field = file_field
+        self._reading = _Reading(file_field)
         self._parser = _parser(boundary, self._reading)
 
     async def open(self) -> None:
@@ -49,7 +52,9 @@ class MultipartUpload:
         while not self._reading.in_file and await self._feed():
             pass
         if not self._reading.in_file and not self._reading.file_ended:
-            raise BadRequestError("file: the form has no file", param="file")
+            raise BadRequestError(
+                f"{self._file_field}: the form has no file", param=self._file_field
+            )
         self.fields = self._reading.fields
         self.filename = self._reading.filename
 
@@ -63,7 +68,7 @@ class MultipartUpload:
             if not await self._feed():
                 break
         if not self._reading.complete:
-            raise BadRequestError("the form ends in the middle", param="file")
+            raise BadRequestError("the form ends in the middle", param=self._file_field)
         if waiting:
             yield bytes(waiting)
 
@@ -75,14 +80,17 @@ class MultipartUpload:
         try:
             self._parser.write(received)
         except FormParserError as error:
-            raise BadRequestError("the form is not valid multipart", param="file") from error
+            raise BadRequestError(
+                "the form is not valid multipart", param=self._file_field
+            ) from error
         return True
 
 
 class _Reading:
     """Where the parser stands. Its methods are the parser's callbacks."""
 
-    def __init__(self) -> None:
+    def __init__(self, file_field: str) -> None:
+        self._file_field = file_field
         self.fields: dict[str, str] = {}
         self.filename = ""
         self.file_bytes = bytearray()
@@ -114,8 +122,9 @@ class _Reading:
         filename = options.get(b"filename")
         if filename is None:
             return
-        if self._part.name != "file" or self.in_file or self.file_ended:
-            raise BadRequestError("the form must have one file, named file", param="file")
+        if self._part.name != self._file_field or self.in_file or self.file_ended:
+            name = self._file_field
+            raise BadRequestError(f"the form must have one file, named {name}", param=name)
         self._part.filename = self.filename = filename.decode("utf-8", "replace")
         self.in_file = True
 

@@ -1,10 +1,16 @@
 """Models, files and datasets as OpenAI's clients and ours read them."""
 
+import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from jobs.kinds import dataset_id_of
 from jobs.ledger import JobRecord
+from modelmill.data_prep.v1.data_prep_service_pb2 import (
+    AddUploadPartResponse,
+    PreviewDatasetResponse,
+    Upload,
+)
 from modelmill.registry.v1.model_events_pb2 import AliasState, DatasetReady, FileState, ModelReady
 
 from gateway.domain.pages import Page, T
@@ -87,6 +93,45 @@ def file_view(file: FileState) -> View:
         "status": "processed",
         "digest": file.digest,
     }
+
+
+def upload_view(upload: Upload) -> View:
+    """A file on its way as OpenAI's `upload`."""
+    return {
+        "id": upload.upload_id,
+        "object": "upload",
+        "bytes": upload.size_bytes,
+        "created_at": upload.created_at,
+        "filename": upload.header.filename,
+        "purpose": upload.header.purpose,
+        "status": upload.status,
+        "expires_at": upload.expires_at,
+        "file": file_view(upload.file) if upload.HasField("file") else None,
+    }
+
+
+def upload_part_view(part: AddUploadPartResponse, upload_id: str) -> View:
+    """A part as OpenAI's `upload.part`."""
+    return {
+        "id": part.part_id,
+        "object": "upload.part",
+        "created_at": part.created_at,
+        "upload_id": upload_id,
+    }
+
+
+def preview_view(shown: PreviewDatasetResponse) -> View:
+    """The first rows of a file, as they would become."""
+    rows = [
+        {
+            "line": row.line,
+            "row": json.loads(row.row_json) if row.row_json else None,
+            "reason": row.reason or None,
+            "changes": list(row.changes),
+        }
+        for row in shown.rows
+    ]
+    return {"object": "dataset.preview", "columns": list(shown.columns), "data": rows}
 
 
 def dataset_view(dataset: DatasetReady | JobRecord) -> View:

@@ -10,12 +10,10 @@ from service_kit.errors import InvalidInputError
 
 from data_prep.domain.reading.file_formats import Compression, FileFormat, compression_of
 from data_prep.domain.reading.limits import ReadLimits
+from data_prep.domain.reading.text_opening import SNIFFED_BYTES, UTF8_MARK, check_text_opening
 
-_UTF8_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _MAGIC: dict[Compression, bytes] = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
 _CODEC: dict[Compression, str] = {"gz": "gzip", "zst": "zstd"}
-_SNIFFED_BYTES = 4096
 _FREE_BYTES = 16 * 1024**2
 """So much may come out of any compressed file: small ones shrink a lot without any malice."""
 
@@ -54,12 +52,9 @@ class ContentStream:
         return ahead + self._fill(size - len(ahead)) if len(ahead) < size else ahead
 
     def _opening(self) -> bytes:
-        opening = self._fill(_SNIFFED_BYTES)
-        if opening.startswith(_UTF16_MARKS):
-            raise InvalidInputError("the file is UTF-16 text; write it as UTF-8")
-        if b"\0" in opening:
-            raise InvalidInputError("the file is not UTF-8 text: it has zero bytes")
-        return opening.removeprefix(_UTF8_MARK)
+        opening = self._fill(SNIFFED_BYTES)
+        check_text_opening(opening)
+        return opening.removeprefix(UTF8_MARK)
 
     def _fill(self, size: int) -> bytes:
         parts: list[bytes] = []

@@ -11,6 +11,9 @@ FileFormat = Literal[
 ]  # fmt: skip
 """How the rows are written, and how the bytes are compressed. Parquet compresses by itself."""
 
+PLAIN_FORMATS: tuple[FileFormat, ...] = ("jsonl", "csv", "text")
+"""Text as it is."""
+
 _FORMAT_OF_ENDING: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",

@@ -29,6 +29,12 @@ UPLOAD: dict[str, Any] = {
     },
 }
 UPLOAD_EXAMPLE = {"purpose": "fine-tune", "file": '{"messages": []}\n'}
+PART: dict[str, Any] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {"data": {"type": "string", "format": "binary"}},
+}
+PART_EXAMPLE = {"data": '{"messages": []}\n'}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -91,7 +97,9 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
     if operation.events is not None and route.method == "GET":
         described["responses"]["204"] = {"description": "It has ended, and you have seen it end."}
     if route.body is Body.UPLOAD:
-        content = {"multipart/form-data": {"schema": UPLOAD, "example": UPLOAD_EXAMPLE}}
+        is_part = route.name == "add_upload_part"
+        form = (PART, PART_EXAMPLE) if is_part else (UPLOAD, UPLOAD_EXAMPLE)
+        content = {"multipart/form-data": {"schema": form[0], "example": form[1]}}
         described["requestBody"] = {"required": True, "content": content}
     elif operation.body is not None:
         body = {"schema": _ref(operation.body.shape), "example": operation.body.example}

@@ -7,19 +7,21 @@ from pydantic import BaseModel
 
 from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
+from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
 from gateway.entrypoints.document import dataset_answers as datasets
 from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import job_answers as jobs
 from gateway.entrypoints.document import model_answers as models
 from gateway.entrypoints.document import text_answers as texts
+from gateway.entrypoints.document import upload_answers as uploads
 from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.shape import Deleted
 from gateway.entrypoints.fine_tuning_body import FineTuningBody
-from gateway.entrypoints.http_datasets import DatasetBody
 from gateway.entrypoints.http_embeddings import EmbeddingBody
 from gateway.entrypoints.http_models import AliasBody
 from gateway.entrypoints.http_moderations import ModerationBody
 from gateway.entrypoints.http_optimizations import OptimizationBody
+from gateway.entrypoints.http_uploads import CompleteUploadBody, UploadBody
 from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
 
 
@@ -105,6 +107,26 @@ OPERATIONS = {
     "get_file": Operation(models.File, e.FILE_ANSWER, refusals=NEIGHBOUR),
     "delete_file": Operation(Deleted, e.deleted("file", e.FILE), refusals=NEIGHBOUR),
     "get_content": Operation(None, {}, refusals=NEIGHBOUR),
+    "begin_upload": Operation(
+        uploads.Upload,
+        uploads.UPLOAD,
+        Body(UploadBody, uploads.UPLOAD_BODY),
+        refusals=(429, *NEIGHBOUR),
+    ),
+    "add_upload_part": Operation(uploads.UploadPart, uploads.PART, refusals=(422, 429, *NEIGHBOUR)),
+    "complete_upload": Operation(
+        uploads.Upload,
+        uploads.COMPLETED,
+        Body(CompleteUploadBody, {"part_ids": [uploads.PART_ID]}),
+        refusals=(429, *NEIGHBOUR),
+    ),
+    "cancel_upload": Operation(uploads.Upload, uploads.CANCELLED, refusals=NEIGHBOUR),
+    "preview_dataset": Operation(
+        uploads.DatasetPreview,
+        uploads.PREVIEW,
+        Body(PreviewBody, {**e.DATASET_BODY, "rows": 2}),
+        refusals=(404, *NEIGHBOUR),
+    ),
     "create_dataset": Operation(
         models.AcceptedDataset,
         e.ACCEPTED_DATASET,

@@ -1,0 +1,130 @@
+"""What is seen of a file without making a dataset of it. Runs in a child process."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
+from data_prep.domain.mapping.map_block import map_block
+from data_prep.domain.reading.file_formats import FileFormat
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.domain.reading.parse_block import parse_block
+from data_prep.domain.reading.read_blocks import check_opening, read_blocks
+from data_prep.domain.rows import RejectedRow, SourceRow
+from data_prep.domain.stages import Stage
+from data_prep.domain.written_rows import write_rows
+
+PEEK_ROWS = 100
+SHOWN_BYTES = 2 * 1024 * 1024
+"""Of all rows of a preview together; it must fit in one message."""
+
+SHOWN_COLUMNS, SHOWN_NAME_CHARACTERS = 1_000, 200
+
+StagesOf = Callable[[DatasetPlan, bytes], Sequence[tuple[str, Stage]]]
+"""The stages that a plan asks for, by name, in their order, given the key of its stand-ins."""
+
+
+def look(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
+    """Answer one request: "opening", "spec" (does it fit the file) or "preview" of a file.
+
+    Raises:
+        InvalidInputError: The file or the spec is wrong.
+    """
+    path, file_format = Path(request["path"]), request["format"]
+    if request["look"] == "opening":
+        check_opening(path, file_format)
+        return None
+    plan = plan_dataset(request["spec"])
+    if request["look"] == "spec":
+        check_fit(first_rows(path, file_format, PEEK_ROWS, request["max_row_bytes"]), plan)
+        return None
+    rows = first_rows(path, file_format, request["rows"], request["max_row_bytes"])
+    return preview(rows, plan, stages_of(plan, bytes.fromhex(request["pseudonym_key"])))
+
+
+def first_rows(
+    path: Path, file_format: FileFormat, count: int, max_row_bytes: int
+) -> list[SourceRow | RejectedRow]:
+    """At most `count` rows of a file, read and parsed."""
+    limits = ReadLimits(max_row_bytes=max_row_bytes, block_rows=count)
+    with closing(read_blocks(path, file_format, limits)) as blocks:
+        return list(islice((row for block in blocks for row in parse_block(block)), count))
+
+
+def check_fit(rows: Iterable[SourceRow | RejectedRow], plan: DatasetPlan) -> None:
+    """Refuse a plan that reads a column that none of these rows has.
+
+    Raises:
+        InvalidInputError: Names every such column.
+    """
+    columns = columns_of(rows)
+    # Without one readable row nothing is known about columns; the job will say what is wrong.
+    if columns:
+        check_columns(plan.mapping, columns)
+
+
+def columns_of(rows: Iterable[SourceRow | RejectedRow]) -> list[str]:
+    """The columns that these rows have, in the order of their first appearance."""
+    columns: dict[str, None] = {}
+    for row in rows:
+        if isinstance(row, SourceRow):
+            columns.update(dict.fromkeys(row.columns))
+    return list(columns)
+
+
+def preview(
+    rows: Sequence[SourceRow | RejectedRow],
+    plan: DatasetPlan,
+    stages: Sequence[tuple[str, Stage]],
+) -> dict[str, Any]:
+    """What these rows would become, one by one: what needs all rows of a file is left out.
+
+    {"columns": [...], "rows": [{"line", "row_json", "reason", "changes"}]}, in the order of the
+    file; of very large rows as many as fit in `SHOWN_BYTES`, and at least one.
+
+    Raises:
+        InvalidInputError: The plan reads a column that none of them has.
+    """
+    check_fit(rows, plan)
+    shown: list[dict[str, Any]] = []
+    size = 0
+    for row in sorted(_shown(rows, plan, stages), key=lambda row: int(row["line"])):
+        size += len(row["row_json"].encode())
+        if shown and size > SHOWN_BYTES:
+            break
+        shown.append(row)
+    columns = [name[:SHOWN_NAME_CHARACTERS] for name in columns_of(rows)]
+    return {"columns": columns[:SHOWN_COLUMNS], "rows": shown}
+
+
+def _shown(
+    rows: Sequence[SourceRow | RejectedRow],
+    plan: DatasetPlan,
+    stages: Sequence[tuple[str, Stage]],
+) -> Iterable[dict[str, Any]]:
+    passed = map_block(rows, plan.mapping)
+    yield from _dropped(passed.dropped)
+    for _, stage in stages:
+        passed = stage(passed.rows)
+        yield from _dropped(passed.dropped)
+    kept = passed.rows
+    parts = (kept.column("line").to_pylist(), kept.column("changes").to_pylist())
+    for line, changes, row in zip(*parts, write_rows(kept).lines, strict=True):
+        yield _entry(line, row_json=row.decode(), changes=changes)
+
+
+def _dropped(dropped: pa.RecordBatch) -> Iterable[dict[str, Any]]:
+    for row in dropped.to_pylist():
+        detail = row["detail"]
+        reason = row["rule"] if detail is None else f"{row['rule']}: {detail}"
+        yield _entry(row["line"], reason=reason)
+
+
+def _entry(
+    line: int, *, row_json: str = "", reason: str = "", changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    return {"line": line, "row_json": row_json, "reason": reason, "changes": list(changes)}
