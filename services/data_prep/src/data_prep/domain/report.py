@@ -2,26 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from data_prep.domain.duplicates import DuplicateFilter
-from data_prep.domain.languages import Language
+from data_prep.domain.measure import Measure
 from data_prep.domain.rows import Conversation, RejectedRow
 
 MAX_CHOICES = 64
 """With more different answers than this, rows are no choice among labels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """How long a conversation is, its system turn left out."""
-
-    language: Language
-    tokens: int
-    """Words and punctuation marks as spaCy cuts them; one Han character is one token."""
-
-    sentences: int
 
 
 class RowReport:
