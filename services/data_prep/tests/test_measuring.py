@@ -3,7 +3,7 @@
 import pytest
 from data_prep.adapters.spacy_measure import SpacyMeasurer
 from data_prep.domain.languages import language_of
-from data_prep.domain.report import Measure
+from data_prep.domain.measure import Measure
 from data_prep.domain.rows import Conversation, Turn
 
 
@@ -19,7 +19,7 @@ def conversation(user: str, answer: str) -> Conversation:
         ("我用 Python 写代码", "zh"),
         ("The word 好 means good", "en"),
         ("naïve café", "en"),
-        ("Привет, мир", "other"),
+        ("Привет, мир", "ru"),
         ("123 !?", "other"),
     ],
 )
@@ -37,4 +37,4 @@ def test_tokens_and_sentences_are_counted_in_the_language_of_the_row() -> None:
             conversation("今天很好。我们走吧！", "好"),
             conversation("Привет, мир.", "да"),
         ]
-    ) == [Measure("en", 11, 3), Measure("zh", 11, 3), Measure("other", 5, 2)]
+    ) == [Measure("en", 11, 3), Measure("zh", 11, 3), Measure("ru", 5, 2)]

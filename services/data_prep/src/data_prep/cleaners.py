@@ -2,17 +2,28 @@
 
 from collections.abc import Callable, Mapping
 
+from data_prep.adapters.opencc_simplified import Simplified
+from data_prep.adapters.spacy_stop_words import spacy_stop_words
 from data_prep.domain.cleaning.batches import Settled
+from data_prep.domain.cleaning.boilerplate import Boilerplate
 from data_prep.domain.cleaning.clean_plan import CleanPlan
 from data_prep.domain.cleaning.encoding import EncodingRepair
 from data_prep.domain.cleaning.form import Invisible, Spaces, UnicodeForm
+from data_prep.domain.cleaning.markup import Markup
+from data_prep.domain.cleaning.repeats import Repeats
+from data_prep.domain.cleaning.stop_words import StopWords
 from data_prep.domain.stages import TextTransform
 
 MAKERS: Mapping[str, Callable[[], TextTransform]] = {
     "encoding": EncodingRepair,
+    "markup": Markup,
     "unicode": UnicodeForm,
     "invisible": Invisible,
     "spaces": Spaces,
+    "boilerplate": Boilerplate,
+    "repeats": Repeats,
+    "simplified": Simplified,
+    "stop_words": lambda: StopWords(spacy_stop_words),
 }
 """How each transform is made, by its name."""
 

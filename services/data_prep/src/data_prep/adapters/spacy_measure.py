@@ -1,11 +1,11 @@
 """Tokens and sentences by spaCy's blank pipelines. Imported by the job's child process only."""
 
-import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from data_prep.adapters.spacy_import import import_spacy
 from data_prep.domain.languages import Language, language_of
 from data_prep.domain.measure import Measure
 from data_prep.domain.rows import Conversation
@@ -43,7 +43,7 @@ class SpacyMeasurer:
 
     def _pipeline(self, name: str) -> Any:
         if name not in self._pipelines:
-            pipeline = _import_spacy().blank(name)
+            pipeline = import_spacy().blank(name)
             pipeline.add_pipe("sentencizer")
             pipeline.max_length = _MAX_TEXT_CHARACTERS
             self._pipelines[name] = pipeline
@@ -53,20 +53,3 @@ class SpacyMeasurer:
 def _measure(document: Any, language: Language) -> Measure:
     tokens = len(document) - int(document.to_array("IS_SPACE").sum())
     return Measure(language, tokens, sum(1 for _ in document.sents))
-
-
-def _import_spacy() -> Any:
-    """Import spaCy without torch.
-
-    Its backend imports torch wherever torch is installed: seconds and hundreds of megabytes, for
-    tokenizers that never use it. A None in `sys.modules` reads as "not installed".
-    """
-    hidden = "torch" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
-        import spacy
-    finally:
-        if hidden:
-            del sys.modules["torch"]
-    return spacy

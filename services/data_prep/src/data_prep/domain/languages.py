@@ -128,6 +128,12 @@ def _of_latin(text: str) -> Language:
 
 
 @cache
+def all_function_words() -> frozenset[str]:
+    """Those of all languages in Latin letters."""
+    return frozenset(_languages_of_word())
+
+
+@cache
 def _languages_of_word() -> dict[str, tuple[Language, ...]]:
     words = dict.fromkeys(word for listed in FUNCTION_WORDS.values() for word in listed.split())
     return {

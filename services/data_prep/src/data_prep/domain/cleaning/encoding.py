@@ -83,14 +83,16 @@ def _from_latin_1(run: re.Match[str]) -> str:
 
 
 def _from_gbk(run: re.Match[str]) -> str:
-    """UTF-8 that was read as GBK: two thirds as many characters come out, and they are Chinese."""
+    """UTF-8 that was read as GBK, from its first telling character to the end of the run."""
     text = run.group()
+    first = next((place for place, one in enumerate(text) if one in _GBK_OF_UTF8), len(text))
     try:
-        repaired = text.encode("gbk").decode("utf-8")
+        repaired = text[first:].encode("gbk").decode("utf-8")
     except UnicodeError:
         return text
-    common = sum(_is_common(character) for character in repaired)
-    return repaired if 3 * common >= 2 * len(repaired) else text
+    # Two thirds as many characters come out, and they are common ones.
+    common = sum(map(_is_common, repaired))
+    return text[:first] + repaired if 3 * common >= 2 * len(repaired) else text
 
 
 def _is_common(character: str) -> bool:

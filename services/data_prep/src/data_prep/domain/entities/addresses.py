@@ -9,6 +9,7 @@ _HOUSE = (
 )
 _CN_HOUSE = re.compile(_HOUSE)
 _PLACE = "[^\\W\\d_A-Za-z在到是于的去从我住和与了有叫找位把给寄请发送址离近这那走过坐换条]"
+_CN_PLACE = re.compile(_PLACE)
 _CN_BEFORE = re.compile(
     f"(?:{_PLACE}{{2,8}}(?:省|自治区))?(?:{_PLACE}{{1,8}}(?:市|州|盟))?"
     f"(?:{_PLACE}{{1,8}}(?:区|县|旗))?(?:{_PLACE}{{1,8}}(?:镇|乡|街道))?{_PLACE}{{1,4}}$"
@@ -19,10 +20,12 @@ _CN_WINDOW = 40
 _US = re.compile(
     "(?<![0-9A-Za-z.$-])[0-9]{1,5} (?:[NSEW]\\.? )?"
     "(?:[A-Z][a-z]{1,20} |[0-9]{1,3}(?:st|nd|rd|th) ){1,4}"
-    "(?:Street|St|Avenue|Ave|Road|Rd|Boulevard|Blvd|Lane|Ln|Drive|Dr|Court|Ct|Terrace|Parkway)"
-    "(?![A-Za-z])\\.?(?:,? (?:Apt|Suite|Ste|Unit)\\.? ?#?[0-9A-Z]{1,6})?"
+    "(?:Street|Avenue|Road|Boulevard|Lane|Drive|Court|Terrace|Parkway"
+    "|(?:St|Ave|Rd|Blvd|Ln|Dr|Ct)(?![A-Za-z])\\.?)(?![A-Za-z]| [A-Z][a-z])"
+    "(?:,? (?:Apt|Suite|Ste|Unit)\\.? ?#?[0-9A-Z]{1,6})?"
     "(?:, [A-Z][A-Za-z]{1,20}(?: [A-Z][a-z]{1,20}){0,2}, [A-Z]{2}(?: [0-9]{5}(?:-[0-9]{4})?)?)?"
 )
+
 STAND_IN_CN = "示例路"
 STAND_IN_US = "Example"
 
@@ -35,8 +38,13 @@ US_HINT = re.compile("[0-9] [A-Z0-9]")
 def find_chinese(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of each Chinese address that has a road and a house number."""
     for house in _CN_HOUSE.finditer(text):
-        window = max(house.start() - _CN_WINDOW, 0)
-        before = _CN_BEFORE.search(text, window, house.start())
+        start = house.start()
+        first = max(start - _CN_WINDOW, 0)
+        while start > first and _CN_PLACE.match(text, start - 1):
+            start -= 1
+        if start == house.start():
+            continue
+        before = _CN_BEFORE.search(text, start, house.start())
         if before and not text.startswith(STAND_IN_CN[:2], before.start()):
             yield before.start(), house.end()
 

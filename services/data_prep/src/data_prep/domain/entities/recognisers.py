@@ -145,7 +145,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     ),
     Recogniser(
         "url_credentials",
-        re.compile(r"[a-z+]{2,12}://(?P<userinfo>[^\s/:@]{1,64}:[^\s/:@]{1,128})@"),
+        re.compile(r"[a-z+]{2,12}://(?P<access>[^\s/:@]{1,64}:[^\s/:@]{1,128}@[^\s/:@]{1,253})"),
         ("://",),
         partial(_has_no, "user:EXAMPLE"),
     ),

@@ -13,6 +13,8 @@ from data_prep.domain.row_batch import dropped_rows, kept_rows
 from data_prep.domain.stages import Passed
 
 NAME, VERSION = "entities", 1
+MAX_ROUNDS = 8
+"""A text in which then still something is found is left so."""
 
 
 class EntityStage:
@@ -54,25 +56,32 @@ class EntityStage:
             return Passed(rows, dropped_rows(rows, nothing))
         row_texts = RowTexts(rows)
         texts = list(row_texts.texts)
-        found = self._find(texts)
         reasons = nothing
-        for place, spans in found.items():
-            texts[place] = self._rewritten(texts[place], spans)
-            for span in spans:
-                if self._plan.actions[span.type] == "drop":
-                    row = row_texts.row_of[place]
-                    reasons[row] = reasons[row] or f"{NAME}.{span.type}"
+        pending = list(range(len(texts)))
+        for _ in range(MAX_ROUNDS):
+            found = self._find(pending, texts)
+            for place, spans in found.items():
+                texts[place] = self._rewritten(texts[place], spans)
+                for span in spans:
+                    if self._plan.actions[span.type] == "drop":
+                        row = row_texts.row_of[place]
+                        reasons[row] = reasons[row] or f"{NAME}.{span.type}"
+            # What is gone may have hidden what stood close to it.
+            pending = [place for place in found if texts[place] != row_texts.texts[place]]
+            if not pending:
+                break
         after, changed = row_texts.with_texts(texts, f"{NAME}@{VERSION}")
         # A dropped row is shown in the report: without what it was dropped for.
         kept = kept_rows(after, reasons)
         dropped = dropped_rows(after, reasons)
         return Passed(kept, dropped, sum(reasons[row] is None for row in changed))
 
-    def _find(self, texts: Sequence[str]) -> dict[int, list[Span]]:
+    def _find(self, places: Sequence[int], texts: Sequence[str]) -> dict[int, list[Span]]:
         """By place of the text what is to be done something about; counts it too."""
+        looked_at = [texts[place] for place in places]
         all_spans: dict[int, list[Span]] = {}
         for finder in self._finders:
-            for place, spans in enumerate(finder(texts)):
+            for place, spans in zip(places, finder(looked_at), strict=True):
                 if spans:
                     all_spans.setdefault(place, []).extend(spans)
         wanted: dict[int, list[Span]] = {}

@@ -133,7 +133,7 @@ def _secret(value: str, seed: bytes) -> str:
 
 
 def _url_credentials(_value: str, seed: bytes) -> str:
-    return f"user:EXAMPLE{seed.hex()[:12]}"
+    return f"user:EXAMPLE{seed.hex()[:12]}@example.com"
 
 
 def _person(_value: str, seed: bytes) -> str:

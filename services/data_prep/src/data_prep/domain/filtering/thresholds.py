@@ -76,8 +76,8 @@ THRESHOLDS = (
     ),
     Threshold(
         "stop_word_share.min",
-        "share of function words, of a text of zh with 50 Han characters or more, or of en with 30 "
-        "words or more",
+        "share of function words, of a text with 50 Han characters or more, or of 30 words or more "
+        "in Latin letters",
         0.02,
         "keywords and catalogues: a sentence needs them",
     ),

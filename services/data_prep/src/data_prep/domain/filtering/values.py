@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from data_prep.domain.code_points import (
     HAN,
+    LATIN,
     LETTERS,
     PUNCTUATION,
     SPACED_LETTERS,
@@ -21,7 +22,7 @@ from data_prep.domain.code_points import (
     CodePoints,
 )
 from data_prep.domain.filtering.repetition import repeated_ngram_share, repeated_word_ngram_share
-from data_prep.domain.languages import FUNCTION_WORDS, languages_of
+from data_prep.domain.languages import all_function_words
 
 C = CharacterClass
 Values = NDArray[np.float64]
@@ -116,20 +117,15 @@ def _mean_word_length(batch: Batch) -> Values:
 
 def _stop_word_share(batch: Batch) -> Values:
     points = batch.points
-    han = points.count(HAN)
+    han, latin = points.count(HAN), points.count(LATIN)
     shares = _share(points.count((C.HAN_FUNCTION,)), han, MIN_HAN_OF_STOP_WORDS)
-    spaced = points.count(SPACED_LETTERS)
-    shares[spaced >= han] = np.nan
+    shares[2 * han < points.count(LETTERS)] = np.nan
     # A word has two characters or more, with its blank.
-    places = np.flatnonzero(
-        (spaced >= han) & (points.lengths >= 2 * MIN_WORDS_OF_STOP_WORDS)
-    ).tolist()
-    texts = [batch.texts[place] for place in places]
-    stop_words = frozenset(FUNCTION_WORDS["en"].split())
-    for place, text, language in zip(places, texts, languages_of(texts), strict=True):
-        words = text.lower().split()
-        if language == "en" and len(words) >= MIN_WORDS_OF_STOP_WORDS:
-            shares[place] = sum(map(stop_words.__contains__, words)) / len(words)
+    long_enough = points.lengths >= 2 * MIN_WORDS_OF_STOP_WORDS
+    for place in np.flatnonzero((2 * latin > points.count(LETTERS)) & long_enough).tolist():
+        words = batch.texts[place].lower().split()
+        if len(words) >= MIN_WORDS_OF_STOP_WORDS:
+            shares[place] = sum(map(all_function_words().__contains__, words)) / len(words)
     return shares
 
 

@@ -1,0 +1,240 @@
+"""What tells who somebody is, is found, and what only looks like it is not."""
+
+import time
+from collections import Counter
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from data_prep.domain.entities.entity_plan import ACTIONS, EntityPlan, plan_entities
+from data_prep.domain.entities.rule_finder import RuleFinder
+from data_prep.domain.entities.spans import MODEL_TYPES, TYPES, Span, without_overlaps
+from data_prep.domain.entities.stage import EntityStage
+from data_prep.domain.entities.stand_ins import Pseudonymiser
+from data_prep.domain.row_batch import ROWS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from service_kit.errors import InvalidInputError
+
+from .entity_table import FOUND, NOT_FOUND
+
+RULE_TYPES = [name for name in TYPES if name not in MODEL_TYPES]
+FIND = RuleFinder()
+PSEUDONYMISE = Pseudonymiser(b"a key")
+mixed_text = st.lists(
+    st.sampled_from([text for _, text, _ in FOUND] + list(NOT_FOUND) + [" ", "\n", "，", "1", "a"]),
+    max_size=6,
+).map("".join)
+
+
+def found_in(text: str) -> list[tuple[str, str]]:
+    return [(one.type, text[one.start : one.end]) for one in without_overlaps(FIND([text])[0])]
+
+
+def rows_of(*conversations: list[str], **columns: list[Any]) -> pa.RecordBatch:
+    count = len(conversations)
+    given_columns: dict[str, list[Any]] = {
+        "line": list(range(1, count + 1)),
+        "source": [bytes(32)] * count,
+        "roles": [["user"] * len(one) for one in conversations],
+        "contents": list(conversations),
+        "extras": [[None] * len(one) for one in conversations],
+        "tools": [None] * count,
+        "rejected": [None] * count,
+        "changes": [[] for _ in conversations],
+        "made_by": [None] * count,
+    } | columns
+    return pa.RecordBatch.from_pydict(given_columns, schema=ROWS)
+
+
+def stage(**actions: str) -> EntityStage:
+    return EntityStage(plan_entities({"actions": actions}), [FIND], PSEUDONYMISE)
+
+
+@pytest.mark.parametrize(("name", "text", "value"), FOUND)
+def test_what_is_one_is_found_with_its_limits(name: str, text: str, value: str) -> None:
+    assert found_in(text) == [(name, value)]
+
+
+@pytest.mark.parametrize("text", NOT_FOUND)
+def test_what_looks_like_one_is_not_found(text: str) -> None:
+    assert found_in(text) == []
+
+
+def test_the_table_has_every_type_that_rules_find() -> None:
+    assert {name for name, _, _ in FOUND} == set(RULE_TYPES)
+
+
+@given(st.lists(mixed_text | st.text(), max_size=5))
+def test_a_text_has_the_same_entities_alone_as_in_a_batch(texts: list[str]) -> None:
+    assert FIND(texts) == [FIND([text])[0] for text in texts]
+
+
+@given(
+    st.lists(
+        st.builds(
+            lambda name, start, length: Span(name, start, start + length),
+            st.sampled_from(TYPES),
+            st.integers(0, 30),
+            st.integers(1, 10),
+        )
+    ),
+    st.randoms(use_true_random=False),
+)
+def test_spans_never_overlap_and_the_longest_stays(spans: list[Span], random: Any) -> None:
+    kept = without_overlaps(spans)
+    shuffled = list(spans)
+    random.shuffle(shuffled)
+
+    assert all(one.end <= two.start for one, two in pairwise(kept))
+    assert without_overlaps(shuffled) == kept
+    if spans:
+        assert max(one.end - one.start for one in spans) in [one.end - one.start for one in kept]
+
+
+@pytest.mark.parametrize(("name", "text", "value"), FOUND)
+def test_a_stand_in_is_found_by_no_rule(name: str, text: str, value: str) -> None:
+    for key in (b"one", b"two", b"three"):
+        stand_in = Pseudonymiser(key)(name, value)
+
+        assert stand_in != value
+        assert found_in(text.replace(value, stand_in)) == []
+
+
+def test_the_same_value_has_the_same_stand_in_and_another_key_gives_another() -> None:
+    assert (
+        PSEUDONYMISE("phone", "+86 138-1234-5678")[-4:] == PSEUDONYMISE("phone", "13812345678")[-4:]
+    )
+    assert PSEUDONYMISE("email", "A@b.cn") == PSEUDONYMISE("email", "a@b.cn")
+    assert PSEUDONYMISE("email", "a@b.cn") != PSEUDONYMISE("email", "b@b.cn")
+    assert PSEUDONYMISE("email", "a@b.cn") != Pseudonymiser(b"another")("email", "a@b.cn")
+
+
+@pytest.mark.parametrize("action", ["mask", "pseudonymise"])
+@settings(deadline=None)
+@given(texts=st.lists(mixed_text, min_size=1, max_size=4))
+def test_done_twice_changes_nothing(action: str, texts: list[str]) -> None:
+    work = EntityStage(plan_entities({"actions": {"*": action}}), [FIND], PSEUDONYMISE)
+
+    once = work(rows_of(texts)).rows
+
+    assert work(once).rows == once
+
+
+def test_a_mask_says_the_type_and_the_row_says_that_it_was_changed() -> None:
+    work = stage(email="mask", phone="keep")
+
+    passed = work(rows_of(["mail a@b.cn, call 13812345678"], ["nothing"]))
+
+    assert passed.rows.column("contents").to_pylist() == [
+        ["mail [EMAIL], call 13812345678"],
+        ["nothing"],
+    ]
+    assert passed.rows.column("changes").to_pylist() == [["entities@1"], []]
+    assert passed.changed == 1
+
+
+def test_a_row_is_dropped_by_type_and_shown_without_the_value() -> None:
+    passed = stage(cn_id="drop")(rows_of(["我是11010519491231002X"], ["好"]))
+
+    assert passed.rows.column("line").to_pylist() == [2]
+    assert passed.dropped.column("rule").to_pylist() == ["entities.cn_id"]
+    assert passed.dropped.column("sample").to_pylist() == ["我是[CN_ID]"]
+
+
+def test_what_is_found_is_counted_by_type_and_action_once() -> None:
+    work = stage(**{"email": "report", "*": "mask"})
+    work(rows_of(["a@b.cn c@d.cn", "13812345678"]))
+
+    assert work.take_counts() == Counter({"email report": 2, "phone mask": 1})
+    assert work.take_counts() == Counter()
+
+
+def test_tool_calls_and_the_rejected_answer_are_looked_at_too() -> None:
+    extras = (
+        '{"tool_calls":[{"id":"call_13812345678","type":"function","function":{"name":"f",'
+        '"arguments":"{\\"to\\":\\"a@b.cn\\",\\"phone\\":13812345678,\\"n\\":3}"}}]}'
+    )
+    rows = rows_of(["hi", "ok"], extras=[[None, extras]], rejected=["or c@d.cn"])
+
+    after = stage(**{"*": "mask"})(rows).rows
+
+    assert after.column("rejected").to_pylist() == ["or [EMAIL]"]
+    assert after.column("extras").to_pylist()[0][1] == extras.replace("a@b.cn", "[EMAIL]").replace(
+        ":13812345678", ':\\"[PHONE]\\"'
+    )
+
+
+def test_extras_in_which_nothing_is_keep_their_bytes() -> None:
+    extras = '{"name": "x",  "tool_calls": []}'
+    rows = rows_of(["a@b.cn"], extras=[[extras]])
+
+    assert stage(email="mask")(rows).rows.column("extras").to_pylist() == [[extras]]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a.",
+        "a@",
+        "1",
+        "1-",
+        "12 ",
+        "1.",
+        ":a",
+        "1:",
+        "+1 ",
+        "A1",
+        "路1",
+        "路1号",
+        "eyJa.",
+        "sk-",
+        "-",
+        "1 Aa ",
+        "://a:",
+        "省市区",
+        "京A",
+        "-----BEGIN PRIVATE KEY-----",
+        "GB82 ",
+        "passport ",
+        "(0",
+    ],
+)
+def test_a_megabyte_of_almost_something_costs_less_than_a_second(piece: str) -> None:
+    text = piece * (1_000_000 // len(piece))
+    begin = time.process_time()
+
+    FIND([text])
+
+    assert time.process_time() - begin < 1
+
+
+def test_a_spec_is_refused_with_all_that_is_wrong_and_what_there_is() -> None:
+    with pytest.raises(InvalidInputError) as refusal:
+        plan_entities(
+            {"actions": {"mail": "mask", "phone": "hide", "person": "mask"}, "spacy_models": {}}
+        )
+
+    errors = refusal.value.errors
+    assert [error.split(";")[0] for error in errors] == [
+        "entities: unknown type 'mail'",
+        "entities: unknown action 'hide' for phone",
+        "entities: person is found by spaCy pipelines alone",
+    ]
+    assert all(name in errors[0] for name in TYPES)
+    assert all(name in errors[1] for name in ACTIONS)
+
+
+def test_a_star_is_for_all_types_that_are_not_named() -> None:
+    plan = plan_entities({"actions": {"*": "mask", "ip": "keep", "card": "drop"}})
+
+    assert plan.actions["card"] == "drop"
+    assert "ip" not in plan.actions
+    assert set(plan.actions) == set(RULE_TYPES) - {"ip"}
+    assert plan_entities({}) == EntityPlan()
+
+
+def test_stand_ins_without_a_key_are_refused() -> None:
+    with pytest.raises(ValueError, match="no key"):
+        EntityStage(plan_entities({"actions": {"ip": "pseudonymise"}}), [FIND])
