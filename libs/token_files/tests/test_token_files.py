@@ -74,7 +74,7 @@ def test_rows_are_read_as_they_were_written_whatever_the_blocks(
 
 
 def test_a_row_lies_in_the_file_and_not_in_memory(tmp_path: Path) -> None:
-    write(tmp_path, [[([5, 6, 7], 1, None)] * 3])
+    write(tmp_path, [[(list(range(100_000)), 1, None)] * 3])
     before = pa.total_allocated_bytes()
 
     file = TokenFile(tmp_path, "train")
@@ -82,7 +82,7 @@ def test_a_row_lies_in_the_file_and_not_in_memory(tmp_path: Path) -> None:
 
     assert not row.ids.flags.owndata
     assert not row.ids.flags.writeable
-    assert pa.total_allocated_bytes() == before
+    assert pa.total_allocated_bytes() - before < 1_000
 
 
 def test_a_place_that_is_no_row_is_an_index_error(tmp_path: Path) -> None:

@@ -99,12 +99,14 @@ class _SplitFile:
         )
 
     def close(self) -> None:
-        self._writer.close()
-        self._file.close()
+        if not self._file.closed:
+            self._writer.close()
+            self._file.close()
 
 
 def _write_packs(path: Path, packs: Iterable[Sequence[int]]) -> int:
-    count, waiting = 0, []
+    count = 0
+    waiting: list[Sequence[int]] = []
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, PACKS) as writer:
 
         def write() -> None:

@@ -5,11 +5,9 @@ of a document every token but the first; of a preference pair its better answer,
 beside it. A row that is too long is refused and never cut: a cut answer teaches to stop early.
 """
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +18,9 @@ from tokenization.conversations import (
     ConversationEncoder,
     EncodedConversation,
 )
-from tokenization.tool_turns import Function, FunctionCall, Turn
 
 from data_prep.domain.row_batch import dropped_rows, kept_rows
+from data_prep.domain.tokens.row_turns import conversations_of
 
 TOO_LONG = "tokenize.too_long"
 NOT_RENDERABLE = "tokenize.not_renderable"
@@ -50,7 +48,7 @@ def encode_rows(rows: pa.RecordBatch, encoder: ConversationEncoder, max_tokens: 
     answer of a pair counted too, and "tokenize.not_renderable" when the model's chat template does
     not take its turns.
     """
-    conversations = _conversations(rows)
+    conversations = conversations_of(rows)
     asked = [one for one in conversations if isinstance(one, Conversation)]
     answers = iter(encoder(asked))
     encoded = [next(answers) if isinstance(one, Conversation) else one for one in conversations]
@@ -84,62 +82,6 @@ def _refusal(
     if size > max_tokens:
         return TOO_LONG, f"{size} tokens, at most {max_tokens}"
     return None, None
-
-
-def _conversations(rows: pa.RecordBatch) -> list[Conversation | InvalidInputError]:
-    names = ("roles", "contents", "extras", "tools", "rejected")
-    return [
-        _conversation(*row)
-        for row in zip(*(rows.column(n).to_pylist() for n in names), strict=True)
-    ]
-
-
-def _conversation(
-    roles: Sequence[str],
-    contents: Sequence[str],
-    extras: Sequence[str | None],
-    tools: str | None,
-    rejected: str | None,
-) -> Conversation | InvalidInputError:
-    turns: list[Turn] = [
-        {"role": role, "content": content} for role, content in zip(roles, contents, strict=True)
-    ]
-    try:
-        for turn, extra in zip(turns, extras, strict=True):
-            if extra is not None:
-                _add_extra(turn, json.loads(extra))
-        functions = _functions(json.loads(tools)) if tools is not None else ()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return InvalidInputError(f"tools are not as OpenAI writes them: {error!r}")
-    return Conversation(turns, functions, rejected)
-
-
-def _add_extra(turn: Turn, extra: dict[str, Any]) -> None:
-    """What a turn has beside its text; a name means nothing to chat templates."""
-    if calls := extra.get("tool_calls"):
-        turn["tool_calls"] = [_call(call) for call in calls]
-    if call_id := extra.get("tool_call_id"):
-        turn["tool_call_id"] = call_id
-
-
-def _call(call: dict[str, Any]) -> FunctionCall:
-    function = call["function"]
-    arguments = function.get("arguments", "{}")
-    if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
-    return {"id": call.get("id", ""), "name": function["name"], "arguments": arguments}
-
-
-def _functions(tools: Iterable[dict[str, Any]]) -> list[Function]:
-    found = (tool.get("function", tool) for tool in tools)
-    return [
-        {
-            "name": function["name"],
-            "description": function.get("description") or "",
-            "parameters": function.get("parameters") or {"type": "object", "properties": {}},
-        }
-        for function in found
-    ]
 
 
 def _token_rows(kept: Sequence[EncodedConversation], lines: pa.Array) -> pa.RecordBatch:

@@ -1,0 +1,1 @@
+"""How hard rows are, and in which order they are trained on."""
