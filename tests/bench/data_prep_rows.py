@@ -21,6 +21,7 @@ from pathlib import Path
 
 from cli.demo import recipe
 from jobs.children import ChildProcess
+from service_kit.machine_size import this_machine
 
 from tests.bench.figures import Figures, Goal, Line, Unmeasured
 from tests.bench.harness import Group, Measure, Run
@@ -105,11 +106,12 @@ async def _prepare(source: Path) -> float:
     with tempfile.TemporaryDirectory() as place:
         started = time.perf_counter()
         request = {
-            "source": str(source),
-            "format": source.suffix.removeprefix("."),
+            "files": [{"path": str(source), "format": source.suffix.removeprefix(".")}],
             "spec": {**recipe.DATASET, "file_id": "file-bench"},
             "folder": str(Path(place) / "dataset"),
             "max_row_bytes": MAX_ROW_BYTES,
+            "processes": max(int(this_machine().cpus), 1),
+            "pseudonym_key": "00" * 32,
         }
         child = await ChildProcess.start("data_prep.child", request, folder=Path(place))
         try:

@@ -57,7 +57,7 @@ async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     assert (ready.dataset_id, ready.name, ready.tenant) == (created.dataset_id, "numbers", "acme")
     assert (ready.file_id, ready.job_id) == (file.file_id, created.job_id)
     counts = {"rows_in": 16, "rows_kept": 11, "rows_quarantined": 4, "rows_duplicate": 1}
-    counts |= {"train": 9, "valid": 1, "test": 1}
+    counts |= {"rows_dropped": 0, "train": 9, "valid": 1, "test": 1}
     assert dict(ready.counts) == dict(state.result.summary) == counts
     assert [now - then for now, then in zip(counted_rows(), rows_before, strict=True)] == [11, 4, 1]
 
@@ -65,6 +65,7 @@ async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     assert (manifest.kind, manifest.form) == ("dataset", "chat-jsonl")
     assert manifest.made_from == {"file": file.digest}
     assert manifest.attributes["choices"] == ["yes", "是"]
+    assert manifest.attributes["merkle_root"] == ready.merkle_root != ""
     assert manifest.attributes["mapping"] == {"user_template": "{q}", "answer_template": "{a}"}
     folder = working_data_prep.store.materialise(ready.digest)
     assert quarantined(folder) == [
@@ -93,20 +94,21 @@ async def test_a_file_with_no_valid_row_fails_its_job_and_says_so(working_data_p
 
 
 @contextmanager
-def child_port(root: Path, content: bytes, **changes: object) -> Iterator[ChildPort]:
+def child_port(root: Path, content: bytes, file_format: str = "jsonl") -> Iterator[ChildPort]:
     """What a child would be given for this file; its reports are read by nobody."""
     (root / "content").write_bytes(content)
     mapping = {"user_template": "{q}", "answer_template": "{a}"}
     request = {
-        "source": str(root / "content"),
-        "format": "jsonl",
+        "files": [{"path": str(root / "content"), "format": file_format}],
         "spec": {"mapping": mapping},
         "folder": str(root / "dataset"),
         "max_row_bytes": 1000,
+        "processes": 1,
+        "pseudonym_key": "00" * 32,
     }
     read_fd, write_fd = os.pipe()
     try:
-        yield ChildPort(request | changes, root, write_fd)
+        yield ChildPort(request, root, write_fd)
     finally:
         os.close(read_fd)
         os.close(write_fd)
@@ -121,14 +123,14 @@ def test_a_child_that_is_told_to_stop_gives_the_job_back(tmp_path: Path) -> None
 
 @pytest.mark.heavy
 def test_a_child_names_what_the_person_can_mend(tmp_path: Path) -> None:
-    for name, content, changes, code in (
-        ("texts", b'{"q": 1, "a": 2}', {}, "TOO_FEW_TEXTS"),
-        ("rows", b'{"q": 1}', {}, "NO_VALID_ROWS"),
-        ("header", b"q,q", {"format": "csv"}, "INVALID_INPUT"),
+    for name, content, file_format, code in (
+        ("texts", b'{"q": 1, "a": 2}', "jsonl", "TOO_FEW_TEXTS"),
+        ("rows", b'{"q": 1}', "jsonl", "NO_VALID_ROWS"),
+        ("header", b"q,q", "csv", "INVALID_INPUT"),
     ):
         root = tmp_path / name
         root.mkdir()
-        with child_port(root, content, **changes) as port, pytest.raises(ChildFailure) as caught:
+        with child_port(root, content, file_format) as port, pytest.raises(ChildFailure) as caught:
             main(port)
         assert caught.value.code == code
         assert caught.value.remedy

@@ -11,6 +11,8 @@ from service_kit.errors import InvalidInputError
 
 SPEC = {"mapping": {"layout": "text"}}
 
+LIMITS = {"max_row_bytes": 2**20, "pseudonym_key": bytes(32)}
+
 
 def children() -> list[psutil.Process]:
     return [one for one in psutil.Process().children() if CHILD in one.cmdline()]
@@ -20,14 +22,14 @@ async def test_a_child_that_was_brought_down_costs_one_answer(tmp_path: Path) ->
     file = tmp_path / "file"
     file.write_bytes(b'{"text": "hello"}\n')
     async with FileLooker(tmp_path) as looker:
-        before = await looker.preview(file, "jsonl", spec=SPEC, rows=1, max_row_bytes=99)
+        before = await looker.preview(file, "jsonl", spec=SPEC, rows=1, **LIMITS)
         (child,) = children()
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
 
         with pytest.raises(InvalidInputError, match="brings its reader down"):
             await looker.spec(file, "jsonl", spec=SPEC, max_row_bytes=99)
-        after = await looker.preview(file, "jsonl", spec=SPEC, rows=1, max_row_bytes=99)
+        after = await looker.preview(file, "jsonl", spec=SPEC, rows=1, **LIMITS)
 
     assert after == before
     assert children() == []
@@ -59,5 +61,5 @@ async def test_many_large_rows_are_shown_as_far_as_a_message_holds_them(tmp_path
     many.write_bytes(file.read_bytes() * 50)
     async with FileLooker(tmp_path) as looker:
         for path, shown in ((file, 1), (many, 2)):
-            looked = await looker.preview(path, "jsonl", spec=SPEC, rows=50, max_row_bytes=2**20)
+            looked = await looker.preview(path, "jsonl", spec=SPEC, rows=50, **LIMITS)
             assert len(looked["rows"]) == shown

@@ -1,6 +1,7 @@
 """What a spec would make of a file's first rows, each row with its fate."""
 
 import gzip
+import hashlib
 import io
 import json
 from typing import Any
@@ -46,6 +47,8 @@ async def test_each_of_the_first_rows_is_shown_kept_or_with_its_reason(data_prep
     assert json.loads(shown.rows[0].row_json) == {
         "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "1"}],
         "row": 1,
+        "source": hashlib.sha256(content.split(b"\n")[0]).hexdigest(),
+        "changes": [],
     }
     assert not shown.rows[1].row_json
     assert len((await preview(data_prep, file.file_id)).rows) == 10

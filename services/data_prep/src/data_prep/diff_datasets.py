@@ -1,27 +1,32 @@
 """Use case: what two datasets do not have in common."""
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DiffDatasetsResponse
 from service_kit.errors import InvalidInputError
 
 from data_prep.dataset_folders import DatasetFolders
-from data_prep.domain.lineage.difference import Difference, KeptRow, difference
-from data_prep.domain.lineage.story import STORIES_FILE, Stories
+from data_prep.domain.stories_file import STORIES_FILE
 
 DEFAULT_SAMPLES = 10
 MAX_SAMPLES = 100
 
 
+class DifferenceLooks(Protocol):
+    async def difference(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
+        """As `data_prep.dataset_looks.dataset_difference`."""
+        ...
+
+
 class DiffDatasets:
     """Compares datasets by what their rows say, and by their specs."""
 
-    def __init__(self, folders: DatasetFolders) -> None:
+    def __init__(self, folders: DatasetFolders, looks: DifferenceLooks) -> None:
         self._folders = folders
+        self._looks = looks
 
     async def __call__(
         self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int
@@ -39,29 +44,13 @@ class DiffDatasets:
         first, second = [
             await self._folders.folder(tenant, each, needs=STORIES_FILE) for each in ids
         ]
-        found = await asyncio.to_thread(_compare, first, second, samples or DEFAULT_SAMPLES)
+        found = await self._looks.difference(first, second, samples or DEFAULT_SAMPLES)
         old, new = [(await self._folders.manifest(tenant, each)).attributes for each in ids]
         return DiffDatasetsResponse(
             same=old.get("merkle_root") == new.get("merkle_root"),
-            rows_common=found.common,
-            rows_moved=found.moved,
-            rows_removed=found.removed,
-            rows_added=found.added,
-            removed=[_row(first, row) for row in found.removed_samples],
-            added=[_row(second, row) for row in found.added_samples],
+            **found,
             spec_changes=list(_spec_changes(old.get("spec", {}), new.get("spec", {}))),
         )
-
-
-def _compare(first: Path, second: Path, samples: int) -> Difference:
-    old, new = Stories(first / STORIES_FILE), Stories(second / STORIES_FILE)
-    return difference(old.batches(), new.batches(), samples=samples)
-
-
-def _row(folder: Path, row: KeptRow) -> str:
-    with (folder / f"{row.split}.jsonl").open("rb") as lines:
-        lines.seek(row.offset)
-        return lines.read(row.length).decode().removesuffix("\n")
 
 
 def _spec_changes(old: Mapping[str, Any], new: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from data_prep.dataset_looks import dataset_difference, row_stories
 from data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
 from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.reading.file_formats import FileFormat
@@ -29,11 +30,17 @@ StagesOf = Callable[[DatasetPlan, bytes], Sequence[tuple[str, Stage]]]
 
 
 def look(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
-    """Answer one request: "opening", "spec" (does it fit the file) or "preview" of a file.
+    """Answer one request: "opening", "spec" (does it fit the file) or "preview" of a file,
+    "stories" or "difference" of datasets.
 
     Raises:
         InvalidInputError: The file or the spec is wrong.
     """
+    if request["look"] == "stories":
+        return row_stories(Path(request["folder"]), request["line"])
+    if request["look"] == "difference":
+        folders = Path(request["first"]), Path(request["second"])
+        return dataset_difference(*folders, request["samples"])
     path, file_format = Path(request["path"]), request["format"]
     if request["look"] == "opening":
         check_opening(path, file_format)

@@ -71,6 +71,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             dataset_records = DatasetRecords(bus, datasets)
             folders = DatasetFolders(dataset_records, store)
             looker = await stack.enter_async_context(FileLooker(settings.work_root / "looks"))
+            # Comparing two large datasets takes a while, in which uploads and previews go on.
+            teller = await stack.enter_async_context(FileLooker(settings.work_root / "stories"))
             store_file = _store_file(settings, looker, store, records)
             servicer = DataPrepServicer(
                 store_file,
@@ -80,7 +82,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 DeleteDataset(dataset_records),
                 _uploads(settings, store_file, records),
                 PreviewDataset(read_file, looker, pseudonym_keys, max_row_bytes=max_row_bytes),
-                StoryUseCases(ExplainRow(folders), DiffDatasets(folders), ReadReport(folders)),
+                StoryUseCases(
+                    ExplainRow(folders, teller), DiffDatasets(folders, teller), ReadReport(folders)
+                ),
             )
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
             add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)

@@ -19,13 +19,14 @@ from service_kit.errors import InvalidInputError
 from data_prep.domain.blocks import Block
 from data_prep.domain.dataset_plan import DatasetPlan
 from data_prep.domain.lineage.merkle import MerkleTree, dataset_root
-from data_prep.domain.lineage.story import STORIES_FILE, Bases, StoryWriter
+from data_prep.domain.lineage.story import Bases, StoryWriter
 from data_prep.domain.reading.file_formats import FileFormat
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.report import report_of
 from data_prep.domain.report_page import report_page
 from data_prep.domain.row_batch import DROPPED, ROWS
+from data_prep.domain.stories_file import STORIES_FILE
 from data_prep.domain.tally import Tally
 from data_prep.domain.verdicts import SPLITS
 from data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions

@@ -84,6 +84,18 @@ class FileLooker:
         )
         return shown
 
+    async def stories(self, folder: Path, line: int) -> list[dict[str, Any]]:
+        """What became of a source line, as `data_prep.dataset_looks.row_stories` says it."""
+        request = {"look": "stories", "folder": str(folder), "line": line}
+        stories: list[dict[str, Any]] = await self._ask(request)
+        return stories
+
+    async def difference(self, first: Path, second: Path, samples: int) -> dict[str, Any]:
+        """What two datasets do not have in common, as `dataset_difference` there says it."""
+        request = {"look": "difference", "first": str(first), "second": str(second)}
+        found: dict[str, Any] = await self._ask({**request, "samples": samples})
+        return found
+
     async def _ask(self, request: dict[str, Any]) -> Any:
         async with self._turn:
             try:

@@ -13,9 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 
-STORIES_FILE = "stories.arrow"
-"""Its name in a dataset."""
-
 STORIES = pa.schema(
     [
         pa.field("line", pa.int64(), nullable=False),

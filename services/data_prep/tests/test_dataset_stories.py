@@ -1,0 +1,62 @@
+"""A dataset of the running service can be asked about its rows, and compared with another."""
+
+import json
+from typing import Any
+
+import pytest
+from jobs.kinds import dataset_id_of
+from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
+from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.grpc_client import domain_errors
+
+ROWS = [{"q": f"  question   {n}", "a": "yes"} for n in range(20)]
+
+
+async def made(service: Any, rows: list[dict[str, str]], **spec: Any) -> str:
+    file = await service.upload(rows)
+    created = await service.create(file.file_id, **spec)
+    state = await service.ended(created.job_id)
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    assert created.dataset_id == dataset_id_of(created.job_id)
+    dataset_id: str = created.dataset_id
+    return dataset_id
+
+
+async def explained(service: Any, dataset_id: str, line: int, tenant: str = "acme") -> Any:
+    request = pb.ExplainRowRequest(tenant=tenant, dataset_id=dataset_id, line=line)
+    with domain_errors():
+        return (await service.stub.ExplainRow(request, timeout=30)).stories
+
+
+@pytest.mark.heavy
+async def test_rows_are_explained_compared_and_reported(working_data_prep: Any) -> None:
+    service = working_data_prep
+    first = await made(service, [*ROWS, {"q": "Question 3", "a": "YES"}])
+    second = await made(service, ROWS[2:], seed=7)
+
+    (kept,) = await explained(service, first, 3)
+    assert (kept.outcome, list(kept.changes)) == ("kept", ["spaces@1"])
+    assert json.loads(kept.row_json)["messages"][0]["content"] == "question 2"
+    (gone,) = await explained(service, first, 21)
+    assert (gone.outcome, gone.rule) == ("dropped", "duplicates.exact")
+    assert gone.detail == "says the same as line 4"
+    for line, tenant in ((22, "acme"), (3, "other")):
+        with pytest.raises(NotFoundError):
+            await explained(service, first, line, tenant)
+    with pytest.raises(InvalidInputError, match="at least 1"):
+        await explained(service, first, 0)
+
+    request = pb.DiffDatasetsRequest(tenant="acme", dataset_id=first, other_dataset_id=second)
+    found = await service.stub.DiffDatasets(request, timeout=30)
+    assert (found.rows_common, found.rows_removed, found.rows_added) == (18, 2, 0)
+    assert sorted(json.loads(row)["row"] for row in found.removed) == [1, 2]
+    assert 'seed: nothing -> "7"' in found.spec_changes
+    assert not found.same
+
+    for kind, opening in (("json", b"{"), ("html", b"<!doctype html>")):
+        report = pb.DownloadReportRequest(tenant="acme", dataset_id=first, format=kind)
+        stream = service.stub.DownloadReport(report, timeout=30)
+        content = b"".join([part.chunk async for part in stream])
+        assert content.startswith(opening)
+    assert b"duplicates.exact" in content
