@@ -1,6 +1,5 @@
 """Blocks of a Parquet file: its rows as JSON."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute
 from pyarrow import parquet
 from service_kit.errors import InvalidInputError
 
@@ -18,7 +18,10 @@ from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.line_runs import kept_bytes_of
 
 _READ_ROWS = 256
-"""Rows decoded at a time: a value may stand in many rows and in the file only once."""
+"""Rows decoded at a time."""
+
+_SLICE_BYTES = 8 * 1024**2
+"""Values written out at a time: one may stand in many rows, and in the file only once."""
 
 _JSON = msgspec.json.Encoder(decimal_format="string")
 
@@ -45,7 +48,7 @@ def check_parquet(path: Path, limits: ReadLimits) -> None:
 @contextmanager
 def _opened(path: Path, limits: ReadLimits) -> Iterator[Any]:
     try:
-        with parquet.ParquetFile(path) as file:
+        with parquet.ParquetFile(path, read_dictionary=_repeated_texts(path)) as file:
             _check_size(file.metadata, limits)
             yield file
     except (pa.ArrowException, OSError) as error:
@@ -64,13 +67,15 @@ def _check_size(metadata: Any, limits: ReadLimits) -> None:
 
 def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]:
     total, done = max(file.metadata.num_rows, 1), 0
+    # Anywhere in a nested type; without any, rows are encoded as they are.
+    has_bytes = any("binary" in str(field.type) for field in file.schema_arrow)
     make = BlockMaker("json", (), limits, lambda: done * stored_bytes // total)
     waiting: list[RawRow] = []
     size, number = 0, 0
     for batch in file.iter_batches(batch_size=min(_READ_ROWS, limits.block_rows)):
-        for columns in batch.to_pylist():
+        for columns in _rows_of(batch):
             number += 1
-            waiting.append(_raw_row(number, columns, limits.max_row_bytes))
+            waiting.append(_raw_row(number, columns, limits.max_row_bytes, has_bytes=has_bytes))
             size += len(waiting[-1][1])
             if len(waiting) >= limits.block_rows or size >= limits.chunk_bytes:
                 done = number
@@ -80,17 +85,47 @@ def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]
     yield from make.of_rows(waiting)
 
 
-def _raw_row(number: int, columns: dict[str, Any], max_row_bytes: int) -> RawRow:
+def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
+    """The rows of a batch, of which few are written out at a time where values are large."""
+    largest = sum(_largest_value(column) for column in batch.columns)
+    step = max(1, min(batch.num_rows, _SLICE_BYTES // max(largest, 1)))
+    for first in range(0, batch.num_rows, step):
+        part = batch.slice(first, step)
+        columns = [
+            column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+            for column in part.columns
+        ]
+        yield from pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
+
+
+def _largest_value(column: pa.Array) -> int:
+    """Bytes of the largest value of a column of repeated texts; of others they are there anyway."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    lengths = pa.compute.binary_length(column.dictionary)
+    return int(pa.compute.max(lengths).as_py() or 0)
+
+
+def _repeated_texts(path: Path) -> list[str]:
+    """Columns whose texts may stand in many rows and in the file once."""
+    schema = parquet.read_schema(path)
+    return [
+        field.name
+        for field in schema
+        if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
+    ]
+
+
+def _raw_row(
+    number: int, columns: dict[str, Any], max_row_bytes: int, *, has_bytes: bool
+) -> RawRow:
     fault = None
     try:
-        raw = _JSON.encode(columns)
+        raw = _JSON.encode(_plain(columns) if has_bytes else columns)
+    except UnicodeDecodeError:
+        raw, fault = repr(columns).encode("utf-8", "replace"), NOT_UTF8
     except (TypeError, ValueError, OverflowError, RecursionError):
-        try:
-            raw = _JSON.encode(_plain(columns))
-        except UnicodeDecodeError:
-            raw, fault = repr(columns).encode("utf-8", "replace"), NOT_UTF8
-        except (TypeError, ValueError, OverflowError, RecursionError):
-            raw, fault = repr(columns).encode("utf-8", "replace"), NO_JSON_VALUE
+        raw, fault = repr(columns).encode("utf-8", "replace"), NO_JSON_VALUE
     if len(raw) > max_row_bytes:
         fault = too_long(max_row_bytes)
     if fault is not None:
@@ -99,13 +134,9 @@ def _raw_row(number: int, columns: dict[str, Any], max_row_bytes: int) -> RawRow
 
 
 def _plain(value: Any) -> Any:
-    """The value with bytes read as text, and numbers that are none as null."""
+    """The value with bytes read as text."""
     if isinstance(value, dict):
-        return {str(name): _plain(one) for name, one in value.items()}
+        return {name: _plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(one) for one in value]
-    if isinstance(value, bytes):
-        return value.decode("utf-8")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    return value.decode("utf-8") if isinstance(value, bytes) else value

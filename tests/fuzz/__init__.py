@@ -1,0 +1,1 @@
+"""Mutated files against everything that reads what strangers upload."""
