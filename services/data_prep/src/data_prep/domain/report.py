@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from data_prep.domain.duplicates import DuplicateFilter
-from data_prep.domain.measure import Measure
+from data_prep.domain.measure import Measure as Measure
 from data_prep.domain.rows import Conversation, RejectedRow
 
 MAX_CHOICES = 64
