@@ -10,7 +10,7 @@ from data_prep.domain.cleaning.encoding import EncodingRepair
 from data_prep.domain.stages import TextTransform
 from data_prep.domain.text_form import normalise
 from ftfy.badness import is_bad
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from service_kit.errors import InvalidInputError
 
@@ -73,6 +73,7 @@ def test_a_text_becomes_the_same_alone_as_in_a_batch(name: str, given_texts: lis
 
 @settings(deadline=None)
 @given(given_texts=texts)
+@example(given_texts=["&Atilde;&copy;"])
 def test_all_transforms_in_our_order_done_twice_change_nothing(given_texts: list[str]) -> None:
     once = chain(given_texts)
 
@@ -81,6 +82,7 @@ def test_all_transforms_in_our_order_done_twice_change_nothing(given_texts: list
 
 @settings(deadline=None)
 @given(given_texts=texts)
+@example(given_texts=["Ã\u200b©"])
 def test_the_standard_transforms_done_twice_change_nothing(given_texts: list[str]) -> None:
     once = chain(given_texts, STANDARD)
 

@@ -90,7 +90,7 @@ def _errors_of(language: str, name: str) -> list[str]:
     except metadata.PackageNotFoundError:
         return [f"{shown} is not installed in data-prep's image"]
     errors: list[str] = []
-    if package.get("Author") != _PUBLISHER:
+    if package["Author"] != _PUBLISHER:
         errors.append(f"{shown} is not one that spaCy's makers ({_PUBLISHER}) published")
     if not name.startswith(f"{language}_"):
         errors.append(f"{shown} is not for language {language!r}")

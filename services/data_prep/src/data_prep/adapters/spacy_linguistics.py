@@ -23,7 +23,7 @@ class LinguisticMeasure:
     """As spaCy's tokenizer for the language cuts them, white space left out."""
 
     stop_words: int
-    """Tokens in spaCy's list for the language; in Chinese, cut by character, single ones only."""
+    """Words in spaCy's list for the language; in Chinese, cut by character, single ones only."""
 
     punctuation: int
     sentences: int
@@ -66,7 +66,10 @@ class LinguisticMeasurer:
 
 
 def _measure(document: Any, language: Language) -> LinguisticMeasure:
-    flags = document.to_array(["IS_SPACE", "IS_STOP", "IS_PUNCT"])
-    spaces, stops, marks = (int(column.sum()) for column in flags.T) if len(document) else (0, 0, 0)
-    sentences = sum(1 for _ in document.sents) if len(document) else 0
-    return LinguisticMeasure(language, len(document) - spaces, stops, marks, sentences)
+    if not len(document):
+        return LinguisticMeasure(language, 0, 0, 0, 0)
+    space, stop, mark = document.to_array(["IS_SPACE", "IS_STOP", "IS_PUNCT"]).astype(bool).T
+    tokens, sentences = int((~space).sum()), sum(1 for _ in document.sents)
+    # The Chinese list has marks in it.
+    stop_words = int((stop & ~mark).sum())
+    return LinguisticMeasure(language, tokens, stop_words, int(mark.sum()), sentences)

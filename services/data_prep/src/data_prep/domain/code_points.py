@@ -140,14 +140,19 @@ class CodePoints:
         """Of each text how many of these places are in it."""
         return np.bincount(self.rows[places], minlength=len(self.lengths))
 
-    def word_starts(self) -> NDArray[np.bool_]:
-        """Marks where words of scripts with blanks begin; "don't" is one word."""
+    def in_words(self) -> NDArray[np.bool_]:
+        """Marks the characters of words of scripts with blanks; "don't" is one word."""
         inside = self.marked((*SPACED_LETTERS, C.DIGIT, C.MARK))
         apostrophes = np.flatnonzero(self.classes == C.APOSTROPHE)
         if len(apostrophes):
             # The last character is always a line break, so there is a next one.
             joins = inside[apostrophes + 1] & inside[np.maximum(apostrophes - 1, 0)]
             inside[apostrophes[joins]] = True
+        return inside
+
+    def word_starts(self) -> NDArray[np.bool_]:
+        """Marks where words of scripts with blanks begin."""
+        inside = self.in_words()
         starts = inside.copy()
         starts[1:] &= ~inside[:-1]
         return starts

@@ -31,12 +31,14 @@ VARIANTS = ("zh-hans", "zh-hant")
 
 HAN_SHARE_OF_CHINESE = 0.2
 """A Chinese sentence with English names in it is still Chinese: one Han character is a word."""
-KANA_SHARE_OF_JAPANESE = 0.1
+KANA_SHARE_OF_JAPANESE = 0.2
 """Of Han and kana; a Chinese text quotes a kana now and then."""
 VOTING_WORDS = 200
 """So many words at the beginning of a text vote."""
-WORDS_WITHOUT_ENGLISH = 20
-"""A text of so many words without one English function word is not English."""
+MIN_WORDS_TO_DOUBT = 20
+"""A shorter text may be English without function words: a title, a list."""
+FUNCTION_WORDS_OF_ENGLISH = 0.1
+"""A longer one has at least this share of them; a third is usual."""
 
 FUNCTION_WORDS: Mapping[Language, str] = {
     "en": "the of and to that is was for it with as his her he she be by at this have from not are "
@@ -113,7 +115,7 @@ def _of_latin(text: str) -> Language:
     words = text[: 20 * VOTING_WORDS].lower().split(maxsplit=VOTING_WORDS)[:VOTING_WORDS]
     english = sum(map(_words_of_english_alone().__contains__, words))
     foreign = sum(map(_foreign_words().__contains__, words))
-    if english >= foreign and (english or len(words) < WORDS_WITHOUT_ENGLISH):
+    if english >= foreign and _may_be_english(english, words):
         return "en"
     votes = Counter(
         language
@@ -124,7 +126,11 @@ def _of_latin(text: str) -> Language:
     best = max(FUNCTION_WORDS, key=lambda language: votes[language])
     if votes[best] >= 2 and votes[best] > votes["en"]:
         return best
-    return "en" if votes["en"] or len(words) < WORDS_WITHOUT_ENGLISH else "other"
+    return "en" if _may_be_english(votes["en"], words) else "other"
+
+
+def _may_be_english(votes: int, words: Sequence[str]) -> bool:
+    return len(words) < MIN_WORDS_TO_DOUBT or votes >= FUNCTION_WORDS_OF_ENGLISH * len(words)
 
 
 @cache

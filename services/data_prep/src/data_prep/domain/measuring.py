@@ -24,7 +24,9 @@ def measure_texts(texts: Sequence[str]) -> list[Measure]:
     points = CodePoints(texts)
     marks = points.marked(_MARKS)
     marks[1:] &= points.codes[1:] != points.codes[:-1]
-    words = points.word_starts()
+    words = points.in_words()
+    marks &= ~words
+    words[1:] &= ~words[:-1].copy()
     tokens = points.per_text(marks | words) + points.count((*HAN, C.KANA))
     return [
         Measure(*row)

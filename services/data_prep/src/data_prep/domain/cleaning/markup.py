@@ -172,7 +172,7 @@ def _pieces(root: LexborNode, collapse: bool) -> Iterator[str]:
             yield _BLANKS.sub(" ", text) if collapse and not preformatted else text
         elif tag in BLOCK_TAGS or (tag == "br" and entering):
             yield "\n"
-        elif tag in _CELL_TAGS:
+        elif tag in _CELL_TAGS and entering:
             yield " "
         if tag == "pre":
             preformatted += 1 if entering else -1

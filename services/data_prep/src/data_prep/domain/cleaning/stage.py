@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from data_prep.domain.flat_lists import like_lists
 from data_prep.domain.row_batch import ROWS, dropped_rows, kept_rows
 from data_prep.domain.stages import Passed, TextTransform
 
@@ -29,11 +30,8 @@ class CleanStage:
         for transform in self._transforms:
             before, texts = texts, transform(texts)
             # Comparing texts that are the same object costs nothing.
-            moved = [
-                place
-                for place, (old, new) in enumerate(zip(before, texts, strict=True))
-                if old != new
-            ]
+            pairs = enumerate(zip(before, texts, strict=True))
+            moved = [place for place, (old, new) in pairs if old != new]
             for place in moved:
                 row = row_of[place]
                 name = f"{transform.name}@{transform.version}"
@@ -57,9 +55,7 @@ def _with_texts(
     changes: dict[int, list[str]],
 ) -> pa.RecordBatch:
     columns = {name: rows.column(name) for name in ROWS.names}
-    columns["contents"] = pa.ListArray.from_arrays(
-        rows.column("contents").offsets, pa.array(turns, pa.string())
-    )
+    columns["contents"] = like_lists(rows.column("contents"), turns)
     if answered:
         all_rejected: list[str | None] = [None] * rows.num_rows
         for row, text in zip(answered, rejected, strict=True):

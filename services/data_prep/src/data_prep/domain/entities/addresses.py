@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 
-_HOUSE = (
-    "(?:路|街|大街|大道|巷|胡同|弄|村) ?[0-9]{1,5} ?(?:号(?![线机码段])|弄)院?"
+_PLACE = "[^\\W\\d_A-Za-z在到是于的去从我住和与了有叫找位把给寄请发送址离近这那走过坐换条号]"
+"""What the names of places are written with; the others end a name."""
+
+_CN_PLACE = re.compile(_PLACE)
+_CN_HOUSE = re.compile(
+    f"(?<={_PLACE})(?:路|街|大街|大道|巷|胡同|弄|村) ?[0-9]{{1,5}} ?(?:号(?![线机码段])|弄)院?"
     "(?:[0-9A-Z]{1,4}(?:号楼|幢|栋|座|单元|室|层|楼|户|号)){0,5}"
 )
-_CN_HOUSE = re.compile(_HOUSE)
-_PLACE = "[^\\W\\d_A-Za-z在到是于的去从我住和与了有叫找位把给寄请发送址离近这那走过坐换条]"
-_CN_PLACE = re.compile(_PLACE)
 _CN_BEFORE = re.compile(
     f"(?:{_PLACE}{{2,8}}(?:省|自治区))?(?:{_PLACE}{{1,8}}(?:市|州|盟))?"
     f"(?:{_PLACE}{{1,8}}(?:区|县|旗))?(?:{_PLACE}{{1,8}}(?:镇|乡|街道))?{_PLACE}{{1,4}}$"
@@ -42,8 +43,6 @@ def find_chinese(text: str) -> Iterator[tuple[int, int]]:
         first = max(start - _CN_WINDOW, 0)
         while start > first and _CN_PLACE.match(text, start - 1):
             start -= 1
-        if start == house.start():
-            continue
         before = _CN_BEFORE.search(text, start, house.start())
         if before and not text.startswith(STAND_IN_CN[:2], before.start()):
             yield before.start(), house.end()

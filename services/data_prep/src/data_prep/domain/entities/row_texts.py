@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 
 from data_prep.domain.entities.json_texts import leaves, read_json, with_leaves
+from data_prep.domain.flat_lists import like_lists
 from data_prep.domain.row_batch import ROWS
 
 
@@ -44,14 +45,11 @@ class RowTexts:
         if not rows:
             return self._rows, []
         columns = {name: self._rows.column(name) for name in ROWS.names}
-        contents = pa.array(texts[: self._turns], pa.string())
-        columns["contents"] = pa.ListArray.from_arrays(self._contents.offsets, contents)
+        columns["contents"] = like_lists(self._contents, texts[: self._turns])
         rest = iter(texts[self._turns :])
         if self._trees:
-            extras = pa.array(self._written_extras(rest), pa.string())
-            columns["extras"] = pa.ListArray.from_arrays(
-                self._rows.column("extras").offsets, extras
-            )
+            extras = self._written_extras(rest)
+            columns["extras"] = like_lists(self._rows.column("extras"), extras)
         if self._rejected:
             rejected = self._rows.column("rejected").to_pylist()
             for row, text in zip(self._rejected, rest, strict=True):

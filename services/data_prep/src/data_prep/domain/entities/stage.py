@@ -58,8 +58,8 @@ class EntityStage:
         texts = list(row_texts.texts)
         reasons = nothing
         pending = list(range(len(texts)))
-        for _ in range(MAX_ROUNDS):
-            found = self._find(pending, texts)
+        for number in range(MAX_ROUNDS):
+            found = self._find(pending, texts, again=number > 0)
             for place, spans in found.items():
                 texts[place] = self._rewritten(texts[place], spans)
                 for span in spans:
@@ -76,8 +76,17 @@ class EntityStage:
         dropped = dropped_rows(after, reasons)
         return Passed(kept, dropped, sum(reasons[row] is None for row in changed))
 
-    def _find(self, places: Sequence[int], texts: Sequence[str]) -> dict[int, list[Span]]:
-        """By place of the text what is to be done something about; counts it too."""
+    def _find(
+        self, places: Sequence[int], texts: Sequence[str], *, again: bool
+    ) -> dict[int, list[Span]]:
+        """By place of the text what is to be done something about; counts it too.
+
+        Args:
+            again: What is only reported was counted before.
+        """
+        wanted_types = {
+            name for name, action in self._plan.actions.items() if not again or action != "report"
+        }
         looked_at = [texts[place] for place in places]
         all_spans: dict[int, list[Span]] = {}
         for finder in self._finders:
@@ -86,7 +95,7 @@ class EntityStage:
                     all_spans.setdefault(place, []).extend(spans)
         wanted: dict[int, list[Span]] = {}
         for place, spans in all_spans.items():
-            chosen = [one for one in without_overlaps(spans) if one.type in self._plan.actions]
+            chosen = [one for one in without_overlaps(spans) if one.type in wanted_types]
             if chosen:
                 wanted[place] = chosen
                 self._counts.update(f"{one.type} {self._plan.actions[one.type]}" for one in chosen)
