@@ -24,7 +24,7 @@ from data_prep.domain.duplicates.signatures import (
     signatures,
 )
 from data_prep.domain.text_form import comparison_key
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 THRESHOLD = 0.8
@@ -90,6 +90,7 @@ def leaders_of(
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
+@settings(deadline=None)
 @given(st.lists(any_text, max_size=6), any_text)
 def test_the_signature_of_a_text_depends_on_it_alone(others: list[str], text: str) -> None:
     alone = signatures(pa.array([text], pa.string()))
@@ -99,6 +100,7 @@ def test_the_signature_of_a_text_depends_on_it_alone(others: list[str], text: st
     assert (among[len(others)] == alone[0]).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("ab好人 Ａ"), max_size=9), min_size=2, max_size=8))
 def test_equal_shingles_and_equal_signatures_are_the_same(texts: list[str]) -> None:
     estimated = estimates(texts)
@@ -139,6 +141,7 @@ def test_planted_edits_are_found_and_nothing_else(script: str) -> None:
     assert all(estimated[pair] >= THRESHOLD for pair in joined)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.booleans())
 def test_clusters_do_not_depend_on_batches_or_their_order(batch: int, backwards: bool) -> None:
     assert leaders_of(TEXTS, batch=batch, backwards=backwards) == LEADERS
@@ -191,6 +194,7 @@ def test_a_pair_at_the_threshold_is_probably_a_candidate(threshold: float) -> No
     assert 1 <= places <= PERMUTATIONS
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40), st.integers(1, 40))
 def test_joined_pairs_share_the_smallest_ordinal_of_their_cluster(
     pairs: list[tuple[int, int]], together: int
@@ -207,6 +211,7 @@ def test_joined_pairs_share_the_smallest_ordinal_of_their_cluster(
     assert joining.leaders().tolist() == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=60))
 def test_the_report_counts_all_and_lists_by_the_row_kept(values: list[int]) -> None:
     leaders = np.array([values.index(value) for value in values], np.int64)

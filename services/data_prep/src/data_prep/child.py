@@ -12,7 +12,7 @@ from service_kit.errors import InvalidInputError
 
 from data_prep.adapters.spacy_measure import SpacyMeasurer
 from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.splits import TooFewTextsError
+from data_prep.domain.duplicates.split_planner import TooFewTextsError
 from data_prep.prepare_dataset import NoValidRowsError, PrepareDataset
 
 MAX_SILENCE_SECONDS = 120.0

@@ -22,7 +22,8 @@ from data_prep.domain.map_rows import map_rows
 from data_prep.domain.read_rows import READERS, FileFormat
 from data_prep.domain.report import Measure, RowReport
 from data_prep.domain.rows import Conversation, RejectedRow, batches
-from data_prep.domain.splits import SPLITS, SplitPlan, group_of
+from data_prep.domain.duplicates.split_planner import SPLITS
+from data_prep.domain.splits import SplitPlan, group_of
 
 BATCH_ROWS = 1_000
 BATCH_BYTES = 2 * 1024 * 1024

@@ -12,6 +12,7 @@ from itertools import chain, pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_prep.domain.text_form import comparison_key
@@ -75,7 +76,7 @@ def fold(texts: pa.Array) -> FoldedTexts:
 
 def _decode(texts: pa.Array) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Code points of all texts and the offsets of each, from Arrow's UTF-8."""
-    large = texts.fill_null("").cast(pa.large_string())
+    large = (texts.fill_null("") if texts.null_count else texts).cast(pa.large_string())
     _, offsets_buffer, bytes_buffer = large.buffers()
     count = len(large)
     if not count or bytes_buffer is None:
@@ -99,7 +100,7 @@ def _fold_with_exceptions(
     odd[np.searchsorted(offsets, np.flatnonzero(lengths == 0), side="right") - 1] = True
     keys = [comparison_key(text) for text in texts.filter(pa.array(odd)).to_pylist()]
     # What stands in the place of the odd ones folds by itself, because it is empty.
-    others = fold(pa.compute.if_else(pa.array(odd), "", texts.fill_null("")))
+    others = fold(pc.if_else(pa.array(odd), "", texts))
     sizes = np.diff(others.offsets)
     sizes[odd] = [len(key) for key in keys]
     new_offsets = np.zeros(len(texts) + 1, np.int64)
