@@ -58,7 +58,7 @@ async def answers_of(address: str, words: list[str], model: str = "m") -> list[s
 
 
 async def test_answers_come_in_the_order_of_the_prompts() -> None:
-    service = FakeInference()
+    service = FakeInference()  # type: ignore[abstract]
     words = ["one", "too long", "two", "endless", "three"]
 
     async with serving(service) as address:
@@ -76,7 +76,8 @@ async def test_nothing_is_asked_without_prompts() -> None:
 
 
 async def test_a_model_that_is_unknown_and_a_service_that_is_away_are_errors() -> None:
-    async with serving(FakeInference()) as address:
+    service = FakeInference()  # type: ignore[abstract]
+    async with serving(service) as address:
         with pytest.raises(NotFoundError, match="no such model"):
             await answers_of(address, ["one"], "unknown")
     with pytest.raises(UnavailableError, match="inference does not answer"):

@@ -65,7 +65,7 @@ def corpus(letters: str, seed: int) -> tuple[list[str], list[tuple[int, int]]]:
     """Random texts, some of them edits of others, and the pairs of a text and its edit."""
     chance = random.Random(seed)
     texts = [
-        "".join(chance.choices(letters, k=chance.randint(40, 300))).strip() for _ in range(200)
+        "".join(chance.choices(letters, k=chance.randint(60, 400))).strip() for _ in range(200)
     ]
     pairs = []
     for place in range(0, 200, 2):
@@ -132,7 +132,7 @@ def test_planted_edits_are_found_and_nothing_else(script: str) -> None:
 
     near = [pair for pair in pairs if similarity(texts[pair[0]], texts[pair[1]]) > THRESHOLD + 0.05]
     found = [pair for pair in near if leaders[pair[0]] == leaders[pair[1]]]
-    assert len(near) > 30
+    assert len(near) >= 25
     assert len(found) >= 0.97 * len(near)
     # Whatever was joined is near by the signatures, and a random text is near to none.
     joined = {pair for pair in enumerate(leaders) if pair[0] != pair[1]}
@@ -141,7 +141,7 @@ def test_planted_edits_are_found_and_nothing_else(script: str) -> None:
     assert all(estimated[pair] >= THRESHOLD for pair in joined)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(1, 300), st.booleans())
 def test_clusters_do_not_depend_on_batches_or_their_order(batch: int, backwards: bool) -> None:
     assert leaders_of(TEXTS, batch=batch, backwards=backwards) == LEADERS
@@ -152,8 +152,8 @@ LEADERS = leaders_of(TEXTS)
 
 
 def test_a_row_near_to_one_of_a_cluster_is_in_it_and_the_first_row_leads() -> None:
-    text = "".join(random.Random(1).choices(LETTERS["latin"], k=400))
-    chain = [f"{text[:start]}{'#' * start}{text[start:]}" for start in (0, 30, 60)]
+    text = "".join(random.Random(1).choices(LETTERS["han"], k=480))
+    chain = [text[start : start + 400] for start in (0, 40, 80)]
     steps = [similarity(*pair) for pair in combinations(chain, 2)]
     threshold = 0.75
     assert steps[0] > threshold + 0.05

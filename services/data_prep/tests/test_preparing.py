@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from data_prep.domain.dataset_plan import plan_dataset
+from data_prep.domain.duplicates.split_planner import TooFewTextsError
 from data_prep.domain.report import Measure
 from data_prep.domain.rows import Conversation
-from data_prep.domain.duplicates.split_planner import TooFewTextsError
 from data_prep.domain.text_form import comparison_key
 from data_prep.prepare_dataset import NoValidRowsError, PrepareDataset, PreparedDataset
 from hypothesis import given

@@ -17,12 +17,12 @@ from service_kit.errors import InvalidInputError
 
 from data_prep.domain.dataset_plan import DatasetPlan
 from data_prep.domain.duplicates.conversation_filter import DuplicateFilter
+from data_prep.domain.duplicates.split_planner import SPLITS
 from data_prep.domain.lines import LineReader
 from data_prep.domain.map_rows import map_rows
 from data_prep.domain.read_rows import READERS, FileFormat
 from data_prep.domain.report import Measure, RowReport
 from data_prep.domain.rows import Conversation, RejectedRow, batches
-from data_prep.domain.duplicates.split_planner import SPLITS
 from data_prep.domain.splits import SplitPlan, group_of
 
 BATCH_ROWS = 1_000

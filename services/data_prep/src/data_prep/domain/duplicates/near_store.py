@@ -21,6 +21,7 @@ CANDIDATE_RECALL = 0.85
 
 MAX_ROWS = 2**32
 _PARTITION_BITS = 8
+_PARTITIONS = 1 << _PARTITION_BITS
 _ORDINAL_BITS = np.uint64(32)
 _ORDINAL_MASK = np.uint64(2**32 - 1)
 _COMPARED_TOGETHER = 1 << 13
@@ -99,9 +100,9 @@ class NearStore:
                 the items of two stores the same keys.
         """
         divisions = self._bands[threshold].records
-        for start in range(0, 2**_PARTITION_BITS, together):
+        for start in range(0, _PARTITIONS, together):
             keys, ordinals = [], []
-            for index in range(start, min(start + together, 2**_PARTITION_BITS)):
+            for index in range(start, min(start + together, _PARTITIONS)):
                 records = divisions.partition(index)
                 records.sort()
                 keys.append((records >> _ORDINAL_BITS) + (np.uint64(index) << _ORDINAL_BITS))
@@ -111,9 +112,8 @@ class NearStore:
     def divisions_together(self, threshold: float) -> int:
         """How many divisions are best looked at together: few rows leave little in each."""
         records = self.rows * (PERMUTATIONS // band_places(threshold))
-        return max(
-            1, min(2**_PARTITION_BITS, _RECORDS_TOGETHER * 2**_PARTITION_BITS // (records + 1))
-        )
+        together = _RECORDS_TOGETHER * _PARTITIONS // max(records, 1)
+        return max(1, min(_PARTITIONS, together))
 
 
 class _Bands:

@@ -86,10 +86,8 @@ def shingle_hashes(folded: FoldedTexts) -> tuple[NDArray[np.uint64], NDArray[np.
         end = min(start + _PIECE, len(points))
         hashes[start:end] = _window_hashes(points[start : end + SHINGLE - 1])[: end - start]
     room = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(points))
-    whole = room >= np.where(points >= _FIRST_WIDE, WIDE_SHINGLE, SHINGLE)
-    counted = np.zeros(len(points) + 1, np.int64)
-    np.cumsum(whole, out=counted[1:])
-    ends = counted[offsets]
+    whole = np.flatnonzero(room >= np.where(points >= _FIRST_WIDE, WIDE_SHINGLE, SHINGLE))
+    ends = np.searchsorted(whole, offsets, side="left")
     short = np.flatnonzero(np.diff(ends) == 0)
     hashes = hashes[whole]
     if len(short):
