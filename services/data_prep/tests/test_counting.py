@@ -2,7 +2,8 @@
 
 import pytest
 from data_prep.domain.code_points import LETTERS, CharacterClass, CodePoints
-from data_prep.domain.languages import Language, language_of, languages_of
+from data_prep.domain.language_names import Language
+from data_prep.domain.languages import language_of, languages_of
 from data_prep.domain.measure import Measure
 from data_prep.domain.measuring import measure_texts
 from hypothesis import given

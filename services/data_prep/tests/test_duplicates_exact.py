@@ -12,7 +12,7 @@ from data_prep.domain.duplicates.row_keys import RowKeys, row_keys
 from data_prep.domain.duplicates.signatures import row_signatures, signatures
 from data_prep.domain.row_batch import ROWS, spoken_texts
 from data_prep.domain.text_form import comparison_key
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 Turns = list[tuple[str, str]]
@@ -64,6 +64,7 @@ conversations = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(conversations)
 def test_keys_are_equal_exactly_where_the_conversations_are(many: list[Turns]) -> None:
     keys = row_keys(rows_of(many), 0)
@@ -83,6 +84,7 @@ def same_pattern(keys: Sequence[Any], values: Sequence[Any]) -> bool:
     return len(pairs) == len(set(keys)) == len(set(values))
 
 
+@settings(deadline=None)
 @given(conversations, st.data())
 def test_a_row_has_the_same_keys_in_every_batch(many: list[Turns], data: st.DataObject) -> None:
     rows = rows_of(many, extras="{}", tools="[]", rejected="no")
@@ -95,6 +97,7 @@ def test_a_row_has_the_same_keys_in_every_batch(many: list[Turns], data: st.Data
     assert [key for part in parts for key in group(part)] == group(whole)
 
 
+@settings(deadline=None)
 @given(conversations, st.data())
 def test_a_row_is_signed_by_what_is_said_in_it(many: list[Turns], data: st.DataObject) -> None:
     rows = rows_of(many)
@@ -125,6 +128,7 @@ def test_what_else_a_row_has_makes_it_another_row_of_the_same_group() -> None:
     assert exact(row_keys(rows[0], 1)) == exact(keys[0])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 6), max_size=40), st.lists(st.integers(0, 40), max_size=4))
 def test_the_leader_of_a_row_is_the_first_that_says_the_same(
     texts: list[int], cuts: list[int]

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from data_prep.domain.duplicates.folded_text import fold
 from data_prep.domain.text_form import comparison_key
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -26,6 +26,7 @@ def folded(array: pa.Array) -> list[str]:
     ]
 
 
+@settings(deadline=None)  # The first example loads the table.
 @given(texts)
 def test_every_text_of_a_batch_gets_its_comparison_key(batch: list[str]) -> None:
     assert folded(pa.array(batch, pa.string())) == [comparison_key(text) for text in batch]
@@ -38,6 +39,7 @@ def test_every_character_folds_as_in_its_comparison_key() -> None:
     assert folded(pa.array(batch, pa.string())) == [comparison_key(text) for text in batch]
 
 
+@settings(deadline=None)  # The first example loads the table.
 @given(texts, st.integers(0, 8), st.integers(0, 8))
 def test_a_part_of_an_array_folds_like_an_array_of_its_own(
     batch: list[str], start: int, count: int

@@ -24,7 +24,7 @@ from data_prep.domain.duplicates.signatures import (
     signatures,
 )
 from data_prep.domain.text_form import comparison_key
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 THRESHOLD = 0.8
@@ -65,7 +65,7 @@ def corpus(letters: str, seed: int) -> tuple[list[str], list[tuple[int, int]]]:
     """Random texts, some of them edits of others, and the pairs of a text and its edit."""
     chance = random.Random(seed)
     texts = [
-        "".join(chance.choices(letters, k=chance.randint(40, 300))).strip() for _ in range(200)
+        "".join(chance.choices(letters, k=chance.randint(60, 400))).strip() for _ in range(200)
     ]
     pairs = []
     for place in range(0, 200, 2):
@@ -90,6 +90,7 @@ def leaders_of(
 any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
+@settings(deadline=None)
 @given(st.lists(any_text, max_size=6), any_text)
 def test_the_signature_of_a_text_depends_on_it_alone(others: list[str], text: str) -> None:
     alone = signatures(pa.array([text], pa.string()))
@@ -99,6 +100,7 @@ def test_the_signature_of_a_text_depends_on_it_alone(others: list[str], text: st
     assert (among[len(others)] == alone[0]).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.sampled_from("ab好人 Ａ"), max_size=9), min_size=2, max_size=8))
 def test_equal_shingles_and_equal_signatures_are_the_same(texts: list[str]) -> None:
     estimated = estimates(texts)
@@ -130,7 +132,7 @@ def test_planted_edits_are_found_and_nothing_else(script: str) -> None:
 
     near = [pair for pair in pairs if similarity(texts[pair[0]], texts[pair[1]]) > THRESHOLD + 0.05]
     found = [pair for pair in near if leaders[pair[0]] == leaders[pair[1]]]
-    assert len(near) > 30
+    assert len(near) >= 25
     assert len(found) >= 0.97 * len(near)
     # Whatever was joined is near by the signatures, and a random text is near to none.
     joined = {pair for pair in enumerate(leaders) if pair[0] != pair[1]}
@@ -139,6 +141,7 @@ def test_planted_edits_are_found_and_nothing_else(script: str) -> None:
     assert all(estimated[pair] >= THRESHOLD for pair in joined)
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(1, 300), st.booleans())
 def test_clusters_do_not_depend_on_batches_or_their_order(batch: int, backwards: bool) -> None:
     assert leaders_of(TEXTS, batch=batch, backwards=backwards) == LEADERS
@@ -149,8 +152,8 @@ LEADERS = leaders_of(TEXTS)
 
 
 def test_a_row_near_to_one_of_a_cluster_is_in_it_and_the_first_row_leads() -> None:
-    text = "".join(random.Random(1).choices(LETTERS["latin"], k=400))
-    chain = [f"{text[:start]}{'#' * start}{text[start:]}" for start in (0, 30, 60)]
+    text = "".join(random.Random(1).choices(LETTERS["han"], k=480))
+    chain = [text[start : start + 400] for start in (0, 40, 80)]
     steps = [similarity(*pair) for pair in combinations(chain, 2)]
     threshold = 0.75
     assert steps[0] > threshold + 0.05
@@ -191,6 +194,7 @@ def test_a_pair_at_the_threshold_is_probably_a_candidate(threshold: float) -> No
     assert 1 <= places <= PERMUTATIONS
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40), st.integers(1, 40))
 def test_joined_pairs_share_the_smallest_ordinal_of_their_cluster(
     pairs: list[tuple[int, int]], together: int
@@ -207,6 +211,7 @@ def test_joined_pairs_share_the_smallest_ordinal_of_their_cluster(
     assert joining.leaders().tolist() == expected
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 9), max_size=60))
 def test_the_report_counts_all_and_lists_by_the_row_kept(values: list[int]) -> None:
     leaders = np.array([values.index(value) for value in values], np.int64)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import grpc
 from modelmill.common.v1.chat_pb2 import ChatMessage
@@ -70,9 +71,7 @@ class InferenceTexts:
             tasks = [group.create_task(self._answer(stub, free, prompt)) for prompt in prompts]
         return [task.result() for task in tasks]
 
-    async def _answer(
-        self, stub: InferenceServiceStub, free: asyncio.Semaphore, prompt: Prompt
-    ) -> str:
+    async def _answer(self, stub: Any, free: asyncio.Semaphore, prompt: Prompt) -> str:
         request = GenerateRequest(
             tenant=self._tenant,
             model=self._model,
@@ -89,7 +88,7 @@ class InferenceTexts:
                 # Too long for this model; another prompt may not be.
                 return ""
 
-    async def _read(self, stub: InferenceServiceStub, request: GenerateRequest) -> str:
+    async def _read(self, stub: Any, request: GenerateRequest) -> str:
         parts: list[str] = []
         finished = ""
         async for message in stub.Generate(request, timeout=self._timeout):

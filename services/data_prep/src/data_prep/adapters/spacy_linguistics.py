@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from data_prep.adapters.spacy_import import import_spacy
-from data_prep.domain.languages import Language, languages_of
+from data_prep.domain.language_names import Language
+from data_prep.domain.languages import languages_of
 
 _MAX_TEXT_CHARACTERS = 2**31
 """spaCy's own limit guards parsers; a blank pipeline needs none, and rows have one."""

@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from data_prep.adapters.spacy_import import import_spacy
-from data_prep.domain.languages import Language, language_of
+from data_prep.domain.language_names import Language
+from data_prep.domain.languages import language_of
 from data_prep.domain.measure import Measure
 from data_prep.domain.rows import Conversation
 

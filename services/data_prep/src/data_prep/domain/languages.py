@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.domain.code_points import (
+from data_prep.domain.language_names import LANGUAGES, Language
     ARABIC,
     CYRILLIC,
     HAN,
@@ -24,10 +25,6 @@ from data_prep.domain.code_points import (
     CodePoints,
 )
 
-Language = Literal["zh", "en", "ja", "ko", "ru", "ar", "de", "fr", "es", "it", "pt", "nl", "other"]
-LANGUAGES: tuple[Language, ...] = get_args(Language)
-VARIANTS = ("zh-hans", "zh-hant")
-"""Chinese by its characters: simplified or traditional. A text that shows neither is both."""
 
 HAN_SHARE_OF_CHINESE = 0.2
 """A Chinese sentence with English names in it is still Chinese: one Han character is a word."""

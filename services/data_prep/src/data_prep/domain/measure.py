@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from data_prep.domain.languages import Language
+from data_prep.domain.language_names import Language
 
 
 @dataclass(frozen=True, slots=True)

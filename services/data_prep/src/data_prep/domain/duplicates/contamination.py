@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.domain.duplicates.exact import KeyedOrdinals, run_starts
-from data_prep.domain.duplicates.near_store import NearStore, agree
+from data_prep.domain.duplicates.near_store import Meeting, NearStore, agree
 from data_prep.domain.duplicates.ordinals import chunks, new_array
 from data_prep.domain.duplicates.row_keys import Keys
 from data_prep.domain.duplicates.signatures import Signatures
@@ -27,8 +27,6 @@ NO_MATCH = -2
 
 _COMPARED = 8
 """In a meeting each row is compared with so many evaluation rows, spread evenly over them."""
-
-Meeting = tuple[NDArray[np.uint64], NDArray[np.int64]]
 
 
 class EvaluationRows:
@@ -133,12 +131,13 @@ def _match_near(
     places = evaluation.places()
     known, asked = near.signatures(), evaluation.near.signatures()
     threshold = evaluation.threshold
-    divisions = zip(evaluation.near.meetings(threshold), near.meetings(threshold), strict=True)
-    for evaluated, rows in divisions:
+    together = near.divisions_together(threshold)
+    both = (store.meetings(threshold, together) for store in (evaluation.near, near))
+    for evaluated, rows in zip(*both, strict=True):
         for row, other in _near_pairs(rows, evaluated, split, matches):
             found = agree(known, asked, (row, other), threshold)
             matches[row[found]] = places[other[found]]
-    for rows in near.meetings(threshold):
+    for rows in near.meetings(threshold, together):
         tested = split[rows[1]] == TEST
         for row, other in _near_pairs(rows, (rows[0][tested], rows[1][tested]), split, matches):
             found = agree(known, known, (row, other), threshold)

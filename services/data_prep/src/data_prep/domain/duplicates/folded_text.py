@@ -12,6 +12,7 @@ from itertools import chain, pairwise
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_prep.domain.text_form import comparison_key
@@ -75,20 +76,17 @@ def fold(texts: pa.Array) -> FoldedTexts:
 
 def _decode(texts: pa.Array) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Code points of all texts and the offsets of each, from Arrow's UTF-8."""
-    large = texts.fill_null("").cast(pa.large_string())
+    large = (texts.fill_null("") if texts.null_count else texts).cast(pa.large_string())
     _, offsets_buffer, bytes_buffer = large.buffers()
     count = len(large)
     if not count or bytes_buffer is None:
         return np.zeros(0, np.uint32), np.zeros(count + 1, np.int64)
-    places = np.frombuffer(offsets_buffer, np.int64)[large.offset : large.offset + count + 1]
-    encoded = np.frombuffer(bytes_buffer, np.uint8)[places[0] : places[-1]]
-    places = places - places[0]
-    points = np.frombuffer(encoded.tobytes().decode().encode("utf-32-le"), np.uint32)
-    if len(points) == len(encoded):
-        return points, places
-    begins = np.zeros(len(encoded) + 1, np.int64)
-    np.cumsum((encoded & 0xC0) != 0x80, out=begins[1:])
-    return points, begins[places]
+    bounds = np.frombuffer(offsets_buffer, np.int64)[large.offset : large.offset + count + 1]
+    encoded = bytes_buffer[bounds[0] : bounds[-1]].to_pybytes()
+    points = np.frombuffer(encoded.decode().encode("utf-32-le"), np.uint32)
+    offsets = np.zeros(count + 1, np.int64)
+    np.cumsum(pc.utf8_length(large), out=offsets[1:])
+    return points, offsets
 
 
 def _fold_with_exceptions(
@@ -99,7 +97,7 @@ def _fold_with_exceptions(
     odd[np.searchsorted(offsets, np.flatnonzero(lengths == 0), side="right") - 1] = True
     keys = [comparison_key(text) for text in texts.filter(pa.array(odd)).to_pylist()]
     # What stands in the place of the odd ones folds by itself, because it is empty.
-    others = fold(pa.compute.if_else(pa.array(odd), "", texts.fill_null("")))
+    others = fold(pc.if_else(pa.array(odd), "", texts))
     sizes = np.diff(others.offsets)
     sizes[odd] = [len(key) for key in keys]
     new_offsets = np.zeros(len(texts) + 1, np.int64)
@@ -119,15 +117,16 @@ def _expand(
     table: _FoldTable,
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Give those that become several code points the room that they need."""
-    ends = np.zeros(len(points) + 1, np.int64)
-    np.cumsum(lengths, out=ends[1:])
     wide = np.repeat(folded, lengths)
     grown = np.flatnonzero(lengths > 1)
+    added = np.zeros(len(grown) + 1, np.int64)
+    np.cumsum(lengths[grown] - 1, out=added[1:])
+    begins = grown + added[:-1]
     for point in np.unique(points[grown]).tolist():
-        places = ends[grown[points[grown] == point]]
+        places = begins[points[grown] == point]
         for step, character in enumerate(table.several[point]):
             wide[places + step] = ord(character)
-    return wide, ends[offsets]
+    return wide, offsets + added[np.searchsorted(grown, offsets)]
 
 
 def _collapse_spaces(points: NDArray[np.uint32], offsets: NDArray[np.int64]) -> FoldedTexts:
@@ -145,19 +144,20 @@ def _collapse_spaces(points: NDArray[np.uint32], offsets: NDArray[np.int64]) -> 
     drop = places[follows[places] | at_start[places + 1] | at_start[places]]
     if not len(drop):
         return FoldedTexts(points, offsets)
-    keep = np.ones(len(points), bool)
-    keep[drop] = False
-    kept_before = np.zeros(len(points) + 1, np.int64)
-    np.cumsum(keep, out=kept_before[1:])
-    points, offsets = points[keep], kept_before[offsets]
+    points, offsets = _without(points, offsets, drop)
     # The last of a longer run at the beginning of a text is still there.
     leading = offsets[:-1][np.diff(offsets) > 0]
     leading = leading[points[leading] == _SPACE]
-    if not len(leading):
-        return FoldedTexts(points, offsets)
-    return FoldedTexts(
-        np.delete(points, leading), offsets - np.searchsorted(leading, offsets, side="left")
-    )
+    return FoldedTexts(*_without(points, offsets, leading))
+
+
+def _without(
+    points: NDArray[np.uint32], offsets: NDArray[np.int64], places: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The texts without the code points at these places, which are in order."""
+    if not len(places):
+        return points, offsets
+    return np.delete(points, places), offsets - np.searchsorted(places, offsets, side="left")
 
 
 @cache

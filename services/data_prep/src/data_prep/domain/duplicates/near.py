@@ -31,7 +31,7 @@ def near_leaders(store: NearStore, threshold: float, exact: Leaders, path: Path)
     """
     joining = Joining(own_ordinals(path, store.rows))
     known = store.signatures()
-    for keys, ordinals in store.meetings(threshold):
+    for keys, ordinals in store.meetings(threshold, store.divisions_together(threshold)):
         first = stays(exact, ordinals)
         for pairs in _candidates(keys[first], ordinals[first]):
             open_pairs = joining.apart(*pairs)

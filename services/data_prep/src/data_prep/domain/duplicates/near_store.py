@@ -21,9 +21,14 @@ CANDIDATE_RECALL = 0.85
 
 MAX_ROWS = 2**32
 _PARTITION_BITS = 8
+_PARTITIONS = 1 << _PARTITION_BITS
 _ORDINAL_BITS = np.uint64(32)
 _ORDINAL_MASK = np.uint64(2**32 - 1)
 _COMPARED_TOGETHER = 1 << 13
+_RECORDS_TOGETHER = 1 << 16
+
+Meeting = tuple[NDArray[np.uint64], NDArray[np.int64]]
+"""Band keys in their order, and which row has each."""
 
 
 def band_places(threshold: float) -> int:
@@ -84,14 +89,31 @@ class NearStore:
             return np.zeros((0, PERMUTATIONS), np.uint16)
         return np.memmap(self._path, np.uint16, mode="r", shape=(self.rows, PERMUTATIONS))
 
-    def meetings(self, threshold: float) -> Iterator[tuple[NDArray[np.uint64], NDArray[np.int64]]]:
+    def meetings(self, threshold: float, together: int) -> Iterator[Meeting]:
         """Where rows meet: band keys in their order, and which row has each.
 
         Of equal keys the rows are in order too. The same key stands in one item alone.
+
+        Args:
+            threshold: One of those that the store was made with.
+            together: Divisions in one item, as `divisions_together` says; the same number gives
+                the items of two stores the same keys.
         """
-        for records in self._bands[threshold].records.partitions():
-            records.sort()
-            yield records >> _ORDINAL_BITS, (records & _ORDINAL_MASK).astype(np.int64)
+        divisions = self._bands[threshold].records
+        for start in range(0, _PARTITIONS, together):
+            keys, ordinals = [], []
+            for index in range(start, min(start + together, _PARTITIONS)):
+                records = divisions.partition(index)
+                records.sort()
+                keys.append((records >> _ORDINAL_BITS) + (np.uint64(index) << _ORDINAL_BITS))
+                ordinals.append((records & _ORDINAL_MASK).astype(np.int64))
+            yield np.concatenate(keys), np.concatenate(ordinals)
+
+    def divisions_together(self, threshold: float) -> int:
+        """How many divisions are best looked at together: few rows leave little in each."""
+        records = self.rows * (PERMUTATIONS // band_places(threshold))
+        together = _RECORDS_TOGETHER * _PARTITIONS // max(records, 1)
+        return max(1, min(_PARTITIONS, together))
 
 
 class _Bands:

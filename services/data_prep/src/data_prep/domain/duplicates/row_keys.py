@@ -53,7 +53,7 @@ def row_keys(rows: pa.RecordBatch, seed: int) -> RowKeys:
 
 
 def _text_digests(folded: FoldedTexts) -> list[bytes]:
-    view = memoryview(folded.code_points)
+    view = folded.code_points.data
     return [xxh3_128_digest(view[start:end]) for start, end in pairwise(folded.offsets.tolist())]
 
 
@@ -82,7 +82,7 @@ def _turn_records(
 def _row_digests(
     turns: NDArray[np.uint8], offsets: NDArray[np.int64], rows: pa.RecordBatch
 ) -> list[bytes]:
-    view = memoryview(turns.reshape(-1))
+    view = turns.reshape(-1).data
     bounds = pairwise((offsets * _TURN_BYTES).tolist())
     tools, rejected = rows.column("tools"), rows.column("rejected")
     if tools.null_count == rejected.null_count == rows.num_rows:
@@ -108,7 +108,7 @@ def _groups(
 ) -> Keys:
     """Of each row the digest of its first user turn, mixed with the seed."""
     users = np.flatnonzero(np.asarray(pc.equal(roles, "user").to_numpy(zero_copy_only=False)))
-    view = memoryview(turns.reshape(-1))
+    view = turns.reshape(-1).data
     first = np.append(users, len(turns))[np.searchsorted(users, offsets[:-1])]
     asks = first < offsets[1:]
     said: Iterable[memoryview] = (

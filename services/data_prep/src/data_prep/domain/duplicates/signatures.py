@@ -28,6 +28,9 @@ Signatures = NDArray[np.uint32]
 _FIRST_WIDE = 0x2E80
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
+_SAME_MASK = 8
+"""So many permutations differ by their factor alone."""
+
 _PIECE = 1 << 16
 """So many code points are hashed together, so that what is computed stays in the cache."""
 
@@ -65,12 +68,12 @@ def _smallest(hashes: NDArray[np.uint64], starts: NDArray[np.int64]) -> Signatur
     permuted = np.empty_like(tokens)
     smallest = np.empty((PERMUTATIONS, len(starts)), np.uint32)
     numbers = mixed(np.arange(1, PERMUTATIONS + 1, dtype=np.uint64))
-    masks = (numbers >> np.uint64(32)).astype(np.uint32)
     # Odd, so that no two tokens become one.
     factors = numbers.astype(np.uint32) | np.uint32(1)
     for place in range(PERMUTATIONS):
-        np.bitwise_xor(tokens, masks[place], out=permuted)
-        np.multiply(permuted, factors[place], out=permuted)
+        if place % _SAME_MASK == 0:
+            masked = tokens ^ np.uint32(numbers[place] >> np.uint64(32))
+        np.multiply(masked, factors[place], out=permuted)
         np.minimum.reduceat(permuted, starts, out=smallest[place])
     return smallest.T
 
@@ -83,10 +86,8 @@ def shingle_hashes(folded: FoldedTexts) -> tuple[NDArray[np.uint64], NDArray[np.
         end = min(start + _PIECE, len(points))
         hashes[start:end] = _window_hashes(points[start : end + SHINGLE - 1])[: end - start]
     room = np.repeat(offsets[1:], np.diff(offsets)) - np.arange(len(points))
-    whole = room >= np.where(points >= _FIRST_WIDE, WIDE_SHINGLE, SHINGLE)
-    counted = np.zeros(len(points) + 1, np.int64)
-    np.cumsum(whole, out=counted[1:])
-    ends = counted[offsets]
+    whole = np.flatnonzero(room >= np.where(points >= _FIRST_WIDE, WIDE_SHINGLE, SHINGLE))
+    ends = np.searchsorted(whole, offsets, side="left")
     short = np.flatnonzero(np.diff(ends) == 0)
     hashes = hashes[whole]
     if len(short):

@@ -8,7 +8,7 @@ from typing import Any
 from service_kit.errors import InvalidInputError
 
 from data_prep.domain.filtering.thresholds import BY_NAME, THRESHOLDS
-from data_prep.domain.languages import LANGUAGES, VARIANTS
+from data_prep.domain.language_names import LANGUAGES, VARIANTS
 
 PRESETS = ("off", "standard")
 

@@ -8,7 +8,8 @@ from data_prep.domain.code_points import CodePoints
 from data_prep.domain.filtering.filter_plan import FilterPlan
 from data_prep.domain.filtering.thresholds import BY_NAME
 from data_prep.domain.filtering.values import VALUES, Batch, Values
-from data_prep.domain.languages import VARIANTS, is_variant, languages_of
+from data_prep.domain.language_names import VARIANTS
+from data_prep.domain.languages import is_variant, languages_of
 
 
 class FilterRule:
