@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import pytest_asyncio
 from jobs.bus import Bus
@@ -26,6 +28,12 @@ from testkit.nats_server import NatsServer, run_nats
 from testkit.ports import free_port
 from testkit.service_process import SECRET
 from testkit.waiting import eventually
+from token_files.layout import TOKEN_ROWS
+from token_files.token_folder import TokenFolder
+from token_files.tokenizer_digest import tokenizer_digest
+from token_files.tokens_plan import TokensPlan
+from token_files.training_order import TrainingOrder
+from tokenization.chat_tokenizer import ChatTokenizer
 from trainer.main import serve
 from trainer.settings import Settings
 
@@ -57,6 +65,37 @@ def write_splits(folder: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]]
         lines = [json.dumps(row) + "\n" for row in splits.get(split, ())]
         (folder / f"{split}.jsonl").write_text("".join(lines))
     return folder
+
+
+def write_tokens(
+    folder: Path, base: Path, splits: Mapping[str, Sequence[Mapping[str, Any]]], **changes: Any
+) -> TokensPlan:
+    """The token files of a dataset's splits, as data-prep makes them for this base model."""
+    tokenizer = ChatTokenizer.load(base)
+    with TokenFolder(folder) as files:
+        for split, rows in splits.items():
+            examples = [tokenizer.encode_example(row["messages"]) for row in rows]
+            columns: list[list[Any]] = [
+                [example.ids for example in examples],
+                [[example.answer_start] for example in examples],
+                [[len(example.ids)] for example in examples],
+                [row["row"] for row in rows],
+                [None] * len(rows),
+            ]
+            arrays = [
+                pa.array(column, field.type)
+                for column, field in zip(columns, TOKEN_ROWS, strict=True)
+            ]
+            files.append(split, pa.RecordBatch.from_arrays(arrays, schema=TOKEN_ROWS))
+        given = {"tokenizer": tokenizer_digest(base), "model": "tiny"} | changes
+        return files.finish(TokensPlan(max_tokens=512, pack_tokens=2048, **given))
+
+
+def write_order(folder: Path, rows: Sequence[int], *, repeats: bool) -> None:
+    """The order of a dataset's train split, in which every row is as hard."""
+    count = len(rows)
+    hard, tiers = np.zeros(count, np.float32), np.zeros(count, np.int8)
+    TrainingOrder("staged", repeats, np.array(rows, np.int64), hard, tiers).write(folder)
 
 
 @dataclass
@@ -208,6 +247,16 @@ def toy_rows_fixture() -> Callable[..., list[dict[str, Any]]]:
 @pytest.fixture(name="write_splits", scope="session")
 def write_splits_fixture() -> Callable[..., Path]:
     return write_splits
+
+
+@pytest.fixture(name="write_tokens", scope="session")
+def write_tokens_fixture() -> Callable[..., TokensPlan]:
+    return write_tokens
+
+
+@pytest.fixture(name="write_order", scope="session")
+def write_order_fixture() -> Callable[..., None]:
+    return write_order
 
 
 @pytest.fixture

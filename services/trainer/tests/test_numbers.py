@@ -61,10 +61,10 @@ def plain_loss(model: TrainedModel, example: Example) -> Tensor:
     whole.set_attn_implementation("sdpa")
     logits = whole(input_ids=torch.tensor([example.ids])).logits[0].float()
     whole.set_attn_implementation("token_tree")
-    first = example.answer_start
-    return torch.nn.functional.cross_entropy(
-        logits[first - 1 : -1], torch.tensor(example.ids[first:]), reduction="sum"
-    )
+    learned = [place for first, last in example.spans for place in range(first, last)]
+    targets = torch.tensor([example.ids[place] for place in learned])
+    before = [place - 1 for place in learned]
+    return torch.nn.functional.cross_entropy(logits[before], targets, reduction="sum")
 
 
 def gradients(model: TrainedModel, loss: Tensor) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trainer.domain.hyper_parameters import HyperParameters, decide
@@ -61,6 +62,27 @@ def test_epochs_differ_and_seeds_differ_and_nothing_else_does() -> None:
     assert order(1) == order(1)
     assert order(1)[0] != order(1)[1]
     assert order(1) != order(2)
+
+
+@given(st.permutations(range(7)), st.booleans(), st.integers(1, 5))
+def test_an_order_is_followed_row_for_row(order: list[int], repeats: bool, batch_size: int) -> None:
+    choices = decide(
+        "lora", {"batch_size": batch_size, "gradient_accumulation_steps": 1, "epochs": 2}
+    )
+    plan = plan_training(7, choices, order=order, order_repeats=repeats)
+    shuffled = plan_training(7, choices)
+
+    def visits(of: TrainingPlan) -> list[int]:
+        return [row for step in range(of.steps) for row in of.rows_of(step)]
+
+    assert visits(plan)[:7] == order
+    assert visits(plan)[7:] == (order if repeats else visits(shuffled)[7:])
+    assert plan.position_after(1) == shuffled.position_after(1)
+
+
+def test_an_order_of_other_rows_is_refused() -> None:
+    with pytest.raises(ValueError, match="an order of 2 rows for 3"):
+        plan_training(3, decide("lora", {}), order=[0, 1])
 
 
 def test_the_number_of_steps_can_be_capped() -> None:

@@ -36,6 +36,8 @@ RUNS = {
     "full": {"batch_size": 6, "gradient_accumulation_steps": 1, "weight_decay": 0.1},
 }
 
+ORDER = [row * 10 % 27 for row in range(27)]
+
 
 @pytest.fixture(scope="module")
 def report(
@@ -43,18 +45,23 @@ def report(
     tiny_base: Path,
     toy_rows: Callable[..., list[dict[str, Any]]],
     write_splits: Callable[..., Path],
+    write_tokens: Callable[..., Any],
+    write_order: Callable[..., None],
 ) -> dict[str, Any]:
     """What came of each run with all the interruptions, and without any."""
     root = tmp_path_factory.mktemp("resuming")
     # 27 rows and 12 steps of 6: the interruptions lie in three epochs.
     splits = {"train": toy_rows(27), "valid": toy_rows(3, first=27), "test": toy_rows(6, first=30)}
-    rows = write_splits(root / "rows", splits)
+    folders = {method: write_splits(root / f"rows-{method}", splits) for method in RUNS}
+    # One run encodes its rows and shuffles them, the other is told both by its dataset.
+    write_tokens(folders["full"], tiny_base, splits)
+    write_order(folders["full"], ORDER, repeats=True)
     requests = {
         method: TrainRequest(
             base_folder=tiny_base,
             base_version_id="mv-base",
             context_tokens=512,
-            dataset_folder=rows,
+            dataset_folder=folders[method],
             checkpoint_folder=None,
             choices=("animal", "plant", "food"),
             hyper_parameters=decide(method, COMMON | given),
