@@ -9,13 +9,11 @@ are told apart from these only in longer texts: a Swedish headline is en, a Swed
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.domain.code_points import (
-from data_prep.domain.language_names import LANGUAGES, Language
     ARABIC,
     CYRILLIC,
     HAN,
@@ -24,7 +22,7 @@ from data_prep.domain.language_names import LANGUAGES, Language
     CharacterClass,
     CodePoints,
 )
-
+from data_prep.domain.language_names import Language
 
 HAN_SHARE_OF_CHINESE = 0.2
 """A Chinese sentence with English names in it is still Chinese: one Han character is a word."""

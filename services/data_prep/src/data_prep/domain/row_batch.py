@@ -58,37 +58,6 @@ DROPPED = pa.schema(
 SAMPLE_CHARACTERS = 2_000
 
 
-def texts_of(rows: pa.RecordBatch) -> list[str]:
-    """All contents of all turns, flat: the texts that a transform works on."""
-    texts: list[str] = rows.column("contents").flatten().to_pylist()
-    return texts
-
-
-def with_texts(rows: pa.RecordBatch, texts: Sequence[str], change: str) -> pa.RecordBatch:
-    """The rows with other texts; those of which one differs get `change` as their last.
-
-    Args:
-        texts: As many as `texts_of` gives, in its order.
-        change: "<name>@<version>" of the transform.
-    """
-    contents = rows.column("contents")
-    new = pa.array(texts, pa.string())
-    differs = pa.compute.not_equal(contents.flatten(), new)
-    if not differs.true_count:
-        return rows
-    parents = pa.compute.list_parent_indices(contents)
-    changed = set(pa.compute.filter(parents, differs).to_pylist())
-    changes = rows.column("changes").to_pylist()
-    changes = [
-        [*names, change] if place in changed else names for place, names in enumerate(changes)
-    ]
-    return _replaced(
-        rows,
-        contents=pa.ListArray.from_arrays(contents.offsets, new),
-        changes=pa.array(changes, pa.list_(pa.string())),
-    )
-
-
 def spoken_texts(rows: pa.RecordBatch) -> list[str]:
     """Of each row what is said in it, without the system turn, which is often the same for all."""
     roles, contents = rows.column("roles").to_pylist(), rows.column("contents").to_pylist()
@@ -128,9 +97,3 @@ def dropped_rows(
 def kept_rows(rows: pa.RecordBatch, reasons: Iterable[str | None]) -> pa.RecordBatch:
     """The rows that have no reason to be dropped."""
     return rows.filter(pa.array([reason is None for reason in reasons], pa.bool_()))
-
-
-def _replaced(rows: pa.RecordBatch, **columns: pa.Array) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(
-        [columns.get(name, rows.column(name)) for name in rows.schema.names], schema=rows.schema
-    )

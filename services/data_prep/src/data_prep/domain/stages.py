@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from data_prep.domain.row_batch import dropped_rows, kept_rows, spoken_texts, texts_of, with_texts
+from data_prep.domain.row_batch import dropped_rows, kept_rows, spoken_texts
 
 
 @dataclass(frozen=True)
@@ -54,30 +54,6 @@ class RowRule(Protocol):
 
     def __call__(self, texts: Sequence[str]) -> list[str | None]:
         """For each row, given as what is said in it: the rule that it breaks ("characters.min")."""
-
-
-class TransformStage:
-    """A text transform as a stage: all turns of all rows, the system turn too."""
-
-    def __init__(self, transform: TextTransform) -> None:
-        self._transform = transform
-        self._change = f"{transform.name}@{transform.version}"
-
-    def __call__(self, rows: pa.RecordBatch) -> Passed:
-        texts = self._transform(texts_of(rows))
-        changed = with_texts(rows, texts, self._change)
-        reasons: list[str | None] = [None] * rows.num_rows
-        if "" in texts:
-            emptied = [
-                any(not text for text in turns) for turns in changed.column("contents").to_pylist()
-            ]
-            had = [all(turns) for turns in rows.column("contents").to_pylist()]
-            reasons = [
-                f"clean.{self._transform.name}.nothing_left" if gone and full else None
-                for gone, full in zip(emptied, had, strict=True)
-            ]
-        count = len(changed.column("changes").flatten()) - len(rows.column("changes").flatten())
-        return Passed(kept_rows(changed, reasons), dropped_rows(rows, reasons), count)
 
 
 class RuleStage:

@@ -1,18 +1,19 @@
 """What a worker is put together from, by its request."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
 from data_prep.cleaners import clean_transforms
 from data_prep.domain.blocks import Block
+from data_prep.domain.cleaning.stage import CleanStage
 from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from data_prep.domain.duplicates.row_keys import row_keys
 from data_prep.domain.duplicates.signatures import signatures
 from data_prep.domain.entities.entity_plan import EntityPlan
 from data_prep.domain.entities.rule_finder import RuleFinder
+from data_prep.domain.entities.spans import EntityFinder
 from data_prep.domain.entities.stage import NAME, EntityStage
 from data_prep.domain.entities.stand_ins import Pseudonymiser
 from data_prep.domain.filtering.rule import FilterRule
@@ -21,7 +22,7 @@ from data_prep.domain.mapping.row_mapping import RowMapping
 from data_prep.domain.measuring import measure_texts
 from data_prep.domain.reading.parse_block import parse_block
 from data_prep.domain.row_batch import spoken_texts
-from data_prep.domain.stages import Passed, RuleStage, Stage, TransformStage
+from data_prep.domain.stages import Passed, RuleStage, Stage
 from data_prep.pipeline.row_worker import BlockKeys, RowWorker, WorkerParts
 
 
@@ -38,10 +39,7 @@ def worker_of(request: Mapping[str, Any]) -> RowWorker:
 
 def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]]:
     """The stages that look at each row by itself, by name, in their order."""
-    stages: list[tuple[str, Stage]] = [
-        (f"clean.{transform.name}", TransformStage(transform))
-        for transform in clean_transforms(plan.clean)
-    ]
+    stages: list[tuple[str, Stage]] = [("clean", CleanStage(clean_transforms(plan.clean)))]
     if not plan.filter.is_off:
         stages.append(("filter", RuleStage(FilterRule(plan.filter))))
     if not plan.entities.is_off:
@@ -50,8 +48,13 @@ def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]
 
 
 def _entity_stage(plan: EntityPlan, pseudonym_key: bytes) -> Stage:
-    stage = EntityStage(plan, [RuleFinder()], Pseudonymiser(pseudonym_key))
-    return lambda rows: replace(stage(rows), found=stage.take_counts())
+    finders: list[EntityFinder] = [RuleFinder()]
+    if plan.spacy_models:
+        # Loads spaCy, which only those pay for who ask for it.
+        from data_prep.adapters.spacy_entities import SpacyEntityFinder
+
+        finders.append(SpacyEntityFinder(plan.spacy_models))
+    return EntityStage(plan, finders, Pseudonymiser(pseudonym_key))
 
 
 class BlockReader:

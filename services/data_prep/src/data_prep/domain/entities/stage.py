@@ -42,12 +42,6 @@ class EntityStage:
         self._plan = plan
         self._finders = tuple(finders)
         self._pseudonymise = pseudonymise
-        self._counts: Counter[str] = Counter()
-
-    def take_counts(self) -> Counter[str]:
-        """What was found since the last call, "<type> <action>" to number; no values."""
-        counts, self._counts = self._counts, Counter()
-        return counts
 
     def __call__(self, rows: pa.RecordBatch) -> Passed:
         """Take a batch of `ROWS`."""
@@ -57,10 +51,12 @@ class EntityStage:
         row_texts = RowTexts(rows)
         texts = list(row_texts.texts)
         reasons = nothing
+        counts: Counter[str] = Counter()
         pending = list(range(len(texts)))
         for number in range(MAX_ROUNDS):
             found = self._find(pending, texts, again=number > 0)
             for place, spans in found.items():
+                counts.update(f"{one.type} {self._plan.actions[one.type]}" for one in spans)
                 texts[place] = self._rewritten(texts[place], spans)
                 for span in spans:
                     if self._plan.actions[span.type] == "drop":
@@ -74,12 +70,12 @@ class EntityStage:
         # A dropped row is shown in the report: without what it was dropped for.
         kept = kept_rows(after, reasons)
         dropped = dropped_rows(after, reasons)
-        return Passed(kept, dropped, sum(reasons[row] is None for row in changed))
+        return Passed(kept, dropped, sum(reasons[row] is None for row in changed), counts)
 
     def _find(
         self, places: Sequence[int], texts: Sequence[str], *, again: bool
     ) -> dict[int, list[Span]]:
-        """By place of the text what is to be done something about; counts it too.
+        """By place of the text what is to be done something about.
 
         Args:
             again: What is only reported was counted before.
@@ -98,7 +94,6 @@ class EntityStage:
             chosen = [one for one in without_overlaps(spans) if one.type in wanted_types]
             if chosen:
                 wanted[place] = chosen
-                self._counts.update(f"{one.type} {self._plan.actions[one.type]}" for one in chosen)
         return wanted
 
     def _rewritten(self, text: str, spans: Sequence[Span]) -> str:
