@@ -24,7 +24,7 @@ from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.rows import RejectedRow, SourceRow
 from service_kit.errors import InvalidInputError
 
-from tests.fuzz.mutations import mutated, seeds_of
+from tests.fuzz.mutations import broken_file, seeds_of
 
 FAILED = Path("build/fuzz")
 MAPPINGS = [plan_mapping({"layout": layout}) for layout in LAYOUT_COLUMNS]
@@ -83,7 +83,7 @@ def fuzz(file_format: FileFormat, seconds: float, seed: int) -> Tally:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "file"
         while time.monotonic() < until:
-            content = mutated(random, random.choice(seeds), random.choice(seeds))
+            content = broken_file(random, file_format, seeds)
             path.write_bytes(content)
             tally.executions += 1
             try:

@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 MOST_BYTES = 20_000
 
-ROWS = [
+ROWS: list[dict[str, object]] = [
     {"q": "What is it?", "a": "A test.", "n": 1},
     {"q": 'He said "so",\nthen left.', "a": "好的 \U0001f600", "n": 2.5},
     {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]},
@@ -32,7 +32,7 @@ TOKENS = (
 
 
 def seeds_of(file_format: FileFormat) -> list[bytes]:
-    """Sound files of a format."""
+    """Sound files of a format, before they are compressed."""
     rows = row_format_of(file_format)
     if rows == "parquet":
         return [_parquet(ROWS[:2]), _parquet(ROWS[2:3]), _parquet(ROWS)]
@@ -41,8 +41,23 @@ def seeds_of(file_format: FileFormat) -> list[bytes]:
         "csv": [_csv(), "a,b\r\n1,2\r\n\r\n3,4"],
         "text": ["One\nand more.\n\nTwo\n\n\nThree"],
     }[rows]
-    pack = {"": bytes, "gz": gzip.compress, "zst": _zstd}[compression_of(file_format)]
-    return [pack(text.encode()) for text in texts]
+    return [text.encode() for text in texts]
+
+
+def compressed(content: bytes, file_format: FileFormat) -> bytes:
+    """The content as a file of this format holds it."""
+    compression = compression_of(file_format)
+    if compression == "gz":
+        return gzip.compress(content)
+    return _zstd(content) if compression == "zst" else content
+
+
+def broken_file(random: Random, file_format: FileFormat, seeds: list[bytes]) -> bytes:
+    """One of the sound files, broken before or after it was compressed."""
+    content, other = random.choice(seeds), random.choice(seeds)
+    if random.random() < 0.5:
+        return compressed(mutated(random, content, other), file_format)
+    return mutated(random, compressed(content, file_format), compressed(other, file_format))
 
 
 def mutated(random: Random, content: bytes, other: bytes) -> bytes:

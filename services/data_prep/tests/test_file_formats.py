@@ -221,3 +221,11 @@ def test_a_block_takes_along_its_own_bytes_alone(tmp_path: Path) -> None:
             stream.write_batch(block.rows)
         assert sink.getvalue().size < 8_000
     assert json.loads(blocks[-1].rows.column("raw")[-1].as_py())["n"] == 4_999
+
+
+def test_a_parquet_text_that_is_no_utf8_costs_its_row_alone(tmp_path: Path) -> None:
+    broken = pa.array([b"a", b"\xff\xfe", b"c"]).view(pa.string())
+
+    rows = read(tmp_path / "file", table({"n": [1, 2, 3], "text": broken}), "parquet")
+
+    assert rows == [(1, {"n": 1, "text": "a"}), (2, "not UTF-8"), (3, {"n": 3, "text": "c"})]

@@ -207,6 +207,7 @@ any_lines = st.lists(
     st.one_of(
         st.just(b'{"a": 1}'),
         st.just(b'x,"y'),
+        st.just(b"\r\r"),
         st.just(b'"q",""'),
         st.just(b'a",""" '),
         st.binary(max_size=40).map(lambda junk: junk.replace(b"\0", b"")),

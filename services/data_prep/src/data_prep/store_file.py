@@ -98,10 +98,7 @@ class StoreFile:
         chunks: AsyncIterator[bytes],
         file_id: str = "",
     ) -> FileState:
-        """Store one file under a new id.
-
-        Args:
-            file_id: The id that it shall have; empty means a random one.
+        """Store one file under `file_id`, or when that is empty under a random id.
 
         Raises:
             InvalidInputError: The header is wrong, or the file is empty, or not what its name says.

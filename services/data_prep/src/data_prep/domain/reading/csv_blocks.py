@@ -50,13 +50,8 @@ def read_csv_blocks(stream: ContentStream, limits: ReadLimits) -> Iterator[Block
     make = BlockMaker("csv", columns, limits, lambda: stream.stored_bytes_read)
     while (part := records.next_part(limits.block_rows)) is not None:
         if isinstance(part, LineRun):
-            blank = blank_lines(part)
-            if blank is not None:  # white space is a field; only what is empty is no row
-                lengths = part.ends - part.starts
-                blank = blank & (lengths <= 2)
-                for place in blank.nonzero()[0].tolist():
-                    start, end = part.starts[place], part.ends[place]
-                    blank[place] = not part.data[start:end].strip(b"\r\n")
+            # White space is a field; only what is empty is no row.
+            blank = blank_lines(part, b"\r\n")
             yield from make.of_run(part, blank)
         else:
             yield from make.of_rows([row for row in part if row[2] or row[1].strip(b"\r\n")])

@@ -12,8 +12,7 @@ from data_prep.domain.reading.faults import too_long
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.line_runs import LineRun, kept_bytes_of, lines_of, read_line_runs
 
-_IS_BLANK = np.isin(np.arange(256), list(b" \t\n\r\x0b\x0c"))
-"""Of each byte: whether it is white space."""
+WHITE_SPACE = b" \t\n\r\x0b\x0c"
 
 
 def read_jsonl_blocks(stream: ContentStream, limits: ReadLimits) -> Iterator[Block]:
@@ -34,12 +33,13 @@ def read_jsonl_blocks(stream: ContentStream, limits: ReadLimits) -> Iterator[Blo
             )
 
 
-def blank_lines(run: LineRun) -> NDArray[np.bool_] | None:
-    """Which lines hold white space alone; None when none does."""
+def blank_lines(run: LineRun, blanks: bytes = WHITE_SPACE) -> NDArray[np.bool_] | None:
+    """Which lines hold bytes of `blanks` alone; None when none does."""
+    is_blank = np.isin(np.arange(256), list(blanks))
     starts = run.starts
     characters = np.frombuffer(run.data, np.uint8)
     # Hardly a file has a line that begins with a blank, and only there more need be looked at.
-    if not _IS_BLANK[characters[starts]].any():
+    if not is_blank[characters[starts]].any():
         return None
-    blank = np.logical_and.reduceat(_IS_BLANK[characters], starts)
+    blank = np.logical_and.reduceat(is_blank[characters], starts)
     return blank if blank.any() else None

@@ -51,7 +51,7 @@ def _opened(path: Path, limits: ReadLimits) -> Iterator[Any]:
         with parquet.ParquetFile(path, read_dictionary=_repeated_texts(path)) as file:
             _check_size(file.metadata, limits)
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidInputError("the file is no Parquet file, or a damaged one") from error
 
 
@@ -85,8 +85,11 @@ def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]
     yield from make.of_rows(waiting)
 
 
-def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """The rows of a batch, of which few are written out at a time where values are large."""
+def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | bytes]:
+    """The rows of a batch, of which few are written out at a time where values are large.
+
+    Of a row whose texts are no UTF-8 its bytes, as far as they are no deeper.
+    """
     largest = sum(_largest_value(column) for column in batch.columns)
     step = max(1, min(batch.num_rows, _SLICE_BYTES // max(largest, 1)))
     for first in range(0, batch.num_rows, step):
@@ -95,7 +98,20 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
             column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
             for column in part.columns
         ]
-        yield from pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
+        part = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+        try:
+            yield from part.to_pylist()
+        except UnicodeDecodeError:
+            yield from (_row_or_bytes(part.slice(place, 1)) for place in range(part.num_rows))
+
+
+def _row_or_bytes(row: pa.RecordBatch) -> dict[str, Any] | bytes:
+    try:
+        columns: dict[str, Any] = row.to_pylist()[0]
+    except UnicodeDecodeError:
+        texts = [column for column in row.columns if pa.types.is_string(column.type)]
+        return b" ".join(column.cast(pa.binary())[0].as_py() or b"" for column in texts)
+    return columns
 
 
 def _largest_value(column: pa.Array) -> int:
@@ -117,8 +133,10 @@ def _repeated_texts(path: Path) -> list[str]:
 
 
 def _raw_row(
-    number: int, columns: dict[str, Any], max_row_bytes: int, *, has_bytes: bool
+    number: int, columns: dict[str, Any] | bytes, max_row_bytes: int, *, has_bytes: bool
 ) -> RawRow:
+    if isinstance(columns, bytes):
+        return number, columns[: kept_bytes_of(max_row_bytes)], NOT_UTF8.written
     fault = None
     try:
         raw = _JSON.encode(_plain(columns) if has_bytes else columns)
