@@ -8,7 +8,7 @@ from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.mapping.row_mapping import plan_mapping
 from data_prep.domain.rows import SourceRow
 from data_prep.domain.stages import Passed
-from data_prep.domain.written_row import written_row
+from data_prep.domain.written_rows import write_rows
 from service_kit.errors import InvalidInputError
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -26,7 +26,7 @@ def written(row: dict[str, Any], layout: str = "openai_chat", **more: str) -> di
     """The row as it would be written, without its number."""
     passed = mapped([row], {"layout": layout, **more})
     assert passed.dropped.to_pylist() == []
-    whole: dict[str, Any] = json.loads(written_row(passed.rows.to_pylist()[0]))
+    whole: dict[str, Any] = json.loads(write_rows(passed.rows).lines[0])
     assert whole.pop("row") == 1
     return whole
 
