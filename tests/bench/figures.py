@@ -111,20 +111,18 @@ class Rounds:
 
         Args:
             over: the contestant that ours is divided by.
-            floor_figure: what tells whether `judged_by` was steady; the same figure by default.
+            floor_figure: tells whether `judged_by` was steady; by default the same figure.
             value: shown instead of our median.
         """
         variation = self.variation(floor_figure or figure, judged_by)
         shown = self.median("ours", figure) if value is None else value
         ratio, low, high = self.ratio(figure, over)
         if variation > MOST_FLOOR_VARIATION:
+            unsteady = f"floor varies by {variation:.0%}"
             if self._enforce:
-                # What came out all the same tells whoever must decide whether to try again.
-                seen = f"{shown:.4g} {unit}, ratio {ratio:.3g} ({low:.3g} .. {high:.3g})"
-                return Unmeasured(
-                    entry_id, f"not measured: floor varies by {variation:.0%}; saw {seen}"
-                )
-            note = f"floor varies by {variation:.0%}; {note}"
+                seen = f"saw {shown:.4g} {unit}, ratio {ratio:.3g} ({low:.3g} .. {high:.3g})"
+                return Unmeasured(entry_id, f"not measured: {unsteady}; {seen}")
+            note = f"{unsteady}; {note}"
         return Entry(
             id=entry_id,
             value=shown,

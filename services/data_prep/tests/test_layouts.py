@@ -23,11 +23,11 @@ def mapped(rows: list[dict[str, Any]], mapping: dict[str, str]) -> Passed:
 
 
 def written(row: dict[str, Any], layout: str = "openai_chat", **more: str) -> dict[str, Any]:
-    """The row as it would be written, without its number."""
+    """The row as it would be written, without where it comes from."""
     passed = mapped([row], {"layout": layout, **more})
     assert passed.dropped.to_pylist() == []
     whole: dict[str, Any] = json.loads(write_rows(passed.rows).lines[0])
-    assert whole.pop("row") == 1
+    assert (whole.pop("row"), len(whole.pop("source")), whole.pop("changes")) == (1, 64, [])
     return whole
 
 

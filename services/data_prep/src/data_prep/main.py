@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from jobs.bus import Bus
 from jobs.control import ControlJob
@@ -53,57 +54,73 @@ CALLERS = ("gateway",)
 """Names in the certificates of those who may call, where certificates are used."""
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What both roles stand on."""
+
+    bus: Bus
+    store: ArtifactStore
+    files: FileCatalogue
+    datasets: DatasetCatalogue
+    records: FileRecords
+    read_file: ReadFile
+    pseudonym_keys: PseudonymKeys
+
+    @classmethod
+    def of(cls, settings: Settings, bus: Bus) -> "_Parts":
+        store = store_of(settings)
+        files, datasets = FileCatalogue(bus), DatasetCatalogue(bus)
+        records = FileRecords(bus, files)
+        keys = PseudonymKeys(settings.service_secret.get_secret_value())
+        return cls(bus, store, files, datasets, records, ReadFile(store, records), keys)
+
+
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
-        store = store_of(settings)
-        files, datasets = FileCatalogue(bus), DatasetCatalogue(bus)
-        records = FileRecords(bus, files)
-        read_file = ReadFile(store, records)
-        pseudonym_keys = PseudonymKeys(secret)
-
-        max_row_bytes = settings.max_row_bytes
+        parts = _Parts.of(settings, await stack.enter_async_context(Bus.of(settings, name=SERVICE)))
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            dataset_records = DatasetRecords(bus, datasets)
-            folders = DatasetFolders(dataset_records, store)
-            looker = await stack.enter_async_context(FileLooker(settings.work_root / "looks"))
-            # Comparing two large datasets takes a while, in which uploads and previews go on.
-            teller = await stack.enter_async_context(FileLooker(settings.work_root / "stories"))
-            store_file = _store_file(settings, looker, store, records)
-            servicer = DataPrepServicer(
-                store_file,
-                read_file,
-                DeleteFile(records),
-                CreateDataset(read_file, looker, JobQueue(bus), max_row_bytes=max_row_bytes),
-                DeleteDataset(dataset_records),
-                _uploads(settings, store_file, records),
-                PreviewDataset(read_file, looker, pseudonym_keys, max_row_bytes=max_row_bytes),
-                StoryUseCases(
-                    ExplainRow(folders, teller), DiffDatasets(folders, teller), ReadReport(folders)
-                ),
-            )
+            servicer = await _servicer(settings, parts, stack)
             add_DataPrepServiceServicer_to_server(servicer, server.grpc)
-            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [DATASET])), server.grpc)
-        make_dataset = MakeDataset(
-            *(read_file, store, pseudonym_keys),
-            max_row_bytes=max_row_bytes,
-            processes=settings.processes or max(int(this_machine().cpus), 1),
-        )
+            control = JobServicer(ControlJob(parts.bus, [DATASET]))
+            add_JobServiceServicer_to_server(control, server.grpc)
 
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(each.run()) for each in (files, datasets)]
+            following = [tasks.create_task(each.run()) for each in (parts.files, parts.datasets)]
             if settings.role != "serve":
-                tasks.create_task(_worker(settings, bus, make_dataset).run(stopping))
+                tasks.create_task(_worker(settings, parts).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             for task in following:
                 task.cancel()
+
+
+async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) -> DataPrepServicer:
+    """What answers; its children end with `stack`."""
+    max_row_bytes, read_file = settings.max_row_bytes, parts.read_file
+    records = DatasetRecords(parts.bus, parts.datasets)
+    folders = DatasetFolders(records, parts.store)
+    looker = await stack.enter_async_context(FileLooker(settings.work_root / "looks"))
+    # Comparing two large datasets takes a while, in which uploads and previews go on.
+    teller = await stack.enter_async_context(FileLooker(settings.work_root / "stories"))
+    store_file = _store_file(settings, looker, parts.store, parts.records)
+    return DataPrepServicer(
+        store_file,
+        read_file,
+        DeleteFile(parts.records),
+        CreateDataset(read_file, looker, JobQueue(parts.bus), max_row_bytes=max_row_bytes),
+        DeleteDataset(records),
+        _uploads(settings, store_file, parts.records),
+        PreviewDataset(read_file, looker, parts.pseudonym_keys, max_row_bytes=max_row_bytes),
+        StoryUseCases(
+            ExplainRow(folders, teller), DiffDatasets(folders, teller), ReadReport(folders)
+        ),
+    )
 
 
 def _store_file(
@@ -131,9 +148,14 @@ def _uploads(settings: Settings, store_file: StoreFile, records: FileRecords) ->
     )
 
 
-def _worker(settings: Settings, bus: Bus, make_dataset: MakeDataset) -> Worker:
+def _worker(settings: Settings, parts: _Parts) -> Worker:
+    make_dataset = MakeDataset(
+        *(parts.read_file, parts.store, parts.pseudonym_keys),
+        max_row_bytes=settings.max_row_bytes,
+        processes=settings.processes or max(int(this_machine().cpus), 1),
+    )
     return Worker(
-        bus,
+        parts.bus,
         [DatasetHandler(make_dataset)],
         service=SERVICE,
         work_root=settings.work_root / "jobs",

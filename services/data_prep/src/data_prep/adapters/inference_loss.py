@@ -131,7 +131,8 @@ class InferenceLoss:
                 waited, pause = waited + seconds, pause * 2
             else:
                 [score] = answer.scores
-                return -float(score.log_likelihood) / max(score.tokens, 1)
+                loss: float = -score.log_likelihood / max(score.tokens, 1)
+                return loss
 
 
 def _message(turn: Turn) -> ChatMessage:
