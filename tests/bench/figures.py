@@ -62,6 +62,15 @@ class Goal:
         return measured >= self.limit if self.at_least else measured <= self.limit
 
 
+def _why_not(variation: float, seen: str) -> str:
+    return f"not measured: floor varies by {variation:.0%}; saw {seen}"
+
+
+def _figure(value: float, unit: str, ratio: tuple[float, float, float]) -> str:
+    """In words, for whoever must decide whether to measure again."""
+    return "{:.4g} {}, ratio {:.3g} ({:.3g} .. {:.3g})".format(value, unit, *ratio)
+
+
 class Rounds:
     """What every contestant measured in each round, the warm-up left out."""
 
@@ -110,19 +119,17 @@ class Rounds:
         """The entry of one figure, or why there is none.
 
         Args:
-            over: the contestant that ours is divided by.
-            floor_figure: tells whether `judged_by` was steady; by default the same figure.
+            over: what ours is divided by.
+            floor_figure: tells whether `judged_by` was steady; by default the same.
             value: shown instead of our median.
         """
         variation = self.variation(floor_figure or figure, judged_by)
         shown = self.median("ours", figure) if value is None else value
-        ratio, low, high = self.ratio(figure, over)
+        ratio, low, high = paired = self.ratio(figure, over)
         if variation > MOST_FLOOR_VARIATION:
-            unsteady = f"floor varies by {variation:.0%}"
+            note = f"floor varies by {variation:.0%}; {note}"
             if self._enforce:
-                seen = f"saw {shown:.4g} {unit}, ratio {ratio:.3g} ({low:.3g} .. {high:.3g})"
-                return Unmeasured(entry_id, f"not measured: {unsteady}; {seen}")
-            note = f"{unsteady}; {note}"
+                return Unmeasured(entry_id, _why_not(variation, _figure(shown, unit, paired)))
         return Entry(
             id=entry_id,
             value=shown,

@@ -49,7 +49,7 @@ def test_an_entry_over_a_floor_that_varies_is_not_printed():
     refused = line(rounds(STEADY, UNSTEADY))
     assert isinstance(refused, Unmeasured)
     assert refused.reason.startswith("not measured: floor varies by 2")
-    assert "saw 50 " in refused.reason
+    assert "saw 100 1/s, ratio 1 " in refused.reason
 
 
 def test_a_quick_run_prints_it_and_says_so():

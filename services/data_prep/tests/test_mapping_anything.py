@@ -8,6 +8,7 @@ from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.mapping.row_mapping import LAYOUT_COLUMNS, plan_mapping
 from data_prep.domain.row_batch import DROPPED, ROWS
 from data_prep.domain.rows import SourceRow
+from data_prep.domain.written_rows import write_rows
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,6 +1,7 @@
 """Every handler of the route table, put together from the use cases."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Protocol
 
 from gateway.domain.routes import Body
@@ -50,8 +51,8 @@ def gateway_http_app(
 ) -> App:
     """The HTTP door; `stopping` ends streams that might go on for hours."""
     events = JobEventReplies(use_cases.watch_job, stopping)
-    control_job = use_cases.control_job
     models = ModelRoutes(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
+    control_job, hot = use_cases.control_job, _hot_routes(use_cases, settings)
     datasets = DatasetRoutes(
         use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
     )
@@ -72,10 +73,14 @@ def gateway_http_app(
             **JobRoutes(control_job, events, jobs).handlers(),
             **WebhookRoutes(use_cases.webhooks).handlers(),
         },
-        hot={
-            "chat": ChatRoute(use_cases.answer_chat),
-            "complete": CompletionRoute(use_cases.answer_chat),
-            "generate": GenerateRoute(use_cases.answer_chat, settings.default_model),
-        },
+        hot=hot,
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
     )
+
+
+def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]:
+    return {
+        "chat": ChatRoute(use_cases.answer_chat),
+        "complete": CompletionRoute(use_cases.answer_chat),
+        "generate": GenerateRoute(use_cases.answer_chat, settings.default_model),
+    }
