@@ -9,6 +9,7 @@ from service_kit.errors import InvalidInputError
 from tokenizers import Tokenizer
 
 from tokenization.chat_template import PLAIN, ChatTemplate
+from tokenization.sections import SectionEncoder, find_cuts
 from tokenization.token_bytes import TokenBytes
 from tokenization.tool_format import ToolFormat, find_tool_format, knows_tools
 from tokenization.tool_marks import ToolMarks
@@ -150,9 +151,13 @@ class ChatTokenizer:
         return ids
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids of each text, as `encode` gives them; many at once cost a third less."""
+        """Ids of each text, as `encode` gives them; many at once cost a quarter less."""
         encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [one.ids for one in encoded]
+
+    def section_encoder(self) -> SectionEncoder:
+        """The same for one thread and many texts that have much in common."""
+        return SectionEncoder(self.encode_batch, find_cuts(self._tokenizer))
 
     def encode_prompt(self, messages: Sequence[Turn], tools: Sequence[Function] = ()) -> list[int]:
         """Ids of the conversation up to the point where the assistant begins to speak."""

@@ -35,7 +35,7 @@ class EncodedConversation(NamedTuple):
 
 
 class ConversationEncoder:
-    """Encodes conversations of one model.
+    """Encodes conversations of one model; not for several threads at once.
 
     The last answer is encoded apart from what precedes it, as `ChatTokenizer.encode_example` does
     and for its reason; everything before is encoded as the one text that the model will be sent.
@@ -44,6 +44,7 @@ class ConversationEncoder:
     def __init__(self, tokenizer: ChatTokenizer) -> None:
         self._tokenizer = tokenizer
         self._finder = AnswerFinder(tokenizer)
+        self._encode = tokenizer.section_encoder()
 
     def __call__(
         self, conversations: Iterable[Conversation]
@@ -51,7 +52,7 @@ class ConversationEncoder:
         """Each conversation, or why it cannot be one for this model."""
         jobs = [self._job_of(conversation) for conversation in conversations]
         texts = [text for job in jobs if isinstance(job, _Job) for text in job.texts]
-        ids = iter(self._tokenizer.encode_batch(texts))
+        ids = iter(self._encode(texts))
         return [
             job if isinstance(job, InvalidInputError) else self._assembled(job, ids) for job in jobs
         ]
