@@ -34,8 +34,10 @@ async def measure(run: Run) -> list[Line]:
     count = run.pick(ROWS, 2_000)
     with TemporaryDirectory() as place, few_cores() as processes:
         files = [
-            write_rows(kind, list(rows_of(kind, rows)), Path(place) / str(rows), shards=1)
-            for rows in (count, count * TIMES)
+            write_rows(
+                kind, list(rows_of(kind, count, times=times)), Path(place) / str(times), shards=1
+            )
+            for times in (1, TIMES)
         ]
 
         async def once(file: RowFile) -> Figures:

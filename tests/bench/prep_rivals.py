@@ -70,6 +70,7 @@ class Load:
 
     kind: Kind
     times: int
+    rivals: tuple[Rival, ...]
     seconds: float
     """What its rounds are expected to take."""
 
@@ -84,10 +85,10 @@ class Load:
 
 
 LOADS = (
-    Load(REVIEWS, 1, 500.0),
-    Load(NOUNS, 1, 500.0),
-    Load(REVIEWS, 10, 2000.0),
-    Load(NOUNS, 10, 2000.0),
+    Load(REVIEWS, 1, RIVALS, 450.0),
+    Load(NOUNS, 1, RIVALS, 500.0),
+    Load(REVIEWS, 10, RIVALS[:1], 650.0),
+    Load(NOUNS, 10, RIVALS[:1], 750.0),
 )
 
 
@@ -96,7 +97,7 @@ async def measure(run: Run) -> list[Line]:
     lines: list[Line] = []
     with few_cores() as processes:
         for load in LOADS:
-            rivals = [one for one in RIVALS if load.entry_id(one) in run.wanted]
+            rivals = [one for one in load.rivals if load.entry_id(one) in run.wanted]
             present = [one for one in rivals if is_installed(one.environment)]
             if reason := absence(load.kind):
                 lines += [Unmeasured(load.entry_id(one), reason, True) for one in rivals]
@@ -112,7 +113,7 @@ async def measure(run: Run) -> list[Line]:
 
 
 async def _beside(run: Run, load: Load, rivals: list[Rival], processes: int) -> list[Line]:
-    rows = list(rows_of(load.kind, run.pick(ROWS, QUICK_ROWS) * load.times))
+    rows = list(rows_of(load.kind, run.pick(ROWS, QUICK_ROWS), times=load.times))
     with TemporaryDirectory() as place:
         file = write_rows(load.kind, rows, Path(place) / "rows", shards=processes)
         rounds = await run.interleaved(
@@ -147,7 +148,7 @@ def _contestants(
         return theirs
 
     async def floor() -> Figures:
-        repeats = run.pick(FLOOR_REPEATS, 1)
+        repeats = run.pick(FLOOR_REPEATS, 1) if load.times == 1 else 1
         with TemporaryDirectory() as place:
             started = perf_counter()
             for number in range(repeats):
@@ -178,7 +179,7 @@ def _line(rounds: Rounds, load: Load, rival: Rival, file: RowFile, processes: in
 
 
 GROUP = Group(
-    tuple(load.entry_id(rival) for load in LOADS for rival in RIVALS),
+    tuple(load.entry_id(rival) for load in LOADS for rival in load.rivals),
     measure,
     sum(load.seconds for load in LOADS),
 )

@@ -61,8 +61,8 @@ def origin() -> str:
     return f"files of {VARIABLE}" if VARIABLE in os.environ else "the demo's sample, grown"
 
 
-def rows_of(kind: Kind, count: int) -> Iterator[Row]:
-    """`count` rows, the same ones each time.
+def rows_of(kind: Kind, count: int, *, times: int = 1) -> Iterator[Row]:
+    """`count` rows, and so many more that there are `times` as many, the same ones each time.
 
     Raises:
         OSError: BENCH_DATA has no such file.
@@ -72,16 +72,17 @@ def rows_of(kind: Kind, count: int) -> Iterator[Row]:
             rows: list[Row] = list(map(json.loads, islice(lines, count)))
     else:
         rows = good_nouns()
-    return grown(rows, count, kind.long_column)
+    once = list(grown(rows, count, kind.long_column))
+    return grown(once, count * times, kind.long_column)
 
 
 def grown(rows: Sequence[Row], count: int, column: str) -> Iterator[Row]:
     """All rows as they are, then new ones of their halves, `count` in all.
 
     A new row has the first half of one text and the second of another, so it is as long and as
-    natural as they are, and says what no other says: with only a word changed it would be a near
-    duplicate, and ten times the rows would not be ten times the work. Rows whose texts are equal
-    become new rows whose texts are equal, so the share of duplicates stays as it is.
+    natural as they are, and hardly ever says what another says: with only a word changed it would
+    be a near duplicate, and ten times the rows would not be ten times the work. Rows whose texts
+    are equal become new rows whose texts are equal, so the share of duplicates stays as it is.
     """
     texts = list(dict.fromkeys(row[column] for row in rows))
     places = {text: place for place, text in enumerate(texts)}
