@@ -48,6 +48,7 @@ class Run:
         *,
         seconds: float,
         steady: Sequence[str],
+        rounds: int | None = None,
     ) -> Rounds:
         """Each contestant once a round, in turn; the first round warms up and is dropped.
 
@@ -56,13 +57,15 @@ class Run:
             seconds: what a full run of this is expected to take; moves the bar.
             steady: figures in which the floor must not vary; if it does, all is measured once more,
                 with more rounds.
+            rounds: how many count, where the run's own number would take too long.
         """
-        rounds = await self._rounds(title, contestants, self.rounds, seconds)
-        if not self.quick and rounds.is_unsteady(steady):
-            again = round(self.rounds * MORE_ROUNDS)
+        count = self.rounds if rounds is None else rounds
+        measured = await self._rounds(title, contestants, count, seconds)
+        if not self.quick and measured.is_unsteady(steady):
+            again = round(count * MORE_ROUNDS)
             title = f"{title}, again: the floor varied"
-            rounds = await self._rounds(title, contestants, again, 0.0)
-        return rounds
+            measured = await self._rounds(title, contestants, again, 0.0)
+        return measured
 
     async def _rounds(
         self, title: str, contestants: Mapping[str, Measure], count: int, seconds: float

@@ -4,6 +4,8 @@ from pathlib import Path
 
 VLLM = Path("build/vllm")
 LLAMA_CPP = Path("build/llama_cpp")
+DATATROVE = Path("build/datatrove")
+DATA_JUICER = Path("build/data_juicer")
 INSTALLED = "installed"
 """The file that `make` puts into an environment when it is whole."""
 
