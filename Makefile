@@ -32,7 +32,7 @@ up: install ## Run NATS and the six services on this machine
 	@$(BIN)/mill up
 
 test: install ## Unit, contract and one tiny end-to-end run
-	$(BIN)/python -m pytest -q $(if $(filter-out 1,$(shell nproc)),-n 2 --dist loadfile)
+	$(BIN)/python -m pytest -q $(if $(filter-out 1,$(shell nproc)),-n 2 --dist loadfile --no-loadscope-reorder)
 
 lint: install ## ruff, import rules, buf
 	$(BIN)/ruff check .
