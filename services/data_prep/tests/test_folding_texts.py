@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 from data_prep.domain.duplicates.folded_text import fold
 from data_prep.domain.text_form import comparison_key
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
@@ -28,6 +28,8 @@ def folded(array: pa.Array) -> list[str]:
 
 @settings(deadline=None)  # The first example loads the table.
 @given(texts)
+@example(["\u1100\u1161\u11a8"])  # Three jamo, one syllable.
+@example(["a\u0315\u05ad"])  # Two marks that change places.
 def test_every_text_of_a_batch_gets_its_comparison_key(batch: list[str]) -> None:
     assert folded(pa.array(batch, pa.string())) == [comparison_key(text) for text in batch]
 
