@@ -39,6 +39,19 @@ RUNS = {
 ORDER = [row * 10 % 27 for row in range(27)]
 
 
+def request_of(method: str, base: Path, dataset: Path) -> dict[str, Any]:
+    return TrainRequest(
+        base_folder=base,
+        base_version_id="mv-base",
+        context_tokens=512,
+        dataset_folder=dataset,
+        checkpoint_folder=None,
+        choices=("animal", "plant", "food"),
+        hyper_parameters=decide(method, COMMON | RUNS[method]),
+        threads=1,
+    ).as_json()
+
+
 @pytest.fixture(scope="module")
 def report(
     tmp_path_factory: pytest.TempPathFactory,
@@ -56,19 +69,7 @@ def report(
     # One run encodes its rows and shuffles them, the other is told both by its dataset.
     write_tokens(folders["full"], tiny_base, splits)
     write_order(folders["full"], ORDER, repeats=True)
-    requests = {
-        method: TrainRequest(
-            base_folder=tiny_base,
-            base_version_id="mv-base",
-            context_tokens=512,
-            dataset_folder=folders[method],
-            checkpoint_folder=None,
-            choices=("animal", "plant", "food"),
-            hyper_parameters=decide(method, COMMON | given),
-            threads=1,
-        ).as_json()
-        for method, given in RUNS.items()
-    }
+    requests = {method: request_of(method, tiny_base, rows) for method, rows in folders.items()}
     interruptions = [behaviour for behaviour, _ in INTERRUPTIONS]
     order = {"root": str(root), "requests": requests, "interruptions": interruptions}
     done = subprocess.run(

@@ -131,8 +131,7 @@ class InferenceLoss:
                 waited, pause = waited + seconds, pause * 2
             else:
                 [score] = answer.scores
-                loss: float = -score.log_likelihood / max(score.tokens, 1)
-                return loss
+                return -float(score.log_likelihood) / max(int(score.tokens), 1)
 
 
 def _message(turn: Turn) -> ChatMessage:

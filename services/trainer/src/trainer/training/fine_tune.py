@@ -15,7 +15,7 @@ from jobs.child import ChildFailure, ChildPort
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from trainer.domain.train_request import TrainRequest
-from trainer.domain.training_plan import plan_training
+from trainer.domain.training_plan import TrainingPlan, plan_training
 from trainer.training.checkpoint import METRICS
 from trainer.training.exam import exam_report, sit_exam
 from trainer.training.loop import TrainingLoop
@@ -47,11 +47,10 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     tokenizer = ChatTokenizer.load(request.base_folder)
     splits = _read_splits(request, tokenizer)
     questions = _questions(request, tokenizer)
+    plan = _plan(request, len(splits["train"]))
     choices = request.hyper_parameters
     model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
 
-    order, repeats = read_order(request.dataset_folder, len(splits["train"]))
-    plan = plan_training(len(splits["train"]), choices, order=order, order_repeats=repeats)
     loop = TrainingLoop(model, splits["train"], plan, choices, port)
     if request.checkpoint_folder is not None:
         loop.resume(request.checkpoint_folder)
@@ -98,6 +97,11 @@ def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, S
             "Upload more rows, or give train a larger share.",
         )
     return splits
+
+
+def _plan(request: TrainRequest, rows: int) -> TrainingPlan:
+    order, repeats = read_order(request.dataset_folder, rows)
+    return plan_training(rows, request.hyper_parameters, order=order, order_repeats=repeats)
 
 
 def _questions(request: TrainRequest, tokenizer: ChatTokenizer) -> list[ChoiceQuestion]:
