@@ -46,7 +46,7 @@ DEFAULT_BUILDS = "optimizer-builder-default-build"
 
 OWNERS_OF_JOBS = tuple(dict.fromkeys(OWNER_OF.values()))
 READERS_OF_JOBS = (*OWNERS_OF_JOBS, "gateway", "cli")
-READERS_OF_MODELS = ("trainer", "optimizer-builder", "inference", "gateway", "cli")
+READERS_OF_MODELS = ("data-prep", "trainer", "optimizer-builder", "inference", "gateway", "cli")
 READERS_OF_DATASETS = ("data-prep", "trainer", "optimizer-builder", "gateway", "cli")
 
 STREAMS = (

@@ -9,6 +9,8 @@ from typing import Any
 
 from jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from service_kit.errors import InvalidInputError
+from token_files.tokenizer_digest import tokenizer_digest
+from token_files.tokens_plan import TokensPlan
 
 from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import plan_dataset
@@ -53,13 +55,25 @@ def main(port: ChildPort) -> Mapping[str, Any]:
     return {"counts": made.counts, "choices": made.choices, "merkle_root": made.merkle_root}
 
 
+def tokens_plan(tokens: Mapping[str, Any] | None) -> TokensPlan | None:
+    """For what token ids are made, as the job's request says."""
+    if tokens is None:
+        return None
+    return TokensPlan(
+        model=tokens["model"],
+        tokenizer=tokenizer_digest(Path(tokens["folder"])),
+        max_tokens=tokens["max_tokens"],
+        pack_tokens=tokens["pack_tokens"],
+    )
+
+
 def _prepare(request: Mapping[str, Any], progress: Progress) -> PreparedDataset:
     limits = ReadLimits(max_row_bytes=request["max_row_bytes"])
     source, *evaluation = [
         SourceFile(Path(file["path"]), file["format"]) for file in request["files"]
     ]
     with LocalPool(request, request["processes"]) as pool:
-        prepare = PrepareDataset(pool, progress, limits)
+        prepare = PrepareDataset(pool, progress, limits, tokens_plan(request["tokens"]))
         return prepare(source, evaluation, plan_dataset(request["spec"]), Path(request["folder"]))
 
 

@@ -14,6 +14,7 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import InvalidInputError
 from service_kit.machine_size import MachineSize
 
+from data_prep.base_tokens import BaseTokens
 from data_prep.domain.dataset_plan import (
     MAX_NAME_CHARACTERS,
     DatasetPlan,
@@ -63,9 +64,16 @@ class CreateDataset:
     """
 
     def __init__(
-        self, files: Files, looks: SpecLooks, queue: JobQueue, *, max_row_bytes: int
+        self,
+        files: Files,
+        looks: SpecLooks,
+        base_tokens: BaseTokens,
+        queue: JobQueue,
+        *,
+        max_row_bytes: int,
     ) -> None:
         self._files = files
+        self._base_tokens = base_tokens
         self._looks = looks
         self._queue = queue
         self._max_row_bytes = max_row_bytes
@@ -82,7 +90,7 @@ class CreateDataset:
         """Check the spec against itself and the file's first rows, then queue the job.
 
         Raises:
-            NotFoundError: The file is unknown.
+            NotFoundError: A file or the base model is unknown.
             InvalidInputError: The spec is wrong; lists every error.
             AlreadyExistsError: The key was used for another spec.
             UnavailableError: The bus does not answer; nothing was accepted.
@@ -90,6 +98,9 @@ class CreateDataset:
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
         fields = spec_fields(spec)
         plan = plan_dataset(fields)
+        for file_id in spec.duplicates.evaluation_file_ids:
+            await self._files.record(tenant=tenant, file_id=file_id)
+        await self._base_tokens.base(tenant, spec.tokenize)
         await self._looks.spec(
             await self._files.content(file),
             file_format_of(file),

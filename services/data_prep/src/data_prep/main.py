@@ -15,7 +15,8 @@ from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
 )
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from registry.artifact_store import ArtifactStore
-from registry.catalogue import DatasetCatalogue, FileCatalogue
+from registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
+from registry.read_model import ReadModel
 from registry.stores import store_of
 from service_kit.grpc_server import RpcServer
 from service_kit.machine_size import this_machine
@@ -26,8 +27,10 @@ from data_prep.adapters.dataset_records import DatasetRecords
 from data_prep.adapters.file_looker import FileLooker
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
+from data_prep.adapters.model_records import ModelRecords
 from data_prep.adapters.upload_folder import UploadFolder
 from data_prep.add_upload_part import AddUploadPart
+from data_prep.base_tokens import BaseTokens
 from data_prep.cancel_upload import CancelUpload
 from data_prep.complete_upload import CompleteUpload
 from data_prep.create_dataset import CreateDataset
@@ -62,6 +65,7 @@ class _Parts:
     store: ArtifactStore
     files: FileCatalogue
     datasets: DatasetCatalogue
+    models: ModelCatalogue
     records: FileRecords
     read_file: ReadFile
     pseudonym_keys: PseudonymKeys
@@ -69,10 +73,19 @@ class _Parts:
     @classmethod
     def of(cls, settings: Settings, bus: Bus) -> "_Parts":
         store = store_of(settings)
-        files, datasets = FileCatalogue(bus), DatasetCatalogue(bus)
+        files, datasets, models = FileCatalogue(bus), DatasetCatalogue(bus), ModelCatalogue(bus)
         records = FileRecords(bus, files)
         keys = PseudonymKeys(settings.service_secret.get_secret_value())
-        return cls(bus, store, files, datasets, records, ReadFile(store, records), keys)
+        read_file = ReadFile(store, records)
+        return cls(bus, store, files, datasets, models, records, read_file, keys)
+
+    @property
+    def followed(self) -> tuple[ReadModel, ...]:
+        return self.files, self.datasets, self.models
+
+    @property
+    def base_tokens(self) -> BaseTokens:
+        return BaseTokens(ModelRecords(self.bus, self.models), self.store)
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -91,7 +104,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(each.run()) for each in (parts.files, parts.datasets)]
+            following = [tasks.create_task(each.run()) for each in parts.followed]
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, parts).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
@@ -113,7 +126,10 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
         store_file,
         read_file,
         DeleteFile(parts.records),
-        CreateDataset(read_file, looker, JobQueue(parts.bus), max_row_bytes=max_row_bytes),
+        CreateDataset(
+            *(read_file, looker, parts.base_tokens, JobQueue(parts.bus)),
+            max_row_bytes=max_row_bytes,
+        ),
         DeleteDataset(records),
         _uploads(settings, store_file, parts.records),
         PreviewDataset(read_file, looker, parts.pseudonym_keys, max_row_bytes=max_row_bytes),
@@ -150,7 +166,7 @@ def _uploads(settings: Settings, store_file: StoreFile, records: FileRecords) ->
 
 def _worker(settings: Settings, parts: _Parts) -> Worker:
     make_dataset = MakeDataset(
-        *(parts.read_file, parts.store, parts.pseudonym_keys),
+        *(parts.read_file, parts.store, parts.pseudonym_keys, parts.base_tokens),
         max_row_bytes=settings.max_row_bytes,
         processes=settings.processes or max(int(this_machine().cpus), 1),
     )

@@ -8,10 +8,11 @@ from jobs.active import ActiveJob
 from jobs.errors import JobFailed
 from jobs.kinds import dataset_id_of
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
-from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState, ModelReady
 from registry.store import ArtifactStore
 from service_kit.errors import NotFoundError
 
+from data_prep.base_tokens import BaseTokens
 from data_prep.create_dataset import Files, file_format_of, spec_fields
 from data_prep.measures import count_rows
 from data_prep.pseudonym_keys import PseudonymKeys
@@ -32,12 +33,14 @@ class MakeDataset:
         files: Files,
         store: ArtifactStore,
         pseudonym_keys: PseudonymKeys,
+        base_tokens: BaseTokens,
         *,
         max_row_bytes: int,
         processes: int,
     ) -> None:
         self._files = files
         self._pseudonym_keys = pseudonym_keys
+        self._base_tokens = base_tokens
         self._store = store
         self._max_row_bytes = max_row_bytes
         self._processes = processes
@@ -55,6 +58,11 @@ class MakeDataset:
             ]
         except NotFoundError as error:
             raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
+        try:
+            base = await self._base_tokens.base(job.tenant, spec.tokenize)
+        except NotFoundError as error:
+            raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
+        tokens = await self._base_tokens.located(base, spec.tokenize) if base else None
         folder = job.folder / "dataset"
         made = await job.run_child(
             CHILD,
@@ -64,6 +72,7 @@ class MakeDataset:
                 "folder": str(folder),
                 "max_row_bytes": self._max_row_bytes,
                 "processes": self._processes,
+                "tokens": tokens,
                 "pseudonym_key": self._pseudonym_keys.of(job.tenant).hex(),
             },
         )
@@ -72,7 +81,7 @@ class MakeDataset:
             folder,
             kind="dataset",
             form="chat-jsonl",
-            made_from=_origins(files),
+            made_from=_origins(files, base),
             attributes=_attributes(made, spec),
         )
         count_rows(made["counts"])
@@ -82,9 +91,10 @@ class MakeDataset:
         return {"path": str(await self._files.content(file)), "format": file_format_of(file)}
 
 
-def _origins(files: Sequence[FileState]) -> dict[str, str]:
+def _origins(files: Sequence[FileState], base: ModelReady | None) -> dict[str, str]:
     evaluation = {f"evaluation-{n}": file.digest for n, file in enumerate(files[1:], start=1)}
-    return {"file": files[0].digest, **evaluation}
+    tokenizer = {} if base is None else {"tokenizer": base.digest}
+    return {"file": files[0].digest, **evaluation, **tokenizer}
 
 
 def _attributes(made: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Any]:

@@ -7,31 +7,33 @@ with the story of every row. Workers do the passes; this process reads, decides 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import IO, Any, Protocol
+from typing import Protocol
 
 import msgspec
+import pyarrow as pa
 from service_kit.errors import InvalidInputError
+from token_files.tokens_plan import TokensPlan
 
 from data_prep.domain.blocks import Block
+from data_prep.domain.curriculum.frequency_sketch import FrequencySketch
 from data_prep.domain.dataset_plan import DatasetPlan
-from data_prep.domain.lineage.merkle import MerkleTree, dataset_root
-from data_prep.domain.lineage.story import Bases, StoryWriter
+from data_prep.domain.lineage.merkle import dataset_root
 from data_prep.domain.reading.file_formats import FileFormat
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.report import report_of
 from data_prep.domain.report_page import report_page
 from data_prep.domain.row_batch import DROPPED, ROWS
-from data_prep.domain.stories_file import STORIES_FILE
 from data_prep.domain.tally import Tally
-from data_prep.domain.verdicts import SPLITS
+from data_prep.pipeline.dataset_output import DatasetOutput
 from data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
 from data_prep.pipeline.part_files import PartFile, PartWriter
 from data_prep.pipeline.row_worker import FirstPart, SecondPart, SecondTask
+from data_prep.pipeline.training_extras import MadeRows, UnitCounts
 from data_prep.pipeline.worker_pool import WorkerPool
 
 
@@ -71,12 +73,20 @@ class PrepareDataset:
         pool: Works on blocks.
         progress: Hears of every block.
         limits: On what is read.
+        tokens: For what token ids are made, as the workers of the pool know it; None for none.
     """
 
-    def __init__(self, pool: WorkerPool, progress: Progress, limits: ReadLimits) -> None:
+    def __init__(
+        self,
+        pool: WorkerPool,
+        progress: Progress,
+        limits: ReadLimits,
+        tokens: TokensPlan | None = None,
+    ) -> None:
         self._pool = pool
         self._progress = progress
         self._limits = limits
+        self._tokens = tokens
 
     def __call__(
         self, source: SourceFile, evaluation: Sequence[SourceFile], plan: DatasetPlan, folder: Path
@@ -96,16 +106,18 @@ class PrepareDataset:
         """
         folder.mkdir(parents=True)
         with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as place:
-            scratch = Path(place)
-            decider = DiskDecider(plan, scratch)
-            tally = self._first_pass(source, decider, scratch)
+            between = _Between(Path(place), DiskDecider(plan, Path(place)))
+            tally = self._first_pass(source, between)
             if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
                 raise NoValidRowsError(_why_none(tally))
             for number, file in enumerate(evaluation):
-                self._read_evaluation(number, file, decider)
-            decisions = decider.decide()
-            with _Output(folder) as output:
-                self._second_pass(scratch, decisions, output, tally)
+                self._read_evaluation(number, file, between.decider)
+            decisions = between.decider.decide()
+            if plan.augment.steps:
+                self._make_rows(between, decisions)
+            with DatasetOutput(folder, self._tokens) as output:
+                self._second_pass(between, decisions, output, tally)
+                output.finish(plan, tally)
             clusters, contaminated = decisions.clusters(), decisions.contaminated()
         counts = _counts(tally, output)
         root = dataset_root(output.trees)
@@ -115,19 +127,17 @@ class PrepareDataset:
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root)
 
-    def _first_pass(self, source: SourceFile, decider: DiskDecider, scratch: Path) -> Tally:
+    def _first_pass(self, source: SourceFile, between: "_Between") -> Tally:
         tally = Tally()
         size_bytes = source.path.stat().st_size
         reading = _Reading(source, self._limits)
-        with (
-            PartWriter(scratch / "rows", ROWS) as rows,
-            PartWriter(scratch / "out", DROPPED) as out,
-        ):
+        with PartWriter(between.rows, ROWS) as rows, PartWriter(between.dropped, DROPPED) as out:
             parts: Iterator[FirstPart] = self._pool.map("first", reading)
             for part in parts:
                 rows.write(part.rows)
                 out.write(part.dropped)
-                decider.add(part.rows.column("line").to_numpy(), part.keys)
+                between.decider.add(part.rows.column("line").to_numpy(), part.keys)
+                between.count(part.units)
                 tally.merge(part.tally)
                 total = tally.rows_in * size_bytes // max(reading.bytes_read, 1)
                 self._progress("prepare", tally.rows_in, max(tally.rows_in, total))
@@ -142,17 +152,71 @@ class PrepareDataset:
             done += part.tally.rows_in
             self._progress("evaluation", done, done)
 
+    def _make_rows(self, between: "_Between", decisions: DiskDecisions) -> None:
+        """Rows made of rows of train, without those that say what another row says."""
+        known = between.decider.known_groups()
+        done, total = 0, len(decisions.lines)
+        writing = between.folder / "making"
+        with PartWriter(writing, ROWS) as made:
+            parts: Iterator[MadeRows] = self._pool.map("make", between.tasks(decisions))
+            for part in parts:
+                new = ~known.contain(part.groups)
+                made.write(part.rows.filter(pa.array(new)))
+                done += part.rows.num_rows
+                self._progress("augment", min(done, total), total)
+        writing.rename(between.made)
+
     def _second_pass(
-        self, scratch: Path, decisions: DiskDecisions, output: "_Output", tally: Tally
+        self, between: "_Between", decisions: DiskDecisions, output: DatasetOutput, tally: Tally
     ) -> None:
-        rows, out = PartFile(scratch / "rows"), PartFile(scratch / "out")
         done, total = 0, tally.rows_in
-        parts: Iterator[SecondPart] = self._pool.map("second", _tasks(rows, out, decisions))
+        parts: Iterator[SecondPart] = self._pool.map("second", between.tasks(decisions))
         for part in parts:
             output.append(part)
             tally.merge(part.tally)
             done += part.stories.num_rows
-            self._progress("write", done, total)
+            self._progress("write", min(done, total), total)
+
+
+@dataclass
+class _Between:
+    """What lies on disk between the passes, and the decider that hears of the rows."""
+
+    folder: Path
+    decider: DiskDecider
+    corpus: FrequencySketch | None = None
+    """How often units of text occur in all rows, where that counts."""
+
+    @property
+    def rows(self) -> Path:
+        return self.folder / "rows"
+
+    @property
+    def dropped(self) -> Path:
+        return self.folder / "out"
+
+    @property
+    def made(self) -> Path:
+        return self.folder / "made"
+
+    def count(self, units: UnitCounts | None) -> None:
+        """Add a block's units to the corpus."""
+        if units is not None:
+            self.corpus = self.corpus or FrequencySketch()
+            units.add_to(self.corpus)
+
+    def tasks(self, decisions: DiskDecisions) -> Iterator[SecondTask]:
+        """The blocks with what was decided about them, and what was made of them so far."""
+        rows, out = PartFile(self.rows), PartFile(self.dropped)
+        made = PartFile(self.made) if self.made.exists() else None
+        start = 0
+        for block in range(len(rows)):
+            batch = rows[block]
+            stop = start + batch.num_rows
+            verdicts = decisions.verdicts(start, stop)
+            extra = None if made is None else made[block]
+            yield SecondTask(batch, out[block], verdicts, extra, self.corpus)
+            start = stop
 
 
 class _Reading:
@@ -170,47 +234,7 @@ class _Reading:
                 yield block
 
 
-@dataclass
-class _Output:
-    """The files of a dataset while they are written."""
-
-    folder: Path
-    trees: dict[str, MerkleTree] = field(default_factory=lambda: {n: MerkleTree() for n in SPLITS})
-    _sizes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SPLITS, 0))
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _files: dict[str, IO[bytes]] = field(default_factory=dict)
-
-    def __enter__(self) -> "_Output":
-        for name in (*SPLITS, "quarantine"):
-            file = (self.folder / f"{name}.jsonl").open("xb")
-            self._files[name] = self._stack.enter_context(file)
-        self._stories = self._stack.enter_context(StoryWriter(self.folder / STORIES_FILE))
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-
-    def append(self, part: SecondPart) -> None:
-        """The next block."""
-        bases = {name: Bases(self.trees[name].size, self._sizes[name]) for name in SPLITS}
-        self._stories.write(part.stories, bases)
-        self._files["quarantine"].write(part.quarantine)
-        for name, piece in part.pieces.items():
-            self._files[name].write(piece.lines)
-            self._sizes[name] += len(piece.lines)
-            self.trees[name].add_packed(piece.leaves)
-
-
-def _tasks(rows: PartFile, out: PartFile, decisions: DiskDecisions) -> Iterator[SecondTask]:
-    start = 0
-    for block in range(len(rows)):
-        batch = rows[block]
-        stop = start + batch.num_rows
-        yield SecondTask(batch, out[block], decisions.verdicts(start, stop))
-        start = stop
-
-
-def _counts(tally: Tally, output: _Output) -> dict[str, int]:
+def _counts(tally: Tally, output: DatasetOutput) -> dict[str, int]:
     """The counts that the dataset is announced with.
 
     Raises:
@@ -221,7 +245,8 @@ def _counts(tally: Tally, output: _Output) -> dict[str, int]:
         for kind in ("quarantined", "dropped duplicates.", "dropped")
     }
     kept = sum(tree.size for tree in output.trees.values())
-    accounted = kept + taken_out["quarantined"] + taken_out["dropped"]
+    as_given = kept - tally.rows_made
+    accounted = as_given + taken_out["quarantined"] + taken_out["dropped"]
     if tally.rows_in != accounted or kept != tally.rows_kept:
         raise RuntimeError(f"{tally.rows_in} rows in, {accounted} accounted for, {kept} in splits")
     return {
@@ -230,6 +255,7 @@ def _counts(tally: Tally, output: _Output) -> dict[str, int]:
         "rows_quarantined": taken_out["quarantined"],
         "rows_duplicate": taken_out["dropped duplicates."],
         "rows_dropped": taken_out["dropped"] - taken_out["dropped duplicates."],
+        "rows_made": tally.rows_made,
         **{name: tree.size for name, tree in output.trees.items()},
     }
 

@@ -1,12 +1,13 @@
 """Datasets made in this process, without jobs and services."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from data_prep.adapters.local_pool import LocalPool
+from data_prep.child import tokens_plan
 from data_prep.domain.dataset_plan import plan_dataset
 from data_prep.domain.lineage.story import Stories
 from data_prep.domain.reading.limits import ReadLimits
@@ -23,7 +24,9 @@ class Dataset:
         self.counts = made.counts
         self.choices = made.choices
         self.merkle_root = made.merkle_root
-        self.bytes = {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+        self.bytes = {
+            path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
+        }
         self.splits = {split: self._lines(f"{split}.jsonl") for split in SPLITS}
         self.quarantine = self._lines("quarantine.jsonl")
         self.report = json.loads(self.bytes["report.json"])
@@ -44,10 +47,16 @@ def prepare(
     processes: int = 1,
     block_rows: int = 1_000,
     evaluation: Sequence[Sequence[object]] = (),
+    tokens: dict[str, Any] | None = None,
+    look: Callable[[Path], None] = lambda folder: None,
     **spec: Any,
 ) -> Dataset:
-    """Prepare a JSONL file of these values (bytes as they are), beside files for evaluation."""
+    """Prepare a JSONL file of these values (bytes as they are), beside files for evaluation.
+
+    `tokens` is what the job's request has; `look` sees the dataset's folder.
+    """
     request = {"spec": {"mapping": QUESTIONS, **spec}, "pseudonym_key": "00" * 32}
+    request["tokens"] = tokens
     limits = ReadLimits(max_row_bytes=10_000, block_rows=block_rows)
     with TemporaryDirectory() as root, LocalPool(request, processes) as pool:
         files = [
@@ -55,10 +64,11 @@ def prepare(
             for number, rows in enumerate([lines, *evaluation])
         ]
         folder = Path(root) / "dataset"
-        work = PrepareDataset(pool, lambda *_: None, limits)
+        work = PrepareDataset(pool, lambda *_: None, limits, tokens_plan(tokens))
         made = work(files[0], files[1:], plan_dataset(request["spec"]), folder)
         left = sorted(path.name for path in Path(root).iterdir())
         assert left == [*(file.path.name for file in files), "dataset"]
+        look(folder)
         return Dataset(made, folder)
 
 

@@ -8,6 +8,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JobPriority
 
 from gateway.domain.access import Caller
+from gateway.find_model import FindModel
 from gateway.own_writes import CatchesUp, until_seen
 from gateway.waiting_room import WaitingRoom
 
@@ -38,8 +39,15 @@ class DatasetOrders(Protocol):
 class CreateDataset:
     """See `modelmill.data_prep.v1.DataPrepService.CreateDataset` for what it refuses."""
 
-    def __init__(self, orders: DatasetOrders, jobs: CatchesUp, room: WaitingRoom) -> None:
+    def __init__(
+        self,
+        orders: DatasetOrders,
+        find_model: FindModel,
+        jobs: CatchesUp,
+        room: WaitingRoom,
+    ) -> None:
         self._orders = orders
+        self._find_model = find_model
         self._jobs = jobs
         self._room = room
 
@@ -52,9 +60,16 @@ class CreateDataset:
     ) -> AcceptedDataset:
         """Order it under the caller's name.
 
+        The model whose tokens are wanted may be named in any way; it is ordered as the version that
+        training would begin from.
+
         Raises:
+            ModelNotFoundError: there is no such model that can be trained.
             OverloadedError: too many jobs of the tenant's wait.
         """
+        if spec.tokenize.model:
+            base = self._find_model.trainable(caller.tenant, spec.tokenize.model)
+            spec.tokenize.model = base.version_id
         with self._room.place(caller.tenant, DATASET, idempotency_key):
             accepted = await self._orders.create_dataset(
                 spec,

@@ -166,7 +166,7 @@ def _use_cases(
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),
         delete_file=DeleteFile(peers.data_prep),
-        create_dataset=CreateDataset(peers.data_prep, known.jobs, room),
+        create_dataset=CreateDataset(peers.data_prep, find_model, known.jobs, room),
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
         create_fine_tuning_job=CreateFineTuningJob(

@@ -7,11 +7,14 @@ from typing import Any, TypeVar
 
 from service_kit.errors import InvalidInputError
 
+from data_prep.domain.augmenting.plan import AugmentPlan, plan_augment
 from data_prep.domain.cleaning.clean_plan import CleanPlan, plan_clean
+from data_prep.domain.curriculum.curriculum_plan import LOSS, NONE, CurriculumPlan, plan_curriculum
 from data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
 from data_prep.domain.entities.entity_plan import EntityPlan, plan_entities
 from data_prep.domain.filtering.filter_plan import FilterPlan, plan_filter
 from data_prep.domain.mapping.row_mapping import RowMapping, plan_mapping
+from data_prep.domain.tokens.token_plan import TokenizePlan, plan_tokenize
 
 MAX_NAME_CHARACTERS = 100
 MAX_COLUMNS_LISTED = 50
@@ -43,6 +46,9 @@ class DatasetPlan:
     filter: FilterPlan
     entities: EntityPlan
     duplicates: DuplicatesPlan
+    augment: AugmentPlan
+    curriculum: CurriculumPlan
+    tokenize: TokenizePlan
 
 
 def plan_dataset(spec: Mapping[str, Any]) -> DatasetPlan:
@@ -63,12 +69,41 @@ def plan_dataset(spec: Mapping[str, Any]) -> DatasetPlan:
     duplicates = _gather(
         errors, lambda: plan_duplicates(spec.get("duplicates", {})), DuplicatesPlan()
     )
+    augment = _gather(errors, lambda: plan_augment(spec.get("augment", {})), AugmentPlan())
+    curriculum = _gather(
+        errors, lambda: plan_curriculum(spec.get("curriculum", {})), CurriculumPlan()
+    )
+    tokenize = _gather(errors, lambda: plan_tokenize(spec.get("tokenize", {})), TokenizePlan())
+    errors += _not_yet(augment, curriculum)
     if errors:
         raise InvalidInputError(errors)
     seed, max_test_rows = int(spec.get("seed", 0)), int(spec.get("max_test_rows", 0))
     return DatasetPlan(
-        *(name, mapping, shares, seed, max_test_rows), clean, rules, entities, duplicates
+        name=name,
+        mapping=mapping,
+        shares=shares,
+        seed=seed,
+        max_test_rows=max_test_rows,
+        clean=clean,
+        filter=rules,
+        entities=entities,
+        duplicates=duplicates,
+        augment=augment,
+        curriculum=curriculum,
+        tokenize=tokenize,
     )
+
+
+def _not_yet(augment: AugmentPlan, curriculum: CurriculumPlan) -> list[str]:
+    """What needs the inference service, which data-prep does not call yet."""
+    errors = [
+        f"augment: {step.method} is not to be had yet; synonyms are"
+        for step in augment.steps
+        if step.method != "synonyms"
+    ]
+    if LOSS in curriculum.weights and curriculum.order != NONE:
+        errors.append("curriculum: the loss of a model is not to be had yet; other weights are")
+    return errors
 
 
 def check_columns(mapping: RowMapping, known: Iterable[str]) -> None:

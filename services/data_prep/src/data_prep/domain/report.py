@@ -36,6 +36,8 @@ def report_of(
             "total": tally.sentences,
             "mean": round(tally.sentences / max(tally.rows_kept, 1), 2),
         },
+        "difficulty": dict(tally.difficulty),
+        "turns_not_learned": tally.turns_not_learned,
         "choices": None if tally.answers is None else _most_common(tally.answers),
         "duplicates": [asdict(cluster) for cluster in clusters],
         "contaminated": dict(contaminated),

@@ -40,12 +40,18 @@ class Tally:
 
     rows_in: int = 0
     rows_kept: int = 0
+    rows_made: int = 0
+    """Of those kept, made of others."""
+    turns_not_learned: int = 0
+    """Answers before the last one that the loss is not taken on."""
     stages: dict[str, StageCount] = field(default_factory=dict)
     rules: Counter[str] = field(default_factory=Counter)
     """Rows taken out, by outcome and rule: "dropped filter.characters.min"."""
     reasons: Counter[str] = field(default_factory=Counter)
     """Rows quarantined, by reason in words."""
     samples: dict[str, list[Sample]] = field(default_factory=dict)
+    difficulty: Counter[str] = field(default_factory=Counter)
+    """Rows of train by tier, where they have one."""
     entities: Counter[str] = field(default_factory=Counter)
     """Entities found, by type and what was done: "email mask"."""
     languages: Counter[str] = field(default_factory=Counter)
@@ -98,6 +104,8 @@ class Tally:
         """Add the tally of what comes after."""
         self.rows_in += later.rows_in
         self.rows_kept += later.rows_kept
+        self.rows_made += later.rows_made
+        self.turns_not_learned += later.turns_not_learned
         self.tokens += later.tokens
         self.sentences += later.sentences
         for name in ("rules", "reasons", "entities", "languages", "token_buckets"):

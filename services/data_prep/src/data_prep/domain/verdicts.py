@@ -8,6 +8,8 @@ import numpy.typing as npt
 SPLITS = ("train", "valid", "test")
 """A split's number is its place here."""
 
+TRAIN, VALID, TEST = range(3)
+
 KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE, CONTAMINATED, TEST_LEAK = range(5)
 
 _WORDS = (

@@ -17,6 +17,7 @@ from data_prep.domain.duplicates.contamination import (
     contaminated_rows,
 )
 from data_prep.domain.duplicates.exact import ExactDuplicates
+from data_prep.domain.duplicates.known_groups import KnownGroups
 from data_prep.domain.duplicates.near import near_leaders
 from data_prep.domain.duplicates.near_store import NearStore
 from data_prep.domain.duplicates.ordinals import Leaders, chunks, own_ordinals
@@ -69,6 +70,10 @@ class DiskDecider:
     def add_evaluation(self, file: int, lines: NDArray[np.int64], keys: BlockKeys) -> None:
         """The next rows of evaluation file number `file`, which nothing may be trained on."""
         self._evaluation.add(file, lines, keys.rows.group, keys.signatures)
+
+    def known_groups(self) -> KnownGroups:
+        """The groups of all rows and evaluation rows, for rows made later. Call it once."""
+        return KnownGroups([self._splits, self._evaluation.groups], self._folder / "known-groups")
 
     def decide(self) -> "DiskDecisions":
         """What stays, and where. Call it once.

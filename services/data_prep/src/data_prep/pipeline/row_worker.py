@@ -12,22 +12,32 @@ from typing import Protocol
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from data_prep.domain.blocks import Block
+from data_prep.domain.curriculum.frequency_sketch import FrequencySketch
 from data_prep.domain.duplicates.row_keys import RowKeys
 from data_prep.domain.duplicates.signatures import Signatures
 from data_prep.domain.measure import Measure
 from data_prep.domain.row_batch import (
     DROPPED,
+    ROWS,
     dropped_rows,
     kept_rows,
     spoken_texts,
 )
 from data_prep.domain.stages import Passed, Stage
 from data_prep.domain.tally import Tally
-from data_prep.domain.verdicts import SPLITS, Verdicts
+from data_prep.domain.verdicts import KEPT, SPLITS, TRAIN, Verdicts
 from data_prep.domain.written_rows import write_rows
 from data_prep.pipeline.block_stories import SplitPiece, stories_of
+from data_prep.pipeline.training_extras import (
+    MadeRows,
+    RowMakers,
+    RowTokenizer,
+    TrainMeasures,
+    UnitCounts,
+)
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -66,6 +76,8 @@ class FirstPart:
     """Of `DROPPED`: those that are not."""
     keys: BlockKeys
     tally: Tally
+    units: UnitCounts | None
+    """None where the order of the rows does not matter."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,10 @@ class SecondTask:
     rows: pa.RecordBatch
     dropped: pa.RecordBatch
     verdicts: Verdicts
+    made: pa.RecordBatch | None = None
+    """Of `ROWS`: what was made of its rows of train."""
+    corpus: FrequencySketch | None = None
+    """How often units of text occur in all rows; None where the order does not matter."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +104,9 @@ class SecondPart:
     stories: pa.RecordBatch
     """Of `STORIES`, in the order of the lines; positions and offsets count within the block."""
     tally: Tally
+    tokens: Mapping[str, pa.RecordBatch]
+    """By split; empty where no token ids are made."""
+    train: TrainMeasures | None
 
 
 @dataclass(frozen=True)
@@ -99,6 +118,10 @@ class WorkerParts:
     """Stages by name, in their order."""
     keys: KeyMaker
     measure: Measurer
+    make_rows: RowMakers | None = None
+    tokenize: RowTokenizer | None = None
+    counts_units: bool = False
+    """Whether units of text are counted, for the rarity of rows."""
 
 
 class RowWorker:
@@ -119,7 +142,15 @@ class RowWorker:
             tally.entities.update(passed.found)
             rows = passed.rows
             dropped.append(passed.dropped)
-        return FirstPart(rows, _one_batch(dropped, DROPPED), self._parts.keys(rows), tally)
+        units = UnitCounts.of(rows) if self._parts.counts_units else None
+        keys = self._parts.keys(rows)
+        return FirstPart(rows, _one_batch(dropped, DROPPED), keys, tally, units)
+
+    def make(self, task: SecondTask) -> MadeRows:
+        """Make rows of those of a block that are in train."""
+        assert self._parts.make_rows is not None
+        in_train = (task.verdicts.verdict == KEPT) & (task.verdicts.split == TRAIN)
+        return self._parts.make_rows(task.rows.filter(pa.array(in_train)))
 
     def second(self, task: SecondTask) -> SecondPart:
         """Write the rows that stay, and the stories of all."""
@@ -127,20 +158,39 @@ class RowWorker:
         reasons = task.verdicts.reasons()
         gone = dropped_rows(task.rows, reasons, details=task.verdicts.details())
         tally.add_stage("duplicates", task.rows.num_rows, gone, 0)
-        rows = kept_rows(task.rows, reasons)
-        splits = task.verdicts.split[task.verdicts.verdict == 0]
+        rows, splits = _with_made(task, kept_rows(task.rows, reasons))
+        lost = [task.dropped, gone]
+        tokens: Mapping[str, pa.RecordBatch] = {}
+        if self._parts.tokenize is not None:
+            encoded = self._parts.tokenize(rows, splits)
+            tally.add_stage("tokenize", rows.num_rows, encoded.dropped, 0)
+            tally.turns_not_learned += encoded.turns_not_learned
+            rows, splits, tokens = encoded.rows, encoded.splits, encoded.tokens
+            lost.append(encoded.dropped)
         self._measure(rows, tally)
         written = write_rows(rows)
         pieces = {
             name: SplitPiece.of(written, np.flatnonzero(splits == number))
             for number, name in enumerate(SPLITS)
         }
-        stories = stories_of(rows, written, splits, [task.dropped, gone])
-        return SecondPart(pieces, _quarantine(task.dropped), stories, tally)
+        stories = stories_of(rows, written, splits, lost)
+        train = None if task.corpus is None else TrainMeasures.of(rows, splits, task.corpus)
+        quarantine = b"".join(map(_quarantine, lost))
+        return SecondPart(pieces, quarantine, stories, tally, tokens, train)
 
     def _measure(self, rows: pa.RecordBatch, tally: Tally) -> None:
         texts = spoken_texts(rows)
         tally.add_kept(self._parts.measure(texts), map(len, texts), _single_answers(rows))
+        tally.rows_made += rows.num_rows - rows.column("made_by").null_count
+
+
+def _with_made(task: SecondTask, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int8]]:
+    """The rows that stay and those that were made of them, and the split of each."""
+    splits = task.verdicts.split[task.verdicts.verdict == KEPT]
+    if task.made is None or not task.made.num_rows:
+        return rows, splits
+    made = np.full(task.made.num_rows, TRAIN, np.int8)
+    return _one_batch([rows, task.made], ROWS), np.concatenate([splits, made])
 
 
 def _single_answers(rows: pa.RecordBatch) -> list[str | None]:

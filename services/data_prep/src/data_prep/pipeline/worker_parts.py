@@ -1,13 +1,19 @@
 """What a worker is put together from, by its request."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.conversations import ConversationEncoder
 
+from data_prep.adapters.synonym_groups import load_synonyms
 from data_prep.cleaners import clean_transforms
+from data_prep.domain.augmenting.synonyms import Synonyms
 from data_prep.domain.blocks import Block
 from data_prep.domain.cleaning.stage import CleanStage
+from data_prep.domain.curriculum.curriculum_plan import NONE
 from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from data_prep.domain.duplicates.row_keys import row_keys
 from data_prep.domain.duplicates.signatures import signatures
@@ -24,6 +30,7 @@ from data_prep.domain.reading.parse_block import parse_block
 from data_prep.domain.row_batch import spoken_texts
 from data_prep.domain.stages import Passed, RuleStage, Stage
 from data_prep.pipeline.row_worker import BlockKeys, RowWorker, WorkerParts
+from data_prep.pipeline.training_extras import RowMakers, RowTokenizer
 
 
 def worker_of(request: Mapping[str, Any]) -> RowWorker:
@@ -34,7 +41,32 @@ def worker_of(request: Mapping[str, Any]) -> RowWorker:
     """
     plan = plan_dataset(request["spec"])
     stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
-    return RowWorker(WorkerParts(BlockReader(plan.mapping), stages, KeyMaker(plan), measure_texts))
+    return RowWorker(
+        WorkerParts(
+            BlockReader(plan.mapping),
+            stages,
+            KeyMaker(plan),
+            measure_texts,
+            _row_makers(plan),
+            _tokenizer(request.get("tokens")),
+            plan.curriculum.order != NONE,
+        )
+    )
+
+
+def _row_makers(plan: DatasetPlan) -> RowMakers | None:
+    if not plan.augment.steps:
+        return None
+    groups = load_synonyms()
+    makers = [(Synonyms(groups, step.limits), step.share) for step in plan.augment.steps]
+    return RowMakers(makers, plan.seed)
+
+
+def _tokenizer(tokens: Mapping[str, Any] | None) -> RowTokenizer | None:
+    if tokens is None:
+        return None
+    tokenizer = ChatTokenizer.load(Path(tokens["folder"]))
+    return RowTokenizer(ConversationEncoder(tokenizer), tokens["max_tokens"])
 
 
 def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]]:

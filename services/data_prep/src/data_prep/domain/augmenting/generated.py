@@ -7,7 +7,8 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from data_prep.domain.augmenting.row_maker import SimilarityLimits, chosen_rows, rewritten
+from data_prep.domain.augmenting.row_maker import chosen_rows, rewritten
+from data_prep.domain.augmenting.similarity import SimilarityLimits
 
 PARAPHRASE = "paraphrase@1"
 BACK_TRANSLATION = "back_translation@1"

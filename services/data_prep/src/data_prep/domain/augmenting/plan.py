@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from service_kit.errors import InvalidInputError
 
-from data_prep.domain.augmenting.row_maker import SimilarityLimits
+from data_prep.domain.augmenting.similarity import SimilarityLimits
 
 MAX_STEPS = 8
 Method = Literal["synonyms", "back_translation", "paraphrase"]

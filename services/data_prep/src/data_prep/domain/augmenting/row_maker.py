@@ -1,16 +1,13 @@
 """What makes rows from rows, and what all ways have in common."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 from xxhash import xxh3_64_intdigest
 
+from data_prep.domain.augmenting.similarity import SimilarityLimits
 from data_prep.domain.row_batch import ROWS
-from data_prep.domain.text_form import comparison_key
-
-_GRAM = 2
 
 
 class RowMaker(Protocol):
@@ -28,31 +25,6 @@ class RowMaker(Protocol):
             share: 0 to 1.
             seed: 64 bits.
         """
-
-
-@dataclass(frozen=True)
-class SimilarityLimits:
-    """How similar a new text must be to the one that it was made from, and how much it may be.
-
-    Measured as the Jaccard similarity of the pairs of neighbouring characters.
-    """
-
-    least: float = 0.5
-    most: float = 0.98
-
-    def allow(self, text: str, new: str) -> bool:
-        """Whether the new text lies within."""
-        return self.least <= pair_similarity(text, new) <= self.most
-
-
-def pair_similarity(left: str, right: str) -> float:
-    """Jaccard similarity of the character pairs of two texts, as comparison sees them."""
-    one, other = _pairs(comparison_key(left)), _pairs(comparison_key(right))
-    return len(one & other) / len(one | other) if one or other else 1.0
-
-
-def _pairs(text: str) -> set[str]:
-    return {text[place : place + _GRAM] for place in range(max(len(text) - _GRAM + 1, 1))} - {""}
 
 
 def chosen_rows(rows: pa.RecordBatch, share: float, seed: int) -> pa.RecordBatch:

@@ -6,7 +6,8 @@ from functools import partial
 
 import pyarrow as pa
 
-from data_prep.domain.augmenting.row_maker import SimilarityLimits, chosen_rows, rewritten
+from data_prep.domain.augmenting.row_maker import chosen_rows, rewritten
+from data_prep.domain.augmenting.similarity import SimilarityLimits
 
 NAME = "synonyms@1"
 

@@ -37,6 +37,8 @@ class EncodedRows:
     """Of `TOKEN_ROWS`: the same rows, in the same order."""
     dropped: pa.RecordBatch
     """Of `DROPPED`: quarantined."""
+    stays: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+    """Of each row that went in whether it is in `rows`."""
     turns_not_learned: int
     """Answers before the last one that the chat template does not write as they were given."""
 
@@ -66,6 +68,7 @@ def encode_rows(rows: pa.RecordBatch, encoder: ConversationEncoder, max_tokens: 
         left,
         _token_rows(kept, left.column("line")),
         _quarantined(dropped_rows(rows, reasons, details=details)),
+        np.array([reason is None for reason in reasons], bool),
         sum(one.unfound for one in kept),
     )
 

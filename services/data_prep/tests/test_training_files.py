@@ -1,0 +1,135 @@
+"""What training reads of a dataset: made rows in train alone, token ids, and the order of rows."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_prep_support.preparing import SPLITS, Dataset, prepare
+from service_kit.errors import InvalidInputError
+from testkit.models import make_tiny_llama
+from token_files.token_file import TokenFile, read_packs
+from token_files.tokens_plan import TokensPlan
+from token_files.training_order import TrainingOrder
+from tokenization.chat_tokenizer import ChatTokenizer
+
+ROWS: list[object] = [
+    {
+        "q": f"Please begin to repair the big automobile number {n} " + "and go on " * (n % 7),
+        "a": "ok",
+    }
+    for n in range(60)
+]
+MADE = {"steps": [{"method": "synonyms", "share": 0.5, "min_similarity": 0.2}]}
+STAGED = {"order": "staged"}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_llama(tmp_path_factory.mktemp("base"))
+
+
+def tokens_of(model: Path, max_tokens: int = 1_000) -> dict[str, Any]:
+    return {"model": "mv-1", "folder": str(model), "max_tokens": max_tokens, "pack_tokens": 2_048}
+
+
+def test_rows_are_made_of_train_alone_and_name_their_source() -> None:
+    dataset = prepare(ROWS, augment=MADE)
+
+    made = [row for row in dataset.rows if "made_by" in row]
+    assert dataset.counts["rows_made"] == len(made) > 5
+    assert dataset.counts["rows_kept"] == 60 + len(made)
+    assert not [
+        row for split in ("valid", "test") for row in dataset.splits[split] if "made_by" in row
+    ]
+    given = {row["row"]: row for row in dataset.splits["train"] if "made_by" not in row}
+    for row in made:
+        source = given[row["row"]]
+        assert (row["made_by"], row["source"]) == ("synonyms@1", source["source"])
+        assert row["messages"][0] != source["messages"][0]
+        assert row["messages"][1] == source["messages"][1]
+    stories = [story for story in dataset.stories if story["made_by"]]
+    assert sorted(story["line"] for story in stories) == sorted(row["row"] for row in made)
+
+
+def test_a_made_row_that_says_what_a_test_row_says_is_left_out() -> None:
+    wordy = "Please begin the {}"
+    rows: list[object] = [{"q": wordy.format(noun), "a": "ok"} for noun in ("automobile", "car")]
+    rows += [{"q": f"other words {n}", "a": "ok"} for n in range(10)]
+
+    for seed in range(10):
+        dataset = prepare(rows, augment=MADE, seed=str(seed))
+        texts = [row["messages"][0]["content"] for row in dataset.rows]
+        assert len(texts) == len(set(texts))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_token_ids_and_order_are_those_of_the_rows(model: Path, processes: int) -> None:
+    seen: dict[str, Any] = {}
+
+    def look(folder: Path) -> None:
+        seen["plan"] = TokensPlan.read(folder)
+        seen["packs"] = [pack.tolist() for pack in read_packs(folder)]
+        seen["order"] = TrainingOrder.read(folder)
+        for split in SPLITS:
+            file = TokenFile(folder, split)
+            seen[split] = [file[place].ids.tolist() for place in range(len(file))]
+
+    dataset = prepare(
+        ROWS,
+        processes=processes,
+        block_rows=9,
+        augment=MADE,
+        curriculum=STAGED,
+        tokenize={"model": "mv-1"},
+        tokens=tokens_of(model),
+        look=look,
+    )
+
+    tokenizer = ChatTokenizer.load(model)
+    for split in SPLITS:
+        rows = dataset.splits[split]
+        assert seen[split] == [list(tokenizer.encode_example(row["messages"]).ids) for row in rows]
+    rows_of_train = list(range(dataset.counts["train"]))
+    assert sorted(place for pack in seen["packs"] for place in pack) == rows_of_train
+    assert sorted(seen["order"].rows.tolist()) == rows_of_train
+    assert seen["order"].tiers.tolist() == sorted(seen["order"].tiers.tolist())
+    assert sum(dataset.report["difficulty"].values()) == dataset.counts["train"]
+    assert seen["plan"].model == "mv-1"
+
+
+def test_however_many_processes_work_the_training_files_are_the_same(model: Path) -> None:
+    def made(processes: int) -> Dataset:
+        return prepare(
+            ROWS,
+            processes=processes,
+            block_rows=7,
+            augment=MADE,
+            curriculum={"order": "competence"},
+            tokenize={"model": "mv-1"},
+            tokens=tokens_of(model),
+        )
+
+    assert made(1).bytes == made(2).bytes
+
+
+def test_a_row_that_is_too_long_for_the_model_is_quarantined(model: Path) -> None:
+    rows = [*ROWS, {"q": "long " * 500, "a": "ok"}]
+
+    dataset = prepare(rows, tokenize={"model": "mv-1"}, tokens=tokens_of(model, 600))
+
+    (row,) = dataset.quarantine
+    assert row["line"] == 61
+    assert "tokens" in row["reason"]
+    (story,) = [story for story in dataset.stories if story["line"] == 61]
+    assert (story["outcome"], story["rule"]) == ("quarantined", "tokenize.too_long")
+
+
+def test_what_needs_a_model_that_cannot_be_asked_yet_is_refused_and_not_left_out() -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        prepare(
+            ROWS,
+            augment={"steps": [{"method": "paraphrase", "share": 0.1, "model": "m"}]},
+            curriculum={"order": "staged", "weights": {"loss": 1.0}, "loss_model": "m"},
+        )
+
+    assert len(caught.value.errors) == 2
