@@ -112,6 +112,7 @@ async def _prepare(source: Path) -> float:
             "max_row_bytes": MAX_ROW_BYTES,
             "processes": max(int(this_machine().cpus), 1),
             "pseudonym_key": "00" * 32,
+            "tokens": None,
         }
         child = await ChildProcess.start("data_prep.child", request, folder=Path(place))
         try:

@@ -57,7 +57,7 @@ async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
     assert (ready.dataset_id, ready.name, ready.tenant) == (created.dataset_id, "numbers", "acme")
     assert (ready.file_id, ready.job_id) == (file.file_id, created.job_id)
     counts = {"rows_in": 16, "rows_kept": 11, "rows_quarantined": 4, "rows_duplicate": 1}
-    counts |= {"rows_dropped": 0, "train": 9, "valid": 1, "test": 1}
+    counts |= {"rows_dropped": 0, "rows_made": 0, "train": 9, "valid": 1, "test": 1}
     assert dict(ready.counts) == dict(state.result.summary) == counts
     assert [now - then for now, then in zip(counted_rows(), rows_before, strict=True)] == [11, 4, 1]
 
@@ -105,6 +105,7 @@ def child_port(root: Path, content: bytes, file_format: str = "jsonl") -> Iterat
         "max_row_bytes": 1000,
         "processes": 1,
         "pseudonym_key": "00" * 32,
+        "tokens": None,
     }
     read_fd, write_fd = os.pipe()
     try:

@@ -13,10 +13,7 @@ from token_files.training_order import TrainingOrder
 from tokenization.chat_tokenizer import ChatTokenizer
 
 ROWS: list[object] = [
-    {
-        "q": f"Please begin to repair the big automobile number {n} " + "and go on " * (n % 7),
-        "a": "ok",
-    }
+    {"q": f"Please begin to repair the big automobile {n} " + "and go on " * (n % 7), "a": "ok"}
     for n in range(60)
 ]
 MADE = {"steps": [{"method": "synonyms", "share": 0.5, "min_similarity": 0.2}]}
@@ -38,9 +35,8 @@ def test_rows_are_made_of_train_alone_and_name_their_source() -> None:
     made = [row for row in dataset.rows if "made_by" in row]
     assert dataset.counts["rows_made"] == len(made) > 5
     assert dataset.counts["rows_kept"] == 60 + len(made)
-    assert not [
-        row for split in ("valid", "test") for row in dataset.splits[split] if "made_by" in row
-    ]
+    scored = [*dataset.splits["valid"], *dataset.splits["test"]]
+    assert not any("made_by" in row for row in scored)
     given = {row["row"]: row for row in dataset.splits["train"] if "made_by" not in row}
     for row in made:
         source = given[row["row"]]

@@ -24,9 +24,8 @@ class Dataset:
         self.counts = made.counts
         self.choices = made.choices
         self.merkle_root = made.merkle_root
-        self.bytes = {
-            path.name: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
-        }
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        self.bytes = {path.name: path.read_bytes() for path in files}
         self.splits = {split: self._lines(f"{split}.jsonl") for split in SPLITS}
         self.quarantine = self._lines("quarantine.jsonl")
         self.report = json.loads(self.bytes["report.json"])
