@@ -49,12 +49,13 @@ async def prepare_ours(kind: Kind, file: RowFile, processes: int) -> tuple[float
     with TemporaryDirectory() as place:
         started = perf_counter()
         request = {
-            "source": str(file.path),
-            "format": "jsonl",
+            "files": [{"path": str(file.path), "format": "jsonl"}],
             "spec": dataset_spec(kind),
             "folder": str(Path(place) / "dataset"),
             "max_row_bytes": MAX_ROW_BYTES,
             "processes": processes,
+            "pseudonym_key": "00" * 32,
+            "tokens": None,
         }
         child = await ChildProcess.start("data_prep.child", request, folder=Path(place))
         try:

@@ -36,7 +36,7 @@ def dataset_spec(kind: Kind) -> dict[str, Any]:
                 "characters.min": LIMITS["characters_min"],
                 "characters.max": LIMITS["characters_max"],
                 "symbol_share.max": LIMITS["symbol_share_max"],
-                "character_repetition.max": LIMITS["repetition_max"],
+                "repeated_ngram_share.max": LIMITS["repetition_max"],
             }
         },
         "duplicates": {"near_threshold": LIMITS["near_threshold"]},
