@@ -10,6 +10,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from data_prep.domain.duplicates.near import deduplicate
+
+BATCH_TEXTS = 1_000
+
 
 def leaders_of(texts: Sequence[str], threshold: float, folder: Path) -> Sequence[int]:
     """Of each text the place of the first one that says about the same.
@@ -17,7 +21,8 @@ def leaders_of(texts: Sequence[str], threshold: float, folder: Path) -> Sequence
     Args:
         folder: For what does not stay in memory.
     """
-    raise NotImplementedError("near duplicates are not connected to the bench")
+    batches = (texts[start : start + BATCH_TEXTS] for start in range(0, len(texts), BATCH_TEXTS))
+    return deduplicate(batches, threshold, folder).tolist()
 
 
 def main() -> None:
