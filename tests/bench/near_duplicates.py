@@ -22,7 +22,8 @@ def leaders_of(texts: Sequence[str], threshold: float, folder: Path) -> Sequence
         folder: For what does not stay in memory.
     """
     batches = (texts[start : start + BATCH_TEXTS] for start in range(0, len(texts), BATCH_TEXTS))
-    return deduplicate(batches, threshold, folder).tolist()
+    leaders: list[int] = deduplicate(batches, threshold, folder).tolist()
+    return leaders
 
 
 def main() -> None:

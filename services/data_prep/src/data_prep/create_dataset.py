@@ -98,9 +98,7 @@ class CreateDataset:
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
         fields = spec_fields(spec)
         plan = plan_dataset(fields)
-        for file_id in spec.duplicates.evaluation_file_ids:
-            await self._files.record(tenant=tenant, file_id=file_id)
-        await self._base_tokens.base(tenant, spec.tokenize)
+        await self._check_names(tenant, spec)
         await self._looks.spec(
             await self._files.content(file),
             file_format_of(file),
@@ -118,6 +116,12 @@ class CreateDataset:
             needs=MachineSize(cpus=1, memory_bytes=LIBRARIES_BYTES + file.size_bytes),
         )
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
+
+    async def _check_names(self, tenant: str, spec: DatasetSpec) -> None:
+        """Refuse a spec that names another file or a model that the tenant does not have."""
+        for file_id in spec.duplicates.evaluation_file_ids:
+            await self._files.record(tenant=tenant, file_id=file_id)
+        await self._base_tokens.base(tenant, spec.tokenize)
 
 
 def spec_fields(spec: DatasetSpec) -> dict[str, Any]:

@@ -49,19 +49,9 @@ class MakeDataset:
         """The dataset, stored and to be announced.
 
         Raises:
-            JobFailed: The file is gone, or the child says why its rows make no dataset.
+            JobFailed: A file or the base model is gone, or the rows make no dataset.
         """
-        wanted = [spec.file_id, *spec.duplicates.evaluation_file_ids]
-        try:
-            files = [
-                await self._files.record(tenant=job.tenant, file_id=file_id) for file_id in wanted
-            ]
-        except NotFoundError as error:
-            raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
-        try:
-            base = await self._base_tokens.base(job.tenant, spec.tokenize)
-        except NotFoundError as error:
-            raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
+        files, base = await self._ingredients(job.tenant, spec)
         tokens = await self._base_tokens.located(base, spec.tokenize) if base else None
         folder = job.folder / "dataset"
         made = await job.run_child(
@@ -86,6 +76,20 @@ class MakeDataset:
         )
         count_rows(made["counts"])
         return _announcement(job, spec, manifest.digest, made)
+
+    async def _ingredients(
+        self, tenant: str, spec: DatasetSpec
+    ) -> tuple[list[FileState], ModelReady | None]:
+        """The source file, those with evaluation rows, and the model that tokens are made for."""
+        wanted = [spec.file_id, *spec.duplicates.evaluation_file_ids]
+        try:
+            files = [await self._files.record(tenant=tenant, file_id=each) for each in wanted]
+        except NotFoundError as error:
+            raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
+        try:
+            return files, await self._base_tokens.base(tenant, spec.tokenize)
+        except NotFoundError as error:
+            raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
 
     async def _located(self, file: FileState) -> dict[str, str]:
         return {"path": str(await self._files.content(file)), "format": file_format_of(file)}

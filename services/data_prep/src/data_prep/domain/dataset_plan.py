@@ -61,37 +61,30 @@ def plan_dataset(spec: Mapping[str, Any]) -> DatasetPlan:
     name = str(spec.get("name", ""))
     if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         errors.append(f"name must be at most {MAX_NAME_CHARACTERS} printable characters")
-    mapping = _gather(errors, lambda: plan_mapping(spec.get("mapping", {})), RowMapping())
-    shares = _gather(errors, lambda: _plan_shares(spec.get("shares", {})), SplitShares())
-    clean = _gather(errors, lambda: plan_clean(spec.get("clean", {})), CleanPlan())
-    rules = _gather(errors, lambda: plan_filter(spec.get("filter", {})), FilterPlan())
-    entities = _gather(errors, lambda: plan_entities(spec.get("entities", {})), EntityPlan())
-    duplicates = _gather(
-        errors, lambda: plan_duplicates(spec.get("duplicates", {})), DuplicatesPlan()
+
+    def part(
+        name: str, plan: Callable[[Mapping[str, Any]], Planned], otherwise: Planned
+    ) -> Planned:
+        return _gather(errors, lambda: plan(spec.get(name, {})), otherwise)
+
+    planned = DatasetPlan(
+        name=name,
+        mapping=part("mapping", plan_mapping, RowMapping()),
+        shares=part("shares", _plan_shares, SplitShares()),
+        seed=int(spec.get("seed", 0)),
+        max_test_rows=int(spec.get("max_test_rows", 0)),
+        clean=part("clean", plan_clean, CleanPlan()),
+        filter=part("filter", plan_filter, FilterPlan()),
+        entities=part("entities", plan_entities, EntityPlan()),
+        duplicates=part("duplicates", plan_duplicates, DuplicatesPlan()),
+        augment=part("augment", plan_augment, AugmentPlan()),
+        curriculum=part("curriculum", plan_curriculum, CurriculumPlan()),
+        tokenize=part("tokenize", plan_tokenize, TokenizePlan()),
     )
-    augment = _gather(errors, lambda: plan_augment(spec.get("augment", {})), AugmentPlan())
-    curriculum = _gather(
-        errors, lambda: plan_curriculum(spec.get("curriculum", {})), CurriculumPlan()
-    )
-    tokenize = _gather(errors, lambda: plan_tokenize(spec.get("tokenize", {})), TokenizePlan())
-    errors += _not_yet(augment, curriculum)
+    errors += _not_yet(planned.augment, planned.curriculum)
     if errors:
         raise InvalidInputError(errors)
-    seed, max_test_rows = int(spec.get("seed", 0)), int(spec.get("max_test_rows", 0))
-    return DatasetPlan(
-        name=name,
-        mapping=mapping,
-        shares=shares,
-        seed=seed,
-        max_test_rows=max_test_rows,
-        clean=clean,
-        filter=rules,
-        entities=entities,
-        duplicates=duplicates,
-        augment=augment,
-        curriculum=curriculum,
-        tokenize=tokenize,
-    )
+    return planned
 
 
 def _not_yet(augment: AugmentPlan, curriculum: CurriculumPlan) -> list[str]:
