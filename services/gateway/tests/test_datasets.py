@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from gateway.entrypoints.dataset_body import DatasetSpecBody
-from gateway_support.house import House
+from gateway_support.house import BASE, House
 from google.protobuf.json_format import MessageToDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 
@@ -53,7 +53,7 @@ EVERYTHING: dict[str, Any] = {
         "loss_model": "kinds",
         "initial_competence": 0.25,
     },
-    "tokenize": {"model": "kinds", "max_tokens": 512, "pack_tokens": 2048},
+    "tokenize": {"model": BASE, "max_tokens": 512, "pack_tokens": 2048},
 }
 
 
@@ -98,6 +98,19 @@ async def test_every_part_of_a_spec_reaches_data_prep_as_it_was_given(house: Hou
         assert given == {**body, "seed": "7"}
     assert house.data_prep.previewed[-1].rows == 2
     assert house.data_prep.previewed[-1].tenant == "spec-tenant"
+
+
+async def test_the_model_of_token_ids_may_be_named_and_must_be_one_that_is_trained(house: House):
+    async with house.http(tenant="names-models") as client:
+        stored = await client.post(
+            "/v1/files", files={"file": ("a.jsonl", b"{}")}, data={"purpose": "fine-tune"}
+        )
+        body = {**EVERYTHING, "file_id": stored.json()["id"]}
+        named = await client.post("/v1/datasets", json={**body, "tokenize": {"model": "tiny"}})
+        unknown = await client.post("/v1/datasets", json={**body, "tokenize": {"model": "none"}})
+
+    assert (named.status_code, unknown.status_code) == (202, 404)
+    assert house.data_prep.specs[-1].tokenize.model == BASE
 
 
 async def test_a_preview_shows_rows_and_why_others_would_not_be_kept(house: House):
