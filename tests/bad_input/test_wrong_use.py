@@ -60,7 +60,8 @@ def test_an_unknown_job_is_named(stack: StartedMill, capsys, wish):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("rows.parquet", b"PAR1", ".jsonl"),
+        ("rows.xlsx", b"PK", ".jsonl"),
+        ("rows.parquet", b"PAR1", "no Parquet file"),
         ("rows.jsonl", b"", "empty"),
         ("rows.jsonl", b"\0\0\0", "not UTF-8"),
     ],

@@ -49,8 +49,8 @@ async def test_a_report_is_data_or_a_page_that_can_run_nothing(house: House):
     page = await client.get(f"{MINE}/report", params={"format": "html"})
     other = await client.get(f"{MINE}/report", params={"format": "pdf"})
 
-    assert (data.text, data.headers["content-type"]) == ("report as json", "application/json")
-    assert page.text == "report as html"
+    assert (data.json(), data.headers["content-type"]) == ({"report": "json"}, "application/json")
+    assert page.json() == {"report": "html"}
     assert "sandbox" in page.headers["content-security-policy"]
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert page.headers["x-content-type-options"] == "nosniff"

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway_support.house import House
+from gateway_support.job_orders import MAPPING, order, say_state, upload
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_RUNNING,
@@ -13,7 +14,6 @@ from modelmill.jobs.v1.job_pb2 import (
     JobError,
     JobResult,
 )
-from test_jobs import MAPPING, order, say_state, upload
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -7,7 +7,8 @@ import pytest
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.job_views import STATUS
 from gateway_support.house import ADAPTER, BASE, BUILD, House
-from jobs.subjects import DATASET_READY, job_progress, job_state
+from gateway_support.job_orders import MAPPING, order, say_state, upload
+from jobs.subjects import DATASET_READY, job_progress
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
     JOB_STATUS_RUNNING,
@@ -16,31 +17,12 @@ from modelmill.jobs.v1.job_pb2 import (
     JobError,
     JobProgress,
     JobResult,
-    JobState,
     JobStatus,
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-MAPPING = {"user_template": "{q}", "answer_template": "{a}"}
-
-
-async def upload(client: httpx.AsyncClient) -> str:
-    form = {"files": {"file": ("a.jsonl", b"{}")}, "data": {"purpose": "fine-tune"}}
-    return str((await client.post("/v1/files", **form)).json()["id"])
-
-
-async def order(client: httpx.AsyncClient, **changes: object) -> httpx.Response:
-    body = {"model": "tiny", "training_file": await upload(client)} | changes
-    return await client.post("/v1/fine_tuning/jobs", json=body)
-
-
-async def say_state(house: House, job_id: str, tenant: str, **fields: object) -> None:
-    state = JobState(job_id=job_id, kind="train", tenant=tenant, **fields)
-    state.updated_at.GetCurrentTime()
-    await house.bus.publish(job_state(job_id), state)
 
 
 async def test_every_state_of_ours_has_openais_name():

@@ -147,7 +147,7 @@ class FakeDataPrep(FakeUploads):
         self, request: data_prep_pb.DownloadReportRequest, context: Any
     ) -> AsyncIterator[data_prep_pb.DownloadReportResponse]:
         self._dataset(request.tenant, request.dataset_id)
-        for chunk in (b"report as ", request.format.encode()):
+        for chunk in (b'{"report": "', request.format.encode() + b'"}'):
             yield data_prep_pb.DownloadReportResponse(chunk=chunk)
 
     def _dataset(self, tenant: str, dataset_id: str) -> None:

@@ -35,6 +35,10 @@ PART: dict[str, Any] = {
     "properties": {"data": {"type": "string", "format": "binary"}},
 }
 PART_EXAMPLE = {"data": '{"messages": []}\n'}
+REPORT = {
+    "application/json": {"schema": {"type": "object"}, "example": {"counts": {"rows_in": 900}}},
+    "text/html": {"schema": {"type": "string"}},
+}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -129,6 +133,8 @@ def _event() -> dict[str, Any]:
 def _answer(route: Route, operation: Operation) -> dict[str, Any]:
     if route.name == "get_content":
         return BYTES
+    if route.name == "get_report":
+        return REPORT
     schema = _ref(operation.answer) if operation.answer else {"type": "object"}
     content: dict[str, Any] = {"application/json": {"schema": schema, "example": operation.example}}
     if operation.events is not None:

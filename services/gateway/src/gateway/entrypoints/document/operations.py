@@ -137,9 +137,9 @@ OPERATIONS = {
     "list_datasets": Operation(models.DatasetPage, e.page(e.DATASET_ANSWER)),
     "get_dataset": Operation(models.Dataset, e.DATASET_ANSWER),
     "delete_dataset": Operation(Deleted, e.deleted("dataset", e.DATASET), refusals=NEIGHBOUR),
-    "explain_row": Operation(datasets.ExplainedRow, e.EXPLAINED_ROW, refusals=NEIGHBOUR),
-    "diff_datasets": Operation(datasets.DatasetDiff, e.DATASET_DIFF, refusals=NEIGHBOUR),
-    "get_report": Operation(None, {}, refusals=NEIGHBOUR),
+    "explain_row": Operation(datasets.ExplainedRow, e.EXPLAINED_ROW, refusals=(400, *NEIGHBOUR)),
+    "diff_datasets": Operation(datasets.DatasetDiff, e.DATASET_DIFF, refusals=(400, *NEIGHBOUR)),
+    "get_report": Operation(None, {}, refusals=(400, *NEIGHBOUR)),
     "create_fine_tuning": Operation(
         jobs.FineTuningJob,
         e.FINE_TUNING_JOB,
