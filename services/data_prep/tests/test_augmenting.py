@@ -19,7 +19,7 @@ from data_prep.domain.augmenting.generated import (
     PromptTranslator,
 )
 from data_prep.domain.augmenting.plan import AugmentPlan, AugmentStep, plan_augment
-from data_prep.domain.augmenting.row_maker import SimilarityLimits, pair_similarity
+from data_prep.domain.augmenting.similarity import SimilarityLimits, pair_similarity
 from data_prep.domain.augmenting.synonyms import Synonyms
 from data_prep.domain.duplicates.exact import KeyedOrdinals
 from data_prep.domain.duplicates.known_groups import KnownGroups
