@@ -55,6 +55,7 @@ async def prepare_ours(kind: Kind, file: RowFile, processes: int) -> tuple[float
             "folder": str(Path(place) / "dataset"),
             "max_row_bytes": MAX_ROW_BYTES,
             "processes": processes,
+            "ray_address": "",
         }
         child = await ChildProcess.start("data_prep.child", request, folder=Path(place))
         try:
