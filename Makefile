@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test bench-rivals
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test bench-rivals
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,6 +94,20 @@ build/triton/installed: deploy/triton/server.txt services/inference/pyproject.to
 	@$(BIN)/uv pip install -q -p build/triton/bin/python --no-deps --no-build-isolation -e ./services/inference
 	@touch $@
 
+ray-test: build/ray/installed ## A dataset from two Ray nodes beside the same from this machine; kills workers
+	@$(BIN)/python -m tests.ray_cluster
+
+# Ray is no dependency of the service: who has a cluster installs it beside data-prep, in the same versions.
+build/ray/installed: deploy/ray/requirements.txt services/data_prep/pyproject.toml .venv/installed
+	@test -x build/ray/bin/python || $(BIN)/python -m venv --without-pip build/ray
+	$(BIN)/uv pip install -p build/ray/bin/python --no-deps --require-hashes -r $<
+	@$(BIN)/uv pip install -q -p build/ray/bin/python --no-deps --no-build-isolation -e ./services/data_prep \
+		$(addprefix -e ./libs/,contracts jobs registry service_kit token_files tokenization)
+	@touch $@
+
+browser-test: install ## The report of a dataset in a real browser; needs Debian's chromium
+	$(BIN)/python -m pytest -q tests/browser
+
 vllm-test: install build/vllm/installed ## The engine contract against a real vLLM on this CPU, in an environment of its own
 	VLLM_COMMAND="$(CURDIR)/build/vllm/bin/python -m vllm.entrypoints.openai.api_server" CONTRACT_ENGINES=vllm \
 		$(BIN)/python -m pytest -q --timeout 600 \
@@ -128,6 +142,7 @@ lock: install ## Resolve dependencies again: one resolution, one hashed file a s
 	$(COMPILE) -c constraints.txt -o deploy/bench/requirements.txt pyproject.toml --group bench
 	$(COMPILE) -o deploy/triton/requirements.txt deploy/triton/requirements.in
 	$(COMPILE) -c deploy/triton/requirements.txt -o deploy/triton/server.txt deploy/triton/server.in
+	$(COMPILE) -c constraints.txt -o deploy/ray/requirements.txt deploy/ray/requirements.in services/data_prep/pyproject.toml
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
 
 define newline

@@ -111,6 +111,7 @@ async def _prepare(source: Path) -> float:
             "folder": str(Path(place) / "dataset"),
             "max_row_bytes": MAX_ROW_BYTES,
             "processes": max(int(this_machine().cpus), 1),
+            "ray_address": "",
             "pseudonym_key": "00" * 32,
             "tokens": None,
         }

@@ -56,6 +56,7 @@ async def prepare_ours(kind: Kind, file: RowFile, processes: int) -> tuple[float
             "processes": processes,
             "pseudonym_key": "00" * 32,
             "tokens": None,
+            "ray_address": "",
         }
         child = await ChildProcess.start("data_prep.child", request, folder=Path(place))
         try:

@@ -93,3 +93,16 @@ async def test_a_missing_setting_ends_it_with_one_line() -> None:
     assert status == 2
     assert "DATA_PREP_NATS_URL" in "\n".join(said)
     assert "DATA_PREP_ROLE" in "\n".join(said)
+
+
+async def test_a_cluster_without_ray_beside_it_ends_it_with_one_line(
+    tmp_path: Path,
+) -> None:
+    wish = {"nats_url": "nats://127.0.0.1:1", "nats_token": "t", "service_secret": SECRET}
+    wish |= {"artifact_root": str(tmp_path), "work_root": str(tmp_path)}
+
+    status, said = await refused_start("data_prep", wish | {"ray_address": "127.0.0.1:6379"})
+
+    assert status == 2
+    assert len(said) == 1
+    assert "deploy/ray/requirements.txt" in said[0]

@@ -16,6 +16,7 @@ from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import plan_dataset
 from data_prep.domain.duplicates.split_planner import TooFewTextsError
 from data_prep.domain.reading.limits import ReadLimits
+from data_prep.pipeline.worker_pool import WorkerPool
 from data_prep.prepare_dataset import (
     NoValidRowsError,
     PrepareDataset,
@@ -72,9 +73,18 @@ def _prepare(request: Mapping[str, Any], progress: Progress) -> PreparedDataset:
     source, *evaluation = [
         SourceFile(Path(file["path"]), file["format"]) for file in request["files"]
     ]
-    with LocalPool(request, request["processes"]) as pool:
+    with _pool(request) as pool:
         prepare = PrepareDataset(pool, progress, limits, tokens_plan(request["tokens"]))
         return prepare(source, evaluation, plan_dataset(request["spec"]), Path(request["folder"]))
+
+
+def _pool(request: Mapping[str, Any]) -> WorkerPool:
+    if not request["ray_address"]:
+        return LocalPool(request, request["processes"])
+    # Ray is installed only where a cluster is used.
+    from data_prep.adapters.ray_pool import RayPool
+
+    return RayPool(request, request["ray_address"])
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ from data_prep.entrypoints.jobs import DatasetHandler
 from data_prep.entrypoints.story_rpcs import StoryUseCases
 from data_prep.entrypoints.upload_rpcs import UploadUseCases
 from data_prep.explain_row import ExplainRow
-from data_prep.make_dataset import MakeDataset
+from data_prep.make_dataset import MakeDataset, RayCluster
 from data_prep.preview_dataset import PreviewDataset
 from data_prep.pseudonym_keys import PseudonymKeys
 from data_prep.read_file import ReadFile
@@ -169,6 +169,7 @@ def _worker(settings: Settings, parts: _Parts) -> Worker:
         *(parts.read_file, parts.store, parts.pseudonym_keys, parts.base_tokens),
         max_row_bytes=settings.max_row_bytes,
         processes=settings.processes or max(int(this_machine().cpus), 1),
+        cluster=_cluster(settings),
     )
     return Worker(
         parts.bus,
@@ -180,6 +181,12 @@ def _worker(settings: Settings, parts: _Parts) -> Worker:
         jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
     )
+
+
+def _cluster(settings: Settings) -> RayCluster | None:
+    if not settings.ray_address or settings.ray_token_file is None:
+        return None
+    return RayCluster(settings.ray_address, settings.ray_token_file.resolve())
 
 
 def main() -> None:

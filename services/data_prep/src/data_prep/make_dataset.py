@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jobs.active import ActiveJob
@@ -20,12 +22,26 @@ from data_prep.pseudonym_keys import PseudonymKeys
 CHILD = "data_prep.child"
 
 
+@dataclass(frozen=True)
+class RayCluster:
+    """Where rows are worked on instead of this machine."""
+
+    address: str
+    token_file: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What Ray itself reads in the job's child."""
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
+
+
 class MakeDataset:
     """Makes datasets. Idempotent: another attempt of a job gives the same id and the same bytes.
 
     Args:
         max_row_bytes: A longer row is quarantined.
         processes: Worker processes of a job.
+        cluster: Works in their place.
     """
 
     def __init__(
@@ -37,6 +53,7 @@ class MakeDataset:
         *,
         max_row_bytes: int,
         processes: int,
+        cluster: RayCluster | None = None,
     ) -> None:
         self._files = files
         self._pseudonym_keys = pseudonym_keys
@@ -44,6 +61,7 @@ class MakeDataset:
         self._store = store
         self._max_row_bytes = max_row_bytes
         self._processes = processes
+        self._cluster = cluster
 
     async def __call__(self, job: ActiveJob, spec: DatasetSpec) -> DatasetReady:
         """The dataset, stored and to be announced.
@@ -63,8 +81,10 @@ class MakeDataset:
                 "max_row_bytes": self._max_row_bytes,
                 "processes": self._processes,
                 "tokens": tokens,
+                "ray_address": self._cluster.address if self._cluster else "",
                 "pseudonym_key": self._pseudonym_keys.of(job.tenant).hex(),
             },
+            env=self._cluster.environment if self._cluster else None,
         )
         manifest = await asyncio.to_thread(
             self._store.commit,

@@ -1,8 +1,10 @@
 """What data-prep reads from its environment."""
 
-from typing import Literal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import WorkerSettings
 
@@ -30,3 +32,20 @@ class Settings(WorkerSettings):
 
     processes: int = Field(default=0, ge=0)
     """Worker processes of one job; 0 means one for each core that this process may use."""
+
+    ray_address: str = ""
+    """Ray cluster whose nodes work on the rows, "host:port" or "ray://host:port"; empty: this
+    machine does."""
+
+    ray_token_file: Path | None = None
+    """Holds the token that the cluster wants to be shown."""
+
+    @model_validator(mode="after")
+    def _ray_at_hand(self) -> Self:
+        if self.ray_address and find_spec("ray") is None:
+            raise ValueError(
+                "DATA_PREP_RAY_ADDRESS wants Ray beside data-prep: deploy/ray/requirements.txt"
+            )
+        if self.ray_address and self.ray_token_file is None:
+            raise ValueError("DATA_PREP_RAY_ADDRESS wants DATA_PREP_RAY_TOKEN_FILE")
+        return self

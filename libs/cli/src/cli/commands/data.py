@@ -1,6 +1,7 @@
 """`mill data`: look into datasets. Why is a row there, or not; what differs; the report."""
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,9 @@ from rich.table import Table
 from cli.gateway_client import Connection, GatewayClient
 
 SHOWN_CHARACTERS = 200
+
+_UNSEEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
+"""Controls, which a terminal would obey, and marks that turn the direction of what follows."""
 
 app = typer.Typer(no_args_is_help=True, help="Datasets and the rows that they are made of.")
 
@@ -49,10 +53,10 @@ def diff(
         table.add_row(f"{found[f'rows_{name}']:,}", name)
     console.print(table)
     for change in found["spec_changes"]:
-        console.print(f"spec: {escape(change)}")
+        console.print(f"spec: {_plain(change)}")
     for sign, name in (("-", "removed"), ("+", "added")):
         for row in found[name]:
-            console.print(f"{sign} line {row['row']}: {escape(_said(row))}", soft_wrap=True)
+            console.print(f"{sign} line {row['row']}: {_plain(_said(row))}", soft_wrap=True)
 
 
 @app.command()
@@ -64,7 +68,7 @@ def report(
     """Write a dataset's report, a page that needs nothing else."""
     with GatewayClient(Connection.find(context.obj)) as client:
         client.download(f"/v1/datasets/{dataset}/report", output, format="html")
-    Console(highlight=False).print(f"{output}")
+    Console(highlight=False).print(escape(str(output)), soft_wrap=True)
 
 
 def _print_story(story: dict[str, Any]) -> None:
@@ -81,10 +85,15 @@ def _print_story(story: dict[str, Any]) -> None:
     ]
     for name, fact in facts:
         if fact:
-            console.print(f"  {name:<14}{escape(fact)}", soft_wrap=True)
+            console.print(f"  {name:<14}{_plain(fact)}", soft_wrap=True)
 
 
 def _said(row: dict[str, Any]) -> str:
     turns = [f"{turn['role']}: {turn['content']}" for turn in row["messages"]]
     said = json.dumps(" | ".join(turns), ensure_ascii=False)[1:-1]
     return said if len(said) <= SHOWN_CHARACTERS else said[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def _plain(text: str) -> str:
+    """A text of others as it is written: no markup of ours, nothing that moves the cursor."""
+    return escape(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

@@ -1,0 +1,197 @@
+"""`mill data`: what a person reads of datasets and their rows in a terminal."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.app import run_app
+
+ROW = {
+    "messages": [
+        {"role": "user", "content": "Is [bold]7[/bold] a number?"},
+        {"role": "assistant", "content": "yes\nit is"},
+    ],
+    "row": 7,
+}
+KEPT = {
+    "line": 7,
+    "source_sha256": "9f2c",
+    "outcome": "kept",
+    "rule": None,
+    "detail": None,
+    "changes": ["unicode@1", "spaces@1"],
+    "made_by": None,
+    "split": "train",
+    "position": 1234,
+    "row": ROW,
+}
+GONE = {"split": None, "position": None, "row": None, "changes": []}
+DROPPED = {
+    **KEPT,
+    **GONE,
+    "outcome": "dropped",
+    "rule": "filter.characters.min",
+    "detail": "4 < 20",
+}
+DIFF = {
+    "same": False,
+    "rows_common": 12345,
+    "rows_moved": 3,
+    "rows_removed": 1,
+    "rows_added": 1,
+    "removed": [ROW],
+    "added": [{**ROW, "row": 9}],
+    "spec_changes": ["seed: 1 -> 2", "clean.transforms: [] -> [markup]"],
+}
+PAGE = b"<!doctype html>" + b"x" * 300_000
+
+
+class Gateway(ThreadingHTTPServer):
+    """Answers by path, and remembers what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[str] = []
+        self.answers: dict[str, Any] = {
+            "/v1/datasets/ds-1/rows/7": {"stories": [KEPT]},
+            "/v1/datasets/ds-1/diff/ds-2": DIFF,
+            "/v1/datasets/ds-1/report": PAGE,
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        answer = self.server.answers.get(self.path.partition("?")[0])
+        self.send_response(404 if answer is None else 200)
+        self.end_headers()
+        error = {"error": {"message": "no such dataset"}}
+        body = answer if isinstance(answer, bytes) else json.dumps(answer or error).encode()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with Gateway() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MODELMILL_TOKEN", "token")
+        monkeypatch.setenv("COLUMNS", "160")
+        yield server
+        server.shutdown()
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert run_app(["data", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_row_that_was_kept_tells_where_it_is_what_changed_it_and_what_it_says(gateway, capsys):
+    assert said(capsys, "explain", "ds-1", "7").splitlines() == [
+        "line 7: kept in train at 1,234",
+        "  source sha256 9f2c",
+        "  changed by    unicode@1, spaces@1",
+        r"  says          user: Is [bold]7[/bold] a number? | assistant: yes\nit is",
+    ]
+
+
+def test_a_row_that_was_dropped_tells_by_which_rule_and_why(gateway, capsys):
+    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [DROPPED]}
+
+    assert said(capsys, "explain", "ds-1", "7").splitlines() == [
+        "line 7: dropped",
+        "  source sha256 9f2c",
+        "  rule          filter.characters.min",
+        "  because       4 < 20",
+    ]
+
+
+def test_rows_that_were_made_from_a_row_follow_it(gateway, capsys):
+    made = {**KEPT, "made_by": "synonyms@1", "position": 5}
+    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [KEPT, made]}
+
+    heads = [line for line in said(capsys, "explain", "ds-1", "7").splitlines() if line[0] != " "]
+    assert heads == [
+        "line 7: kept in train at 1,234",
+        "line 7 (made by synonyms@1): kept in train at 5",
+    ]
+
+
+def test_what_a_row_says_cannot_steer_the_terminal(gateway, capsys):
+    hostile = "\x1b[2J\x9b31m\u202egnihton\r[red]x[/red]"
+    row = {"messages": [{"role": "user", "content": hostile}], "row": 7}
+    story = {**KEPT, "outcome": "quarantined", "rule": "read.x", "detail": hostile, "row": row}
+    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [story]}
+    gateway.answers["/v1/datasets/ds-1/diff/ds-2"] = {
+        **DIFF,
+        "added": [row],
+        "spec_changes": [hostile],
+    }
+
+    for words in (("explain", "ds-1", "7"), ("diff", "ds-1", "ds-2")):
+        shown = said(capsys, *words)
+        assert not set("\x1b\x9b\u202e\r") & set(shown)
+        assert shown.count("[red]x[/red]") == 2
+
+
+def test_a_long_row_is_cut(gateway, capsys):
+    long = {"messages": [{"role": "user", "content": "word " * 1000}], "row": 7}
+    gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [{**KEPT, "row": long}]}
+
+    last = said(capsys, "explain", "ds-1", "7").splitlines()[-1]
+    assert last.endswith("…")
+    assert len(last) == 16 + 200
+
+
+def test_a_difference_has_counts_changes_of_the_spec_and_samples(gateway, capsys):
+    lines = said(capsys, "diff", "ds-1", "ds-2", "--samples", "3").splitlines()
+
+    assert gateway.asked == ["/v1/datasets/ds-1/diff/ds-2?samples=3"]
+    assert [line.split() for line in lines[:4]] == [
+        ["12,345", "common"],
+        ["3", "moved"],
+        ["1", "removed"],
+        ["1", "added"],
+    ]
+    assert lines[4:6] == ["spec: seed: 1 -> 2", "spec: clean.transforms: [] -> [markup]"]
+    assert [line[:15] for line in lines[6:]] == ["- line 7: user:", "+ line 9: user:"]
+
+
+def test_equal_datasets_are_called_that(gateway, capsys):
+    same = {"same": True, "removed": [], "added": [], "spec_changes": []}
+    gateway.answers["/v1/datasets/ds-1/diff/ds-2"] = {**DIFF, **same}
+
+    assert "the same rows in the same order" in said(capsys, "diff", "ds-1", "ds-2")
+
+
+def test_a_report_is_written_whole_where_it_was_asked_for(gateway, capsys, tmp_path: Path):
+    target = tmp_path / "[red]page.html"
+
+    assert said(capsys, "report", "ds-1", "--output", str(target)).strip() == str(target)
+    assert gateway.asked == ["/v1/datasets/ds-1/report?format=html"]
+    assert target.read_bytes() == PAGE
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_an_unknown_dataset_ends_with_one_line_and_leaves_no_file(gateway, capsys, tmp_path: Path):
+    for words in (("explain", "ds-9", "7"), ("report", "ds-9", "--output", f"{tmp_path}/page")):
+        assert run_app(["data", *words]) == 2
+        assert capsys.readouterr().err.count("no such dataset") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [("explain", "ds-1", "0"), ("diff", "a", "b", "--samples", "0")])
+def test_numbers_that_cannot_be_are_refused_before_anything_is_asked(gateway, capsys, words):
+    assert run_app(["data", *words]) == 2
+    assert gateway.asked == []

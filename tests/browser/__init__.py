@@ -1,0 +1,1 @@
+"""What people see of Modelmill in a browser: `make browser-test`."""

@@ -1,0 +1,93 @@
+"""A dataset with something in every chapter of its report, and a browser to read it with."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from data_prep.adapters.local_pool import LocalPool
+from data_prep.domain.dataset_plan import plan_dataset
+from data_prep.domain.reading.limits import ReadLimits
+from data_prep.prepare_dataset import PrepareDataset, SourceFile
+from playwright.sync_api import Browser
+
+from tests.browser.watched_page import CHROMIUM, WatchedPage, running_chromium
+
+HOSTILE = (
+    "<script>window.ran = 1</script>",
+    "</details></td></table><img src=x onerror='window.ran = 2'>",
+    "</title></style><svg onload='window.ran = 3'><rect width='9'/></svg>",
+    "\" onmouseover='window.ran = 4' x=\"",
+    "<iframe src='https://example.com/'></iframe><a href='javascript:window.ran = 5'>x</a>",
+    "{{ 7 * 7 }} &lt;b&gt; <link rel=stylesheet href=https://example.com/a.css>",
+)
+"""Each runs, loads or draws something where it is not escaped."""
+
+SPEC = {
+    "name": "<script>window.ran = 6</script></title><img src=x onerror='window.ran = 7'>",
+    "mapping": {"user_template": "{q}", "answer_template": "{a}"},
+    "filter": {"preset": "standard", "thresholds": {"characters.min": 60}},
+    "entities": {"actions": {"*": "mask", "phone": "report"}},
+    "duplicates": {"near_threshold": 0.8},
+}
+
+
+def rows() -> Iterator[str]:
+    """Kept, dropped, quarantined and equal rows, in two languages, with hostile texts in all."""
+    for n in range(600):
+        hostile = HOSTILE[n % len(HOSTILE)]
+        question = f"Question {n * 7919} about a river, a stone and {n * n} letters: {hostile}"
+        yield json.dumps({"q": question, "a": hostile})
+        if n % 5 == 0:
+            yield json.dumps({"q": question, "a": hostile})
+            yield json.dumps({"q": hostile, "a": str(n)})
+            yield json.dumps({"q": question, hostile: "no answer"})
+            yield f"{hostile} is no JSON {n}"
+            address = f"write to ann{n}@company.com or call 13812345678"
+            yield json.dumps(
+                {"q": f"第 {n} 个问题：这条河流有多长，从哪里来，到哪里去？{address}", "a": "是"}
+            )
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the dataset."""
+    root = tmp_path_factory.mktemp("report")
+    source = root / "rows.jsonl"
+    source.write_text("\n".join(rows()))
+    request = {"spec": SPEC, "pseudonym_key": "00" * 32}
+    with LocalPool(request, 1) as pool:
+        work = PrepareDataset(pool, lambda *_: None, ReadLimits())
+        work(SourceFile(source, "jsonl"), [], plan_dataset(SPEC), root / "dataset")
+    return root / "dataset"
+
+
+@pytest.fixture(scope="session")
+def report(folder: Path) -> dict[str, Any]:
+    """Its numbers."""
+    numbers: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    return numbers
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.fail("there is no chromium: apt-get install chromium")
+    with running_chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[WatchedPage]:
+    """An empty page."""
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    yield WatchedPage(page)
+    page.close()
+
+
+@pytest.fixture
+def opened(watched: WatchedPage, folder: Path) -> WatchedPage:
+    """The report."""
+    watched.open(folder / "report.html")
+    return watched
