@@ -41,6 +41,7 @@ class Making:
             **{"way": way, "kill": kill, "ray_address": address, "processes": 1, "spec": SPEC},
             "files": [{"path": str(self._rows), "format": "jsonl"}],
             **{"folder": str(folder), "max_row_bytes": 100_000, "pseudonym_key": "5a" * 32},
+            "tokens": None,
         }
         environment = dict(self._cluster.environment)
         if not token:

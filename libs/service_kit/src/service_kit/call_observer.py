@@ -20,6 +20,10 @@ tracer = trace.get_tracer(__name__)
 propagator = TraceContextTextMapPropagator()
 
 
+CLOCKS_APART_SECONDS = 0.05
+"""Who leaves so shortly before the deadline left because of it."""
+
+
 class CallObserver(HandlerInterceptor):
     """Runs each handler within a server span, whose parent is the caller's span, and measures it.
 
@@ -55,8 +59,11 @@ class CallObserver(HandlerInterceptor):
 
 
 def _why_cancelled(context: Any) -> grpc.StatusCode:
-    """gRPC cancels a handler both when its caller left and when the caller's deadline passed."""
+    """gRPC cancels a handler both when its caller left and when the caller's deadline passed.
+
+    The caller's clock may be the first to say so: its goodbye then comes just before our own.
+    """
     remaining: float | None = context.time_remaining()
-    if remaining is not None and remaining <= 0:
+    if remaining is not None and remaining <= CLOCKS_APART_SECONDS:
         return grpc.StatusCode.DEADLINE_EXCEEDED
     return grpc.StatusCode.CANCELLED
