@@ -1,15 +1,13 @@
 """A job from an uploaded file to a dataset that others can use, through a real child process."""
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from data_prep.child import main
-from jobs.child import ChildFailure, ChildPort, Preempted
+from data_prep_support.children import child_port
+from jobs.child import ChildFailure, Preempted
 from jobs.subjects import DATASET_READY
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
@@ -91,29 +89,6 @@ async def test_a_file_with_no_valid_row_fails_its_job_and_says_so(working_data_p
     assert state.error.message == "none of 4 rows is valid; the most common reason: not JSON"
     assert state.error.remedy
     assert await working_data_prep.bus.last(DATASET_READY, DatasetReady) is None
-
-
-@contextmanager
-def child_port(root: Path, content: bytes, file_format: str = "jsonl") -> Iterator[ChildPort]:
-    """What a child would be given for this file; its reports are read by nobody."""
-    (root / "content").write_bytes(content)
-    mapping = {"user_template": "{q}", "answer_template": "{a}"}
-    request = {
-        "files": [{"path": str(root / "content"), "format": file_format}],
-        "spec": {"mapping": mapping},
-        "folder": str(root / "dataset"),
-        "max_row_bytes": 1000,
-        "processes": 1,
-        "ray_address": "",
-        "pseudonym_key": "00" * 32,
-        "tokens": None,
-    }
-    read_fd, write_fd = os.pipe()
-    try:
-        yield ChildPort(request, root, write_fd)
-    finally:
-        os.close(read_fd)
-        os.close(write_fd)
 
 
 def test_a_child_that_is_told_to_stop_gives_the_job_back(tmp_path: Path) -> None:
