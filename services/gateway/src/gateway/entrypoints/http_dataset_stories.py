@@ -9,7 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.http_requests import Handlers, caller_of, json_response
+from gateway.entrypoints.http_requests import (
+    Handlers,
+    caller_of,
+    json_response,
+    with_first,
+)
 
 MEDIA_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
 MAX_SAMPLES = 100
@@ -85,7 +90,7 @@ class DatasetStoryRoutes:
         # Before any header is sent, so that an unknown dataset is still a 404.
         first = await anext(chunks, b"")
         return StreamingResponse(
-            _with_first(first, chunks),
+            with_first(first, chunks),
             media_type=MEDIA_TYPES[report_format],
             headers={"content-security-policy": PAGE_POLICY, "x-content-type-options": "nosniff"},
         )
@@ -125,9 +130,3 @@ def _whole_number(written: str, name: str, *, lowest: int, highest: int) -> int:
     if not lowest <= number <= highest:
         raise BadRequestError(f"{name} must be from {lowest} to {highest}", param=name)
     return number
-
-
-async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk

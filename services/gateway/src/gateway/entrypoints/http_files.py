@@ -15,6 +15,7 @@ from gateway.entrypoints.http_requests import (
     caller_of,
     json_response,
     page_request_of,
+    with_first,
 )
 from gateway.entrypoints.multipart import MultipartUpload
 from gateway.entrypoints.views import deleted_view, file_view, page_view
@@ -85,10 +86,4 @@ class FileRoutes:
         )
         # Before any header is sent, so that an unknown file is still a 404.
         first = await anext(chunks, b"")
-        return StreamingResponse(_with_first(first, chunks), media_type="application/octet-stream")
-
-
-async def _with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+        return StreamingResponse(with_first(first, chunks), media_type="application/octet-stream")

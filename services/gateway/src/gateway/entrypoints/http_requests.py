@@ -1,7 +1,7 @@
 """What several handlers read from a request, and how they answer."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, cast
 
 from starlette.requests import Request
@@ -54,3 +54,10 @@ def json_response(fields: Any, status: int = 200) -> Response:
     """`fields` as JSON."""
     body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
     return Response(body, status, media_type="application/json")
+
+
+async def with_first(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """A stream whose first piece was read before the answer began, to know that there is one."""
+    yield first
+    async for chunk in rest:
+        yield chunk
