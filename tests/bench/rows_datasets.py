@@ -1,7 +1,7 @@
 """The rival of data_prep.rows: the same steps written with Hugging Face `datasets`.
 
 `python -m tests.bench.rows_datasets SOURCE FOLDER`. Load, map (tidy the texts, render the turns),
-filter (drop what says the same), map (count tokens with spaCy), split, write. The steps themselves
+filter (drop what says the same), map (count tokens), split, write. The steps themselves
 are our own functions on both sides, so what is compared is what carries the rows through them.
 """
 
@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from data_prep.adapters.spacy_measure import SpacyMeasurer
-from data_prep.domain.rows import Conversation, Turn
+from data_prep.domain.measuring import measure_texts
 from data_prep.domain.text_form import comparison_key, normalise
 
 SHARES = {"valid": 0.1, "test": 0.1}
@@ -45,14 +44,13 @@ def main() -> None:
         return fresh
 
     rows = rows.filter(is_new)
-    measurer = SpacyMeasurer()
 
     def counted(batch: dict[str, Any]) -> dict[str, Any]:
-        conversations = [
-            Conversation(0, tuple(Turn(turn["role"], turn["content"]) for turn in messages))
+        texts = [
+            "\n".join(turn["content"] for turn in messages if turn["role"] != "system")
             for messages in batch["messages"]
         ]
-        return {"tokens": [measure.tokens for measure in measurer(conversations)]}
+        return {"tokens": [measure.tokens for measure in measure_texts(texts)]}
 
     rows = rows.map(counted, batched=True).remove_columns("tokens")
     split = rows.train_test_split(sum(SHARES.values()), seed=SEED)

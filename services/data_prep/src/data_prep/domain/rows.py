@@ -1,7 +1,6 @@
 """What passes between reading and mapping: source rows, and rows that were refused."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -44,40 +43,6 @@ class RejectedRow(msgspec.Struct, frozen=True, gc=False):
 
     source: bytes
     """sha256 of the row's bytes; of a row that is too long, of as much as was kept of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    role: str
-    """system, user or assistant."""
-
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Conversation:
-    """A row that will be trained or scored on; the last turn is the assistant's."""
-
-    line: int
-    turns: tuple[Turn, ...]
-
-    @property
-    def opening(self) -> str:
-        """The first thing the user says."""
-        return next(turn.content for turn in self.turns if turn.role == "user")
-
-    @property
-    def answer(self) -> str:
-        return self.turns[-1].content
-
-    @property
-    def spoken(self) -> str:
-        """All that user and assistant say; the system turn is often the same for every row."""
-        return "\n".join(turn.content for turn in self.turns if turn.role != "system")
-
-    @property
-    def is_single_turn(self) -> bool:
-        return sum(turn.role != "system" for turn in self.turns) == 2
 
 
 def rejected(line: int, fault: Fault, raw: bytes) -> RejectedRow:
