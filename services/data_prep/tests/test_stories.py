@@ -66,3 +66,25 @@ def test_blocks_and_processes_leave_no_trace_in_a_dataset(block_rows: int) -> No
     names += ["report.json", "report.html"]
     assert {name: shared.bytes[name] for name in names} == {n: alone.bytes[n] for n in names}
     assert shared.stories == alone.stories
+
+
+def test_what_is_taken_out_of_rows_is_not_shown_of_dropped_ones_either() -> None:
+    secret = "ada@corp-mail.cn"
+    lines = [
+        {"q": f"too short {secret}", "a": "ok"},
+        b'{"q": "' + secret.encode() + b'", oops',
+        {"q": secret},
+        *(
+            {"q": f"a question of some length, from {secret}, number {n}", "a": "ok"}
+            for n in range(9)
+        ),
+    ]
+    limits = {"thresholds": {"characters.min": 40}}
+
+    dataset = prepare(lines, filter=limits, entities={"actions": {"email": "mask"}})
+    kept = prepare(lines, filter=limits, entities={"actions": {"email": "report"}})
+
+    shown = [row["raw"] for row in dataset.quarantine]
+    assert shown == ['{"q": "[EMAIL]", oops', '{"q": "[EMAIL]"}']
+    assert not [name for name, content in dataset.bytes.items() if secret.encode() in content]
+    assert secret in kept.quarantine[0]["raw"]

@@ -5,7 +5,7 @@ block after the other. Nothing is kept from one call to the next, so that it doe
 worker gets which block, on which machine.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -116,6 +116,8 @@ class WorkerParts:
     read: RowReader
     stages: Sequence[tuple[str, Stage]]
     """Stages by name, in their order."""
+    shown: Callable[[pa.RecordBatch], pa.RecordBatch]
+    """Of `DROPPED`: the rows as they may be shown in report and quarantine."""
     keys: KeyMaker
     measure: Measurer
     make_rows: RowMakers | None = None
@@ -134,14 +136,14 @@ class RowWorker:
         """Parse, map, clean and filter a block, and write down the keys of what is left."""
         tally = Tally(rows_in=block.rows.num_rows)
         read = self._parts.read(block)
-        tally.add_stage("read", block.rows.num_rows, read.dropped, 0)
-        rows, dropped = read.rows, [read.dropped]
+        rows, dropped = read.rows, [self._parts.shown(read.dropped)]
+        tally.add_stage("read", block.rows.num_rows, dropped[-1], 0)
         for name, stage in self._parts.stages:
             passed = stage(rows)
-            tally.add_stage(name, rows.num_rows, passed.dropped, passed.changed)
+            dropped.append(self._parts.shown(passed.dropped))
+            tally.add_stage(name, rows.num_rows, dropped[-1], passed.changed)
             tally.entities.update(passed.found)
             rows = passed.rows
-            dropped.append(passed.dropped)
         units = UnitCounts.of(rows) if self._parts.counts_units else None
         keys = self._parts.keys(rows)
         return FirstPart(rows, _one_batch(dropped, DROPPED), keys, tally, units)

@@ -18,6 +18,7 @@ from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from data_prep.domain.duplicates.row_keys import row_keys
 from data_prep.domain.duplicates.signatures import signatures
 from data_prep.domain.entities.entity_plan import EntityPlan
+from data_prep.domain.entities.masking import masked
 from data_prep.domain.entities.rule_finder import RuleFinder
 from data_prep.domain.entities.spans import EntityFinder
 from data_prep.domain.entities.stage import NAME, EntityStage
@@ -45,6 +46,7 @@ def worker_of(request: Mapping[str, Any]) -> RowWorker:
         WorkerParts(
             BlockReader(plan.mapping),
             stages,
+            MaskedSamples(plan.entities),
             KeyMaker(plan),
             measure_texts,
             _row_makers(plan),
@@ -87,6 +89,26 @@ def _entity_stage(plan: EntityPlan, pseudonym_key: bytes) -> Stage:
 
         finders.append(SpacyEntityFinder(plan.spacy_models))
     return EntityStage(plan, finders, Pseudonymiser(pseudonym_key))
+
+
+class MaskedSamples:
+    """Takes out of the samples of dropped rows what the plan takes out of rows that stay.
+
+    Rows go on their way out before entities are looked for, and some cannot even be parsed: their
+    samples are searched as texts. What is only reported in rows stays in samples too.
+    """
+
+    def __init__(self, plan: EntityPlan) -> None:
+        self._types = frozenset(name for name, action in plan.actions.items() if action != "report")
+        self._find = RuleFinder()
+
+    def __call__(self, dropped: pa.RecordBatch) -> pa.RecordBatch:
+        """The same rows of `DROPPED`."""
+        if not self._types or not dropped.num_rows:
+            return dropped
+        column = dropped.schema.get_field_index("sample")
+        samples = masked(dropped.column(column).to_pylist(), self._find, self._types)
+        return dropped.set_column(column, dropped.schema.field(column), pa.array(samples))
 
 
 class BlockReader:
