@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from data_prep.adapters.synonym_groups import load_synonyms
 from data_prep_support.preparing import SPLITS, Dataset, prepare
 from service_kit.errors import InvalidInputError
 from testkit.models import make_tiny_llama
@@ -47,15 +48,17 @@ def test_rows_are_made_of_train_alone_and_name_their_source() -> None:
     assert sorted(story["line"] for story in stories) == sorted(row["row"] for row in made)
 
 
-def test_a_made_row_that_says_what_a_test_row_says_is_left_out() -> None:
-    wordy = "Please begin the {}"
-    rows: list[object] = [{"q": wordy.format(noun), "a": "ok"} for noun in ("automobile", "car")]
-    rows += [{"q": f"other words {n}", "a": "ok"} for n in range(10)]
+def test_a_made_row_that_says_what_another_row_says_is_left_out() -> None:
+    # Nothing but the last word has synonyms, and each of them is there already.
+    nouns = next(group for group in load_synonyms() if "automobile" in group)
+    rows: list[object] = [{"q": f"qqa qqb qqc qqd qqe qqf {noun}", "a": "ok"} for noun in nouns]
+    steps = [{"method": "synonyms", "share": 1.0, "min_similarity": 0.1}]
 
-    for seed in range(10):
-        dataset = prepare(rows, augment=MADE, seed=str(seed))
-        texts = [row["messages"][0]["content"] for row in dataset.rows]
-        assert len(texts) == len(set(texts))
+    alone = prepare([*rows[:1], *ROWS[:9]], augment={"steps": steps}, shares={"train": 1.0})
+    all_there = prepare([*rows, *ROWS[:9]], augment={"steps": steps})
+
+    assert [row for row in alone.rows if "made_by" in row and row["row"] == 1]
+    assert not [row for row in all_there.rows if "made_by" in row and row["row"] <= len(rows)]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
