@@ -16,7 +16,8 @@ from data_prep.domain.duplicates.exact import KeyedOrdinals
 from data_prep.domain.duplicates.near_store import NearStore
 from data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
 from data_prep.domain.duplicates.signatures import signatures
-from data_prep.domain.duplicates.split_planner import DROPPED, TEST, TRAIN, VALID
+from data_prep.domain.duplicates.split_planner import DROPPED
+from data_prep.domain.verdicts import TEST, TRAIN, VALID
 from service_kit.errors import InvalidInputError
 
 THRESHOLD = 0.8

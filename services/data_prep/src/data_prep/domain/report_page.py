@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment
 
+from data_prep.domain.verdicts import SPLITS
+
 BAR_WIDTH = 420
 ROW_HEIGHT = 22
 
@@ -55,7 +57,7 @@ def _charts(report: Mapping[str, Any]) -> list[Chart]:
     }
     charts = [
         _chart("Rows after each stage", "In the order of the stages.", stages),
-        _chart("Splits", "Rows written.", {n: report["counts"][n] for n in _SPLITS}),
+        _chart("Splits", "Rows written.", {n: report["counts"][n] for n in SPLITS}),
         _chart(
             "Length in characters", "Rows kept, by doubling buckets.", _of(report, "characters")
         ),
@@ -66,9 +68,6 @@ def _charts(report: Mapping[str, Any]) -> list[Chart]:
         _chart("Entities", "Found, and what was done.", report["entities"]),
     ]
     return [chart for chart in charts if chart.bars]
-
-
-_SPLITS = ("train", "valid", "test")
 
 
 def _of(report: Mapping[str, Any], name: str) -> Mapping[str, int]:

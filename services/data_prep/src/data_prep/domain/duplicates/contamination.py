@@ -16,7 +16,7 @@ from data_prep.domain.duplicates.near_store import Meeting, NearStore, agree
 from data_prep.domain.duplicates.ordinals import chunks, new_array
 from data_prep.domain.duplicates.row_keys import Keys
 from data_prep.domain.duplicates.signatures import Signatures
-from data_prep.domain.duplicates.split_planner import TEST, TRAIN, VALID
+from data_prep.domain.verdicts import TEST, TRAIN, VALID
 
 MATCH = np.dtype([("file", np.int32), ("row", np.int64)])
 """What a row gives away: the number of the evaluation file and the line in it, or the dataset's

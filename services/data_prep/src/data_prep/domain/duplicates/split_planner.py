@@ -18,9 +18,8 @@ from service_kit.errors import InvalidInputError
 from data_prep.domain.dataset_plan import SplitShares
 from data_prep.domain.duplicates.exact import KeyedOrdinals, run_starts
 from data_prep.domain.duplicates.ordinals import Leaders, chunks, new_array, stays
+from data_prep.domain.verdicts import SPLITS, TEST, TRAIN, VALID
 
-SPLITS = ("train", "valid", "test")
-TRAIN, VALID, TEST = range(3)
 DROPPED = -1
 """In no split."""
 
