@@ -2,8 +2,9 @@
 
 Sample: rows of both languages (nouns alone without BENCH_DATA), equal ones once, each with a copy
 of which 1, 2, 5 or 10 % of the characters are others (one at least), the rates in turn. Truth: all
-pairs whose exact Jaccard similarity over their shingles (five characters of the folded text) is at
-least 0.8, planted or not. Both sides name for each text a leader, the first of those that it is
+pairs whose exact Jaccard similarity over their shingles is at least 0.8, planted or not. Shingles,
+of both sides and of the truth: five characters of the folded text, three where the first is wide
+(Han, kana, Hangul). Both sides name for each text a leader, the first of those that it is
 joined with by whatever chain. `.recall`: share of the true pairs with one leader. `.precision`:
 share of the texts led by another that a chain of true pairs leads there too. `.speed`: texts/s from
 the texts in memory to their leaders, shingling included, one process on one core, no start-up.

@@ -3,7 +3,8 @@
 `python rival_datasketch.py TEXTS RESULT THRESHOLD`, by the Python of build/datatrove. TEXTS is a
 JSON list of texts; RESULT becomes {"seconds", "leaders"}, of each text the first one of those it is
 joined with. Timed from texts to leaders: fold, shingle, sign in bulk, query and insert one by one,
-join what a query finds. Its documentation recommends another hash than its SHA-1 for speed: xxhash.
+join what a query finds. Texts are folded and cut into shingles as ours are. Its documentation
+recommends another hash than its SHA-1 for speed: xxhash.
 """
 
 import json
@@ -14,13 +15,21 @@ from pathlib import Path
 
 PERMUTATIONS = 128
 SHINGLE_CHARACTERS = 5
+WIDE_SHINGLE_CHARACTERS = 3
+FIRST_WIDE = "\u2e80"
+"""From here on a character is an ideograph, a kana or a syllable, and says more than a letter."""
 
 
 def shingles(text: str) -> set[str]:
-    """Runs of five characters of a folded text; of a shorter one itself."""
-    folded = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-    places = range(max(len(folded) - SHINGLE_CHARACTERS + 1, 1))
-    return {folded[place : place + SHINGLE_CHARACTERS] for place in places}
+    """Runs of characters of a folded text, shorter where they begin wide; of a short one itself."""
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    folded = " ".join(folded.split())
+    runs = set()
+    for place, first in enumerate(folded):
+        end = place + (WIDE_SHINGLE_CHARACTERS if first >= FIRST_WIDE else SHINGLE_CHARACTERS)
+        if end <= len(folded):
+            runs.add(folded[place:end])
+    return runs or {folded}
 
 
 def leaders_of(texts: list[str], threshold: float) -> list[int]:

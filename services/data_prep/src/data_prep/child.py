@@ -7,85 +7,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
-from service_kit.errors import InvalidInputError
-from token_files.tokenizer_digest import tokenizer_digest
-from token_files.tokens_plan import TokensPlan
+from jobs.child import ChildPort, run_child_main
 
-from data_prep.adapters.local_pool import LocalPool
-from data_prep.domain.dataset_plan import plan_dataset
-from data_prep.domain.duplicates.split_planner import TooFewTextsError
-from data_prep.domain.reading.limits import ReadLimits
-from data_prep.pipeline.worker_pool import WorkerPool
-from data_prep.prepare_dataset import (
-    NoValidRowsError,
-    PrepareDataset,
-    PreparedDataset,
-    Progress,
-    SourceFile,
-)
+from data_prep.adapters.worker_server import start_worker_server, without_pandas
 
-MAX_SILENCE_SECONDS = 120.0
-"""Starting the workers and one block of the longest rows, on a slow and busy machine."""
+LOADING_SECONDS = 120.0
+"""For libraries, on a slow and busy machine."""
+SMALL_FILES_BYTES = 256 * 1024
+"""Some thousand rows are done sooner than workers have started."""
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
     """Make the dataset of `port.request`, saying after each block how far it is."""
+    port.report("prepare", unit="row", max_silence_seconds=LOADING_SECONDS)
+    processes = _processes(port.request)
+    if processes > 1:
+        start_worker_server()
+    # Only now: it takes as long as the server takes to load what workers need, on another core.
+    from data_prep.prepare_in_child import prepare_in_child
 
-    def progress(phase: str, done: int, total: int) -> None:
-        if port.stop_requested:
-            raise Preempted
-        port.report(
-            phase, done=done, total=total, unit="row", max_silence_seconds=MAX_SILENCE_SECONDS
-        )
-
-    progress("prepare", 0, 0)
-    request = port.request
-    try:
-        made = _prepare(request, progress)
-    except NoValidRowsError as error:
-        raise ChildFailure(
-            "NO_VALID_ROWS", error.message, "Mend the rows, or give the mapping that fits them."
-        ) from error
-    except TooFewTextsError as error:
-        raise ChildFailure(
-            "TOO_FEW_TEXTS", error.message, "Give more rows, or set the share of a split to 0."
-        ) from error
-    except InvalidInputError as error:
-        raise ChildFailure(error.reason, error.message, "Mend the file or the spec.") from error
-    return {"counts": made.counts, "choices": made.choices, "merkle_root": made.merkle_root}
+    return prepare_in_child(port, processes)
 
 
-def tokens_plan(tokens: Mapping[str, Any] | None) -> TokensPlan | None:
-    """For what token ids are made, as the job's request says."""
-    if tokens is None:
-        return None
-    return TokensPlan(
-        model=tokens["model"],
-        tokenizer=tokenizer_digest(Path(tokens["folder"])),
-        max_tokens=tokens["max_tokens"],
-        pack_tokens=tokens["pack_tokens"],
-    )
-
-
-def _prepare(request: Mapping[str, Any], progress: Progress) -> PreparedDataset:
-    limits = ReadLimits(max_row_bytes=request["max_row_bytes"])
-    source, *evaluation = [
-        SourceFile(Path(file["path"]), file["format"]) for file in request["files"]
-    ]
-    with _pool(request) as pool:
-        prepare = PrepareDataset(pool, progress, limits, tokens_plan(request["tokens"]))
-        return prepare(source, evaluation, plan_dataset(request["spec"]), Path(request["folder"]))
-
-
-def _pool(request: Mapping[str, Any]) -> WorkerPool:
-    if not request["ray_address"]:
-        return LocalPool(request, request["processes"])
-    # Ray is installed only where a cluster is used.
-    from data_prep.adapters.ray_pool import RayPool
-
-    return RayPool(request, request["ray_address"])
+def _processes(request: Mapping[str, Any]) -> int:
+    """How many of this machine work on the rows; 1 means this one."""
+    if request["ray_address"]:
+        return 1
+    size = sum(Path(file["path"]).stat().st_size for file in request["files"])
+    return 1 if size <= SMALL_FILES_BYTES else int(request["processes"])
 
 
 if __name__ == "__main__":
+    without_pandas()
     run_child_main(main)

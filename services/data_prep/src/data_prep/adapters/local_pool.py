@@ -1,6 +1,5 @@
 """Workers in processes of this machine."""
 
-import multiprocessing
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -8,6 +7,7 @@ from itertools import chain, islice
 from types import TracebackType
 from typing import Any
 
+from data_prep.adapters.worker_server import without_pandas, worker_context
 from data_prep.pipeline.row_worker import RowWorker
 from data_prep.pipeline.worker_parts import worker_of
 from data_prep.pipeline.worker_pool import Step
@@ -60,10 +60,9 @@ class LocalPool:
 
     def _map_elsewhere(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
         if self._executor is None:
-            # Not forked: threads of Arrow and of the parent's port would be missing in the copy.
             self._executor = ProcessPoolExecutor(
                 self._processes,
-                mp_context=multiprocessing.get_context("spawn"),
+                mp_context=worker_context(),
                 initializer=_begin,
                 initargs=(self._request,),
             )
@@ -79,6 +78,7 @@ class LocalPool:
 
 def _begin(request: Mapping[str, Any]) -> None:
     global _worker
+    without_pandas()
     _worker = worker_of(request)
 
 

@@ -2,7 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_prep.domain.flat_lists import as_list
 
 SOURCE_ROWS = pa.schema(
     [
@@ -60,11 +64,19 @@ SAMPLE_CHARACTERS = 2_000
 
 def spoken_texts(rows: pa.RecordBatch) -> list[str]:
     """Of each row what is said in it, without the system turn, which is often the same for all."""
-    roles, contents = rows.column("roles").to_pylist(), rows.column("contents").to_pylist()
-    return [
-        "\n".join(text for role, text in zip(*turns, strict=True) if role != "system")
-        for turns in zip(roles, contents, strict=True)
-    ]
+    return as_list(spoken(rows))
+
+
+def spoken(rows: pa.RecordBatch) -> pa.Array:
+    """The same as an array of strings."""
+    contents = rows.column("contents")
+    speaks = pc.not_equal(rows.column("roles").flatten(), "system")
+    if speaks.false_count:
+        said = np.concatenate(([0], np.cumsum(speaks.to_numpy(zero_copy_only=False))))
+        offsets = contents.offsets.to_numpy()
+        texts = contents.flatten().filter(speaks)
+        contents = pa.ListArray.from_arrays(pa.array(said[offsets - offsets[0]], pa.int32()), texts)
+    return pc.binary_join(contents, "\n")
 
 
 def dropped_rows(

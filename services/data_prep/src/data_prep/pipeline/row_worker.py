@@ -26,6 +26,7 @@ from data_prep.domain.row_batch import (
     kept_rows,
     spoken_texts,
 )
+from data_prep.domain.single_answers import single_answers
 from data_prep.domain.stages import Passed, Stage
 from data_prep.domain.tally import Tally
 from data_prep.domain.verdicts import KEPT, SPLITS, TRAIN, Verdicts
@@ -182,7 +183,7 @@ class RowWorker:
 
     def _measure(self, rows: pa.RecordBatch, tally: Tally) -> None:
         texts = spoken_texts(rows)
-        tally.add_kept(self._parts.measure(texts), map(len, texts), _single_answers(rows))
+        tally.add_kept(self._parts.measure(texts), map(len, texts), single_answers(rows))
         tally.rows_made += rows.num_rows - rows.column("made_by").null_count
 
 
@@ -193,16 +194,6 @@ def _with_made(task: SecondTask, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, 
         return rows, splits
     made = np.full(task.made.num_rows, TRAIN, np.int8)
     return _one_batch([rows, task.made], ROWS), np.concatenate([splits, made])
-
-
-def _single_answers(rows: pa.RecordBatch) -> list[str | None]:
-    """Of each row its answer, where one question has one answer."""
-    answers: list[str | None] = []
-    roles, contents = rows.column("roles").to_pylist(), rows.column("contents").to_pylist()
-    for turns, texts in zip(roles, contents, strict=True):
-        spoken = [role for role in turns if role != "system"]
-        answers.append(texts[-1] if spoken == ["user", "assistant"] else None)
-    return answers
 
 
 def _quarantine(dropped: pa.RecordBatch) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from data_prep.domain.flat_lists import like_lists
+from data_prep.domain.flat_lists import as_list, like_lists
 from data_prep.domain.row_batch import ROWS, dropped_rows, kept_rows
 from data_prep.domain.stages import Passed, TextTransform
 
@@ -21,10 +21,10 @@ class CleanStage:
     def __call__(self, rows: pa.RecordBatch) -> Passed:
         """Take a batch of `ROWS`."""
         contents, rejected = rows.column("contents"), rows.column("rejected")
-        turns = contents.flatten().to_pylist()
+        turns = as_list(contents.flatten())
         answered = pa.compute.indices_nonzero(rejected.is_valid()).to_pylist()
         row_of = pa.compute.list_parent_indices(contents).to_pylist() + answered
-        texts = turns + rejected.drop_null().to_pylist()
+        texts = turns + as_list(rejected.drop_null())
         changes: dict[int, list[str]] = {}
         reasons: list[str | None] = [None] * rows.num_rows
         for transform in self._transforms:

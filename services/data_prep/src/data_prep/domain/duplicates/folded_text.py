@@ -170,17 +170,26 @@ def _fold_table() -> _FoldTable:
     for start, end in pairwise((0, *fixed, _TABLE_SIZE)):
         if (start, end) in _FIXED:
             continue
-        for point in range(start, end):
-            character = chr(point)
-            if unicodedata.category(character) == "Cn":
+        for character in map(chr, range(start, end)):
+            if character not in joining and _is_itself(character):
                 continue
-            result = _folded_alone(character, joining)
+            point, result = ord(character), _folded_alone(character, joining)
             lengths[point] = len(result)
             if result:
                 folded[point] = ord(result[0])
             if len(result) > 1:
                 several[point] = result
     return _FoldTable(folded, lengths, several)
+
+
+def _is_itself(character: str) -> bool:
+    """Whether it folds to itself, which is quickly said of most."""
+    return not (
+        unicodedata.decomposition(character)
+        or unicodedata.combining(character)
+        or character.isspace()
+        or character.casefold() != character
+    )
 
 
 def _folded_alone(character: str, joining: frozenset[str]) -> str:
@@ -200,11 +209,11 @@ def _compatible(text: str) -> str:
 
 def _joining_characters() -> frozenset[str]:
     """Characters that may become one with the character before them."""
-    jamo = [chr(point) for point in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))]
+    jamo = map(chr, (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)))
     seconds = [
         chr(int(parts[1], 16))
         for point in range(_TABLE_SIZE)
         if len(parts := unicodedata.decomposition(chr(point)).split()) == 2
         and not parts[0].startswith("<")
     ]
-    return frozenset(jamo + seconds)
+    return frozenset((*jamo, *seconds))
