@@ -9,7 +9,6 @@ from typing import Any
 
 from data_prep.adapters.worker_server import without_pandas, worker_context
 from data_prep.pipeline.row_worker import RowWorker
-from data_prep.pipeline.worker_parts import worker_of
 from data_prep.pipeline.worker_pool import Step
 
 TASKS_AHEAD = 2
@@ -55,7 +54,7 @@ class LocalPool:
 
     def _map_here(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
         if self._here is None:
-            self._here = worker_of(self._request)
+            self._here = _worker_of(self._request)
         return map(getattr(self._here, step), tasks)
 
     def _map_elsewhere(self, step: Step, tasks: Iterator[Any]) -> Iterator[Any]:
@@ -79,7 +78,14 @@ class LocalPool:
 def _begin(request: Mapping[str, Any]) -> None:
     global _worker
     without_pandas()
-    _worker = worker_of(request)
+    _worker = _worker_of(request)
+
+
+def _worker_of(request: Mapping[str, Any]) -> RowWorker:
+    # A process that hands all blocks to others never loads what works on them.
+    from data_prep.pipeline.worker_parts import worker_of
+
+    return worker_of(request)
 
 
 def _work(step: Step, task: Any) -> Any:

@@ -1,0 +1,35 @@
+"""Records that are divided by their keys, in memory or on disk."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from data_prep.domain.duplicates.partitions import PartitionedRecords
+from hypothesis import given
+from hypothesis import strategies as st
+
+BITS = 3
+KEYS = st.lists(st.integers(0, 2**64 - 1), max_size=20)
+
+
+@given(st.lists(KEYS, max_size=6), st.integers(1, 400))
+def test_records_are_the_same_however_many_of_them_wait_in_memory(
+    batches: list[list[int]], buffer_bytes: int
+) -> None:
+    by_hand: list[list[int]] = [[] for _ in range(2**BITS)]
+    with TemporaryDirectory() as folder:
+        divided = PartitionedRecords(
+            Path(folder) / "records", np.dtype(np.int64), bits=BITS, buffer_bytes=buffer_bytes
+        )
+        number = 0
+        for keys in batches:
+            divided.add(np.array(keys, np.uint64), np.arange(number, number + len(keys)))
+            for key in keys:
+                by_hand[key >> (64 - BITS)].append(number)
+                number += 1
+            # Asked in between, it goes on taking records.
+            assert [part.tolist() for part in divided.partitions()] == by_hand
+
+        divided.partition(0).sort()
+
+        assert [part.tolist() for part in divided.partitions()] == by_hand
