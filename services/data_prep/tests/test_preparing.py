@@ -5,7 +5,7 @@ from data_prep.domain.duplicates.split_planner import TooFewTextsError
 from data_prep.domain.text_form import comparison_key
 from data_prep.prepare_dataset import NoValidRowsError
 from data_prep_support.preparing import SPLITS, Dataset, prepare, questions
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
@@ -148,6 +148,7 @@ def test_whatever_the_rows_none_is_lost_and_no_text_is_in_two_splits(
     assert prepare(lines, **spec).bytes == dataset.bytes
 
 
+@settings(max_examples=20)  # test_planning_splits has the whole property
 @given(
     st.integers(3, 200),
     st.integers(0, 2**64 - 1),
@@ -167,6 +168,7 @@ def test_shares_of_different_texts_are_exact_within_one_row(
     assert all(rows.values())
 
 
+@settings(max_examples=20)  # test_planning_splits has the whole property
 @given(st.permutations(questions(30)), st.integers(0, 3))
 def test_the_split_of_a_text_does_not_depend_on_where_it_stands(
     rows: list[dict[str, str]], seed: int
