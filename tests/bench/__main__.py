@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from service_kit.errors import DomainError
 
 from tests.bench import (
-    adapters_openvino,
+    adapters_over_base,
     batch_gain,
     data_prep_rows,
     decode_path,
@@ -60,7 +60,7 @@ GROUPS: tuple[Group, ...] = (
     telemetry_cost.GROUP,
     prefix_ttft.GROUP,
     score_shared.GROUP,
-    adapters_openvino.GROUP,
+    adapters_over_base.GROUP,
     hostile_healthy.GROUP,
     mtls_cost.GROUP,
     train_lora.GROUP,

@@ -8,18 +8,16 @@ from pathlib import Path
 from inference.adapters.engine_process import EngineProcess
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
 from inference.domain.generation import GenerationRequest
+from inference.engine import Engine
 
 FIRST_TOKEN, LAST_TOKEN = 1_000, 40_000
 """Ordinary tokens of the model that everything is measured with."""
 
 
 @asynccontextmanager
-async def opened(
-    folder: Path, adapter: Path | None = None, options: PipelineOptions | None = None
-) -> AsyncIterator[EngineProcess]:
+async def opened(folder: Path) -> AsyncIterator[EngineProcess]:
     """The openvino engine with its defaults, until the block ends; no token ends its answers."""
-    kind = OpenVinoKind(options or PipelineOptions())
-    engine = kind.engine_for(folder, frozenset(), adapter)
+    engine = OpenVinoKind(PipelineOptions()).engine_for(folder, frozenset())
     await engine.load()
     try:
         yield engine
@@ -37,7 +35,7 @@ def greedy(prompt: Sequence[int], new_tokens: int) -> GenerationRequest:
     return GenerationRequest(tuple(prompt), new_tokens)
 
 
-async def generated(engine: EngineProcess, request: GenerationRequest) -> int:
+async def generated(engine: Engine, request: GenerationRequest) -> int:
     """Answer it; the number of tokens."""
     async with aclosing(engine.generate(request)) as pieces:
         return sum([len(piece.tokens) async for piece in pieces])
