@@ -65,10 +65,10 @@ class Loop:
         assert job is not None
         return job
 
-    async def make_dataset(self, rows: Path) -> str:
+    async def make_dataset(self, rows: Path, **spec: Any) -> str:
         """Upload a file and make a dataset of it; returns the dataset's id."""
         uploaded = await self.openai.files.create(file=rows, purpose="fine-tune")
-        body = {"file_id": uploaded.id, "name": rows.stem, "mapping": MAPPING}
+        body = {"file_id": uploaded.id, "name": rows.stem, "mapping": MAPPING, **spec}
         accepted = await asyncio.to_thread(self.client.post, "/v1/datasets", body)
         job = await self.job_ends(accepted["job_id"])
         assert job["status"] == "succeeded", job

@@ -138,6 +138,29 @@ async def test_a_cascade_answers_over_http_and_says_which_of_its_models_did(loop
         assert (path["spared_tokens"] > 0, path["extra_tokens"] > 0) == (not escalated, escalated)
 
 
+async def test_a_dataset_asks_the_served_model_how_hard_rows_are_and_for_other_words(
+    loop: Loop, tmp_path
+):
+    step = {"method": "paraphrase", "share": 0.5, "model": "kinds"}
+    dataset_id = await loop.make_dataset(
+        write_rows(tmp_path / "asking.jsonl", 40),
+        augment={"steps": [step]},
+        curriculum={"order": "staged", "weights": {"loss": 1.0}, "loss_model": "kinds"},
+    )
+
+    of = f"/v1/datasets/{dataset_id}"
+    dataset = await asyncio.to_thread(loop.client.get, of)
+    report = await asyncio.to_thread(loop.client.get, f"{of}/report")
+    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    train = dataset["counts"]["train"]
+    assert train == 32 + dataset["counts"]["rows_made"]
+    scored, written = report["models"]
+    assert (scored["versions"], scored["without_answer"]) == ({kinds["version_id"]: train}, 0)
+    assert 5 <= written["questions"] <= 27
+    assert written["questions"] == written["without_answer"] + sum(written["versions"].values())
+    assert sum(report["difficulty"].values()) == train
+
+
 async def test_the_demos_subscriber_hears_of_each_new_model_once(loop: Loop):
     made = [model for model in await events_of(loop, "model.ready") if model.job_id]
     assert {model.form for model in made} == {"adapter", "openvino-int8"}
