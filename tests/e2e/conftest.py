@@ -124,6 +124,24 @@ def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
     return file
 
 
+async def events_of(loop: Loop, subject: str) -> list[Any]:
+    """Everything the stream holds on a subject."""
+    runtime = loop.stack.runtime
+    current = asyncio.Event()
+    found: list[Any] = []
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+
+        async def read() -> None:
+            async for stored in bus.follow([subject], on_current=current.set):
+                found.append(stored.body)
+
+        reading = asyncio.create_task(read())
+        await asyncio.wait_for(current.wait(), 10)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    return found
+
+
 @asynccontextmanager
 async def subscriber(url: str, identity: NkeySeed) -> AsyncIterator[list[str]]:
     """`deploy/demo/on_model_ready.py` as a process; its lines as they come."""

@@ -12,7 +12,6 @@ import pytest
 from cli.trace_collector import missing_parents, read_trace
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from jobs.bus import Bus
 from jobs.link import open_link
 from jobs.subjects import STREAMS
 from openai import APIStatusError, NotFoundError
@@ -21,7 +20,7 @@ from testkit.bus_document import BusDocument, messages_in
 from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
-from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
+from tests.e2e.conftest import HYPER_PARAMETERS, Loop, events_of, write_rows
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -31,23 +30,6 @@ SERVICES = {"gateway", "moderation", "data_prep", "trainer", "optimizer_builder"
 def traced() -> tuple[str, str, dict[str, str]]:
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
-
-
-async def events_of(loop: Loop, subject: str) -> list:
-    """Everything the stream holds on a subject."""
-    runtime = loop.stack.runtime
-    found, current = [], asyncio.Event()
-    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
-
-        async def read() -> None:
-            async for stored in bus.follow([subject], on_current=current.set):
-                found.append(stored.body)
-
-        reading = asyncio.create_task(read())
-        await asyncio.wait_for(current.wait(), 10)
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-    return found
 
 
 async def train(loop: Loop, dataset_id: str, headers: dict[str, str] | None = None, **more):

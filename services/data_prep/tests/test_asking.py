@@ -109,8 +109,8 @@ def test_rows_of_train_alone_are_scored_and_ordered_by_what_the_model_loses_on_t
     assert {request.conversation.messages[0].content for request in service.requests} == questions
     (order,) = seen
     losses = [len(train[row]["messages"][-1]["content"]) for row in order.rows.tolist()]
-    tiers = [[loss for loss, of in zip(losses, order.tiers, strict=True) if of == t] for t in (0, 2)]
-    assert max(tiers[0]) <= min(tiers[1])
+    easy, _, hard = ([losses[place] for place in np.flatnonzero(order.tiers == t)] for t in range(3))
+    assert max(easy) <= min(hard)
     assert dataset.report["models"] == dataset.models
     assert dataset.models[0]["versions"] == {VERSION: 32}
 

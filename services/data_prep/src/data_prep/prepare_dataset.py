@@ -114,15 +114,12 @@ class PrepareDataset:
         with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as place:
             between = Between(Path(place), DiskDecider(plan, Path(place)))
             tally = self._first_pass(source, between)
-            if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
-                raise NoValidRowsError(_why_none(tally))
             for number, file in enumerate(evaluation):
                 self._read_evaluation(number, file, between.decider)
             decisions = between.decider.decide()
             self._make_rows(plan, between, decisions)
-            if plan.curriculum.loss_model:
-                model, models = plan.curriculum.loss_model, self._asked()
-                ask_losses(models, model, between, decisions, self._progress)
+            if model := plan.curriculum.loss_model:
+                ask_losses(self._asked(), model, between, decisions, self._progress)
             with DatasetOutput(folder, self._tokens) as output:
                 self._second_pass(between, decisions, output, tally)
                 output.finish(plan, tally)
@@ -131,8 +128,7 @@ class PrepareDataset:
         root = dataset_root(output.trees)
         uses = [asdict(use) for use in self._asked().uses] if plan.asks_models else []
         report = report_of(tally, counts, clusters, contaminated, root, uses)
-        (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-        (folder / "report.html").write_bytes(report_page(report, name=plan.name))
+        _write_report(report, plan.name, folder)
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root, uses)
 
@@ -150,6 +146,8 @@ class PrepareDataset:
                 tally.merge(part.tally)
                 total = tally.rows_in * size_bytes // max(reading.bytes_read, 1)
                 self._progress("prepare", tally.rows_in, max(tally.rows_in, total))
+        if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
+            raise NoValidRowsError(_why_none(tally))
         return tally
 
     def _read_evaluation(self, number: int, file: SourceFile, decider: DiskDecider) -> None:
@@ -209,6 +207,11 @@ class _Reading:
             for block in blocks:
                 self.bytes_read = block.bytes_read
                 yield block
+
+
+def _write_report(report: dict[str, Any], name: str, folder: Path) -> None:
+    (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    (folder / "report.html").write_bytes(report_page(report, name=name))
 
 
 def _counts(tally: Tally, output: DatasetOutput) -> dict[str, int]:
