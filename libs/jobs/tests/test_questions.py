@@ -12,6 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_PAUSED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
+    JobState,
 )
 from service_kit.errors import UnavailableError
 from testkit.waiting import eventually
@@ -70,11 +71,11 @@ async def test_a_question_without_an_answer_ends_the_attempt_as_the_parent_says(
     async with working(handler):
         job = await jobs.submit(questions=20)
 
-        async def ended() -> bool:
-            return (await jobs.state(job.job_id)).error.code == "MODEL_GONE"
+        async def ended() -> JobState | None:
+            states = await jobs.states(job.job_id)
+            return next((each for each in states if each.error.code == "MODEL_GONE"), None)
 
-        await eventually(ended)
-        state = await jobs.state(job.job_id)
+        state = await eventually(ended)
 
     assert (state.status, state.failures) == (status, 0)
 

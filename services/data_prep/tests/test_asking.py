@@ -16,7 +16,7 @@ from data_prep_support.preparing import Dataset, prepare
 from token_files.training_order import TrainingOrder
 
 GIVEN: list[object] = [
-    {"q": f"Where can a person find station number {n}?", "a": "abcdefghij"[: n % 10 + 1]}
+    {"q": f"Where shall I begin to repair automobile number {n}?", "a": "abcdefghij"[: n % 10 + 1]}
     for n in range(40)
 ]
 ALL_TRAIN = {"train": 1.0}
@@ -109,7 +109,7 @@ def test_rows_of_train_alone_are_scored_and_ordered_by_what_the_model_loses_on_t
     assert {request.conversation.messages[0].content for request in service.requests} == questions
     (order,) = seen
     losses = [len(train[row]["messages"][-1]["content"]) for row in order.rows.tolist()]
-    easy, _, hard = ([losses[place] for place in np.flatnonzero(order.tiers == t)] for t in range(3))
+    easy, _, hard = (np.array(losses)[order.tiers == tier] for tier in range(3))
     assert max(easy) <= min(hard)
     assert dataset.report["models"] == dataset.models
     assert dataset.models[0]["versions"] == {VERSION: 32}
@@ -128,7 +128,7 @@ def test_a_row_that_the_model_cannot_score_stands_in_the_middle() -> None:
     )
 
     (order,) = seen
-    assert order.difficulty[order.rows.tolist().index(9)] == 0.5
+    assert order.difficulties[order.rows.tolist().index(9)] == 0.5
 
 
 def test_a_model_that_can_score_no_row_makes_no_order() -> None:
@@ -168,9 +168,9 @@ def test_a_model_makes_rows_of_train_alone_which_name_their_source(method: str) 
 
 def test_what_a_model_wrote_passes_the_stages_and_is_nothing_that_is_there_already() -> None:
     asked = "Please tell me what number I have to call"
-    given: list[object] = [
-        {"q": f"{asked} in town {n}", "a": "ok"} for n in range(20)
-    ] + [{"q": f"{asked} in town 3, or so", "a": "ok"}]
+    given: list[object] = [{"q": f"{asked} in town {n}", "a": "ok"} for n in range(20)] + [
+        {"q": f"{asked} in town 3, or so", "a": "ok"}
+    ]
     steps = [{"method": "paraphrase", "share": 1.0, "model": "base"}]
 
     def made(**more: Any) -> set[str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from data_prep_support.inference import NEWER, VERSION, FakeInference, serving
 from jobs.subjects import DATASET_READY, job_state
 from modelmill.jobs.v1.job_pb2 import (
@@ -12,8 +13,6 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from testkit.waiting import eventually
-
-import pytest
 
 ROWS = [{"q": f"Where can a person find station number {n}?", "a": "a" * n} for n in range(1, 21)]
 

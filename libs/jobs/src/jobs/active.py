@@ -167,15 +167,17 @@ class ActiveJob:
                 case "preempted":
                     raise Preempted
         status = await child.wait()
-        if questions.failure is not None:
-            raise questions.failure
+        raise questions.failure or self._why_it_ended(child, status)
+
+    def _why_it_ended(self, child: ChildProcess, status: int) -> Exception:
+        """What became of a child that ended without a word."""
         if self.pulse.overdue:
             limit = self.pulse.limit_seconds
             reason = f"silent for more than {limit:g} s while in phase {self.pulse.phase!r}"
-            raise ChildDied("HUNG", reason, child.log_tail())
+            return ChildDied("HUNG", reason, child.log_tail())
         if child.told_to_stop or self._stop.is_set():
-            raise Preempted
-        raise ChildDied("CHILD_DIED", _say_status(status), child.log_tail())
+            return Preempted()
+        return ChildDied("CHILD_DIED", _say_status(status), child.log_tail())
 
     def _take_progress(self, message: dict[str, Any]) -> Report:
         phase, done = message["phase"], message["done"]

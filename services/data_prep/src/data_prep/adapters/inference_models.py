@@ -107,9 +107,7 @@ class InferenceModels:
             As of `loss`.
         """
         # Greedy, so that the seed decides nothing where an engine is exact.
-        options = SamplingOptions(
-            max_new_tokens=max_new_tokens, temperature=0, seed=seed & MASK_64
-        )
+        options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=0, seed=seed & MASK_64)
         request = _generate_request(tenant, model, prompt, options)
         timeout = CALL_SECONDS + max_new_tokens / TOKENS_A_SECOND
 
