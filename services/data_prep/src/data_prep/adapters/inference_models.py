@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import (
@@ -13,7 +14,6 @@ from modelmill.inference.v1.inference_service_pb2 import (
     ScoreRequest,
     ScoreResponse,
 )
-from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from service_kit.errors import (
     DeadlineError,
     InvalidInputError,
@@ -25,6 +25,10 @@ from service_kit.errors import (
 from service_kit.grpc_client import domain_errors
 
 from data_prep.ask_models import ModelAnswer
+
+if TYPE_CHECKING:
+    # Only the types know it.
+    from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceAsyncStub
 
 PEER = "inference"
 CALL_SECONDS = 120.0
@@ -43,13 +47,13 @@ class InferenceModels:
     """Asks the inference service.
 
     Args:
-        stub: Of InferenceService.
+        stub: Of it.
         sleep, clock: Wait, and tell the seconds that calls take; others in tests.
     """
 
     def __init__(
         self,
-        stub: InferenceServiceStub,
+        stub: "InferenceServiceAsyncStub",
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
