@@ -187,6 +187,28 @@ def test_what_a_model_wrote_passes_the_stages_and_is_nothing_that_is_there_alrea
     assert made(shares=ALL_TRAIN, filter=longest) == set()
 
 
+def test_of_made_rows_that_say_the_same_the_first_stays() -> None:
+    class SaysOneThing(FakeInference):
+        async def Generate(self, request: Any, context: Any) -> Any:
+            async for part in super().Generate(request, context):
+                part.text_delta = "Where is it?" if part.HasField("end") else ""
+                yield part
+
+    steps = [{"method": "paraphrase", "share": 1.0, "model": "base", "min_similarity": 0.01}]
+    given: list[object] = [{"q": f"Where is house {n}?", "a": "ab"[n % 2]} for n in range(20)]
+
+    dataset = prepare(
+        given,
+        augment={"steps": steps},
+        models=parent_models(SaysOneThing()),
+        shares=ALL_TRAIN,
+        block_rows=3,
+    )
+
+    # One for each answer: a question may have several.
+    assert [row["row"] for row in made_of(dataset)] == [1, 2]
+
+
 def test_a_long_turn_is_not_put_to_a_model() -> None:
     service = FakeInference()
     long = "Where is the station? " * (MAX_TURN_CHARACTERS // 20)

@@ -176,6 +176,7 @@ class PrepareDataset:
             parts = self._pool.map("vet", asked(between, decisions))
             for _ in between.add_made(parts, known):
                 pass  # The asking has said how far it is.
+        between.drop_repeats(plan.seed)
 
     def _asked(self) -> Models:
         if self._models is None:

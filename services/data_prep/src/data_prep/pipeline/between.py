@@ -4,10 +4,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from data_prep.domain.curriculum.frequency_sketch import FrequencySketch
+from data_prep.domain.duplicates.exact import ExactDuplicates
 from data_prep.domain.duplicates.known_groups import KnownGroups
+from data_prep.domain.duplicates.ordinals import stays
+from data_prep.domain.duplicates.row_keys import row_keys
 from data_prep.domain.row_batch import ROWS, one_batch
 from data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
 from data_prep.pipeline.part_files import PartFile, PartWriter
@@ -65,6 +69,22 @@ class Between:
                 rows = part.rows.filter(pa.array(~known.contain(part.groups)))
                 file.write(rows if earlier is None else one_batch([earlier[block], rows]))
                 yield part.rows.num_rows
+        writing.rename(self.made)
+
+    def drop_repeats(self, seed: int) -> None:
+        """Of made rows that say the same, answer and all, keep the first. Call it once."""
+        made, exact, rows_made = PartFile(self.made), ExactDuplicates(self.folder / "made-keys"), 0
+        for block in range(len(made)):
+            exact.add(row_keys(made[block], seed).exact, rows_made)
+            rows_made += made[block].num_rows
+        leaders, start = exact.leaders(), 0
+        writing = self.folder / "making"
+        with PartWriter(writing, ROWS) as file:
+            for block in range(len(made)):
+                rows = made[block]
+                places = np.arange(start, start + rows.num_rows)
+                file.write(rows.filter(pa.array(stays(leaders, places))))
+                start += rows.num_rows
         writing.rename(self.made)
 
     def tasks(self, decisions: DiskDecisions) -> Iterator[SecondTask]:
