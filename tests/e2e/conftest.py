@@ -65,10 +65,10 @@ class Loop:
         assert job is not None
         return job
 
-    async def make_dataset(self, rows: Path) -> str:
+    async def make_dataset(self, rows: Path, **spec: Any) -> str:
         """Upload a file and make a dataset of it; returns the dataset's id."""
         uploaded = await self.openai.files.create(file=rows, purpose="fine-tune")
-        body = {"file_id": uploaded.id, "name": rows.stem, "mapping": MAPPING}
+        body = {"file_id": uploaded.id, "name": rows.stem, "mapping": MAPPING, **spec}
         accepted = await asyncio.to_thread(self.client.post, "/v1/datasets", body)
         job = await self.job_ends(accepted["job_id"])
         assert job["status"] == "succeeded", job
@@ -122,6 +122,24 @@ def write_rows(file: Path, count: int, *, bad: int = 0) -> Path:
             rows.write(json.dumps(row) + "\n")
         rows.writelines("{not json\n" for _ in range(bad))
     return file
+
+
+async def events_of(loop: Loop, subject: str) -> list[Any]:
+    """Everything the stream holds on a subject."""
+    runtime = loop.stack.runtime
+    current = asyncio.Event()
+    found: list[Any] = []
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+
+        async def read() -> None:
+            async for stored in bus.follow([subject], on_current=current.set):
+                found.append(stored.body)
+
+        reading = asyncio.create_task(read())
+        await asyncio.wait_for(current.wait(), 10)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    return found
 
 
 @asynccontextmanager

@@ -12,7 +12,6 @@ import pytest
 from cli.trace_collector import missing_parents, read_trace
 from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
-from jobs.bus import Bus
 from jobs.link import open_link
 from jobs.subjects import STREAMS
 from openai import APIStatusError, NotFoundError
@@ -21,7 +20,7 @@ from testkit.bus_document import BusDocument, messages_in
 from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
-from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
+from tests.e2e.conftest import HYPER_PARAMETERS, Loop, events_of, write_rows
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -31,23 +30,6 @@ SERVICES = {"gateway", "moderation", "data_prep", "trainer", "optimizer_builder"
 def traced() -> tuple[str, str, dict[str, str]]:
     trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
     return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
-
-
-async def events_of(loop: Loop, subject: str) -> list:
-    """Everything the stream holds on a subject."""
-    runtime = loop.stack.runtime
-    found, current = [], asyncio.Event()
-    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
-
-        async def read() -> None:
-            async for stored in bus.follow([subject], on_current=current.set):
-                found.append(stored.body)
-
-        reading = asyncio.create_task(read())
-        await asyncio.wait_for(current.wait(), 10)
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-    return found
 
 
 async def train(loop: Loop, dataset_id: str, headers: dict[str, str] | None = None, **more):
@@ -136,6 +118,30 @@ async def test_a_cascade_answers_over_http_and_says_which_of_its_models_did(loop
         path = answer.choices[0].model_extra["cascade"]
         assert (path["version_id"], path["escalated"]) == (answering, escalated)
         assert (path["spared_tokens"] > 0, path["extra_tokens"] > 0) == (not escalated, escalated)
+
+
+async def test_a_dataset_asks_the_served_model_how_hard_rows_are_and_for_other_words(
+    loop: Loop, tmp_path
+):
+    step = {"method": "paraphrase", "share": 0.5, "model": "kinds"}
+    dataset_id = await loop.make_dataset(
+        write_rows(tmp_path / "asking.jsonl", 40),
+        augment={"steps": [step]},
+        curriculum={"order": "staged", "weights": {"loss": 1.0}, "loss_model": "kinds"},
+    )
+
+    of = f"/v1/datasets/{dataset_id}"
+    dataset = await asyncio.to_thread(loop.client.get, of)
+    report = await asyncio.to_thread(loop.client.get, f"{of}/report")
+    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    train = dataset["counts"]["train"]
+    assert train == 32 + dataset["counts"]["rows_made"]
+    scored, written = report["models"]
+    assert (scored["versions"], scored["without_answer"]) == ({kinds["version_id"]: train}, 0)
+    assert 5 <= written["questions"] <= 27
+    answers = written["questions"] - written["without_answer"]
+    assert written["versions"] == {kinds["version_id"]: answers}
+    assert sum(report["difficulty"].values()) == train
 
 
 async def test_the_demos_subscriber_hears_of_each_new_model_once(loop: Loop):

@@ -10,9 +10,13 @@ from jobs.children import ChildProcess
 ROW = {"q": "Is it a number? ", "a": "yes"}
 
 
+def new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
 async def made(file: Path, folder: Path, *, processes: int) -> dict[str, Any]:
     """What a child says of its dataset, with the bytes of all its files."""
-    folder.mkdir()
     request = {
         "files": [{"path": str(file), "format": "jsonl"}],
         "spec": {"mapping": {"user_template": "{q}", "answer_template": "{a}"}},
@@ -41,8 +45,8 @@ async def test_a_file_that_is_worth_workers_becomes_the_same_dataset_with_them(
     file.write_text("\n".join(lines))
     assert file.stat().st_size > SMALL_FILES_BYTES
 
-    alone = await made(file, tmp_path / "alone", processes=1)
-    shared = await made(file, tmp_path / "shared", processes=2)
+    alone = await made(file, new(tmp_path / "alone"), processes=1)
+    shared = await made(file, new(tmp_path / "shared"), processes=2)
 
     assert alone["counts"]["rows_kept"] > 0
     assert alone == shared

@@ -43,6 +43,24 @@ async def test_every_error_of_a_spec_is_answered_at_once(data_prep: Any) -> None
     assert len(caught.value.errors) == 4
 
 
+async def test_what_asks_a_model_is_refused_where_no_service_is_known(data_prep: Any) -> None:
+    file = await data_prep.upload(ROWS)
+    asking: dict[str, Any] = {
+        "augment": {"steps": [{"method": "paraphrase", "share": 0.1, "model": "m"}]},
+        "curriculum": {"order": "staged", "weights": {"loss": 1.0}, "loss_model": "n"},
+    }
+    why = "data-prep has no inference service to ask; set DATA_PREP_INFERENCE_ADDRESS"
+
+    with pytest.raises(InvalidInputError) as caught:
+        await data_prep.create(file.file_id, name="x" * 200, **asking)
+
+    assert caught.value.errors == [
+        "name must be at most 100 printable characters",
+        f"augment: paraphrase asks m: {why}",
+        f"curriculum: weight loss asks n: {why}",
+    ]
+
+
 async def test_an_order_says_its_priority_and_the_service_what_it_needs(data_prep: Any) -> None:
     file = await data_prep.upload(ROWS)
     spec = DatasetSpec(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from data_prep.adapters.spacy_entities import SpacyEntityFinder, check_models
 from data_prep.adapters.spacy_import import import_spacy
-from data_prep.adapters.spacy_linguistics import LinguisticMeasure, LinguisticMeasurer
 from data_prep.domain.entities.spans import Span
 from service_kit.errors import InvalidInputError
 
@@ -81,12 +80,3 @@ def test_naming_a_pipeline_loads_nothing() -> None:
     )
 
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
-
-
-@pytest.mark.heavy
-def test_a_linguist_counts_tokens_stop_words_marks_and_sentences() -> None:
-    assert LinguisticMeasurer()(["It is good. Yes, it is.", "今天很好。我们走吧！", ""]) == [
-        LinguisticMeasure("en", 9, 4, 3, 2),
-        LinguisticMeasure("zh", 10, 6, 2, 2),
-        LinguisticMeasure("other", 0, 0, 0, 0),
-    ]

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from data_prep.adapters.synonym_groups import load_synonyms
 from data_prep_support.preparing import SPLITS, Dataset, prepare
-from service_kit.errors import InvalidInputError
 from testkit.models import make_tiny_llama
 from token_files.token_file import TokenFile, read_packs
 from token_files.tokens_plan import TokensPlan
@@ -121,14 +120,3 @@ def test_a_row_that_is_too_long_for_the_model_is_quarantined(model: Path) -> Non
     assert "tokens" in row["reason"]
     (story,) = [story for story in dataset.stories if story["line"] == 61]
     assert (story["outcome"], story["rule"]) == ("quarantined", "tokenize.too_long")
-
-
-def test_what_needs_a_model_that_cannot_be_asked_yet_is_refused_and_not_left_out() -> None:
-    with pytest.raises(InvalidInputError) as caught:
-        prepare(
-            ROWS,
-            augment={"steps": [{"method": "paraphrase", "share": 0.1, "model": "m"}]},
-            curriculum={"order": "staged", "weights": {"loss": 1.0}, "loss_model": "m"},
-        )
-
-    assert len(caught.value.errors) == 2

@@ -101,10 +101,11 @@ async def running_stack(
 
         def service(name: str) -> Command:
             environment = _common(name, state, options, made, nats_url, collector.port)
+            environment |= _addresses(name, inference_port)
             environment |= _own(name, options, keys, processes.running)
             return Command(python_module(f"{name}.main"), environment | options.overrides)
 
-        nats_url = f"nats://{HOST}:{broker_port}"
+        nats_url, inference_port = f"nats://{HOST}:{broker_port}", free_port()
         try:
             await _start_bus(processes, state, broker_port, nats_url)
             await processes.start({name: service(name) for name in BEHIND_THE_GATEWAY})
@@ -170,6 +171,13 @@ def _mutual_tls(certificates: CertificateFolder, name: str) -> dict[str, str]:
         "mtls_certificate_path": str(certificates.certificate(name)),
         "mtls_key_path": str(certificates.key(name)),
     }
+
+
+def _addresses(name: str, inference_port: int) -> dict[str, str]:
+    """Of inference, which data-prep asks too: chosen beforehand, for they start side by side."""
+    address = f"{HOST}:{inference_port}"
+    asked = {"inference": {"grpc_address": address}, "data_prep": {"inference_address": address}}
+    return _prefixed(name, asked.get(name, {}))
 
 
 def _own(

@@ -16,6 +16,7 @@ from jobs.envelope import M
 from jobs.errors import ChildDied, JobFailed, Preempted
 from jobs.progress import ProgressReporter, Report
 from jobs.pulse import HANDLER_SILENCE_SECONDS, Pulse
+from jobs.questions import OnQuestion, Questions
 from jobs.wishes import StopOrder
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class ActiveJob:
         *,
         on_checkpoint: OnCheckpoint | None = None,
         on_progress: OnProgress | None = None,
+        on_question: OnQuestion | None = None,
         env: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """Run `python -m module` (see `jobs.child`) and return what it succeeds with.
@@ -116,6 +118,7 @@ class ActiveJob:
             request: JSON; becomes `ChildPort.request`.
             on_checkpoint: makes a folder of the child durable and returns its digest.
             on_progress: told each report of the child, also those that are not published.
+            on_question: answers what the child asks, several questions side by side.
             env: added to this process's environment.
 
         Raises:
@@ -123,19 +126,26 @@ class ActiveJob:
             ChildDied: it ended without a word, or was silent for longer than its phase allows.
             Preempted: the attempt shall end early, and so did the child.
             Fenced: a checkpoint found that another worker owns the job.
+            Exception: whatever `on_question` raised; the child was ended for it.
         """
         self.pulse.rest(START_SILENCE_SECONDS)
         child = await ChildProcess.start(module, request, folder=self.folder, env=env)
         watch = asyncio.create_task(self._watch(child))
+        questions = Questions(child, on_question, self._see_answer)
         try:
-            return await self._converse(child, on_checkpoint, on_progress or _ignore)
+            return await self._converse(child, on_checkpoint, on_progress or _ignore, questions)
         finally:
             watch.cancel()
+            await questions.close()
             await child.close()
             self.pulse.rest(HANDLER_SILENCE_SECONDS)
 
     async def _converse(
-        self, child: ChildProcess, on_checkpoint: OnCheckpoint | None, on_progress: OnProgress
+        self,
+        child: ChildProcess,
+        on_checkpoint: OnCheckpoint | None,
+        on_progress: OnProgress,
+        questions: Questions,
     ) -> dict[str, Any]:
         async for message in child.messages():
             match message["type"]:
@@ -143,6 +153,8 @@ class ActiveJob:
                     on_progress(self._take_progress(message))
                 case "checkpoint":
                     await self._take_checkpoint(child, message, on_checkpoint)
+                case "question":
+                    questions.take(message["number"], message["question"])
                 case "succeeded":
                     await child.wait()
                     result: dict[str, Any] = message["result"]
@@ -155,13 +167,17 @@ class ActiveJob:
                 case "preempted":
                     raise Preempted
         status = await child.wait()
+        raise questions.failure or self._why_it_ended(child, status)
+
+    def _why_it_ended(self, child: ChildProcess, status: int) -> Exception:
+        """What became of a child that ended without a word."""
         if self.pulse.overdue:
             limit = self.pulse.limit_seconds
             reason = f"silent for more than {limit:g} s while in phase {self.pulse.phase!r}"
-            raise ChildDied("HUNG", reason, child.log_tail())
+            return ChildDied("HUNG", reason, child.log_tail())
         if child.told_to_stop or self._stop.is_set():
-            raise Preempted
-        raise ChildDied("CHILD_DIED", _say_status(status), child.log_tail())
+            return Preempted()
+        return ChildDied("CHILD_DIED", _say_status(status), child.log_tail())
 
     def _take_progress(self, message: dict[str, Any]) -> Report:
         phase, done = message["phase"], message["done"]
@@ -169,6 +185,9 @@ class ActiveJob:
         report = Report(phase, done, message["total"], message["unit"], message["metrics"])
         self._progress.report(report)
         return report
+
+    def _see_answer(self) -> None:
+        self.pulse.rest(self.pulse.limit_seconds)
 
     async def _take_checkpoint(
         self, child: ChildProcess, message: dict[str, Any], on_checkpoint: OnCheckpoint | None

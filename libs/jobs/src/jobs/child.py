@@ -12,11 +12,13 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 LOST_PARENT = 70
+STOP_LOOK_SECONDS = 0.2
+"""So soon a child that waits for an answer sees that it shall stop."""
 
 
 class Preempted(Exception):  # noqa: N818 - not a fault
@@ -51,6 +53,8 @@ class ChildPort:
         self._report_fd = report_fd
         self._writing = threading.Lock()
         self._replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._asked = 0
 
     @classmethod
     def open(cls) -> "ChildPort":
@@ -100,6 +104,28 @@ class ChildPort:
         while self._replies.get().get("saved_step") != step:
             pass
 
+    def ask(
+        self, questions: Iterable[Mapping[str, Any]], *, at_once: int
+    ) -> Iterator[tuple[int, Any]]:
+        """Put questions to the parent, who alone talks to others; both sides speak plain JSON.
+
+        Yields the place of each question and its answer, as the answers come. No more than
+        `at_once` are open at any time, and no more questions are taken than that. A question that
+        the parent cannot answer ends this process and the attempt.
+
+        Raises:
+            Preempted: told to stop meanwhile.
+        """
+        open_: dict[int, int] = {}
+        for place, question in enumerate(questions):
+            if len(open_) >= at_once:
+                yield self._answer(open_)
+            self._asked += 1
+            open_[self._asked] = place
+            self._send(type="question", number=self._asked, question=dict(question))
+        while open_:
+            yield self._answer(open_)
+
     def succeed(self, result: Mapping[str, Any]) -> None:
         """The work is done; `result` is what `run_child` returns."""
         self._send(type="succeeded", result=dict(result))
@@ -112,6 +138,17 @@ class ChildPort:
         """The work stopped because it was told to; it goes on from the last checkpoint."""
         self._send(type="preempted")
 
+    def _answer(self, open_: dict[int, int]) -> tuple[int, Any]:
+        """The next answer to one of the open questions, by their numbers; those of others go."""
+        while not self.stop_requested:
+            try:
+                reply = self._answers.get(timeout=STOP_LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            if reply["answered"] in open_:
+                return open_.pop(reply["answered"]), reply["answer"]
+        raise Preempted
+
     def _send(self, **message: Any) -> None:
         line = memoryview(json.dumps(message).encode() + b"\n")
         with self._writing:
@@ -123,7 +160,7 @@ class ChildPort:
 
     def _watch(self, lines: "_Lines") -> None:
         while (reply := lines.read()) is not None:
-            self._replies.put(reply)
+            (self._answers if "answered" in reply else self._replies).put(reply)
         # Nobody will take the result. Take along what this process started: it leads its group.
         if os.getpgrp() == os.getpid():
             os.killpg(os.getpid(), signal.SIGKILL)

@@ -34,6 +34,8 @@ def work(port: ChildPort) -> Mapping[str, Any]:
     value, first = asked["value"], asked["step"]
     if reason := asked.get("refuse"):
         raise ChildFailure("REFUSED", reason, "ask for something else")
+    if questions := asked.get("questions"):
+        return {"value": ask(port, int(questions))}
     for step in range(first + 1, asked["steps"] + 1):
         time.sleep(asked.get("step_seconds", 0.0))
         misbehave(port, step)
@@ -51,6 +53,12 @@ def work(port: ChildPort) -> Mapping[str, Any]:
         if port.stop_requested:
             raise Preempted
     return {"value": value, "began_at": first}
+
+
+def ask(port: ChildPort, questions: int) -> str:
+    """The answers in the order of the questions, as text; three questions at a time."""
+    heard = dict(port.ask(({"number": number} for number in range(questions)), at_once=3))
+    return " ".join(str(heard[number]) for number in range(questions))
 
 
 def save(port: ChildPort, value: str, step: int) -> None:

@@ -14,6 +14,7 @@ from google.protobuf.struct_pb2 import Struct
 from jobs.active import ActiveJob
 from jobs.bus import Bus
 from jobs.ids import derived_id
+from jobs.questions import OnQuestion
 from jobs.subjects import MODEL_READY
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
@@ -31,6 +32,7 @@ class ChainHandler:
         self._store = store
         self._changes = changes
         self.ready = True
+        self.on_question: OnQuestion | None = None
         self.store_away_for = 0
         """How many checkpoints from now on find the store away."""
 
@@ -48,6 +50,7 @@ class ChainHandler:
             "chain_job",
             request,
             on_checkpoint=lambda folder, step: self._keep(job, folder, step),
+            on_question=self.on_question,
             env={"PYTHONPATH": SUPPORT},
         )
         return result_of(job, result)

@@ -61,6 +61,7 @@ class CreateDataset:
 
     Args:
         max_row_bytes: As in the job, so that both see the same rows.
+        why_no_models: Where no model can be asked: why, and what to do about it.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class CreateDataset:
         queue: JobQueue,
         *,
         max_row_bytes: int,
+        why_no_models: str = "",
     ) -> None:
+        self._why_no_models = why_no_models
         self._files = files
         self._base_tokens = base_tokens
         self._looks = looks
@@ -97,7 +100,7 @@ class CreateDataset:
         """
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
         fields = spec_fields(spec)
-        plan = plan_dataset(fields)
+        plan = plan_dataset(fields, why_no_models=self._why_no_models)
         await self._check_names(tenant, spec)
         await self._looks.spec(
             await self._files.content(file),

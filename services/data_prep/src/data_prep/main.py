@@ -1,7 +1,8 @@
 """Data-prep: takes files over gRPC, and makes datasets of them in jobs."""
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from jobs.bus import Bus
@@ -13,23 +14,28 @@ from jobs.worker import Worker
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
     add_DataPrepServiceServicer_to_server,
 )
+from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from registry.artifact_store import ArtifactStore
 from registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
 from registry.read_model import ReadModel
 from registry.stores import store_of
+from service_kit.grpc_client import open_channel
 from service_kit.grpc_server import RpcServer
 from service_kit.machine_size import this_machine
 from service_kit.metrics import MetricsPage
+from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
 from data_prep.adapters.dataset_records import DatasetRecords
 from data_prep.adapters.file_looker import FileLooker
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
+from data_prep.adapters.inference_models import PEER, InferenceModels
 from data_prep.adapters.model_records import ModelRecords
 from data_prep.adapters.upload_folder import UploadFolder
 from data_prep.add_upload_part import AddUploadPart
+from data_prep.ask_models import WHY_NO_MODELS
 from data_prep.base_tokens import BaseTokens
 from data_prep.cancel_upload import CancelUpload
 from data_prep.complete_upload import CompleteUpload
@@ -69,15 +75,17 @@ class _Parts:
     records: FileRecords
     read_file: ReadFile
     pseudonym_keys: PseudonymKeys
+    models_asked: InferenceModels | None
+    """None where no inference service is known."""
 
     @classmethod
-    def of(cls, settings: Settings, bus: Bus) -> "_Parts":
+    def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Parts":
         store = store_of(settings)
         files, datasets, models = FileCatalogue(bus), DatasetCatalogue(bus), ModelCatalogue(bus)
         records = FileRecords(bus, files)
         keys = PseudonymKeys(settings.service_secret.get_secret_value())
         read_file = ReadFile(store, records)
-        return cls(bus, store, files, datasets, models, records, read_file, keys)
+        return cls(bus, store, files, datasets, models, records, read_file, keys, asked)
 
     @property
     def followed(self) -> tuple[ReadModel, ...]:
@@ -93,7 +101,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
-        parts = _Parts.of(settings, await stack.enter_async_context(Bus.of(settings, name=SERVICE)))
+        bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
+        asked = await stack.enter_async_context(_inference(settings, identity))
+        parts = _Parts.of(settings, bus, asked)
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             servicer = await _servicer(settings, parts, stack)
@@ -113,6 +123,20 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 task.cancel()
 
 
+@asynccontextmanager
+async def _inference(
+    settings: Settings, identity: MutualTls | None
+) -> AsyncIterator[InferenceModels | None]:
+    """The models that jobs ask, where an address says at whom."""
+    if not settings.inference_address:
+        yield None
+        return
+    secret = settings.service_secret.get_secret_value()
+    channel = open_channel(settings.inference_address, secret, identity=identity, peer=PEER)
+    async with channel:
+        yield InferenceModels(InferenceServiceStub(channel))
+
+
 async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) -> DataPrepServicer:
     """What answers; its children end with `stack`."""
     max_row_bytes, read_file = settings.max_row_bytes, parts.read_file
@@ -121,6 +145,7 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
     looker = await stack.enter_async_context(FileLooker(settings.work_root / "looks"))
     # Comparing two large datasets takes a while, in which uploads and previews go on.
     teller = await stack.enter_async_context(FileLooker(settings.work_root / "stories"))
+    why_no_models = "" if parts.models_asked else WHY_NO_MODELS
     store_file = _store_file(settings, looker, parts.store, parts.records)
     return DataPrepServicer(
         store_file,
@@ -129,10 +154,15 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
         CreateDataset(
             *(read_file, looker, parts.base_tokens, JobQueue(parts.bus)),
             max_row_bytes=max_row_bytes,
+            why_no_models=why_no_models,
         ),
         DeleteDataset(records),
         _uploads(settings, store_file, parts.records),
-        PreviewDataset(read_file, looker, parts.pseudonym_keys, max_row_bytes=max_row_bytes),
+        PreviewDataset(
+            *(read_file, looker, parts.pseudonym_keys),
+            max_row_bytes=max_row_bytes,
+            why_no_models=why_no_models,
+        ),
         StoryUseCases(
             ExplainRow(folders, teller), DiffDatasets(folders, teller), ReadReport(folders)
         ),
@@ -169,7 +199,9 @@ def _worker(settings: Settings, parts: _Parts) -> Worker:
         *(parts.read_file, parts.store, parts.pseudonym_keys, parts.base_tokens),
         max_row_bytes=settings.max_row_bytes,
         processes=settings.processes or max(int(this_machine().cpus), 1),
+        ask_at_once=settings.inference_at_once,
         cluster=_cluster(settings),
+        models=parts.models_asked,
     )
     return Worker(
         parts.bus,

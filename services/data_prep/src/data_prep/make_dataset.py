@@ -12,10 +12,12 @@ from jobs.kinds import dataset_id_of
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState, ModelReady
 from registry.store import ArtifactStore
-from service_kit.errors import NotFoundError
+from service_kit.errors import InvalidInputError, NotFoundError
 
+from data_prep.ask_models import Models, open_models
 from data_prep.base_tokens import BaseTokens
 from data_prep.create_dataset import Files, file_format_of, spec_fields
+from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from data_prep.measures import count_rows
 from data_prep.pseudonym_keys import PseudonymKeys
 
@@ -41,7 +43,9 @@ class MakeDataset:
     Args:
         max_row_bytes: A longer row is quarantined.
         processes: Worker processes of a job.
+        ask_at_once: Questions to models that are open at any time.
         cluster: Works in their place.
+        models: What specs may ask; None where no inference service is known.
     """
 
     def __init__(
@@ -53,8 +57,12 @@ class MakeDataset:
         *,
         max_row_bytes: int,
         processes: int,
+        ask_at_once: int = 8,
         cluster: RayCluster | None = None,
+        models: Models | None = None,
     ) -> None:
+        self._models = models
+        self._ask_at_once = ask_at_once
         self._files = files
         self._pseudonym_keys = pseudonym_keys
         self._base_tokens = base_tokens
@@ -67,9 +75,11 @@ class MakeDataset:
         """The dataset, stored and to be announced.
 
         Raises:
-            JobFailed: A file or the base model is gone, or the rows make no dataset.
+            JobFailed: A file or a model is gone, or the rows make no dataset.
+            UnavailableError: A model is asked, and the service does not answer.
         """
         files, base = await self._ingredients(job.tenant, spec)
+        asked = await open_models(self._models, job, _plan(spec))
         tokens = await self._base_tokens.located(base, spec.tokenize) if base else None
         folder = job.folder / "dataset"
         made = await job.run_child(
@@ -80,10 +90,12 @@ class MakeDataset:
                 "folder": str(folder),
                 "max_row_bytes": self._max_row_bytes,
                 "processes": self._processes,
+                "ask_at_once": self._ask_at_once,
                 "tokens": tokens,
                 "ray_address": self._cluster.address if self._cluster else "",
                 "pseudonym_key": self._pseudonym_keys.of(job.tenant).hex(),
             },
+            on_question=asked,
             env=self._cluster.environment if self._cluster else None,
         )
         manifest = await asyncio.to_thread(
@@ -115,6 +127,14 @@ class MakeDataset:
         return {"path": str(await self._files.content(file)), "format": file_format_of(file)}
 
 
+def _plan(spec: DatasetSpec) -> DatasetPlan:
+    try:
+        return plan_dataset(spec_fields(spec))
+    except InvalidInputError as error:
+        # Accepted by a service that knew other rules.
+        raise JobFailed(error.reason, error.message, "Mend the spec.") from error
+
+
 def _origins(files: Sequence[FileState], base: ModelReady | None) -> dict[str, str]:
     evaluation = {f"evaluation-{n}": file.digest for n, file in enumerate(files[1:], start=1)}
     tokenizer = {} if base is None else {"tokenizer": base.digest}
@@ -131,6 +151,8 @@ def _attributes(made: Mapping[str, Any], spec: DatasetSpec) -> dict[str, Any]:
     }
     if made["choices"] is not None:
         attributes["choices"] = made["choices"]
+    if made["models"]:
+        attributes["models"] = made["models"]
     return attributes
 
 

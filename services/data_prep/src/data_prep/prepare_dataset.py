@@ -8,18 +8,16 @@ with the story of every row. Workers do the passes; this process reads, decides 
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
-import pyarrow as pa
 from service_kit.errors import InvalidInputError
 from token_files.tokens_plan import TokensPlan
 
 from data_prep.domain.blocks import Block
-from data_prep.domain.curriculum.frequency_sketch import FrequencySketch
 from data_prep.domain.dataset_plan import DatasetPlan
 from data_prep.domain.lineage.merkle import dataset_root
 from data_prep.domain.reading.file_formats import FileFormat
@@ -29,11 +27,13 @@ from data_prep.domain.report import report_of
 from data_prep.domain.report_page import report_page
 from data_prep.domain.row_batch import DROPPED, ROWS
 from data_prep.domain.tally import Tally
+from data_prep.pipeline.asking import AskedRows, Models, ask_losses
+from data_prep.pipeline.between import Between
 from data_prep.pipeline.dataset_output import DatasetOutput
 from data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
-from data_prep.pipeline.part_files import PartFile, PartWriter
-from data_prep.pipeline.row_worker import FirstPart, SecondPart, SecondTask
-from data_prep.pipeline.training_extras import MadeRows, UnitCounts
+from data_prep.pipeline.part_files import PartWriter
+from data_prep.pipeline.row_worker import FirstPart, SecondPart
+from data_prep.pipeline.training_extras import MadeRows
 from data_prep.pipeline.worker_pool import WorkerPool
 
 
@@ -64,6 +64,8 @@ class PreparedDataset:
     counts: dict[str, int]
     choices: list[str] | None
     merkle_root: str
+    models: list[dict[str, Any]]
+    """Of `ModelUse`: what was asked of models."""
 
 
 class PrepareDataset:
@@ -74,6 +76,7 @@ class PrepareDataset:
         progress: Hears of every block.
         limits: On what is read.
         tokens: For what token ids are made, as the workers of the pool know it; None for none.
+        models: Those that the plan asks; None for a plan that asks none.
     """
 
     def __init__(
@@ -82,7 +85,9 @@ class PrepareDataset:
         progress: Progress,
         limits: ReadLimits,
         tokens: TokensPlan | None = None,
+        models: Models | None = None,
     ) -> None:
+        self._models = models
         self._pool = pool
         self._progress = progress
         self._limits = limits
@@ -102,32 +107,32 @@ class PrepareDataset:
         Raises:
             NoValidRowsError: No row was kept.
             TooFewTextsError: The rows kept cannot fill the splits.
+            NoLossError: The loss counts, and the model can tell it of no row.
             InvalidInputError: The file is not of its format.
         """
         folder.mkdir(parents=True)
         with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as place:
-            between = _Between(Path(place), DiskDecider(plan, Path(place)))
+            between = Between(Path(place), DiskDecider(plan, Path(place)))
             tally = self._first_pass(source, between)
-            if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
-                raise NoValidRowsError(_why_none(tally))
             for number, file in enumerate(evaluation):
                 self._read_evaluation(number, file, between.decider)
             decisions = between.decider.decide()
-            if plan.augment.steps:
-                self._make_rows(between, decisions)
+            self._make_rows(plan, between, decisions)
+            if model := plan.curriculum.loss_model:
+                ask_losses(self._asked(), model, between, decisions, self._progress)
             with DatasetOutput(folder, self._tokens) as output:
                 self._second_pass(between, decisions, output, tally)
                 output.finish(plan, tally)
             clusters, contaminated = decisions.clusters(), decisions.contaminated()
         counts = _counts(tally, output)
         root = dataset_root(output.trees)
-        report = report_of(tally, counts, clusters, contaminated, root)
-        (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
-        (folder / "report.html").write_bytes(report_page(report, name=plan.name))
+        uses = [asdict(use) for use in self._asked().uses] if plan.asks_models else []
+        report = report_of(tally, counts, clusters, contaminated, root, uses)
+        _write_report(report, plan.name, folder)
         choices = sorted(tally.answers) if tally.answers is not None else None
-        return PreparedDataset(counts, choices, root)
+        return PreparedDataset(counts, choices, root, uses)
 
-    def _first_pass(self, source: SourceFile, between: "_Between") -> Tally:
+    def _first_pass(self, source: SourceFile, between: Between) -> Tally:
         tally = Tally()
         size_bytes = source.path.stat().st_size
         reading = _Reading(source, self._limits)
@@ -141,6 +146,8 @@ class PrepareDataset:
                 tally.merge(part.tally)
                 total = tally.rows_in * size_bytes // max(reading.bytes_read, 1)
                 self._progress("prepare", tally.rows_in, max(tally.rows_in, total))
+        if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
+            raise NoValidRowsError(_why_none(tally))
         return tally
 
     def _read_evaluation(self, number: int, file: SourceFile, decider: DiskDecider) -> None:
@@ -152,22 +159,32 @@ class PrepareDataset:
             done += part.tally.rows_in
             self._progress("evaluation", done, done)
 
-    def _make_rows(self, between: "_Between", decisions: DiskDecisions) -> None:
+    def _make_rows(self, plan: DatasetPlan, between: Between, decisions: DiskDecisions) -> None:
         """Rows made of rows of train, without those that say what another row says."""
+        if not plan.augment.steps:
+            return
         known = between.decider.known_groups()
-        done, total = 0, len(decisions.lines)
-        writing = between.folder / "making"
-        with PartWriter(writing, ROWS) as made:
+        if plan.augment.by_words:
+            done, total = 0, len(decisions.lines)
             parts: Iterator[MadeRows] = self._pool.map("make", between.tasks(decisions))
-            for part in parts:
-                new = ~known.contain(part.groups)
-                made.write(part.rows.filter(pa.array(new)))
-                done += part.rows.num_rows
+            for made in between.add_made(parts, known):
+                done += made
                 self._progress("augment", min(done, total), total)
-        writing.rename(between.made)
+        if plan.augment.by_models:
+            models, steps = self._asked(), plan.augment.by_models
+            asked = AskedRows(models, steps, plan.seed, self._progress)
+            parts = self._pool.map("vet", asked(between, decisions))
+            for _ in between.add_made(parts, known):
+                pass  # The asking has said how far it is.
+        between.drop_repeats(plan.seed)
+
+    def _asked(self) -> Models:
+        if self._models is None:
+            raise ValueError("the plan asks models, and there is nobody to ask")
+        return self._models
 
     def _second_pass(
-        self, between: "_Between", decisions: DiskDecisions, output: DatasetOutput, tally: Tally
+        self, between: Between, decisions: DiskDecisions, output: DatasetOutput, tally: Tally
     ) -> None:
         done, total = 0, tally.rows_in
         parts: Iterator[SecondPart] = self._pool.map("second", between.tasks(decisions))
@@ -176,47 +193,6 @@ class PrepareDataset:
             tally.merge(part.tally)
             done += part.stories.num_rows
             self._progress("write", min(done, total), total)
-
-
-@dataclass
-class _Between:
-    """What lies on disk between the passes, and the decider that hears of the rows."""
-
-    folder: Path
-    decider: DiskDecider
-    corpus: FrequencySketch | None = None
-    """How often units of text occur in all rows, where that counts."""
-
-    @property
-    def rows(self) -> Path:
-        return self.folder / "rows"
-
-    @property
-    def dropped(self) -> Path:
-        return self.folder / "out"
-
-    @property
-    def made(self) -> Path:
-        return self.folder / "made"
-
-    def count(self, units: UnitCounts | None) -> None:
-        """Add a block's units to the corpus."""
-        if units is not None:
-            self.corpus = self.corpus or FrequencySketch()
-            units.add_to(self.corpus)
-
-    def tasks(self, decisions: DiskDecisions) -> Iterator[SecondTask]:
-        """The blocks with what was decided about them, and what was made of them so far."""
-        rows, out = PartFile(self.rows), PartFile(self.dropped)
-        made = PartFile(self.made) if self.made.exists() else None
-        start = 0
-        for block in range(len(rows)):
-            batch = rows[block]
-            stop = start + batch.num_rows
-            verdicts = decisions.verdicts(start, stop)
-            extra = None if made is None else made[block]
-            yield SecondTask(batch, out[block], verdicts, extra, self.corpus)
-            start = stop
 
 
 class _Reading:
@@ -232,6 +208,11 @@ class _Reading:
             for block in blocks:
                 self.bytes_read = block.bytes_read
                 yield block
+
+
+def _write_report(report: dict[str, Any], name: str, folder: Path) -> None:
+    (folder / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report)))
+    (folder / "report.html").write_bytes(report_page(report, name=name))
 
 
 def _counts(tally: Tally, output: DatasetOutput) -> dict[str, int]:

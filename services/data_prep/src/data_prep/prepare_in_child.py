@@ -1,6 +1,8 @@
 """A dataset made as a child process is asked to; loads all libraries that this takes."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,10 @@ from token_files.tokenizer_digest import tokenizer_digest
 from token_files.tokens_plan import TokensPlan
 
 from data_prep.adapters.local_pool import LocalPool
-from data_prep.domain.dataset_plan import plan_dataset
+from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from data_prep.domain.duplicates.split_planner import TooFewTextsError
 from data_prep.domain.reading.limits import ReadLimits
+from data_prep.pipeline.asking import Models, NoLossError
 from data_prep.pipeline.worker_pool import WorkerPool
 from data_prep.prepare_dataset import (
     NoValidRowsError,
@@ -24,6 +27,10 @@ from data_prep.prepare_dataset import (
 
 MAX_SILENCE_SECONDS = 120.0
 """Starting the workers and one block of the longest rows, on a slow and busy machine."""
+ASKING_SILENCE_SECONDS = 1_200.0
+"""Above what one answer takes at most: the parent's patience, and its last call (`ask_models`)."""
+ASKING = ("augment", "loss")
+"""Phases in which models are asked."""
 
 
 def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
@@ -36,13 +43,11 @@ def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
     def progress(phase: str, done: int, total: int) -> None:
         if port.stop_requested:
             raise Preempted
-        port.report(
-            phase, done=done, total=total, unit="row", max_silence_seconds=MAX_SILENCE_SECONDS
-        )
+        silence = ASKING_SILENCE_SECONDS if phase in ASKING else MAX_SILENCE_SECONDS
+        port.report(phase, done=done, total=total, unit="row", max_silence_seconds=silence)
 
-    request = port.request
     try:
-        made = _prepare(request, processes, progress)
+        made = _prepare(port, processes, progress)
     except NoValidRowsError as error:
         raise ChildFailure(
             "NO_VALID_ROWS", error.message, "Mend the rows, or give the mapping that fits them."
@@ -51,9 +56,13 @@ def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
         raise ChildFailure(
             "TOO_FEW_TEXTS", error.message, "Give more rows, or set the share of a split to 0."
         ) from error
+    except NoLossError as error:
+        raise ChildFailure(
+            "NO_LOSS", error.message, "Choose another loss_model, or leave the weight loss out."
+        ) from error
     except InvalidInputError as error:
         raise ChildFailure(error.reason, error.message, "Mend the file or the spec.") from error
-    return {"counts": made.counts, "choices": made.choices, "merkle_root": made.merkle_root}
+    return asdict(made)
 
 
 def tokens_plan(tokens: Mapping[str, Any] | None) -> TokensPlan | None:
@@ -68,14 +77,25 @@ def tokens_plan(tokens: Mapping[str, Any] | None) -> TokensPlan | None:
     )
 
 
-def _prepare(request: Mapping[str, Any], processes: int, progress: Progress) -> PreparedDataset:
+def _prepare(port: ChildPort, processes: int, progress: Progress) -> PreparedDataset:
+    request = port.request
     limits = ReadLimits(max_row_bytes=request["max_row_bytes"])
     source, *evaluation = [
         SourceFile(Path(file["path"]), file["format"]) for file in request["files"]
     ]
+    plan, tokens = plan_dataset(request["spec"]), tokens_plan(request["tokens"])
     with _pool(request, processes) as pool:
-        prepare = PrepareDataset(pool, progress, limits, tokens_plan(request["tokens"]))
-        return prepare(source, evaluation, plan_dataset(request["spec"]), Path(request["folder"]))
+        prepare = PrepareDataset(pool, progress, limits, tokens, _models(port, plan))
+        return prepare(source, evaluation, plan, Path(request["folder"]))
+
+
+def _models(port: ChildPort, plan: DatasetPlan) -> Models | None:
+    if not plan.asks_models:
+        return None
+    # The messages of inference, which only those load who ask it.
+    from data_prep.adapters.parent_models import ParentModels
+
+    return ParentModels(partial(port.ask, at_once=port.request["ask_at_once"]))
 
 
 def _pool(request: Mapping[str, Any], processes: int) -> WorkerPool:

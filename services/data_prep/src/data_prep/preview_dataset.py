@@ -38,6 +38,7 @@ class PreviewDataset:
 
     Args:
         max_row_bytes: As in the job, so that both see the same rows.
+        why_no_models: As in `CreateDataset`: what will not be made is not shown either.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class PreviewDataset:
         pseudonym_keys: PseudonymKeys,
         *,
         max_row_bytes: int,
+        why_no_models: str = "",
     ) -> None:
+        self._why_no_models = why_no_models
         self._files = files
         self._pseudonym_keys = pseudonym_keys
         self._looks = looks
@@ -66,7 +69,7 @@ class PreviewDataset:
             raise InvalidInputError(f"rows must be at most {MAX_ROWS}, got {rows}")
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
         fields = spec_fields(spec)
-        plan_dataset(fields)
+        plan_dataset(fields, why_no_models=self._why_no_models)
         shown = await self._looks.preview(
             await self._files.content(file),
             file_format_of(file),

@@ -40,6 +40,12 @@ class Settings(WorkerSettings):
     ray_token_file: Path | None = None
     """Holds the token that the cluster wants to be shown."""
 
+    inference_address: str = ""
+    """Of the inference service, which models are asked at; empty: specs that ask are refused."""
+
+    inference_at_once: int = Field(default=8, gt=0)
+    """Questions of one job to models that are open at any time."""
+
     @model_validator(mode="after")
     def _ray_at_hand(self) -> Self:
         if self.ray_address and find_spec("ray") is None:

@@ -19,6 +19,7 @@ def child_port(root: Path, content: bytes, file_format: str = "jsonl") -> Iterat
         "folder": str(root / "dataset"),
         "max_row_bytes": 1000,
         "processes": 1,
+        "ask_at_once": 2,
         "ray_address": "",
         "pseudonym_key": "00" * 32,
         "tokens": None,

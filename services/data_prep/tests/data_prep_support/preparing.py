@@ -10,6 +10,7 @@ from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import plan_dataset
 from data_prep.domain.lineage.story import Stories
 from data_prep.domain.reading.limits import ReadLimits
+from data_prep.pipeline.asking import Models
 from data_prep.prepare_dataset import PrepareDataset, PreparedDataset, SourceFile
 from data_prep.prepare_in_child import tokens_plan
 
@@ -24,6 +25,7 @@ class Dataset:
         self.counts = made.counts
         self.choices = made.choices
         self.merkle_root = made.merkle_root
+        self.models = made.models
         files = sorted(path for path in folder.rglob("*") if path.is_file())
         self.bytes = {path.name: path.read_bytes() for path in files}
         self.splits = {split: self._lines(f"{split}.jsonl") for split in SPLITS}
@@ -47,12 +49,14 @@ def prepare(
     block_rows: int = 1_000,
     evaluation: Sequence[Sequence[object]] = (),
     tokens: dict[str, Any] | None = None,
+    models: Models | None = None,
     look: Callable[[Path], None] = lambda folder: None,
     **spec: Any,
 ) -> Dataset:
     """Prepare a JSONL file of these values (bytes as they are), beside files for evaluation.
 
-    `tokens` is what the job's request has; `look` sees the dataset's folder.
+    `tokens` is what the job's request has; `models` are those asked; `look` sees the dataset's
+    folder.
     """
     request = {"spec": {"mapping": QUESTIONS, **spec}, "pseudonym_key": "00" * 32}
     request["tokens"] = tokens
@@ -63,7 +67,7 @@ def prepare(
             for number, rows in enumerate([lines, *evaluation])
         ]
         folder = Path(root) / "dataset"
-        work = PrepareDataset(pool, lambda *_: None, limits, tokens_plan(tokens))
+        work = PrepareDataset(pool, lambda *_: None, limits, tokens_plan(tokens), models)
         made = work(files[0], files[1:], plan_dataset(request["spec"]), folder)
         left = sorted(path.name for path in Path(root).iterdir())
         assert left == [*(file.path.name for file in files), "dataset"]

@@ -9,7 +9,7 @@ from service_kit.errors import InvalidInputError
 
 from data_prep.domain.augmenting.plan import AugmentPlan, plan_augment
 from data_prep.domain.cleaning.clean_plan import CleanPlan, plan_clean
-from data_prep.domain.curriculum.curriculum_plan import LOSS, NONE, CurriculumPlan, plan_curriculum
+from data_prep.domain.curriculum.curriculum_plan import CurriculumPlan, plan_curriculum
 from data_prep.domain.duplicates.plan import DuplicatesPlan, plan_duplicates
 from data_prep.domain.entities.entity_plan import EntityPlan, plan_entities
 from data_prep.domain.filtering.filter_plan import FilterPlan, plan_filter
@@ -50,9 +50,17 @@ class DatasetPlan:
     curriculum: CurriculumPlan
     tokenize: TokenizePlan
 
+    @property
+    def asks_models(self) -> bool:
+        """Whether models must be asked to make it."""
+        return bool(self.augment.by_models or self.curriculum.loss_model)
 
-def plan_dataset(spec: Mapping[str, Any]) -> DatasetPlan:
+
+def plan_dataset(spec: Mapping[str, Any], *, why_no_models: str = "") -> DatasetPlan:
     """Check a `modelmill.data_prep.v1.DatasetSpec` given as a mapping with its field names.
+
+    Args:
+        why_no_models: Where no model can be asked: why, and what to do about it.
 
     Raises:
         InvalidInputError: Everything that is wrong with the spec.
@@ -81,22 +89,19 @@ def plan_dataset(spec: Mapping[str, Any]) -> DatasetPlan:
         curriculum=part("curriculum", plan_curriculum, CurriculumPlan()),
         tokenize=part("tokenize", plan_tokenize, TokenizePlan()),
     )
-    errors += _not_yet(planned.augment, planned.curriculum)
+    if why_no_models:
+        errors += [f"{what}: {why_no_models}" for what in _asking(planned)]
     if errors:
         raise InvalidInputError(errors)
     return planned
 
 
-def _not_yet(augment: AugmentPlan, curriculum: CurriculumPlan) -> list[str]:
-    """What needs the inference service, which data-prep does not call yet."""
-    errors = [
-        f"augment: {step.method} is not to be had yet; synonyms are"
-        for step in augment.steps
-        if step.method != "synonyms"
-    ]
-    if LOSS in curriculum.weights and curriculum.order != NONE:
-        errors.append("curriculum: the loss of a model is not to be had yet; other weights are")
-    return errors
+def _asking(plan: DatasetPlan) -> list[str]:
+    """Which parts ask a model."""
+    parts = [f"augment: {step.method} asks {step.model}" for step in plan.augment.by_models]
+    if plan.curriculum.loss_model:
+        parts.append(f"curriculum: weight loss asks {plan.curriculum.loss_model}")
+    return parts
 
 
 def check_columns(mapping: RowMapping, known: Iterable[str]) -> None:

@@ -15,8 +15,9 @@ def report_of(
     clusters: Sequence[Cluster],
     contaminated: Mapping[str, int],
     merkle_root: str,
+    models: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """The whole report; the same rows give the same report."""
+    """The whole report; the same rows and answers of models give the same report."""
     return {
         "counts": dict(counts),
         "merkle_root": merkle_root,
@@ -41,6 +42,7 @@ def report_of(
         "choices": None if tally.answers is None else _most_common(tally.answers),
         "duplicates": [asdict(cluster) for cluster in clusters],
         "contaminated": dict(contaminated),
+        "models": list(models),
     }
 
 

@@ -106,6 +106,13 @@ def dropped_rows(
     )
 
 
+def one_batch(batches: Sequence[pa.RecordBatch], schema: pa.Schema = ROWS) -> pa.RecordBatch:
+    """The batches as one, also when they have no rows."""
+    table = pa.Table.from_batches(batches, schema).combine_chunks()
+    found = table.to_batches()
+    return found[0] if found else pa.RecordBatch.from_pylist([], schema=schema)
+
+
 def kept_rows(rows: pa.RecordBatch, reasons: Iterable[str | None]) -> pa.RecordBatch:
     """The rows that have no reason to be dropped."""
     return rows.filter(pa.array([reason is None for reason in reasons], pa.bool_()))

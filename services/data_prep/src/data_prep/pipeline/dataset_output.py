@@ -92,4 +92,6 @@ class DatasetOutput:
             return None
         measures = RowMeasures.joined([part.measures for part in self._train])
         lines = np.concatenate([part.lines for part in self._train])
-        return order_rows(measures.difficulties(plan), lines, plan, seed)
+        given = [part.losses for part in self._train if part.losses is not None]
+        losses = np.concatenate(given) if given else None
+        return order_rows(measures.difficulties(plan, losses), lines, plan, seed)

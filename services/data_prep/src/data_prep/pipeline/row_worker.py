@@ -21,9 +21,8 @@ from data_prep.domain.duplicates.signatures import Signatures
 from data_prep.domain.measure import Measure
 from data_prep.domain.row_batch import (
     DROPPED,
-    ROWS,
     dropped_rows,
-    kept_rows,
+    one_batch,
     spoken_texts,
 )
 from data_prep.domain.single_answers import single_answers
@@ -92,6 +91,29 @@ class SecondTask:
     """Of `ROWS`: what was made of its rows of train."""
     corpus: FrequencySketch | None = None
     """How often units of text occur in all rows; None where the order does not matter."""
+    losses: NDArray[np.float64] | None = None
+    """A model's of each row of `train_rows`; None where they do not matter."""
+
+    @property
+    def given_train_rows(self) -> pa.RecordBatch:
+        """Those that stay and are in train."""
+        in_train = (self.verdicts.verdict == KEPT) & (self.verdicts.split == TRAIN)
+        return self.rows.filter(pa.array(in_train))
+
+    @property
+    def train_rows(self) -> pa.RecordBatch:
+        """The same, then those that were made of them."""
+        rows, splits = self.staying()
+        return rows.filter(pa.array(splits == TRAIN))
+
+    def staying(self) -> tuple[pa.RecordBatch, NDArray[np.int8]]:
+        """The rows that stay and those that were made of them, and the split of each."""
+        rows = self.rows.filter(pa.array(self.verdicts.verdict == KEPT))
+        splits = self.verdicts.split[self.verdicts.verdict == KEPT]
+        if self.made is None or not self.made.num_rows:
+            return rows, splits
+        made = np.full(self.made.num_rows, TRAIN, np.int8)
+        return one_batch([rows, self.made]), np.concatenate([splits, made])
 
 
 @dataclass(frozen=True)
@@ -147,13 +169,18 @@ class RowWorker:
             rows = passed.rows
         units = UnitCounts.of(rows) if self._parts.counts_units else None
         keys = self._parts.keys(rows)
-        return FirstPart(rows, _one_batch(dropped, DROPPED), keys, tally, units)
+        return FirstPart(rows, one_batch(dropped, DROPPED), keys, tally, units)
 
     def make(self, task: SecondTask) -> MadeRows:
         """Make rows of those of a block that are in train."""
         assert self._parts.make_rows is not None
-        in_train = (task.verdicts.verdict == KEPT) & (task.verdicts.split == TRAIN)
-        return self._parts.make_rows(task.rows.filter(pa.array(in_train)))
+        return self._parts.make_rows(task.given_train_rows)
+
+    def vet(self, rows: pa.RecordBatch) -> MadeRows:
+        """Take rows that a model has written through the stages, as the rows given were."""
+        for _, stage in self._parts.stages:
+            rows = stage(rows).rows
+        return MadeRows(rows, self._parts.keys(rows).rows.group)
 
     def second(self, task: SecondTask) -> SecondPart:
         """Write the rows that stay, and the stories of all."""
@@ -161,7 +188,8 @@ class RowWorker:
         reasons = task.verdicts.reasons()
         gone = dropped_rows(task.rows, reasons, details=task.verdicts.details())
         tally.add_stage("duplicates", task.rows.num_rows, gone, 0)
-        rows, splits = _with_made(task, kept_rows(task.rows, reasons))
+        rows, splits = task.staying()
+        losses = _of_all(task.losses, splits)
         lost = [task.dropped, gone]
         tokens: Mapping[str, pa.RecordBatch] = {}
         if self._parts.tokenize is not None:
@@ -169,6 +197,7 @@ class RowWorker:
             tally.add_stage("tokenize", rows.num_rows, encoded.dropped, 0)
             tally.turns_not_learned += encoded.turns_not_learned
             rows, splits, tokens = encoded.rows, encoded.splits, encoded.tokens
+            losses = None if losses is None else losses[encoded.stays]
             lost.append(encoded.dropped)
         self._measure(rows, tally)
         written = write_rows(rows)
@@ -177,7 +206,9 @@ class RowWorker:
             for number, name in enumerate(SPLITS)
         }
         stories = stories_of(rows, written, splits, lost)
-        train = None if task.corpus is None else TrainMeasures.of(rows, splits, task.corpus)
+        train = None
+        if task.corpus is not None:
+            train = TrainMeasures.of(rows, splits == TRAIN, task.corpus, losses)
         quarantine = b"".join(map(_quarantine, lost))
         return SecondPart(pieces, quarantine, stories, tally, tokens, train)
 
@@ -187,13 +218,15 @@ class RowWorker:
         tally.rows_made += rows.num_rows - rows.column("made_by").null_count
 
 
-def _with_made(task: SecondTask, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int8]]:
-    """The rows that stay and those that were made of them, and the split of each."""
-    splits = task.verdicts.split[task.verdicts.verdict == KEPT]
-    if task.made is None or not task.made.num_rows:
-        return rows, splits
-    made = np.full(task.made.num_rows, TRAIN, np.int8)
-    return _one_batch([rows, task.made], ROWS), np.concatenate([splits, made])
+def _of_all(
+    losses: NDArray[np.float64] | None, splits: NDArray[np.int8]
+) -> NDArray[np.float64] | None:
+    """The losses of rows of train among those of all rows, which have none."""
+    if losses is None:
+        return None
+    of_all = np.full(len(splits), np.nan)
+    of_all[splits == TRAIN] = losses
+    return of_all
 
 
 def _quarantine(dropped: pa.RecordBatch) -> bytes:
@@ -203,10 +236,3 @@ def _quarantine(dropped: pa.RecordBatch) -> bytes:
         + b"\n"
         for row in rows.to_pylist()
     )
-
-
-def _one_batch(batches: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
-    """The batches as one, also when they have no rows."""
-    table = pa.Table.from_batches(batches, schema).combine_chunks()
-    found = table.to_batches()
-    return found[0] if found else pa.RecordBatch.from_pylist([], schema=schema)

@@ -12,9 +12,9 @@ from data_prep.domain.augmenting.row_maker import RowMaker
 from data_prep.domain.curriculum.frequency_sketch import FrequencySketch
 from data_prep.domain.curriculum.row_measures import RowMeasures
 from data_prep.domain.duplicates.row_keys import Keys, row_keys
-from data_prep.domain.row_batch import DROPPED, ROWS, spoken_texts
+from data_prep.domain.row_batch import DROPPED, one_batch, spoken_texts
 from data_prep.domain.tokens.encode_rows import encode_rows
-from data_prep.domain.verdicts import SPLITS, TRAIN
+from data_prep.domain.verdicts import SPLITS
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ class RowMakers:
     def __call__(self, rows: pa.RecordBatch) -> MadeRows:
         """New rows, those of the first way first."""
         made = [maker.make(rows, share, self._seed) for maker, share in self._makers]
-        batch = pa.Table.from_batches(made, ROWS).combine_chunks().to_batches()
-        whole = batch[0] if batch else pa.RecordBatch.from_pylist([], schema=ROWS)
+        whole = one_batch(made)
         return MadeRows(whole, row_keys(whole, self._seed).group)
 
 
@@ -78,6 +77,8 @@ class TokenizedRows:
     """By split, in the order of `rows`."""
     dropped: pa.RecordBatch
     """Of `DROPPED`: of the rows as given alone; a made row that cannot be one is just left out."""
+    stays: NDArray[np.bool_]
+    """Of each row that was given whether it is among `rows`."""
     turns_not_learned: int
 
 
@@ -105,7 +106,8 @@ class RowTokenizer:
         }
         dropped = encoded.dropped.filter(pa.array(refused, pa.bool_()))
         assert dropped.schema == DROPPED
-        return TokenizedRows(encoded.rows, left, tokens, dropped, encoded.turns_not_learned)
+        stays, not_learned = encoded.stays, encoded.turns_not_learned
+        return TokenizedRows(encoded.rows, left, tokens, dropped, stays, not_learned)
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,19 @@ class TrainMeasures:
 
     measures: RowMeasures
     lines: NDArray[np.int64]
+    losses: NDArray[np.float64] | None
+    """Of a model, where they count."""
 
     @classmethod
     def of(
-        cls, rows: pa.RecordBatch, splits: NDArray[np.int8], sketch: FrequencySketch
+        cls,
+        rows: pa.RecordBatch,
+        in_train: NDArray[np.bool_],
+        sketch: FrequencySketch,
+        losses: NDArray[np.float64] | None,
     ) -> "TrainMeasures":
         """Measure those of `rows` that are in train, by what occurs in the corpus."""
-        train = rows.filter(pa.array(splits == TRAIN))
-        return cls(RowMeasures.of(spoken_texts(train), sketch), train.column("line").to_numpy())
+        train = rows.filter(pa.array(in_train))
+        measures = RowMeasures.of(spoken_texts(train), sketch)
+        found = None if losses is None else losses[in_train]
+        return cls(measures, train.column("line").to_numpy(), found)

@@ -56,10 +56,10 @@ def worker_of(request: Mapping[str, Any]) -> RowWorker:
 
 
 def _row_makers(plan: DatasetPlan) -> RowMakers | None:
-    if not plan.augment.steps:
+    if not plan.augment.by_words:
         return None
     groups = load_synonyms()
-    makers = [(Synonyms(groups, step.limits), step.share) for step in plan.augment.steps]
+    makers = [(Synonyms(groups, step.limits), step.share) for step in plan.augment.by_words]
     return RowMakers(makers, plan.seed)
 
 

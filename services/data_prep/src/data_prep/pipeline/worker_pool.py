@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-Step = Literal["first", "make", "second"]
+Step = Literal["first", "make", "vet", "second"]
 
 
 class WorkerPool(Protocol):

@@ -12,6 +12,8 @@ from data_prep.domain.augmenting.similarity import SimilarityLimits
 
 PARAPHRASE = "paraphrase@1"
 BACK_TRANSLATION = "back_translation@1"
+MAX_TURN_CHARACTERS = 2_000
+"""A row with a longer user turn is left alone: a model would take minutes to write it anew."""
 
 _CHINESE_FROM = "\u2e80"
 _CHINESE_SHARE = 0.2
@@ -65,7 +67,7 @@ class Paraphrases:
 
     def make(self, rows: pa.RecordBatch, share: float, seed: int) -> pa.RecordBatch:
         """As `RowMaker.make`."""
-        chosen = chosen_rows(rows, share, seed)
+        chosen = _with_short_turns(chosen_rows(rows, share, seed))
         return rewritten(chosen, partial(self._rewrite, seed), self._limits, PARAPHRASE)
 
     def _rewrite(self, seed: int, texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
@@ -95,7 +97,7 @@ class BackTranslations:
 
     def make(self, rows: pa.RecordBatch, share: float, seed: int) -> pa.RecordBatch:
         """As `RowMaker.make`."""
-        chosen = chosen_rows(rows, share, seed)
+        chosen = _with_short_turns(chosen_rows(rows, share, seed))
         return rewritten(chosen, self._rewrite, self._limits, BACK_TRANSLATION)
 
     def _rewrite(self, texts: Sequence[str], numbers: Sequence[int]) -> list[str]:
@@ -132,6 +134,19 @@ class PromptTranslator:
             for text in texts
         ]
         return [_bare(answer) for answer in self._generate(prompts)] if prompts else []
+
+
+def _with_short_turns(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows of which a model may write all user turns anew."""
+    turns = zip(rows.column("roles").to_pylist(), rows.column("contents").to_pylist(), strict=True)
+    short = [
+        all(
+            role != "user" or len(text) <= MAX_TURN_CHARACTERS
+            for role, text in zip(roles, contents, strict=True)
+        )
+        for roles, contents in turns
+    ]
+    return rows.filter(pa.array(short, pa.bool_()))
 
 
 def _room_for(text: str) -> int:

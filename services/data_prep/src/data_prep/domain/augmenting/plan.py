@@ -23,12 +23,27 @@ class AugmentStep:
     model: str = ""
     """Empty for a method that asks none."""
 
+    @property
+    def asks_model(self) -> bool:
+        """Whether a model writes the rows."""
+        return bool(self.model)
+
 
 @dataclass(frozen=True)
 class AugmentPlan:
     """A part of a spec with nothing wrong in it, defaults filled in."""
 
     steps: tuple[AugmentStep, ...] = ()
+
+    @property
+    def by_words(self) -> tuple[AugmentStep, ...]:
+        """Steps that need no model."""
+        return tuple(step for step in self.steps if not step.asks_model)
+
+    @property
+    def by_models(self) -> tuple[AugmentStep, ...]:
+        """Steps that ask one."""
+        return tuple(step for step in self.steps if step.asks_model)
 
 
 def plan_augment(spec: Mapping[str, Any]) -> AugmentPlan:
