@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -38,12 +39,20 @@ def is_gone(child: psutil.Process) -> bool:
         return True
 
 
+def nobody_reads(writing: int) -> bool:
+    """Whether the other end of this pipe is closed."""
+    ends = select.poll()
+    ends.register(writing, 0)
+    return any(event & select.POLLERR for _, event in ends.poll(0))
+
+
 async def killed_while_it_reads(pipe: Path) -> None:
     """Wait until a child reads from this pipe, and kill it."""
     writing = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
     (child,) = children()
     os.kill(child.pid, signal.SIGKILL)
-    await eventually(lambda: is_gone(child))
+    # A process may be a zombie while a thread of it still holds the pipe.
+    await eventually(lambda: nobody_reads(writing))
     os.close(writing)
 
 
