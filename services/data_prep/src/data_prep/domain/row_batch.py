@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 SOURCE_ROWS = pa.schema(
     [
@@ -65,6 +66,17 @@ def spoken_texts(rows: pa.RecordBatch) -> list[str]:
         "\n".join(text for role, text in zip(*turns, strict=True) if role != "system")
         for turns in zip(roles, contents, strict=True)
     ]
+
+
+def rows_with_equal_answers(rows: pa.RecordBatch) -> list[int]:
+    """The numbers of the rows whose rejected answer says what their last turn says."""
+    rejected, contents = rows.column("rejected"), rows.column("contents")
+    if rejected.null_count == rows.num_rows:
+        return []
+    ends = pc.subtract(contents.offsets[1:], contents.offsets[0])
+    last = contents.flatten().take(pc.subtract(ends, 1))
+    equal: list[int] = pc.indices_nonzero(pc.equal(rejected, last).fill_null(False)).to_pylist()
+    return equal
 
 
 def dropped_rows(
