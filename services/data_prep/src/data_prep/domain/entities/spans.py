@@ -43,9 +43,14 @@ class EntityFinder(Protocol):
         """Of each text what is in it; spans may overlap."""
 
 
-def without_overlaps(spans: Iterable[Span]) -> list[Span]:
-    """The spans in the order of the text, of those that overlap the longest, then by `TYPES`."""
+def without_overlaps(spans: Iterable[Span], *, beside: Sequence[Span] = ()) -> list[Span]:
+    """The spans in the order of the text, of those that overlap the longest, then by `TYPES`.
+
+    Args:
+        beside: Stay before all others; they do not overlap.
+    """
     ranked = sorted(spans, key=lambda span: (span.start - span.end, _RANK[span.type], span.start))
+    ranked = [*beside, *ranked]
     taken = bytearray(max((span.end for span in ranked), default=0))
     kept: list[Span] = []
     for span in ranked:

@@ -12,7 +12,7 @@ from data_prep.domain.entities.stand_ins import Pseudonymiser
 from data_prep.domain.row_batch import dropped_rows, kept_rows, rows_with_equal_answers
 from data_prep.domain.stages import Passed
 
-NAME, VERSION = "entities", 1
+NAME, VERSION = "entities", 2
 MAX_ROUNDS = 8
 """A text in which then still something is found is left so."""
 
@@ -83,9 +83,8 @@ class EntityStage:
         Args:
             again: What is only reported was counted before.
         """
-        wanted_types = {
-            name for name, action in self._plan.actions.items() if not again or action != "report"
-        }
+        reported = {name for name, action in self._plan.actions.items() if action == "report"}
+        acted_on = self._plan.actions.keys() - reported
         looked_at = [texts[place] for place in places]
         all_spans: dict[int, list[Span]] = {}
         for finder in self._finders:
@@ -94,7 +93,10 @@ class EntityStage:
                     all_spans.setdefault(place, []).extend(spans)
         wanted: dict[int, list[Span]] = {}
         for place, spans in all_spans.items():
-            chosen = [one for one in without_overlaps(spans) if one.type in wanted_types]
+            chosen = without_overlaps(one for one in spans if one.type in acted_on)
+            if not again:
+                more = (one for one in spans if one.type in reported)
+                chosen = without_overlaps(more, beside=chosen)
             if chosen:
                 wanted[place] = chosen
         return wanted
