@@ -16,7 +16,7 @@ from data_prep.domain.cleaning.stage import CleanStage
 from data_prep.domain.curriculum.curriculum_plan import NONE
 from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from data_prep.domain.duplicates.row_keys import row_keys
-from data_prep.domain.duplicates.signatures import signatures
+from data_prep.domain.duplicates.signatures import row_signatures
 from data_prep.domain.entities.entity_plan import EntityPlan
 from data_prep.domain.entities.masking import masked
 from data_prep.domain.entities.rule_finder import RuleFinder
@@ -28,7 +28,6 @@ from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.mapping.row_mapping import RowMapping
 from data_prep.domain.measuring import measure_texts
 from data_prep.domain.reading.parse_block import parse_block
-from data_prep.domain.row_batch import spoken_texts
 from data_prep.domain.stages import Passed, RuleStage, Stage
 from data_prep.pipeline.row_worker import BlockKeys, RowWorker, WorkerParts
 from data_prep.pipeline.training_extras import RowMakers, RowTokenizer
@@ -133,5 +132,5 @@ class KeyMaker:
         """The keys of a batch of `ROWS`."""
         made = None
         if self._with_signatures:
-            made = signatures(pa.array(spoken_texts(rows), pa.string()))
+            made = row_signatures(rows)
         return BlockKeys(row_keys(rows, self._seed), made)
