@@ -21,32 +21,35 @@ _JOINING = (
 _NEVER_SEEN = (
     "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
     "\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb"
-    "\U000e0000-\U000e001f\U000e0080-\U000e00ff\U000e01f0-\U000e0fff"
 )
-_TAGS, _SELECTORS = "\U000e0020-\U000e007f", "\U000e0100-\U000e01ef"
+_SELECTORS = "\U000e0100-\U000e01ef"
+_TAGS_AND_UNUSED = "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
 _MONGOLIAN_SELECTORS = "\u180b-\u180f"
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 
 INVISIBLE = re.compile(
     "(\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,8}\U000e007f)"
-    f"|[{_NEVER_SEEN}{_TAGS}]"
+    f"|[{_NEVER_SEEN}{_TAGS_AND_UNUSED}]"
     f"|(?<![\u1820-\u18aa])[{_MONGOLIAN_SELECTORS}]|(?<![{_HAN}])[{_SELECTORS}]"
 )
 """What nobody sees, and flags of regions in the first group, whose letters are such characters.
 Variants of Han and Mongolian characters are seen: their selectors stay, one a character."""
 
 MAY_BE_INVISIBLE = re.compile(
-    f"[{_NEVER_SEEN}{_TAGS}{_SELECTORS}{_MONGOLIAN_SELECTORS}\u200c\u200d]"
+    f"[{_NEVER_SEEN}{_MONGOLIAN_SELECTORS}\u200c\u200d\U000e0000-\U000e0fff]"
 )
-"""Is in every text that `without_invisible` changes."""
+"""Is in every text that `without_invisible` changes. One range of all above: each costs time."""
 
 _JOINER = re.compile("[\u200c\u200d]")
 _STRAY_JOINER = re.compile(f"(?<![{_JOINING}])[\u200c\u200d]|[\u200c\u200d](?![{_JOINING}])")
 LINE_BREAK = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 BLANKS = "[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]"
-_BLANK_RUN = re.compile(f"(?<=[^\n \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]){BLANKS}{{2,}}")
-# Only from the beginning of a run, and without going back: a run may be very long.
-_LINE_END_BLANKS = re.compile(f"(?<!{BLANKS}){BLANKS}++(?=\n|\\Z)")
+# Both match from the first blank of a run alone and never go back: a run may be very long. Looking
+# back behind it, not before it, lets the search skip what is no blank.
+_BLANK_RUN = re.compile(
+    f"{BLANKS}(?<=[^\n \t\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]{BLANKS}){BLANKS}++"
+)
+_LINE_END_BLANKS = re.compile(f"{BLANKS}(?<!{BLANKS}{{2}}){BLANKS}*+(?=\n|\\Z)")
 
 _FENCE = "```"
 _JOINER_ROUNDS = 3

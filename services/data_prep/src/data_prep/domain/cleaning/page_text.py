@@ -40,8 +40,6 @@ _ENDED_BY = {
 """What ends, without an end of its own, where another one begins beside it."""
 
 _BLANKS = re.compile(r"\s+")
-_BLANKS_BEFORE_LINE_END = re.compile("(?<! ) ++(?=\n)")
-_BLANKS_AT_LINE_START = re.compile("\n ++")
 _LINES = re.compile(r"\n{3,}")
 
 
@@ -107,8 +105,7 @@ class PageText:
         """All that is seen. What is silent and never ends is no such thing, and is seen."""
         text = "".join([*self._pieces, *self._hidden])
         if self._collapse:
-            text = _BLANKS_BEFORE_LINE_END.sub("", text)
-            text = _LINES.sub("\n\n", _BLANKS_AT_LINE_START.sub("\n", text))
+            text = _LINES.sub("\n\n", "\n".join(line.strip(" ") for line in text.split("\n")))
         return text.strip()
 
     def _end_innermost(self) -> str:
