@@ -1,7 +1,7 @@
 """A dataset with something in every chapter of its report, and a browser to read it with."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,42 @@ SPEC = {
     "mapping": {"user_template": "{q}", "answer_template": "{a}"},
     "filter": {"preset": "standard", "thresholds": {"characters.min": 60}},
     "entities": {"actions": {"*": "mask", "phone": "report"}},
-    "duplicates": {"near_threshold": 0.8},
+    "duplicates": {
+        "near_threshold": 0.8,
+        "evaluation_file_ids": ["file-1", "file-2"],
+        "contamination_threshold": 0.7,
+    },
 }
+_AS_LETTERS = str.maketrans("0123456789", "aeiounrstl")
+
+
+def asked(n: int) -> str:
+    """A question like no other one, with a hostile text in it."""
+    words = (str((n + 7) * 7919 * (k + 11) % 99991).translate(_AS_LETTERS) for k in range(36))
+    return f"Question {n}: {' of the '.join(words)}: {HOSTILE[n % len(HOSTILE)]}"
+
+
+def similar(question: str) -> str:
+    """The question with some other letters: too few to be the same, too many to be another."""
+    places = range(20, 400, 36)
+    return "".join("x" if place in places else one for place, one in enumerate(question))
+
+
+def evaluation_rows(first: int) -> Iterator[str]:
+    """Some of the questions, from that one on."""
+    for n in range(first, first + 25):
+        yield json.dumps({"q": asked(n), "a": "kept secret"})
 
 
 def rows() -> Iterator[str]:
-    """Kept, dropped, quarantined and equal rows, in two languages, with hostile texts in all."""
+    """Kept, dropped, quarantined, equal and similar rows, in two languages, with hostile texts in
+    all."""
     for n in range(600):
         hostile = HOSTILE[n % len(HOSTILE)]
-        question = f"Question {n * 7919} about a river, a stone and {n * n} letters: {hostile}"
+        question = asked(n)
         yield json.dumps({"q": question, "a": hostile})
+        if n % 3 == 0:
+            yield json.dumps({"q": similar(question), "a": hostile})
         if n % 5 == 0:
             yield json.dumps({"q": question, "a": hostile})
             yield json.dumps({"q": hostile, "a": str(n)})
@@ -54,13 +80,21 @@ def rows() -> Iterator[str]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of the dataset."""
     root = tmp_path_factory.mktemp("report")
-    source = root / "rows.jsonl"
-    source.write_text("\n".join(rows()))
+    contents = {"rows": rows(), "first": evaluation_rows(100), "second": evaluation_rows(200)}
+    source, *evaluation = [
+        SourceFile(_written(root / f"{name}.jsonl", lines), "jsonl")
+        for name, lines in contents.items()
+    ]
     request = {"spec": SPEC, "pseudonym_key": "00" * 32}
     with LocalPool(request, 1) as pool:
         work = PrepareDataset(pool, lambda *_: None, ReadLimits())
-        work(SourceFile(source, "jsonl"), [], plan_dataset(SPEC), root / "dataset")
+        work(source, evaluation, plan_dataset(SPEC), root / "dataset")
     return root / "dataset"
+
+
+def _written(path: Path, lines: Iterable[str]) -> Path:
+    path.write_text("\n".join(lines))
+    return path
 
 
 @pytest.fixture(scope="session")

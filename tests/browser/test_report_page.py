@@ -26,6 +26,11 @@ def grouped(numbers: list[int]) -> list[str]:
 def test_the_dataset_has_something_for_every_chapter(report: dict[str, Any]) -> None:
     assert set(report["rules"]) == {"dropped", "quarantined"}
     assert report["duplicates"]
+    assert list(report["contaminated"]) == [
+        "evaluation file 1",
+        "evaluation file 2",
+        "test split",
+    ]
     assert len(report["languages"]) == 2
     assert all(values(report) for values in CHARTS.values())
 
@@ -88,6 +93,22 @@ def test_the_tables_have_the_numbers_of_the_report(
     ]
     duplicates = [[str(one["kept"]), f"{one['dropped_count']:,}"] for one in report["duplicates"]]
     assert [row[:2] for row in opened.cells("#duplicates")] == duplicates
+
+
+def test_what_would_have_been_given_away_is_told_with_rows_that_would_have(
+    opened: WatchedPage, report: dict[str, Any]
+) -> None:
+    given_away = [[name, f"{rows:,}"] for name, rows in report["contaminated"].items()]
+    assert [row[:2] for row in opened.cells("#contaminated")] == given_away
+    assert sum(report["contaminated"].values()) == sum(
+        rows
+        for rule, rows in report["rules"]["dropped"].items()
+        if rule in ("duplicates.evaluation", "duplicates.test_split")
+    )
+    for n, ending in ((0, "of evaluation file 1"), (2, "which is in the test split")):
+        summaries = opened.texts(f"#contaminated tr >> nth={n + 1} >> summary")
+        assert summaries
+        assert [one for one in summaries if not one.endswith(ending)] == []
 
 
 def test_every_chart_is_drawn_to_scale(opened: WatchedPage, report: dict[str, Any]) -> None:

@@ -3,11 +3,15 @@
 from typing import Any
 
 import pytest
+from data_prep.create_dataset import spec_fields
+from data_prep.domain.dataset_plan import plan_dataset
+from data_prep.domain.needs import dataset_needs
 from jobs.subjects import job_requested
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JobRequested
 from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from service_kit.machine_size import this_machine
 
 ROWS = [{"q": f"question {n}", "a": "yes", "extra": n} for n in range(3)]
 
@@ -71,7 +75,9 @@ async def test_an_order_says_its_priority_and_the_service_what_it_needs(data_pre
 
     stored = await data_prep.bus.last(job_requested("dataset", "acme", job.job_id), JobRequested)
     assert stored.body.priority == JOB_PRIORITY_HIGH
-    assert stored.body.needs.memory_bytes > file.size_bytes
+    cores = int(this_machine().cpus)
+    needs = dataset_needs(plan_dataset(spec_fields(spec)), cores if cores > 1 else 0)
+    assert stored.body.needs.memory_bytes == needs.memory_bytes
     assert stored.body.needs.cpus == 1
 
 

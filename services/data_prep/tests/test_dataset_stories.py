@@ -36,7 +36,7 @@ async def test_rows_are_explained_compared_and_reported(working_data_prep: Any) 
     second = await made(service, ROWS[2:], seed=7)
 
     (kept,) = await explained(service, first, 3)
-    assert (kept.outcome, list(kept.changes)) == ("kept", ["spaces@1"])
+    assert (kept.outcome, list(kept.changes)) == ("kept", ["spaces@2"])
     assert json.loads(kept.row_json)["messages"][0]["content"] == "question 2"
     (gone,) = await explained(service, first, 21)
     assert (gone.outcome, gone.rule) == ("dropped", "duplicates.exact")

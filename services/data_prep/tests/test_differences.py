@@ -1,11 +1,14 @@
 """What two datasets do not have in common is found by what rows say, not by where they stand."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from data_prep.dataset_looks import SHOWN_BYTES, dataset_difference
 from data_prep.domain.lineage.difference import Difference, difference
 from data_prep.domain.lineage.story import STORIES
+from data_prep_support.preparing import prepare, questions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +61,22 @@ def test_a_dataset_is_like_itself_in_any_order(kept: list[tuple[str, str]]) -> N
     found = compared(kept, kept)
 
     assert (found.common, found.moved, found.removed, found.added) == (len(kept), 0, 0, 0)
+
+
+def test_samples_of_large_rows_fit_in_one_message() -> None:
+    large = [{"q": f"{n} {'x' * 9_000}", "a": "y"} for n in range(300)]
+    found: dict[str, Any] = {}
+
+    def compare_with_small_ones(first: Path) -> None:
+        prepare(
+            questions(9),
+            look=lambda second: found.update(dataset_difference(first, second, samples=300)),
+        )
+
+    prepare(large, look=compare_with_small_ones)
+
+    assert (found["rows_removed"], found["rows_added"], len(found["added"])) == (300, 9, 9)
+    assert SHOWN_BYTES - 10_000 < sum(map(len, found["removed"])) <= SHOWN_BYTES
 
 
 def test_a_row_in_another_split_has_moved() -> None:

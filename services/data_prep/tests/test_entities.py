@@ -1,5 +1,6 @@
 """What tells who somebody is, is found, and what only looks like it is not."""
 
+import json
 import time
 from collections import Counter
 from itertools import pairwise
@@ -8,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from data_prep.domain.entities.entity_plan import ACTIONS, EntityPlan, plan_entities
+from data_prep.domain.entities.masking import masked
 from data_prep.domain.entities.rule_finder import RuleFinder
 from data_prep.domain.entities.spans import MODEL_TYPES, TYPES, Span, without_overlaps
 from data_prep.domain.entities.stage import EntityStage
@@ -131,7 +133,7 @@ def test_a_mask_says_the_type_and_the_row_says_that_it_was_changed() -> None:
         ["mail [EMAIL], call 13812345678"],
         ["nothing"],
     ]
-    assert passed.rows.column("changes").to_pylist() == [["entities@1"], []]
+    assert passed.rows.column("changes").to_pylist() == [["entities@2"], []]
     assert passed.changed == 1
 
 
@@ -162,6 +164,52 @@ def test_tool_calls_and_the_rejected_answer_are_looked_at_too() -> None:
     assert after.column("extras").to_pylist()[0][1] == extras.replace("a@b.cn", "[EMAIL]").replace(
         ":13812345678", ':\\"[PHONE]\\"'
     )
+
+
+def test_arguments_that_are_nested_deeply_or_have_large_numbers_are_no_error() -> None:
+    def called_with(arguments: str) -> str:
+        function = {"name": "f", "arguments": arguments}
+        return json.dumps({"tool_calls": [{"id": "c", "type": "function", "function": function}]})
+
+    deep = "[" * 900 + '"a@b.cn"' + "]" * 900
+    large = '{"n":' + "9" * 40 + ',"to":"a@b.cn"}'
+    rows = rows_of(["x", "y"], extras=[[called_with(deep), called_with(large)]])
+
+    after = stage(email="mask")(rows).rows.column("extras").to_pylist()[0]
+
+    assert after == [
+        json.dumps(json.loads(called_with(deep)), separators=(",", ":")).replace(
+            "a@b.cn", "[EMAIL]"
+        ),
+        json.dumps(json.loads(called_with(large)), separators=(",", ":")).replace(
+            "a@b.cn", "[EMAIL]"
+        ),
+    ]
+
+
+def test_a_pair_whose_answers_differ_by_what_is_gone_alone_is_dropped() -> None:
+    rows = rows_of(
+        ["q", "mail a@b.cn"], ["q", "mail a@b.cn"], rejected=["mail c@d.cn", "mail nobody"]
+    )
+
+    for batch in (rows, rows.slice(0, 1)):
+        passed = stage(email="mask")(batch)
+        assert passed.dropped.column("rule").to_pylist() == ["entities.same_answers"]
+        assert passed.rows.num_rows == batch.num_rows - 1
+
+
+def test_what_is_acted_on_is_not_hidden_by_what_is_not() -> None:
+    text = "postgres://bob:x@db.company.com/y"
+    for actions, after in (
+        ({"email": "mask"}, "postgres://bob:[EMAIL]/y"),
+        ({"email": "mask", "url_credentials": "report"}, "postgres://bob:[EMAIL]/y"),
+        ({"email": "mask", "url_credentials": "mask"}, "postgres://[URL_CREDENTIALS]/y"),
+        ({"email": "report", "url_credentials": "mask"}, "postgres://[URL_CREDENTIALS]/y"),
+    ):
+        passed = stage(**actions)(rows_of([text]))
+        assert passed.rows.column("contents").to_pylist() == [[after]]
+        assert passed.found.total() == 1
+    assert masked([text], FIND, {"email"}) == ["postgres://bob:[EMAIL]/y"]
 
 
 def test_extras_in_which_nothing_is_keep_their_bytes() -> None:

@@ -1,6 +1,8 @@
 """Looking into a stranger's file brings nothing down but one answer."""
 
+import asyncio
 import os
+import select
 import signal
 from pathlib import Path
 
@@ -8,37 +10,102 @@ import psutil
 import pytest
 from data_prep.adapters.file_looker import CHILD, FileLooker
 from service_kit.errors import InvalidInputError
+from testkit.waiting import eventually
 
+ROW = b'{"text": "hello"}\n'
 SPEC = {"mapping": {"layout": "text"}}
 
 LIMITS = {"max_row_bytes": 2**20, "pseudonym_key": bytes(32)}
 
 
 def children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children() if CHILD in one.cmdline()]
+    """Those that live."""
+    return [one for one in psutil.Process().children() if not is_gone(one) and looks(one)]
 
 
-async def test_a_child_that_was_brought_down_costs_one_answer(tmp_path: Path) -> None:
-    file = tmp_path / "file"
-    file.write_bytes(b'{"text": "hello"}\n')
+def looks(child: psutil.Process) -> bool:
+    """Whether it is one of those that look into files."""
+    try:
+        return CHILD in child.cmdline()
+    except psutil.Error:
+        return False
+
+
+def is_gone(child: psutil.Process) -> bool:
+    """Whether it holds nothing open any more."""
+    try:
+        return child.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def nobody_reads(writing: int) -> bool:
+    """Whether the other end of this pipe is closed."""
+    ends = select.poll()
+    ends.register(writing, 0)
+    return any(event & select.POLLERR for _, event in ends.poll(0))
+
+
+async def killed_while_it_reads(pipe: Path) -> None:
+    """Wait until a child reads from this pipe, and kill it."""
+    writing = await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+    (child,) = children()
+    os.kill(child.pid, signal.SIGKILL)
+    # A process may be a zombie while a thread of it still holds the pipe.
+    await eventually(lambda: nobody_reads(writing))
+    os.close(writing)
+
+
+async def test_a_child_that_is_killed_while_it_answers_costs_no_answer(tmp_path: Path) -> None:
+    pipe = tmp_path / "file"
+    os.mkfifo(pipe)
     async with FileLooker(tmp_path) as looker:
-        before = await looker.preview(file, "jsonl", spec=SPEC, rows=1, **LIMITS)
+        answer = asyncio.create_task(looker.opening(pipe, "jsonl"))
+        await killed_while_it_reads(pipe)
+        await asyncio.to_thread(pipe.write_bytes, ROW)
+
+        assert await answer is None
+        assert len(children()) == 1
+
+
+async def test_a_file_that_brings_two_children_down_is_refused_and_the_next_is_not(
+    tmp_path: Path,
+) -> None:
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.write_bytes(ROW)
+    async with FileLooker(tmp_path) as looker:
+        answer = asyncio.create_task(looker.opening(pipe, "jsonl"))
+        for _ in range(2):
+            await killed_while_it_reads(pipe)
+
+        with pytest.raises(InvalidInputError, match="brings its reader down: it did so twice"):
+            await answer
+        assert children() == []
+        assert await looker.opening(file, "jsonl") is None
+
+
+async def test_a_child_that_dies_while_nobody_asks_is_no_files_fault(tmp_path: Path) -> None:
+    pipe, file = tmp_path / "pipe", tmp_path / "file"
+    os.mkfifo(pipe)
+    file.write_bytes(ROW)
+    async with FileLooker(tmp_path) as looker:
+        await looker.opening(file, "jsonl")
         (child,) = children()
         os.kill(child.pid, signal.SIGKILL)
-        child.wait()
+        await eventually(lambda: looker._child is not None and looker._child.has_ended)
 
-        with pytest.raises(InvalidInputError, match="brings its reader down"):
-            await looker.spec(file, "jsonl", spec=SPEC, max_row_bytes=99)
-        after = await looker.preview(file, "jsonl", spec=SPEC, rows=1, **LIMITS)
-
-    assert after == before
+        answer = asyncio.create_task(looker.opening(pipe, "jsonl"))
+        await killed_while_it_reads(pipe)
+        await asyncio.to_thread(pipe.write_bytes, ROW)
+        assert await answer is None
     assert children() == []
 
 
 async def test_a_file_that_never_ends_to_be_read_is_given_up(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "file")
     async with FileLooker(tmp_path, seconds=0.01) as looker:
-        with pytest.raises(InvalidInputError, match="takes it too long"):
+        with pytest.raises(InvalidInputError, match="takes its reader too long"):
             await looker.opening(tmp_path / "file", "jsonl")
         assert children() == []
 

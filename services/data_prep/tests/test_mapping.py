@@ -45,6 +45,7 @@ def test_everything_wrong_with_a_spec_is_said_at_once() -> None:
         ({**WORDS, **MESSAGES}, "not both"),
         ({"system_template": "hi", **MESSAGES}, "not both"),
         ({"user_template": "{a}" * 7_000, "answer_template": "{b}"}, "longer than 20000"),
+        ({"user_template": "{a}" * 9, "answer_template": "{a}" * 8}, "in 17 places"),
     ],
 )
 def test_a_mapping_is_a_messages_column_or_two_templates(

@@ -135,6 +135,18 @@ def test_a_csv_header_that_cannot_be_used_is_refused(content: bytes) -> None:
         read(content, "csv")
 
 
+def test_a_header_of_very_many_columns_is_read_and_one_without_names_is_told_in_short() -> None:
+    names = [f"c{n}" for n in range(100_000)]
+    content = f"{','.join(names)}\n{',' * (len(names) - 1)}\n".encode()
+
+    ((_, columns),) = read(content, "csv", limit=1_000_000)
+    with pytest.raises(InvalidInputError) as refusal:
+        read(b"," * 100_000 + b"\n", "csv", limit=1_000_000)
+
+    assert list(columns) == names
+    assert len(refusal.value.errors) == 20
+
+
 @given(st.lists(st.one_of(st.just(b'{"a": 1}'), st.binary(max_size=40)), max_size=30))
 def test_every_line_of_any_bytes_is_a_row_a_rejected_row_or_blank(lines: list[bytes]) -> None:
     content = b"\n".join(line.replace(b"\n", b"").replace(b"\0", b"") for line in lines)

@@ -3,10 +3,11 @@
 import unicodedata
 
 import pytest
-from data_prep.domain.text_form import comparison_key, normalise
+from data_prep.domain.text_form import Form, comparison_key, in_form, normalise
 from hypothesis import given
 from hypothesis import strategies as st
 
+ENGLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
 any_text = st.text(st.characters(exclude_categories=["Cs"]))
 tricky_text = st.text(
     st.sampled_from(
@@ -28,6 +29,10 @@ tricky_text = st.text(
         ("a\n\n\nb", "a\n\n\nb"),
         ("ＡＢＣ１２３，好", "ＡＢＣ１２３，好"),
         ("法\u200d轮", "法轮"),
+        ("one\x0ctwo\x0bthree", "one\ntwo\nthree"),
+        ("a  b\n```\nx = 1  # two\n```\nc  d", "a b\n```\nx = 1  # two\n```\nc d"),
+        (f"{ENGLAND} {ENGLAND[:4]}x\U000e0067", f"{ENGLAND} \U0001f3f4x"),
+        ("葛\U000e0100城a\U000e0100 \u1820\u180b\u180b x\u180b", "葛\U000e0100城a \u1820\u180b x"),
         (
             "👩\u200d👩\u200d👧 क\u094d\u200dष \u0645\u06cc\u200c\u062e",
             "👩\u200d👩\u200d👧 क\u094d\u200dष \u0645\u06cc\u200c\u062e",
@@ -38,6 +43,23 @@ def test_what_a_reader_cannot_see_goes_and_what_they_can_stays(
     given_text: str, tidied: str
 ) -> None:
     assert normalise(given_text) == tidied
+
+
+marks = st.characters(min_codepoint=0x300, max_codepoint=0x36F) | st.sampled_from(
+    "a한\u05b0\u0f73\u0344\uff9e\u1100\u1161\u11a8"
+)
+
+
+@given(st.text(marks, min_size=100, max_size=200), st.sampled_from(["NFC", "NFKC"]))
+def test_long_runs_of_marks_have_the_same_form_as_python_gives_them(text: str, form: Form) -> None:
+    assert in_form(form, text) == unicodedata.normalize(form, text)
+
+
+@given(st.text(st.sampled_from("a\u0345\u05b0\u200d\u0301\U000e0100葛")))
+def test_joiners_that_lose_their_neighbours_one_after_the_other_all_go(text: str) -> None:
+    once = normalise(text * 8)
+
+    assert normalise(once) == once
 
 
 @given(any_text | tricky_text)

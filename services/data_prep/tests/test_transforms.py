@@ -60,6 +60,10 @@ def made(name: str) -> TextTransform:
         ("&#32431;&#x4e2d; &copy; &euro;", "纯中 © €"),
         ("&lt;b&gt;bold&lt;/b&gt; is &lt; 3", "&lt;b>bold&lt;/b> is < 3"),
         ("AT&T &unknown; R&D", "AT&T &unknown; R&D"),
+        ("a <p and q> b, i <hr or so", "a <p and q> b, i <hr or so"),
+        ("see </script> and <script> here", "see  and  here"),
+        ("one<p>two</div>three", "one\ntwo\nthree"),
+        ("<math><mi>x</mi></math> <i>is</i> <p>x", "<math><mi>x</mi></math> is\nx"),
     ],
 )
 def test_a_page_becomes_what_its_reader_sees(page: str, text: str) -> None:
@@ -159,6 +163,17 @@ def rows_of(contents: list[list[str]], rejected: list[str | None]) -> pa.RecordB
     return pa.RecordBatch.from_pydict(columns, schema=ROWS)
 
 
+def test_a_pair_whose_answers_become_the_same_is_dropped() -> None:
+    stage = CleanStage(clean_transforms(plan_clean({})))
+    rows = rows_of([["q", "fine"], ["q", "a  b"], ["q", "c"]], ["bad", "a b", "c  d"])
+
+    for batch in (rows, rows.slice(1)):
+        passed = stage(batch)
+
+        assert passed.dropped.column("rule").to_pylist() == ["clean.same_answers"]
+        assert passed.dropped.column("line").to_pylist() == [1]
+
+
 def test_a_stage_cleans_turns_and_rejected_answers_and_names_who_changed_them() -> None:
     stage = CleanStage(clean_transforms(plan_clean({})))
     rows = rows_of(
@@ -171,6 +186,6 @@ def test_a_stage_cleans_turns_and_rejected_answers_and_names_who_changed_them() 
 
         assert kept.column("contents").to_pylist() == [["a b", "café"], ["fine"]]
         assert kept.column("rejected").to_pylist() == ["c d", None]
-        assert kept.column("changes").to_pylist() == [["encoding@1", "spaces@1"], []]
+        assert kept.column("changes").to_pylist() == [["encoding@1", "spaces@2"], []]
         assert passed.dropped.column("rule").to_pylist() == ["clean.invisible.nothing_left"]
         assert passed.changed == 1

@@ -99,6 +99,11 @@ class ChildProcess:
         except (BrokenPipeError, ConnectionResetError):
             log.info("child %d is gone and was not told", self._process.pid)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to be gone; what it said before may still be heard."""
+        return self._process.returncode is not None
+
     def terminate(self) -> None:
         """Ask it to save and stop. Only itself: what it started is its own to stop."""
         self.told_to_stop = True

@@ -12,7 +12,6 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, SplitShare
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import InvalidInputError
-from service_kit.machine_size import MachineSize
 
 from data_prep.base_tokens import BaseTokens
 from data_prep.domain.dataset_plan import (
@@ -20,10 +19,8 @@ from data_prep.domain.dataset_plan import (
     DatasetPlan,
     plan_dataset,
 )
+from data_prep.domain.needs import dataset_needs
 from data_prep.domain.reading.file_formats import FileFormat, format_of
-
-LIBRARIES_BYTES = 1 << 29
-"""What making any dataset takes. Digests and groups take about the size of a file of short rows."""
 
 
 class Files(Protocol):
@@ -62,6 +59,7 @@ class CreateDataset:
     Args:
         max_row_bytes: As in the job, so that both see the same rows.
         why_no_models: Where no model can be asked: why, and what to do about it.
+        processes: Of a job, beside its own; see `dataset_needs`.
     """
 
     def __init__(
@@ -73,6 +71,7 @@ class CreateDataset:
         *,
         max_row_bytes: int,
         why_no_models: str = "",
+        processes: int,
     ) -> None:
         self._why_no_models = why_no_models
         self._files = files
@@ -80,6 +79,7 @@ class CreateDataset:
         self._looks = looks
         self._queue = queue
         self._max_row_bytes = max_row_bytes
+        self._processes = processes
 
     async def __call__(
         self,
@@ -116,7 +116,7 @@ class CreateDataset:
             idempotency_key=idempotency_key,
             spec=_with_defaults(spec, plan, file),
             priority=priority,
-            needs=MachineSize(cpus=1, memory_bytes=LIBRARIES_BYTES + file.size_bytes),
+            needs=dataset_needs(plan, self._processes),
         )
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
 

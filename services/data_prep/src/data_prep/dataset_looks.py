@@ -1,12 +1,15 @@
 """What is seen of a dataset's rows in its files. Runs in a child process."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from data_prep.domain.lineage.difference import KeptRow, difference
 from data_prep.domain.lineage.story import Stories
 from data_prep.domain.stories_file import STORIES_FILE
+
+SHOWN_BYTES = 2 * 1024 * 1024
+"""Of all rows of one kind that are shown together; they must fit in one message."""
 
 
 def row_stories(folder: Path, line: int) -> list[dict[str, Any]]:
@@ -28,8 +31,8 @@ def dataset_difference(first: Path, second: Path, samples: int) -> dict[str, Any
         "rows_moved": found.moved,
         "rows_removed": found.removed,
         "rows_added": found.added,
-        "removed": [_row(first, row) for row in found.removed_samples],
-        "added": [_row(second, row) for row in found.added_samples],
+        "removed": _rows(first, found.removed_samples),
+        "added": _rows(second, found.added_samples),
     }
 
 
@@ -48,6 +51,18 @@ def _story(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
         story |= {"split": row["split"], "position": row["position"]}
         story["row_json"] = _row(folder, written)
     return story
+
+
+def _rows(folder: Path, rows: Iterable[KeptRow]) -> list[str]:
+    """As many of the rows as fit in `SHOWN_BYTES`, and at least one."""
+    shown: list[str] = []
+    size = 0
+    for row in rows:
+        size += row.length
+        if shown and size > SHOWN_BYTES:
+            break
+        shown.append(_row(folder, row))
+    return shown
 
 
 def _row(folder: Path, row: KeptRow) -> str:

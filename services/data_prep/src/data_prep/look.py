@@ -1,7 +1,8 @@
 """The child process that looks into files for the service: one request a line, one answer each.
 
 What strangers uploaded is decoded here and not in the service: a file that brings a decoder down,
-or wants all memory, costs one answer. It also keeps the libraries that decode out of the service.
+or wants all memory, costs its own answer, and that only when it does so twice. It also keeps the
+libraries that decode out of the service.
 """
 
 import json

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data_prep.dataset_looks import dataset_difference, row_stories
+from data_prep.dataset_looks import SHOWN_BYTES, dataset_difference, row_stories
 from data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
 from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.reading.file_formats import FileFormat
@@ -20,9 +20,6 @@ from data_prep.domain.stages import Stage
 from data_prep.domain.written_rows import write_rows
 
 PEEK_ROWS = 100
-SHOWN_BYTES = 2 * 1024 * 1024
-"""Of all rows of a preview together; it must fit in one message."""
-
 SHOWN_COLUMNS, SHOWN_NAME_CHARACTERS = 1_000, 200
 
 StagesOf = Callable[[DatasetPlan, bytes], Sequence[tuple[str, Stage]]]

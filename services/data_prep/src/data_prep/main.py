@@ -155,6 +155,7 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
             *(read_file, looker, parts.base_tokens, JobQueue(parts.bus)),
             max_row_bytes=max_row_bytes,
             why_no_models=why_no_models,
+            processes=_processes_beside(settings),
         ),
         DeleteDataset(records),
         _uploads(settings, store_file, parts.records),
@@ -198,7 +199,7 @@ def _worker(settings: Settings, parts: _Parts) -> Worker:
     make_dataset = MakeDataset(
         *(parts.read_file, parts.store, parts.pseudonym_keys, parts.base_tokens),
         max_row_bytes=settings.max_row_bytes,
-        processes=settings.processes or max(int(this_machine().cpus), 1),
+        processes=_processes(settings),
         ask_at_once=settings.inference_at_once,
         cluster=_cluster(settings),
         models=parts.models_asked,
@@ -213,6 +214,17 @@ def _worker(settings: Settings, parts: _Parts) -> Worker:
         jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
     )
+
+
+def _processes(settings: Settings) -> int:
+    """That rows pass through, one of them meaning the job's own."""
+    return settings.processes or max(int(this_machine().cpus), 1)
+
+
+def _processes_beside(settings: Settings) -> int:
+    """Of a job on this machine, beside its own."""
+    processes = _processes(settings)
+    return 0 if settings.ray_address or processes == 1 else processes
 
 
 def _cluster(settings: Settings) -> RayCluster | None:

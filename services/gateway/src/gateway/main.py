@@ -75,10 +75,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         watcher = JobWatcher(bus, known.jobs)
         use_cases = _use_cases(settings, known, peers, usage, watcher, webhooks)
         servicer = gateway_servicer(
-            use_cases,
-            peers.data_prep,
-            known.jobs,
-            verifier,
+            *(use_cases, peers.data_prep, peers.dataset_stories, known.jobs, verifier),
             max_upload_bytes=settings.max_upload_bytes,
             stopping=stopping,
         )

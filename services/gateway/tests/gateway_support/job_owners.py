@@ -116,7 +116,7 @@ class FakeDataPrep(FakeUploads):
     async def DeleteDataset(
         self, request: data_prep_pb.DeleteDatasetRequest, context: Any
     ) -> data_prep_pb.DeleteDatasetResponse:
-        if request.dataset_id == "ds-nobody":
+        if request.dataset_id in ("", "ds-nobody"):
             raise NotFoundError(f"no dataset {request.dataset_id!r}")
         retired = DatasetRetired(dataset_id=request.dataset_id, tenant=request.tenant)
         sequence = await self._bus.publish(DATASET_RETIRED, retired)

@@ -13,9 +13,15 @@ CHILD = "data_prep.look"
 ANSWER_SECONDS = 60.0
 """Loading the libraries on a slow and busy machine, and the largest rows."""
 
+CHILDREN_ASKED = 2
+"""A child that is killed may have been killed for what others took of the memory, or by somebody;
+a second one that dies of the same question does not die by chance."""
+
 
 class FileLooker:
     """Looks into one file at a time; who comes meanwhile waits.
+
+    A child that dies while it answers costs nobody an answer: a fresh one is asked the same once.
 
     Args:
         folder: For the child's log.
@@ -98,24 +104,33 @@ class FileLooker:
 
     async def _ask(self, request: dict[str, Any]) -> Any:
         async with self._turn:
-            try:
-                async with asyncio.timeout(self._seconds):
-                    answer = await self._answer(request)
-            except TimeoutError:
-                answer = None
-            except BaseException:
-                # The answer to a question that nobody waits for must not be another's.
-                await self._end()
-                raise
-            if answer is None:
-                await self._end()
-                raise InvalidInputError("the file brings its reader down, or takes it too long")
+            answer = await self._answer_of_one_child_or_two(request)
         if "errors" in answer:
             raise InvalidInputError(answer["errors"])
         return answer["answer"]
 
+    async def _answer_of_one_child_or_two(self, request: dict[str, Any]) -> dict[str, Any]:
+        for _ in range(CHILDREN_ASKED):
+            try:
+                async with asyncio.timeout(self._seconds):
+                    answer = await self._answer(request)
+            except TimeoutError:
+                await self._end()
+                raise InvalidInputError("the file takes its reader too long") from None
+            except BaseException:
+                # The answer to a question that nobody waits for must not be another's.
+                await self._end()
+                raise
+            if answer is not None:
+                return answer
+            await self._end()
+        raise InvalidInputError("the file brings its reader down: it did so twice")
+
     async def _answer(self, request: dict[str, Any]) -> dict[str, Any] | None:
         """What the child says, None when it died."""
+        if self._child is not None and self._child.has_ended:
+            # It died while nobody asked, which no file is to blame for.
+            await self._end()
         if self._child is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._child = await ChildProcess.start(self._module, {}, folder=self._folder)

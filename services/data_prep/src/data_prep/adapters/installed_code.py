@@ -11,7 +11,7 @@ from pathlib import Path
 PACKAGES = ("data_prep", "token_files", "tokenization")
 """Ours: their files are read, because their version says nothing between releases."""
 
-DISTRIBUTIONS = ("ftfy", "msgspec", "numpy", "opencc", "pyarrow", "selectolax", "spacy", "xxhash")
+DISTRIBUTIONS = ("ftfy", "msgspec", "numpy", "opencc", "pyarrow", "spacy", "xxhash")
 """Of others, by their version."""
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from data_prep.domain.verdicts import SPLITS
+from data_prep.domain.verdicts import GIVES_EVALUATION_AWAY, GIVES_TEST_AWAY, SPLITS
 
 BAR_WIDTH = 420
 ROW_HEIGHT = 22
@@ -37,6 +37,16 @@ class Chart:
         return ROW_HEIGHT * len(self.bars)
 
 
+@dataclass(frozen=True)
+class GivenAway:
+    """Something that a model will be scored with, and the rows that would have given it away."""
+
+    name: str
+    count: int
+    samples: list[Mapping[str, Any]]
+    """Some of them: "line", "text", "detail"."""
+
+
 def report_page(report: Mapping[str, Any], *, name: str) -> bytes:
     """The page of a report as `report_of` makes it; the same report gives the same bytes.
 
@@ -46,7 +56,12 @@ def report_page(report: Mapping[str, Any], *, name: str) -> bytes:
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     source = files("data_prep.domain").joinpath("report_page.html").read_text(encoding="utf-8")
     page = environment.from_string(source).render(
-        name=name or "dataset", report=report, charts=_charts(report), width=BAR_WIDTH
+        name=name or "dataset",
+        report=report,
+        charts=_charts(report),
+        width=BAR_WIDTH,
+        given_away=_given_away(report),
+        clustered=_clustered(report),
     )
     return page.encode()
 
@@ -68,6 +83,24 @@ def _charts(report: Mapping[str, Any]) -> list[Chart]:
         _chart("Entities", "Found, and what was done.", report["entities"]),
     ]
     return [chart for chart in charts if chart.bars]
+
+
+def _given_away(report: Mapping[str, Any]) -> list[GivenAway]:
+    samples = report["samples"]
+    shown = [*samples.get(GIVES_EVALUATION_AWAY, []), *samples.get(GIVES_TEST_AWAY, [])]
+    return [
+        GivenAway(name, count, [one for one in shown if one["detail"].endswith(f" {name}")])
+        for name, count in report["contaminated"].items()
+    ]
+
+
+def _clustered(report: Mapping[str, Any]) -> dict[str, int]:
+    """How many rows were dropped because another says the same, and how many of them are named."""
+    dropped = report["rules"].get("dropped", {})
+    return {
+        "all": sum(dropped.get(rule, 0) for rule in ("duplicates.exact", "duplicates.near")),
+        "named": sum(cluster["dropped_count"] for cluster in report["duplicates"]),
+    }
 
 
 def _of(report: Mapping[str, Any], name: str) -> Mapping[str, int]:

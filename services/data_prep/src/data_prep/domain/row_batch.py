@@ -79,6 +79,17 @@ def spoken(rows: pa.RecordBatch) -> pa.Array:
     return pc.binary_join(contents, "\n")
 
 
+def rows_with_equal_answers(rows: pa.RecordBatch) -> list[int]:
+    """The numbers of the rows whose rejected answer says what their last turn says."""
+    rejected, contents = rows.column("rejected"), rows.column("contents")
+    if rejected.null_count == rows.num_rows:
+        return []
+    ends = pc.subtract(contents.offsets[1:], contents.offsets[0])
+    last = contents.flatten().take(pc.subtract(ends, 1))
+    equal: list[int] = pc.indices_nonzero(pc.equal(rejected, last).fill_null(False)).to_pylist()
+    return equal
+
+
 def dropped_rows(
     rows: pa.RecordBatch,
     reasons: Sequence[str | None],

@@ -12,14 +12,23 @@ TRAIN, VALID, TEST = range(3)
 
 KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE, CONTAMINATED, TEST_LEAK = range(5)
 
+GIVES_EVALUATION_AWAY, GIVES_TEST_AWAY = "duplicates.evaluation", "duplicates.test_split"
+"""Rules that take out rows which give away what a model will be scored with."""
+
 _WORDS = (
     ("", ""),
     ("duplicates.exact", "says the same as line {line}"),
     ("duplicates.near", "nearly the same as line {line}"),
-    ("duplicates.evaluation", "the same or nearly as line {line} of evaluation file {file}"),
-    ("duplicates.test_split", "nearly the same as line {line}, which is in the test split"),
+    (GIVES_EVALUATION_AWAY, "the same or nearly as line {line} of evaluation file {file}"),
+    (GIVES_TEST_AWAY, "nearly the same as line {line}, which is in the test split"),
 )
 """Rule and words for people, by verdict."""
+
+
+def given_away(file: int | None) -> str:
+    """What a row gives away, in words: an evaluation file, by its number from 0, or the dataset's
+    own test split. The words of a row that does so (`Verdicts.details`) end with them."""
+    return "test split" if file is None else f"evaluation file {file + 1}"
 
 
 @dataclass(frozen=True)

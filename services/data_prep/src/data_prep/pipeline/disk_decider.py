@@ -1,6 +1,6 @@
 """Decides about all rows with arrays on disk, so that memory does not grow with them."""
 
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from data_prep.domain.dataset_plan import DatasetPlan
 from data_prep.domain.duplicates.clusters import Cluster, summarise_clusters
 from data_prep.domain.duplicates.contamination import (
     MATCH,
-    NO_MATCH,
     OWN_TEST,
     EvaluationRows,
     contaminated_rows,
@@ -29,6 +28,7 @@ from data_prep.domain.verdicts import (
     NEAR_DUPLICATE,
     TEST_LEAK,
     Verdicts,
+    given_away,
 )
 from data_prep.pipeline.row_worker import BlockKeys
 
@@ -137,18 +137,16 @@ class DiskDecisions:
         return summarise_clusters(self.leaders, self.lines).clusters
 
     def contaminated(self) -> dict[str, int]:
-        """Rows that give something away, by what: "test split" or "evaluation file <number>"."""
-        counts: dict[str, int] = {}
-        for file in self._matched_files():
-            name = "test split" if file == OWN_TEST else f"evaluation file {file + 1}"
-            counts[name] = counts.get(name, 0) + 1
-        return dict(sorted(counts.items()))
-
-    def _matched_files(self) -> Iterator[int]:
+        """Rows that give something away, by what, as `given_away` says it; files in their order,
+        the test split at last."""
+        counts: Counter[int] = Counter()
         if self.matches is not None:
             for part in chunks(len(self.matches)):
-                files = self.matches["file"][part]
-                yield from files[files != NO_MATCH].tolist()
+                files, rows = np.unique(self.matches["file"][part], return_counts=True)
+                counts.update(dict(zip(files.tolist(), rows.tolist(), strict=True)))
+        known = sorted(file for file in counts if file >= 0)
+        named = {given_away(file): counts[file] for file in known}
+        return named | ({given_away(None): counts[OWN_TEST]} if counts[OWN_TEST] else {})
 
     def _add_matches(
         self,

@@ -18,6 +18,8 @@ from gateway.entrypoints.http_requests import (
 
 MEDIA_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
 MAX_SAMPLES = 100
+MAX_LINE = 2**53
+"""What every client's numbers hold exactly."""
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 """The page has texts of a tenant's in it: whatever they say, nothing of it runs or calls out."""
@@ -56,7 +58,7 @@ class DatasetStoryRoutes:
         stories = await self._stories.explain_row(
             tenant=caller_of(request).tenant,
             dataset_id=dataset_id,
-            line=_whole_number(line, "line", lowest=1, highest=2**53),
+            line=_whole_number(line, "line", lowest=1, highest=MAX_LINE),
         )
         view = {
             "object": "dataset.row",

@@ -92,10 +92,65 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileResponse.FromString,
                 _registered_method=True)
+        self.CreateUpload = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/CreateUpload',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateUploadRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateUploadResponse.FromString,
+                _registered_method=True)
+        self.AddUploadPart = channel.stream_unary(
+                '/modelmill.gateway.v1.GatewayService/AddUploadPart',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.AddUploadPartRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.AddUploadPartResponse.FromString,
+                _registered_method=True)
+        self.CompleteUpload = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/CompleteUpload',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CompleteUploadRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CompleteUploadResponse.FromString,
+                _registered_method=True)
+        self.CancelUpload = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/CancelUpload',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelUploadRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelUploadResponse.FromString,
+                _registered_method=True)
         self.CreateDataset = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/CreateDataset',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetResponse.FromString,
+                _registered_method=True)
+        self.PreviewDataset = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/PreviewDataset',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PreviewDatasetRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PreviewDatasetResponse.FromString,
+                _registered_method=True)
+        self.ListDatasets = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/ListDatasets',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListDatasetsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListDatasetsResponse.FromString,
+                _registered_method=True)
+        self.GetDataset = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/GetDataset',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetDatasetRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetDatasetResponse.FromString,
+                _registered_method=True)
+        self.DeleteDataset = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/DeleteDataset',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDatasetRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDatasetResponse.FromString,
+                _registered_method=True)
+        self.ExplainRow = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/ExplainRow',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExplainRowRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExplainRowResponse.FromString,
+                _registered_method=True)
+        self.DiffDatasets = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/DiffDatasets',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DiffDatasetsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DiffDatasetsResponse.FromString,
+                _registered_method=True)
+        self.DownloadReport = channel.unary_stream(
+                '/modelmill.gateway.v1.GatewayService/DownloadReport',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadReportRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadReportResponse.FromString,
                 _registered_method=True)
         self.CreateFineTuningJob = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/CreateFineTuningJob',
@@ -239,12 +294,109 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateUpload(self, request, context):
+        """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
+
+        INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads are open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddUploadPart(self, request_iterator, context):
+        """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
+
+        NOT_FOUND: unknown, or it is over. INVALID_ARGUMENT: no header, or a part that is empty or larger than 64 MiB.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteUpload(self, request, context):
+        """Joins the parts in the order given to a file. A repeat answers the same file.
+
+        NOT_FOUND: unknown, or it was cancelled. INVALID_ARGUMENT: an unknown part, or a size or digest that differs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelUpload(self, request, context):
+        """Ends an upload; its parts are gone.
+
+        NOT_FOUND: unknown, or it is over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateDataset(self, request, context):
         """Accepts a job that makes a dataset. Each Create... takes an idempotency key: the same key and spec answer the
         same job, the same key and another spec ALREADY_EXISTS.
 
         NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
         RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewDataset(self, request, context):
+        """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
+
+        NOT_FOUND: the file is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed, or too many rows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDatasets(self, request, context):
+        """The tenant's datasets that are ready, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDataset(self, request, context):
+        """One dataset, ready or in the making.
+
+        NOT_FOUND: unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDataset(self, request, context):
+        """Takes a dataset out of use. Models that were trained on it stay.
+
+        NOT_FOUND: unknown, or not ready.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainRow(self, request, context):
+        """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+
+        NOT_FOUND: the dataset is unknown, or its file has no such row. INVALID_ARGUMENT: there is no such line.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffDatasets(self, request, context):
+        """What two datasets do not have in common, by the content of their rows.
+
+        NOT_FOUND: one of them is unknown. INVALID_ARGUMENT: too many samples.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadReport(self, request, context):
+        """Streams a dataset's report.
+
+        NOT_FOUND: unknown. INVALID_ARGUMENT: there is no such format.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -374,10 +526,65 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteFileResponse.SerializeToString,
             ),
+            'CreateUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateUpload,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateUploadRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateUploadResponse.SerializeToString,
+            ),
+            'AddUploadPart': grpc.stream_unary_rpc_method_handler(
+                    servicer.AddUploadPart,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.AddUploadPartRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.AddUploadPartResponse.SerializeToString,
+            ),
+            'CompleteUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteUpload,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CompleteUploadRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CompleteUploadResponse.SerializeToString,
+            ),
+            'CancelUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelUpload,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelUploadRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelUploadResponse.SerializeToString,
+            ),
             'CreateDataset': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateDataset,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetResponse.SerializeToString,
+            ),
+            'PreviewDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewDataset,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PreviewDatasetRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PreviewDatasetResponse.SerializeToString,
+            ),
+            'ListDatasets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDatasets,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListDatasetsRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListDatasetsResponse.SerializeToString,
+            ),
+            'GetDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDataset,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetDatasetRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetDatasetResponse.SerializeToString,
+            ),
+            'DeleteDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDataset,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDatasetRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDatasetResponse.SerializeToString,
+            ),
+            'ExplainRow': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainRow,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExplainRowRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExplainRowResponse.SerializeToString,
+            ),
+            'DiffDatasets': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffDatasets,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DiffDatasetsRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DiffDatasetsResponse.SerializeToString,
+            ),
+            'DownloadReport': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadReport,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadReportRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadReportResponse.SerializeToString,
             ),
             'CreateFineTuningJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateFineTuningJob,
@@ -731,6 +938,114 @@ class GatewayService:
             _registered_method=True)
 
     @staticmethod
+    def CreateUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/CreateUpload',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateUploadRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddUploadPart(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/modelmill.gateway.v1.GatewayService/AddUploadPart',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.AddUploadPartRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.AddUploadPartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/CompleteUpload',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CompleteUploadRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CompleteUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/CancelUpload',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelUploadRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CancelUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CreateDataset(request,
             target,
             options=(),
@@ -747,6 +1062,195 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/CreateDataset',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/PreviewDataset',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PreviewDatasetRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PreviewDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDatasets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ListDatasets',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListDatasetsRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/GetDataset',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetDatasetRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DeleteDataset',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDatasetRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainRow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ExplainRow',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExplainRowRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ExplainRowResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffDatasets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DiffDatasets',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DiffDatasetsRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DiffDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DownloadReport',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadReportRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

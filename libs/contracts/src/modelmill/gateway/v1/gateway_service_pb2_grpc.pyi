@@ -83,12 +83,64 @@ class GatewayServiceStub:
 
     NOT_FOUND: unknown.
     """
+    CreateUpload: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateUploadRequest, _gateway_service_pb2.CreateUploadResponse]
+    """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
+
+    INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads are open.
+    """
+    AddUploadPart: _grpc.StreamUnaryMultiCallable[_gateway_service_pb2.AddUploadPartRequest, _gateway_service_pb2.AddUploadPartResponse]
+    """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
+
+    NOT_FOUND: unknown, or it is over. INVALID_ARGUMENT: no header, or a part that is empty or larger than 64 MiB.
+    """
+    CompleteUpload: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CompleteUploadRequest, _gateway_service_pb2.CompleteUploadResponse]
+    """Joins the parts in the order given to a file. A repeat answers the same file.
+
+    NOT_FOUND: unknown, or it was cancelled. INVALID_ARGUMENT: an unknown part, or a size or digest that differs.
+    """
+    CancelUpload: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CancelUploadRequest, _gateway_service_pb2.CancelUploadResponse]
+    """Ends an upload; its parts are gone.
+
+    NOT_FOUND: unknown, or it is over.
+    """
     CreateDataset: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateDatasetRequest, _gateway_service_pb2.CreateDatasetResponse]
     """Accepts a job that makes a dataset. Each Create... takes an idempotency key: the same key and spec answer the
     same job, the same key and another spec ALREADY_EXISTS.
 
     NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
     RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
+    """
+    PreviewDataset: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.PreviewDatasetRequest, _gateway_service_pb2.PreviewDatasetResponse]
+    """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
+
+    NOT_FOUND: the file is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed, or too many rows.
+    """
+    ListDatasets: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListDatasetsRequest, _gateway_service_pb2.ListDatasetsResponse]
+    """The tenant's datasets that are ready, newest first."""
+    GetDataset: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetDatasetRequest, _gateway_service_pb2.GetDatasetResponse]
+    """One dataset, ready or in the making.
+
+    NOT_FOUND: unknown.
+    """
+    DeleteDataset: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteDatasetRequest, _gateway_service_pb2.DeleteDatasetResponse]
+    """Takes a dataset out of use. Models that were trained on it stay.
+
+    NOT_FOUND: unknown, or not ready.
+    """
+    ExplainRow: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainRowRequest, _gateway_service_pb2.ExplainRowResponse]
+    """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+
+    NOT_FOUND: the dataset is unknown, or its file has no such row. INVALID_ARGUMENT: there is no such line.
+    """
+    DiffDatasets: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DiffDatasetsRequest, _gateway_service_pb2.DiffDatasetsResponse]
+    """What two datasets do not have in common, by the content of their rows.
+
+    NOT_FOUND: one of them is unknown. INVALID_ARGUMENT: too many samples.
+    """
+    DownloadReport: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.DownloadReportRequest, _gateway_service_pb2.DownloadReportResponse]
+    """Streams a dataset's report.
+
+    NOT_FOUND: unknown. INVALID_ARGUMENT: there is no such format.
     """
     CreateFineTuningJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
@@ -177,12 +229,64 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     NOT_FOUND: unknown.
     """
+    CreateUpload: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateUploadRequest, _gateway_service_pb2.CreateUploadResponse]  # type: ignore[assignment]
+    """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
+
+    INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads are open.
+    """
+    AddUploadPart: _aio.StreamUnaryMultiCallable[_gateway_service_pb2.AddUploadPartRequest, _gateway_service_pb2.AddUploadPartResponse]  # type: ignore[assignment]
+    """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
+
+    NOT_FOUND: unknown, or it is over. INVALID_ARGUMENT: no header, or a part that is empty or larger than 64 MiB.
+    """
+    CompleteUpload: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CompleteUploadRequest, _gateway_service_pb2.CompleteUploadResponse]  # type: ignore[assignment]
+    """Joins the parts in the order given to a file. A repeat answers the same file.
+
+    NOT_FOUND: unknown, or it was cancelled. INVALID_ARGUMENT: an unknown part, or a size or digest that differs.
+    """
+    CancelUpload: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CancelUploadRequest, _gateway_service_pb2.CancelUploadResponse]  # type: ignore[assignment]
+    """Ends an upload; its parts are gone.
+
+    NOT_FOUND: unknown, or it is over.
+    """
     CreateDataset: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateDatasetRequest, _gateway_service_pb2.CreateDatasetResponse]  # type: ignore[assignment]
     """Accepts a job that makes a dataset. Each Create... takes an idempotency key: the same key and spec answer the
     same job, the same key and another spec ALREADY_EXISTS.
 
     NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
     RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
+    """
+    PreviewDataset: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.PreviewDatasetRequest, _gateway_service_pb2.PreviewDatasetResponse]  # type: ignore[assignment]
+    """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
+
+    NOT_FOUND: the file is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed, or too many rows.
+    """
+    ListDatasets: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListDatasetsRequest, _gateway_service_pb2.ListDatasetsResponse]  # type: ignore[assignment]
+    """The tenant's datasets that are ready, newest first."""
+    GetDataset: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetDatasetRequest, _gateway_service_pb2.GetDatasetResponse]  # type: ignore[assignment]
+    """One dataset, ready or in the making.
+
+    NOT_FOUND: unknown.
+    """
+    DeleteDataset: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteDatasetRequest, _gateway_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
+    """Takes a dataset out of use. Models that were trained on it stay.
+
+    NOT_FOUND: unknown, or not ready.
+    """
+    ExplainRow: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainRowRequest, _gateway_service_pb2.ExplainRowResponse]  # type: ignore[assignment]
+    """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+
+    NOT_FOUND: the dataset is unknown, or its file has no such row. INVALID_ARGUMENT: there is no such line.
+    """
+    DiffDatasets: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DiffDatasetsRequest, _gateway_service_pb2.DiffDatasetsResponse]  # type: ignore[assignment]
+    """What two datasets do not have in common, by the content of their rows.
+
+    NOT_FOUND: one of them is unknown. INVALID_ARGUMENT: too many samples.
+    """
+    DownloadReport: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.DownloadReportRequest, _gateway_service_pb2.DownloadReportResponse]  # type: ignore[assignment]
+    """Streams a dataset's report.
+
+    NOT_FOUND: unknown. INVALID_ARGUMENT: there is no such format.
     """
     CreateFineTuningJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateFineTuningJobRequest, _gateway_service_pb2.CreateFineTuningJobResponse]  # type: ignore[assignment]
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
@@ -336,6 +440,50 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def CreateUpload(
+        self,
+        request: _gateway_service_pb2.CreateUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CreateUploadResponse, _abc.Awaitable[_gateway_service_pb2.CreateUploadResponse]]:
+        """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
+
+        INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads are open.
+        """
+
+    @_abc_1.abstractmethod
+    def AddUploadPart(
+        self,
+        request_iterator: _MaybeAsyncIterator[_gateway_service_pb2.AddUploadPartRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.AddUploadPartResponse, _abc.Awaitable[_gateway_service_pb2.AddUploadPartResponse]]:
+        """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
+
+        NOT_FOUND: unknown, or it is over. INVALID_ARGUMENT: no header, or a part that is empty or larger than 64 MiB.
+        """
+
+    @_abc_1.abstractmethod
+    def CompleteUpload(
+        self,
+        request: _gateway_service_pb2.CompleteUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CompleteUploadResponse, _abc.Awaitable[_gateway_service_pb2.CompleteUploadResponse]]:
+        """Joins the parts in the order given to a file. A repeat answers the same file.
+
+        NOT_FOUND: unknown, or it was cancelled. INVALID_ARGUMENT: an unknown part, or a size or digest that differs.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelUpload(
+        self,
+        request: _gateway_service_pb2.CancelUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CancelUploadResponse, _abc.Awaitable[_gateway_service_pb2.CancelUploadResponse]]:
+        """Ends an upload; its parts are gone.
+
+        NOT_FOUND: unknown, or it is over.
+        """
+
+    @_abc_1.abstractmethod
     def CreateDataset(
         self,
         request: _gateway_service_pb2.CreateDatasetRequest,
@@ -346,6 +494,80 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
         RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
+        """
+
+    @_abc_1.abstractmethod
+    def PreviewDataset(
+        self,
+        request: _gateway_service_pb2.PreviewDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.PreviewDatasetResponse, _abc.Awaitable[_gateway_service_pb2.PreviewDatasetResponse]]:
+        """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
+
+        NOT_FOUND: the file is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed, or too many rows.
+        """
+
+    @_abc_1.abstractmethod
+    def ListDatasets(
+        self,
+        request: _gateway_service_pb2.ListDatasetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListDatasetsResponse, _abc.Awaitable[_gateway_service_pb2.ListDatasetsResponse]]:
+        """The tenant's datasets that are ready, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetDataset(
+        self,
+        request: _gateway_service_pb2.GetDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetDatasetResponse, _abc.Awaitable[_gateway_service_pb2.GetDatasetResponse]]:
+        """One dataset, ready or in the making.
+
+        NOT_FOUND: unknown.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteDataset(
+        self,
+        request: _gateway_service_pb2.DeleteDatasetRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.DeleteDatasetResponse, _abc.Awaitable[_gateway_service_pb2.DeleteDatasetResponse]]:
+        """Takes a dataset out of use. Models that were trained on it stay.
+
+        NOT_FOUND: unknown, or not ready.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainRow(
+        self,
+        request: _gateway_service_pb2.ExplainRowRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ExplainRowResponse, _abc.Awaitable[_gateway_service_pb2.ExplainRowResponse]]:
+        """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
+
+        NOT_FOUND: the dataset is unknown, or its file has no such row. INVALID_ARGUMENT: there is no such line.
+        """
+
+    @_abc_1.abstractmethod
+    def DiffDatasets(
+        self,
+        request: _gateway_service_pb2.DiffDatasetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.DiffDatasetsResponse, _abc.Awaitable[_gateway_service_pb2.DiffDatasetsResponse]]:
+        """What two datasets do not have in common, by the content of their rows.
+
+        NOT_FOUND: one of them is unknown. INVALID_ARGUMENT: too many samples.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadReport(
+        self,
+        request: _gateway_service_pb2.DownloadReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_service_pb2.DownloadReportResponse], _abc.AsyncIterator[_gateway_service_pb2.DownloadReportResponse]]:
+        """Streams a dataset's report.
+
+        NOT_FOUND: unknown. INVALID_ARGUMENT: there is no such format.
         """
 
     @_abc_1.abstractmethod

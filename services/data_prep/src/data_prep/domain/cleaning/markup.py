@@ -2,21 +2,15 @@
 
 import html
 import re
-from collections.abc import Callable, Iterator, Sequence
-
-from selectolax.lexbor import LexborHTMLParser, LexborNode
+from collections.abc import Iterator, Sequence
 
 from data_prep.domain.cleaning.batches import changed_where, until_stable
-
-_BLOCKS = (
-    "address article aside blockquote body center dd details dialog div dl dt fieldset figcaption "
-    "figure footer form h1 h2 h3 h4 h5 h6 header hr html legend li main nav ol option p pre "
-    "section select summary table tbody tfoot thead tr ul"
+from data_prep.domain.cleaning.page_text import (
+    BLOCK_TAGS,
+    CELL_TAGS,
+    SILENT_TAGS,
+    PageText,
 )
-BLOCK_TAGS = frozenset(_BLOCKS.split())
-"""Before and after these a reader sees a new line."""
-
-_CELL_TAGS = frozenset(("td", "th"))
 
 _INLINE = (
     "a abbr acronym b bdi bdo big br button cite code data del dfn em font i img input ins kbd "
@@ -25,29 +19,19 @@ _INLINE = (
 )
 INLINE_TAGS = frozenset(_INLINE.split())
 
-_SILENT = (
-    "audio canvas embed head iframe map math noscript object script style svg template textarea "
-    "title video"
-)
-SILENT_TAGS = frozenset(_SILENT.split())
-"""What is in these no reader sees."""
-
 _ENDLESS = "br hr img input link meta source wbr p li dt dd tr td th option"
 _UNCLOSED = frozenset(_ENDLESS.split())
 """Tags that need no end."""
 
-_KNOWN_TAGS = BLOCK_TAGS | INLINE_TAGS | SILENT_TAGS | _CELL_TAGS
+_KNOWN_TAGS = BLOCK_TAGS | INLINE_TAGS | SILENT_TAGS | CELL_TAGS
 # The longest first and then by name: the same pattern in every process.
 _NAMES = "|".join(sorted(sorted(_KNOWN_TAGS), key=len, reverse=True))
 _SUSPECT = re.compile(r"<[A-Za-z/!]|&[A-Za-z#]")
-_TAG = re.compile(rf"<(/?)({_NAMES})(?=[\s/>])[^<>]{{0,2000}}>", re.IGNORECASE)
+_TAG = re.compile(rf"<(/?)({_NAMES})(?=[\s/>])([^<>]{{0,2000}})>", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--[^<>]{0,20000}-->|<!DOCTYPE[^<>]{0,500}>", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});")
 _CODE = re.compile(r"```.{0,100000}?(?:```|\Z)|`[^`\n]{1,1000}`", re.DOTALL)
-_BLANKS = re.compile(r"\s+")
-_SPACE_AT_LINE_ENDS = re.compile(" *\n *")
-_BREAK_AND_LINE = re.compile(r"<br ?/?>[ \t\r]{0,9}\n", re.IGNORECASE)
-_LINES = re.compile(r"\n{3,}")
+_BREAK_AND_LINE = re.compile(r"(<br ?/?>)[ \t\r]{0,9}\n", re.IGNORECASE)
 
 
 class Markup:
@@ -58,7 +42,7 @@ class Markup:
     """
 
     name = "markup"
-    version = 1
+    version = 2
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Each text as a reader sees it."""
@@ -66,78 +50,61 @@ class Markup:
 
 
 def _settled_text(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        # Half a character, which the parser does not take.
-        return text
     return until_stable(_text_of, text)
 
 
 def _text_of(text: str) -> str:
     tags = _real_tags(text)
     if tags or _COMMENT.search(text):
-        blocks = bool(tags & (BLOCK_TAGS | _CELL_TAGS)) and "```" not in text
-        text = _parsed(_escaped(text, tags), collapse=blocks)
-    return _outside_code(text, _unescaped)
+        text = _read(text, tags)
+    return "".join(part if is_code else _unescaped(part) for part, is_code in _parts(text))
 
 
-def _outside_code(text: str, change: Callable[[str], str]) -> str:
-    pieces: list[str] = []
+def _parts(text: str) -> Iterator[tuple[str, bool]]:
+    """The text in pieces, and of each whether it is code, in which nothing is markup."""
     done = 0
     for code in _CODE.finditer(text):
-        pieces += change(text[done : code.start()]), code.group()
+        yield text[done : code.start()], False
+        yield code.group(), True
         done = code.end()
-    return "".join([*pieces, change(text[done:])])
+    yield text[done:], False
+
+
+def _tags_in(part: str) -> Iterator[tuple[re.Match[str], str, bool]]:
+    """What is written like a tag, with its name, and whether it is the end of one."""
+    for tag in _TAG.finditer(part):
+        name, attributes = tag.group(2).lower(), tag.group(3)
+        # In "a <p and b> c" nobody means a paragraph, for which one mark would be enough.
+        if name not in _UNCLOSED or "=" in attributes or not attributes.strip("/ \t\r\n"):
+            yield tag, name, bool(tag.group(1))
 
 
 def _real_tags(text: str) -> frozenset[str]:
     """Names of the tags in a text that are meant as such."""
     opened: set[str] = set()
     closed: set[str] = set()
-
-    def note(part: str) -> str:
-        for slash, name in _TAG.findall(part):
-            (closed if slash else opened).add(name.lower())
-        return part
-
-    _outside_code(text, note)
+    for part, is_code in _parts(text):
+        for _, name, is_end in () if is_code else _tags_in(part):
+            (closed if is_end else opened).add(name)
     return frozenset(closed - SILENT_TAGS | opened & (_UNCLOSED | closed))
 
 
-def _escaped(text: str, tags: frozenset[str]) -> str:
-    """`text` in which the parser sees the tags that are meant as such, and nothing else."""
-
-    def escape(part: str) -> str:
-        return html.escape(part, quote=False)
-
-    def escape_around_tags(part: str) -> str:
-        pieces: list[str] = []
+def _read(text: str, tags: frozenset[str]) -> str:
+    """The text of a page; where it has blocks its blanks and line breaks are those of HTML."""
+    page = PageText(collapse=bool(tags & (BLOCK_TAGS | CELL_TAGS)) and "```" not in text)
+    for part, is_code in _parts(text):
+        if is_code:
+            page.say(part)
+            continue
+        part = _BREAK_AND_LINE.sub(r"\1", _COMMENT.sub("", part))
         done = 0
-        part = _COMMENT.sub("", part)
-        for tag in _TAG.finditer(part):
-            if tag.group(2).lower() in tags:
-                pieces += escape(part[done : tag.start()]), tag.group()
+        for tag, name, is_end in _tags_in(part):
+            if name in tags:
+                page.say(part[done : tag.start()])
+                (page.close if is_end else page.open)(name)
                 done = tag.end()
-        return "".join([*pieces, escape(part[done:])])
-
-    pieces: list[str] = []
-    done = 0
-    for code in _CODE.finditer(text):
-        pieces += escape_around_tags(text[done : code.start()]), escape(code.group())
-        done = code.end()
-    return "".join([*pieces, escape_around_tags(text[done:])])
-
-
-def _parsed(source: str, *, collapse: bool) -> str:
-    """The text of a page; with `collapse` its blanks and line breaks are those of HTML."""
-    root = LexborHTMLParser(_BREAK_AND_LINE.sub("<br>", source)).root
-    if root is None:
-        return ""
-    text = "".join(_pieces(root, collapse))
-    if collapse:
-        text = _LINES.sub("\n\n", _SPACE_AT_LINE_ENDS.sub("\n", text))
-    return text.strip()
+        page.say(part[done:])
+    return page.text()
 
 
 def _unescaped(part: str) -> str:
@@ -160,41 +127,3 @@ def _unescaped(part: str) -> str:
         if any(pattern.match(plain, place) for pattern in (_TAG, _COMMENT, _ENTITY)):
             pieces[2 * number + 1] = entity.group()
     return "".join([*pieces, part[done:]])
-
-
-def _pieces(root: LexborNode, collapse: bool) -> Iterator[str]:
-    """Texts and line breaks below a node."""
-    preformatted = 0
-    for node, entering in _walk(root):
-        tag = node.tag or ""
-        if node.is_text_node:
-            text = (entering and node.text_content) or ""
-            yield _BLANKS.sub(" ", text) if collapse and not preformatted else text
-        elif tag in BLOCK_TAGS or (tag == "br" and entering):
-            yield "\n"
-        elif tag in _CELL_TAGS and entering:
-            yield " "
-        if tag == "pre":
-            preformatted += 1 if entering else -1
-
-
-def _walk(root: LexborNode) -> Iterator[tuple[LexborNode, bool]]:
-    """Every node when it is entered and when it is left, without recursion: pages nest deeply."""
-    node = root
-    entering = True
-    while True:
-        yield node, entering
-        child = node.child if entering and node.tag not in SILENT_TAGS else None
-        if child is not None:
-            node = child
-        elif entering:
-            entering = False
-        elif node.mem_id == root.mem_id:
-            return
-        else:
-            following = node.next
-            entering = following is not None
-            parent = following or node.parent
-            if parent is None:
-                return
-            node = parent

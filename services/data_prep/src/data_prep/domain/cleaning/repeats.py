@@ -59,7 +59,12 @@ def _periods_of_loops(texts: Sequence[str]) -> dict[int, set[int]]:
 def _run_lengths(
     codes: NDArray[np.uint32], hits: NDArray[np.int64], period: int
 ) -> NDArray[np.int64]:
-    """Of each place in how long a run of such places it is, as far as the limit."""
+    """Of each place in how long a run of such places it is, at least as far as the limit."""
+    if len(hits) * _longest_allowed(period) > len(codes) // 2:
+        # Most of it is one loop: all runs at once cost less than walking from each place.
+        starts, ends = _runs(codes, period)
+        run = np.searchsorted(starts, hits, side="right") - 1
+        return ends[run] - starts[run]
     lengths = np.ones(len(hits), np.int64)
     last = len(codes) - period - 1
     for direction in (-1, 1):
@@ -119,14 +124,20 @@ def _cut_lines(text: str) -> str:
     return "\n".join(kept)
 
 
-def _cut_period(text: str, codes: NDArray[np.uint32], period: int) -> str:
-    """`text` with all loops of phrases of exactly `period` characters cut."""
+def _runs(codes: NDArray[np.uint32], period: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where runs of places begin and end that equal what comes `period` later."""
     equal = np.concatenate(([False], codes[:-period] == codes[period:], [False]))
     edges = np.flatnonzero(equal[1:] != equal[:-1])
+    return edges[::2], edges[1::2]
+
+
+def _cut_period(text: str, codes: NDArray[np.uint32], period: int) -> str:
+    """`text` with all loops of phrases of exactly `period` characters cut."""
+    starts, ends = _runs(codes, period)
     pieces: list[str] = []
     done = 0
     allowed = _longest_allowed(period)
-    for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         if end - start < allowed or start < done or not _is_worth(text[start : start + period]):
             continue
         # The run says how often the phrase comes after its first time.

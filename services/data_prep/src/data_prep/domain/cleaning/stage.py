@@ -5,14 +5,20 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from data_prep.domain.flat_lists import as_list, like_lists
-from data_prep.domain.row_batch import ROWS, dropped_rows, kept_rows
+from data_prep.domain.row_batch import (
+    ROWS,
+    dropped_rows,
+    kept_rows,
+    rows_with_equal_answers,
+)
 from data_prep.domain.stages import Passed, TextTransform
 
 
 class CleanStage:
     """Runs transforms over all turns and the rejected answer of every row.
 
-    A row of which a turn is emptied is dropped as "clean.<transform>.nothing_left".
+    A row of which a turn is emptied is dropped as "clean.<transform>.nothing_left", and a pair
+    whose answers become the same as "clean.same_answers".
     """
 
     def __init__(self, transforms: Sequence[TextTransform]) -> None:
@@ -43,6 +49,8 @@ class CleanStage:
         if not changes:
             return Passed(rows, dropped_rows(rows, reasons))
         after = _with_texts(rows, texts[: len(turns)], answered, texts[len(turns) :], changes)
+        for row in rows_with_equal_answers(after):
+            reasons[row] = reasons[row] or "clean.same_answers"
         kept = sum(reasons[row] is None for row in changes)
         return Passed(kept_rows(after, reasons), dropped_rows(rows, reasons), kept)
 

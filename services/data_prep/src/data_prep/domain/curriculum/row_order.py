@@ -6,7 +6,8 @@ import numpy as np
 from token_files.training_order import TrainingOrder
 
 from data_prep.domain.curriculum.curriculum_plan import COMPETENCE, CurriculumPlan
-from data_prep.domain.curriculum.text_units import Int64s, UInt64s, mixed
+from data_prep.domain.curriculum.text_units import Int64s, UInt64s
+from data_prep.domain.mixing import mixed
 
 TIERS = 3
 Floats = np.ndarray[Any, np.dtype[np.float64]]

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from data_prep.domain.mixing import mixed
+
 OTHER, WORD, HAN, ENDING = 0, 1, 2, 3
 """Classes of characters: no part of a unit, part of a word, a unit by itself, end of a sentence.
 """
@@ -100,14 +102,6 @@ def _hashes(
         np.where(counts, depth, _HASHED_CHARACTERS)
     ]
     return mixed(np.add.reduceat(terms, unit_starts))
-
-
-def mixed(numbers: UInt64s) -> UInt64s:
-    """Each number as one that looks random (the finaliser of SplitMix64, Steele et al. 2014)."""
-    numbers = (numbers ^ (numbers >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    numbers = (numbers ^ (numbers >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    result: UInt64s = numbers ^ (numbers >> np.uint64(31))
-    return result
 
 
 @cache

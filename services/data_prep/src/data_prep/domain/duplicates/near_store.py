@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from service_kit.errors import InvalidInputError
 
 from data_prep.domain.duplicates.partitions import PartitionedRecords
-from data_prep.domain.duplicates.signatures import PERMUTATIONS, Signatures, mixed
+from data_prep.domain.duplicates.signatures import PERMUTATIONS, Signatures
+from data_prep.domain.mixing import mixed
 
 CANDIDATE_RECALL = 0.85
 """So probably does a pair exactly at the threshold become a candidate; above it goes to 1 fast."""

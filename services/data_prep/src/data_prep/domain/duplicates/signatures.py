@@ -6,13 +6,12 @@ syllable has `WIDE_SHINGLE` characters, any other `SHINGLE`: so texts in two scr
 decision about the whole, which one character could tip.
 """
 
-from typing import Any
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_prep.domain.duplicates.folded_text import FoldedTexts, fold
+from data_prep.domain.mixing import mixed
 from data_prep.domain.row_batch import spoken
 
 PERMUTATIONS = 128
@@ -26,7 +25,6 @@ Signatures = NDArray[np.uint32]
 
 _FIRST_WIDE = 0x2E80
 _BASE = np.uint64(0x9E3779B97F4A7C15)
-_MIX = np.uint64(0xBF58476D1CE4E5B9)
 _SAME_MASK = 8
 """So many permutations differ by their factor alone."""
 
@@ -118,13 +116,3 @@ def _whole_hashes(folded: FoldedTexts, places: NDArray[np.int64]) -> NDArray[np.
         points = folded.code_points[starts[there] + step].astype(np.uint64)
         found[there] = found[there] * _BASE + points + np.uint64(1)
     return mixed(found)
-
-
-def mixed(values: NDArray[Any]) -> NDArray[np.uint64]:
-    """Values of which every bit depends on every bit of what they were."""
-    values = values ^ (values >> np.uint64(31))
-    values *= _MIX
-    values ^= values >> np.uint64(29)
-    values *= _BASE
-    values ^= values >> np.uint64(32)
-    return values

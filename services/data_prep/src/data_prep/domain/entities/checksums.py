@@ -19,7 +19,7 @@ _IBAN_LENGTHS = (
 """Each country with the length of its account numbers."""
 
 _CARD_PREFIXES = (
-    (4, 4, (13, 16, 19)),
+    (4, 4, (16, 19)),
     (51, 55, (16,)),
     (2221, 2720, (16,)),
     (34, 34, (15,)),

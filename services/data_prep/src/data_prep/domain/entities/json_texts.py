@@ -1,9 +1,12 @@
 """The texts inside of a turn's extras: what tool calls were given, down to single numbers."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
+from data_prep.domain.reading.parse_block import parse_json
 
 _ARGUMENTS = "arguments"
 """Of a tool call: JSON that stands in a string."""
@@ -13,11 +16,19 @@ _NO_TEXTS = ("id", "tool_call_id", "type")
 
 
 def read_json(text: str) -> Any:
-    """The value of a JSON text, or the text itself when it is none."""
+    """The value of a JSON text, or the text itself when it is none, or nested too deeply."""
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        return parse_json(text)
+    except ValueError:
         return text
+
+
+def write_json(value: Any) -> str:
+    """The value as JSON, also with numbers that do not fit in 64 bits."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except OverflowError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def leaves(tree: Any) -> Iterator[str]:
@@ -57,7 +68,7 @@ def _with_leaves_of(name: str, item: Any, texts: Iterator[str]) -> Any:
     if opened is item:
         return changed
     # The string stays as it was written when nothing in it is another.
-    return item if changed == opened else msgspec.json.encode(changed).decode()
+    return item if changed == opened else write_json(changed)
 
 
 def _opened(name: str, item: Any) -> Any:

@@ -19,7 +19,7 @@ def masked(texts: Sequence[str], find: EntityFinder, types: Collection[str]) -> 
         found = find([left[place] for place in pending])
         again = []
         for place, spans in zip(pending, found, strict=True):
-            wanted = [span for span in without_overlaps(spans) if span.type in types]
+            wanted = without_overlaps(span for span in spans if span.type in types)
             for span in reversed(wanted):
                 text = left[place]
                 left[place] = f"{text[: span.start]}[{span.type.upper()}]{text[span.end :]}"

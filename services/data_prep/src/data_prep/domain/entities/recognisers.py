@@ -39,6 +39,30 @@ _SAFE_NETWORKS = tuple(
 )
 """Nobody has an address there (RFC 5737, RFC 3849); stand-ins have."""
 
+_SMALL_OCTET = 20
+"""Parts of versions and numbers of sections are seldom larger."""
+
+_LONG_GROUP = re.compile("(?=[0-9A-Fa-f]*[0-9])[0-9A-Fa-f]{3}")
+"""Of an address of version 6, with a digit in it: "face::bad" is a name, 1:2:3:4 are numbers."""
+
+_FILE_NAMES = (".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".bmp", ".ico", ".css", ".js")
+"""Ends that no domain has; "icon@2x.png" is a file."""
+
+_NUMBERS = re.compile("@(?:[0-9]+\\.){2}")
+"""Begins the version of a package: "name@1.2.3.beta"."""
+
+_BARE_GROUPS = re.compile("[2-9][0-9]{2} [2-9][0-9]{2} [0-9]{4}")
+_WORDS_OF_PHONES = re.compile(
+    "call|phone|tel|mobile|cell|fax|number|contact|dial|text|whatsapp|reach|电话|手机|联系|拨|致电|号码",
+    re.IGNORECASE,
+)
+_WINDOW_OF_WORDS = 40
+"""Characters before three bare numbers in which a word must say that they are one: "640 480 1024"
+are three."""
+
+_THOUSANDS = re.compile(r"\+[1-9][0-9]{0,2}(?:\.[0-9]{3})+")
+"""A number with a sign, as continental Europe groups its digits."""
+
 
 @dataclass(frozen=True)
 class Recogniser:
@@ -64,10 +88,19 @@ def digits_of(text: str) -> str:
 
 
 def _is_real_address(match: re.Match[str]) -> bool:
-    """Of the internet: one that somebody can have."""
+    """Of the internet: one that somebody can have, and no version, section or name in a program.
+
+    Four small numbers are hardly ever the address of a person, nor are groups of words or of one
+    or two digits.
+    """
+    written = match.group()
     try:
-        address = ipaddress.ip_address(match.group())
+        address = ipaddress.ip_address(written)
     except ValueError:
+        return False
+    if address.version == 4 and max(address.packed) < _SMALL_OCTET:
+        return False
+    if address.version == 6 and not _LONG_GROUP.search(written):
         return False
     if address.is_loopback or address.is_unspecified or address.is_multicast:
         return False
@@ -76,8 +109,20 @@ def _is_real_address(match: re.Match[str]) -> bool:
 
 def _is_real_phone(match: re.Match[str]) -> bool:
     digits = digits_of(match.group())
+    if _THOUSANDS.fullmatch(match.group()) or _is_counting(match.group()):
+        return False
+    if _BARE_GROUPS.fullmatch(match.group()):
+        begin = max(match.start() - _WINDOW_OF_WORDS, 0)
+        if not _WORDS_OF_PHONES.search(match.string, begin, match.start()):
+            return False
     fictitious = len(digits) in (10, 11) and digits[-7:-2] == "55501"
     return 8 <= len(digits) <= 15 and not fictitious and not digits.startswith("999")
+
+
+def _is_counting(written: str) -> bool:
+    """Whether it is "01 02 03 04 05"."""
+    numbers = [int(one) for one in _NO_DIGITS.split(written) if one]
+    return len(numbers) > 3 and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
 
 
 def _is_real_plate(match: re.Match[str]) -> bool:
@@ -85,7 +130,16 @@ def _is_real_plate(match: re.Match[str]) -> bool:
 
 
 def _is_real_email(match: re.Match[str]) -> bool:
-    return not match.group().lower().endswith(SAFE_DOMAINS)
+    address = match.group().lower()
+    return not address.endswith((*SAFE_DOMAINS, *_FILE_NAMES)) and not _NUMBERS.search(address)
+
+
+def _is_real_secret(match: re.Match[str]) -> bool:
+    """No stand-in, and no words that follow "sk" with hyphens between them."""
+    secret = match.group()
+    return "EXAMPLE" not in secret and (
+        not secret.startswith("sk-") or any(map(str.isdigit, secret))
+    )
 
 
 def _has_no(word: str, match: re.Match[str]) -> bool:
@@ -141,7 +195,7 @@ RECOGNISERS: tuple[Recogniser, ...] = (
         "secret",
         re.compile(f"{_NO_WORD_BEFORE}(?:{_SECRETS})"),
         _SECRET_HINT,
-        partial(_has_no, "EXAMPLE"),
+        _is_real_secret,
     ),
     Recogniser(
         "url_credentials",

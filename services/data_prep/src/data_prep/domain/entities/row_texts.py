@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
-from data_prep.domain.entities.json_texts import leaves, read_json, with_leaves
+from data_prep.domain.entities.json_texts import leaves, read_json, with_leaves, write_json
 from data_prep.domain.flat_lists import like_lists
 from data_prep.domain.row_batch import ROWS
 
@@ -80,5 +79,5 @@ class RowTexts:
             changed = with_leaves(tree, iter(list(islice(rest, count))))
             # JSON that nothing was changed in keeps its bytes.
             if changed != tree:
-                extras[turn] = msgspec.json.encode(changed).decode()
+                extras[turn] = write_json(changed)
         return extras

@@ -1,6 +1,5 @@
 """Where entities are in a text."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -44,14 +43,18 @@ class EntityFinder(Protocol):
         """Of each text what is in it; spans may overlap."""
 
 
-def without_overlaps(spans: Iterable[Span]) -> list[Span]:
-    """The spans in the order of the text, of those that overlap the longest, then by `TYPES`."""
+def without_overlaps(spans: Iterable[Span], *, beside: Sequence[Span] = ()) -> list[Span]:
+    """The spans in the order of the text, of those that overlap the longest, then by `TYPES`.
+
+    Args:
+        beside: Stay before all others; they do not overlap.
+    """
     ranked = sorted(spans, key=lambda span: (span.start - span.end, _RANK[span.type], span.start))
+    ranked = [*beside, *ranked]
+    taken = bytearray(max((span.end for span in ranked), default=0))
     kept: list[Span] = []
-    ends: list[int] = []
     for span in ranked:
-        place = bisect_left(ends, span.start + 1)
-        if place == len(kept) or kept[place].start >= span.end:
-            kept.insert(place, span)
-            ends.insert(place, span.end)
-    return kept
+        if taken.find(1, span.start, span.end) < 0:
+            taken[span.start : span.end] = b"\1" * (span.end - span.start)
+            kept.append(span)
+    return sorted(kept, key=lambda span: span.start)

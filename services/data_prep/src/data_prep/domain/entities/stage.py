@@ -9,10 +9,10 @@ from data_prep.domain.entities.entity_plan import EntityPlan
 from data_prep.domain.entities.row_texts import RowTexts
 from data_prep.domain.entities.spans import EntityFinder, Span, without_overlaps
 from data_prep.domain.entities.stand_ins import Pseudonymiser
-from data_prep.domain.row_batch import dropped_rows, kept_rows
+from data_prep.domain.row_batch import dropped_rows, kept_rows, rows_with_equal_answers
 from data_prep.domain.stages import Passed
 
-NAME, VERSION = "entities", 1
+NAME, VERSION = "entities", 2
 MAX_ROUNDS = 8
 """A text in which then still something is found is left so."""
 
@@ -20,7 +20,8 @@ MAX_ROUNDS = 8
 class EntityStage:
     """Masks, replaces, drops and counts what its finders find, in all that a row says.
 
-    That is every turn, the arguments of its tool calls, and the rejected answer.
+    That is every turn, the arguments of its tool calls, and the rejected answer. A pair whose
+    answers differed by what is gone is dropped.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class EntityStage:
             if not pending:
                 break
         after, changed = row_texts.with_texts(texts, f"{NAME}@{VERSION}")
+        for row in rows_with_equal_answers(after):
+            reasons[row] = reasons[row] or f"{NAME}.same_answers"
         # A dropped row is shown in the report: without what it was dropped for.
         kept = kept_rows(after, reasons)
         dropped = dropped_rows(after, reasons)
@@ -80,9 +83,8 @@ class EntityStage:
         Args:
             again: What is only reported was counted before.
         """
-        wanted_types = {
-            name for name, action in self._plan.actions.items() if not again or action != "report"
-        }
+        reported = {name for name, action in self._plan.actions.items() if action == "report"}
+        acted_on = self._plan.actions.keys() - reported
         looked_at = [texts[place] for place in places]
         all_spans: dict[int, list[Span]] = {}
         for finder in self._finders:
@@ -91,7 +93,10 @@ class EntityStage:
                     all_spans.setdefault(place, []).extend(spans)
         wanted: dict[int, list[Span]] = {}
         for place, spans in all_spans.items():
-            chosen = [one for one in without_overlaps(spans) if one.type in wanted_types]
+            chosen = without_overlaps(one for one in spans if one.type in acted_on)
+            if not again:
+                more = (one for one in spans if one.type in reported)
+                chosen = without_overlaps(more, beside=chosen)
             if chosen:
                 wanted[place] = chosen
         return wanted

@@ -1,6 +1,7 @@
 """What a caller says about how a row becomes a conversation, checked as a whole."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,9 @@ from service_kit.errors import InvalidInputError
 from data_prep.domain.mapping.templates import Template, parse_template
 
 MAX_TEMPLATE_CHARACTERS = 20_000
+
+MAX_PLACES = 16
+"""Of one column in all templates: so often a row may be written into what becomes of it."""
 
 LAYOUT_COLUMNS = {
     "openai_chat": ("messages",),
@@ -72,6 +76,7 @@ def plan_mapping(spec: Mapping[str, Any]) -> RowMapping:
             templates[field] = _plan_template(field, text)
         except InvalidInputError as error:
             errors += error.errors
+    errors += _repeat_errors(templates.values())
     errors += _choice_errors(texts, messages_column, layout)
     if layout and layout not in LAYOUT_COLUMNS:
         known = ", ".join(LAYOUT_COLUMNS)
@@ -83,6 +88,16 @@ def plan_mapping(spec: Mapping[str, Any]) -> RowMapping:
     return RowMapping(
         **templates, messages_column=messages_column, layout=layout, tools_column=tools_column
     )
+
+
+def _repeat_errors(templates: Iterable[Template | None]) -> list[str]:
+    """What is wrong with templates that would make many times the row of a row."""
+    places = Counter(column for template in templates if template for column in template.columns)
+    return [
+        f"mapping: column {column[:64]!r} stands in {times} places, more than {MAX_PLACES}"
+        for column, times in places.items()
+        if times > MAX_PLACES
+    ]
 
 
 def _choice_errors(texts: Mapping[str, str], messages_column: str, layout: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -31,6 +31,7 @@ _ONE_LINE_RECORD = re.compile(
 
 _SHORT_LOOK_BYTES = 4096
 _FREE_LOOKS = 16
+_LISTED_ERRORS = 20
 
 
 def read_csv_blocks(stream: ContentStream, limits: ReadLimits) -> Iterator[Block]:
@@ -70,10 +71,10 @@ def _check_header(record: RawRow | None) -> tuple[str, ...]:
         for place, name in enumerate(names, start=1)
         if not name
     ]
-    twice = sorted({name for name in names if name and names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if name and times > 1)
     errors += [f"the CSV header names column {name[:64]!r} twice" for name in twice]
     if errors:
-        raise InvalidInputError(errors)
+        raise InvalidInputError(errors[:_LISTED_ERRORS])
     return tuple(names)
 
 

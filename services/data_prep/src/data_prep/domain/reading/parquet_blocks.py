@@ -1,5 +1,6 @@
 """Blocks of a Parquet file: its rows as JSON."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,8 @@ from data_prep.domain.reading.line_runs import kept_bytes_of
 
 _READ_ROWS = 256
 """Rows decoded at a time."""
+
+_LISTED_ERRORS = 20
 
 _SLICE_BYTES = 8 * 1024**2
 """Values written out at a time: one may stand in many rows, and in the file only once."""
@@ -60,9 +63,10 @@ def _check_size(metadata: Any, limits: ReadLimits) -> None:
     if held > limits.max_content_bytes:
         raise InvalidInputError(f"the file holds more than {limits.max_content_bytes} bytes")
     names = metadata.schema.to_arrow_schema().names
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
     if twice:
-        raise InvalidInputError([f"the file has two columns {name[:64]!r}" for name in twice])
+        errors = [f"the file has two columns {name[:64]!r}" for name in twice[:_LISTED_ERRORS]]
+        raise InvalidInputError(errors)
 
 
 def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]:

@@ -4,15 +4,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from service_kit.errors import InvalidInputError, TooLargeError
+from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
 from gateway.domain.pages import page_of
+from gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from gateway.entrypoints.grpc.gate import Call, Handlers
 from gateway.entrypoints.grpc.messages import page_request
 from gateway.entrypoints.http_files import Files
-
-MAX_CHUNK_BYTES = 1024 * 1024
 
 
 class DeletesFiles(Protocol):
@@ -42,27 +41,15 @@ class FileProcedures:
     async def _upload(
         self, requests: AsyncIterator[pb.UploadFileRequest], call: Call
     ) -> pb.UploadFileResponse:
-        header = await _header(requests)
+        header = await header_of(requests)
+        check_file_header(header)
         file = await self._files.upload(
-            self._chunks(requests),
+            chunks_of(requests, self._max_bytes),
             tenant=call.caller.tenant,
             filename=header.filename,
             purpose=header.purpose,
         )
         return pb.UploadFileResponse(file=file)
-
-    async def _chunks(self, requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator[bytes]:
-        """The file's bytes as they come; the next message is read once this one is passed on."""
-        seen = 0
-        async for request in requests:
-            if request.WhichOneof("part") != "chunk":
-                raise InvalidInputError("every message after the first must carry a chunk")
-            if len(request.chunk) > MAX_CHUNK_BYTES:
-                raise InvalidInputError(f"chunk: must be at most {MAX_CHUNK_BYTES} bytes")
-            seen += len(request.chunk)
-            if seen > self._max_bytes:
-                raise TooLargeError(f"the file is larger than {self._max_bytes} bytes")
-            yield request.chunk
 
     async def _list(self, request: pb.ListFilesRequest, call: Call) -> pb.ListFilesResponse:
         wanted = page_request(request.after, request.limit)
@@ -86,17 +73,13 @@ class FileProcedures:
         return pb.DeleteFileResponse()
 
 
-async def _header(requests: AsyncIterator[pb.UploadFileRequest]) -> pb.FileHeader:
-    """What the first message says of the file.
+def check_file_header(header: pb.FileHeader) -> None:
+    """Refuse a header that does not say enough of its file.
 
     Raises:
-        InvalidInputError: it says nothing, or not enough.
+        InvalidInputError: names every field that is missing.
     """
-    first = await anext(aiter(requests), None)
-    if first is None or first.WhichOneof("part") != "header":
-        raise InvalidInputError("the first message must carry the header")
-    fields = (("filename", first.header.filename), ("purpose", first.header.purpose))
+    fields = (("filename", header.filename), ("purpose", header.purpose))
     missing = [f"header.{name}: must be given" for name, value in fields if not value]
     if missing:
         raise InvalidInputError(missing)
-    return first.header

@@ -1,6 +1,7 @@
 """What several procedures read from requests, and jobs as they are shown over gRPC."""
 
 from google.protobuf.message import Message
+from jobs.kinds import dataset_id_of
 from jobs.ledger import JobEvent, JobRecord
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
@@ -11,6 +12,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobProgress,
     JobState,
 )
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
 
 from gateway.domain.errors import BadRequestError
 from gateway.domain.log_tail import shown_tail
@@ -76,6 +78,13 @@ def job_message(record: JobRecord) -> pb.Job:
     if state.error.code:
         job.error.CopyFrom(_shown_error(state.error))
     return job
+
+
+def dataset_message(dataset: DatasetReady | JobRecord) -> pb.Dataset:
+    """A dataset, or what will become one, by the job that makes it."""
+    if isinstance(dataset, DatasetReady):
+        return pb.Dataset(id=dataset.dataset_id, ready=dataset)
+    return pb.Dataset(id=dataset_id_of(dataset.requested.job_id), job=job_message(dataset))
 
 
 def event_message(event: JobEvent) -> pb.WatchJobResponse:

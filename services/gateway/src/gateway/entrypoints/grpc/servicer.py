@@ -4,17 +4,21 @@ import asyncio
 from typing import Any
 
 from gateway.entrypoints.grpc.chat import ChatProcedures
+from gateway.entrypoints.grpc.datasets import DatasetProcedures, DatasetStoryProcedures
 from gateway.entrypoints.grpc.files import FileProcedures
 from gateway.entrypoints.grpc.gate import Verifier, build_servicer
 from gateway.entrypoints.grpc.jobs import JobProcedures, Jobs, OrderProcedures
 from gateway.entrypoints.grpc.models import ModelProcedures
-from gateway.entrypoints.http_files import Files
+from gateway.entrypoints.grpc.uploads import UploadProcedures
+from gateway.entrypoints.http_dataset_stories import DatasetStories
+from gateway.entrypoints.http_routes import DataPrep
 from gateway.use_cases import UseCases
 
 
 def gateway_servicer(
     use_cases: UseCases,
-    files: Files,
+    data_prep: DataPrep,
+    stories: DatasetStories,
     jobs: Jobs,
     verifier: Verifier,
     *,
@@ -33,11 +37,15 @@ def gateway_servicer(
         jobs,
     )
     models = ModelProcedures(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
+    datasets = DatasetProcedures(data_prep, use_cases.show_datasets, use_cases.delete_dataset)
     watching = JobProcedures(use_cases.control_job, use_cases.watch_job, jobs, stopping)
     handlers = {
         **ChatProcedures(use_cases.answer_chat).handlers(),
         **models.handlers(),
-        **FileProcedures(files, use_cases.delete_file, max_bytes=max_upload_bytes).handlers(),
+        **FileProcedures(data_prep, use_cases.delete_file, max_bytes=max_upload_bytes).handlers(),
+        **UploadProcedures(data_prep, max_bytes=max_upload_bytes).handlers(),
+        **datasets.handlers(),
+        **DatasetStoryProcedures(stories).handlers(),
         **orders.handlers(),
         **watching.handlers(),
     }
