@@ -29,6 +29,7 @@ from data_prep.domain.report import report_of
 from data_prep.domain.report_page import report_page
 from data_prep.domain.row_batch import DROPPED, ROWS
 from data_prep.domain.tally import Tally
+from data_prep.domain.verdicts import SPLITS, TRAIN
 from data_prep.pipeline.dataset_output import DatasetOutput
 from data_prep.pipeline.disk_decider import DiskDecider, DiskDecisions
 from data_prep.pipeline.part_files import PartFile, PartWriter
@@ -38,7 +39,7 @@ from data_prep.pipeline.worker_pool import WorkerPool
 
 
 class NoValidRowsError(InvalidInputError):
-    """Not one row of the file can become a conversation."""
+    """Not one row of the file can become a conversation, or be trained on."""
 
 
 class Progress(Protocol):
@@ -100,7 +101,7 @@ class PrepareDataset:
             folder: Is made; a folder beside it is used meanwhile.
 
         Raises:
-            NoValidRowsError: No row was kept.
+            NoValidRowsError: No row was kept, or none to train on.
             TooFewTextsError: The rows kept cannot fill the splits.
             InvalidInputError: The file is not of its format.
         """
@@ -117,6 +118,8 @@ class PrepareDataset:
                 self._make_rows(between, decisions)
             with DatasetOutput(folder, self._tokens) as output:
                 self._second_pass(between, decisions, output, tally)
+                if not output.trees[SPLITS[TRAIN]].size:
+                    raise NoValidRowsError(_why_none_to_train_on(tally))
                 output.finish(plan, tally)
             clusters, contaminated = decisions.clusters(), decisions.contaminated()
         counts = _counts(tally, output)
@@ -266,3 +269,8 @@ def _why_none(tally: Tally) -> str:
     reasons = tally.reasons or tally.rules
     reason, _ = reasons.most_common(1)[0]
     return f"none of {tally.rows_in} rows is valid; the most common reason: {reason}"
+
+
+def _why_none_to_train_on(tally: Tally) -> str:
+    rule, _ = tally.rules.most_common(1)[0]
+    return f"none of {tally.rows_in} rows is left to train on; most were {rule}"

@@ -113,7 +113,9 @@ class TrainMeasures:
     """Of a block's rows of train what their difficulty is computed of."""
 
     measures: RowMeasures
-    lines: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    """Of each row its line; of a made row, which has the line of its source row, another number, so
+    that the two are not neighbours in the order."""
 
     @classmethod
     def of(
@@ -121,4 +123,6 @@ class TrainMeasures:
     ) -> "TrainMeasures":
         """Measure those of `rows` that are in train, by what occurs in the corpus."""
         train = rows.filter(pa.array(splits == TRAIN))
-        return cls(RowMeasures.of(spoken_texts(train), sketch), train.column("line").to_numpy())
+        made = train.column("made_by").is_valid().to_numpy(zero_copy_only=False)
+        keys = np.where(made, ~train.column("line").to_numpy(), train.column("line").to_numpy())
+        return cls(RowMeasures.of(spoken_texts(train), sketch), keys)
