@@ -30,9 +30,9 @@ class FileParser:
     """Reads a file of one format.
 
     Promised: rows are the same in whatever pieces a file is read; they come in the order of their
-    lines, each once, and are mapped or quarantined; a refused row has a rule and a bounded sample; a file whose rows can be read
-    has an opening that is not refused; a gzip file that the standard library reads has the rows,
-    or the fault, of its content.
+    lines, each once, and are mapped or quarantined; a refused row has a rule and a bounded sample;
+    a file whose rows can be read has an opening that is not refused; a gzip file that the standard
+    library reads has the rows, or the fault, of its content.
     """
 
     def __init__(self, file_format: FileFormat) -> None:

@@ -15,7 +15,7 @@ from tests.fuzz.tally import FuzzError, Parser, Tally
 FAILED = Path("build/fuzz")
 """Where inputs that fail are kept, each with its parser's name as the ending."""
 KEPT = 20
-"""Failures of a parser that are kept and told, one for each place in the code; others only count."""
+"""Failures of a parser that are kept and told, one for each place in the code; the rest counts."""
 MEMORY_BYTES = 1 << 30
 """More than a parser may take for inputs of some kilobytes."""
 SLOW_SECONDS = 5.0

@@ -85,9 +85,7 @@ class TemplateParser:
 
 def read_rows(path: Path) -> list[Row]:
     """The rows of JSON lines."""
-    return [
-        row for block in read_blocks(path, JSONL, ReadLimits()) for row in parse_block(block)
-    ]
+    return [row for block in read_blocks(path, JSONL, ReadLimits()) for row in parse_block(block)]
 
 
 def check_mapped(rows: Sequence[Row], mapping: RowMapping) -> int:
@@ -131,9 +129,7 @@ def _check_conversation(row: Mapping[str, Any]) -> None:
 def _check_written(rows: pa.RecordBatch) -> None:
     """Conversations as they are written, read again."""
     written = [json.loads(line) for line in write_rows(rows).lines]
-    again = map_block(
-        [SourceRow(row["row"], row, line) for row, line in _sources(written)], AGAIN
-    )
+    again = map_block([SourceRow(row["row"], row, line) for row, line in _sources(written)], AGAIN)
     # A worse answer has no place in a conversation.
     columns = ("line", "roles", "contents", "extras", "tools")
     if again.rows.select(columns).to_pylist() != rows.select(columns).to_pylist():
@@ -151,7 +147,9 @@ def _reasons(passed: Passed) -> str:
 def _broken_template(random: Random, text: str) -> str:
     for _ in range(random.randint(1, 4)):
         at = random.randint(0, len(text))
-        piece = random.choice(("{", "}", "{{", "}}", "{}", "{q}", "{ q}", "%", "%s", "\0", "\n", "好"))
+        piece = random.choice(
+            ("{", "}", "{{", "}}", "{}", "{q}", "{ q}", "%", "%s", "\0", "\n", "好")
+        )
         text = text[:at] + (piece + text[at:] if random.random() < 0.7 else text[at + 1 :])
     return text
 
@@ -187,6 +185,8 @@ def _check_filled(rows: Sequence[Row], mapping: RowMapping, given: Mapping[str, 
         columns = by_line[row["line"]]
         for field, text in zip(fields, row["contents"], strict=True):
             parts = _read_slowly(given[f"{field}_template"]) or []
-            expected = "".join(str(columns[part]) if is_column else part for is_column, part in parts)
+            expected = "".join(
+                str(columns[part]) if is_column else part for is_column, part in parts
+            )
             if text != expected:
                 raise FuzzError(f"{field} is filled with something else")

@@ -1,4 +1,4 @@
-"""Parsers fuzzed in processes of their own, which may die or hang: that is a failure, not the end."""
+"""Parsers fuzzed in processes of their own: one that dies or hangs is a failure, not the end."""
 
 import json
 import subprocess

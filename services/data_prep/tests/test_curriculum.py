@@ -54,7 +54,8 @@ def test_units_are_those_found_character_by_character(texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("\U00030000\U0003134a", 2), ("\u2764\ufe0f", 0), ("1\ufe0f\u20e3 e\u0301t", 2)]
+    ("text", "count"),
+    [("\U00030000\U0003134a", 2), ("\u2764\ufe0f", 0), ("1\ufe0f\u20e3 e\u0301t", 2)],
 )
 def test_every_han_character_is_a_unit_and_no_emoji_is(text: str, count: int) -> None:
     assert units_of([text]).units_of_text.tolist() == [count]

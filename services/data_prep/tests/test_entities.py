@@ -252,7 +252,9 @@ def nested_arguments(depth: int, texts: int) -> str:
     ("depth", "texts"), [*((depth, 0) for depth in range(900, 1_000, 7)), (20_000, 0), (97, 9)]
 )
 def test_arguments_that_nest_without_end_cost_nobody_anything(depth: int, texts: int) -> None:
-    extra = json.dumps({"tool_calls": [{"function": {"arguments": nested_arguments(depth, texts)}}]})
+    extra = json.dumps(
+        {"tool_calls": [{"function": {"arguments": nested_arguments(depth, texts)}}]}
+    )
     rows = rows_of(["a", ""], extras=[[None, extra]])
 
     passed = stage(email="mask")(rows)

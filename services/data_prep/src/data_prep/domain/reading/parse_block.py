@@ -59,7 +59,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def nests_too_deeply(text: str | bytes, value: Any) -> bool:
-    """Whether the value of a JSON text has more than `MAX_DEPTH` lists and objects in each other."""
+    """Whether a JSON text's value has more than `MAX_DEPTH` lists and objects in each other."""
     return _may_be_deep(text) and _is_deeper(value, MAX_DEPTH)
 
 
