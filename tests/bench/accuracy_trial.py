@@ -25,6 +25,12 @@ SOURCE_ROWS = 1_300
 """Rows that each seed draws from; the demo's sample has a few more."""
 SPARE = 1.15
 """Rows drawn for each row wanted: some are duplicates, and some near a held-out row."""
+THREADS = 1
+"""Of a trainer, so that as many arms as there are cores are trained at a time: threads that wait for
+each other lose much more where somebody else is busy, and another number would give other sums."""
+ENVIRONMENT = {**CHILD_ENVIRONMENT, "OMP_NUM_THREADS": str(THREADS)}
+PROCESSES = 1
+"""Workers of data-prep; of some hundred rows more have nothing to do."""
 PASSES = 2
 """Of the distinct rows of train; what all arms are trained for."""
 MOST_EPOCHS = 100
@@ -60,7 +66,6 @@ class Trial:
     """The same as a split of a dataset."""
     choices: tuple[str, ...]
     steps: int
-    processes: int
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Score:
     """Read in training, repeats counted."""
 
 
-async def begin(seed: int, size: Size, base: Path, folder: Path, processes: int) -> Trial:
+async def begin(seed: int, size: Size, base: Path, folder: Path) -> Trial:
     """Draw rows, hold some out, and plant copies among the rest.
 
     Args:
@@ -91,7 +96,7 @@ async def begin(seed: int, size: Size, base: Path, folder: Path, processes: int)
     count = round(SPARE * (size.train_rows + size.test_rows))
     drawn = random.Random(seed).sample(list(rows_of(NOUNS, SOURCE_ROWS)), count)
     source = _write_rows(folder / "source.jsonl", drawn)
-    request = dataset_request([source], source_spec(seed, size.test_rows), folder, processes)
+    request = dataset_request([source], source_spec(seed, size.test_rows), folder, PROCESSES)
     result = await child_result("data_prep.child", request, folder)
     dataset = Path(request["folder"])
     train, test = (_source_rows(dataset / f"{name}.jsonl", drawn) for name in ("train", "test"))
@@ -106,7 +111,6 @@ async def begin(seed: int, size: Size, base: Path, folder: Path, processes: int)
         test=dataset / "test.jsonl",
         choices=tuple(result["choices"]),
         steps=size.steps,
-        processes=processes,
     )
 
 
@@ -120,9 +124,8 @@ async def score(trial: Trial, arm: Arm, folder: Path) -> Score:
         WorkerFailedError: A child failed, or a held-out text is among those trained on.
     """
     dataset, made_rows = await make_dataset(trial, arm, folder)
-    result = await child_result(
-        "trainer.child", _train_request(trial, dataset).as_json(), folder, CHILD_ENVIRONMENT
-    )
+    request = _train_request(trial, dataset).as_json()
+    result = await child_result("trainer.child", request, folder, ENVIRONMENT)
     report = json.loads((Path(result["folder"]) / "evaluation.json").read_bytes())
     summary = result["summary"]
     return Score(
@@ -142,7 +145,7 @@ async def make_dataset(trial: Trial, arm: Arm, folder: Path) -> tuple[Path, int]
         WorkerFailedError: Data-prep failed, or a held-out text is among those trained on.
     """
     files = [trial.file, trial.held_out]
-    request = dataset_request(files, arm_spec(arm, trial.seed), folder, trial.processes)
+    request = dataset_request(files, arm_spec(arm, trial.seed), folder, PROCESSES)
     made = await child_result("data_prep.child", request, folder)
     dataset = Path(request["folder"])
     (dataset / "test.jsonl").write_bytes(trial.test.read_bytes())
@@ -177,7 +180,7 @@ def _train_request(trial: Trial, dataset: Path) -> TrainRequest:
         checkpoint_folder=None,
         choices=trial.choices,
         hyper_parameters=decide(LORA, given),
-        threads=0,
+        threads=THREADS,
     )
 
 

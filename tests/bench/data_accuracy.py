@@ -25,16 +25,18 @@ seed in the bench. More by hand, each with rows, copies, test rows and order of 
 
     python -m tests.bench.data_accuracy --seeds 3
 
+Trainers have one thread each, and as many arms as there are cores are trained at a time.
 One measurement, no rounds and no floor: these are counts, which a busy machine does not change.
 """
 
 import argparse
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from evaluation.intervals import Interval, accuracy, paired_difference
@@ -55,6 +57,7 @@ IDS = tuple(f"{PREFIX}{arm.name}" for arm in ARMS if arm.over)
 FULL, QUICK = Size(train_rows=256, test_rows=200), Size(train_rows=48, test_rows=20)
 SEED = 1
 ARM_SECONDS = 90.0
+"""Of two cores."""
 
 
 async def measure(run: Run) -> list[Line]:
@@ -72,14 +75,33 @@ async def scores_of(run: Run, seed: int, names: Sequence[str]) -> dict[str, Scor
     """
     base = (await built_model(run)).base.absolute()
     size = FULL if not run.quick else QUICK
-    scores: dict[str, Score] = {}
-    with TemporaryDirectory() as place, few_cores() as processes:
+    with TemporaryDirectory() as place, few_cores() as cores:
         run.say(f"{PREFIX[:-1]}: seed {seed}: rows")
-        trial = await begin(seed, size, base, _made(Path(place) / "trial"), processes)
-        for arm in arms_for(names):
-            run.say(f"{PREFIX[:-1]}: seed {seed}: {arm.name}")
-            scores[arm.name] = await score(trial, arm, _made(Path(place) / arm.name))
-    return scores
+        trial = await begin(seed, size, base, _made(Path(place) / "trial"))
+        at_a_time, done = asyncio.Semaphore(cores), 0
+
+        async def scored(arm: Arm) -> tuple[str, Score]:
+            nonlocal done
+            async with at_a_time:
+                found = await score(trial, arm, _made(Path(place) / arm.name))
+            done += 1
+            run.say(f"{PREFIX[:-1]}: seed {seed}: {done} of {len(arms_for(names))} arms")
+            return arm.name, found
+
+        return dict(await _together([scored(arm) for arm in arms_for(names)]))
+
+
+async def _together(
+    works: Sequence[Coroutine[Any, Any, tuple[str, Score]]],
+) -> list[tuple[str, Score]]:
+    """What all of them give; when one fails none goes on."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def line_of(arm: Arm, scores: Mapping[str, Score]) -> Entry:

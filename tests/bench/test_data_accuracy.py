@@ -78,7 +78,7 @@ def test_a_step_that_does_harm_is_an_entry_like_any_other():
 @pytest.mark.timeout(60)
 async def test_held_out_rows_are_in_no_arm_and_copies_only_where_they_are_kept(tmp_path: Path):
     size = Size(train_rows=60, test_rows=20)
-    trial = await begin(1, size, Path("base"), tmp_path, 1)
+    trial = await begin(1, size, Path("base"), tmp_path)
     rows: dict[str, list[str]] = {}
     for name in ("raw", "dedup"):
         scratch = tmp_path / name
