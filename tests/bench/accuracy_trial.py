@@ -26,8 +26,8 @@ SOURCE_ROWS = 1_300
 SPARE = 1.15
 """Rows drawn for each row wanted: some are duplicates, and some near a held-out row."""
 THREADS = 1
-"""Of a trainer, so that as many arms as there are cores are trained at a time: threads that wait for
-each other lose much more where somebody else is busy, and another number would give other sums."""
+"""Of a trainer, so that as many arms as there are cores are trained at a time: threads that wait
+for each other lose much more where somebody else is busy. Another number would give other sums."""
 ENVIRONMENT = {**CHILD_ENVIRONMENT, "OMP_NUM_THREADS": str(THREADS)}
 PROCESSES = 1
 """Workers of data-prep; of some hundred rows more have nothing to do."""
