@@ -118,8 +118,6 @@ class PrepareDataset:
                 self._make_rows(between, decisions)
             with DatasetOutput(folder, self._tokens) as output:
                 self._second_pass(between, decisions, output, tally)
-                if not output.trees[SPLITS[TRAIN]].size:
-                    raise NoValidRowsError(_why_none_to_train_on(tally))
                 output.finish(plan, tally)
             clusters, contaminated = decisions.clusters(), decisions.contaminated()
         counts = _counts(tally, output)
@@ -179,6 +177,8 @@ class PrepareDataset:
             tally.merge(part.tally)
             done += part.stories.num_rows
             self._progress("write", min(done, total), total)
+        if not output.trees[SPLITS[TRAIN]].size:
+            raise NoValidRowsError(_why_none_to_train_on(tally))
 
 
 @dataclass
