@@ -13,6 +13,7 @@ from service_kit.errors import DomainError
 from tests.bench import (
     adapters_over_base,
     batch_gain,
+    data_accuracy,
     data_prep_rows,
     decode_path,
     dedup_datasketch,
@@ -64,6 +65,7 @@ GROUPS: tuple[Group, ...] = (
     hostile_healthy.GROUP,
     mtls_cost.GROUP,
     train_lora.GROUP,
+    data_accuracy.GROUP,
 )
 ALL_IDS = tuple(entry_id for group in GROUPS for entry_id in group.ids)
 RESULT, KEPT = Path("build/bench.json"), Path("deploy/bench/last.json")

@@ -50,13 +50,18 @@ def plant(originals: Collection[str], threshold: float) -> Planted:
     alphabet = "".join(texts)
     count = len(texts)
     copies = {(place, count + place): RATES[place % len(RATES)] for place in range(count)}
-    texts += [_edited(texts[place], rate, alphabet, chance) for (place, _), rate in copies.items()]
+    texts += [edited(texts[place], rate, alphabet, chance) for (place, _), rate in copies.items()]
     near = frozenset(similar_pairs([shingles(text) for text in texts], threshold))
     return Planted(texts, copies, near)
 
 
-def _edited(text: str, rate: float, alphabet: str, chance: random.Random) -> str:
-    """The text with some characters replaced by those of other texts."""
+def edited(text: str, rate: float, alphabet: str, chance: random.Random) -> str:
+    """The text with a share `rate` of its characters, one at least, replaced by those of others.
+
+    Args:
+        text: Not empty.
+        alphabet: What the new characters are drawn from, by `chance`.
+    """
     characters = list(text)
     for place in chance.sample(range(len(text)), max(1, round(rate * len(text)))):
         characters[place] = chance.choice(alphabet)

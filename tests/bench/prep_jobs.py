@@ -12,8 +12,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
-from jobs.children import ChildProcess
-
+from tests.bench.child_run import child_result
 from tests.bench.prep_rows import Kind, RowFile
 from tests.bench.prep_spec import LIMITS, dataset_spec
 from tests.bench.worker import WorkerFailedError
@@ -48,26 +47,31 @@ async def prepare_ours(kind: Kind, file: RowFile, processes: int) -> tuple[float
     """
     with TemporaryDirectory() as place:
         started = perf_counter()
-        request = {
-            "files": [{"path": str(file.path), "format": "jsonl"}],
-            "spec": dataset_spec(kind),
-            "folder": str(Path(place) / "dataset"),
-            "max_row_bytes": MAX_ROW_BYTES,
-            "processes": processes,
-            "pseudonym_key": "00" * 32,
-            "tokens": None,
-            "ray_address": "",
-        }
-        child = await ChildProcess.start("data_prep.child", request, folder=Path(place))
-        try:
-            last: Mapping[str, Any] = {}
-            async for message in child.messages():
-                last = message
-            if last.get("type") != "succeeded":
-                raise WorkerFailedError(f"data_prep.child: {last}\n{child.log_tail()}")
-            return perf_counter() - started, int(last["result"]["counts"]["rows_kept"])
-        finally:
-            await child.close()
+        request = dataset_request([file.path], dataset_spec(kind), Path(place), processes)
+        result = await child_result("data_prep.child", request, Path(place))
+        return perf_counter() - started, int(result["counts"]["rows_kept"])
+
+
+def dataset_request(
+    files: Sequence[Path], spec: Mapping[str, Any], scratch: Path, processes: int
+) -> dict[str, Any]:
+    """What data-prep's child is asked; the dataset will be in the folder "dataset" of `scratch`.
+
+    Args:
+        files: JSON lines: the rows, then evaluation rows.
+        spec: A DatasetSpec.
+        processes: Workers.
+    """
+    return {
+        "files": [{"path": str(path), "format": "jsonl"} for path in files],
+        "spec": spec,
+        "folder": str(scratch / "dataset"),
+        "max_row_bytes": MAX_ROW_BYTES,
+        "processes": processes,
+        "pseudonym_key": "00" * 32,
+        "tokens": None,
+        "ray_address": "",
+    }
 
 
 async def prepare_rival(

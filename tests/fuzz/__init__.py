@@ -1,1 +1,1 @@
-"""Mutated files against everything that reads what strangers upload."""
+"""Broken inputs against everything that reads what strangers send to data-prep."""

@@ -41,6 +41,8 @@ def write(dataset: Path, blocks: list[list[Row]]) -> TokensPlan:
     with TokenFolder(dataset) as folder:
         for block in blocks:
             folder.append("train", batch(block))
+        lengths = [len(ids) for block in blocks for ids, _, _ in block]
+        assert folder.lengths("train").tolist() == lengths
         return folder.finish(PLAN, [[1, 0], [2]])
 
 

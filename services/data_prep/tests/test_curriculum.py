@@ -53,6 +53,14 @@ def test_units_are_those_found_character_by_character(texts: list[str]) -> None:
     assert len({next(iter(numbers)) for numbers in by_word.values()}) == len(by_word)
 
 
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("\U00030000\U0003134a", 2), ("\u2764\ufe0f", 0), ("1\ufe0f\u20e3 e\u0301t", 2)],
+)
+def test_every_han_character_is_a_unit_and_no_emoji_is(text: str, count: int) -> None:
+    assert units_of([text]).units_of_text.tolist() == [count]
+
+
 def test_a_hash_is_the_same_on_every_machine() -> None:
     assert units_of(["word 我"]).unit_hashes.tolist() == [
         369157466513483593,
@@ -256,7 +264,7 @@ def test_a_curriculum_has_defaults() -> None:
 def test_everything_that_is_wrong_with_a_curriculum_is_said_at_once() -> None:
     spec = {
         "order": "random",
-        "weights": {"length": -1, "beauty": 1, "loss": math.inf},
+        "weights": {"length": -1, "beauty": 1, "loss": math.inf, "rarity": 1e308},
         "initial_competence": 2,
     }
 
@@ -268,8 +276,9 @@ def test_everything_that_is_wrong_with_a_curriculum_is_said_at_once() -> None:
         "curriculum: initial_competence means nothing to order 'random'",
         "curriculum: initial_competence must be between 0 and 1, got 2",
         "curriculum: unknown weight 'beauty'; there are length, rarity, readability, loss",
-        "curriculum: weight length must be a number of at least 0, got -1",
-        "curriculum: weight loss must be a number of at least 0, got inf",
+        "curriculum: weight length must be between 0 and 1e+06, got -1",
+        "curriculum: weight loss must be between 0 and 1e+06, got inf",
+        "curriculum: weight rarity must be between 0 and 1e+06, got 1e+308",
         "curriculum: weight loss needs a loss_model",
     ]
 

@@ -284,3 +284,29 @@ def test_a_star_is_for_all_types_that_are_not_named() -> None:
 def test_stand_ins_without_a_key_are_refused() -> None:
     with pytest.raises(ValueError, match="no key"):
         EntityStage(plan_entities({"actions": {"ip": "pseudonymise"}}), [FIND])
+
+
+def nested_arguments(depth: int, texts: int) -> str:
+    """An address within so many lists, and these within the arguments of so many calls."""
+    arguments = "[" * depth + '"a@b.cn"' + "]" * depth
+    for _ in range(texts):
+        arguments = json.dumps({"arguments": arguments})
+        arguments = "[" * depth + arguments + "]" * depth
+    return arguments
+
+
+@pytest.mark.parametrize(
+    ("depth", "texts"), [*((depth, 0) for depth in range(900, 1_000, 7)), (20_000, 0), (97, 9)]
+)
+def test_arguments_that_nest_without_end_cost_nobody_anything(depth: int, texts: int) -> None:
+    extra = json.dumps(
+        {"tool_calls": [{"function": {"arguments": nested_arguments(depth, texts)}}]}
+    )
+    rows = rows_of(["a", ""], extras=[[None, extra]])
+
+    passed = stage(email="mask")(rows)
+
+    (row,) = passed.rows.to_pylist()
+    assert "a@b.cn" not in row["extras"][1]
+    assert "[EMAIL]" in row["extras"][1]
+    assert json.loads(row["extras"][1])["tool_calls"]

@@ -200,6 +200,16 @@ def test_a_long_paragraph_is_cut_at_the_ends_of_lines(tmp_path: Path) -> None:
     ]
 
 
+def test_no_document_is_longer_than_a_row(tmp_path: Path) -> None:
+    content = b"1234\n5678\n9012\n" + b"y" * 11
+
+    assert read(tmp_path / "file", content, "text", max_row_bytes=10) == [
+        (1, {"text": "1234\n5678"}),
+        (3, {"text": "9012"}),
+        (4, "longer than 10 bytes"),
+    ]
+
+
 def test_an_empty_file_has_no_rows(tmp_path: Path) -> None:
     for file_format in ("jsonl", "text"):
         assert read(tmp_path / "file", b"", file_format) == []

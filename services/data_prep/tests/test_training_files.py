@@ -1,10 +1,12 @@
 """What training reads of a dataset: made rows in train alone, token ids, and the order of rows."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from data_prep.adapters.synonym_groups import load_synonyms
+from data_prep.prepare_dataset import NoValidRowsError
 from data_prep_support.preparing import SPLITS, Dataset, prepare
 from testkit.models import make_tiny_llama
 from token_files.token_file import TokenFile, read_packs
@@ -120,3 +122,27 @@ def test_a_row_that_is_too_long_for_the_model_is_quarantined(model: Path) -> Non
     assert "tokens" in row["reason"]
     (story,) = [story for story in dataset.stories if story["line"] == 61]
     assert (story["outcome"], story["rule"]) == ("quarantined", "tokenize.too_long")
+
+
+@pytest.mark.parametrize("curriculum", [{}, STAGED])
+def test_rows_that_are_all_too_long_for_the_model_are_no_dataset(
+    model: Path, curriculum: dict[str, Any]
+) -> None:
+    with pytest.raises(NoValidRowsError, match=r"left to train on; most were .*tokenize.too_long"):
+        prepare(ROWS, tokenize={"model": "mv-1"}, tokens=tokens_of(model, 2), curriculum=curriculum)
+
+
+def test_a_made_row_is_no_neighbour_of_its_source_in_the_order() -> None:
+    seen: list[TrainingOrder | None] = []
+    dataset = prepare(
+        ROWS,
+        augment={"steps": [{"method": "synonyms", "share": 1.0, "min_similarity": 0.2}]},
+        curriculum=STAGED,
+        look=lambda folder: seen.append(TrainingOrder.read(folder)),
+    )
+
+    assert seen[0] is not None
+    lines = [dataset.splits["train"][place]["row"] for place in seen[0].rows]
+    neighbours = sum(one == other for one, other in pairwise(lines))
+    assert dataset.counts["rows_made"] > 30
+    assert neighbours < dataset.counts["rows_made"] / 4

@@ -111,8 +111,8 @@ def _offsets(column: pa.ListArray) -> Int32s:
 def _batches(path: Path, schema: pa.Schema) -> list[pa.RecordBatch]:
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    except (pa.ArrowInvalid, OSError) as error:
+        if reader.schema != schema:
+            raise TokenFilesError(f"{path.name} has other columns: {reader.schema.names}")
+        return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise TokenFilesError(f"{path.name} cannot be read: {error}") from error
-    if reader.schema != schema:
-        raise TokenFilesError(f"{path.name} has other columns: {reader.schema.names}")
-    return [reader.get_batch(number) for number in range(reader.num_record_batches)]

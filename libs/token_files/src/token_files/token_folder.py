@@ -53,7 +53,7 @@ class TokenFolder:
     def lengths(self, split: str) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Tokens of each row of a split, in their order."""
         file = self._files.get(split)
-        return np.concatenate(file.lengths) if file else np.zeros(0, np.int32)
+        return np.concatenate([np.zeros(0, np.int32), *(file.lengths if file else ())])
 
     def finish(self, plan: TokensPlan, packs: Iterable[Sequence[int]] = ()) -> TokensPlan:
         """Close the files, write the packs and at last the plan.

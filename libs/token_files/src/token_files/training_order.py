@@ -58,7 +58,7 @@ class TrainingOrder:
             return None
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all().combine_chunks()
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise TokenFilesError(f"{path.name} cannot be read: {error}") from error
         said = table.schema.metadata or {}
         if table.schema.remove_metadata() != ORDER or _NAME not in said:

@@ -27,6 +27,7 @@ from data_prep.domain.report import report_of
 from data_prep.domain.report_page import report_page
 from data_prep.domain.row_batch import DROPPED, ROWS
 from data_prep.domain.tally import Tally
+from data_prep.domain.verdicts import SPLITS, TRAIN
 from data_prep.pipeline.asking import AskedRows, Models, ask_losses
 from data_prep.pipeline.between import Between
 from data_prep.pipeline.dataset_output import DatasetOutput
@@ -38,7 +39,7 @@ from data_prep.pipeline.worker_pool import WorkerPool
 
 
 class NoValidRowsError(InvalidInputError):
-    """Not one row of the file can become a conversation."""
+    """Not one row of the file can become a conversation, or be trained on."""
 
 
 class Progress(Protocol):
@@ -105,7 +106,7 @@ class PrepareDataset:
             folder: Is made; a folder beside it is used meanwhile.
 
         Raises:
-            NoValidRowsError: No row was kept.
+            NoValidRowsError: No row was kept, or none to train on.
             TooFewTextsError: The rows kept cannot fill the splits.
             NoLossError: The loss counts, and the model can tell it of no row.
             InvalidInputError: The file is not of its format.
@@ -193,6 +194,8 @@ class PrepareDataset:
             tally.merge(part.tally)
             done += part.stories.num_rows
             self._progress("write", min(done, total), total)
+        if not output.trees[SPLITS[TRAIN]].size:
+            raise NoValidRowsError(_why_none_to_train_on(tally))
 
 
 class _Reading:
@@ -247,3 +250,8 @@ def _why_none(tally: Tally) -> str:
     reasons = tally.reasons or tally.rules
     reason, _ = reasons.most_common(1)[0]
     return f"none of {tally.rows_in} rows is valid; the most common reason: {reason}"
+
+
+def _why_none_to_train_on(tally: Tally) -> str:
+    rule, _ = tally.rules.most_common(1)[0]
+    return f"none of {tally.rows_in} rows is left to train on; most were {rule}"

@@ -83,15 +83,15 @@ class DatasetOutput:
             tally.difficulty.update(dict(zip(TIERS, counts, strict=True)))
         if self._token_files is not None and self.tokens is not None:
             lengths = self._token_files.lengths("train")
-            rows = None if order is None else order.rows.tolist()
-            packs = plan_packs(lengths.tolist(), plan.tokenize.pack_tokens, rows)
+            rows = None if order is None else order.rows
+            packs = plan_packs(lengths, plan.tokenize.pack_tokens, rows)
             self._token_files.finish(self.tokens, packs)
 
     def _order(self, plan: CurriculumPlan, seed: int) -> TrainingOrder | None:
         if plan.order == NONE or not self.trees["train"].size:
             return None
         measures = RowMeasures.joined([part.measures for part in self._train])
-        lines = np.concatenate([part.lines for part in self._train])
+        keys = np.concatenate([part.keys for part in self._train])
         given = [part.losses for part in self._train if part.losses is not None]
         losses = np.concatenate(given) if given else None
-        return order_rows(measures.difficulties(plan, losses), lines, plan, seed)
+        return order_rows(measures.difficulties(plan, losses), keys, plan, seed)

@@ -115,7 +115,9 @@ class TrainMeasures:
     """Of a block's rows of train what their difficulty is computed of."""
 
     measures: RowMeasures
-    lines: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    """Of each row its line; of a made row, which has the line of its source row, another number, so
+    that the two are not neighbours in the order."""
     losses: NDArray[np.float64] | None
     """Of a model, where they count."""
 
@@ -129,6 +131,8 @@ class TrainMeasures:
     ) -> "TrainMeasures":
         """Measure those of `rows` that are in train, by what occurs in the corpus."""
         train = rows.filter(pa.array(in_train))
+        lines = train.column("line").to_numpy()
+        made = train.column("made_by").is_valid().to_numpy(zero_copy_only=False)
         measures = RowMeasures.of(spoken_texts(train), sketch)
         found = None if losses is None else losses[in_train]
-        return cls(measures, train.column("line").to_numpy(), found)
+        return cls(measures, np.where(made, ~lines, lines), found)

@@ -1,6 +1,5 @@
 """The curriculum that a caller wants, checked as a whole."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,8 @@ LENGTH, RARITY, READABILITY, LOSS = "length", "rarity", "readability", "loss"
 FACTORS = (LENGTH, RARITY, READABILITY, LOSS)
 DEFAULT_WEIGHTS = {LENGTH: 1.0, RARITY: 1.0, READABILITY: 1.0}
 DEFAULT_INITIAL_COMPETENCE = 0.1
+MAX_WEIGHT = 1e6
+"""Only ratios count, and a sum of weights must not overflow."""
 MAX_MODEL_CHARACTERS = 200
 
 
@@ -64,9 +65,9 @@ def _wrong_weights(given: Mapping[str, float]) -> list[str]:
         if name not in FACTORS
     ]
     errors += [
-        f"curriculum: weight {name} must be a number of at least 0, got {weight:g}"
+        f"curriculum: weight {name} must be between 0 and {MAX_WEIGHT:g}, got {weight:g}"
         for name, weight in sorted(given.items())
-        if name in FACTORS and not (math.isfinite(weight) and weight >= 0)
+        if name in FACTORS and not 0 <= weight <= MAX_WEIGHT
     ]
     if given and not any(given.values()):
         errors.append("curriculum: one weight at least must be above 0")

@@ -18,8 +18,10 @@ OTHER, WORD, HAN, ENDING = 0, 1, 2, 3
 """Classes of characters: no part of a unit, part of a word, a unit by itself, end of a sentence.
 """
 _ENDINGS = ".!?。！？…；;\n"
-_TABLE_SIZE = 0x30000
-"""Characters beyond are private or tags; they are `OTHER`. Han ends below `0x323B0`."""
+_TABLE_SIZE = 0x323B0
+"""Here Han ends. Characters beyond are private or tags; they are `OTHER`."""
+_NO_LETTERS = ((0xFE00, 0xFE0F), (0x20D0, 0x20FF))
+"""Marks of how a symbol looks, mostly of emoji: none of a word."""
 _HASHED_CHARACTERS = 64
 """Of a longer word the rest does not count."""
 _MULTIPLIER = 0x9E3779B97F4A7C15
@@ -118,6 +120,8 @@ def character_classes() -> UInt8s:
     for code in range(_TABLE_SIZE):
         if unicodedata.category(chr(code))[0] in "LNM":
             classes[code] = WORD
+    for first, last in _NO_LETTERS:
+        classes[first : last + 1] = OTHER
     for first, last in (
         *((0x2E80, 0x2FD5), (0x3005, 0x3007), (0x3041, 0x318E), (0x31A0, 0x31BF)),
         *((0x31F0, 0x31FF), (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xAC00, 0xD7A3)),

@@ -14,6 +14,10 @@ _ARGUMENTS = "arguments"
 _NO_TEXTS = ("id", "tool_call_id", "type")
 """What links turns to each other must stay as it is."""
 
+_OPENED = 2
+"""So many JSON texts in each other are opened; what stands further in is a text. With what a value
+may nest, that bounds how deep all this goes, whatever a stranger writes."""
+
 
 def read_json(text: str) -> Any:
     """The value of a JSON text, or the text itself when it is none, or nested too deeply."""
@@ -31,22 +35,27 @@ def write_json(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def leaves(tree: Any) -> Iterator[str]:
-    """All strings and numbers of a JSON value as texts, in its order."""
+def leaves(tree: Any, opened: int = 0) -> Iterator[str]:
+    """All strings and numbers of a JSON value as texts, in its order.
+
+    Args:
+        opened: In how many JSON texts the value stands.
+    """
     if isinstance(tree, str):
         yield tree
     elif isinstance(tree, int | float) and not isinstance(tree, bool):
         yield str(tree)
     elif isinstance(tree, list):
         for item in tree:
-            yield from leaves(item)
+            yield from leaves(item, opened)
     elif isinstance(tree, dict):
         for name, item in tree.items():
             if name not in _NO_TEXTS:
-                yield from leaves(_opened(name, item))
+                inner = _opened(name, item, opened)
+                yield from leaves(inner, opened + (inner is not item))
 
 
-def with_leaves(tree: Any, texts: Iterator[str]) -> Any:
+def with_leaves(tree: Any, texts: Iterator[str], opened: int = 0) -> Any:
     """The value with other texts, as many as `leaves` gives; a number that changed is a string."""
     if isinstance(tree, str):
         return next(texts)
@@ -54,26 +63,26 @@ def with_leaves(tree: Any, texts: Iterator[str]) -> Any:
         text = next(texts)
         return tree if text == str(tree) else text
     if isinstance(tree, list):
-        return [with_leaves(item, texts) for item in tree]
+        return [with_leaves(item, texts, opened) for item in tree]
     if isinstance(tree, dict):
-        return {name: _with_leaves_of(name, item, texts) for name, item in tree.items()}
+        return {name: _with_leaves_of(name, item, texts, opened) for name, item in tree.items()}
     return tree
 
 
-def _with_leaves_of(name: str, item: Any, texts: Iterator[str]) -> Any:
+def _with_leaves_of(name: str, item: Any, texts: Iterator[str], opened: int) -> Any:
     if name in _NO_TEXTS:
         return item
-    opened = _opened(name, item)
-    changed = with_leaves(opened, texts)
-    if opened is item:
-        return changed
+    inner = _opened(name, item, opened)
+    if inner is item:
+        return with_leaves(item, texts, opened)
+    changed = with_leaves(inner, texts, opened + 1)
     # The string stays as it was written when nothing in it is another.
-    return item if changed == opened else write_json(changed)
+    return item if changed == inner else write_json(changed)
 
 
-def _opened(name: str, item: Any) -> Any:
+def _opened(name: str, item: Any, opened: int) -> Any:
     """Arguments as the object or list that they are."""
-    if name == _ARGUMENTS and isinstance(item, str):
+    if name == _ARGUMENTS and isinstance(item, str) and opened < _OPENED:
         value = read_json(item)
         return value if isinstance(value, dict | list) else item
     return item

@@ -11,7 +11,8 @@ class ReadLimits:
     """A longer row is quarantined."""
 
     max_document_bytes: int = 32 * 1024
-    """A longer paragraph of a plain text becomes several documents, cut at ends of lines."""
+    """A paragraph of a plain text that is longer, or longer than a row, becomes several documents,
+    cut at ends of lines."""
 
     max_content_bytes: int = 16 * 1024**3
     """A compressed file that holds more is refused."""

@@ -53,9 +53,14 @@ def parse_json(text: str | bytes) -> Any:
         value = _DECODE(text)
     except (msgspec.MsgspecError, RecursionError):
         value = _parse_slowly(text.encode() if isinstance(text, str) else text)
-    if _may_be_deep(text) and _is_deeper(value, MAX_DEPTH):
+    if nests_too_deeply(text, value):
         raise NestedTooDeeplyError
     return value
+
+
+def nests_too_deeply(text: str | bytes, value: Any) -> bool:
+    """Whether a JSON text's value has more than `MAX_DEPTH` lists and objects in each other."""
+    return _may_be_deep(text) and _is_deeper(value, MAX_DEPTH)
 
 
 class NestedTooDeeplyError(ValueError):

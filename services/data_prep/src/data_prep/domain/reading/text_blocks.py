@@ -13,7 +13,8 @@ from data_prep.domain.reading.line_runs import kept_bytes_of, lines_of, read_lin
 def read_text_blocks(stream: ContentStream, limits: ReadLimits) -> Iterator[Block]:
     """All documents: lines up to the next blank one, or up to `max_document_bytes` of them.
 
-    A line that is longer than a document may be is a document, and longer than a row, a fault.
+    A line that is longer than a document may be is a document, and longer than a row, a fault. No
+    document is longer than a row.
     """
     make = BlockMaker("text", (), limits, lambda: stream.stored_bytes_read)
     documents: list[RawRow] = []
@@ -30,12 +31,13 @@ def read_text_blocks(stream: ContentStream, limits: ReadLimits) -> Iterator[Bloc
 def _documents(stream: ContentStream, limits: ReadLimits) -> Iterator[RawRow]:
     fault = too_long(limits.max_row_bytes).written
     kept = kept_bytes_of(limits.max_row_bytes)
+    most = min(limits.max_document_bytes, limits.max_row_bytes)
     lines: list[bytes] = []
     first, size = 0, 0
     for run in read_line_runs(stream, limits):
         for line in lines_of(run, kept):
             blank = not line.content.strip()
-            full = size + len(line.content) > limits.max_document_bytes
+            full = size + len(line.content) > most
             if lines and (blank or full or line.too_long):
                 yield first, b"".join(lines), None
                 lines, size = [], 0

@@ -5,16 +5,20 @@ in. That makes at most 11/9 as many packs as would do, and a few (Johnson, "Near
 Packing Algorithms", 1973).
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 WINDOW_ROWS = 1024
 """With an order, rows share a pack only with rows that come about when they do."""
 
 
 def plan_packs(
-    lengths: Sequence[int], pack_tokens: int, order: Sequence[int] | None = None
+    lengths: Sequence[int] | NDArray[np.int32],
+    pack_tokens: int,
+    order: Sequence[int] | NDArray[np.int64] | None = None,
 ) -> Iterator[list[int]]:
     """Packs of at most `pack_tokens`; every row is in one. A row that is longer is alone.
 
@@ -34,10 +38,10 @@ def plan_packs(
             yield [int(places[first + step]) for step in pack]
 
 
-def _best_fit(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]", room: int) -> list[list[int]]:
+def _best_fit(lengths: NDArray[np.int64], room: int) -> list[list[int]]:
     packs: list[list[int]] = []
     # The packs that have just so much room left, and the amounts of which there are any, as bits.
-    by_room: list[list[int]] = [[] for _ in range(room + 1)]
+    by_room: defaultdict[int, list[int]] = defaultdict(list)
     amounts = 0
     for step in np.argsort(-lengths, kind="stable").tolist():
         length = int(lengths[step])

@@ -1,0 +1,26 @@
+"""Everything that reads what strangers send to data-prep, by name."""
+
+from typing import get_args
+
+from data_prep.domain.reading.file_formats import FileFormat
+
+from tests.fuzz.file_parsers import FileParser
+from tests.fuzz.row_parsers import LayoutParser, TemplateParser
+from tests.fuzz.sound_rows import CALLING, ROWS
+from tests.fuzz.tally import Parser
+from tests.fuzz.text_parsers import EntitySearcher, JsonParser, SpecParser, TextCleaner
+
+_FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
+_TOOLS = {"messages_column": "messages", "tools_column": "tools"}
+
+PARSERS: dict[str, Parser] = {
+    **{file_format: FileParser(file_format) for file_format in _FORMATS},
+    **{f"layout.{name}": LayoutParser(rows, {"layout": name}) for name, rows in ROWS.items()},
+    "tools": LayoutParser(CALLING, _TOOLS, {"layout": "openai_chat"}),
+    "template": TemplateParser(),
+    "json": JsonParser(),
+    "spec": SpecParser(),
+    "clean": TextCleaner(),
+    "entities": EntitySearcher(),
+}
+"""File formats, layouts of rows, and the rest."""
