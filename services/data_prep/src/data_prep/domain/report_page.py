@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment
+from jinja2 import Environment, Template
 
 from data_prep.domain.verdicts import GIVES_EVALUATION_AWAY, GIVES_TEST_AWAY, SPLITS
 
@@ -53,9 +54,7 @@ def report_page(report: Mapping[str, Any], *, name: str) -> bytes:
     Args:
         name: The dataset's, for the title.
     """
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    source = files("data_prep.domain").joinpath("report_page.html").read_text(encoding="utf-8")
-    page = environment.from_string(source).render(
+    page = _template().render(
         name=name or "dataset",
         report=report,
         charts=_charts(report),
@@ -64,6 +63,13 @@ def report_page(report: Mapping[str, Any], *, name: str) -> bytes:
         clustered=_clustered(report),
     )
     return page.encode()
+
+
+@cache
+def _template() -> Template:
+    source = files("data_prep.domain").joinpath("report_page.html").read_text(encoding="utf-8")
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(source)
 
 
 def _charts(report: Mapping[str, Any]) -> list[Chart]:
