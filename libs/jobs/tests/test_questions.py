@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from chain_worker import ChainHandler
+from jobs import active, pulse
 from jobs.errors import JobFailed
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_FAILED,
@@ -48,6 +50,26 @@ async def test_questions_are_answered_side_by_side_and_no_more_at_once_than_the_
 
     assert state.result.digest == " ".join(str(number * number) for number in range(20))
     assert answers.most_open == 3
+
+
+async def test_a_child_that_is_answered_is_not_silent(working, jobs, store, monkeypatch):
+    seconds = 0.0
+    monkeypatch.setattr(pulse, "time", SimpleNamespace(monotonic=lambda: seconds))
+
+    async def slowly(question: Mapping[str, Any]) -> int:
+        nonlocal seconds
+        seconds += 0.7 * active.START_SILENCE_SECONDS
+        # Until the watch has looked.
+        await asyncio.sleep(3 * active.LOOK_SECONDS)
+        return int(question["number"])
+
+    handler = ChainHandler(store)
+    handler.on_question = slowly
+    async with working(handler):
+        job = await jobs.submit(questions=2, at_once=1)
+        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED)
+
+    assert (state.status, state.failures) == (JOB_STATUS_SUCCEEDED, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The inference service is asked patiently, and what it cannot answer costs one question alone."""
 
+from base64 import b64encode
+
 import grpc
 import pytest
 from data_prep.adapters.inference_models import PATIENCE_SECONDS, InferenceModels
-from data_prep.ask_models import ModelAnswer
+from data_prep.ask_models import LOSS, TEXT, ModelAnswer, OpenModels
 from data_prep_support.inference import (
     NEWER,
     VERSION,
@@ -13,6 +15,7 @@ from data_prep_support.inference import (
     refusal,
     serving,
 )
+from jobs.errors import JobFailed
 from modelmill.inference.v1.inference_service_pb2 import ScoreRequest
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from service_kit.errors import NotFoundError, PreconditionError, UnavailableError
@@ -108,6 +111,32 @@ async def test_who_opens_a_model_does_not_wait_for_a_service_that_is_away() -> N
         await inference_models(FakeInference(AWAY), sleeper).scorer("acme", "base")
 
     assert sleeper.waits == []
+
+
+async def test_a_child_asks_the_models_of_its_spec_alone_and_as_its_own_tenant() -> None:
+    service = FakeInference()
+    models = OpenModels(inference_models(service), "acme", {(LOSS, "base"): NEWER})
+    forged = scoring("b")
+    forged.tenant = "other"
+    request = b64encode(forged.SerializeToString()).decode()
+
+    answer = await models({"asks": LOSS, "model": "base", "request": request})
+
+    assert answer == {"value": 1.0, "version": NEWER, "refusal": ""}
+    assert [(asked.tenant, asked.model) for asked in service.requests] == [("acme", NEWER)]
+    for asks, model in ((LOSS, VERSION), (TEXT, "base")):
+        with pytest.raises(KeyError):
+            await models({"asks": asks, "model": model, "request": request})
+
+
+async def test_a_model_that_is_gone_while_it_is_asked_fails_the_job_for_good() -> None:
+    models = OpenModels(inference_models(FakeInference()), "acme", {(LOSS, "base"): "mv-gone"})
+    request = b64encode(scoring("b").SerializeToString()).decode()
+
+    with pytest.raises(JobFailed) as failed:
+        await models({"asks": LOSS, "model": "base", "request": request})
+
+    assert failed.value.code == "MODEL_GONE"
 
 
 async def test_a_model_that_cannot_be_asked_at_all_is_no_model_without_answers() -> None:

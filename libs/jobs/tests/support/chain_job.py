@@ -56,8 +56,9 @@ def work(port: ChildPort) -> Mapping[str, Any]:
 
 
 def ask(port: ChildPort, questions: int) -> str:
-    """The answers in the order of the questions, as text; three questions at a time."""
-    heard = dict(port.ask(({"number": number} for number in range(questions)), at_once=3))
+    """The answers in the order of the questions, as text."""
+    at_once = int(port.request.get("at_once", 3))
+    heard = dict(port.ask(({"number": number} for number in range(questions)), at_once=at_once))
     return " ".join(str(heard[number]) for number in range(questions))
 
 
