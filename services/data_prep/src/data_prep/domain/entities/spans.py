@@ -49,12 +49,18 @@ def without_overlaps(spans: Iterable[Span], *, beside: Sequence[Span] = ()) -> l
     Args:
         beside: Stay before all others; they do not overlap.
     """
-    ranked = sorted(spans, key=lambda span: (span.start - span.end, _RANK[span.type], span.start))
-    ranked = [*beside, *ranked]
-    taken = bytearray(max((span.end for span in ranked), default=0))
+    ranked = [*beside, *spans]
+    if len(ranked) < 2:
+        return ranked
+    ranked[len(beside) :] = sorted(ranked[len(beside) :], key=_before_others)
+    taken = bytearray(max(span.end for span in ranked))
     kept: list[Span] = []
     for span in ranked:
         if taken.find(1, span.start, span.end) < 0:
             taken[span.start : span.end] = b"\1" * (span.end - span.start)
             kept.append(span)
     return sorted(kept, key=lambda span: span.start)
+
+
+def _before_others(span: Span) -> tuple[int, int, int]:
+    return span.start - span.end, _RANK[span.type], span.start
