@@ -153,6 +153,18 @@ def test_a_file_that_is_cut_short_is_refused(tmp_path: Path) -> None:
         TokenFile(tmp_path, "train")
 
 
+def test_a_file_with_a_damaged_batch_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, [[([5, 6], 1, None)]])
+    path = tmp_path / TOKENS_FOLDER / "train.arrow"
+    content, mark = path.read_bytes(), b"\xff" * 4
+    # The schema's message comes first.
+    batch_at = content.index(mark, content.index(mark) + 4)
+    path.write_bytes(content[:batch_at] + bytes(8) + content[batch_at + 8 :])
+
+    with pytest.raises(TokenFilesError, match=r"train\.arrow cannot be read"):
+        TokenFile(tmp_path, "train")
+
+
 def order_of(rows: list[int], *, repeats: bool = True) -> TrainingOrder:
     count = len(rows)
     return TrainingOrder(
