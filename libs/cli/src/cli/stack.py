@@ -30,7 +30,12 @@ WORKING_SERVICES = ("data_prep", "trainer", "optimizer_builder")
 """Own jobs; `mill up` runs both their roles in one process."""
 
 BEHIND_THE_GATEWAY = ("moderation", *WORKING_SERVICES, "inference")
-"""Start side by side; the gateway comes last: it is told their addresses."""
+STARTS = (
+    tuple(name for name in BEHIND_THE_GATEWAY if name != "data_prep"),
+    ("data_prep",),
+    ("gateway",),
+)
+"""Who starts side by side, one after the other: whoever calls others is told their addresses."""
 
 
 @dataclass(frozen=True)
@@ -101,15 +106,14 @@ async def running_stack(
 
         def service(name: str) -> Command:
             environment = _common(name, state, options, made, nats_url, collector.port)
-            environment |= _addresses(name, inference_port)
             environment |= _own(name, options, keys, processes.running)
             return Command(python_module(f"{name}.main"), environment | options.overrides)
 
-        nats_url, inference_port = f"nats://{HOST}:{broker_port}", free_port()
+        nats_url = f"nats://{HOST}:{broker_port}"
         try:
             await _start_bus(processes, state, broker_port, nats_url)
-            await processes.start({name: service(name) for name in BEHIND_THE_GATEWAY})
-            await processes.start({"gateway": service("gateway")})
+            for names in STARTS:
+                await processes.start({name: service(name) for name in names})
         except UnavailableError:
             options.refuse_taken_ports()  # taken since we looked: say which, and by whom
             raise
@@ -173,24 +177,21 @@ def _mutual_tls(certificates: CertificateFolder, name: str) -> dict[str, str]:
     }
 
 
-def _addresses(name: str, inference_port: int) -> dict[str, str]:
-    """Of inference, which data-prep asks too: chosen beforehand, for they start side by side."""
-    address = f"{HOST}:{inference_port}"
-    asked = {"inference": {"grpc_address": address}, "data_prep": {"inference_address": address}}
-    return _prefixed(name, asked.get(name, {}))
-
-
 def _own(
     name: str,
     options: StackOptions,
     keys: LocalKeys,
     running: dict[str, SupervisedProcess],
 ) -> dict[str, str]:
-    if name != "gateway":
-        return {}
-    peers = {
-        f"{peer}_address": f"{HOST}:{running[peer].ports['grpc']}" for peer in BEHIND_THE_GATEWAY
+    called: dict[str, tuple[str, ...]] = {
+        "gateway": BEHIND_THE_GATEWAY,
+        "data_prep": ("inference",),
     }
+    peers = {
+        f"{peer}_address": f"{HOST}:{running[peer].ports['grpc']}" for peer in called.get(name, ())
+    }
+    if name != "gateway":
+        return _prefixed(name, peers)
     return _prefixed(
         name,
         peers
