@@ -14,8 +14,9 @@ from data_prep.domain.entities.stage import EntityStage
 from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.mapping.row_mapping import plan_mapping
 from data_prep.domain.reading.parse_block import MAX_DEPTH, NestedTooDeeplyError, parse_json
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
-from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from gateway.entrypoints.dataset_body import DatasetSpecBody
+from google.protobuf.json_format import MessageToDict
+from pydantic import ValidationError
 from service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import mutated
@@ -97,7 +98,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class SpecParser:
-    """Checks broken DatasetSpecs as they come through the gateway: JSON, then a message.
+    """Checks broken bodies of `POST /v1/datasets`: by the gateway, then by data-prep.
 
     Promised: each is planned, or refused with what is wrong.
     """
@@ -109,9 +110,9 @@ class SpecParser:
     def execute(self, path: Path) -> int:
         """As `Parser.execute`."""
         try:
-            spec = ParseDict(json.loads(path.read_bytes()), DatasetSpec())
-        except ParseError as error:
-            raise InvalidInputError("no DatasetSpec") from error
+            spec = DatasetSpecBody.model_validate(json.loads(path.read_bytes())).spec()
+        except ValidationError as error:
+            raise InvalidInputError("no body") from error
         plan = plan_dataset(MessageToDict(spec, preserving_proto_field_name=True))
         if plan.name != spec.name or not 0 <= plan.seed < 1 << 64:
             raise FuzzError("a plan of another spec")
