@@ -37,12 +37,14 @@ class JsonParser:
     """
 
     def __init__(self) -> None:
-        rows = [*CALLING, *TEMPLATED, *(row for some in ROWS.values() for row in some)]
-        self._seeds = [json.dumps(row).encode() for row in rows]
+        self._values = [*CALLING, *TEMPLATED, *(row for some in ROWS.values() for row in some)]
+        self._seeds = [json.dumps(value).encode() for value in self._values]
         self._seeds += [b'{"a": [1, -2.5e3, 1E400, 0.1, 18446744073709551616, "\\ud83d\\ude00"]}']
 
     def make(self, random: Random) -> bytes:
         """As `Parser.make`."""
+        if random.random() < 0.5:
+            return json.dumps(broken_value(random, random.choice(self._values))).encode()
         return mutated(random, random.choice(self._seeds), random.choice(self._seeds))
 
     def execute(self, path: Path) -> int:
