@@ -90,7 +90,7 @@ SPECS: list[Row] = [
         "name": "everything",
         "mapping": {"user_template": "{q}", "answer_template": "{a}", "tools_column": "t"},
         "shares": {"train": 0.8, "valid": 0.1, "test": 0.1},
-        "seed": "18446744073709551615",
+        "seed": 2**64 - 1,
         "max_test_rows": 200,
         "clean": {"transforms": ["markup", "unicode"]},
         "filter": {
@@ -113,7 +113,7 @@ SPECS: list[Row] = [
         "tokenize": {"model": "smollm2", "max_tokens": 512, "pack_tokens": 2048},
     },
 ]
-"""As JSON of `modelmill.data_prep.v1.DatasetSpec`."""
+"""Bodies of `POST /v1/datasets`."""
 
 TEXTS: list[str] = [
     "<p>Hello <b>you</b></p><script>x<y</script><p>Tom &amp; Co</p><ul><li>a<li>b</ul>",

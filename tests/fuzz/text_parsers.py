@@ -14,8 +14,9 @@ from data_prep.domain.entities.stage import EntityStage
 from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.mapping.row_mapping import plan_mapping
 from data_prep.domain.reading.parse_block import MAX_DEPTH, NestedTooDeeplyError, parse_json
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
-from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
+from gateway.entrypoints.dataset_body import DatasetSpecBody
+from google.protobuf.json_format import MessageToDict
+from pydantic import ValidationError
 from service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import mutated
@@ -36,12 +37,14 @@ class JsonParser:
     """
 
     def __init__(self) -> None:
-        rows = [*CALLING, *TEMPLATED, *(row for some in ROWS.values() for row in some)]
-        self._seeds = [json.dumps(row).encode() for row in rows]
+        self._values = [*CALLING, *TEMPLATED, *(row for some in ROWS.values() for row in some)]
+        self._seeds = [json.dumps(value).encode() for value in self._values]
         self._seeds += [b'{"a": [1, -2.5e3, 1E400, 0.1, 18446744073709551616, "\\ud83d\\ude00"]}']
 
     def make(self, random: Random) -> bytes:
         """As `Parser.make`."""
+        if random.random() < 0.5:
+            return json.dumps(broken_value(random, random.choice(self._values))).encode()
         return mutated(random, random.choice(self._seeds), random.choice(self._seeds))
 
     def execute(self, path: Path) -> int:
@@ -97,7 +100,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class SpecParser:
-    """Checks broken DatasetSpecs as they come through the gateway: JSON, then a message.
+    """Checks broken bodies of `POST /v1/datasets`: by the gateway, then by data-prep.
 
     Promised: each is planned, or refused with what is wrong.
     """
@@ -109,9 +112,9 @@ class SpecParser:
     def execute(self, path: Path) -> int:
         """As `Parser.execute`."""
         try:
-            spec = ParseDict(json.loads(path.read_bytes()), DatasetSpec())
-        except ParseError as error:
-            raise InvalidInputError("no DatasetSpec") from error
+            spec = DatasetSpecBody.model_validate(json.loads(path.read_bytes())).spec()
+        except ValidationError as error:
+            raise InvalidInputError("no body") from error
         plan = plan_dataset(MessageToDict(spec, preserving_proto_field_name=True))
         if plan.name != spec.name or not 0 <= plan.seed < 1 << 64:
             raise FuzzError("a plan of another spec")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from random import Random
 from typing import Any
 
@@ -60,7 +61,8 @@ def _slots(value: Any) -> Iterator[Slot]:
 
 
 def _replace(random: Random, holder: Any, key: Any) -> None:
-    holder[key] = random.choice(ODD)
+    # A copy: what is done to it later must not be done to `ODD`, nor a value stand within itself.
+    holder[key] = deepcopy(random.choice(ODD))
 
 
 def _delete(random: Random, holder: Any, key: Any) -> None:
