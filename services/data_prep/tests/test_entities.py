@@ -1,29 +1,24 @@
 """What tells who somebody is, is found, and what only looks like it is not."""
 
-import json
 import time
 from collections import Counter
 from itertools import pairwise
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from data_prep.domain.entities.entity_plan import ACTIONS, EntityPlan, plan_entities
 from data_prep.domain.entities.masking import masked
-from data_prep.domain.entities.rule_finder import RuleFinder
 from data_prep.domain.entities.spans import MODEL_TYPES, TYPES, Span, without_overlaps
 from data_prep.domain.entities.stage import EntityStage
 from data_prep.domain.entities.stand_ins import Pseudonymiser
-from data_prep.domain.row_batch import ROWS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from service_kit.errors import InvalidInputError
 
+from .entity_stage import FIND, PSEUDONYMISE, rows_of, stage
 from .entity_table import FOUND, NOT_FOUND
 
 RULE_TYPES = [name for name in TYPES if name not in MODEL_TYPES]
-FIND = RuleFinder()
-PSEUDONYMISE = Pseudonymiser(b"a key")
 mixed_text = st.lists(
     st.sampled_from([text for _, text, _ in FOUND] + list(NOT_FOUND) + [" ", "\n", "，", "1", "a"]),
     max_size=6,
@@ -32,26 +27,6 @@ mixed_text = st.lists(
 
 def found_in(text: str) -> list[tuple[str, str]]:
     return [(one.type, text[one.start : one.end]) for one in without_overlaps(FIND([text])[0])]
-
-
-def rows_of(*conversations: list[str], **columns: list[Any]) -> pa.RecordBatch:
-    count = len(conversations)
-    given_columns: dict[str, list[Any]] = {
-        "line": list(range(1, count + 1)),
-        "source": [bytes(32)] * count,
-        "roles": [["user"] * len(one) for one in conversations],
-        "contents": list(conversations),
-        "extras": [[None] * len(one) for one in conversations],
-        "tools": [None] * count,
-        "rejected": [None] * count,
-        "changes": [[] for _ in conversations],
-        "made_by": [None] * count,
-    } | columns
-    return pa.RecordBatch.from_pydict(given_columns, schema=ROWS)
-
-
-def stage(**actions: str) -> EntityStage:
-    return EntityStage(plan_entities({"actions": actions}), [FIND], PSEUDONYMISE)
 
 
 @pytest.mark.parametrize(("name", "text", "value"), FOUND)
@@ -151,42 +126,6 @@ def test_what_is_found_is_counted_by_type_and_action_once() -> None:
     assert passed.found == Counter({"email report": 2, "phone mask": 1})
 
 
-def test_tool_calls_and_the_rejected_answer_are_looked_at_too() -> None:
-    extras = (
-        '{"tool_calls":[{"id":"call_13812345678","type":"function","function":{"name":"f",'
-        '"arguments":"{\\"to\\":\\"a@b.cn\\",\\"phone\\":13812345678,\\"n\\":3}"}}]}'
-    )
-    rows = rows_of(["hi", "ok"], extras=[[None, extras]], rejected=["or c@d.cn"])
-
-    after = stage(**{"*": "mask"})(rows).rows
-
-    assert after.column("rejected").to_pylist() == ["or [EMAIL]"]
-    assert after.column("extras").to_pylist()[0][1] == extras.replace("a@b.cn", "[EMAIL]").replace(
-        ":13812345678", ':\\"[PHONE]\\"'
-    )
-
-
-def test_arguments_that_are_nested_deeply_or_have_large_numbers_are_no_error() -> None:
-    def called_with(arguments: str) -> str:
-        function = {"name": "f", "arguments": arguments}
-        return json.dumps({"tool_calls": [{"id": "c", "type": "function", "function": function}]})
-
-    deep = "[" * 900 + '"a@b.cn"' + "]" * 900
-    large = '{"n":' + "9" * 40 + ',"to":"a@b.cn"}'
-    rows = rows_of(["x", "y"], extras=[[called_with(deep), called_with(large)]])
-
-    after = stage(email="mask")(rows).rows.column("extras").to_pylist()[0]
-
-    assert after == [
-        json.dumps(json.loads(called_with(deep)), separators=(",", ":")).replace(
-            "a@b.cn", "[EMAIL]"
-        ),
-        json.dumps(json.loads(called_with(large)), separators=(",", ":")).replace(
-            "a@b.cn", "[EMAIL]"
-        ),
-    ]
-
-
 def test_a_pair_whose_answers_differ_by_what_is_gone_alone_is_dropped() -> None:
     rows = rows_of(
         ["q", "mail a@b.cn"], ["q", "mail a@b.cn"], rejected=["mail c@d.cn", "mail nobody"]
@@ -210,13 +149,6 @@ def test_what_is_acted_on_is_not_hidden_by_what_is_not() -> None:
         assert passed.rows.column("contents").to_pylist() == [[after]]
         assert passed.found.total() == 1
     assert masked([text], FIND, {"email"}) == ["postgres://bob:[EMAIL]/y"]
-
-
-def test_extras_in_which_nothing_is_keep_their_bytes() -> None:
-    extras = '{"name": "x",  "tool_calls": []}'
-    rows = rows_of(["a@b.cn"], extras=[[extras]])
-
-    assert stage(email="mask")(rows).rows.column("extras").to_pylist() == [[extras]]
 
 
 @pytest.mark.parametrize(
@@ -284,29 +216,3 @@ def test_a_star_is_for_all_types_that_are_not_named() -> None:
 def test_stand_ins_without_a_key_are_refused() -> None:
     with pytest.raises(ValueError, match="no key"):
         EntityStage(plan_entities({"actions": {"ip": "pseudonymise"}}), [FIND])
-
-
-def nested_arguments(depth: int, texts: int) -> str:
-    """An address within so many lists, and these within the arguments of so many calls."""
-    arguments = "[" * depth + '"a@b.cn"' + "]" * depth
-    for _ in range(texts):
-        arguments = json.dumps({"arguments": arguments})
-        arguments = "[" * depth + arguments + "]" * depth
-    return arguments
-
-
-@pytest.mark.parametrize(
-    ("depth", "texts"), [*((depth, 0) for depth in range(900, 1_000, 7)), (20_000, 0), (97, 9)]
-)
-def test_arguments_that_nest_without_end_cost_nobody_anything(depth: int, texts: int) -> None:
-    extra = json.dumps(
-        {"tool_calls": [{"function": {"arguments": nested_arguments(depth, texts)}}]}
-    )
-    rows = rows_of(["a", ""], extras=[[None, extra]])
-
-    passed = stage(email="mask")(rows)
-
-    (row,) = passed.rows.to_pylist()
-    assert "a@b.cn" not in row["extras"][1]
-    assert "[EMAIL]" in row["extras"][1]
-    assert json.loads(row["extras"][1])["tool_calls"]
