@@ -12,8 +12,8 @@ data-prep frees them of duplicates, exact and near (0.8), and holds test rows ou
 train is near to. To the rows of train copies are added until they are 30 % of the file: half of
 them equal, half with 2 % of the characters of the gloss otherwise, all with the true label. That
 file is what each arm is given, and the held-out rows as an evaluation file: `data_prep.child` makes
-its dataset (dedup at 0.8; one synonym row for two rows; the order of train), and `trainer.child`
-trains the demo's base (SmolLM2-135M) by the demo's LoRA recipe. All arms take the same number of
+its dataset (dedup at 0.8; synonyms asked for of half the rows, of which the note says how many were
+made; the order of train), and `trainer.child` trains the demo's base (SmolLM2-135M) by the demo's LoRA recipe. All arms take the same number of
 full optimizer steps, two passes of the distinct rows, whatever their own number of rows; tokens
 read are in the note. So an arm with copies sees some rows more often and others less, and one with
 made rows sees fewer of the given ones twice. Near copies that dedup does not find stay in all arms
