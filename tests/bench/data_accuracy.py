@@ -12,11 +12,13 @@ data-prep frees them of duplicates, exact and near (0.8), and holds test rows ou
 train is near to. To the rows of train copies are added until they are 30 % of the file: half of
 them equal, half with 2 % of the characters of the gloss otherwise, all with the true label. That
 file is what each arm is given, and the held-out rows as an evaluation file: `data_prep.child` makes
-its dataset (dedup at 0.8; one synonym row for two rows; the order of train), and `trainer.child`
-trains the demo's base (SmolLM2-135M) by the demo's LoRA recipe. All arms take the same number of
-full optimizer steps, two passes of the distinct rows, whatever their own number of rows; tokens
-read are in the note. So an arm with copies sees some rows more often and others less, and one with
-made rows sees fewer of the given ones twice.
+its dataset (dedup at 0.8; synonyms asked for of half the rows, of which the note says how many were
+made; the order of train), and `trainer.child` trains the demo's base (SmolLM2-135M) by the demo's
+LoRA recipe. All arms take the same number of full optimizer steps, two passes of the distinct rows,
+whatever their own number of rows; tokens read are in the note. So an arm with copies sees some rows
+more often and others less, and one with made rows sees fewer of the given ones twice. Near copies
+that dedup does not find stay in all arms but the first, and the second pass ends as many rows
+early: the hardest ones, where rows are staged.
 
 Sizes: 256 distinct rows, 32 steps of 16, 200 test rows. A share of 0.7 then has a binomial 95 %
 interval of +- 0.064. Two models are compared on the same rows, so the interval of their difference
@@ -31,6 +33,7 @@ One measurement, no rounds and no floor: these are counts, which a busy machine 
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
@@ -50,7 +53,7 @@ from tests.bench.built_model import built_model
 from tests.bench.figures import RESAMPLES, Entry, Line
 from tests.bench.harness import Group, Run
 from tests.bench.prep_jobs import few_cores
-from tests.bench.prep_rows import origin
+from tests.bench.prep_rows import VARIABLE
 
 PREFIX = "accuracy."
 IDS = tuple(f"{PREFIX}{arm.name}" for arm in ARMS if arm.over)
@@ -129,8 +132,12 @@ def _note(ours: Score, other: Score) -> str:
         f"{_shares(accuracy(other.correct))} of {len(ours.correct)} test rows, base model "
         f"{mean(ours.base_correct):.3f}; {ours.train_rows} rows of train{made} over "
         f"{other.train_rows}, {ours.steps} steps, {ours.tokens:,} tokens over {other.tokens:,}; "
-        f"one seed; {origin()}"
+        f"one seed; {_origin()}"
     )
+
+
+def _origin() -> str:
+    return f"files of {VARIABLE}" if VARIABLE in os.environ else "the demo's sample"
 
 
 def paired_ratio(ours: Sequence[bool], other: Sequence[bool]) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Rows for prep.* and dedup.*: those of the folder that BENCH_DATA names, and more of them.
+"""Rows for prep.*, dedup.* and accuracy.*: of the folder that BENCH_DATA names, and more of them.
 
 The folder has reviews_zh.jsonl ({"text", "label"}) and wordnet_nouns.jsonl ({"word", "gloss",
 "label"}). Without it there are no reviews, and the nouns are the demo's.

@@ -14,9 +14,10 @@ from data_prep.domain.entities.stage import EntityStage
 from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.mapping.row_mapping import plan_mapping
 from data_prep.domain.reading.parse_block import MAX_DEPTH, NestedTooDeeplyError, parse_json
+from gateway.domain.errors import BadRequestError
+from gateway.entrypoints.bodies import parse_body
 from gateway.entrypoints.dataset_body import DatasetSpecBody
 from google.protobuf.json_format import MessageToDict
-from pydantic import ValidationError
 from service_kit.errors import InvalidInputError
 
 from tests.fuzz.mutations import mutated
@@ -112,9 +113,9 @@ class SpecParser:
     def execute(self, path: Path) -> int:
         """As `Parser.execute`."""
         try:
-            spec = DatasetSpecBody.model_validate(json.loads(path.read_bytes())).spec()
-        except ValidationError as error:
-            raise InvalidInputError("no body") from error
+            spec = parse_body(path.read_bytes(), DatasetSpecBody).spec()
+        except BadRequestError as error:
+            raise InvalidInputError("no JSON") from error
         plan = plan_dataset(MessageToDict(spec, preserving_proto_field_name=True))
         if plan.name != spec.name or not 0 <= plan.seed < 1 << 64:
             raise FuzzError("a plan of another spec")
