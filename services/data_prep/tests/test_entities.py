@@ -83,6 +83,7 @@ def test_the_same_value_has_the_same_stand_in_and_another_key_gives_another() ->
     assert (
         PSEUDONYMISE("phone", "+86 138-1234-5678")[-4:] == PSEUDONYMISE("phone", "13812345678")[-4:]
     )
+    assert PSEUDONYMISE("phone", "１３８12345678") == PSEUDONYMISE("phone", "13812345678")
     assert PSEUDONYMISE("email", "A@b.cn") == PSEUDONYMISE("email", "a@b.cn")
     assert PSEUDONYMISE("email", "a@b.cn") != PSEUDONYMISE("email", "b@b.cn")
     assert PSEUDONYMISE("email", "a@b.cn") != Pseudonymiser(b"another")("email", "a@b.cn")

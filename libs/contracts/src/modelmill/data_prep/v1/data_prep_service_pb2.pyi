@@ -408,7 +408,9 @@ Global___DatasetSpec: _TypeAlias = DatasetSpec  # noqa: Y015
 
 @_typing.final
 class RowMapping(_message.Message):
-    """How a row becomes a conversation. Exactly one of templates, messages_column and layout."""
+    """How a row becomes a conversation. Exactly one of templates, messages_column and layout. All templates together have
+    at most 16 places of one column.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -8,6 +8,7 @@ from itertools import accumulate
 from data_prep.domain.entities import addresses
 from data_prep.domain.entities.recognisers import RECOGNISERS, Hint
 from data_prep.domain.entities.spans import Span
+from data_prep.domain.entities.widths import WIDE, in_plain_width
 
 _SEPARATOR = "\n"
 """Stands between texts when all are searched at once; no hint goes beyond a line."""
@@ -22,13 +23,18 @@ _RULES: tuple[tuple[str, Hint, Find], ...] = (
 
 
 class RuleFinder:
-    """Finds all types but those of `MODEL_TYPES`."""
+    """Finds all types but those of `MODEL_TYPES`, in full width too."""
 
     def __call__(self, texts: Sequence[str]) -> list[list[Span]]:
         """Of each text what is in it; spans may overlap."""
         found: list[list[Span]] = [[] for _ in texts]
         joined = _SEPARATOR.join(texts)
         starts = list(accumulate((len(text) + 1 for text in texts), initial=0))
+        if wide := _texts_with(WIDE, joined, starts):
+            texts = list(texts)
+            for place in wide:
+                texts[place] = in_plain_width(texts[place])
+            joined = _SEPARATOR.join(texts)
         hinted: dict[Hint, list[int]] = {}
         for name, hint, find in _RULES:
             if hint not in hinted:

@@ -12,6 +12,7 @@ from data_prep.domain.entities.checksums import (
     cn_id_check,
 )
 from data_prep.domain.entities.recognisers import digits_of
+from data_prep.domain.entities.widths import in_plain_width
 
 _LETTER = re.compile("[A-Z]")
 _DIGIT = re.compile("[0-9]")
@@ -33,7 +34,8 @@ class Pseudonymiser:
         self._key = key
 
     def __call__(self, entity_type: str, value: str) -> str:
-        """The stand-in of a value, which no rule finds again."""
+        """The stand-in of a value, which no rule finds again; the same for both widths."""
+        value = in_plain_width(value)
         compact = _COMPACT.get(entity_type, str.strip)(value)
         seed = hmac.digest(
             self._key, f"{entity_type}\0{compact}".encode("utf-8", "replace"), "sha256"
