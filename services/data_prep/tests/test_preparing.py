@@ -52,6 +52,21 @@ def test_variants_of_a_text_are_duplicates_and_the_first_is_kept() -> None:
     assert kept[5] == "Café, 123"
 
 
+def test_a_row_that_an_evaluation_file_has_is_dropped_and_no_duplicate() -> None:
+    rows = questions(12)
+
+    dataset = prepare(
+        [*rows, rows[11]],
+        evaluation=[questions(3)],
+        duplicates={"evaluation_file_ids": ["file-1"]},
+        shares={"train": 1.0},
+    )
+
+    assert [row["row"] for row in dataset.splits["train"]] == list(range(4, 13))
+    assert (dataset.counts["rows_dropped"], dataset.counts["rows_duplicate"]) == (3, 1)
+    assert dataset.report["contaminated"] == {"evaluation file 1": 3}
+
+
 def test_one_text_with_many_answers_stays_in_one_split() -> None:
     rows = [{"q": f"q{n % 20}", "a": f"answer {n}"} for n in range(100)]
 

@@ -27,7 +27,7 @@ from data_prep.domain.report import report_of
 from data_prep.domain.report_page import report_page
 from data_prep.domain.row_batch import DROPPED, ROWS
 from data_prep.domain.tally import Tally
-from data_prep.domain.verdicts import SPLITS, TRAIN
+from data_prep.domain.verdicts import DUPLICATE_RULES, SPLITS, TRAIN
 from data_prep.pipeline.asking import AskedRows, Models, ask_losses
 from data_prep.pipeline.between import Between
 from data_prep.pipeline.dataset_output import DatasetOutput
@@ -226,8 +226,9 @@ def _counts(tally: Tally, output: DatasetOutput) -> dict[str, int]:
     """
     taken_out: Mapping[str, int] = {
         kind: sum(rows for rule, rows in tally.rules.items() if rule.startswith(kind))
-        for kind in ("quarantined", "dropped duplicates.", "dropped")
+        for kind in ("quarantined", "dropped")
     }
+    duplicate = sum(tally.rules[f"dropped {rule}"] for rule in DUPLICATE_RULES)
     kept = sum(tree.size for tree in output.trees.values())
     as_given = kept - tally.rows_made
     accounted = as_given + taken_out["quarantined"] + taken_out["dropped"]
@@ -237,8 +238,8 @@ def _counts(tally: Tally, output: DatasetOutput) -> dict[str, int]:
         "rows_in": tally.rows_in,
         "rows_kept": kept,
         "rows_quarantined": taken_out["quarantined"],
-        "rows_duplicate": taken_out["dropped duplicates."],
-        "rows_dropped": taken_out["dropped"] - taken_out["dropped duplicates."],
+        "rows_duplicate": duplicate,
+        "rows_dropped": taken_out["dropped"] - duplicate,
         "rows_made": tally.rows_made,
         **{name: tree.size for name, tree in output.trees.items()},
     }

@@ -12,13 +12,16 @@ TRAIN, VALID, TEST = range(3)
 
 KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE, CONTAMINATED, TEST_LEAK = range(5)
 
+DUPLICATE_RULES = EXACT_RULE, NEAR_RULE = "duplicates.exact", "duplicates.near"
+"""Rules that take out rows which say what an earlier row says."""
+
 GIVES_EVALUATION_AWAY, GIVES_TEST_AWAY = "duplicates.evaluation", "duplicates.test_split"
 """Rules that take out rows which give away what a model will be scored with."""
 
 _WORDS = (
     ("", ""),
-    ("duplicates.exact", "says the same as line {line}"),
-    ("duplicates.near", "nearly the same as line {line}"),
+    (EXACT_RULE, "says the same as line {line}"),
+    (NEAR_RULE, "nearly the same as line {line}"),
     (GIVES_EVALUATION_AWAY, "the same or nearly as line {line} of evaluation file {file}"),
     (GIVES_TEST_AWAY, "nearly the same as line {line}, which is in the test split"),
 )
