@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from data_prep.adapters.parent_models import NOTHING_TO_SCORE
 from data_prep.adapters.score_requests import HEAD_CHARACTERS, score_requests
 from data_prep.domain.augmenting.generated import MAX_TURN_CHARACTERS
 from data_prep.domain.row_batch import ROWS
 from data_prep.pipeline.asking import NoLossError
 from data_prep_support.inference import VERSION, FakeInference, parent_models
 from data_prep_support.preparing import Dataset, prepare
+from testkit.models import make_tiny_llama
 from token_files.training_order import TrainingOrder
 
 GIVEN: list[object] = [
@@ -84,15 +86,15 @@ def test_what_has_nothing_to_score_or_too_much_is_not_asked_about() -> None:
 
 
 def test_a_loss_that_is_not_known_is_no_number_and_costs_its_row_alone() -> None:
-    given = rows(*([("user", "a"), ("assistant", answer)] for answer in ("ab", "unreadable", "")))
+    given = rows(*([("user", "a"), ("assistant", answer)] for answer in ("", "unreadable", "ab")))
     models = parent_models(FakeInference())
 
     losses = models.losses("base", given, lambda count: None)
 
-    np.testing.assert_array_equal(losses, [2.0, np.nan, np.nan])
+    np.testing.assert_array_equal(losses, [np.nan, np.nan, 2.0])
     (use,) = models.uses
     assert (use.questions, use.without_answer, use.versions) == (3, 2, {VERSION: 1})
-    assert use.refusal == "the prompt is too long"
+    assert use.refusal == NOTHING_TO_SCORE
 
 
 def test_rows_of_train_alone_are_scored_and_ordered_by_what_the_model_loses_on_them() -> None:
@@ -113,6 +115,31 @@ def test_rows_of_train_alone_are_scored_and_ordered_by_what_the_model_loses_on_t
     assert max(easy) <= min(hard)
     assert dataset.report["models"] == dataset.models
     assert dataset.models[0]["versions"] == {VERSION: 32}
+
+
+def test_a_row_that_gets_no_token_ids_takes_its_loss_along(tmp_path: Path) -> None:
+    folder = make_tiny_llama(tmp_path / "base")
+    tokens = {"model": "mv-1", "folder": str(folder), "max_tokens": 200, "pack_tokens": 2_048}
+    given: list[object] = [
+        {"q": "Who shall read this? " * 40, "a": "abcdefghijklmnop"},
+        *({"q": f"q{n}", "a": "abcdefghij"[: n + 1]} for n in range(10)),
+    ]
+    seen: list[TrainingOrder] = []
+
+    dataset = prepare(
+        given,
+        curriculum=BY_LOSS,
+        models=parent_models(FakeInference()),
+        look=orders(seen),
+        shares=ALL_TRAIN,
+        tokenize={"model": "mv-1"},
+        tokens=tokens,
+    )
+
+    assert [row["line"] for row in dataset.quarantine] == [1]
+    (order,) = seen
+    hardest = np.argsort(order.difficulties)
+    assert order.rows[hardest].tolist() == list(range(10))
 
 
 def test_a_row_that_the_model_cannot_score_stands_in_the_middle() -> None:
