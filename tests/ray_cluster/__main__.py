@@ -9,10 +9,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from testkit.models import make_tiny_llama
+
 from tests.ray_cluster.nodes import BIN, ROOT, Cluster, running_cluster
 
 ROWS = 6_000
 RUN_SECONDS = 180.0
+TOKENS = {"max_tokens": 2_000, "pack_tokens": 2_048}
 SPEC = {
     "name": "cluster",
     "mapping": {"user_template": "{q}", "answer_template": "{a}"},
@@ -20,6 +23,9 @@ SPEC = {
     "filter": {"preset": "standard", "thresholds": {"characters.min": 20}},
     "entities": {"actions": {"*": "pseudonymise"}},
     "duplicates": {"near_threshold": 0.8},
+    "augment": {"steps": [{"method": "synonyms", "share": 0.1, "min_similarity": 0.2}]},
+    "curriculum": {"order": "staged"},
+    "tokenize": {"model": "mv-tiny"},
 }
 
 
@@ -31,6 +37,8 @@ class Making:
         self._cluster = cluster
         self._rows = root / "rows.jsonl"
         self._rows.write_text("\n".join(map(json.dumps, rows())))
+        model = make_tiny_llama(root / "model")
+        self._tokens = {"model": "mv-tiny", "folder": str(model), **TOKENS}
 
     def make(
         self, way: str, *, address: str = "", kill: int = 0, token: bool = True
@@ -41,7 +49,7 @@ class Making:
             **{"way": way, "kill": kill, "ray_address": address, "processes": 1, "spec": SPEC},
             "files": [{"path": str(self._rows), "format": "jsonl"}],
             **{"folder": str(folder), "max_row_bytes": 100_000, "pseudonym_key": "5a" * 32},
-            "tokens": None,
+            "tokens": self._tokens,
         }
         environment = dict(self._cluster.environment)
         if not token:
@@ -54,9 +62,9 @@ class Making:
         )
         if done.returncode:
             raise SystemExit(f"{way} ended with {done.returncode}: {done.stderr.decode()[-3000:]}")
-        files = sorted(folder.iterdir()) if folder.exists() else []
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
         answer = json.loads(done.stdout.splitlines()[-1])
-        return answer, {file.name: file.read_bytes() for file in files}
+        return answer, {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def rows() -> Iterator[Mapping[str, str]]:
@@ -88,7 +96,9 @@ def check(cluster: Cluster, root: Path) -> Iterator[tuple[str, bool]]:
     yield (
         "the rows give every stage something to do",
         all(counts[f"rows_{name}"] for name in ("dropped", "duplicate", "quarantined"))
-        and bool(report["entities"]),
+        and bool(report["entities"])
+        and counts["rows_made"] > 0
+        and "tokens/train.arrow" in files,
     )
     made, same = making.make("cluster", address=cluster.address)
     yield "a cluster makes the same Merkle root", made["root"] == expected["root"]

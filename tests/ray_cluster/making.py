@@ -18,6 +18,7 @@ from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import plan_dataset
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.prepare_dataset import PrepareDataset, SourceFile
+from data_prep.prepare_in_child import tokens_plan
 from jobs.child import ChildPort
 from service_kit.errors import DomainError
 
@@ -66,7 +67,7 @@ def strange(asked: Asked) -> dict[str, Any]:
 
 
 def _prepare(pool: Any, asked: Asked, after_block: Callable[[], None]) -> str:
-    work = PrepareDataset(pool, lambda *_: after_block(), LIMITS)
+    work = PrepareDataset(pool, lambda *_: after_block(), LIMITS, tokens_plan(asked["tokens"]))
     source, *evaluation = [SourceFile(Path(f["path"]), f["format"]) for f in asked["files"]]
     return work(source, evaluation, plan_dataset(asked["spec"]), Path(asked["folder"])).merkle_root
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from service_kit.errors import InvalidInputError
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.chat_tokenizer import TOKENIZER_FILES, ChatTokenizer
 from tokenization.tool_turns import Turn
 from tokenizers import Tokenizer
 
@@ -132,3 +132,26 @@ def test_the_smollm2_template_adds_its_own_system_turn(tokenizer: ChatTokenizer)
 
     assert text.startswith("<|im_start|>system\nYou are a helpful AI assistant named SmolLM")
     assert text.endswith("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_loading_reads_no_file_that_is_not_named(model_folder: Path) -> None:
+    check = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tokenization.chat_tokenizer import TOKENIZER_FILES, ChatTokenizer\n"
+        "folder, read = Path(sys.argv[1]), set()\n"
+        "def hear(event, arguments):\n"
+        "    if event == 'open' and str(arguments[0]).startswith(str(folder)):\n"
+        "        read.add(str(Path(arguments[0]).relative_to(folder)))\n"
+        "sys.addaudithook(hear)\n"
+        "ChatTokenizer.load(folder)\n"
+        "print(*sorted(read))\n"
+        "sys.exit(not read <= set(TOKENIZER_FILES))"
+    )
+    run = [sys.executable, "-c", check, str(model_folder)]
+    done = subprocess.run(run, check=False, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    # The library opens its own file, unheard.
+    assert set(done.stdout.split()) <= set(TOKENIZER_FILES) - {"tokenizer.json"}
+    assert "tokenizer_config.json" in done.stdout

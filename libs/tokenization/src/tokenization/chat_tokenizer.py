@@ -24,6 +24,15 @@ NAMED_SPECIAL_TOKENS = (
     "cls_token",
     "mask_token",
 )
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "additional_chat_templates/tool_use.jinja",
+    "generation_config.json",
+    "config.json",
+)
+"""All of a model folder that `ChatTokenizer.load` reads; a folder need not have each."""
 _PROBE = "endofturnprobe"
 """An answer that no template contains; what follows it in a rendering is the end of a turn."""
 

@@ -11,6 +11,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +25,7 @@ from ray.exceptions import (
     WorkerCrashedError,
 )
 from service_kit.errors import PreconditionError, UnavailableError
+from tokenization.chat_tokenizer import TOKENIZER_FILES
 
 from data_prep.adapters.installed_code import code_fingerprint
 from data_prep.pipeline.row_worker import RowWorker
@@ -55,8 +58,12 @@ class _RayWorker:
 
     _worker: RowWorker
 
-    def begin(self, request: Mapping[str, Any]) -> Workplace:
-        self._worker = worker_of(request)
+    def begin(self, request: Mapping[str, Any], tokenizer: Mapping[str, bytes]) -> Workplace:
+        with TemporaryDirectory() as folder:
+            if tokenizer:
+                _write(Path(folder), tokenizer)
+                request = {**request, "tokens": {**request["tokens"], "folder": folder}}
+            self._worker = worker_of(request)
         node = ray.get_runtime_context().get_node_id()
         return Workplace(node, os.getpid(), code_fingerprint(_pipelines(request)))
 
@@ -96,7 +103,8 @@ class RayPool:
         self._turn = 0
         _connect(address)
         try:
-            self._hire({name: request[name] for name in ("spec", "pseudonym_key")})
+            made_from = {name: request[name] for name in ("spec", "pseudonym_key", "tokens")}
+            self._hire(made_from, _tokenizer_of(request["tokens"]))
         except BaseException:
             ray.shutdown()
             raise
@@ -128,14 +136,16 @@ class RayPool:
             ray.kill(worker)
         ray.shutdown()
 
-    def _hire(self, request: Mapping[str, Any]) -> None:
+    def _hire(self, request: Mapping[str, Any], tokenizer: Mapping[str, bytes]) -> None:
         count = max(int(ray.cluster_resources().get("CPU", 1)), 1)
         # SPREAD, because a pool on one node would leave the others idle.
         remote = ray.remote(num_cpus=1, scheduling_strategy="SPREAD")(_RayWorker)
+        # Once into the store of the cluster: a tokenizer has megabytes.
+        files = ray.put(dict(tokenizer))
         applied = {}
         for _ in range(count):
             worker = remote.remote()
-            applied[worker.begin.remote(dict(request))] = worker
+            applied[worker.begin.remote(dict(request), files)] = worker
         ready, _ = ray.wait(list(applied), num_returns=count, timeout=START_SECONDS)
         for result, worker in applied.items():
             if result in ready:
@@ -175,6 +185,23 @@ class RayPool:
                     self._workers.remove(begun.worker)
                 begun = self._begin(begun.step, begun.task)
         raise UnavailableError(f"{MAX_ATTEMPTS} workers of the Ray cluster died of the same rows")
+
+
+def _tokenizer_of(tokens: Mapping[str, Any] | None) -> dict[str, bytes]:
+    """The files of the base model that make token ids: a node has no folder of this machine."""
+    if tokens is None:
+        return {}
+    folder = Path(tokens["folder"])
+    return {
+        name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).is_file()
+    }
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
 
 
 def _connect(address: str) -> None:
