@@ -113,17 +113,20 @@ async def test_a_slot_is_free_as_soon_as_its_request_is_left(
 ) -> None:
     engine = opened(openvino_folder, tokenizer, replace(OPTIONS, max_sequences=1))
     await engine.load()
-    running = engine.generate(request(tokens=500))
-    await anext(running)
-    waiting = asyncio.create_task(tokens_of(engine, request((5,), tokens=1)))
-    await anext(running)
-    assert not waiting.done()
-    before = generated_tokens()
-
-    await running.aclose()
-    await waiting
+    # On a busy machine the whole answer may be there before we look: then once more.
+    for _ in range(20):
+        running = engine.generate(request(tokens=500))
+        await anext(running)
+        waiting = asyncio.create_task(tokens_of(engine, request((5,), tokens=1)))
+        await anext(running)
+        left_in_time, before = not waiting.done(), generated_tokens()
+        await running.aclose()
+        await waiting
+        if left_in_time:
+            break
     await engine.close()
 
+    assert left_in_time
     # Some steps may have been under way; the whole answer would be 500.
     assert generated_tokens() - before < 350
 
