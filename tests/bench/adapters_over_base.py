@@ -90,6 +90,7 @@ def write_adapter(base: Path, folder: Path, seed: int) -> Path:
     folder.mkdir()
     save_file(tensors, folder / "adapter_model.safetensors")
     settings = {"peft_type": "LORA", "r": RANK, "lora_alpha": 2 * RANK, "bias": "none"}
+    settings |= {"target_modules": ["q_proj", "v_proj"]}
     (folder / "adapter_config.json").write_text(json.dumps(settings))
     return folder
 
