@@ -1,7 +1,7 @@
 """The whole state of a run between two steps, as safetensors and JSON; nothing is ever pickled.
 
     weights.safetensors     the weights that training changes
-    optimizer.safetensors   their moments and step counts, "<index>.<name>"
+    optimizer.safetensors   what the update remembers: moments and step counts
     state.json              progress, data position, states of the random generators
     metrics.jsonl           figures of every step so far
 
@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from trainer.domain.training_plan import TrainingPlan
 from trainer.training.model import TrainedModel
+from trainer.training.update import Update
 
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -47,7 +48,7 @@ class Progress:
 def save_checkpoint(
     folder: Path,
     model: TrainedModel,
-    optimizer: torch.optim.Optimizer,
+    update: Update,
     progress: Progress,
     plan: TrainingPlan,
     metrics: Path,
@@ -57,12 +58,7 @@ def save_checkpoint(
     folder.mkdir()
     weights = {name: weight.detach().contiguous() for name, weight in model.trainable.items()}
     save_file(weights, folder / WEIGHTS)
-    moments = {
-        f"{index}.{name}": value.contiguous()
-        for index, values in optimizer.state_dict()["state"].items()
-        for name, value in values.items()
-    }
-    save_file(moments, folder / OPTIMIZER)
+    save_file(update.state(), folder / OPTIMIZER)
     shutil.copyfile(metrics, folder / METRICS)
     epoch, row = plan.position_after(progress.step)
     state = {
@@ -77,9 +73,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, model: TrainedModel, optimizer: torch.optim.Optimizer, plan: TrainingPlan
+    folder: Path, model: TrainedModel, update: Update, plan: TrainingPlan
 ) -> Progress:
-    """Put the state of `folder` into model, optimizer and the random generators.
+    """Put the state of `folder` into model, update and the random generators.
 
     Raises:
         ValueError: the state is not of this model or this plan.
@@ -93,12 +89,7 @@ def load_checkpoint(
     with torch.no_grad():
         for name, weight in model.trainable.items():
             weight.copy_(weights[name])
-    moments: dict[int, dict[str, torch.Tensor]] = {}
-    for key, value in load_file(folder / OPTIMIZER).items():
-        index, name = key.split(".", 1)
-        moments.setdefault(int(index), {})[name] = value
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": moments, "param_groups": groups})
+    update.load_state(load_file(folder / OPTIMIZER))
     version, numbers, gauss = state["random"]["python"]
     random.setstate((version, tuple(numbers), gauss))
     torch.set_rng_state(

@@ -5,17 +5,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jobs.child import ChildFailure, ChildPort, Preempted
 
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.training_plan import TrainingPlan
 from trainer.training.checkpoint import METRICS, Progress, load_checkpoint, save_checkpoint
-from trainer.training.loss import answer_loss
 from trainer.training.metrics_log import MetricsLog
 from trainer.training.model import TrainedModel
-from trainer.training.packs import Example, answer_tokens, pack, read_tokens
+from trainer.training.objective import LearnAnswers, Objective
+from trainer.training.packs import Example, read_tokens
 from trainer.training.token_rows import longest_of
+from trainer.training.update import LocalUpdate, Update
 
 SLOWEST_TOKENS_PER_SECOND = 10.0
 """A step that is slower than this is taken for hung."""
@@ -32,16 +32,17 @@ class TrainingLoop:
         plan: TrainingPlan,
         choices: HyperParameters,
         port: ChildPort,
+        *,
+        objective: Objective | None = None,
+        update: Update | None = None,
     ) -> None:
         self._model = model
         self._examples = examples
         self._plan = plan
         self._choices = choices
         self._port = port
-        self._weights = list(model.trainable.values())
-        self._optimizer = torch.optim.AdamW(
-            self._weights, lr=0.0, weight_decay=choices.weight_decay, fused=True
-        )
+        self._objective = objective or LearnAnswers()
+        self._update = update or LocalUpdate(model, choices)
         self.progress = Progress()
         self.metrics = MetricsLog(port.folder / METRICS, None)
         longest = longest_of(examples)
@@ -51,7 +52,7 @@ class TrainingLoop:
 
     def resume(self, folder: Path) -> None:
         """Go on from a checkpoint: from here on the run is the one that was interrupted."""
-        self.progress = load_checkpoint(folder, self._model, self._optimizer, self._plan)
+        self.progress = load_checkpoint(folder, self._model, self._update, self._plan)
         self.metrics = MetricsLog(self.metrics.path, folder / METRICS)
 
     def run(self) -> None:
@@ -81,19 +82,15 @@ class TrainingLoop:
         began = time.monotonic()
         step = self.progress.step
         rows = [self._examples[index] for index in self._plan.rows_of(step)]
-        counted = answer_tokens(rows)
+        weight = self._objective.weight(rows)
         loss = 0.0
         for micro_batch in self._micro_batches(rows):
-            for part in pack(micro_batch):
-                summed = answer_loss(self._model, part)
-                (summed / counted).backward()  # type: ignore[no-untyped-call]
-                loss += float(summed.detach()) / counted
-        norm = torch.nn.utils.clip_grad_norm_(self._weights, self._choices.max_grad_norm)
-        self._refuse_divergence(step, loss, float(norm))
+            for summed in self._objective.losses(self._model, micro_batch):
+                self._update.backward(summed / weight)
+                loss += float(summed.detach()) / weight
         rate = self._plan.learning_rate(step)
-        self._optimizer.param_groups[0]["lr"] = rate
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        norm = self._update.apply(rate)
+        self._refuse_divergence(step, loss, norm)
 
         seconds = time.monotonic() - began
         tokens = read_tokens(rows)
@@ -106,7 +103,7 @@ class TrainingLoop:
         return {
             "loss": loss,
             "learning_rate": rate,
-            "grad_norm": float(norm),
+            "grad_norm": norm,
             "tokens": float(tokens),
             "tokens_per_second": tokens / seconds,
         }
@@ -130,7 +127,7 @@ class TrainingLoop:
     def _save(self) -> None:
         folder = self._port.folder / "checkpoint"
         save_checkpoint(
-            folder, self._model, self._optimizer, self.progress, self._plan, self.metrics.path
+            folder, self._model, self._update, self.progress, self._plan, self.metrics.path
         )
         self._port.checkpoint(folder, self.progress.step)
 

@@ -1,0 +1,40 @@
+"""What training makes smaller: the one place where methods of learning differ in the loop."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from trainer.training.loss import answer_loss
+from trainer.training.model import TrainedModel
+from trainer.training.packs import Example, answer_tokens, pack
+
+
+class Objective(Protocol):
+    """A loss over the rows of an optimizer step.
+
+    The loop divides every loss by `weight` of the whole step, so that a row or token weighs the
+    same in whichever forward pass or micro-batch it lies.
+    """
+
+    def weight(self, rows: Sequence[Example]) -> float:
+        """What the summed loss of a step is divided by; above 0."""
+        ...
+
+    def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
+        """The summed loss of a micro-batch, a scalar for each forward pass; each is followed by
+        its backward pass before the next is asked for."""
+        ...
+
+
+class LearnAnswers:
+    """Negative log-likelihood of the tokens that a row marks as learned."""
+
+    def weight(self, rows: Sequence[Example]) -> float:
+        """Learned tokens."""
+        return answer_tokens(rows)
+
+    def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
+        """One for each pack."""
+        for part in pack(rows):
+            yield answer_loss(model, part)

@@ -1,0 +1,78 @@
+"""How gradients become new weights: on this process alone, or divided among ranks."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from trainer.domain.hyper_parameters import HyperParameters
+from trainer.training.model import TrainedModel
+
+
+class Update(Protocol):
+    """Backward pass and optimizer step of a run, with the state that a resume needs."""
+
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of a scalar to those of the step."""
+        ...
+
+    def apply(self, rate: float) -> float:
+        """Change the weights by the step's gradients, which are then 0 again.
+
+        Returns:
+            The norm of the gradients before they were scaled down. Where it is not finite no
+            weight has changed.
+        """
+        ...
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, but weights and random generators."""
+        ...
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Put back what `state` gave. Raises ValueError when it is another run's."""
+        ...
+
+
+class LocalUpdate:
+    """AdamW over the trainable weights of a model that is whole in this process."""
+
+    def __init__(self, model: TrainedModel, choices: HyperParameters) -> None:
+        self._weights = list(model.trainable.values())
+        self._max_grad_norm = choices.max_grad_norm
+        self._optimizer = torch.optim.AdamW(
+            self._weights, lr=0.0, weight_decay=choices.weight_decay, fused=True
+        )
+
+    def backward(self, loss: Tensor) -> None:
+        """See `Update`."""
+        loss.backward()  # type: ignore[no-untyped-call]
+
+    def apply(self, rate: float) -> float:
+        """See `Update`."""
+        norm = float(torch.nn.utils.clip_grad_norm_(self._weights, self._max_grad_norm))
+        if torch.isfinite(torch.tensor(norm)):
+            self._optimizer.param_groups[0]["lr"] = rate
+            self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def state(self) -> dict[str, Tensor]:
+        """Moments and step counts, "<index>.<name>"."""
+        return {
+            f"{index}.{name}": value.contiguous()
+            for index, values in self._optimizer.state_dict()["state"].items()
+            for name, value in values.items()
+        }
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """See `Update`."""
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            index, name = key.split(".", 1)
+            moments.setdefault(int(index), {})[name] = value
+        if any(index >= len(self._weights) for index in moments):
+            raise ValueError("the optimizer's state is of another run")
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
