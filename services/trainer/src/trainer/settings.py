@@ -18,3 +18,9 @@ class Settings(WorkerSettings):
     threads: int = Field(default=0, ge=0)
     """Threads of a training process; 0 for one a core. Below the cores when `worker_slots` is more
     than 1, or the processes wait for each other at every operation."""
+
+    inference_address: str = ""
+    """Of the inference service, which evaluations ask; empty: they are refused."""
+
+    inference_at_once: int = Field(default=8, gt=0)
+    """Questions of one evaluation to models that are open at any time."""
