@@ -341,3 +341,49 @@ async def test_an_inference_service_that_is_away_is_waited_for(site: Any, toy_ro
     assert state is not None
     assert (state.status, state.failures) == (JOB_STATUS_QUEUED, 0)
     assert state.error.code == "UNAVAILABLE"
+
+
+class Pausing(Learned):
+    """Answers so many questions, and then holds back until it may go on."""
+
+    def __init__(self, first: int) -> None:
+        super().__init__()
+        self.first = first
+        self.goes_on = asyncio.Event()
+
+    async def _take(self, request: Any) -> str:
+        version = await super()._take(request)
+        if len(self.requests) > self.first:
+            await self.goes_on.wait()
+        return version
+
+
+async def test_an_interrupted_evaluation_goes_on_with_the_versions_and_answers_that_it_has(
+    site: Any, toy_rows: Any
+) -> None:
+    service = Pausing(first=12)
+    async with evaluating(site, service, inference_at_once=2):
+        await site.add_dataset(test=toy_rows(15))
+        alias = AliasState(tenant="acme", name="base", version_id=VERSION)
+        await site.bus.publish(alias_state("acme", "base"), alias)
+        created = await create(site, model="base", measures=["accuracy"])
+        await eventually(lambda: len(service.requests) > service.first + 1, within=30)
+    # The service is told to stop while a question is open: the job goes back with its answers.
+    state = await site.state(created.job_id)
+    assert (state.status, state.preemptions) == (JOB_STATUS_QUEUED, 1)
+    answered = state.checkpoint.step
+    assert answered >= 10
+
+    service.alias = NEWER
+    service.goes_on.set()
+    asked = len(service.requests)
+    async with evaluating(site, service):
+        state = await site.ended(created.job_id)
+        assert state.status == JOB_STATUS_SUCCEEDED, state.error
+        results = json.loads(await found(site, created.job_id))
+
+    assert results["models"]["model"] == {"asked": "base", "version_id": VERSION}
+    assert results["suites"][0]["measures"]["accuracy"]["model"]["rows"] == 15
+    scored = [r for r in service.requests[asked:] if isinstance(r, inference.ScoreRequest)]
+    assert len(scored) == 15 - answered
+    assert {request.model for request in service.requests[asked:]} == {VERSION}

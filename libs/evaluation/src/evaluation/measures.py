@@ -125,10 +125,12 @@ class MacroF1:
         hits, seen = np.split(sums, 2, axis=1)
         scores = np.divide(hits, seen, out=np.zeros_like(hits), where=seen > 0)
         answers: Floats = np.count_nonzero(seen, axis=1).astype(np.float64)
-        return scores.sum(axis=1) / np.maximum(answers, 1)
+        means: Floats = scores.sum(axis=1) / np.maximum(answers, 1)
+        return means
 
     def row_values(self, distinct: Floats) -> Floats:
-        return distinct[:, : distinct.shape[1] // 2].sum(axis=1)
+        hits: Floats = distinct[:, : distinct.shape[1] // 2].sum(axis=1)
+        return hits
 
     def _pair(self, row: RowOutcome) -> tuple[str, str] | None:
         if row.right is None or row.chosen is None:

@@ -36,11 +36,11 @@ class TextCorpus:
 
     def statistics(self, rows: Sequence[RowOutcome]) -> Statistics:
         """One reference a row."""
-        answered = [row for row in rows if row.answer is not None]
-        if not answered:
+        said = [(row.answer, row.reference) for row in rows if row.answer is not None]
+        if not said:
             return Statistics.of_rows([None] * len(rows))
-        answers = [row.answer for row in answered]
-        references = [[row.reference for row in answered]]
+        answers = [answer for answer, _ in said]
+        references = [[reference for _, reference in said]]
         found = iter(self._metric._extract_corpus_statistics(answers, references))
         given = (None if row.answer is None else next(found) for row in rows)
         return Statistics.of_rows(

@@ -1,5 +1,6 @@
 """Use case: a wish to know how good a model is to an accepted job, with everything wrong said."""
 
+from functools import partial
 from typing import Protocol
 
 from jobs.kinds import EVALUATE, prefix_of
@@ -142,7 +143,7 @@ class CreateEvaluationJob:
             unknown = False
             for file_id in given.data_file_ids:
                 try:
-                    file = await soon(lambda file_id=file_id: self._files.get(tenant, file_id))
+                    file = await soon(partial(self._files.get, tenant, file_id))
                     found.append(file.filename)
                 except NotFoundError as error:
                     missing.append(error.message)
