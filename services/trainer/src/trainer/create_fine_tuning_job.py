@@ -1,8 +1,6 @@
 """Use case: a wish for a tuned model to an accepted job, with everything wrong said at once."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from jobs.kinds import DATASET, TRAIN, dataset_id_of, prefix_of
 from jobs.submit import JobQueue, SubmittedJob
@@ -15,14 +13,10 @@ from trainer.choices import decide_spec, decided_spec, limits_of
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.limits import Price, check_limits
 from trainer.domain.needs import training_needs
+from trainer.soon import soon
 
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
-ON_ITS_WAY_SECONDS = 0.5
-"""How long an id may take to get here that another service announced a moment ago."""
-LOOK_SECONDS = 0.05
-
-Found = TypeVar("Found")
 
 
 class Models(Protocol):
@@ -105,7 +99,7 @@ class CreateFineTuningJob:
         context_tokens: int | None = None
         base_bytes = 0
         try:
-            base = await _soon(lambda: self._models.get(tenant, wanted.base_version_id))
+            base = await soon(lambda: self._models.get(tenant, wanted.base_version_id))
             context_tokens, base_bytes = base.context_tokens, base.size_bytes
             errors += _errors_of_base(base)
         except NotFoundError as error:
@@ -138,7 +132,7 @@ class CreateFineTuningJob:
             InvalidInputError: job and dataset do not belong together, or the job's id is none.
         """
         if not spec.dataset_job_id:
-            await _soon(lambda: self._datasets.get(tenant, spec.dataset_id))
+            await soon(lambda: self._datasets.get(tenant, spec.dataset_id))
             return
         made = dataset_id_of(spec.dataset_job_id)
         if spec.dataset_id and spec.dataset_id != made:
@@ -169,16 +163,3 @@ def _errors_of_base(base: ModelReady) -> list[str]:
         f"base model {base.version_id} is of form {base.form}; training needs one of form "
         f"{TRAINABLE_FORM}"
     ]
-
-
-async def _soon(get: Callable[[], Found]) -> Found:
-    """What `get` finds; asks again for a moment, as read models follow the streams with a delay."""
-    clock = asyncio.get_running_loop().time
-    give_up = clock() + ON_ITS_WAY_SECONDS
-    while True:
-        try:
-            return get()
-        except NotFoundError:
-            if clock() >= give_up:
-                raise
-        await asyncio.sleep(LOOK_SECONDS)

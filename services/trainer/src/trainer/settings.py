@@ -31,6 +31,12 @@ class Settings(WorkerSettings):
     """How long a worker lives on average; says how often a run saves its state. Spot machines live
     less long than others."""
 
+    inference_address: str = ""
+    """Of the inference service, which evaluations ask; empty: they are refused."""
+
+    inference_at_once: int = Field(default=8, gt=0)
+    """Questions of one evaluation to models that are open at any time."""
+
     @property
     def price(self) -> Price:
         """What is asked for the machine."""
