@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,8 @@ class Story:
     """Messages on MODELS when all was done."""
     lossy: JobState
     """End of a build that was scored only on rows that the first one had lost."""
+    edited: JobState
+    """End of a build from an adapter whose chat template was changed after its training."""
     was_healthy: bool
     parent_libraries: str
     """What the service's own process had mapped while it worked."""
@@ -101,6 +104,9 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
         lossy = await world.add_dataset("ds-lost", _lost_rows(evaluation))
         job_id = await _order(service.address, source.version_id, lossy.dataset_id)
         ended = await world.ended(job_id)
+        edited = await _announce_edited(world, source, adapter, folder)
+        edited_id = await _order(service.address, edited.version_id, "")
+        edited_ended = await world.ended(edited_id)
         requests = [stored.body async for stored in bus.replay(["job.requested.optimize.>"])]
         builds = [stored.body async for stored in bus.replay([MODEL_READY])]
         return Story(
@@ -115,6 +121,7 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
             requests=requests,
             announced=await bus.last_sequence("MODELS"),
             lossy=ended,
+            edited=edited_ended,
             was_healthy=await service.is_healthy(),
             parent_libraries=libraries,
             exit_status=await service.stop(),
@@ -133,6 +140,24 @@ async def _announce_adapter(world: World, base: Path, adapter: Path) -> ModelRea
     for _ in range(2):
         await world.announce(source)
     return source
+
+
+async def _announce_edited(
+    world: World, source: ModelReady, adapter: Path, build: Path
+) -> ModelReady:
+    """The adapter with the goldens of its training, and with another template than theirs."""
+    folder = world.scratch / "edited"
+    shutil.copytree(adapter, folder)
+    shutil.copytree(build / "parity", folder / "parity")
+    template = folder / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant\n", "assistant:\n"))
+    made_from = dict(world.store.manifest(source.digest).made_from)
+    filed = world.store.commit(folder, kind="model", form="adapter", made_from=made_from)
+    edited = ModelReady()
+    edited.CopyFrom(source)
+    # Of no job, so that only the test orders a build of it.
+    edited.version_id, edited.digest, edited.job_id = "mv-edited", filed.digest, ""
+    return await world.announce(edited)
 
 
 def _lost_rows(evaluation: dict[str, Any]) -> list[object]:

@@ -41,6 +41,33 @@ def test_the_build_says_what_it_was_made_from(story: Story) -> None:
     assert story.manifest.attributes["measurements"] == dict(build.metrics)
 
 
+def test_the_manifest_says_how_like_its_source_the_build_is(story: Story) -> None:
+    parity = story.manifest.attributes["parity"]
+    [built] = parity["forms"]
+
+    assert parity["goldens"] == 5
+    assert parity["reference"] == "source, float32", "nobody trained this adapter"
+    assert parity["positions"] == built["positions"] > 5
+    assert parity["prompt_ids"] == "identical"
+    assert parity["merge"]["dtype"] == "float32"
+    assert parity["merge"]["layers_compared"] == 6
+    assert built["form"] == "openvino-int8, as served"
+    assert 0 < built["root_mean_square_share"] < 0.3
+    assert 0 < built["greedy_agreement"] <= 1
+    assert story.build.metrics["parity_greedy_agreement"] == built["greedy_agreement"]
+    assert story.build.metrics["parity_largest_logit_difference"] == built["largest_difference"] > 0
+
+
+def test_a_source_with_another_template_than_it_was_trained_with_is_refused(story: Story) -> None:
+    error = story.edited.error
+
+    assert story.edited.status == JOB_STATUS_FAILED
+    assert error.code == "TEMPLATE_MISMATCH"
+    assert "the chat template of the source" in error.message
+    assert "trained with" in error.remedy
+    assert story.edited.failures == 0, "it was tried again, although nothing would change"
+
+
 def test_the_build_has_all_that_serving_needs(story: Story) -> None:
     assert {entry.path for entry in story.manifest.files} == {
         "openvino_model.xml",
@@ -55,6 +82,8 @@ def test_the_build_has_all_that_serving_needs(story: Story) -> None:
         "config.json",
         "generation_config.json",
         "evaluation.json",
+        "parity/goldens.json",
+        "parity/logits.safetensors",
     }
 
 
@@ -103,8 +132,8 @@ def test_a_build_that_loses_too_much_is_refused_with_both_numbers(story: Story) 
     assert "100.0%" in error.message
     assert "max_accuracy_loss" in error.remedy
     assert story.lossy.failures == 0, "it was tried again, although nothing would change"
-    # The import, the adapter twice, one build.
-    assert story.announced == 4
+    # The import, the adapter twice, one build, the edited adapter.
+    assert story.announced == 5
 
 
 def test_the_service_answers_health_keeps_its_process_small_and_stops_cleanly(

@@ -3,11 +3,11 @@
 import math
 
 import pytest
+from evaluation.parity.errors import ParityError
 from optimizer_builder.domain.build_plan import Version, default_form, source_errors, spec_errors
 from optimizer_builder.domain.evaluation_record import evaluation_record, tuned_answers
 from optimizer_builder.domain.parity import (
     LogitDistance,
-    ParityError,
     check_export,
     check_quantised,
 )

@@ -21,6 +21,8 @@ class DecidedForm:
     reference_bytes = 200
     built_bytes = 100
     context_tokens = 512
+    parity: Mapping[str, Any] = {"goldens": 5}
+    parity_figures: Mapping[str, float] = {"parity_greedy_agreement": 0.9}
 
     def __init__(self, right: int) -> None:
         self._right = right
@@ -76,7 +78,8 @@ def silent(_phase: str, _done: int, _total: int, _unit: str) -> None: ...
 
 
 def test_figures_of_a_good_build(tiny_base: Path, tmp_path: Path) -> None:
-    figures = MakeBuild(DecidedForm(right=18), silent)(order(tiny_base, tmp_path))
+    result = MakeBuild(DecidedForm(right=18), silent)(order(tiny_base, tmp_path))
+    figures = result.figures
 
     assert figures["accuracy"] == 0.9
     assert figures["accuracy_source"] == 1.0
@@ -84,6 +87,8 @@ def test_figures_of_a_good_build(tiny_base: Path, tmp_path: Path) -> None:
     assert figures["size_ratio"] == 0.5
     assert figures["speedup"] == 1.6
     assert "accuracy_tuned" not in figures
+    assert figures["parity_greedy_agreement"] == 0.9
+    assert result.parity == {"goldens": 5}
 
 
 def test_a_refused_build_is_not_measured_and_leaves_no_evaluation(
@@ -102,7 +107,7 @@ def test_only_as_many_rows_are_scored_as_asked_for(tiny_base: Path, tmp_path: Pa
     reports = []
     make = MakeBuild(DecidedForm(right=5), lambda *report: reports.append(report))
 
-    figures = make(order(tiny_base, tmp_path, max_rows=5))
+    figures = make(order(tiny_base, tmp_path, max_rows=5)).figures
 
     assert figures["test_rows"] == 5
     assert figures["accuracy"] == 1.0
@@ -115,7 +120,7 @@ def test_without_choices_nothing_is_scored_and_prompts_are_our_own(
 ) -> None:
     form = DecidedForm(right=0)
 
-    figures = MakeBuild(form, silent)(order(tiny_base, tmp_path, **missing))
+    figures = MakeBuild(form, silent)(order(tiny_base, tmp_path, **missing)).figures
 
     assert "accuracy" not in figures
     assert figures["speedup"] == 1.6

@@ -5,10 +5,12 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from evaluation.parity.goldens import Goldens
 from jobs.ids import derived_id
 from jobs.subjects import job_state
 from jobs.submit import JobQueue
@@ -27,6 +29,7 @@ from safetensors import safe_open
 from service_kit.errors import NotFoundError
 from service_kit.grpc_client import domain_errors
 from testkit.waiting import eventually
+from token_files.tokenizer_digest import tokenizer_digest
 
 pytestmark = pytest.mark.heavy
 
@@ -107,7 +110,9 @@ def check_artifact(trainer: Any, ready: Any, base_digest: str) -> None:
         *("adapter_config.json", "adapter_model.safetensors", "metrics.jsonl"),
         *("evaluation.json", "tokenizer.json", "tokenizer_config.json"),
         *("chat_template.jinja", "generation_config.json"),
+        *("README.md", "curves.svg", "parity"),
     }
+    check_parity(manifest, folder, ready)
     adapter = json.loads((folder / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == ready.base_version_id
     assert set(adapter["target_modules"]) == {
@@ -121,6 +126,26 @@ def check_artifact(trainer: Any, ready: Any, base_digest: str) -> None:
     assert evaluation["rows"] == 15
     assert evaluation["tuned"]["correct"] == [True] * 15
     assert set(evaluation["differences"]) == {"tuned-base"}
+
+
+def check_parity(manifest: Any, folder: Path, ready: Any) -> None:
+    """Read back from disk by transformers it is the model that was trained, prompt for prompt."""
+    parity = manifest.attributes["parity"]
+    trained, reloaded = parity["forms"]
+    goldens = Goldens.read(folder)
+    assert goldens is not None
+    names = [golden.name for golden in goldens.prompts]
+    assert [name.startswith("test row ") for name in names[:4]] == [True, True, True, False]
+    assert parity["goldens"] == len(names) == 8
+    assert parity["positions"] == goldens.positions >= 8
+    assert parity["prompt_ids"] == "identical"
+    assert parity["tokenizer"] == goldens.tokenizer == tokenizer_digest(folder)
+    assert trained["form"].startswith("training, ")
+    assert reloaded["form"] == "the artifact in transformers, float32"
+    assert reloaded["largest_share"] < 0.0001
+    assert reloaded["greedy_agreement"] == 1.0
+    assert ready.metrics["parity_greedy_agreement"] == 1.0
+    assert f"`{manifest.made_from['base']}`" in (folder / "README.md").read_text()
 
 
 def sixty_full_steps(base_version_id: str) -> pb.TrainSpec:

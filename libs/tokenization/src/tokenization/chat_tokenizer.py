@@ -114,11 +114,11 @@ class ChatTokenizer:
         # The library raises bare Exception for a missing and for a malformed file.
         except Exception as error:
             raise InvalidInputError(f"tokenizer.json cannot be read: {error}") from error
-        config = _read_json(folder / "tokenizer_config.json")
-        special = _special_tokens(config)
-        source = _template_source(folder, config)
+        config = read_json(folder / "tokenizer_config.json")
+        special = named_tokens(config)
+        source = template_source(folder, config)
         template = None if source is None else ChatTemplate(source, special)
-        tool_source = _tool_template_source(folder, config)
+        tool_source = tool_template_source(folder, config)
         tool_template = None if tool_source is None else ChatTemplate(tool_source, special)
         eos_ids = _configured_eos_ids(folder)
         if eos_token := special.get("eos_token"):
@@ -232,7 +232,7 @@ class ChatTokenizer:
         return min(found, key=lambda token: (tail.index(token), -len(token)), default="")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -244,7 +244,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+def named_tokens(config: Mapping[str, Any]) -> dict[str, str]:
     """Named tokens; a value is the text itself or an object that has it as `content`."""
     tokens = {name: config.get(name) for name in NAMED_SPECIAL_TOKENS}
     texts = {
@@ -254,7 +254,7 @@ def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
     return {name: text for name, text in texts.items() if isinstance(text, str)}
 
 
-def _template_source(folder: Path, config: Mapping[str, Any]) -> str | None:
+def template_source(folder: Path, config: Mapping[str, Any]) -> str | None:
     """The template file when there is one, else the one in the configuration, else None."""
     file = folder / "chat_template.jinja"
     if file.is_file():
@@ -271,7 +271,7 @@ def _configured_eos_ids(folder: Path) -> frozenset[int]:
     for name in ("generation_config.json", "config.json"):
         if not (folder / name).is_file():
             continue
-        eos = _read_json(folder / name).get("eos_token_id")
+        eos = read_json(folder / name).get("eos_token_id")
         if isinstance(eos, int):
             return frozenset({eos})
         if isinstance(eos, list):
@@ -279,7 +279,7 @@ def _configured_eos_ids(folder: Path) -> frozenset[int]:
     return frozenset()
 
 
-def _tool_template_source(folder: Path, config: Mapping[str, Any]) -> str | None:
+def tool_template_source(folder: Path, config: Mapping[str, Any]) -> str | None:
     """The template for conversations with tools, where a model has one of its own for them."""
     file = folder / "additional_chat_templates" / "tool_use.jinja"
     if file.is_file():

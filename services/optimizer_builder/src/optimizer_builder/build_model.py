@@ -74,9 +74,10 @@ class BuildModel:
         request = await asyncio.to_thread(self._child_request, spec, ingredients)
         sources = (request["base"], request["adapter"], request["dataset"])
         with in_use(*(Path(source) for source in sources if source)):
-            figures = await job.run_child(
+            made = await job.run_child(
                 CHILD, request | {"target": str(target)}, env=CHILD_ENVIRONMENT
             )
+        figures = dict(made["figures"])
         context_tokens = int(figures.pop("context_tokens"))
         manifest = await asyncio.to_thread(
             self._store.commit,
@@ -84,7 +85,11 @@ class BuildModel:
             kind="model",
             form=spec.target_form,
             made_from=ingredients.made_from,
-            attributes={"context_tokens": context_tokens, "measurements": figures},
+            attributes={
+                "context_tokens": context_tokens,
+                "measurements": figures,
+                "parity": made["parity"],
+            },
         )
         return _announcement(job, spec, ingredients.source, manifest, context_tokens, figures)
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from evaluation.parity.errors import ParityError
 from jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from service_kit.errors import InvalidInputError
 
 from optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from optimizer_builder.domain.build_plan import OPENVINO_INT8
-from optimizer_builder.domain.parity import ParityError
 from optimizer_builder.domain.quality import QualityLossError
 from optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
 
@@ -22,7 +22,7 @@ STEP_SILENCE_SECONDS = 120.0
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
-    """Make the build of `port.request` and return its figures."""
+    """Make the build of `port.request`; its `figures`, and its `parity` for the manifest."""
 
     def report(phase: str, done: int, total: int, unit: str) -> None:
         if port.stop_requested:
@@ -40,7 +40,7 @@ def main(port: ChildPort) -> Mapping[str, Any]:
     forbid_telemetry()
     order = _order(port)
     try:
-        return MakeBuild(load_form(order.form), report)(order)
+        result = MakeBuild(load_form(order.form), report)(order)
     except QualityLossError as error:
         raise ChildFailure(
             "QUALITY_LOSS",
@@ -48,13 +48,12 @@ def main(port: ChildPort) -> Mapping[str, Any]:
             "Serve the source itself, train it longer, or allow a larger max_accuracy_loss.",
         ) from error
     except ParityError as error:
-        raise ChildFailure(
-            "PARITY", str(error), "This architecture cannot be built in this form; report it."
-        ) from error
+        raise ChildFailure(error.code, error.message, error.remedy) from error
     except InvalidInputError as error:
         raise ChildFailure(
             error.reason, error.message, "Mend the dataset, or import the model again."
         ) from error
+    return {"figures": result.figures, "parity": result.parity}
 
 
 def load_form(name: str) -> TargetForm:

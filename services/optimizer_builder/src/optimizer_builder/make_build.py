@@ -42,6 +42,11 @@ class Source:
     adapter: Path | None
 
     @property
+    def trained(self) -> Path:
+        """What training made, or the import."""
+        return self.adapter or self.base
+
+    @property
     def tokenizer(self) -> Path:
         """Where the tokenizer that it was trained with lies."""
         own = self.adapter
@@ -81,6 +86,10 @@ class Made(Protocol):
     built_bytes: int
     """Of the model files of the build."""
     context_tokens: int
+    parity: Mapping[str, Any]
+    """How like the source it is, for the manifest; see `evaluation.parity`."""
+    parity_figures: Mapping[str, float]
+    """The same as figures of the version."""
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         """As a ContinuationScorer, one question after the other."""
@@ -105,8 +114,16 @@ class TargetForm(Protocol):
         """Write the build to `target` and its reference to `scratch`, and see that they agree.
 
         Raises:
-            ParityError: The build is not the same model.
+            ParityError: The build is not the same model; its code is the fault's name.
         """
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is known of a build."""
+
+    figures: dict[str, float]
+    parity: dict[str, Any]
 
 
 class MakeBuild:
@@ -116,8 +133,8 @@ class MakeBuild:
         self._form = form
         self._report = report
 
-    def __call__(self, order: BuildOrder) -> dict[str, float]:
-        """Make the build and return its figures.
+    def __call__(self, order: BuildOrder) -> Result:
+        """Make the build; what was measured of it.
 
         Raises:
             ParityError: The build is not the same model.
@@ -133,6 +150,7 @@ class MakeBuild:
             "bytes_bf16": float(made.reference_bytes),
             "size_ratio": made.built_bytes / made.reference_bytes,
             "context_tokens": float(made.context_tokens),
+            **made.parity_figures,
         }
         record, quality = self._score(order, made, questions)
         figures |= quality
@@ -145,7 +163,7 @@ class MakeBuild:
             "speedup": speed["built"] / speed["reference"],
         }
         (order.target / "evaluation.json").write_text(json.dumps(record), encoding="utf-8")
-        return figures
+        return Result(figures, dict(made.parity))
 
     def _score(
         self, order: BuildOrder, made: Made, questions: Sequence[ChoiceQuestion]

@@ -18,6 +18,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from registry.errors import CorruptArtifactError
 from registry.manifest import Manifest
 from registry.materialised import in_use
+from registry.model_card import CardFacts, licence_of
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, NotFoundError
 
@@ -28,6 +29,7 @@ from trainer.domain.limits import Price
 from trainer.domain.needs import training_needs
 from trainer.domain.train_request import TrainRequest
 from trainer.measures import measure_step
+from trainer.reporting.write_report import write_report
 
 log = logging.getLogger(__name__)
 
@@ -123,20 +125,40 @@ class TrainModel:
         request = await asyncio.to_thread(self._request, job, spec, ingredients)
         with in_use(*request.folders):
             done = await self._run(job, request, ingredients)
+            licence = await asyncio.to_thread(licence_of, request.base_folder)
+        needs = training_needs(ingredients.choices, ingredients.base.size_bytes)
+        done["summary"]["estimated_memory_bytes"] = needs.memory_bytes
+        manifest = await asyncio.to_thread(self._commit, spec, ingredients, done, licence)
+        ready = _announcement(job, spec, ingredients, manifest, done["summary"])
+        return TunedModel(ready, done["summary"])
+
+    def _commit(
+        self, spec: TrainSpec, ingredients: Ingredients, done: Mapping[str, Any], licence: str
+    ) -> Manifest:
+        """Add curves and card to what the work process has made, and store it."""
+        folder = Path(done["folder"])
         form = "adapter" if ingredients.choices.method == LORA else "safetensors"
-        manifest = await asyncio.to_thread(
-            self._store.commit,
-            Path(done["folder"]),
+        attributes = self._attributes(ingredients) | {"parity": done["parity"]}
+        dataset = ingredients.dataset
+        facts = CardFacts(
+            name=_name_of(spec, ingredients.base),
+            form=form,
+            base_name=ingredients.base.name,
+            licence=licence,
+            made_from=ingredients.made_from,
+            attributes=attributes,
+            figures=done["summary"],
+            dataset=dataset.name or dataset.dataset_id,
+            counts=dict(dataset.counts),
+        )
+        write_report(folder, facts)
+        return self._store.commit(
+            folder,
             kind="model",
             form=form,
             made_from=ingredients.made_from,
-            attributes=self._attributes(ingredients),
+            attributes=attributes,
         )
-        summary = done["summary"]
-        needs = training_needs(ingredients.choices, ingredients.base.size_bytes)
-        summary["estimated_memory_bytes"] = needs.memory_bytes
-        ready = _announcement(job, spec, ingredients, manifest, summary)
-        return TunedModel(ready, summary)
 
     async def _run(
         self, job: ActiveJob, request: TrainRequest, ingredients: Ingredients
@@ -251,7 +273,7 @@ def _announcement(
     return ModelReady(
         version_id=version_id_of(job.job_id, manifest.form),
         tenant=job.tenant,
-        name=spec.name or f"{base.name}-tuned",
+        name=_name_of(spec, base),
         form=manifest.form,
         digest=manifest.digest,
         parent_version_id=base.version_id,
@@ -263,6 +285,10 @@ def _announcement(
         metrics=_metrics(summary),
         created_at=now,
     )
+
+
+def _name_of(spec: TrainSpec, base: ModelReady) -> str:
+    return spec.name or f"{base.name}-tuned"
 
 
 def _metrics(summary: Mapping[str, Any]) -> dict[str, float]:

@@ -4,17 +4,32 @@ import gc
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from evaluation.choices import ChoiceQuestion
+from evaluation.parity.prompts import check_prompts
+from tokenization.chat_tokenizer import ChatTokenizer
 
+from optimizer_builder.adapters.golden_check import GoldenCheck, check_source
 from optimizer_builder.adapters.int8_weights import quantise_weights
+from optimizer_builder.adapters.merge_check import check_merge
 from optimizer_builder.adapters.merged_model import MergedModel
+from optimizer_builder.adapters.merged_speaker import MergedSpeaker
 from optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16
-from optimizer_builder.adapters.openvino_parity import logit_distances
+from optimizer_builder.adapters.openvino_parity import logit_distances, served_logits
 from optimizer_builder.adapters.openvino_scorer import OpenVinoScorer
 from optimizer_builder.adapters.openvino_speed import NEW_TOKENS, tokens_per_second
-from optimizer_builder.adapters.openvino_tokenizer import check_tokenizer, write_tokenizer
-from optimizer_builder.domain.parity import check_export, check_quantised
+from optimizer_builder.adapters.openvino_tokenizer import (
+    EngineTokenizer,
+    check_tokenizer,
+    write_tokenizer,
+)
+from optimizer_builder.domain.parity import (
+    INT8_LIMIT,
+    MERGED_LIMIT,
+    check_export,
+    check_quantised,
+)
 from optimizer_builder.make_build import Report, Side, Source
 
 PARITY_STEPS = 2
@@ -36,7 +51,9 @@ class OpenVinoInt8:
         reference = scratch / "reference"
         target.mkdir(parents=True)
         report("merge", 0, 0, "")
+        check_source(source)
         merged = MergedModel.load(source.base, source.adapter)
+        goldens = _check_merged(source, merged)
         reference_bytes = merged.save(scratch / "merged")
         shutil.rmtree(scratch / "merged")
         prompt = list(prompts[0])[: merged.context_tokens - NEW_TOKENS]
@@ -57,10 +74,42 @@ class OpenVinoInt8:
         _copy_engine_tokenizer(target, reference)
 
         report("check", 0, 0, "")
-        check_tokenizer(target, ())
+        check_tokenizer(target)
         check_export(logit_distances(reference / MODEL_FILE, prompt, tokens, expected))
         check_quantised(logit_distances(target / MODEL_FILE, prompt, tokens, expected))
-        return MadeInt8(reference, target, reference_bytes, context_tokens)
+        check_built(goldens, target)
+        goldens.goldens.write(target)
+        return MadeInt8(reference, target, reference_bytes, context_tokens, goldens)
+
+
+def _check_merged(source: Source, merged: MergedModel) -> GoldenCheck:
+    """See that base and adapter were added rightly; the goldens go on to the build."""
+    merge = None
+    if source.adapter is not None:
+        merge = check_merge(merged, source.base, source.adapter)
+    speaker = MergedSpeaker(merged, ChatTokenizer.load(source.tokenizer).eos_ids)
+    goldens = GoldenCheck(source, speaker, merged.context_tokens, merge)
+    if not goldens.of_training:
+        return goldens  # they are the merged model's own
+    spoken = goldens.prompts()
+    rows = speaker.logits([prompt for prompt, _ in spoken], [after for _, after in spoken])
+    goldens.check_logits(rows, MERGED_LIMIT, form="merged, bfloat16 weights")
+    return goldens
+
+
+def check_built(goldens: GoldenCheck, target: Path) -> None:
+    """See that a finished folder reads and answers the goldens as its source does.
+
+    Raises:
+        ParityError: It does not; its code is the fault's name.
+    """
+    form = "openvino-int8"
+    goldens.check_folder(target, form=form)
+    check_prompts(
+        goldens.goldens, EngineTokenizer(target), form=f"the engine's tokenizer of {form}"
+    )
+    rows = served_logits(target / MODEL_FILE, goldens.prompts())
+    goldens.check_logits(rows, INT8_LIMIT, form=f"{form}, as served")
 
 
 def _copy_engine_tokenizer(source: Path, target: Path) -> None:
@@ -75,12 +124,19 @@ class MadeInt8:
     names: Mapping[Side, str] = {"reference": "bf16", "built": "int8"}
 
     def __init__(
-        self, reference: Path, built: Path, reference_bytes: int, context_tokens: int
+        self,
+        reference: Path,
+        built: Path,
+        reference_bytes: int,
+        context_tokens: int,
+        goldens: GoldenCheck,
     ) -> None:
         self._folders: dict[Side, Path] = {"reference": reference, "built": built}
         self.reference_bytes = reference_bytes
         self.built_bytes = sum(path.stat().st_size for path in built.glob("openvino_model.*"))
         self.context_tokens = context_tokens
+        self.parity: Mapping[str, Any] = goldens.record()
+        self.parity_figures: Mapping[str, float] = goldens.figures()
 
     def scores(self, side: Side, questions: Sequence[ChoiceQuestion]) -> Iterator[Sequence[float]]:
         return OpenVinoScorer(self._folders[side] / MODEL_FILE).scores(questions)

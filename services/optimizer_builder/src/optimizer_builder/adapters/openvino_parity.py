@@ -1,6 +1,6 @@
 """An IR's logits beside those of the torch model it was exported from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,38 @@ EXACT = {
 """Options without which OpenVINO rounds on the way, more than an export may differ."""
 
 
+def served_logits(
+    path: Path, prompts: Sequence[tuple[Sequence[int], Sequence[int]]]
+) -> Iterator[Logits]:
+    """(P, V) after each prompt and along its continuation, with the precision that serving has.
+
+    The prompt is read at once and then one token at a time, as an engine does: keys and values
+    that were rounded for the cache are read back.
+    """
+    model = StatefulModel(path)
+    for prompt, continuation in prompts:
+        model.reset()
+        rows, seen, read = [], 0, list(prompt)
+        for token in continuation:
+            rows.append(_next_logits(model, read, seen).copy())
+            seen += len(read)
+            read = [token]
+        yield np.stack(rows)
+
+
+def _next_logits(model: StatefulModel, read: Sequence[int], seen: int) -> Logits:
+    """Logits after reading some tokens behind those that the model has seen; valid until the next
+    call."""
+    row: Logits = model.run(
+        np.array([read]),
+        mask=np.ones((1, seen + len(read)), np.int64),
+        positions=np.arange(seen, seen + len(read))[None],
+        parents=[0],
+        pick=np.array([[len(read) - 1]]),
+    )[0, 0]
+    return row
+
+
 def logit_distances(
     path: Path, prompt: Sequence[int], tokens: Sequence[int], expected: Sequence[Logits]
 ) -> list[LogitDistance]:
@@ -31,14 +63,7 @@ def logit_distances(
     distances = []
     read, seen = list(prompt), 0
     for step, wanted in enumerate(expected):
-        got = model.run(
-            np.array([read]),
-            mask=np.ones((1, seen + len(read)), np.int64),
-            positions=np.arange(seen, seen + len(read))[None],
-            parents=[0],
-            pick=np.array([[len(read) - 1]]),
-        )[0, 0]
-        difference = got - wanted
+        difference = _next_logits(model, read, seen) - wanted
         distances.append(
             LogitDistance(
                 where="decode" if step else "prefill",

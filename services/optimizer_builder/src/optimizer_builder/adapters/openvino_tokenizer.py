@@ -3,14 +3,14 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import openvino as ov
 import openvino_genai
+from evaluation.parity.errors import TOKENIZER_MISMATCH, ParityError
 from openvino_tokenizers import convert_tokenizer
 from tokenization.chat_tokenizer import ChatTokenizer
 from transformers import AutoTokenizer
-
-from optimizer_builder.domain.parity import ParityError
 
 COPIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 PROBES = (
@@ -32,15 +32,36 @@ def write_tokenizer(source: Path, folder: Path) -> None:
             shutil.copyfile(source / name, folder / name)
 
 
-def check_tokenizer(folder: Path, texts: Sequence[str]) -> None:
-    """See that the engine's tokenizer and ours read every text as the same tokens.
+class EngineTokenizer:
+    """The engine's own tokenizer, with the chat template as it is rendered in serving."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ours = ChatTokenizer.load(folder)
+        self._engine: Any = openvino_genai.Tokenizer(str(folder))
+
+    def render(
+        self, messages: Sequence[Any], *, add_generation_prompt: bool, tools: Sequence[Any] = ()
+    ) -> str:
+        """See `evaluation.parity.taking.PromptTokenizer`."""
+        return self._ours.render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text as it is."""
+        ids: list[int] = (
+            self._engine.encode(text, add_special_tokens=False).input_ids.data[0].tolist()
+        )
+        return ids
+
+
+def check_tokenizer(folder: Path) -> None:
+    """See that the engine's tokenizer and ours read every probe as the same tokens.
 
     Raises:
-        ParityError: They do not; names the text.
+        ParityError: TOKENIZER_MISMATCH; names the text.
     """
-    ours = ChatTokenizer.load(folder)
-    engine = openvino_genai.Tokenizer(str(folder))
-    for text in (*PROBES, *texts):
-        theirs = engine.encode(text, add_special_tokens=False).input_ids.data[0].tolist()
-        if theirs != ours.encode(text):
-            raise ParityError(f"the built tokenizer reads {text!r} as other tokens")
+    ours, engine = ChatTokenizer.load(folder), EngineTokenizer(folder)
+    for text in PROBES:
+        if engine.encode(text) != ours.encode(text):
+            raise ParityError(
+                TOKENIZER_MISMATCH, f"the built tokenizer reads {text!r} as other tokens"
+            )

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evaluation.parity.comparison import Limit
+from evaluation.parity.errors import LOGITS_DIFFER, ParityError
+
 EXPORT_TOLERANCE = 0.001
 """Largest difference of one logit as a share of their standard deviation.
 
@@ -17,8 +20,12 @@ QUANTISED_TOLERANCE = 0.3
 """
 
 
-class ParityError(Exception):
-    """The exported model computes something else, or reads a text as other tokens."""
+MERGED_LIMIT = Limit(largest_share=0.25, greedy_agreement=0.9)
+"""Of base and adapter added and rounded to bf16, computed in float32, beside the goldens."""
+
+INT8_LIMIT = Limit(largest_share=float("inf"), root_mean_square_share=0.3, greedy_agreement=0.7)
+"""Of 8-bit weights as they are served: bf16 products, 8-bit activations, keys and values. How good
+its answers are, scoring says; here a form is caught that no longer is the model at all."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ def check_export(distances: Sequence[LogitDistance]) -> None:
     Within the tolerance both also choose the same greedy token, but for ties.
 
     Raises:
-        ParityError: Names the position and the difference.
+        ParityError: LOGITS_DIFFER; names the position and the difference.
     """
     _check(distances, [d.largest for d in distances], EXPORT_TOLERANCE, "exported")
 
@@ -49,7 +56,7 @@ def check_quantised(distances: Sequence[LogitDistance]) -> None:
     """Accept a quantised model that is not broken; how good it is, scoring says.
 
     Raises:
-        ParityError: Names the position and the difference.
+        ParityError: LOGITS_DIFFER; names the position and the difference.
     """
     sizes = [d.root_mean_square for d in distances]
     _check(distances, sizes, QUANTISED_TOLERANCE, "quantised")
@@ -62,6 +69,7 @@ def _check(
         # Written so that a NaN is refused too.
         if not size <= tolerance * distance.spread:
             raise ParityError(
+                LOGITS_DIFFER,
                 f"the {what} model's {distance.where} logits differ by {size:.4g} from the merged "
-                f"model's, whose standard deviation is {distance.spread:.4g}"
+                f"model's, whose standard deviation is {distance.spread:.4g}",
             )

@@ -6,6 +6,7 @@ import random
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,13 @@ from trainer.domain.training_plan import TrainingPlan, plan_training
 from trainer.training.accounts import Accounts
 from trainer.training.checkpoint import METRICS
 from trainer.training.exam import exam_report, sit_exam
+from trainer.training.goldens import (
+    Parity,
+    check_artifact,
+    parity_record,
+    refuse_tokens_in_pieces,
+    take_from,
+)
 from trainer.training.loop import TrainingLoop
 from trainer.training.loss import mean_loss
 from trainer.training.memory import peak_bytes
@@ -38,7 +46,7 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     """Do what `port.request` (a TrainRequest) says.
 
     Returns:
-        `folder` with the finished model, and the `summary` of the run.
+        `folder` with the finished model, the `summary` of the run, and its `parity`.
 
     Raises:
         ChildFailure: the dataset or the choices do not allow it, or the run diverged.
@@ -46,8 +54,30 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     """
     request = TrainRequest.from_json(port.request)
     port.report("load", max_silence_seconds=LOAD_SECONDS)
+    made = _train(request, port)
+    # By now the trained model is gone, whose memory the one that is read back needs.
+    port.report("check", max_silence_seconds=LOAD_SECONDS)
+    reloaded = check_artifact(made.folder, request.base_folder, made.parity.goldens)
+    return {
+        "folder": str(made.folder),
+        "summary": made.summary | (reloaded.figures() if reloaded else {}),
+        "parity": parity_record(made.parity, reloaded),
+    }
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a run has written, not yet read back."""
+
+    folder: Path
+    summary: dict[str, Any]
+    parity: Parity
+
+
+def _train(request: TrainRequest, port: ChildPort) -> _Made:
     accounts = _set_up(request)
     tokenizer = ChatTokenizer.load(request.base_folder)
+    refuse_tokens_in_pieces(request.base_folder, tokenizer)
     splits = _read_splits(request, tokenizer)
     questions = _questions(request, tokenizer)
     plan = _plan(request, len(splits["train"]))
@@ -68,8 +98,10 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     summary |= accounts.summary(loop.progress.flops, loop.progress.seconds)
     if splits["valid"]:
         summary["valid_loss"] = mean_loss(model, splits["valid"])
+    parity = take_from(model, tokenizer, splits, request)
     folder = _write(port.folder / "model", model, loop.metrics.path, report)
-    return {"folder": str(folder), "summary": summary}
+    parity.goldens.write(folder)
+    return _Made(folder, summary, parity)
 
 
 def _set_up(request: TrainRequest) -> Accounts:

@@ -70,6 +70,15 @@ class TrainedModel:
         """Whether the base's own weights stay as they are."""
         return self._adapted is not None
 
+    @property
+    def compute_format(self) -> str:
+        """What it multiplies in, for example "bfloat16"."""
+        return str(self._model.dtype).removeprefix("torch.")
+
+    def widen(self) -> None:
+        """Compute in float32 from here on; no weight changes its value."""
+        self._model.float()
+
     def train(self, on: bool) -> None:
         """Turn dropout on or off."""
         (self._adapted or self._model).train(on)

@@ -1,0 +1,216 @@
+"""The model card: README.md of an artifact, written from what its manifest will say.
+
+In the form that Hugging Face reads: a head in YAML, then Markdown. The same facts give the same
+bytes; nothing in it is a time or a path.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CARD = "README.md"
+LIBRARIES = {"adapter": "peft", "safetensors": "transformers"}
+"""By form; another form is of the library that begins its name."""
+WHAT = {"adapter": "An adapter for", "safetensors": "A fine-tuned model, made from"}
+_MAX_HEAD = 16_384
+_LICENCE = re.compile(r"^license:\s*[\"']?([A-Za-z0-9][\w.+-]*)[\"']?\s*$", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardFacts:
+    """All that a card tells."""
+
+    name: str
+    """Of the model, for people."""
+    form: str
+    base_name: str
+    licence: str
+    """As the base's own card names it; empty when it names none."""
+    made_from: Mapping[str, str]
+    """Role to digest, as in the manifest."""
+    attributes: Mapping[str, Any]
+    """As in the manifest."""
+    figures: Mapping[str, Any]
+    """What was measured, by name."""
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    """evaluation.json."""
+    dataset: str = ""
+    """Name or id of the dataset; empty when there is none."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Of the dataset's rows, by what became of them."""
+    pictures: tuple[str, ...] = ()
+    """Files of the artifact to be shown."""
+
+
+def licence_of(folder: Path) -> str:
+    """What the head of a model folder's own card says; empty when it says nothing."""
+    card = folder / CARD
+    if not card.is_file():
+        return ""
+    with card.open(encoding="utf-8", errors="replace") as file:
+        text = file.read(_MAX_HEAD)
+    _, opened, rest = text.partition("---\n")
+    found = _LICENCE.search(rest.partition("\n---")[0]) if opened else None
+    return found[1] if found else ""
+
+
+def model_card(facts: CardFacts) -> str:
+    """The text of README.md."""
+    what = f"{WHAT.get(facts.form, 'A build of')} {_plain(facts.base_name)}"
+    sections = [
+        _head(facts),
+        f"# {_plain(facts.name)}\n\n{what}, in the form `{facts.form}`.\n",
+        _lineage(facts),
+        _data(facts),
+        _training(facts),
+        _evaluation(facts),
+        _parity(facts),
+        _not_measured(facts),
+    ]
+    return "\n".join(section for section in sections if section)
+
+
+def _head(facts: CardFacts) -> str:
+    """YAML, in which every JSON text is one as well."""
+    library = LIBRARIES.get(facts.form, facts.form.partition("-")[0])
+    head: dict[str, Any] = {
+        "base_model": facts.base_name,
+        "library_name": library,
+        "pipeline_tag": "text-generation",
+        "tags": ["modelmill", facts.form],
+    }
+    if facts.licence:
+        head = {"license": facts.licence} | head
+    if facts.dataset:
+        head["datasets"] = [facts.dataset]
+    metrics = [
+        {"type": "accuracy", "name": name, "value": value}
+        for name, (value, _, _) in _accuracies(facts.evaluation)
+    ]
+    if metrics:
+        data = {"name": facts.dataset or "test split", "type": "modelmill"}
+        task = {"type": "text-generation"}
+        result = {"task": task, "dataset": data, "metrics": metrics}
+        head["model-index"] = [{"name": facts.name, "results": [result]}]
+    lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in head.items()]
+    return "\n".join(["---", *lines, "---", ""])
+
+
+def _lineage(facts: CardFacts) -> str:
+    rows = [(role, f"`{digest}`") for role, digest in sorted(facts.made_from.items())]
+    licence = f"Licence of the base: `{facts.licence}`." if facts.licence else _NO_LICENCE
+    return _section("Lineage", _table(("made from", "artifact"), rows), licence)
+
+
+_NO_LICENCE = "The base's files name no licence; ask whoever provides it before you pass this on."
+
+
+def _data(facts: CardFacts) -> str:
+    if not facts.dataset:
+        return ""
+    rows = [(name.replace("_", " "), f"{count:,}") for name, count in sorted(facts.counts.items())]
+    return _section("Data", f"Dataset `{_plain(facts.dataset)}`.", _table(("rows", ""), rows))
+
+
+def _training(facts: CardFacts) -> str:
+    choices = facts.attributes.get("hyper_parameters") or {}
+    numbers = {
+        name: value
+        for name, value in facts.figures.items()
+        if isinstance(value, int | float) and not name.startswith(("parity_", "accuracy"))
+    }
+    title = "Training" if choices else "Measurements"
+    pictures = [f"![{name}]({name})" for name in facts.pictures]
+    return _section(
+        title,
+        *pictures,
+        _table(("measured", ""), [(name, _number(value)) for name, value in numbers.items()]),
+        _table(("choice", ""), [(name, f"`{value}`") for name, value in choices.items()]),
+    )
+
+
+def _evaluation(facts: CardFacts) -> str:
+    rows = [
+        (name, f"{mean:.1%}", f"{low:.1%} to {high:.1%}")
+        for name, (mean, low, high) in _accuracies(facts.evaluation)
+    ]
+    differences = facts.evaluation.get("differences") or {}
+    rows += [
+        (name, f"{each['mean']:+.1%}", f"{each['low']:+.1%} to {each['high']:+.1%}")
+        for name, each in differences.items()
+    ]
+    if not rows:
+        return ""
+    asked = (
+        f"{facts.evaluation['rows']:,} rows of the test split, by the likelihood of the choices."
+    )
+    return _section("Evaluation", asked, _table(("accuracy", "", "95 %"), rows))
+
+
+def _parity(facts: CardFacts) -> str:
+    parity = facts.attributes.get("parity") or {}
+    rows = [
+        (
+            _plain(each["form"]),
+            _number(each["largest_difference"]),
+            _number(each["largest_share"]),
+            f"{each['greedy_agreement']:.1%}",
+        )
+        for each in parity.get("forms", ())
+    ]
+    if not rows:
+        return ""
+    asked = (
+        f"{parity['goldens']} golden prompts, {parity['positions']} positions; token ids of the "
+        f"prompts are {parity['prompt_ids']}. Beside {parity['reference']}:"
+    )
+    columns = ("form", "largest logit difference", "in standard deviations", "same greedy token")
+    return _section("Parity", asked, _table(columns, rows))
+
+
+def _not_measured(facts: CardFacts) -> str:
+    """What nobody may read into the card."""
+    scored = bool(list(_accuracies(facts.evaluation)))
+    missing = [
+        () if scored else ("how well it answers: no test split was scored",),
+        () if (facts.attributes.get("parity") or {}).get("forms") else ("parity with training",),
+        ()
+        if "tokens_per_second" in facts.figures and "speedup" in facts.figures
+        else ("speed and memory in serving",),
+        ("what it says to hostile, private or harmful prompts, and whom its answers disfavour",),
+        ("languages and tasks beyond those of the dataset",),
+    ]
+    return _section("Not measured", "\n".join(f"- {words}" for each in missing for words in each))
+
+
+def _accuracies(
+    evaluation: Mapping[str, Any],
+) -> Iterator[tuple[str, tuple[float, float, float]]]:
+    for name, result in evaluation.items():
+        if isinstance(result, Mapping) and "accuracy" in result:
+            interval = result["accuracy"]
+            yield name, (interval["mean"], interval["low"], interval["high"])
+
+
+def _section(title: str, *parts: str) -> str:
+    body = [part for part in parts if part]
+    return "\n\n".join([f"## {title}", *body]) + "\n" if body else ""
+
+
+def _table(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    lines = [columns, tuple("---" for _ in columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.6g}"
+
+
+def _plain(text: str) -> str:
+    """A text of others, without what Markdown or HTML would make of it."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))

@@ -1,0 +1,113 @@
+"""A build beside the goldens of the model that it was made from, and what is recorded of it."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.parity.comparison import Likeness, Limit, check_likeness, compare
+from evaluation.parity.goldens import Goldens, Logits
+from evaluation.parity.prompts import check_prompts
+from evaluation.parity.taking import Speaker, TokenizerFacts, take_goldens
+from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.prompt_facts import prompt_facts
+
+from optimizer_builder.adapters.merge_check import MergeCheck
+from optimizer_builder.make_build import Source
+
+
+def check_source(source: Source) -> None:
+    """See, before anything is made of it, that a source still has the prompts it was trained with.
+
+    Raises:
+        ParityError: SPECIAL_TOKEN_MISSING, TEMPLATE_MISMATCH or TOKENIZER_MISMATCH.
+    """
+    goldens = Goldens.read(source.trained)
+    if goldens is not None:
+        _check_folder(goldens, source.tokenizer, form="the source")
+
+
+class GoldenCheck:
+    """Compares forms with goldens, one after the other, and remembers how alike they were.
+
+    Args:
+        source: Whose goldens are read; where it has none, as an import, they are taken now.
+        speaker: The source, to be asked then.
+        merge: What was seen of the merge; None where nothing was merged.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        speaker: Speaker,
+        context_tokens: int,
+        merge: MergeCheck | None = None,
+    ) -> None:
+        self._merge = merge
+        found = Goldens.read(source.trained)
+        self.of_training = found is not None
+        """Whether training left the goldens."""
+        self.goldens = found or _taken(source.tokenizer, speaker, context_tokens)
+        self.likenesses: list[Likeness] = []
+
+    def check_logits(self, rows: Iterable[Logits], limit: Limit, *, form: str) -> None:
+        """Accept a form that is as like as `limit` wants; nothing is asked where no golden fits.
+
+        Raises:
+            ParityError: LOGITS_DIFFER or GREEDY_DISAGREES.
+        """
+        if not self.goldens.prompts:
+            return
+        self.likenesses.append(compare(self.goldens, rows, form=form))
+        check_likeness(self.likenesses[-1], limit)
+
+    def check_folder(self, folder: Path, *, form: str) -> None:
+        """Accept a folder whose tokenizer and template give the prompts of training.
+
+        Raises:
+            ParityError: SPECIAL_TOKEN_MISSING, TEMPLATE_MISMATCH or TOKENIZER_MISMATCH.
+        """
+        _check_folder(self.goldens, folder, form=form)
+
+    def record(self) -> dict[str, Any]:
+        """What the manifest says; only what passed every check gets so far."""
+        reference = "training" if self.of_training else "source"
+        merge = {} if self._merge is None else {"merge": self._merge.as_json()}
+        return merge | {
+            "reference": f"{reference}, {self.goldens.compute}",
+            "goldens": len(self.goldens.prompts),
+            "positions": self.goldens.positions,
+            "prompt_ids": "identical",
+            "tokenizer": self.goldens.tokenizer,
+            "template": self.goldens.template,
+            "forms": [likeness.as_json() for likeness in self.likenesses],
+        }
+
+    def figures(self) -> dict[str, float]:
+        """Of the last form that was compared, which is the build."""
+        return self.likenesses[-1].figures() if self.likenesses else {}
+
+    def prompts(self) -> Sequence[tuple[Sequence[int], Sequence[int]]]:
+        """Prompt and continuation of each golden."""
+        return [(golden.prompt_ids, golden.continuation) for golden in self.goldens.prompts]
+
+
+def _check_folder(goldens: Goldens, folder: Path, *, form: str) -> None:
+    tokenizer = ChatTokenizer.load(folder)
+    template = prompt_facts(folder, tokenizer).template
+    check_prompts(goldens, tokenizer, form=form, template=template)
+
+
+def _taken(folder: Path, speaker: Speaker, context_tokens: int) -> Goldens:
+    tokenizer = ChatTokenizer.load(folder)
+    found = prompt_facts(folder, tokenizer)
+    facts = TokenizerFacts(
+        # Of no dataset's token files, and so of no use.
+        tokenizer="",
+        template=found.template,
+        special_tokens=dict(found.special_tokens),
+        knows_tools=tokenizer.knows_tools,
+        dated=found.dated,
+    )
+    return take_goldens(
+        (), tokenizer, facts, speaker, compute="float32", context_tokens=context_tokens
+    )

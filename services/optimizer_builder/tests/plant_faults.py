@@ -1,0 +1,151 @@
+"""Child of test_faults: spoils a good build in one way after the other, and prints what is said.
+
+python plant_faults.py BASE ADAPTER BUILD SCRATCH
+"""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from optimizer_builder.adapters.no_telemetry import forbid_telemetry
+
+forbid_telemetry()
+
+import torch  # noqa: E402
+from evaluation.parity.comparison import check_likeness, compare  # noqa: E402
+from evaluation.parity.errors import ParityError  # noqa: E402
+from evaluation.parity.taking import TokenizerFacts, take_goldens  # noqa: E402
+from optimizer_builder.adapters.golden_check import GoldenCheck  # noqa: E402
+from optimizer_builder.adapters.merge_check import check_merge  # noqa: E402
+from optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
+from optimizer_builder.adapters.merged_speaker import MergedSpeaker  # noqa: E402
+from optimizer_builder.adapters.openvino_int8 import check_built  # noqa: E402
+from optimizer_builder.adapters.openvino_tokenizer import write_tokenizer  # noqa: E402
+from optimizer_builder.domain.parity import MERGED_LIMIT  # noqa: E402
+from optimizer_builder.make_build import Source  # noqa: E402
+from peft import PeftModel  # noqa: E402
+from testkit.models import make_other_openvino  # noqa: E402
+from tokenization.chat_tokenizer import ChatTokenizer  # noqa: E402
+from transformers import AutoModelForCausalLM  # noqa: E402
+
+
+def verdict(check: Callable[[], object]) -> list[str]:
+    """The fault's name and what is said of it; "fine" of what passes."""
+    try:
+        check()
+    except ParityError as error:
+        return [error.code, error.message]
+    return ["fine", ""]
+
+
+def verdict_on(build: Path) -> list[str]:
+    no_speaker: Any = None  # the goldens lie in the build
+    return verdict(lambda: check_built(GoldenCheck(Source(build, None), no_speaker, 512), build))
+
+
+def merged_in(dtype: torch.dtype, base: Path, adapter: Path) -> MergedModel:
+    """A merge as it is made by whoever loads base and adapter in one format."""
+    module: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+    merged = PeftModel.from_pretrained(module, adapter).to(dtype).merge_and_unload()
+    return MergedModel(merged.eval().to(torch.bfloat16))
+
+
+class Unmerged:
+    """Base and adapter as they are trained, in float32; says what a test puts into its mouth."""
+
+    def __init__(self, base: Path, adapter: Path) -> None:
+        module: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        self._module = PeftModel.from_pretrained(module, adapter).eval()
+
+    def continuations(
+        self, prompts: Sequence[Sequence[int]], new_tokens: int
+    ) -> list[Sequence[int]]:
+        return [range(20, 20 + new_tokens) for _ in prompts]
+
+    @torch.inference_mode()
+    def logits(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
+    ) -> Iterator[Any]:
+        for prompt, spoken in zip(prompts, continuations, strict=True):
+            ids = torch.tensor([[*prompt, *spoken[:-1]]])
+            yield self._module(input_ids=ids).logits[0, -len(spoken) :].numpy()
+
+
+def merged_beside_adapter(base: Path, adapter: Path) -> dict[str, Any]:
+    """The honest merge beside goldens of base and adapter that are not merged."""
+    tokenizer = ChatTokenizer.load(base)
+    facts = TokenizerFacts("", "", {}, knows_tools=False, dated=False)
+    unmerged = Unmerged(base, adapter)
+    goldens = take_goldens((), tokenizer, facts, unmerged, compute="float32", context_tokens=512)
+    spoken = [(golden.prompt_ids, golden.continuation) for golden in goldens.prompts]
+    rows = MergedSpeaker(MergedModel.load(base, adapter), tokenizer.eos_ids).logits(
+        [prompt for prompt, _ in spoken], [after for _, after in spoken]
+    )
+    likeness = compare(goldens, rows, form="merged")
+    said = verdict(lambda: check_likeness(likeness, MERGED_LIMIT))
+    return {"likeness": likeness.as_json(), "verdict": said}
+
+
+def with_other_template(build: Path) -> None:
+    template = build / "chat_template.jinja"
+    template.write_text(template.read_text().replace("assistant\n", "assistant:\n"))
+
+
+def with_template_of_other_tools(build: Path) -> None:
+    """Renders every golden as before."""
+    template = build / "chat_template.jinja"
+    template.write_text(template.read_text() + "{% if tools %}{{ tools }}{% endif %}")
+
+
+def without_end_of_turn(folder: Path) -> None:
+    """The token stays in the vocabulary, where no text finds it."""
+    file = folder / "tokenizer.json"
+    document = json.loads(file.read_text())
+    document["added_tokens"] = [
+        token for token in document["added_tokens"] if token["content"] != "<|im_end|>"
+    ]
+    file.write_text(json.dumps(document))
+
+
+def without_it_in_the_engine(build: Path) -> None:
+    """The engine's tokenizer is converted from a spoilt one; the files beside it are whole."""
+    spoilt, converted = build.with_name("spoilt"), build.with_name("converted")
+    shutil.copytree(build, spoilt)
+    without_end_of_turn(spoilt)
+    # transformers puts back what the configuration names, and so hides the fault.
+    file = spoilt / "tokenizer_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"eos_token": "<|endoftext|>", "pad_token": None}))
+    converted.mkdir()
+    write_tokenizer(spoilt, converted)
+    for path in converted.glob("openvino_*"):
+        shutil.copyfile(path, build / path.name)
+
+
+def main(base: Path, adapter: Path, build: Path, scratch: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = {"honest build": verdict_on(build)}
+    for spoil in (
+        with_other_template,
+        with_template_of_other_tools,
+        without_end_of_turn,
+        without_it_in_the_engine,
+    ):
+        spoilt = scratch / spoil.__name__ / "build"
+        shutil.copytree(build, spoilt)
+        spoil(spoilt)
+        facts[spoil.__name__] = verdict_on(spoilt)
+    facts["other weights"] = verdict_on(make_other_openvino(build, scratch / "other"))
+    facts["merged"] = merged_beside_adapter(base, adapter)
+    honest = check_merge(MergedModel.load(base, adapter), base, adapter)
+    facts["honest merge"] = [honest.layers, honest.other_share]
+    for dtype in (torch.bfloat16, torch.float16):
+        wrong = merged_in(dtype, base, adapter)
+        facts[f"merge in {dtype}"] = verdict(lambda wrong=wrong: check_merge(wrong, base, adapter))
+    return facts
+
+
+if __name__ == "__main__":
+    print("\n" + json.dumps(main(*map(Path, sys.argv[1:]))))
