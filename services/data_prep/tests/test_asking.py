@@ -12,8 +12,9 @@ from data_prep.adapters.score_requests import HEAD_CHARACTERS, score_requests
 from data_prep.domain.augmenting.generated import MAX_TURN_CHARACTERS
 from data_prep.domain.row_batch import ROWS
 from data_prep.pipeline.asking import NoLossError
-from data_prep_support.inference import VERSION, FakeInference, parent_models
+from data_prep_support.inference import parent_models
 from data_prep_support.preparing import Dataset, prepare
+from testkit.fake_inference import VERSION, FakeInference
 from testkit.models import make_tiny_llama
 from token_files.training_order import TrainingOrder
 

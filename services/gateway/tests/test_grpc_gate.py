@@ -50,6 +50,8 @@ SCOPE_OF = {
     "DownloadReport": "datasets",
     "CreateFineTuningJob": "jobs",
     "CreateOptimization": "jobs",
+    "CreateEvaluation": "jobs",
+    "DownloadEvaluation": "jobs",
     "ListJobs": "jobs",
     "GetJob": "jobs",
     "CancelJob": "jobs",

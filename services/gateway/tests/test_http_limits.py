@@ -22,6 +22,7 @@ JSON_ROUTES = (
     "/v1/uploads/upload_x/complete",
     "/v1/fine_tuning/jobs",
     "/v1/optimizations",
+    "/v1/evaluations",
 )
 
 

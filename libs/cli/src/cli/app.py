@@ -9,7 +9,21 @@ import typer
 from service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
-from cli.commands import bus, certs, chat, data, demo, jobs, keys, models, state, store, token, up
+from cli.commands import (
+    bus,
+    certs,
+    chat,
+    data,
+    demo,
+    evaluate,
+    jobs,
+    keys,
+    models,
+    state,
+    store,
+    token,
+    up,
+)
 from cli.errors import WorkFailedError
 from cli.interrupts import Interrupted
 from cli.state_folder import DEFAULT_STATE_FOLDER, StateFolder
@@ -33,6 +47,7 @@ app.command("certs")(certs.certs)
 app.command("chat")(chat.chat)
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")
+app.add_typer(evaluate.app, name="eval")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")

@@ -30,9 +30,11 @@ WORKING_SERVICES = ("data_prep", "trainer", "optimizer_builder")
 """Own jobs; `mill up` runs both their roles in one process."""
 
 BEHIND_THE_GATEWAY = ("moderation", *WORKING_SERVICES, "inference")
+ASK_MODELS = ("data_prep", "trainer")
+"""Call inference."""
 STARTS = (
-    tuple(name for name in BEHIND_THE_GATEWAY if name != "data_prep"),
-    ("data_prep",),
+    tuple(name for name in BEHIND_THE_GATEWAY if name not in ASK_MODELS),
+    ASK_MODELS,
     ("gateway",),
 )
 """Who starts side by side, one after the other: whoever calls others is told their addresses."""
@@ -185,7 +187,7 @@ def _own(
 ) -> dict[str, str]:
     called: dict[str, tuple[str, ...]] = {
         "gateway": BEHIND_THE_GATEWAY,
-        "data_prep": ("inference",),
+        **dict.fromkeys(ASK_MODELS, ("inference",)),
     }
     peers = {
         f"{peer}_address": f"{HOST}:{running[peer].ports['grpc']}" for peer in called.get(name, ())

@@ -10,7 +10,12 @@ OPTIMIZE = "optimize"
 BATCH = "batch"
 KINDS = (IMPORT, DATASET, TRAIN, EVALUATE, OPTIMIZE, BATCH)
 
-OWNER_OF = {DATASET: "data-prep", TRAIN: "trainer", OPTIMIZE: "optimizer-builder"}
+OWNER_OF = {
+    DATASET: "data-prep",
+    TRAIN: "trainer",
+    EVALUATE: "trainer",
+    OPTIMIZE: "optimizer-builder",
+}
 """The service that takes and does jobs of a kind; the other kinds have none yet."""
 
 

@@ -9,10 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from asking.answers import Likelihood, ModelAnswer, Text
+from asking.open_models import Ability, find_versions, model_gone
 from jobs.active import ActiveJob
 from jobs.errors import JobFailed
-from modelmill.inference.v1.inference_service_pb2 import ScoreRequest
-from service_kit.errors import NotFoundError, PreconditionError
+from modelmill.common.v1.chat_pb2 import ChatMessage
+from modelmill.inference.v1.inference_service_pb2 import (
+    Conversation,
+    GenerateRequest,
+    SamplingOptions,
+    ScoreRequest,
+)
+from service_kit.errors import NotFoundError
 
 from data_prep.domain.dataset_plan import DatasetPlan
 
@@ -21,30 +29,19 @@ LOSS, TEXT = "loss", "text"
 WHY_NO_MODELS = "data-prep has no inference service to ask; set DATA_PREP_INFERENCE_ADDRESS"
 
 
-@dataclass(frozen=True, slots=True)
-class ModelAnswer:
-    """To one question."""
-
-    value: float | str | None
-    """A loss or a text; None where the model has none to this question."""
-    version_id: str
-    """Of who answered; empty for a refusal."""
-    refusal: str = ""
-    """Why there is no answer."""
+MASK_64 = 2**64 - 1
 
 
 class Models(Protocol):
-    """See `adapters.inference_models.InferenceModels`."""
+    """See `asking.inference_models.InferenceModels`."""
 
     async def scorer(self, tenant: str, model: str) -> str: ...
 
     async def writer(self, tenant: str, model: str) -> str: ...
 
-    async def loss(self, request: ScoreRequest) -> ModelAnswer: ...
+    async def likelihoods(self, request: ScoreRequest) -> ModelAnswer[tuple[Likelihood, ...]]: ...
 
-    async def text(
-        self, *, tenant: str, model: str, prompt: str, max_new_tokens: int, seed: int
-    ) -> ModelAnswer: ...
+    async def text(self, request: GenerateRequest) -> ModelAnswer[Text]: ...
 
 
 @dataclass(frozen=True)
@@ -65,25 +62,44 @@ class OpenModels:
             KeyError: The spec names no such model.
         """
         version = self.versions[question["asks"], question["model"]]
+        ask = self._loss if question["asks"] == LOSS else self._text
         try:
-            answer = await self._answer(version, question)
+            answer = await ask(version, question)
         except NotFoundError as error:
-            raise _gone(error) from error
+            raise model_gone(error) from error
         value, refusal = answer.value, answer.refusal
         return {"value": value, "version": answer.version_id, "refusal": refusal}
 
-    async def _answer(self, version: str, question: Mapping[str, Any]) -> ModelAnswer:
-        if question["asks"] == LOSS:
-            request = ScoreRequest.FromString(b64decode(question["request"]))
-            request.tenant, request.model = self.tenant, version
-            return await self.models.loss(request)
-        return await self.models.text(
+    async def _loss(self, version: str, question: Mapping[str, Any]) -> ModelAnswer[float]:
+        """The mean negative log-likelihood of the one continuation's tokens, in nats."""
+        request = ScoreRequest.FromString(b64decode(question["request"]))
+        request.tenant, request.model = self.tenant, version
+        answer = await self.models.likelihoods(request)
+        if answer.value is None:
+            return ModelAnswer(None, "", answer.refusal)
+        [score] = answer.value
+        return ModelAnswer(-score.log_likelihood / max(score.tokens, 1), answer.version_id)
+
+    async def _text(self, version: str, question: Mapping[str, Any]) -> ModelAnswer[str]:
+        """The greedy answer to a prompt; none where it has no end."""
+        turn = ChatMessage(role="user", content=question["prompt"])
+        request = GenerateRequest(
             tenant=self.tenant,
             model=version,
-            prompt=question["prompt"],
-            max_new_tokens=question["max_new_tokens"],
-            seed=question["seed"],
+            conversation=Conversation(messages=[turn]),
+            # Greedy, so that the seed decides nothing where an engine is exact.
+            options=SamplingOptions(
+                max_new_tokens=question["max_new_tokens"],
+                temperature=0,
+                seed=question["seed"] & MASK_64,
+            ),
         )
+        answer = await self.models.text(request)
+        if answer.value is None:
+            return ModelAnswer(None, "", answer.refusal)
+        if answer.value.finish_reason != "stop":
+            return ModelAnswer(None, "", f"the answer has no end: {answer.value.finish_reason}")
+        return ModelAnswer(answer.value.text, answer.version_id)
 
 
 async def open_models(
@@ -102,19 +118,8 @@ async def open_models(
     wanted = [(TEXT, step.model) for step in plan.augment.by_models]
     if plan.curriculum.loss_model:
         wanted.append((LOSS, plan.curriculum.loss_model))
-    versions: dict[tuple[str, str], str] = {}
-    try:
-        for done, (asks, name) in enumerate(wanted):
-            await job.report("models", done=done, total=len(wanted), unit="model")
-            find = models.scorer if asks == LOSS else models.writer
-            versions[asks, name] = await find(job.tenant, name)
-    except NotFoundError as error:
-        raise _gone(error) from error
-    except PreconditionError as error:
-        remedy = "Choose a model that inference serves and that takes chats."
-        raise JobFailed("MODEL_CANNOT_ANSWER", error.message, remedy) from error
-    return OpenModels(models, job.tenant, versions)
-
-
-def _gone(error: NotFoundError) -> JobFailed:
-    return JobFailed("MODEL_GONE", error.message, "Choose another model.")
+    abilities: list[tuple[Ability, str]] = [
+        ("score" if asks == LOSS else "write", name) for asks, name in wanted
+    ]
+    found = await find_versions(models, job, abilities)
+    return OpenModels(models, job.tenant, dict(zip(wanted, found, strict=True)))

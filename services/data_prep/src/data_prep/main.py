@@ -1,10 +1,11 @@
 """Data-prep: takes files over gRPC, and makes datasets of them in jobs."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from asking.inference_models import InferenceModels
+from asking.open_models import models_at
 from jobs.bus import Bus
 from jobs.control import ControlJob
 from jobs.control_servicer import JobServicer
@@ -14,24 +15,20 @@ from jobs.worker import Worker
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
     add_DataPrepServiceServicer_to_server,
 )
-from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from registry.artifact_store import ArtifactStore
 from registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
 from registry.read_model import ReadModel
 from registry.stores import store_of
-from service_kit.grpc_client import open_channel
 from service_kit.grpc_server import RpcServer
 from service_kit.machine_size import this_machine
 from service_kit.metrics import MetricsPage
-from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
 from data_prep.adapters.dataset_records import DatasetRecords
 from data_prep.adapters.file_looker import FileLooker
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
-from data_prep.adapters.inference_models import PEER, InferenceModels
 from data_prep.adapters.model_records import ModelRecords
 from data_prep.adapters.upload_folder import UploadFolder
 from data_prep.add_upload_part import AddUploadPart
@@ -102,7 +99,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
-        asked = await stack.enter_async_context(_inference(settings, identity))
+        asked = await stack.enter_async_context(
+            models_at(settings.inference_address, secret, identity)
+        )
         parts = _Parts.of(settings, bus, asked)
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
@@ -121,20 +120,6 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()
             for task in following:
                 task.cancel()
-
-
-@asynccontextmanager
-async def _inference(
-    settings: Settings, identity: MutualTls | None
-) -> AsyncIterator[InferenceModels | None]:
-    """The models that jobs ask, where an address says at whom."""
-    if not settings.inference_address:
-        yield None
-        return
-    secret = settings.service_secret.get_secret_value()
-    channel = open_channel(settings.inference_address, secret, identity=identity, peer=PEER)
-    async with channel:
-        yield InferenceModels(InferenceServiceStub(channel))
 
 
 async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) -> DataPrepServicer:

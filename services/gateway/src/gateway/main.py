@@ -32,6 +32,7 @@ from gateway.adapters.usage import UsageQueue
 from gateway.answer_chat import AnswerChat
 from gateway.control_job import ControlJob
 from gateway.create_dataset import CreateDataset
+from gateway.create_evaluation import CreateEvaluation
 from gateway.create_fine_tuning_job import CreateFineTuningJob
 from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
@@ -75,7 +76,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         watcher = JobWatcher(bus, known.jobs)
         use_cases = _use_cases(settings, known, peers, usage, watcher, webhooks)
         servicer = gateway_servicer(
-            *(use_cases, peers.data_prep, peers.dataset_stories, known.jobs, verifier),
+            *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
+            *(known.jobs, verifier),
             max_upload_bytes=settings.max_upload_bytes,
             stopping=stopping,
         )
@@ -83,7 +85,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         stack.enter_context(known.measured())
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         app = gateway_http_app(
-            *(use_cases, peers.data_prep, peers.dataset_stories, known.jobs, verifier),
+            *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
+            *(known.jobs, verifier),
             settings=settings,
             stopping=stopping,
         )
@@ -173,6 +176,7 @@ def _use_cases(
         create_optimization=CreateOptimization(
             peers.optimizer_builder, find_model, known.jobs, room
         ),
+        create_evaluation=CreateEvaluation(peers.evaluations, find_model, known.jobs, room),
         control_job=ControlJob(peers.job_owners, known.jobs),
         watch_job=WatchJob(watcher, known.jobs, peers.trainer),
         webhooks=webhooks,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from gateway.answer_chat import AnswerChat
 from gateway.control_job import ControlJob
 from gateway.create_dataset import CreateDataset
+from gateway.create_evaluation import CreateEvaluation
 from gateway.create_fine_tuning_job import CreateFineTuningJob
 from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
@@ -35,6 +36,7 @@ class UseCases:
     delete_dataset: DeleteDataset
     create_fine_tuning_job: CreateFineTuningJob
     create_optimization: CreateOptimization
+    create_evaluation: CreateEvaluation
     control_job: ControlJob
     watch_job: WatchJob
     webhooks: Webhooks | None

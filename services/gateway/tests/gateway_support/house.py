@@ -202,17 +202,17 @@ class FakePeers:
 async def _serve_peers(peers: FakePeers, bus: Bus, stack: AsyncExitStack) -> dict[str, str]:
     """Start a server for each; gives the settings that say where they are."""
     addresses = {}
-    for name, add, kind in (
-        ("inference", add_InferenceServiceServicer_to_server, ""),
-        ("moderation", add_ModerationServiceServicer_to_server, ""),
-        ("data_prep", add_DataPrepServiceServicer_to_server, "dataset"),
-        ("trainer", add_TrainerServiceServicer_to_server, "train"),
-        ("optimizer_builder", add_OptimizerBuilderServiceServicer_to_server, "optimize"),
+    for name, add, kinds in (
+        ("inference", add_InferenceServiceServicer_to_server, ()),
+        ("moderation", add_ModerationServiceServicer_to_server, ()),
+        ("data_prep", add_DataPrepServiceServicer_to_server, ("dataset",)),
+        ("trainer", add_TrainerServiceServicer_to_server, ("train", "evaluate")),
+        ("optimizer_builder", add_OptimizerBuilderServiceServicer_to_server, ("optimize",)),
     ):
         server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
         add(getattr(peers, name), server.grpc)
-        if kind:
-            owner = JobServicer(ControlJob(bus, (kind,)))
+        if kinds:
+            owner = JobServicer(ControlJob(bus, kinds))
             add_JobServiceServicer_to_server(owner, server.grpc)
         await stack.enter_async_context(server)
         addresses[f"{name}_address"] = f"127.0.0.1:{server.port}"

@@ -15,7 +15,6 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetRetired, FileState, ModelRetired
 from modelmill.trainer.v1 import trainer_service_pb2 as trainer_pb
-from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
 from service_kit.errors import (
     InvalidInputError,
     NotFoundError,
@@ -24,6 +23,7 @@ from service_kit.errors import (
     TooLargeError,
 )
 
+from gateway_support.evaluations import FakeEvaluations
 from gateway_support.uploads import FakeUploads
 
 MAX_FILE_BYTES = 3 * 1024 * 1024
@@ -161,11 +161,11 @@ class FakeDataPrep(FakeUploads):
         return file
 
 
-class FakeTrainer(TrainerServiceServicer):
+class FakeTrainer(FakeEvaluations):
     """Accepts real jobs that nobody works on; checks two of the rules."""
 
     def __init__(self, queue: JobQueue, bus: Bus) -> None:
-        self._queue = queue
+        super().__init__(queue)
         self._bus = bus
         self.in_use: str = ""
         self.figures: dict[str, list[float]] = {}

@@ -1,8 +1,6 @@
 """Use case: a wish for a tuned model to an accepted job, with everything wrong said at once."""
 
-import asyncio
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 from jobs.kinds import DATASET, TRAIN, dataset_id_of, prefix_of
 from jobs.submit import JobQueue, SubmittedJob
@@ -11,17 +9,14 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from trainer.choices import decide_spec, decided_spec
+from trainer.choices import decide_spec, decided_spec, limits_of
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.limits import Price, check_limits
 from trainer.domain.needs import training_needs
+from trainer.soon import soon
 
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
-ON_ITS_WAY_SECONDS = 0.5
-"""How long an id may take to get here that another service announced a moment ago."""
-LOOK_SECONDS = 0.05
-
-Found = TypeVar("Found")
 
 
 class Models(Protocol):
@@ -49,11 +44,19 @@ class Jobs(Protocol):
 class CreateFineTuningJob:
     """Accepts jobs of kind train."""
 
-    def __init__(self, models: Models, datasets: Datasets, jobs: Jobs, queue: JobQueue) -> None:
+    def __init__(
+        self,
+        models: Models,
+        datasets: Datasets,
+        jobs: Jobs,
+        queue: JobQueue,
+        price: Price,
+    ) -> None:
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
         self._queue = queue
+        self._price = price
 
     async def __call__(
         self,
@@ -96,7 +99,7 @@ class CreateFineTuningJob:
         context_tokens: int | None = None
         base_bytes = 0
         try:
-            base = await _soon(lambda: self._models.get(tenant, wanted.base_version_id))
+            base = await soon(lambda: self._models.get(tenant, wanted.base_version_id))
             context_tokens, base_bytes = base.context_tokens, base.size_bytes
             errors += _errors_of_base(base)
         except NotFoundError as error:
@@ -105,6 +108,10 @@ class CreateFineTuningJob:
             await self._find_dataset(tenant, wanted)
         except NotFoundError as error:
             missing.append(error.message)
+        except InvalidInputError as error:
+            errors += error.errors
+        try:
+            check_limits(limits_of(wanted), has_price=self._price.per_hour > 0)
         except InvalidInputError as error:
             errors += error.errors
         try:
@@ -125,7 +132,7 @@ class CreateFineTuningJob:
             InvalidInputError: job and dataset do not belong together, or the job's id is none.
         """
         if not spec.dataset_job_id:
-            await _soon(lambda: self._datasets.get(tenant, spec.dataset_id))
+            await soon(lambda: self._datasets.get(tenant, spec.dataset_id))
             return
         made = dataset_id_of(spec.dataset_job_id)
         if spec.dataset_id and spec.dataset_id != made:
@@ -156,16 +163,3 @@ def _errors_of_base(base: ModelReady) -> list[str]:
         f"base model {base.version_id} is of form {base.form}; training needs one of form "
         f"{TRAINABLE_FORM}"
     ]
-
-
-async def _soon(get: Callable[[], Found]) -> Found:
-    """What `get` finds; asks again for a moment, as read models follow the streams with a delay."""
-    clock = asyncio.get_running_loop().time
-    give_up = clock() + ON_ITS_WAY_SECONDS
-    while True:
-        try:
-            return get()
-        except NotFoundError:
-            if clock() >= give_up:
-                raise
-        await asyncio.sleep(LOOK_SECONDS)

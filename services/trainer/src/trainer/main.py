@@ -1,17 +1,22 @@
-"""Trainer: accepts fine-tuning jobs over gRPC, and trains in jobs."""
+"""Trainer: accepts fine-tuning and evaluation jobs over gRPC, and does them."""
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
+from asking.inference_models import InferenceModels
+from asking.open_models import models_at
 from jobs.bus import Bus
 from jobs.control import ControlJob
 from jobs.control_servicer import JobServicer
-from jobs.kinds import TRAIN
+from jobs.kinds import EVALUATE, TRAIN
 from jobs.submit import JobQueue
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
-from registry.catalogue import DatasetCatalogue, ModelCatalogue
+from registry.artifact_store import ArtifactStore
+from registry.catalogue import DatasetCatalogue, FileCatalogue, ModelCatalogue
+from registry.read_model import ReadModel
 from registry.stores import store_of
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
@@ -19,10 +24,14 @@ from service_kit.process import announce_ready, run_service
 
 from trainer.adapters.job_records import JobRecords
 from trainer.adapters.model_records import AliasRecords, ModelRecords
+from trainer.create_evaluation_job import CreateEvaluationJob
 from trainer.create_fine_tuning_job import CreateFineTuningJob
+from trainer.domain.limits import Price
 from trainer.entrypoints.grpc import TrainerServicer
-from trainer.entrypoints.jobs import TrainHandler
+from trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
+from trainer.evaluate_model import EvaluateModel
 from trainer.list_step_figures import ListStepFigures
+from trainer.read_evaluation import ReadEvaluation
 from trainer.retire_model import RetireModel
 from trainer.settings import Settings
 from trainer.train_model import TrainModel
@@ -32,47 +41,90 @@ CALLERS = ("gateway",)
 """Names in the certificates of those who may call, where certificates are used."""
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What both roles stand on."""
+
+    bus: Bus
+    store: ArtifactStore
+    models: ModelCatalogue
+    datasets: DatasetCatalogue
+    files: FileCatalogue
+    jobs: JobRecords
+    models_asked: InferenceModels | None
+    """None where no inference service is known."""
+
+    @classmethod
+    def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Parts":
+        models, datasets, files = ModelCatalogue(bus), DatasetCatalogue(bus), FileCatalogue(bus)
+        return cls(bus, store_of(settings), models, datasets, files, JobRecords(bus), asked)
+
+    @property
+    def followed(self) -> tuple[ReadModel, ...]:
+        return self.models, self.datasets, self.files
+
+
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Answer and work, as the role says, until `stopping`; then finish what is in hand."""
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
-        models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
-        store = store_of(settings)
-        train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
-
+        asked = await stack.enter_async_context(
+            models_at(settings.inference_address, secret, identity)
+        )
+        parts = _Parts.of(settings, bus, asked)
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
-            figures = ListStepFigures(jobs, store)
-            retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
-            add_TrainerServiceServicer_to_server(
-                TrainerServicer(create, figures, retire), server.grpc
-            )
-            add_JobServiceServicer_to_server(JobServicer(ControlJob(bus, [TRAIN])), server.grpc)
+            add_TrainerServiceServicer_to_server(_servicer(parts, settings.price), server.grpc)
+            control = JobServicer(ControlJob(bus, [TRAIN, EVALUATE]))
+            add_JobServiceServicer_to_server(control, server.grpc)
 
         await stack.enter_async_context(server)
         await server.set_ready(False)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
-            following = [tasks.create_task(models.run()), tasks.create_task(datasets.run())]
+            following = [tasks.create_task(each.run()) for each in parts.followed]
             # An id that is only not read yet must not be answered with "not found".
-            await models.ready.wait()
-            await datasets.ready.wait()
+            for each in parts.followed:
+                await each.ready.wait()
             await server.set_ready(True)
             if settings.role != "serve":
-                tasks.create_task(_worker(settings, bus, train_model).run(stopping))
+                tasks.create_task(_worker(settings, parts).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             for task in following:
                 task.cancel()
 
 
-def _worker(settings: Settings, bus: Bus, train_model: TrainModel) -> Worker:
+def _servicer(parts: _Parts, price: Price) -> TrainerServicer:
+    queue, aliases = JobQueue(parts.bus), AliasRecords(parts.bus)
+    return TrainerServicer(
+        CreateFineTuningJob(parts.models, parts.datasets, parts.jobs, queue, price),
+        ListStepFigures(parts.jobs, parts.store),
+        RetireModel(ModelRecords(parts.bus, parts.models), aliases),
+        CreateEvaluationJob(
+            *(parts.models, aliases, parts.datasets, parts.files, queue),
+            can_ask=parts.models_asked is not None,
+        ),
+        ReadEvaluation(parts.jobs, parts.store),
+    )
+
+
+def _worker(settings: Settings, parts: _Parts) -> Worker:
+    train_model = TrainModel(
+        *(parts.models, parts.datasets, parts.jobs, parts.store),
+        threads=settings.threads,
+        price=settings.price,
+        seconds_between_interruptions=settings.seconds_between_interruptions,
+    )
+    evaluate_model = EvaluateModel(
+        *(parts.datasets, parts.files, parts.store, parts.models_asked),
+        at_once=settings.inference_at_once,
+    )
     return Worker(
-        bus,
-        [TrainHandler(train_model)],
+        parts.bus,
+        [TrainHandler(train_model), EvaluateHandler(evaluate_model)],
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,

@@ -19,7 +19,7 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `mill jobs
 @app.command("list")
 def list_jobs(
     context: typer.Context,
-    kind: Annotated[str | None, typer.Option(help="dataset, train or optimize.")] = None,
+    kind: Annotated[str | None, typer.Option(help="dataset, train, evaluate or optimize.")] = None,
 ) -> None:
     """List jobs, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from jobs.kinds import DATASET, OPTIMIZE, TRAIN
+from jobs.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
 from service_kit.grpc_client import open_channel
 from service_kit.mutual_tls import MutualTls
 
@@ -13,6 +13,7 @@ from gateway.adapters import optimizer_builder as optimizer_adapter
 from gateway.adapters import trainer as trainer_adapter
 from gateway.adapters.data_prep import GrpcDataPrep
 from gateway.adapters.dataset_stories import GrpcDatasetStories
+from gateway.adapters.evaluations import GrpcEvaluations
 from gateway.adapters.inference import GrpcEngines
 from gateway.adapters.job_owner import GrpcJobOwner
 from gateway.adapters.moderation import GrpcModeration
@@ -29,6 +30,7 @@ class Peers:
     data_prep: GrpcDataPrep
     dataset_stories: GrpcDatasetStories
     trainer: GrpcTrainer
+    evaluations: GrpcEvaluations
     optimizer_builder: GrpcOptimizerBuilder
     job_owners: Mapping[str, GrpcJobOwner]
     """By the kind of job that they own."""
@@ -66,10 +68,12 @@ async def open_peers(
             data_prep=GrpcDataPrep(to_data_prep),
             dataset_stories=GrpcDatasetStories(to_data_prep),
             trainer=GrpcTrainer(to_trainer),
+            evaluations=GrpcEvaluations(to_trainer),
             optimizer_builder=GrpcOptimizerBuilder(to_optimizer),
             job_owners={
                 DATASET: GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
                 TRAIN: GrpcJobOwner(to_trainer, trainer_adapter.PEER),
+                EVALUATE: GrpcJobOwner(to_trainer, trainer_adapter.PEER),
                 OPTIMIZE: GrpcJobOwner(to_optimizer, optimizer_adapter.PEER),
             },
         )

@@ -126,6 +126,17 @@ ROUTES = (
     _route("GET", "/v1/optimizations", "list_optimizations", access.JOBS, "Builds."),
     _route("GET", "/v1/optimizations/{job_id}", "get_optimization", access.JOBS, "One of them."),
     _wishes("/v1/optimizations", "optimization")[0],
+    _route("POST", "/v1/evaluations", "create_evaluation", access.JOBS, "Measure a model."),
+    _route("GET", "/v1/evaluations", "list_evaluations", access.JOBS, "Evaluations."),
+    _route("GET", "/v1/evaluations/{job_id}", "get_evaluation", access.JOBS, "One of them."),
+    _route(
+        "GET",
+        "/v1/evaluations/{job_id}/report",
+        "get_evaluation_report",
+        access.JOBS,
+        "What it found: figures as JSON, or with format=rows or html each row or a page.",
+    ),
+    _wishes("/v1/evaluations", "evaluation")[0],
     _route("GET", "/v1/jobs", "list_jobs", access.JOBS, "Jobs of every kind."),
     _route("GET", "/v1/jobs/{job_id}", "get_job", access.JOBS, "One job of any kind."),
     _route(

@@ -11,6 +11,7 @@ from gateway.entrypoints.http_completions import CompletionRoute
 from gateway.entrypoints.http_dataset_stories import DatasetStories, DatasetStoryRoutes
 from gateway.entrypoints.http_datasets import DatasetRoutes, Previews
 from gateway.entrypoints.http_embeddings import EmbeddingRoutes
+from gateway.entrypoints.http_evaluations import EvaluationRoutes, ReadsEvaluations
 from gateway.entrypoints.http_files import FileRoutes, Files
 from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
 from gateway.entrypoints.http_gate import App, Verifier
@@ -43,6 +44,7 @@ def gateway_http_app(
     use_cases: UseCases,
     data_prep: DataPrep,
     stories: DatasetStories,
+    evaluations: ReadsEvaluations,
     jobs: Jobs,
     verifier: Verifier,
     *,
@@ -58,6 +60,7 @@ def gateway_http_app(
     )
     training = FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs)
     builds = OptimizationRoutes(use_cases.create_optimization, control_job, jobs)
+    measuring = EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, evaluations)
     return build_http_app(
         verifier=verifier,
         handlers={
@@ -70,6 +73,7 @@ def gateway_http_app(
             **DatasetStoryRoutes(stories).handlers(),
             **training.handlers(),
             **builds.handlers(),
+            **measuring.handlers(),
             **JobRoutes(control_job, events, jobs).handlers(),
             **WebhookRoutes(use_cases.webhooks).handlers(),
         },

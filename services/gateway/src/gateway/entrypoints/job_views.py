@@ -133,6 +133,19 @@ def optimization_view(record: JobRecord) -> View:
     }
 
 
+def evaluation_view(record: JobRecord) -> View:
+    """A job that measures a model."""
+    job = job_view(record)
+    spec = job["spec"]
+    return {
+        **job,
+        "object": "evaluation",
+        "model": spec.get("model", ""),
+        "compare_to": spec.get("compare_to") or None,
+        "dataset_id": spec.get("dataset_id") or None,
+    }
+
+
 def event_view(event: JobEvent, kind: str) -> View:
     """Something that happened, in the shape of OpenAI's `fine_tuning.job.event`."""
     progress = isinstance(event.body, pb.JobProgress)

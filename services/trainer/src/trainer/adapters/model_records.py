@@ -5,9 +5,10 @@ import logging
 from collections.abc import Collection
 
 from jobs.bus import Bus
-from jobs.subjects import MODEL_READY, MODEL_RETIRED
+from jobs.subjects import MODEL_READY, MODEL_RETIRED, alias_state
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
 from registry.catalogue import ModelCatalogue
+from registry.read_model import SHARED_TENANT
 from service_kit.errors import DeadlineError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -77,11 +78,28 @@ class AliasRecords:
         Raises:
             UnavailableError: The bus does not answer.
         """
+        newest = await self._newest("alias.state.*.*")
+        return [alias for alias in newest.values() if alias.version_id in version_ids]
+
+    async def find(self, tenant: str, name: str) -> AliasState | None:
+        """The tenant's alias of that name, or the shared one; None where there is none.
+
+        Raises:
+            InvalidInputError: No alias can have such a name.
+            UnavailableError: The bus does not answer.
+        """
+        for owner in (tenant, SHARED_TENANT):
+            for alias in (await self._newest(alias_state(owner, name))).values():
+                if alias.version_id:
+                    return alias
+        return None
+
+    async def _newest(self, subject: str) -> dict[str, AliasState]:
         newest: dict[str, AliasState] = {}
         try:
             async with asyncio.timeout(REPLAY_SECONDS):
-                async for stored in self._bus.replay(["alias.state.*.*"]):
+                async for stored in self._bus.replay([subject]):
                     newest[stored.subject] = stored.body
         except TimeoutError as error:
             raise UnavailableError("the aliases cannot be read") from error
-        return [alias for alias in newest.values() if alias.version_id in version_ids]
+        return newest

@@ -5,20 +5,25 @@ from typing import Any
 import grpc
 from jobs.subjects import token
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill.trainer.v1 import trainer_service_pb2_grpc as pb_grpc
 
+from trainer.create_evaluation_job import CreateEvaluationJob
 from trainer.create_fine_tuning_job import CreateFineTuningJob
+from trainer.entrypoints.evaluation_rpcs import EvaluationServicer
 from trainer.list_step_figures import ListStepFigures
+from trainer.read_evaluation import ReadEvaluation
 from trainer.retire_model import RetireModel
 
 
-class TrainerServicer(pb_grpc.TrainerServiceServicer):
+class TrainerServicer(EvaluationServicer):
     def __init__(
         self,
         create_fine_tuning_job: CreateFineTuningJob,
         list_step_figures: ListStepFigures,
         retire_model: RetireModel,
+        create_evaluation_job: CreateEvaluationJob,
+        read_evaluation: ReadEvaluation,
     ) -> None:
+        super().__init__(create_evaluation_job, read_evaluation)
         self._create_fine_tuning_job = create_fine_tuning_job
         self._list_step_figures = list_step_figures
         self._retire_model = retire_model

@@ -1,13 +1,16 @@
-"""Jobs of kind train: unpack, call the use case, pack. No rules live here."""
+"""Jobs of kind train and evaluate: unpack, call the use case, pack. No rules live here."""
 
 from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.struct_pb2 import Struct
 from jobs.active import ActiveJob
-from jobs.kinds import TRAIN
+from jobs.kinds import EVALUATE, TRAIN
 from jobs.results import announced_result
 from jobs.subjects import MODEL_READY
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 
+from trainer.evaluate_model import EvaluateModel
 from trainer.train_model import TrainModel
 
 
@@ -28,3 +31,20 @@ class TrainHandler:
         tuned = await self._train_model(job, job.spec(TrainSpec))
         ready = tuned.ready
         return announced_result(ready.version_id, ready.digest, MODEL_READY, ready, tuned.summary)
+
+
+class EvaluateHandler:
+    """What the worker calls."""
+
+    kind = EVALUATE
+
+    def __init__(self, evaluate_model: EvaluateModel) -> None:
+        self._evaluate_model = evaluate_model
+
+    async def is_ready(self, request: JobRequested) -> bool:
+        """Always: models, rows and files were there when it was asked for."""
+        return True
+
+    async def __call__(self, job: ActiveJob) -> JobResult:
+        found = await self._evaluate_model(job, job.spec(EvaluationSpec))
+        return JobResult(digest=found.digest, summary=ParseDict(found.summary, Struct()))

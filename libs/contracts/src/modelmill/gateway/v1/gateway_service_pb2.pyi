@@ -15,6 +15,7 @@ from modelmill.inference.v1 import inference_service_pb2 as _inference_service_p
 from modelmill.jobs.v1 import job_pb2 as _job_pb2
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as _optimizer_builder_service_pb2
 from modelmill.registry.v1 import model_events_pb2 as _model_events_pb2
+from modelmill.trainer.v1 import evaluation_pb2 as _evaluation_pb2
 from modelmill.trainer.v1 import trainer_service_pb2 as _trainer_service_pb2
 import builtins as _builtins
 import sys
@@ -1626,6 +1627,110 @@ class CreateOptimizationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateOptimizationResponse: _TypeAlias = CreateOptimizationResponse  # noqa: Y015
+
+@_typing.final
+class CreateEvaluationRequest(_message.Message):
+    """Asks for an evaluation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    idempotency_key: _builtins.str
+    """Repeating it answers the same job; empty means a new one."""
+    priority: _job_pb2.JobPriority.ValueType
+    """Before or after the tenant's other jobs; a repeat does not change it."""
+    @_builtins.property
+    def spec(self) -> _evaluation_pb2.EvaluationSpec:
+        """What to measure; `model` and `compare_to` may be an alias or a name."""
+
+    def __init__(
+        self,
+        *,
+        spec: _evaluation_pb2.EvaluationSpec | None = ...,
+        idempotency_key: _builtins.str = ...,
+        priority: _job_pb2.JobPriority.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["spec", b"spec"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "priority", b"priority", "spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEvaluationRequest: _TypeAlias = CreateEvaluationRequest  # noqa: Y015
+
+@_typing.final
+class CreateEvaluationResponse(_message.Message):
+    """The accepted job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def job(self) -> Global___Job:
+        """The job."""
+
+    def __init__(
+        self,
+        *,
+        job: Global___Job | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateEvaluationResponse: _TypeAlias = CreateEvaluationResponse  # noqa: Y015
+
+@_typing.final
+class DownloadEvaluationRequest(_message.Message):
+    """Asks for what an evaluation found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """The job."""
+    format: _builtins.str
+    """"json" (also when empty), "rows" or "html"."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        format: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadEvaluationRequest: _TypeAlias = DownloadEvaluationRequest  # noqa: Y015
+
+@_typing.final
+class DownloadEvaluationResponse(_message.Message):
+    """A piece of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """Bytes, in order."""
+    def __init__(
+        self,
+        *,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadEvaluationResponse: _TypeAlias = DownloadEvaluationResponse  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):

@@ -162,6 +162,16 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationResponse.FromString,
                 _registered_method=True)
+        self.CreateEvaluation = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/CreateEvaluation',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationResponse.FromString,
+                _registered_method=True)
+        self.DownloadEvaluation = channel.unary_stream(
+                '/modelmill.gateway.v1.GatewayService/DownloadEvaluation',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationResponse.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/ListJobs',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListJobsRequest.SerializeToString,
@@ -416,6 +426,25 @@ class GatewayServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateEvaluation(self, request, context):
+        """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
+
+        FAILED_PRECONDITION: no inference service can be asked.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadEvaluation(self, request, context):
+        """What an evaluation found: its figures, its rows, or a page.
+
+        NOT_FOUND: unknown, or it has not succeeded.
+        INVALID_ARGUMENT: there is no such format.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListJobs(self, request, context):
         """The tenant's jobs, newest first.
         """
@@ -595,6 +624,16 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.CreateOptimization,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationResponse.SerializeToString,
+            ),
+            'CreateEvaluation': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEvaluation,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationResponse.SerializeToString,
+            ),
+            'DownloadEvaluation': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadEvaluation,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationResponse.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobs,
@@ -1305,6 +1344,60 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/CreateOptimization',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateOptimizationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEvaluation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/CreateEvaluation',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.CreateEvaluationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadEvaluation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DownloadEvaluation',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DownloadEvaluationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -146,6 +146,17 @@ class GatewayServiceStub:
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
     CreateOptimization: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]
     """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+    CreateEvaluation: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateEvaluationRequest, _gateway_service_pb2.CreateEvaluationResponse]
+    """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
+
+    FAILED_PRECONDITION: no inference service can be asked.
+    """
+    DownloadEvaluation: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.DownloadEvaluationRequest, _gateway_service_pb2.DownloadEvaluationResponse]
+    """What an evaluation found: its figures, its rows, or a page.
+
+    NOT_FOUND: unknown, or it has not succeeded.
+    INVALID_ARGUMENT: there is no such format.
+    """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListJobsRequest, _gateway_service_pb2.ListJobsResponse]
     """The tenant's jobs, newest first."""
     GetJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetJobRequest, _gateway_service_pb2.GetJobResponse]
@@ -292,6 +303,17 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     """Accepts a fine-tuning job. Fails as CreateDataset does."""
     CreateOptimization: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateOptimizationRequest, _gateway_service_pb2.CreateOptimizationResponse]  # type: ignore[assignment]
     """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+    CreateEvaluation: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateEvaluationRequest, _gateway_service_pb2.CreateEvaluationResponse]  # type: ignore[assignment]
+    """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
+
+    FAILED_PRECONDITION: no inference service can be asked.
+    """
+    DownloadEvaluation: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.DownloadEvaluationRequest, _gateway_service_pb2.DownloadEvaluationResponse]  # type: ignore[assignment]
+    """What an evaluation found: its figures, its rows, or a page.
+
+    NOT_FOUND: unknown, or it has not succeeded.
+    INVALID_ARGUMENT: there is no such format.
+    """
     ListJobs: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListJobsRequest, _gateway_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """The tenant's jobs, newest first."""
     GetJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetJobRequest, _gateway_service_pb2.GetJobResponse]  # type: ignore[assignment]
@@ -585,6 +607,29 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.CreateOptimizationResponse, _abc.Awaitable[_gateway_service_pb2.CreateOptimizationResponse]]:
         """Accepts a build of a smaller, faster form. Fails as CreateDataset does."""
+
+    @_abc_1.abstractmethod
+    def CreateEvaluation(
+        self,
+        request: _gateway_service_pb2.CreateEvaluationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.CreateEvaluationResponse, _abc.Awaitable[_gateway_service_pb2.CreateEvaluationResponse]]:
+        """Accepts an evaluation of a model version, and of another beside it. Fails as CreateDataset does.
+
+        FAILED_PRECONDITION: no inference service can be asked.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadEvaluation(
+        self,
+        request: _gateway_service_pb2.DownloadEvaluationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_gateway_service_pb2.DownloadEvaluationResponse], _abc.AsyncIterator[_gateway_service_pb2.DownloadEvaluationResponse]]:
+        """What an evaluation found: its figures, its rows, or a page.
+
+        NOT_FOUND: unknown, or it has not succeeded.
+        INVALID_ARGUMENT: there is no such format.
+        """
 
     @_abc_1.abstractmethod
     def ListJobs(

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from modelmill.trainer.v1 import evaluation_pb2 as modelmill_dot_trainer_dot_v1_dot_evaluation__pb2
 from modelmill.trainer.v1 import trainer_service_pb2 as modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
@@ -40,6 +41,16 @@ class TrainerServiceStub:
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.SerializeToString,
                 response_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.FromString,
                 _registered_method=True)
+        self.CreateEvaluationJob = channel.unary_unary(
+                '/modelmill.trainer.v1.TrainerService/CreateEvaluationJob',
+                request_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobRequest.SerializeToString,
+                response_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobResponse.FromString,
+                _registered_method=True)
+        self.DownloadEvaluation = channel.unary_stream(
+                '/modelmill.trainer.v1.TrainerService/DownloadEvaluation',
+                request_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationRequest.SerializeToString,
+                response_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationResponse.FromString,
+                _registered_method=True)
         self.ListStepFigures = channel.unary_unary(
                 '/modelmill.trainer.v1.TrainerService/ListStepFigures',
                 request_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.ListStepFiguresRequest.SerializeToString,
@@ -63,6 +74,30 @@ class TrainerServiceServicer:
         INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateEvaluationJob(self, request, context):
+        """Accepts an evaluation job.
+
+        NOT_FOUND: a model, the dataset or a file is unknown.
+        INVALID_ARGUMENT: the spec or a task is wrong; every error is listed.
+        FAILED_PRECONDITION: this trainer has no inference service to ask.
+        ALREADY_EXISTS: the idempotency key was used for another spec.
+        UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadEvaluation(self, request, context):
+        """What an evaluation found, streamed.
+
+        NOT_FOUND: no such job of the tenant's, or it has not succeeded.
+        INVALID_ARGUMENT: there is no such format.
+        UNAVAILABLE: the bus or the store does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +131,16 @@ def add_TrainerServiceServicer_to_server(servicer, server):
                     servicer.CreateFineTuningJob,
                     request_deserializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.FromString,
                     response_serializer=modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.SerializeToString,
+            ),
+            'CreateEvaluationJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateEvaluationJob,
+                    request_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobRequest.FromString,
+                    response_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobResponse.SerializeToString,
+            ),
+            'DownloadEvaluation': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadEvaluation,
+                    request_deserializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationRequest.FromString,
+                    response_serializer=modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationResponse.SerializeToString,
             ),
             'ListStepFigures': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStepFigures,
@@ -136,6 +181,60 @@ class TrainerService:
             '/modelmill.trainer.v1.TrainerService/CreateFineTuningJob',
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobRequest.SerializeToString,
             modelmill_dot_trainer_dot_v1_dot_trainer__service__pb2.CreateFineTuningJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateEvaluationJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.trainer.v1.TrainerService/CreateEvaluationJob',
+            modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobRequest.SerializeToString,
+            modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.CreateEvaluationJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadEvaluation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/modelmill.trainer.v1.TrainerService/DownloadEvaluation',
+            modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationRequest.SerializeToString,
+            modelmill_dot_trainer_dot_v1_dot_evaluation__pb2.DownloadEvaluationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ Training and evaluation jobs."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from modelmill.trainer.v1 import evaluation_pb2 as _evaluation_pb2
 from modelmill.trainer.v1 import trainer_service_pb2 as _trainer_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -41,6 +42,22 @@ class TrainerServiceStub:
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
     """
+    CreateEvaluationJob: _grpc.UnaryUnaryMultiCallable[_evaluation_pb2.CreateEvaluationJobRequest, _evaluation_pb2.CreateEvaluationJobResponse]
+    """Accepts an evaluation job.
+
+    NOT_FOUND: a model, the dataset or a file is unknown.
+    INVALID_ARGUMENT: the spec or a task is wrong; every error is listed.
+    FAILED_PRECONDITION: this trainer has no inference service to ask.
+    ALREADY_EXISTS: the idempotency key was used for another spec.
+    UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    DownloadEvaluation: _grpc.UnaryStreamMultiCallable[_evaluation_pb2.DownloadEvaluationRequest, _evaluation_pb2.DownloadEvaluationResponse]
+    """What an evaluation found, streamed.
+
+    NOT_FOUND: no such job of the tenant's, or it has not succeeded.
+    INVALID_ARGUMENT: there is no such format.
+    UNAVAILABLE: the bus or the store does not answer.
+    """
     ListStepFigures: _grpc.UnaryUnaryMultiCallable[_trainer_service_pb2.ListStepFiguresRequest, _trainer_service_pb2.ListStepFiguresResponse]
     """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
 
@@ -67,6 +84,22 @@ class TrainerServiceAsyncStub(TrainerServiceStub):
     INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
     ALREADY_EXISTS: the idempotency key was used for another spec.
     UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    CreateEvaluationJob: _aio.UnaryUnaryMultiCallable[_evaluation_pb2.CreateEvaluationJobRequest, _evaluation_pb2.CreateEvaluationJobResponse]  # type: ignore[assignment]
+    """Accepts an evaluation job.
+
+    NOT_FOUND: a model, the dataset or a file is unknown.
+    INVALID_ARGUMENT: the spec or a task is wrong; every error is listed.
+    FAILED_PRECONDITION: this trainer has no inference service to ask.
+    ALREADY_EXISTS: the idempotency key was used for another spec.
+    UNAVAILABLE: the bus does not answer; nothing was accepted.
+    """
+    DownloadEvaluation: _aio.UnaryStreamMultiCallable[_evaluation_pb2.DownloadEvaluationRequest, _evaluation_pb2.DownloadEvaluationResponse]  # type: ignore[assignment]
+    """What an evaluation found, streamed.
+
+    NOT_FOUND: no such job of the tenant's, or it has not succeeded.
+    INVALID_ARGUMENT: there is no such format.
+    UNAVAILABLE: the bus or the store does not answer.
     """
     ListStepFigures: _aio.UnaryUnaryMultiCallable[_trainer_service_pb2.ListStepFiguresRequest, _trainer_service_pb2.ListStepFiguresResponse]  # type: ignore[assignment]
     """The figures of every step of a run that succeeded, oldest first, from the artifact that it made.
@@ -97,6 +130,34 @@ class TrainerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: hyper-parameters are wrong; every error is listed.
         ALREADY_EXISTS: the idempotency key was used for another spec.
         UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateEvaluationJob(
+        self,
+        request: _evaluation_pb2.CreateEvaluationJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_evaluation_pb2.CreateEvaluationJobResponse, _abc.Awaitable[_evaluation_pb2.CreateEvaluationJobResponse]]:
+        """Accepts an evaluation job.
+
+        NOT_FOUND: a model, the dataset or a file is unknown.
+        INVALID_ARGUMENT: the spec or a task is wrong; every error is listed.
+        FAILED_PRECONDITION: this trainer has no inference service to ask.
+        ALREADY_EXISTS: the idempotency key was used for another spec.
+        UNAVAILABLE: the bus does not answer; nothing was accepted.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadEvaluation(
+        self,
+        request: _evaluation_pb2.DownloadEvaluationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_evaluation_pb2.DownloadEvaluationResponse], _abc.AsyncIterator[_evaluation_pb2.DownloadEvaluationResponse]]:
+        """What an evaluation found, streamed.
+
+        NOT_FOUND: no such job of the tenant's, or it has not succeeded.
+        INVALID_ARGUMENT: there is no such format.
+        UNAVAILABLE: the bus or the store does not answer.
         """
 
     @_abc_1.abstractmethod

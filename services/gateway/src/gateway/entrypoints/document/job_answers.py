@@ -103,6 +103,19 @@ class OptimizationPage(Page[Optimization]):
     """Builds, newest first."""
 
 
+class Evaluation(Job):
+    """A measurement of a model; `result.summary` has the figures when it has succeeded."""
+
+    object: Literal["evaluation"]  # type: ignore[assignment]
+    model: str
+    compare_to: str | None
+    dataset_id: str | None
+
+
+class EvaluationPage(Page[Evaluation]):
+    """Evaluations, newest first."""
+
+
 class SupervisedMethod(Answer):
     """The only way of training that is offered."""
 

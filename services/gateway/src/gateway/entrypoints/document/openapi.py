@@ -10,6 +10,7 @@ from gateway.domain import access
 from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.domain.routes import ROUTES, Body, Route
 from gateway.entrypoints.bodies import StrictBody
+from gateway.entrypoints.document.evaluation_examples import RESULTS
 from gateway.entrypoints.document.operations import OPERATIONS, Operation
 from gateway.entrypoints.document.refusals import ERROR, REFUSALS
 from gateway.entrypoints.document.webhook_answers import EVENT, WebhookEvent
@@ -37,6 +38,11 @@ PART: dict[str, Any] = {
 PART_EXAMPLE = {"data": '{"messages": []}\n'}
 REPORT = {
     "application/json": {"schema": {"type": "object"}, "example": {"counts": {"rows_in": 900}}},
+    "text/html": {"schema": {"type": "string"}},
+}
+EVALUATION_REPORT = {
+    "application/json": {"schema": {"type": "object"}, "example": RESULTS},
+    "application/jsonl": {"schema": {"type": "string"}},
     "text/html": {"schema": {"type": "string"}},
 }
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
@@ -135,6 +141,8 @@ def _answer(route: Route, operation: Operation) -> dict[str, Any]:
         return BYTES
     if route.name == "get_report":
         return REPORT
+    if route.name == "get_evaluation_report":
+        return EVALUATION_REPORT
     schema = _ref(operation.answer) if operation.answer else {"type": "object"}
     content: dict[str, Any] = {"application/json": {"schema": schema, "example": operation.example}}
     if operation.events is not None:

@@ -9,6 +9,7 @@ from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
 from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
 from gateway.entrypoints.document import dataset_answers as datasets
+from gateway.entrypoints.document import evaluation_examples as evaluations
 from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import job_answers as jobs
 from gateway.entrypoints.document import model_answers as models
@@ -16,6 +17,7 @@ from gateway.entrypoints.document import text_answers as texts
 from gateway.entrypoints.document import upload_answers as uploads
 from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.shape import Deleted
+from gateway.entrypoints.evaluation_body import EvaluationBody
 from gateway.entrypoints.fine_tuning_body import FineTuningBody
 from gateway.entrypoints.http_embeddings import EmbeddingBody
 from gateway.entrypoints.http_models import AliasBody
@@ -164,6 +166,19 @@ OPERATIONS = {
     "list_optimizations": Operation(jobs.OptimizationPage, e.page(e.OPTIMIZATION)),
     "get_optimization": Operation(jobs.Optimization, e.OPTIMIZATION),
     "cancel_optimization": _steered(jobs.Optimization, {**e.OPTIMIZATION, "wish": "cancel"}),
+    "create_evaluation": Operation(
+        jobs.Evaluation,
+        evaluations.EVALUATION,
+        Body(EvaluationBody, evaluations.BODY),
+        202,
+        refusals=(409, *ORDER),
+    ),
+    "list_evaluations": Operation(jobs.EvaluationPage, e.page(evaluations.EVALUATION)),
+    "get_evaluation": Operation(jobs.Evaluation, evaluations.EVALUATION),
+    "get_evaluation_report": Operation(None, {}, refusals=(400, *NEIGHBOUR)),
+    "cancel_evaluation": _steered(
+        jobs.Evaluation, {**evaluations.EVALUATION, "status": "running", "wish": "cancel"}
+    ),
     "list_jobs": Operation(jobs.JobPage, e.page(e.JOB_ANSWER)),
     "get_job": Operation(jobs.Job, e.JOB_ANSWER),
     "list_job_events": Operation(

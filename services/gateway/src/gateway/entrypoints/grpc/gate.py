@@ -51,6 +51,8 @@ ROUTE_OF = {
     "DownloadReport": "get_report",
     "CreateFineTuningJob": "create_fine_tuning",
     "CreateOptimization": "create_optimization",
+    "CreateEvaluation": "create_evaluation",
+    "DownloadEvaluation": "get_evaluation_report",
     "ListJobs": "list_jobs",
     "GetJob": "get_job",
     "CancelJob": "cancel_job",

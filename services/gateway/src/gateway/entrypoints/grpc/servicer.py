@@ -5,12 +5,14 @@ from typing import Any
 
 from gateway.entrypoints.grpc.chat import ChatProcedures
 from gateway.entrypoints.grpc.datasets import DatasetProcedures, DatasetStoryProcedures
+from gateway.entrypoints.grpc.evaluations import EvaluationProcedures
 from gateway.entrypoints.grpc.files import FileProcedures
 from gateway.entrypoints.grpc.gate import Verifier, build_servicer
 from gateway.entrypoints.grpc.jobs import JobProcedures, Jobs, OrderProcedures
 from gateway.entrypoints.grpc.models import ModelProcedures
 from gateway.entrypoints.grpc.uploads import UploadProcedures
 from gateway.entrypoints.http_dataset_stories import DatasetStories
+from gateway.entrypoints.http_evaluations import ReadsEvaluations
 from gateway.entrypoints.http_routes import DataPrep
 from gateway.use_cases import UseCases
 
@@ -19,6 +21,7 @@ def gateway_servicer(
     use_cases: UseCases,
     data_prep: DataPrep,
     stories: DatasetStories,
+    evaluations: ReadsEvaluations,
     jobs: Jobs,
     verifier: Verifier,
     *,
@@ -47,6 +50,7 @@ def gateway_servicer(
         **datasets.handlers(),
         **DatasetStoryProcedures(stories).handlers(),
         **orders.handlers(),
+        **EvaluationProcedures(use_cases.create_evaluation, evaluations).handlers(),
         **watching.handlers(),
     }
     return build_servicer(handlers, verifier)

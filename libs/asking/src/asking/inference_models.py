@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1.inference_service_pb2 import (
@@ -24,7 +24,7 @@ from service_kit.errors import (
 )
 from service_kit.grpc_client import domain_errors
 
-from data_prep.ask_models import ModelAnswer
+from asking.answers import Likelihood, ModelAnswer, Text
 
 if TYPE_CHECKING:
     # Only the types know it.
@@ -40,7 +40,8 @@ LOADING_SECONDS = 300.0
 PATIENCE_SECONDS = 600.0
 """So long a question waits for a service that has no room or is away."""
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0
-MASK_64 = 2**64 - 1
+
+Value = TypeVar("Value")
 
 
 class InferenceModels:
@@ -81,18 +82,21 @@ class InferenceModels:
             The same.
         """
         options = SamplingOptions(max_new_tokens=1, temperature=0, seed=0)
-        request = _generate_request(tenant, model, "a", options)
+        conversation = Conversation(messages=[ChatMessage(role="user", content="a")])
+        request = GenerateRequest(
+            tenant=tenant, model=model, conversation=conversation, options=options
+        )
 
-        async def ask() -> ModelAnswer:
+        async def ask() -> ModelAnswer[str]:
             _, end = await self._generate(request, LOADING_SECONDS)
             return ModelAnswer("", model if end.HasField("cascade") else end.version_id)
 
         return _able(model, await self._answer(ask, patience_seconds=0)).version_id
 
-    async def loss(self, request: ScoreRequest) -> ModelAnswer:
-        """The mean negative log-likelihood of the one continuation's tokens, in nats.
+    async def likelihoods(self, request: ScoreRequest) -> ModelAnswer[tuple[Likelihood, ...]]:
+        """How likely each continuation is, in their order.
 
-        None where the model cannot score it: too long, or not to be rendered.
+        None where the model cannot score them: too long, or not to be rendered.
 
         Raises:
             NotFoundError: The model is unknown.
@@ -100,26 +104,17 @@ class InferenceModels:
         """
         return await self._answer(self._score(request, CALL_SECONDS), PATIENCE_SECONDS)
 
-    async def text(
-        self, *, tenant: str, model: str, prompt: str, max_new_tokens: int, seed: int
-    ) -> ModelAnswer:
-        """The greedy answer to a prompt.
-
-        None where the prompt is too long for the model, or its answer has no end.
+    async def text(self, request: GenerateRequest) -> ModelAnswer[Text]:
+        """The whole answer to a prompt. None where the prompt is too long for the model.
 
         Raises:
-            As of `loss`.
+            As of `likelihoods`.
         """
-        # Greedy, so that the seed decides nothing where an engine is exact.
-        options = SamplingOptions(max_new_tokens=max_new_tokens, temperature=0, seed=seed & MASK_64)
-        request = _generate_request(tenant, model, prompt, options)
-        timeout = CALL_SECONDS + max_new_tokens / TOKENS_A_SECOND
+        timeout = CALL_SECONDS + request.options.max_new_tokens / TOKENS_A_SECOND
 
-        async def ask() -> ModelAnswer:
+        async def ask() -> ModelAnswer[Text]:
             text, end = await self._generate(request, timeout)
-            if end.finish_reason != "stop":
-                return ModelAnswer(None, "", f"the answer has no end: {end.finish_reason}")
-            return ModelAnswer(text, end.version_id)
+            return ModelAnswer(Text(text, end.finish_reason), end.version_id)
 
         return await self._answer(ask, PATIENCE_SECONDS)
 
@@ -135,18 +130,22 @@ class InferenceModels:
                 end = part.end
         return "".join(parts), end
 
-    def _score(self, request: ScoreRequest, timeout: float) -> Callable[[], Awaitable[ModelAnswer]]:
-        async def ask() -> ModelAnswer:
+    def _score(
+        self, request: ScoreRequest, timeout: float
+    ) -> Callable[[], Awaitable[ModelAnswer[tuple[Likelihood, ...]]]]:
+        async def ask() -> ModelAnswer[tuple[Likelihood, ...]]:
             response: ScoreResponse = await self._stub.Score(request, timeout=timeout)
-            [score] = response.scores
-            loss = -float(score.log_likelihood) / max(int(score.tokens), 1)
-            return ModelAnswer(loss, response.version_id)
+            scores = tuple(
+                Likelihood(float(score.log_likelihood), int(score.tokens), score.is_greedy)
+                for score in response.scores
+            )
+            return ModelAnswer(scores, response.version_id)
 
         return ask
 
     async def _answer(
-        self, ask: Callable[[], Awaitable[ModelAnswer]], patience_seconds: float
-    ) -> ModelAnswer:
+        self, ask: Callable[[], Awaitable[ModelAnswer[Value]]], patience_seconds: float
+    ) -> ModelAnswer[Value]:
         """The answer, asked for until the service has one or patience has an end."""
         waited, pause = 0.0, FIRST_PAUSE_SECONDS
         while True:
@@ -167,15 +166,7 @@ class InferenceModels:
             waited, pause = waited + seconds, pause * 2
 
 
-def _able(model: str, answer: ModelAnswer) -> ModelAnswer:
+def _able(model: str, answer: ModelAnswer[Value]) -> ModelAnswer[Value]:
     if answer.value is None:
         raise PreconditionError(f"{model} cannot be asked: {answer.refusal}")
     return answer
-
-
-def _generate_request(
-    tenant: str, model: str, prompt: str, options: SamplingOptions
-) -> GenerateRequest:
-    turn = ChatMessage(role="user", content=prompt)
-    conversation = Conversation(messages=[turn])
-    return GenerateRequest(tenant=tenant, model=model, conversation=conversation, options=options)

@@ -1,12 +1,20 @@
 """The inference service is asked patiently, and what it cannot answer costs one question alone."""
 
-from base64 import b64encode
-
 import grpc
 import pytest
-from data_prep.adapters.inference_models import PATIENCE_SECONDS, InferenceModels
-from data_prep.ask_models import LOSS, TEXT, ModelAnswer, OpenModels
-from data_prep_support.inference import (
+from asking.answers import Likelihood, ModelAnswer, Text
+from asking.inference_models import PATIENCE_SECONDS, InferenceModels
+from modelmill.common.v1.chat_pb2 import ChatMessage
+from modelmill.inference.v1.inference_service_pb2 import (
+    Conversation,
+    GenerateRequest,
+    SamplingOptions,
+    ScoreRequest,
+)
+from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
+from service_kit.errors import NotFoundError, PreconditionError, UnavailableError
+from service_kit.grpc_client import open_channel
+from testkit.fake_inference import (
     NEWER,
     VERSION,
     FakeInference,
@@ -15,11 +23,6 @@ from data_prep_support.inference import (
     refusal,
     serving,
 )
-from jobs.errors import JobFailed
-from modelmill.inference.v1.inference_service_pb2 import ScoreRequest
-from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
-from service_kit.errors import NotFoundError, PreconditionError, UnavailableError
-from service_kit.grpc_client import open_channel
 from testkit.service_process import SECRET
 
 NO_ROOM = refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED", "7")
@@ -27,23 +30,30 @@ AWAY = refusal(grpc.StatusCode.UNAVAILABLE)
 LATE = refusal(grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
-def scoring(text: str, model: str = VERSION) -> ScoreRequest:
-    return ScoreRequest(tenant="acme", model=model, text="a", continuations=[text])
+def scoring(*texts: str, model: str = VERSION) -> ScoreRequest:
+    return ScoreRequest(tenant="acme", model=model, text="a", continuations=texts)
 
 
-async def written(models: InferenceModels, prompt: str, model: str = VERSION) -> ModelAnswer:
+async def written(models: InferenceModels, prompt: str, model: str = VERSION) -> ModelAnswer[Text]:
+    turn = ChatMessage(role="user", content=prompt)
     return await models.text(
-        tenant="acme", model=model, prompt=prompt, max_new_tokens=20, seed=2**64 + 7
+        GenerateRequest(
+            tenant="acme",
+            model=model,
+            conversation=Conversation(messages=[turn]),
+            options=SamplingOptions(max_new_tokens=20),
+        )
     )
 
 
-async def test_the_loss_is_that_of_a_mean_token() -> None:
-    answer = await inference_models(FakeInference()).loss(scoring("abab"))
+async def test_each_continuation_has_its_likelihood_and_its_tokens() -> None:
+    answer = await inference_models(FakeInference()).likelihoods(scoring("abab", "c"))
 
-    assert answer == ModelAnswer(2.0, VERSION)
+    assert answer.value == (Likelihood(-8.0, 4, False), Likelihood(-1.0, 1, False))
+    assert answer.version_id == VERSION
 
 
-async def test_a_text_is_asked_for_greedily_over_a_socket_and_taken_whole() -> None:
+async def test_a_text_is_asked_for_over_a_socket_and_taken_whole() -> None:
     service = FakeInference()
     async with serving(service) as address, open_channel(address, SECRET) as channel:
         models = InferenceModels(InferenceServiceStub(channel))
@@ -52,21 +62,17 @@ async def test_a_text_is_asked_for_greedily_over_a_socket_and_taken_whole() -> N
             await written(models, "one", "other")
 
     assert answers == [
-        ModelAnswer("one, or so", VERSION),
-        ModelAnswer(None, "", "the answer has no end: length"),
+        ModelAnswer(Text("one, or so", "stop"), VERSION),
+        ModelAnswer(Text("endless, or so", "length"), VERSION),
         ModelAnswer(None, "", "the prompt is too long"),
     ]
-    request = service.requests[0]
-    assert (request.tenant, request.model) == ("acme", VERSION)
-    options = request.options
-    assert (options.max_new_tokens, options.seed, options.temperature) == (20, 7, 0)
 
 
 async def test_a_service_without_room_is_asked_again_when_it_says() -> None:
     sleeper = Sleeper()
     models = inference_models(FakeInference(NO_ROOM, AWAY, LATE), sleeper)
 
-    assert (await models.loss(scoring("b"))).value == 1.0
+    assert (await models.likelihoods(scoring("b"))).value == (Likelihood(-1.0, 1, False),)
     # As long as the service asks for, else longer each time: 0.5, 1, 2 seconds.
     assert sleeper.waits == [7.0, 2.0, 2.0]
 
@@ -76,7 +82,7 @@ async def test_patience_has_an_end_after_which_the_job_shall_wait(failure: Excep
     sleeper = Sleeper()
 
     with pytest.raises(UnavailableError):
-        await inference_models(FakeInference(*[failure] * 1_000), sleeper).loss(scoring("b"))
+        await inference_models(FakeInference(*[failure] * 1_000), sleeper).likelihoods(scoring("b"))
 
     assert PATIENCE_SECONDS <= sum(sleeper.waits) < PATIENCE_SECONDS + 60
 
@@ -88,7 +94,7 @@ async def test_the_time_that_calls_take_is_waited_too() -> None:
     models = InferenceModels(stub, sleep=sleeper, clock=lambda: next(seconds))
 
     with pytest.raises(UnavailableError):
-        await models.loss(scoring("b"))
+        await models.likelihoods(scoring("b"))
 
     assert len(sleeper.waits) < 6
 
@@ -111,32 +117,6 @@ async def test_who_opens_a_model_does_not_wait_for_a_service_that_is_away() -> N
         await inference_models(FakeInference(AWAY), sleeper).scorer("acme", "base")
 
     assert sleeper.waits == []
-
-
-async def test_a_child_asks_the_models_of_its_spec_alone_and_as_its_own_tenant() -> None:
-    service = FakeInference()
-    models = OpenModels(inference_models(service), "acme", {(LOSS, "base"): NEWER})
-    forged = scoring("b")
-    forged.tenant = "other"
-    request = b64encode(forged.SerializeToString()).decode()
-
-    answer = await models({"asks": LOSS, "model": "base", "request": request})
-
-    assert answer == {"value": 1.0, "version": NEWER, "refusal": ""}
-    assert [(asked.tenant, asked.model) for asked in service.requests] == [("acme", NEWER)]
-    for asks, model in ((LOSS, VERSION), (TEXT, "base")):
-        with pytest.raises(KeyError):
-            await models({"asks": asks, "model": model, "request": request})
-
-
-async def test_a_model_that_is_gone_while_it_is_asked_fails_the_job_for_good() -> None:
-    models = OpenModels(inference_models(FakeInference()), "acme", {(LOSS, "base"): "mv-gone"})
-    request = b64encode(scoring("b").SerializeToString()).decode()
-
-    with pytest.raises(JobFailed) as failed:
-        await models({"asks": LOSS, "model": "base", "request": request})
-
-    assert failed.value.code == "MODEL_GONE"
 
 
 async def test_a_model_that_cannot_be_asked_at_all_is_no_model_without_answers() -> None:

@@ -1,0 +1,1 @@
+"""Models behind the inference service, for work that asks them many questions."""

@@ -1,0 +1,185 @@
+"""`mill eval`: what is ordered, and what a person reads of what was found."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.app import run_app
+
+JOB = "job-0123456789abcdef0123456789abcdef"
+FIGURE = {"value": 0.75, "low": 0.6, "high": 0.9, "rows": 40}
+LOSS = {"value": -0.125, "low": -0.2, "high": -0.05, "rows": 40}
+SUMMARY: dict[str, Any] = {
+    "models": {
+        "model": {"asked": "kinds", "version_id": "mv-1"},
+        "compare_to": {"asked": "mv-2", "version_id": "mv-2"},
+    },
+    "suites": {
+        "dataset": {
+            "rows": 40.0,
+            "measures": {
+                "accuracy": {
+                    "model": FIGURE,
+                    "compare_to": {**FIGURE, "value": 0.875},
+                    "comparison": {
+                        "difference": LOSS,
+                        "won": 0.1,
+                        "lost": 0.225,
+                        "tied": 0.675,
+                        "is_clear": True,
+                    },
+                }
+            },
+        }
+    },
+    "protections": [
+        {
+            "measure": "accuracy",
+            "slice_by": "answer",
+            "slice_value": "plant",
+            "passed": False,
+            "why": "0.5 is worse than 0.6",
+        }
+    ],
+    "passed": False,
+}
+
+
+class Gateway(ThreadingHTTPServer):
+    """Has one evaluation, which has ended, and remembers what was sent."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.sent: list[tuple[str, bytes]] = []
+        self.summary: dict[str, Any] = SUMMARY
+
+    @property
+    def job(self) -> dict[str, Any]:
+        result = {"digest": "d", "version_id": None, "summary": self.summary}
+        return {"id": JOB, "status": "succeeded", "result": result}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path.endswith("/events"):
+            event = {"id": "state-1", "message": "succeeded", "data": {"status": "succeeded"}}
+            self._answer(f"id: state-1\ndata: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
+        elif path.endswith("/report"):
+            self._answer(b"<!doctype html>" + self.path.encode())
+        else:
+            self._answer(json.dumps(self.server.job).encode())
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.sent.append((self.path, body))
+        answer = {"id": f"file-{len(self.server.sent)}"}
+        self._answer(json.dumps(self.server.job if "evaluations" in self.path else answer).encode())
+
+    def _answer(self, body: bytes) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    server = Gateway()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("MODELMILL_TOKEN", "t")
+    monkeypatch.setenv("COLUMNS", "200")
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_an_order_says_all_and_its_figures_are_shown(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task, rows = tmp_path / "task.yaml", tmp_path / "rows.jsonl"
+    task.write_text("task: mine")
+    rows.write_text("{}\n")
+
+    status = run_app(
+        [
+            *("eval", "run", "kinds", "--dataset", "ds-1", "--compare-to", "mv-2"),
+            *("--task", str(task), "--data", str(rows), "--measure", "accuracy"),
+            *("--slice-by", "answer", "--protect", "accuracy@answer=plant=0.6"),
+            *("--protect", "perplexity=12", "--max-rows", "40"),
+        ]
+    )
+
+    (upload, _), (path, body) = gateway.sent
+    assert (upload, path) == ("/v1/files", "/v1/evaluations")
+    assert json.loads(body) == {
+        "model": "kinds",
+        "compare_to": "mv-2",
+        "dataset_id": "ds-1",
+        "split": "test",
+        "tasks": [{"config": "task: mine", "data_file_ids": ["file-1"]}],
+        "measures": ["accuracy"],
+        "slices": [{"by": "answer"}],
+        "protections": [
+            {
+                "measure": "accuracy",
+                "slice_by": "answer",
+                "slice_value": "plant",
+                "worst": 0.6,
+            },
+            {"measure": "perplexity", "slice_by": "", "slice_value": "", "worst": 12.0},
+        ],
+        "max_rows": 40,
+        "seed": 0,
+    }
+    said = capsys.readouterr()
+    for shown in ("0.75", "0.6 to 0.9", "-0.125", "-0.2 to -0.05", "10% / 68% / 22%"):
+        assert shown in said.out
+    assert "accuracy of answer plant: FAILED: 0.5 is worse than 0.6" in said.out
+    # What is protected got worse: a script that asks hears it.
+    assert status == 1
+    assert "a protected measure is worse" in said.err
+
+
+def test_a_model_that_is_good_enough_is_no_error(gateway: Gateway) -> None:
+    gateway.summary = {**SUMMARY, "protections": [], "passed": True}
+
+    assert run_app(["eval", "run", "kinds", "--dataset", "ds-1"]) == 0
+
+
+def test_who_does_not_wait_is_told_the_job(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["eval", "run", "kinds", "--dataset", "ds-1", "--no-wait"]) == 0
+    assert capsys.readouterr().out.strip() == JOB
+
+
+def test_what_was_found_is_shown_again_and_written_to_a_file(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.html"
+
+    assert run_app(["eval", "show", JOB]) == 0
+    assert "kinds" in capsys.readouterr().out
+    assert run_app(["eval", "report", JOB, "--output", str(page)]) == 0
+    assert page.read_bytes() == f"<!doctype html>/v1/evaluations/{JOB}/report?format=html".encode()
+
+
+@pytest.mark.parametrize("written", ["accuracy", "accuracy=", "=1", "accuracy@answer=1"])
+def test_a_protection_that_is_none_is_refused_before_anything_is_sent(
+    gateway: Gateway, written: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["eval", "run", "kinds", "--dataset", "ds-1", "--protect", written]) == 2
+    assert "write MEASURE=WORST" in capsys.readouterr().err
+    assert gateway.sent == []

@@ -1,0 +1,16 @@
+"""Names of the measures, for who checks a wish and computes nothing."""
+
+PERPLEXITY, BITS_PER_BYTE = "perplexity", "bits_per_byte"
+ACCURACY, ACCURACY_NORM, F1 = "accuracy", "accuracy_norm", "f1"
+EXACT_MATCH, BLEU, CHRF = "exact_match", "bleu", "chrf"
+ROUGE_1, ROUGE_2, ROUGE_L = "rouge1", "rouge2", "rougeL"
+
+OF_LIKELIHOODS = (PERPLEXITY, BITS_PER_BYTE)
+"""Need the likelihood of the right answer."""
+OF_CHOICES = (ACCURACY, ACCURACY_NORM, F1)
+"""Need the likelihoods of all choices."""
+OF_TEXTS = (EXACT_MATCH, BLEU, CHRF, ROUGE_1, ROUGE_2, ROUGE_L)
+"""Need a generated answer."""
+MEASURES = (*OF_LIKELIHOODS, *OF_CHOICES, *OF_TEXTS)
+
+LOWER_IS_BETTER = frozenset(OF_LIKELIHOODS)

@@ -1,0 +1,53 @@
+"""The part of the trainer that evaluates: real jobs that nobody works on."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from jobs.submit import JobQueue
+from modelmill.trainer.v1 import evaluation_pb2 as pb
+from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceServicer
+from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+
+
+class FakeEvaluations(TrainerServiceServicer):
+    """Accepts evaluations, checks two of the rules, and has what tests put into `found`."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+        self.can_ask = True
+        self.evaluations: list[pb.EvaluationSpec] = []
+        self.found: dict[str, bytes] = {}
+        """By job."""
+
+    async def CreateEvaluationJob(
+        self, request: pb.CreateEvaluationJobRequest, context: Any
+    ) -> pb.CreateEvaluationJobResponse:
+        if not self.can_ask:
+            raise PreconditionError("the trainer has no inference service to ask")
+        spec = request.spec
+        errors = [f"measure {name!r} is not known" for name in spec.measures if name == "vibes"]
+        if not spec.dataset_id and not spec.tasks:
+            errors.append("give a dataset_id, tasks or both")
+        if errors:
+            raise InvalidInputError(errors)
+        self.evaluations.append(spec)
+        job = await self._queue.submit(
+            kind="evaluate",
+            prefix="job",
+            tenant=request.tenant,
+            requested_by=request.requested_by,
+            idempotency_key=request.idempotency_key,
+            spec=spec,
+            priority=request.priority,
+        )
+        return pb.CreateEvaluationJobResponse(job_id=job.job_id, sequence=job.sequence)
+
+    async def DownloadEvaluation(
+        self, request: pb.DownloadEvaluationRequest, context: Any
+    ) -> AsyncIterator[pb.DownloadEvaluationResponse]:
+        if request.job_id not in self.found:
+            raise NotFoundError(f"no finished evaluation {request.job_id!r}")
+        if request.format not in ("json", "rows", "html"):
+            raise InvalidInputError(f"format must be json, rows, html, got {request.format!r}")
+        for chunk in (request.format.encode() + b" ", self.found[request.job_id]):
+            yield pb.DownloadEvaluationResponse(chunk=chunk)

@@ -1,0 +1,157 @@
+"""Evaluations are ordered by any name of a model, shown, steered and read, through both doors."""
+
+from typing import Any
+
+import grpc
+import pytest
+from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.house import BASE, BUILD, TUNED, House
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from testkit.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PATH = "/v1/evaluations"
+Status = grpc.StatusCode
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [("default", "default"), (TUNED, TUNED), ("tiny", BUILD), (BASE, BASE)],
+)
+async def test_a_model_means_what_it_means_in_a_chat(house: House, model: str, asked: str):
+    body = {"model": model, "compare_to": model, "dataset_id": "ds-x"}
+    accepted = await house.http(tenant="measured").post(PATH, json=body)
+
+    assert accepted.status_code == 202
+    shown = accepted.json()
+    assert (shown["object"], shown["kind"], shown["status"]) == ("evaluation", "evaluate", "queued")
+    assert (shown["model"], shown["compare_to"], shown["dataset_id"]) == (asked, asked, "ds-x")
+    assert house.trainer.evaluations[-1].model == asked
+
+
+async def test_everything_that_can_be_said_reaches_the_trainer(house: House):
+    body: dict[str, Any] = {
+        "model": "default",
+        "dataset_id": "ds-x",
+        "split": "valid",
+        "tasks": [{"config": "task: a", "data_file_ids": ["file-1"]}],
+        "measures": ["accuracy"],
+        "slices": [{"by": "length", "edges": [10, 20]}, {"by": "topic"}],
+        "protections": [
+            {"measure": "accuracy", "slice_by": "topic", "slice_value": "law", "worst": 0.0},
+            {"measure": "accuracy", "largest_loss": 0.1, "suite": "dataset"},
+        ],
+        "max_rows": 5,
+        "max_new_tokens": 6,
+        "seed": 7,
+        "resamples": 8,
+    }
+    accepted = await house.http().post(PATH, json=body)
+
+    assert accepted.status_code == 202
+    spec = house.trainer.evaluations[-1]
+    assert (spec.split, spec.measures) == ("valid", ["accuracy"])
+    assert (spec.max_rows, spec.max_new_tokens, spec.seed, spec.resamples) == (5, 6, 7, 8)
+    assert [(each.by, list(each.edges)) for each in spec.slices] == [
+        ("length", [10, 20]),
+        ("topic", []),
+    ]
+    first, second = spec.protections
+    # 0 is a bound like any other, and no bound is none.
+    assert (first.HasField("worst"), first.HasField("largest_loss")) == (True, False)
+    assert (second.HasField("worst"), second.largest_loss) == (False, 0.1)
+    assert [task.data_file_ids for task in spec.tasks] == [["file-1"]]
+
+
+async def test_evaluations_are_shown_repeated_by_key_and_cancelled(house: House):
+    client = house.http(tenant="shown")
+    order = {"model": "default", "dataset_id": "ds-x"}
+    key = {"idempotency-key": "measure-1"}
+    first = (await client.post(PATH, json=order, headers=key)).json()
+    again = (await client.post(PATH, json=order, headers=key)).json()
+    listed = (await client.get(PATH)).json()["data"]
+
+    assert first["id"] == again["id"]
+    assert [each["id"] for each in listed] == [first["id"]]
+    assert (await client.post(f"{PATH}/{first['id']}/cancel")).status_code == 200
+
+    async def cancelled() -> bool:
+        return (await client.get(f"{PATH}/{first['id']}")).json()["status"] == "cancelled"
+
+    await eventually(cancelled)
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "named"),
+    [
+        ({"model": "nobody", "dataset_id": "ds-x"}, 404, "nobody"),
+        ({"model": "default", "compare_to": "none", "dataset_id": "ds-x"}, 404, "none"),
+        ({"model": "default", "measures": ["vibes"]}, 422, "vibes"),
+        ({"dataset_id": "ds-x"}, 422, "model"),
+        ({"model": "default", "dataset_id": "ds-x", "odd": 1}, 422, "odd"),
+    ],
+)
+async def test_an_evaluation_that_cannot_be_made_is_refused_by_name(
+    house: House, order: dict[str, object], status: int, named: str
+):
+    answer = await house.http().post(PATH, json=order)
+
+    assert answer.status_code == status
+    assert named in answer.json()["error"]["message"]
+
+
+async def test_without_an_inference_service_the_refusal_says_so(house: House):
+    house.trainer.can_ask = False
+    try:
+        body = {"model": "default", "dataset_id": "ds-x"}
+        answer = await house.http().post(PATH, json=body)
+    finally:
+        house.trainer.can_ask = True
+
+    assert answer.status_code == 409
+    assert "no inference service" in answer.json()["error"]["message"]
+
+
+async def test_what_was_found_is_read_in_three_forms_and_by_nobody_else(house: House):
+    client = house.http(tenant="reader")
+    order = {"model": "default", "dataset_id": "ds-x"}
+    job_id = (await client.post(PATH, json=order)).json()["id"]
+    report = f"{PATH}/{job_id}/report"
+    assert (await client.get(report)).status_code == 404
+    house.trainer.found[job_id] = b"{}"
+
+    for name, media_type in (
+        ("rows", "application/jsonl"),
+        ("html", "text/html; charset=utf-8"),
+    ):
+        answer = await client.get(report, params={"format": name})
+        assert answer.text == f"{name} {{}}"
+        assert answer.headers["content-type"] == media_type
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert (await client.get(report, params={"format": "pdf"})).status_code == 400
+    assert (await house.http(tenant="stranger").get(report)).status_code == 404
+
+
+async def test_over_grpc_it_is_the_same(house: House):
+    async with grpc_door(house, tenant="rpc") as door:
+        spec = EvaluationSpec(model="tiny", dataset_id="ds-x")
+        request = pb.CreateEvaluationRequest(spec=spec, idempotency_key="k")
+        job = (await door.CreateEvaluation(request, timeout=CALL_SECONDS)).job
+        again = (await door.CreateEvaluation(request, timeout=CALL_SECONDS)).job
+        house.trainer.found[job.id] = b"{}"
+        reading = pb.DownloadEvaluationRequest(job_id=job.id)
+        parts = [
+            part.chunk async for part in door.DownloadEvaluation(reading, timeout=CALL_SECONDS)
+        ]
+        async with refused(Status.NOT_FOUND):
+            unknown = pb.DownloadEvaluationRequest(job_id="job-nobody")
+            async for _ in door.DownloadEvaluation(unknown, timeout=CALL_SECONDS):
+                pass
+        async with refused(Status.INVALID_ARGUMENT):
+            await door.CreateEvaluation(pb.CreateEvaluationRequest(), timeout=CALL_SECONDS)
+
+    assert (job.kind, job.spec["model"]) == ("evaluate", BUILD)
+    assert again.id == job.id
+    assert b"".join(parts) == b"json {}"

@@ -1,0 +1,169 @@
+"""Use case: a wish to know how good a model is to an accepted job, with everything wrong said."""
+
+from functools import partial
+from typing import Protocol
+
+from jobs.kinds import EVALUATE, prefix_of
+from jobs.submit import JobQueue, SubmittedJob
+from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
+from modelmill.registry.v1.model_events_pb2 import AliasState, FileState
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
+from service_kit.machine_size import MachineSize
+
+from trainer.create_fine_tuning_job import Datasets, Models
+from trainer.evaluating.tasks.config import TaskConfig
+from trainer.evaluation_spec import decided_spec, plan_of
+from trainer.soon import soon
+
+WHY_NO_MODELS = "the trainer has no inference service to ask; set TRAINER_INFERENCE_ADDRESS"
+NEEDS = MachineSize(cpus=1, memory_bytes=512 << 20)
+"""Of the work process; models run elsewhere."""
+
+
+class Aliases(Protocol):
+    async def find(self, tenant: str, name: str) -> AliasState | None:
+        """Raises InvalidInputError for what is no name, UnavailableError."""
+        ...
+
+
+class Files(Protocol):
+    def get(self, tenant: str, file_id: str) -> FileState:
+        """Raises NotFoundError."""
+        ...
+
+
+class CreateEvaluationJob:
+    """Accepts jobs of kind evaluate.
+
+    Args:
+        can_ask: Whether there is an inference service to ask.
+    """
+
+    def __init__(
+        self,
+        models: Models,
+        aliases: Aliases,
+        datasets: Datasets,
+        files: Files,
+        queue: JobQueue,
+        *,
+        can_ask: bool,
+    ) -> None:
+        self._models = models
+        self._aliases = aliases
+        self._datasets = datasets
+        self._files = files
+        self._queue = queue
+        self._can_ask = can_ask
+
+    async def __call__(
+        self,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        spec: EvaluationSpec,
+        priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
+    ) -> SubmittedJob:
+        """Check the whole spec, write out its defaults, and queue the job.
+
+        Raises:
+            PreconditionError: there is no inference service to ask.
+            NotFoundError: a model, the dataset or a file is unknown, and nothing else is wrong.
+            InvalidInputError: the spec or a task is wrong; lists every error.
+            AlreadyExistsError: the key was used for another spec.
+            UnavailableError: the bus does not answer; nothing was accepted.
+        """
+        if not self._can_ask:
+            raise PreconditionError(WHY_NO_MODELS)
+        return await self._queue.submit(
+            kind=EVALUATE,
+            prefix=prefix_of(EVALUATE),
+            tenant=tenant,
+            requested_by=requested_by,
+            idempotency_key=idempotency_key,
+            spec=await self._checked(tenant, spec),
+            priority=priority,
+            needs=NEEDS,
+        )
+
+    async def _checked(self, tenant: str, spec: EvaluationSpec) -> EvaluationSpec:
+        """The spec, in which nothing is wrong, with its defaults."""
+        errors: list[str] = [] if spec.model else ["model is missing"]
+        missing: list[str] = []
+        if not spec.dataset_id and not spec.tasks:
+            errors.append("give a dataset_id, tasks or both")
+        for name in filter(None, (spec.model, spec.compare_to)):
+            await self._see_model(tenant, name, errors, missing)
+        if spec.dataset_id:
+            try:
+                await soon(lambda: self._datasets.get(tenant, spec.dataset_id))
+            except NotFoundError as error:
+                missing.append(error.message)
+        try:
+            plan, tasks = plan_of(spec)
+            await self._see_files(tenant, spec, tasks, errors, missing)
+        except InvalidInputError as error:
+            raise InvalidInputError([*errors, *error.errors, *missing]) from error
+        if errors:
+            raise InvalidInputError([*errors, *missing])
+        if missing:
+            raise NotFoundError("; ".join(missing))
+        return decided_spec(spec, plan)
+
+    async def _see_model(
+        self, tenant: str, name: str, errors: list[str], missing: list[str]
+    ) -> None:
+        """A version, or an alias of one."""
+        try:
+            alias = await self._aliases.find(tenant, name)
+        except InvalidInputError:
+            alias = None
+        if alias is not None:
+            if alias.options.fields["kind"].string_value == "cascade":
+                errors.append(f"{name[:80]!r} is a cascade of two versions; evaluate each of them")
+            return
+        try:
+            await soon(lambda: self._models.get(tenant, name))
+        except NotFoundError as error:
+            missing.append(error.message)
+
+    async def _see_files(
+        self,
+        tenant: str,
+        spec: EvaluationSpec,
+        tasks: list[TaskConfig],
+        errors: list[str],
+        missing: list[str],
+    ) -> None:
+        """That every file which a task names is among those that were given, and is there."""
+        for given, task in zip(spec.tasks, tasks, strict=True):
+            found: list[str] = []
+            unknown = False
+            for file_id in given.data_file_ids:
+                try:
+                    file = await soon(partial(self._files.get, tenant, file_id))
+                    found.append(file.filename)
+                except NotFoundError as error:
+                    missing.append(error.message)
+                    unknown = True
+            if not unknown:
+                errors += _errors_of_files(task, found)
+
+
+def _errors_of_files(task: TaskConfig, found: list[str]) -> list[str]:
+    errors = [
+        f"task {task.name}: no given file is called {name[:80]!r}"
+        for name in sorted(task.files - set(found))
+    ]
+    errors += [
+        f"task {task.name}: two files are called {name[:80]!r}"
+        for name in sorted({name for name in found if found.count(name) > 1})
+    ]
+    errors += [
+        f"task {task.name}: {name[:80]!r} must be a .jsonl file"
+        for name in sorted(task.files & set(found))
+        if not name.endswith(".jsonl")
+    ]
+    return errors

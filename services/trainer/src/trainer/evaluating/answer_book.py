@@ -1,0 +1,68 @@
+"""Answers as they come, on disk: what an interrupted evaluation need not ask again.
+
+A folder of part files, each written once: what a checkpoint has stored, the next one only names.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+Key = tuple[str, str, int, str]
+"""Suite, row, model and what was asked."""
+
+
+class AnswerBook:
+    """The answers of one evaluation.
+
+    Args:
+        folder: Of this attempt; made here.
+        earlier: Of the checkpoint that it goes on from; None for a fresh start.
+    """
+
+    def __init__(self, folder: Path, earlier: Path | None) -> None:
+        self._folder = folder
+        self._answers: dict[Key, dict[str, Any]] = {}
+        self._unsaved: list[str] = []
+        folder.mkdir(parents=True)
+        for part in sorted(earlier.glob("answers-*.jsonl")) if earlier else ():
+            text = part.read_text("utf-8")
+            (folder / part.name).write_text(text, "utf-8")
+            for line in text.splitlines():
+                entry = json.loads(line)
+                self._answers[_key(entry["key"])] = entry["answer"]
+        self._parts = len(list(folder.iterdir()))
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._answers
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether there are answers that no part has yet."""
+        return bool(self._unsaved)
+
+    def get(self, key: Key) -> dict[str, Any] | None:
+        """The answer, as the job's parent gave it."""
+        return self._answers.get(key)
+
+    def add(self, key: Key, answer: dict[str, Any]) -> None:
+        """Keep an answer, in memory first."""
+        self._answers[key] = answer
+        entry = {"key": list(key), "answer": answer}
+        self._unsaved.append(json.dumps(entry, ensure_ascii=False))
+
+    def save(self) -> Path:
+        """Write what is new as a part of its own; the folder with all parts."""
+        if self._unsaved:
+            self._parts += 1
+            part = self._folder / f"answers-{self._parts:05d}.jsonl"
+            part.write_text("\n".join(self._unsaved) + "\n", "utf-8")
+            self._unsaved.clear()
+        return self._folder
+
+
+def _key(written: list[Any]) -> Key:
+    suite, row, side, asks = written
+    return str(suite), str(row), int(side), str(asks)

@@ -1,0 +1,180 @@
+"""The whole evaluation in its work process: rows, questions, answers, figures."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jobs.child import ChildFailure, ChildPort, Preempted
+
+from trainer.domain.evaluation_plan import EvaluationPlan
+from trainer.domain.evaluation_request import EvaluationRequest
+from trainer.evaluating.answer_book import AnswerBook
+from trainer.evaluating.dataset_items import dataset_suite
+from trainer.evaluating.figures import SIDES, MeasuredSuite
+from trainer.evaluating.items import Suite
+from trainer.evaluating.outcomes import Unanswered, outcomes_of
+from trainer.evaluating.protections import judged
+from trainer.evaluating.questions import Question, questions_of
+from trainer.evaluating.report_page import write_page
+from trainer.evaluating.results import summary_of, write_results, write_rows
+from trainer.evaluating.tasks.config import read_config
+from trainer.evaluating.tasks.task_items import task_suite
+
+ASKING_SILENCE_SECONDS = 900.0
+"""A question may wait for a service that is away."""
+MEASURING_SILENCE_SECONDS = 600.0
+"""For one suite's figures, with all slices."""
+
+
+def evaluate(port: ChildPort) -> Mapping[str, Any]:
+    """Ask, measure, and leave a folder with the results.
+
+    Raises:
+        ChildFailure: there is nothing to ask, or nothing was answered.
+        Preempted: told to stop; what was answered is saved.
+    """
+    request = EvaluationRequest.from_json(port.request)
+    suites = _suites(port, request)
+    book = AnswerBook(port.folder / "answers", request.checkpoint_folder)
+    _ask(port, request, suites, book)
+    results, measured = _measure(port, request, suites, book)
+    folder = port.folder / "results"
+    folder.mkdir()
+    port.report("save", max_silence_seconds=MEASURING_SILENCE_SECONDS)
+    write_results(folder, results)
+    write_rows(folder, measured)
+    write_page(folder, results)
+    return {"folder": str(folder), "summary": summary_of(results)}
+
+
+def _suites(port: ChildPort, request: EvaluationRequest) -> list[Suite]:
+    port.report("read rows", max_silence_seconds=MEASURING_SILENCE_SECONDS)
+    suites: list[Suite] = []
+    if request.dataset_folder is not None:
+        suites.append(dataset_suite(request.dataset_folder, request.choices, request.plan))
+    for task in request.tasks:
+        suites.append(task_suite(read_config(task.config), task.files, request.plan))
+    empty = [suite for suite in suites if not suite.items]
+    if empty:
+        reason = empty[0].first_skipped or "there are no rows"
+        raise ChildFailure(
+            "NO_ROWS", f"{empty[0].name} has no row to ask: {reason}", "Choose other rows."
+        )
+    return suites
+
+
+def _ask(
+    port: ChildPort, request: EvaluationRequest, suites: Sequence[Suite], book: AnswerBook
+) -> None:
+    """Put every question that has no answer yet, and save answers on the way."""
+    questions = list(questions_of(suites, len(request.versions)))
+    wanted = {question.key for question in questions}
+    known = sum(key in book for key in wanted)
+    left = [question for question in questions if question.key not in book]
+    progress = _Progress(port, known, len(questions))
+    saved_at = time.monotonic()
+    progress.report(known)
+    try:
+        for count, (question, answer) in enumerate(_answers(port, request, left), known + 1):
+            book.add(question.key, answer)
+            progress.report(count)
+            if time.monotonic() - saved_at >= request.checkpoint_seconds:
+                port.checkpoint(book.save(), len(book))
+                saved_at = time.monotonic()
+    except Preempted:
+        if book.has_unsaved:
+            port.checkpoint(book.save(), len(book))
+        raise
+
+
+def _answers(
+    port: ChildPort, request: EvaluationRequest, left: Sequence[Question]
+) -> Iterator[tuple[Question, dict[str, Any]]]:
+    asked = (question.as_json() for question in left)
+    for place, answer in port.ask(asked, at_once=request.at_once):
+        yield left[place], answer
+
+
+class _Progress:
+    """How far the asking is, and how fast since it went on."""
+
+    def __init__(self, port: ChildPort, known: int, total: int) -> None:
+        self._port = port
+        self._known = known
+        self._total = total
+        self._began = time.monotonic()
+
+    def report(self, done: int) -> None:
+        seconds = time.monotonic() - self._began
+        rate = (done - self._known) / seconds if seconds > 0 else 0.0
+        self._port.report(
+            "ask",
+            done=done,
+            total=self._total,
+            unit="question",
+            metrics={"questions_per_second": rate} if done > self._known else {},
+            max_silence_seconds=ASKING_SILENCE_SECONDS,
+        )
+
+
+def _measure(
+    port: ChildPort, request: EvaluationRequest, suites: Sequence[Suite], book: AnswerBook
+) -> tuple[dict[str, Any], list[MeasuredSuite]]:
+    figures: list[dict[str, Any]] = []
+    measured: list[MeasuredSuite] = []
+    for done, suite in enumerate(suites):
+        port.report(
+            *("measure",),
+            done=done,
+            total=len(suites),
+            unit="suite",
+            max_silence_seconds=MEASURING_SILENCE_SECONDS,
+        )
+        found = [outcomes_of(suite, side, book) for side in range(len(request.versions))]
+        one = MeasuredSuite.of(suite, [rows for rows, _ in found])
+        measured.append(one)
+        told = _told(suite, [unanswered for _, unanswered in found])
+        figures.append(one.figures(request.plan) | told)
+        _see_that_it_says_something(figures[-1])
+    protections = judged(request.plan.protections, figures)
+    return {
+        "models": _models(request),
+        "plan": _plan(request.plan),
+        "suites": figures,
+        "protections": protections,
+        "passed": all(each["passed"] for each in protections),
+    }, measured
+
+
+def _told(suite: Suite, unanswered: Sequence[Unanswered]) -> dict[str, Any]:
+    named = list(zip(SIDES, unanswered, strict=False))
+    return {
+        "unanswered": {name: each.as_json() for name, each in named if each.counts},
+        "cut_answers": {name: each.cut for name, each in named},
+    }
+
+
+def _see_that_it_says_something(figures: Mapping[str, Any]) -> None:
+    if figures["measures"]:
+        return
+    reasons = [each["first_reason"] for each in figures["unanswered"].values()]
+    why = reasons[0] if reasons else "no measure applies to its rows"
+    raise ChildFailure(
+        "NOTHING_MEASURED", f"nothing of {figures['name']} could be measured: {why}", ""
+    )
+
+
+def _models(request: EvaluationRequest) -> dict[str, Any]:
+    both = zip(SIDES, request.asked, request.versions, strict=False)
+    return {side: {"asked": asked, "version_id": version} for side, asked, version in both}
+
+
+def _plan(plan: EvaluationPlan) -> dict[str, Any]:
+    written = plan.as_json()
+    return {name: written[name] for name in ("split", "max_rows", "seed", "resamples")}
+
+
+def folder_of(result: Mapping[str, Any]) -> Path:
+    """Where the results lie, of what `evaluate` answers."""
+    return Path(result["folder"])
