@@ -9,7 +9,7 @@ import asyncio
 import os
 import struct
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -120,7 +120,7 @@ def _table() -> tuple[int, ...]:
     return tuple(rows)
 
 
-async def _in_thread(work, *arguments) -> None:  # type: ignore[no-untyped-def]
+async def _in_thread(work: Callable[..., None], *arguments: object) -> None:
     """A disk may hang, and the worker's heartbeats must not hang with it."""
     try:
         await asyncio.to_thread(work, *arguments)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -94,9 +94,13 @@ class Feed:
         self._facts = facts
         self._waiting: list[Point] = []
         self._lost = 0
-        self._ending: Ending | None = None
+        self._ending = Ending("interrupted")
+        self._over = asyncio.Event()
         self._news = asyncio.Event()
         self._problem = ""
+        """Of the last attempt that failed."""
+        self._told = False
+        """Whether the tracker has taken the end."""
 
     def take(self, point: Point) -> None:
         """Take a step; never waits."""
@@ -109,6 +113,7 @@ class Feed:
     def end(self, ending: Ending) -> None:
         """Take the end; `run` then returns once it is told."""
         self._ending = ending
+        self._over.set()
         self._news.set()
 
     async def run(self) -> None:
@@ -120,27 +125,33 @@ class Feed:
             try:
                 sink = sink or await self._tracker.open(self._facts)
                 await self._send(sink)
-                if self._ending is not None and not self._waiting:
+                if self._over.is_set() and not self._waiting:
                     await sink.close(self._ending)
-                    self._problem = ""
+                    self._told = True
                     return
-                self._problem, failed = "", 0
-                await self._rest(INTERVAL_SECONDS)
-            except TrackingError as error:
+                failed = 0
+                if not self._over.is_set():
+                    await self._rest(INTERVAL_SECONDS)
+            except Exception as error:  # whatever a tracker's fault is, it is not the job's
                 FAILURES.labels(self._tracker.name).inc()
-                log.warning("%s of job %s: %s", self._tracker.name, self._facts.job_id, error)
-                self._problem = str(error)
-                await asyncio.sleep(RETRY_SECONDS[min(failed, len(RETRY_SECONDS) - 1)])
+                expected = isinstance(error, TrackingError)
+                log.warning(
+                    "%s of job %s: %s",
+                    *(self._tracker.name, self._facts.job_id, error),
+                    exc_info=not expected,
+                )
+                self._problem = str(error) if expected else type(error).__name__
+                await self._rest(RETRY_SECONDS[min(failed, len(RETRY_SECONDS) - 1)])
                 failed += 1
 
     @property
     def warning(self) -> str:
         """What did not arrive, and why; empty when everything did."""
-        if not self._problem and not self._lost:
-            return ""
         missing = self._lost + len(self._waiting)
-        reason = f": {self._problem}" if self._problem else ""
-        return f"{self._tracker.name} has not the whole run, {missing} steps are missing{reason}"
+        if self._told and not missing:
+            return ""
+        reason = self._problem or "it did not answer in time"
+        return f"{self._tracker.name} has not the whole run, {missing} steps are missing: {reason}"
 
     async def _send(self, sink: Sink) -> None:
         while self._waiting:
@@ -149,40 +160,41 @@ class Feed:
             # By identity: steps may have been dropped from the front meanwhile.
             sent = set(map(id, points))
             self._waiting = [point for point in self._waiting if id(point) not in sent]
-        if self._ending is None:
+        if not self._over.is_set():
             self._news.clear()
 
     async def _rest(self, seconds: float) -> None:
-        if self._ending is None:
-            await asyncio.sleep(seconds)
+        """Wait so long, or until the run is over; after that only for the first retry's time."""
+        if self._over.is_set():
+            await asyncio.sleep(RETRY_SECONDS[0])
+            return
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), seconds)
 
 
 class TrackedRun:
     """A run at all trackers."""
 
-    def __init__(self, feeds: Sequence[Feed]) -> None:
-        self._feeds = feeds
-        self.ending = Ending("interrupted")
+    def __init__(self, feeds: Mapping[Feed, "asyncio.Task[None]"]) -> None:
+        self._feeds = dict(feeds)
         self.warnings: list[str] = []
         """What trackers missed; known once the run has ended."""
 
     def take(self, report: Report) -> None:
         """Take a progress report; those without a loss are no steps."""
         if "loss" in report.metrics:
+            point = Point(report.done, time.time(), dict(report.metrics))
             for feed in self._feeds:
-                feed.take(Point(report.done, time.time(), dict(report.metrics)))
+                feed.take(point)
 
     async def finish(self, ending: Ending) -> None:
-        """Tell the end and wait for the trackers, but not for long."""
-        tasks = [task for task in self._tasks if not task.done()]
-        for feed in self._feeds:
+        """Tell the end and wait for the trackers, but not for long; a second time does nothing."""
+        feeds, self._feeds = self._feeds, {}
+        for feed in feeds:
             feed.end(ending)
-        if tasks:
-            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
-        self.warnings = [feed.warning for feed in self._feeds if feed.warning]
-        self._feeds = ()
-
-    _tasks: Sequence["asyncio.Task[None]"] = ()
+        if feeds:
+            await asyncio.wait(feeds.values(), timeout=CLOSE_SECONDS)
+        self.warnings += [feed.warning for feed in feeds if feed.warning]
 
 
 @asynccontextmanager
@@ -192,17 +204,18 @@ async def tracked_run(trackers: Sequence[Tracker], facts: RunFacts) -> AsyncIter
     Whoever has made the model calls `finish`; a block that ends otherwise tells so itself.
     """
     feeds = [Feed(tracker, facts) for tracker in trackers]
-    run = TrackedRun(feeds)
-    async with AsyncExitStack() as stack:
-        run._tasks = [asyncio.create_task(feed.run()) for feed in feeds]
-        for task in run._tasks:
-            stack.callback(task.cancel)
-        try:
-            yield run
-        except JobFailed:
-            await run.finish(Ending("failed"))
-            raise
-        except Exception:
-            # Preempted, fenced or broken: another attempt goes on with the run.
-            await run.finish(Ending("interrupted"))
-            raise
+    tasks = [asyncio.create_task(feed.run()) for feed in feeds]
+    run = TrackedRun(dict(zip(feeds, tasks, strict=True)))
+    try:
+        yield run
+    except JobFailed:
+        await run.finish(Ending("failed"))
+        raise
+    except Exception:
+        # Preempted, fenced or broken: another attempt goes on with the run.
+        await run.finish(Ending("interrupted"))
+        raise
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
