@@ -22,7 +22,7 @@ MAX_WAITING = 10_000
 RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
 INTERVAL_SECONDS = 1.0
 """Steps of so long go out together."""
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS = 30.0
 """How long the end of a job waits for a tracker."""
 
 Status = Literal["finished", "failed", "interrupted"]
