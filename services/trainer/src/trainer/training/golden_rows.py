@@ -57,7 +57,7 @@ def golden_rows(
 
 
 def _is_plain(row: Mapping[str, Any]) -> bool:
-    messages = row.get("messages") or ()
+    messages: Sequence[Mapping[str, Any]] = row.get("messages") or ()
     return (
         len(messages) > 1
         and messages[-1]["role"] == "assistant"
