@@ -8,6 +8,8 @@ from tests.chaos.fsyncs import count_fsyncs
 from tests.chaos.leader_kills import ClusterPlan, kill_leaders
 from tests.chaos.one_key import submit_with_one_key
 from tests.chaos.plan import Plan
+from tests.chaos.preemptions import PLAN as SPOT_PLAN
+from tests.chaos.preemptions import train_on_spot
 from tests.chaos.report import Report
 from tests.chaos.seed_run import SeedRun, run_seed
 from tests.chaos.step_kills import MODES, STEPS, STRIKES, kill_each_step
@@ -16,7 +18,7 @@ from tests.chaos.training import train_under_faults
 from tests.chaos.watchers import WatchPlan, watch_through_cuts
 
 PLAN, CLUSTER_PLAN, WATCH_PLAN = Plan(), ClusterPlan(), WatchPlan()
-SEED_SECONDS = 50.0
+SEED_SECONDS, SPOT_SECONDS = 50.0, 200.0
 CONTROLS = 3
 """Seeds that the control may take."""
 
@@ -46,6 +48,7 @@ def parts(seeds: Sequence[int]) -> list[Part]:
         Part("watchers", "watchers", 70, _watchers),
         Part("training", "real training", 180, _training),
         Part("steps", "a kill at each step", 240, _steps),
+        Part("spot", "preemptions", SPOT_SECONDS, _spot),
         *(Part("seeds", f"seed {seed}", SEED_SECONDS, _Seed(seed)) for seed in seeds),
         Part(
             "control",
@@ -86,6 +89,13 @@ async def _training(report: Report, folder: Path, tell: Tell) -> None:
 async def _steps(report: Report, folder: Path, tell: Tell) -> None:
     total = STEPS * len(STRIKES) * len(MODES)
     report.step_kills = await kill_each_step(folder, lambda done: tell(done, total))
+
+
+async def _spot(report: Report, folder: Path, tell: Tell) -> None:
+    about = int(SPOT_SECONDS / SPOT_PLAN.every_seconds)
+    report.preemptions = await train_on_spot(
+        folder, SPOT_PLAN, lambda struck: tell(min(struck, about), about)
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tests.chaos.fsyncs import Fsyncs
 from tests.chaos.leader_kills import LeaderKills
 from tests.chaos.one_key import OneKey
 from tests.chaos.plan import FAULTS
+from tests.chaos.preemptions import Preemptions
 from tests.chaos.report_tables import more_tables
 from tests.chaos.seed_run import SeedRun
 from tests.chaos.step_kills import StepKills
@@ -30,7 +31,10 @@ OUTCOMES = (
     *("acked", "lost", "doubled", "wrong", "zombies", "illegal", "versions", "set back"),
     "drained s",
 )
-ONCE = ("control", "one_key", "fsyncs", "leader_kills", "watchers", "training", "step_kills")
+ONCE = (
+    *("control", "one_key", "fsyncs", "leader_kills", "watchers", "training", "step_kills"),
+    "preemptions",
+)
 Cells = Callable[[SeedRun], Sequence[object]]
 
 
@@ -46,6 +50,7 @@ class Report:
     watchers: Watchers | None = None
     training: Training | None = None
     step_kills: StepKills | None = None
+    preemptions: Preemptions | None = None
     given_up: dict[str, str] = field(default_factory=dict)
     """Parts that did not come to their end, and why."""
 
@@ -72,6 +77,8 @@ class Report:
             lines += [f"training: {what}: {count}" for what, count in broken]
         if self.step_kills and not self.step_kills.kept:
             lines.append(f"a kill at each step: {self.step_kills}")
+        if self.preemptions and not self.preemptions.kept:
+            lines.append(f"preemptions: {self.preemptions}")
         return lines
 
     def gaps(self) -> list[str]:
@@ -119,7 +126,7 @@ def show(report: Report, console: Console) -> None:
         console.print(_table("Faults that struck", (*FAULTS, *EFFECTS), report, _faults))
         console.print(_table("What became of the jobs", OUTCOMES, report, _outcomes))
     for table in more_tables(
-        report.leader_kills, report.watchers, report.training, report.step_kills
+        report.leader_kills, report.watchers, report.training, report.step_kills, report.preemptions
     ):
         console.print(table)
     if report.one_key:

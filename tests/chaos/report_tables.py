@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from tests.chaos.leader_kills import LeaderKills
+from tests.chaos.preemptions import Preemptions
 from tests.chaos.step_kills import StepKills
 from tests.chaos.training import Training
 from tests.chaos.watchers import Watchers
@@ -15,6 +16,7 @@ def more_tables(
     watchers: Watchers | None,
     training: Training | None,
     step_kills: StepKills | None,
+    preemptions: Preemptions | None,
 ) -> Iterator[Table]:
     """One for each that there is."""
     if leader_kills:
@@ -25,6 +27,8 @@ def more_tables(
         yield _training(training)
     if step_kills:
         yield _step_kills(step_kills)
+    if preemptions:
+        yield _preemptions(preemptions)
 
 
 def _leader_kills(run: LeaderKills) -> Table:
@@ -82,6 +86,18 @@ def _step_kills(run: StepKills) -> Table:
     )
     for each in run.modes:
         table.add_row(each.mode, str(each.runs), str(each.struck), str(each.equal))
+    return table
+
+
+def _preemptions(run: Preemptions) -> Table:
+    table = _columns(
+        f"Training with a SIGTERM every {run.every_seconds:g} s",
+        *("struck", "steps", "seconds", "goodput", "lost steps p95", "longest stop s"),
+    )
+    table.add_row(
+        *(str(run.struck), str(run.steps), str(run.seconds), f"{run.goodput:.2f}"),
+        *(f"{run.lost_steps_p95:g}", str(run.longest_stop_seconds)),
+    )
     return table
 
 

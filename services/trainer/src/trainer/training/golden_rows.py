@@ -48,7 +48,7 @@ def golden_rows(
             continue
         # Prompt and answer are encoded apart and joined, so that a row begins with its prompt.
         example: Example = splits[split][place]
-        trained = example.ids[: len(ids)]
+        trained = tuple(example.ids)[: len(ids)]
         name = f"{split} row {rows[place].get('row', place + 1)}"
         found.append(Conversation(name, messages, trained_ids=trained))
         if len(found) == ROWS:
@@ -57,7 +57,7 @@ def golden_rows(
 
 
 def _is_plain(row: Mapping[str, Any]) -> bool:
-    messages: Sequence[Mapping[str, Any]] = row.get("messages") or ()
+    messages: Sequence[Any] = row.get("messages") or ()
     return (
         len(messages) > 1
         and messages[-1]["role"] == "assistant"
