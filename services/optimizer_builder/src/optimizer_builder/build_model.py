@@ -1,6 +1,7 @@
 """Use case: run one build job from a model version to an artifact."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSp
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from registry.manifest import Manifest
 from registry.materialised import in_use
+from registry.model_card import CARD, CardFacts, licence_of, model_card
 from registry.store import ArtifactStore
 from service_kit.errors import NotFoundError
 
@@ -79,19 +81,46 @@ class BuildModel:
             )
         figures = dict(made["figures"])
         context_tokens = int(figures.pop("context_tokens"))
+        attributes = {
+            "context_tokens": context_tokens,
+            "measurements": figures,
+            "parity": made["parity"],
+        }
         manifest = await asyncio.to_thread(
-            self._store.commit,
-            target,
-            kind="model",
-            form=spec.target_form,
-            made_from=ingredients.made_from,
-            attributes={
-                "context_tokens": context_tokens,
-                "measurements": figures,
-                "parity": made["parity"],
-            },
+            self._commit, target, spec.target_form, ingredients, attributes, request["base"]
         )
         return _announcement(job, spec, ingredients.source, manifest, context_tokens, figures)
+
+    def _commit(
+        self,
+        target: Path,
+        form: str,
+        ingredients: Ingredients,
+        attributes: Mapping[str, Any],
+        base: str,
+    ) -> Manifest:
+        """Add the card to what the child has made, and store it."""
+        dataset, source = ingredients.dataset, ingredients.source
+        facts = CardFacts(
+            name=source.name,
+            form=form,
+            base_name=source.name,
+            licence=licence_of(Path(base)),
+            made_from=ingredients.made_from,
+            attributes=attributes,
+            figures=attributes["measurements"],
+            evaluation=json.loads((target / "evaluation.json").read_text(encoding="utf-8")),
+            dataset="" if dataset is None else dataset.name or dataset.dataset_id,
+            counts={} if dataset is None else dict(dataset.counts),
+        )
+        (target / CARD).write_text(model_card(facts), encoding="utf-8")
+        return self._store.commit(
+            target,
+            kind="model",
+            form=form,
+            made_from=ingredients.made_from,
+            attributes=attributes,
+        )
 
     async def _gather(self, tenant: str, spec: BuildSpec) -> Ingredients:
         try:

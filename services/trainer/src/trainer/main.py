@@ -1,6 +1,7 @@
 """Trainer: accepts fine-tuning and evaluation jobs over gRPC, and does them."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ from trainer.list_step_figures import ListStepFigures
 from trainer.read_evaluation import ReadEvaluation
 from trainer.retire_model import RetireModel
 from trainer.settings import Settings
+from trainer.tracking.tracker import Tracker
+from trainer.tracking.trackers import trackers_of
 from trainer.train_model import TrainModel
 
 SERVICE = "trainer"
@@ -90,7 +93,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 await each.ready.wait()
             await server.set_ready(True)
             if settings.role != "serve":
-                tasks.create_task(_worker(settings, parts).run(stopping))
+                trackers = await stack.enter_async_context(trackers_of(settings))
+                tasks.create_task(_worker(settings, parts, trackers).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
             await stopping.wait()
             for task in following:
@@ -111,12 +115,13 @@ def _servicer(parts: _Parts, price: Price) -> TrainerServicer:
     )
 
 
-def _worker(settings: Settings, parts: _Parts) -> Worker:
+def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> Worker:
     train_model = TrainModel(
         *(parts.models, parts.datasets, parts.jobs, parts.store),
         threads=settings.threads,
         price=settings.price,
         seconds_between_interruptions=settings.seconds_between_interruptions,
+        trackers=trackers,
     )
     evaluate_model = EvaluateModel(
         *(parts.datasets, parts.files, parts.store, parts.models_asked),

@@ -1,8 +1,9 @@
 """What the trainer reads from its environment."""
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import WorkerSettings
 
@@ -36,6 +37,18 @@ class Settings(WorkerSettings):
 
     inference_at_once: int = Field(default=8, gt=0)
     """Questions of one evaluation to models that are open at any time."""
+
+    mlflow_url: str = ""
+    """MLflow server that runs are shown on, for example "http://127.0.0.1:5000"; empty for none."""
+
+    mlflow_token: SecretStr = SecretStr("")
+    """Bearer token that it wants; empty for none."""
+
+    mlflow_experiment: str = "modelmill"
+    """Experiment there; made when it is not."""
+
+    tensorboard_folder: Path | None = None
+    """Folder that TensorBoard watches; a job has a folder in it."""
 
     @property
     def price(self) -> Price:

@@ -2,16 +2,14 @@
 
 import asyncio
 import logging
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from jobs.active import ActiveJob
 from jobs.errors import JobFailed
-from jobs.kinds import version_id_of
+from jobs.progress import Report
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
@@ -22,6 +20,7 @@ from registry.model_card import CardFacts, licence_of
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, NotFoundError
 
+from trainer.announcement import announcement_of, figures_of, name_of
 from trainer.choices import decide_spec, limits_of
 from trainer.create_fine_tuning_job import Datasets, Models
 from trainer.domain.hyper_parameters import LORA, HyperParameters
@@ -30,6 +29,7 @@ from trainer.domain.needs import training_needs
 from trainer.domain.train_request import TrainRequest
 from trainer.measures import measure_step
 from trainer.reporting.write_report import write_report
+from trainer.tracking.tracker import Ending, RunFacts, TrackedRun, Tracker, tracked_run
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ class TrainModel:
         threads: Of the training process; 0 for one a core.
         price: Of the machine.
         seconds_between_interruptions: The mean that is expected.
+        trackers: Where runs are shown as well; none of them is waited for.
     """
 
     def __init__(
@@ -95,6 +96,7 @@ class TrainModel:
         threads: int,
         price: Price,
         seconds_between_interruptions: float,
+        trackers: Sequence[Tracker] = (),
     ) -> None:
         self._models = models
         self._datasets = datasets
@@ -103,6 +105,7 @@ class TrainModel:
         self._threads = threads
         self._price = price
         self._seconds_between_interruptions = seconds_between_interruptions
+        self._trackers = trackers
 
     async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
         """False while the dataset is still being made."""
@@ -123,14 +126,18 @@ class TrainModel:
         ingredients = await self._ingredients(job.tenant, spec)
         await job.report("download")
         request = await asyncio.to_thread(self._request, job, spec, ingredients)
-        with in_use(*request.folders):
-            done = await self._run(job, request, ingredients)
-            licence = await asyncio.to_thread(licence_of, request.base_folder)
         needs = training_needs(ingredients.choices, ingredients.base.size_bytes)
-        done["summary"]["estimated_memory_bytes"] = needs.memory_bytes
-        manifest = await asyncio.to_thread(self._commit, spec, ingredients, done, licence)
-        ready = _announcement(job, spec, ingredients, manifest, done["summary"])
-        return TunedModel(ready, done["summary"])
+        async with tracked_run(self._trackers, _facts_of(job, spec, ingredients)) as run:
+            with in_use(*request.folders):
+                done = await self._run(job, request, ingredients, run)
+                licence = await asyncio.to_thread(licence_of, request.base_folder)
+            summary = done["summary"] | {"estimated_memory_bytes": needs.memory_bytes}
+            done["summary"] = summary
+            manifest = await asyncio.to_thread(self._commit, spec, ingredients, done, licence)
+            await run.finish(Ending("finished", figures_of(summary), manifest.digest))
+        ready = announcement_of(job, spec, ingredients.base, manifest, summary)
+        warnings = {"warnings": run.warnings} if run.warnings else {}
+        return TunedModel(ready, summary | warnings)
 
     def _commit(
         self, spec: TrainSpec, ingredients: Ingredients, done: Mapping[str, Any], licence: str
@@ -141,7 +148,7 @@ class TrainModel:
         attributes = self._attributes(ingredients) | {"parity": done["parity"]}
         dataset = ingredients.dataset
         facts = CardFacts(
-            name=_name_of(spec, ingredients.base),
+            name=name_of(spec, ingredients.base),
             form=form,
             base_name=ingredients.base.name,
             licence=licence,
@@ -161,7 +168,7 @@ class TrainModel:
         )
 
     async def _run(
-        self, job: ActiveJob, request: TrainRequest, ingredients: Ingredients
+        self, job: ActiveJob, request: TrainRequest, ingredients: Ingredients, run: TrackedRun
     ) -> dict[str, Any]:
         """What the work process answers; its checkpoints become artifacts on the way."""
 
@@ -176,6 +183,10 @@ class TrainModel:
             )
             return manifest.digest
 
+        def take(report: Report) -> None:
+            measure_step(report)
+            run.take(report)
+
         environment = CHILD_ENVIRONMENT
         if self._threads:
             environment = environment | {"OMP_NUM_THREADS": str(self._threads)}
@@ -183,7 +194,7 @@ class TrainModel:
             CHILD,
             request.as_json(),
             on_checkpoint=keep,
-            on_progress=measure_step,
+            on_progress=take,
             env=environment,
         )
 
@@ -260,44 +271,12 @@ class TrainModel:
         return attributes
 
 
-def _announcement(
-    job: ActiveJob,
-    spec: TrainSpec,
-    ingredients: Ingredients,
-    manifest: Manifest,
-    summary: Mapping[str, Any],
-) -> ModelReady:
-    now = Timestamp()
-    now.GetCurrentTime()
-    base = ingredients.base
-    return ModelReady(
-        version_id=version_id_of(job.job_id, manifest.form),
-        tenant=job.tenant,
-        name=_name_of(spec, base),
-        form=manifest.form,
-        digest=manifest.digest,
-        parent_version_id=base.version_id,
-        base_version_id=base.base_version_id or base.version_id,
+def _facts_of(job: ActiveJob, spec: TrainSpec, ingredients: Ingredients) -> RunFacts:
+    return RunFacts(
         job_id=job.job_id,
-        dataset_id=spec.dataset_id,
-        size_bytes=manifest.size_bytes,
-        context_tokens=base.context_tokens,
-        metrics=_metrics(summary),
-        created_at=now,
+        tenant=job.tenant,
+        name=name_of(spec, ingredients.base),
+        attempt=job.attempt,
+        choices=ingredients.choices.as_json(),
+        made_from=ingredients.made_from,
     )
-
-
-def _name_of(spec: TrainSpec, base: ModelReady) -> str:
-    return spec.name or f"{base.name}-tuned"
-
-
-def _metrics(summary: Mapping[str, Any]) -> dict[str, float]:
-    """Figures of the summary that are one number each, an accuracy by its mean."""
-    metrics = {
-        name: float(value["mean"] if isinstance(value, dict) else value)
-        for name, value in summary.items()
-        if isinstance(value, int | float) or (isinstance(value, dict) and "mean" in value)
-    }
-    if "accuracy_tuned" in metrics:
-        metrics["accuracy"] = metrics["accuracy_tuned"]
-    return {name: value for name, value in metrics.items() if math.isfinite(value)}

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.gateway_client import Connection, GatewayClient
+from cli.job_curve import curve_of
 from cli.job_watch import figures_line, watch_job
 from cli.job_words import error_words, facts, log_tail, turn_words
 
@@ -50,16 +51,19 @@ def _news(job: dict[str, Any]) -> str:
 
 @app.command()
 def show(context: typer.Context, job_id: JobId) -> None:
-    """Show one job: who asked, its turn, what it took, and how it ended."""
+    """Show one job: who asked, its turn, what it took, its losses, and how it ended."""
     console = Console()
     with GatewayClient(Connection.find(context.obj)) as client:
         job = client.get(f"/v1/jobs/{job_id}")
+        curve = curve_of(client, job_id) if job["kind"] == "train" else None
     table = Table(show_header=False, box=None)
     for name, value in facts(job):
         table.add_row(name, escape(value))
     console.print(table)
     if log_tail(job):
         console.print(log_tail(job), markup=False, highlight=False)
+    if curve is not None:
+        curve.draw(console)
     if job.get("result"):
         console.print_json(data=job["result"])
 

@@ -1,21 +1,29 @@
 """`mill models`: bring models in, list them, and give them names."""
 
 import asyncio
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from registry.materialised import in_use
+from registry.model_card import CARD
 from registry.model_folder import check_model_folder, import_model
 from registry.stores import open_store
 from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
 from rich.table import Table
+from service_kit.errors import NotFoundError
 
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
 from cli.interrupts import interruptible
 from cli.state_folder import StateFolder
 
 app = typer.Typer(no_args_is_help=True, help="Model versions and the names that callers use.")
+
+Version = Annotated[str, typer.Argument(metavar="MODEL", help="A version, mv-..., or a name.")]
 
 
 @app.command("import")
@@ -76,3 +84,63 @@ def alias(context: typer.Context, name: str, version_id: str) -> None:
     with GatewayClient(Connection.find(context.obj)) as client:
         client.put(f"/v1/aliases/{name}", {"version_id": version_id})
     Console(highlight=False).print(f"{name} -> {version_id}")
+
+
+@app.command()
+def show(context: typer.Context, version: Version) -> None:
+    """Show one version or name: what it was made from and what was measured of it."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        model = _version(client, version)
+    table = Table(show_header=False, box=None)
+    for name, value in model.items():
+        if name not in ("metrics", "object") and value not in (None, ""):
+            table.add_row(name.replace("_", " "), escape(str(value)))
+    console = Console()
+    console.print(table)
+    figures = Table("measured", "")
+    for name, figure in sorted((model.get("metrics") or {}).items()):
+        figures.add_row(name, f"{figure:,.6g}")
+    if figures.rows:
+        console.print(figures)
+
+
+@app.command()
+def card(
+    context: typer.Context,
+    version: Version,
+    output: Annotated[Path | None, typer.Option(help="Write it to a file instead.")] = None,
+) -> None:
+    """Print a model's card, as it lies in its artifact on this machine."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        digest = _version(client, version)["digest"]
+    text = _card_of(context.obj, digest)
+    if output is not None:
+        output.write_text(text, encoding="utf-8")
+    # Through rich for people, as it is for pipes.
+    elif sys.stdout.isatty():
+        Console().print(Markdown(text.partition("---\n")[2].partition("---\n")[2] or text))
+    else:
+        typer.echo(text)
+
+
+def _version(client: GatewayClient, name: str) -> dict[str, Any]:
+    """The version that an id or an alias stands for."""
+    model: dict[str, Any] = client.get(f"/v1/models/{name}")
+    if "version_id" in model:
+        model = client.get(f"/v1/models/{model['version_id']}")
+    return model
+
+
+def _card_of(state: StateFolder, digest: str) -> str:
+    """README.md of an artifact.
+
+    Raises:
+        NotFoundError: the artifact is not on this machine, or has no card.
+    """
+    store = open_store(state.read_runtime().artifact_root, state.artifact_cache)
+    folder = store.materialise(digest)
+    with in_use(folder):
+        file = folder / CARD
+        if not file.is_file():
+            raise NotFoundError("this version has no card: it was imported, or made before cards")
+        return file.read_text(encoding="utf-8")

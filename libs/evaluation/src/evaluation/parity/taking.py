@@ -10,6 +10,9 @@ from evaluation.parity.goldens import Golden, Goldens, KeptLogits, Logits
 NEW_TOKENS = 16
 """Tokens of a continuation at most."""
 
+_Prompt = tuple[Conversation, str, list[int]]
+"""What is asked, as text and as token ids."""
+
 
 class PromptTokenizer(Protocol):
     """Renders and encodes conversations, for example `tokenization.ChatTokenizer`."""
@@ -76,25 +79,28 @@ def take_goldens(
     continuations = speaker.continuations(prompts, NEW_TOKENS)
     rows = speaker.logits(prompts, continuations)
     goldens = tuple(
-        Golden(
-            each.name,
-            tuple(each.messages),
-            tuple(each.tools),
-            text,
-            tuple(ids),
-            tuple(continuation),
-            KeptLogits.of(logits),
-        )
-        for (each, text, ids), continuation, logits in zip(asked, continuations, rows, strict=True)
+        _golden(prompt, continuation, logits)
+        for prompt, continuation, logits in zip(asked, continuations, rows, strict=True)
     )
     return Goldens(
         goldens, compute, facts.tokenizer, facts.template, facts.special_tokens, facts.dated
     )
 
 
-def _prompt(
-    conversation: Conversation, tokenizer: PromptTokenizer, dated: bool
-) -> tuple[Conversation, str, list[int]] | None:
+def _golden(prompt: _Prompt, continuation: Sequence[int], logits: Logits) -> Golden:
+    asked, text, ids = prompt
+    return Golden(
+        asked.name,
+        tuple(asked.messages),
+        tuple(asked.tools),
+        text,
+        tuple(ids),
+        tuple(continuation),
+        KeptLogits.of(logits),
+    )
+
+
+def _prompt(conversation: Conversation, tokenizer: PromptTokenizer, dated: bool) -> _Prompt | None:
     try:
         text = tokenizer.render(
             conversation.messages, add_generation_prompt=True, tools=conversation.tools

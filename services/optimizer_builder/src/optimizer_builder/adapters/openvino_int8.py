@@ -67,9 +67,7 @@ class OpenVinoInt8:
 
         report("quantise", 0, 0, "")
         quantise_weights(reference / MODEL_FILE, target / MODEL_FILE)
-        for name in ("config.json", "generation_config.json"):
-            if (reference / name).is_file():
-                shutil.copyfile(reference / name, target / name)
+        _copy_configs(reference, target)
         write_tokenizer(source.tokenizer, target)
         _copy_engine_tokenizer(target, reference)
 
@@ -110,6 +108,12 @@ def check_built(goldens: GoldenCheck, target: Path) -> None:
     )
     rows = served_logits(target / MODEL_FILE, goldens.prompts())
     goldens.check_logits(rows, INT8_LIMIT, form=f"{form}, as served")
+
+
+def _copy_configs(source: Path, target: Path) -> None:
+    for name in ("config.json", "generation_config.json"):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
 
 
 def _copy_engine_tokenizer(source: Path, target: Path) -> None:

@@ -1,0 +1,108 @@
+"""`mill models show` and `card`: what a person reads of a version in a terminal."""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.app import run_app
+from cli.state_folder import Runtime, StateFolder
+from registry.store import FolderStore
+
+CARD = "---\nlicense: apache-2.0\n---\n\n# kinds\n\nAn adapter.\n"
+
+
+class Gateway(ThreadingHTTPServer):
+    """Answers with what it has of models."""
+
+    daemon_threads = True
+    models: dict[str, dict[str, Any]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        model = self.server.models[self.path.rpartition("/")[2]]
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(model).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway that knows a version with a card, one without, and a name of the first."""
+    store = FolderStore(tmp_path / "artifacts")
+    for name, files in (("mv-tuned", {"README.md": CARD}), ("mv-import", {"config.json": "{}"})):
+        folder = tmp_path / name
+        folder.mkdir()
+        for file, text in files.items():
+            (folder / file).write_text(text)
+    digests = {
+        name: store.commit(tmp_path / name, kind="model", form="adapter").digest
+        for name in ("mv-tuned", "mv-import")
+    }
+    with Gateway(("127.0.0.1", 0), _Handler) as server:
+        server.models = {
+            name: {"id": name, "name": "kinds", "digest": digest, "metrics": {"accuracy": 0.875}}
+            for name, digest in digests.items()
+        }
+        server.models["kinds"] = {"id": "kinds", "version_id": "mv-tuned"}
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MODELMILL_TOKEN", "token")
+        monkeypatch.setenv("COLUMNS", "160")
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """A state folder on which an instance runs: this process."""
+    folder = StateFolder(tmp_path / "state")
+    runtime = Runtime(
+        *(os.getpid(), "http://127.0.0.1:1", "nats://127.0.0.1:2", "t", "s"),
+        *(str(tmp_path / "artifacts"), {}, {}, {}),
+    )
+    with folder.locked():
+        folder.write_runtime(runtime)
+        yield folder.path
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    assert run_app(list(words)) == 0
+    return capsys.readouterr().out
+
+
+def test_a_name_shows_its_version_with_what_was_measured(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = said(capsys, "models", "show", "kinds")
+
+    assert "mv-tuned" in shown
+    assert gateway.models["mv-tuned"]["digest"] in shown
+    assert "0.875" in shown
+
+
+def test_a_card_is_printed_as_it_lies_in_the_artifact(
+    gateway: Gateway, state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "--state", str(state), "models", "card", "kinds") == f"{CARD}\n"
+
+    file = tmp_path / "card.md"
+    said(capsys, "--state", str(state), "models", "card", "mv-tuned", "--output", str(file))
+    assert file.read_text() == CARD
+
+
+def test_a_version_without_a_card_says_so(
+    gateway: Gateway, state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["--state", str(state), "models", "card", "mv-import"]) == 2
+    assert "has no card" in capsys.readouterr().err

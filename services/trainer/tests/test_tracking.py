@@ -1,0 +1,158 @@
+"""Runs reach MLflow; whatever becomes of that, the run goes on."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from jobs.errors import JobFailed
+from jobs.progress import Report
+from prometheus_client import REGISTRY
+from testkit.ports import free_port
+from trainer.tracking import tracker as tracker_module
+from trainer.tracking.mlflow import Mlflow
+from trainer.tracking.tracker import Ending, RunFacts, tracked_run
+
+from .support.mlflow_server import MlflowServer
+
+FACTS = RunFacts(
+    job_id="ftjob-1",
+    tenant="acme",
+    name="kinds",
+    attempt=1,
+    choices={"learning_rate": 0.01, "method": "lora"},
+    made_from={"base": "sha256:aa"},
+)
+
+
+@pytest.fixture
+def server() -> Iterator[MlflowServer]:
+    with MlflowServer() as started:
+        threading.Thread(target=started.serve_forever, daemon=True).start()
+        yield started
+        started.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker_module, "RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(tracker_module, "INTERVAL_SECONDS", 0.01)
+    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 5.0)
+
+
+def step(number: int, **figures: float) -> Report:
+    return Report("train", number, metrics={"loss": 1 / number} | figures)
+
+
+async def track(url: str, steps: range, ending: Ending | None, **facts: Any) -> list[str]:
+    """One attempt of a run; interrupted when it has no ending. What trackers missed."""
+    asked = RunFacts(**vars(FACTS) | facts)
+    async with httpx.AsyncClient(base_url=url) as client:
+        try:
+            async with tracked_run([Mlflow(client, "demo")], asked) as run:
+                for number in steps:
+                    run.take(step(number))
+                if ending is None:
+                    raise ConnectionResetError
+                await run.finish(ending)
+        except ConnectionResetError:
+            pass
+    return run.warnings
+
+
+async def test_a_run_is_at_mlflow_with_its_choices_steps_figures_and_artifact(
+    server: MlflowServer,
+) -> None:
+    ending = Ending("finished", {"accuracy": 0.9, "broken": float("nan")}, "sha256:cc")
+
+    assert await track(server.url, range(1, 1501), ending) == []
+
+    [run] = server.runs.values()
+    assert (run["name"], run["status"]) == ("kinds", "FINISHED")
+    assert run["end_time"] > 0
+    assert run["params"] == {"learning_rate": "0.01", "method": "lora"}
+    assert run["tags"]["modelmill.job_id"] == "ftjob-1"
+    assert run["tags"]["modelmill.base"] == "sha256:aa"
+    assert run["tags"]["modelmill.digest"] == "sha256:cc"
+    assert run["metrics"]["loss"] == [(number, 1 / number) for number in range(1, 1501)]
+    assert run["metrics"]["accuracy"] == [(1500, 0.9)]
+    assert "broken" not in run["metrics"]
+
+
+async def test_another_attempt_goes_on_with_the_same_run(server: MlflowServer) -> None:
+    await track(server.url, range(1, 4), None)
+    assert [run["status"] for run in server.runs.values()] == ["RUNNING"]
+
+    await track(server.url, range(4, 6), Ending("finished"), attempt=2)
+    await track(server.url, range(1, 3), Ending("finished"), job_id="ftjob-2")
+
+    first, second = server.runs.values()
+    assert first["status"] == "FINISHED"
+    assert [at for at, _ in first["metrics"]["loss"]] == [1, 2, 3, 4, 5]
+    assert second["tags"]["modelmill.job_id"] == "ftjob-2"
+
+
+async def test_a_server_that_is_away_for_a_while_misses_nothing(server: MlflowServer) -> None:
+    before = failures()
+    server.refusals = 5
+
+    assert await track(server.url, range(1, 4), Ending("finished")) == []
+
+    [run] = server.runs.values()
+    assert [at for at, _ in run["metrics"]["loss"]] == [1, 2, 3]
+    assert failures() == before + 5
+
+
+async def test_a_server_that_stays_away_is_a_warning_and_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 0.1)
+    secret = f"http://user:hidden@127.0.0.1:{free_port()}"
+
+    [warning] = await asyncio.wait_for(track(secret, range(1, 4), Ending("finished")), 5)
+
+    assert "mlflow has not the whole run, 3 steps are missing" in warning
+    assert "ConnectError" in warning
+    assert "hidden" not in warning
+
+
+async def test_an_answer_that_is_no_mlflow_is_a_warning_too(
+    server: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 0.2)
+    monkeypatch.setattr(server, "answer", lambda *_: (200, {"welcome": "portal"}))
+
+    [warning] = await track(server.url, range(1, 2), Ending("finished"))
+
+    assert "1 steps are missing" in warning
+
+
+async def test_a_failed_job_is_a_failed_run(server: MlflowServer) -> None:
+    async def fail(client: httpx.AsyncClient) -> None:
+        async with tracked_run([Mlflow(client, "demo")], FACTS) as run:
+            run.take(step(1))
+            raise JobFailed("DIVERGED", "no number", "Lower the rate.")
+
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        with pytest.raises(JobFailed):
+            await fail(client)
+
+    assert [run["status"] for run in server.runs.values()] == ["FAILED"]
+
+
+async def test_a_tracker_that_is_away_for_long_costs_bounded_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracker_module, "MAX_WAITING", 10)
+    monkeypatch.setattr(tracker_module, "CLOSE_SECONDS", 0.05)
+
+    [warning] = await track(f"http://127.0.0.1:{free_port()}", range(1, 1001), Ending("finished"))
+
+    assert "1000 steps are missing" in warning
+
+
+def failures() -> float:
+    labels = {"tracker": "mlflow"}
+    return REGISTRY.get_sample_value("modelmill_tracking_failures_total", labels) or 0.0
