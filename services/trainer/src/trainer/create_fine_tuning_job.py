@@ -9,8 +9,9 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from trainer.choices import decide_spec, decided_spec
+from trainer.choices import decide_spec, decided_spec, limits_of
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.limits import Price, check_limits
 from trainer.domain.needs import training_needs
 from trainer.soon import soon
 
@@ -43,11 +44,19 @@ class Jobs(Protocol):
 class CreateFineTuningJob:
     """Accepts jobs of kind train."""
 
-    def __init__(self, models: Models, datasets: Datasets, jobs: Jobs, queue: JobQueue) -> None:
+    def __init__(
+        self,
+        models: Models,
+        datasets: Datasets,
+        jobs: Jobs,
+        queue: JobQueue,
+        price: Price,
+    ) -> None:
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
         self._queue = queue
+        self._price = price
 
     async def __call__(
         self,
@@ -99,6 +108,10 @@ class CreateFineTuningJob:
             await self._find_dataset(tenant, wanted)
         except NotFoundError as error:
             missing.append(error.message)
+        except InvalidInputError as error:
+            errors += error.errors
+        try:
+            check_limits(limits_of(wanted), has_price=self._price.per_hour > 0)
         except InvalidInputError as error:
             errors += error.errors
         try:

@@ -75,7 +75,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         parts = _Parts.of(settings, bus, asked)
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            add_TrainerServiceServicer_to_server(_servicer(parts), server.grpc)
+            add_TrainerServiceServicer_to_server(_servicer(settings, parts), server.grpc)
             control = JobServicer(ControlJob(bus, [TRAIN, EVALUATE]))
             add_JobServiceServicer_to_server(control, server.grpc)
 
@@ -96,10 +96,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 task.cancel()
 
 
-def _servicer(parts: _Parts) -> TrainerServicer:
+def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
     queue, aliases = JobQueue(parts.bus), AliasRecords(parts.bus)
     return TrainerServicer(
-        CreateFineTuningJob(parts.models, parts.datasets, parts.jobs, queue),
+        CreateFineTuningJob(parts.models, parts.datasets, parts.jobs, queue, settings.price),
         ListStepFigures(parts.jobs, parts.store),
         RetireModel(ModelRecords(parts.bus, parts.models), aliases),
         CreateEvaluationJob(
@@ -112,7 +112,10 @@ def _servicer(parts: _Parts) -> TrainerServicer:
 
 def _worker(settings: Settings, parts: _Parts) -> Worker:
     train_model = TrainModel(
-        *(parts.models, parts.datasets, parts.jobs, parts.store), threads=settings.threads
+        *(parts.models, parts.datasets, parts.jobs, parts.store),
+        threads=settings.threads,
+        price=settings.price,
+        seconds_between_interruptions=settings.seconds_between_interruptions,
     )
     evaluate_model = EvaluateModel(
         *(parts.datasets, parts.files, parts.store, parts.models_asked),

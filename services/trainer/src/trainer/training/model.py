@@ -15,6 +15,7 @@ from trainer.training import attention
 from trainer.training.adapters import add_lora, save_adapter
 from trainer.training.precision import compute_dtype
 from trainer.training.token_tree import TokenTree
+from trainer.training.work import NeededWork, WorkMeter
 
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
@@ -36,6 +37,8 @@ class TrainedModel:
         self._adapted = adapted
         self._folder = folder
         self._stored_dtype = stored_dtype
+        self.work = WorkMeter(_needed(model))
+        """What the passes of this model needed."""
 
     @classmethod
     def load(cls, folder: Path, choices: HyperParameters, base_name: str) -> "TrainedModel":
@@ -85,6 +88,7 @@ class TrainedModel:
 
         Only there is the head computed: with 49,000 words it costs as much as ten layers.
         """
+        self.work.add(tree, len(nodes))
         hidden = self._hidden_N_C(tree)
         chosen = hidden.index_select(0, torch.tensor(nodes))
         head: Tensor = self._model.get_output_embeddings()(chosen)
@@ -121,3 +125,11 @@ class TrainedModel:
         )
         hidden: Tensor = output.last_hidden_state[0]
         return hidden
+
+
+def _needed(model: PreTrainedModel) -> NeededWork:
+    config = model.config
+    heads = config.num_attention_heads
+    width = getattr(config, "qk_head_dim", None) or getattr(config, "head_dim", None)
+    features = heads * (width or config.hidden_size // heads) * config.num_hidden_layers
+    return NeededWork.of(model, model.get_output_embeddings(), features)
