@@ -176,10 +176,11 @@ def test_rows_that_are_no_questions_are_counted_with_the_reason_of_the_first(
         '{"question": "q", "choices": ["x"], "gold": 0}',
         '{"question": "q", "choices": ["x", "y"], "gold": "z"}',
         '{"choices": ["x", "y"], "gold": 0}',
+        '{"question": "\\ud800", "choices": ["x", "y"], "gold": 0}',
         '{"question": "q", "choices": ["x", "y"], "gold": "y"}',
     )
 
-    assert (len(suite.items), suite.skipped, suite.rows) == (1, 4, 5)
+    assert (len(suite.items), suite.skipped, suite.rows) == (1, 5, 6)
     assert suite.first_skipped == "row 1: doc_to_target gives 2, but there are 2 choices"
     assert suite.items[0].right == 1
 
