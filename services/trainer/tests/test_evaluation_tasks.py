@@ -1,10 +1,14 @@
 """Tasks are read whole or refused with every field that is not understood; none of them is code."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 from jobs.child import ChildFailure
 from service_kit.errors import InvalidInputError
 from trainer.domain.evaluation_plan import EvaluationPlan
@@ -240,3 +244,40 @@ def test_fields_that_change_nothing_may_be_there() -> None:
     config: Any = read_config(CHOOSING + "tag: [a]\nmetadata: {version: 1}\nrepeats: 1\n")
 
     assert config.measures == ("accuracy", "accuracy_norm")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=6,
+)
+FIELDS = (
+    *("task", "output_type", "dataset_path", "dataset_name", "dataset_kwargs", "test_split"),
+    *("fewshot_split", "num_fewshot", "fewshot_config", "doc_to_text", "doc_to_target"),
+    *("doc_to_choice", "generation_kwargs", "metric_list", "description", "filter_list"),
+    *("target_delimiter", "repeats", "odd"),
+)
+
+
+@given(changes=st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=4))
+def test_whatever_stands_in_a_field_is_read_or_refused(changes: dict[str, Any]) -> None:
+    sound = yaml.safe_load(CHOOSING)
+    try:
+        config = read_config(yaml.safe_dump(sound | changes, allow_unicode=True))
+    except InvalidInputError:
+        return
+    assert config.name
+    assert config.measures
+    assert config.data_files
+
+
+@given(st.text())
+def test_whatever_a_config_says_it_is_read_or_refused(text: str) -> None:
+    with pytest.raises(InvalidInputError):
+        read_config(text)
+
+
+@given(template=st.text("{}%# xq|.()[]'\"+-*/~", max_size=24), value=VALUES)
+def test_whatever_a_template_says_it_renders_or_costs_its_row(template: str, value: Any) -> None:
+    with suppress(TemplateFailed):
+        rendered(template, {"x": value, "q": "text"})

@@ -83,7 +83,7 @@ class FieldTaker:
 
     def text(self, name: str, *, default: str = "", required: bool = False, most: int = 200) -> str:
         value = self.any(name)
-        if value is None:
+        if value is None or (required and value == ""):
             if required:
                 self.errors.append(f"{name} is missing")
             return default
