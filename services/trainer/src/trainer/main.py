@@ -39,12 +39,16 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
-        store = store_of(settings)
-        train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
+        store, cluster = store_of(settings), settings.cluster()
+        train_model = TrainModel(
+            models, datasets, jobs, store, threads=settings.threads, cluster=cluster
+        )
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
+            create = CreateFineTuningJob(
+                models, datasets, jobs, JobQueue(bus), on_cluster=cluster is not None
+            )
             figures = ListStepFigures(jobs, store)
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
             add_TrainerServiceServicer_to_server(

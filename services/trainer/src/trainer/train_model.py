@@ -4,7 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +23,11 @@ from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.choices import decide_spec
 from trainer.create_fine_tuning_job import Datasets, Models
+from trainer.distributions import distribution_of
+from trainer.domain.cluster import Cluster
+from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import LORA, HyperParameters
+from trainer.domain.needs import training_needs
 from trainer.domain.train_request import TrainRequest
 from trainer.measures import measure_step
 
@@ -65,6 +69,7 @@ class Ingredients:
     base: ModelReady
     dataset: DatasetReady
     choices: HyperParameters
+    distribution: Distribution | None
 
     @property
     def made_from(self) -> dict[str, str]:
@@ -77,6 +82,7 @@ class TrainModel:
 
     Args:
         threads: Of the training process; 0 for one a core.
+        cluster: Where the ranks of divided runs are; None for this machine.
     """
 
     def __init__(
@@ -87,12 +93,14 @@ class TrainModel:
         store: ArtifactStore,
         *,
         threads: int,
+        cluster: Cluster | None = None,
     ) -> None:
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
         self._store = store
         self._threads = threads
+        self._cluster = cluster
 
     async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
         """False while the dataset is still being made."""
@@ -167,11 +175,12 @@ class TrainModel:
         try:
             base = self._models.get(tenant, spec.base_version_id)
             choices = decide_spec(spec, context_tokens=base.context_tokens)
+            distribution = distribution_of(spec, batch_size=choices.batch_size)
         except NotFoundError as error:
             raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
-        return Ingredients(base, dataset, choices)
+        return Ingredients(base, dataset, choices, distribution)
 
     async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
         if self._datasets.has_retired(tenant, spec.dataset_id):
@@ -200,7 +209,15 @@ class TrainModel:
             choices=tuple(choices),
             hyper_parameters=ingredients.choices,
             threads=self._threads,
+            distribution=ingredients.distribution,
+            cluster=self._cluster_for(ingredients),
         )
+
+    def _cluster_for(self, ingredients: Ingredients) -> Cluster | None:
+        if self._cluster is None or ingredients.distribution is None:
+            return None
+        needs = training_needs(ingredients.choices, ingredients.base.size_bytes)
+        return replace(self._cluster, rank_memory_bytes=needs.memory_bytes)
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
         if job.checkpoint is None:
@@ -217,6 +234,8 @@ class TrainModel:
             "context_tokens": ingredients.base.context_tokens,
             "hyper_parameters": ingredients.choices.as_json(),
         }
+        if ingredients.distribution is not None:
+            attributes["distribution"] = ingredients.distribution.as_json()
         if ingredients.choices.method != LORA:
             base = self._store.manifest(ingredients.base.digest)
             attributes["architecture"] = base.attributes.get("architecture", "")

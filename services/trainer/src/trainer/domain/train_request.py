@@ -5,6 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from trainer.domain.cluster import Cluster
+from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import HyperParameters
 
 
@@ -25,7 +27,11 @@ class TrainRequest:
     """Answers that the test split is scored on; empty when it is not to be scored."""
     hyper_parameters: HyperParameters
     threads: int
-    """0 for one a core."""
+    """Of each process; 0 for one a core."""
+    distribution: Distribution | None = None
+    """How the run is divided; None for one process."""
+    cluster: Cluster | None = None
+    """Where the ranks of a divided run are; None for this machine."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -42,12 +48,15 @@ class TrainRequest:
             "checkpoint_folder": str(self.checkpoint_folder) if self.checkpoint_folder else None,
             "choices": list(self.choices),
             "hyper_parameters": self.hyper_parameters.as_json(),
+            "distribution": self.distribution.as_json() if self.distribution else None,
+            "cluster": self.cluster.as_json() if self.cluster else None,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "TrainRequest":
         """Read what `as_json` wrote."""
         checkpoint = document["checkpoint_folder"]
+        distribution, cluster = document.get("distribution"), document.get("cluster")
         return cls(
             **dict(document)
             | {
@@ -56,5 +65,7 @@ class TrainRequest:
                 "checkpoint_folder": Path(checkpoint) if checkpoint else None,
                 "choices": tuple(document["choices"]),
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
+                "distribution": Distribution.from_json(distribution) if distribution else None,
+                "cluster": Cluster.from_json(cluster) if cluster else None,
             }
         )

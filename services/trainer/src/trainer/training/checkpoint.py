@@ -1,6 +1,6 @@
 """The whole state of a run between two steps, as safetensors and JSON; nothing is ever pickled.
 
-    weights.safetensors     the weights that training changes
+    weights.safetensors     the weights that training changes, those that one process has whole
     optimizer.safetensors   what the update remembers: moments and step counts
     state.json              progress, data position, states of the random generators
     metrics.jsonl           figures of every step so far
@@ -20,7 +20,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainer.domain.training_plan import TrainingPlan
-from trainer.training.model import TrainedModel
 from trainer.training.update import Update
 
 WEIGHTS = "weights.safetensors"
@@ -47,7 +46,6 @@ class Progress:
 
 def save_checkpoint(
     folder: Path,
-    model: TrainedModel,
     update: Update,
     progress: Progress,
     plan: TrainingPlan,
@@ -56,7 +54,7 @@ def save_checkpoint(
     """Write the state into `folder`, which is made anew."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    weights = {name: weight.detach().contiguous() for name, weight in model.trainable.items()}
+    weights = {name: weight.detach().contiguous() for name, weight in update.whole_weights.items()}
     save_file(weights, folder / WEIGHTS)
     save_file(update.state(), folder / OPTIMIZER)
     shutil.copyfile(metrics, folder / METRICS)
@@ -72,10 +70,8 @@ def save_checkpoint(
     (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
 
 
-def load_checkpoint(
-    folder: Path, model: TrainedModel, update: Update, plan: TrainingPlan
-) -> Progress:
-    """Put the state of `folder` into model, update and the random generators.
+def load_checkpoint(folder: Path, update: Update, plan: TrainingPlan) -> Progress:
+    """Put the state of `folder` into update, its model and the random generators.
 
     Raises:
         ValueError: the state is not of this model or this plan.
@@ -84,10 +80,11 @@ def load_checkpoint(
     progress = Progress(**state["progress"])
     position = (state["position"]["epoch"], state["position"]["row"])
     weights = load_file(folder / WEIGHTS)
-    if position != plan.position_after(progress.step) or weights.keys() != model.trainable.keys():
+    whole = update.whole_weights
+    if position != plan.position_after(progress.step) or weights.keys() != whole.keys():
         raise ValueError("the checkpoint is of another run")
     with torch.no_grad():
-        for name, weight in model.trainable.items():
+        for name, weight in whole.items():
             weight.copy_(weights[name])
     update.load_state(load_file(folder / OPTIMIZER))
     version, numbers, gauss = state["random"]["python"]

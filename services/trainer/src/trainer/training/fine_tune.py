@@ -7,16 +7,18 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from evaluation.choices import ChoiceQuestion, choice_questions
 from jobs.child import ChildFailure, ChildPort
 from tokenization.chat_tokenizer import ChatTokenizer
+from torch import Tensor
 
 from trainer.domain.train_request import TrainRequest
 from trainer.domain.training_plan import TrainingPlan, plan_training
 from trainer.training.checkpoint import METRICS
+from trainer.training.distributed.ranks import Ranks
 from trainer.training.exam import exam_report, sit_exam
 from trainer.training.loop import TrainingLoop
 from trainer.training.loss import mean_loss
@@ -24,16 +26,38 @@ from trainer.training.model import TrainedModel
 from trainer.training.packs import Example
 from trainer.training.rows import encode_rows, read_split
 from trainer.training.token_rows import read_order, read_tokens_of, tokens_for
+from trainer.training.update import Update
 
 LOAD_SECONDS = 300.0
 EVALUATION = "evaluation.json"
 
 
-def fine_tune(port: ChildPort) -> Mapping[str, Any]:
+class Division(Protocol):
+    """A run divided among processes, as one of them sees it."""
+
+    @property
+    def ranks(self) -> Ranks:
+        """All of them."""
+        ...
+
+    def update_of(self, model: TrainedModel) -> Update:
+        """How the model's weights change; called once."""
+        ...
+
+    def gathered_weights(self) -> dict[str, Tensor]:
+        """The model's trainable weights, whole, in the rank that leads; nothing in the others."""
+        ...
+
+
+def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str, Any]:
     """Do what `port.request` (a TrainRequest) says.
 
+    Args:
+        division: The ranks that the run is divided among, of which this process is one.
+
     Returns:
-        `folder` with the finished model, and the `summary` of the run.
+        `folder` with the finished model, and the `summary` of the run; nothing in a rank that does
+        not lead.
 
     Raises:
         ChildFailure: the dataset or the choices do not allow it, or the run diverged.
@@ -51,14 +75,28 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     choices = request.hyper_parameters
     model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
 
-    loop = TrainingLoop(model, splits["train"], plan, choices, port)
+    loop = TrainingLoop(
+        model,
+        splits["train"],
+        plan,
+        choices,
+        port,
+        update=division.update_of(model) if division else None,
+        ranks=division.ranks if division else None,
+    )
     if request.checkpoint_folder is not None:
         loop.resume(request.checkpoint_folder)
-    if questions and loop.progress.base_correct is None:
+    if questions and loop.progress.base_correct is None and loop.leads:
         # Before the first step: a full run changes the base itself. Kept in every checkpoint.
         with model.as_base():
             loop.progress.base_correct = sit_exam(model, questions, port, phase="evaluate base")
     loop.run()
+    if division is not None:
+        weights = division.gathered_weights()
+        if not loop.leads:
+            return {}
+        model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
+        model.take(weights)
     model.round_to_stored()
     tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None
     report = exam_report(request.choices, loop.progress.base_correct, tuned)

@@ -10,6 +10,7 @@ from jobs.child import ChildFailure, ChildPort, Preempted
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.training_plan import TrainingPlan
 from trainer.training.checkpoint import METRICS, Progress, load_checkpoint, save_checkpoint
+from trainer.training.distributed.ranks import OneRank, Ranks
 from trainer.training.metrics_log import MetricsLog
 from trainer.training.model import TrainedModel
 from trainer.training.objective import LearnAnswers, Objective
@@ -35,6 +36,7 @@ class TrainingLoop:
         *,
         objective: Objective | None = None,
         update: Update | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self._model = model
         self._examples = examples
@@ -43,6 +45,7 @@ class TrainingLoop:
         self._port = port
         self._objective = objective or LearnAnswers()
         self._update = update or LocalUpdate(model, choices)
+        self._ranks = ranks or OneRank()
         self.progress = Progress()
         self.metrics = MetricsLog(port.folder / METRICS, None)
         longest = longest_of(examples)
@@ -50,9 +53,15 @@ class TrainingLoop:
             STEP_MARGIN_SECONDS + longest * choices.batch_size / SLOWEST_TOKENS_PER_SECOND
         )
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that hands over what the run makes."""
+        return self._ranks.leads
+
     def resume(self, folder: Path) -> None:
         """Go on from a checkpoint: from here on the run is the one that was interrupted."""
-        self.progress = load_checkpoint(folder, self._model, self._update, self._plan)
+        folder = self._ranks.part_of(folder)
+        self.progress = load_checkpoint(folder, self._update, self._plan)
         self.metrics = MetricsLog(self.metrics.path, folder / METRICS)
 
     def run(self) -> None:
@@ -68,7 +77,7 @@ class TrainingLoop:
             figures = self._step()
             self.metrics.write(step=self.progress.step, **figures)
             self._report(figures)
-            stop = self._port.stop_requested
+            stop = self._ranks.any(self._port.stop_requested)
             due = self.progress.step % self._choices.checkpoint_steps == 0
             # After the last step too: an interrupted evaluation must not cost the training.
             if due or stop or self.progress.step == self._plan.steps:
@@ -84,10 +93,10 @@ class TrainingLoop:
         rows = [self._examples[index] for index in self._plan.rows_of(step)]
         weight = self._objective.weight(rows)
         loss = 0.0
-        for micro_batch in self._micro_batches(rows):
-            for summed in self._objective.losses(self._model, micro_batch):
-                self._update.backward(summed / weight)
-                loss += float(summed.detach()) / weight
+        for summed in self._update.losses(self._objective, self._micro_batches(rows)):
+            self._update.backward(summed / weight)
+            loss += float(summed.detach()) / weight
+        loss = self._ranks.total(loss)
         rate = self._plan.learning_rate(step)
         norm = self._update.apply(rate)
         self._refuse_divergence(step, loss, norm)
@@ -125,11 +134,14 @@ class TrainingLoop:
         )
 
     def _save(self) -> None:
-        folder = self._port.folder / "checkpoint"
-        save_checkpoint(
-            folder, self._model, self._update, self.progress, self._plan, self.metrics.path
-        )
-        self._port.checkpoint(folder, self.progress.step)
+        folder = self._ranks.checkpoint_in(self._port.folder)
+        part = self._ranks.part_of(folder)
+        save_checkpoint(part, self._update, self.progress, self._plan, self.metrics.path)
+        self._ranks.wait()
+        if self._ranks.leads:
+            self._port.checkpoint(folder, self.progress.step)
+        # Who goes on, and perhaps ends, does so with a state that lasts.
+        self._ranks.wait()
 
     def _report(self, figures: dict[str, float]) -> None:
         self._port.report(
