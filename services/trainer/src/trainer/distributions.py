@@ -12,7 +12,6 @@ PRECISIONS = {
     pb.TRAINING_PRECISION_BF16: BF16,
     pb.TRAINING_PRECISION_FP16: FP16,
 }
-OFFLOADS = ("offload_optimizer", "offload_parameters")
 
 
 def distribution_of(spec: pb.TrainSpec, *, batch_size: int) -> Distribution | None:
@@ -29,7 +28,10 @@ def distribution_of(spec: pb.TrainSpec, *, batch_size: int) -> Distribution | No
         for name in ("ranks", "zero_stage", "preset")
         if getattr(wanted, name)
     }
-    given |= {name: getattr(wanted, name) for name in OFFLOADS if wanted.HasField(name)}
+    if wanted.HasField("offload_optimizer"):
+        given["offload_optimizer"] = wanted.offload_optimizer
+    if wanted.HasField("offload_parameters"):
+        given["offload_parameters"] = wanted.offload_parameters
     unknown = []
     if wanted.precision in PRECISIONS:
         given["precision"] = PRECISIONS[wanted.precision]

@@ -16,9 +16,12 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import torch
 from jobs.child import ChildFailure, Preempted
 from testkit.ports import free_port
 from trainer.domain.train_request import TrainRequest
+from trainer.launching.run_ranks import for_these_ranks
+from trainer.training import model as model_module
 from trainer.training.distributed.division import ZeroDivision
 from trainer.training.fine_tune import fine_tune
 from trainer.training.model import TrainedModel
@@ -61,9 +64,17 @@ def attempt(root: Path, request: dict[str, Any], behaviour: dict[str, Any]) -> t
     folder = root / f"attempt-{len(list(root.glob('attempt-*')))}"
     durable = root / "durable"
     durable.mkdir(parents=True, exist_ok=True)
+    behaviour = dict(behaviour)
     kept = sorted(durable.glob("*"), key=lambda path: int(path.name))
     request = request | {"checkpoint_folder": str(kept[-1]) if kept else None}
-    ranks = (request["distribution"] or {"ranks": 1})["ranks"]
+    if request["distribution"]:
+        ranks = behaviour.pop("ranks", request["distribution"]["ranks"])
+        request["distribution"] = request["distribution"] | {"ranks": ranks}
+        folder.mkdir()
+        parsed = TrainRequest.from_json(request)
+        request["checkpoint_folder"] = str(for_these_ranks(parsed, folder) or "") or None
+    else:
+        ranks = 1
     port, pids = str(free_port()), []
     for rank in range(ranks):
         scratch = folder / f"rank-{rank}"
@@ -141,7 +152,8 @@ def left(root: Path, folder: Path) -> dict[str, Any]:
 def run(root: Path, wanted: dict[str, Any]) -> dict[str, Any]:
     """One run with all its interruptions."""
     statuses = [attempt(root, wanted["request"], each)[0] for each in wanted["interruptions"]]
-    ended, folder = attempt(root, wanted["request"], {})
+    last = wanted.get("last", {})
+    ended, folder = attempt(root, wanted["request"], last)
     return {"statuses": statuses, "ended": ended} | ({} if ended else left(root, folder))
 
 
@@ -151,6 +163,8 @@ def main() -> None:
     first = TrainRequest.from_json(next(iter(order["runs"].values()))["request"])
     # transformers and PEFT import most of themselves when a model is made: before forking, once.
     TrainedModel.load(first.base_folder, first.hyper_parameters, "")
+    # Where a processor has bfloat16, one process would keep frozen weights in it.
+    model_module.compute_dtype = lambda _method: torch.float32
     report = {name: run(Path(order["root"]) / name, each) for name, each in order["runs"].items()}
     print("\n" + json.dumps(report))
 

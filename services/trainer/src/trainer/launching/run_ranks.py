@@ -36,16 +36,22 @@ def run_ranks(port: ChildPort) -> Mapping[str, Any]:
     request = TrainRequest.from_json(port.request)
     assert request.distribution is not None
     port.report("load", max_silence_seconds=START_SECONDS)
-    checkpoint = _for_these_ranks(request, request.distribution.ranks, port.folder)
+    checkpoint = for_these_ranks(request, port.folder)
     asked = replace(request, checkpoint_folder=checkpoint).as_json()
     launch = Launch(asked, request.distribution, port.folder)
     with launcher_for(request).started(launch) as ranks:
         return _Relay(port, ranks, request.distribution.ranks).run()
 
 
-def _for_these_ranks(request: TrainRequest, ranks: int, folder: Path) -> Path | None:
-    """The checkpoint to go on from; one of another number of ranks is converted first."""
+def for_these_ranks(request: TrainRequest, folder: Path) -> Path | None:
+    """The checkpoint to go on from; one of another number of ranks is converted first.
+
+    Args:
+        folder: Where the conversion goes.
+    """
     given = request.checkpoint_folder
+    assert request.distribution is not None
+    ranks = request.distribution.ranks
     if given is None or len(list(given.glob(rank_folder("*")))) == ranks:
         return given
     converted = folder / "regathered"

@@ -40,6 +40,9 @@ def zero_config(
         config.pop(name, None)
         if distribution.precision == name:
             config[name] = {"enabled": True}
+    if FP16 in config:
+        # A step that overflows is lost: begin where few do, and go down at once.
+        config[FP16] |= {"initial_scale_power": 12, "hysteresis": 1}
     return config | {
         # The loop's, since passes are not of one size; DeepSpeed only checks its arithmetic.
         "train_micro_batch_size_per_gpu": 1,

@@ -5,15 +5,18 @@ not DeepSpeed's own for processors: that one keeps powers of its betas beside it
 resumed run would compute to other bits, and needs a compiler where it runs.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import deepspeed
 import torch
+from deepspeed.accelerator import get_accelerator
+from jobs.child import ChildFailure
 from peft.tuners.lora import Linear as LoraLayer
 from torch import Tensor
 
-from trainer.domain.distribution import FP32, Distribution
+from trainer.domain.distribution import FP16, FP32, Distribution
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.training.distributed.keeping_pace import Pace
 from trainer.training.distributed.process_group import ProcessGroup
@@ -86,12 +89,16 @@ class ZeroUpdate:
         self._engine.backward(loss * self._ranks.size, scale_wrt_gas=False)
 
     def apply(self, rate: float) -> float:
-        """See `Update`."""
+        """See `Update`. 0 in a step that float16 was too narrow for: no weight has changed, and
+        the next are computed on a smaller scale, while there is one."""
         assert self._optimizer is not None
         for group in self._optimizer.param_groups:
             group["lr"] = rate
+        scaler = self._engine.optimizer.loss_scaler
+        smaller = scaler.dynamic and scaler.cur_scale > scaler.min_scale
         self._engine.step()
-        return float(self._engine.get_global_grad_norm())
+        norm = float(self._engine.get_global_grad_norm())
+        return 0.0 if smaller and not math.isfinite(norm) else norm
 
     def state(self) -> dict[str, Tensor]:
         """See `Update`; master weights and moments of this rank's part."""
@@ -120,13 +127,19 @@ class ZeroUpdate:
 
     def _divided(self, compute: Compute) -> Compute:
         module: Any = self._model.module
+        if self._distribution.precision == FP16:
+            _refuse_without_float16()
         trainable = self._model.trainable
         if self._distribution.precision == FP32:
             module.float()
         # What one operation uses together is gathered together.
-        layers = [part for part in module.modules() if isinstance(part, LoraLayer)]
-        for layer in layers:
-            deepspeed.utils.set_z3_leaf_module(layer, True)
+        for layer in module.modules():
+            if isinstance(layer, LoraLayer):
+                deepspeed.utils.set_z3_leaf_module(layer, True)
+        if self._model.learns_by_adapter:
+            # Where nothing before a layer learns, DeepSpeed would let go of the layer's weights at
+            # the beginning of its backward pass instead of the end.
+            module.enable_input_require_grads()
         self._optimizer = torch.optim.AdamW(
             list(trainable.values()), lr=0.0, weight_decay=self._choices.weight_decay, fused=True
         )
@@ -138,9 +151,20 @@ class ZeroUpdate:
             model=_Pass(module, compute), optimizer=self._optimizer, config=config
         )
         self._fragments = fragments_of(self._engine.optimizer, trainable, self._ranks)
+        # What is too much for the smallest scale, the loop refuses.
+        self._engine.optimizer.loss_scaler.raise_error_at_min_scale = False
         return self._together
 
     def _together(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
         self._pace.meet()
         logits: Tensor = self._engine(tree, nodes)
         return logits
+
+
+def _refuse_without_float16() -> None:
+    if not get_accelerator().is_fp16_supported():
+        raise ChildFailure(
+            "PRECISION_NOT_HERE",
+            "the workers' processors do not compute in float16",
+            "Choose precision BF16 or FP32.",
+        )
