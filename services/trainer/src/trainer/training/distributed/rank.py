@@ -38,11 +38,11 @@ def main() -> None:
     if FOLDER in os.environ:
         os.dup2(attach(Path(os.environ[FOLDER]), rank), 0)
     else:
-        _connect(Path(os.environ[SOCKET]), rank)
+        connect(Path(os.environ[SOCKET]), rank)
     run_child_main(train)
 
 
-def _connect(path: Path, rank: int) -> None:
+def connect(path: Path, rank: int) -> None:
     """Report at a socket, which becomes what is read from and written to."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(path))
