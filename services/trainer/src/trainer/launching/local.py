@@ -6,7 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
+
+from jobs.child import ChildFailure
 
 from trainer.launching.launcher import Launch, Rank
 from trainer.launching.socket_links import SocketLinks
@@ -45,7 +48,13 @@ class LocalLauncher:
 
     @contextmanager
     def started(self, launch: Launch) -> Iterator[LocalRanks]:
-        """See `Launcher`."""
+        """See `Launcher`. Raises ChildFailure where the extra `ranks` is not installed."""
+        if find_spec("deepspeed") is None:
+            raise ChildFailure(
+                "RANKS_NOT_INSTALLED",
+                "this worker cannot divide a run: DeepSpeed is not installed",
+                "Install modelmill-trainer[ranks] on the workers, or train in one process.",
+            )
         ranks = launch.distribution.ranks
         threads = launch.request["threads"] or _cores_for_each(ranks)
         request = {**launch.request, "threads": threads}
