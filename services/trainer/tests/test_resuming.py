@@ -71,7 +71,7 @@ def report(
     write_order(folders["full"], ORDER, repeats=True)
     requests = {method: request_of(method, tiny_base, rows) for method, rows in folders.items()}
     interruptions = [behaviour for behaviour, _ in INTERRUPTIONS]
-    order = {"root": str(root), "requests": requests, "interruptions": interruptions}
+    order = {"root": str(root), "requests": requests, "runs": [interruptions]}
     done = subprocess.run(
         [sys.executable, str(SCRIPT)],
         input=json.dumps(order),
@@ -91,8 +91,9 @@ def test_weights_optimizer_and_generators_are_those_of_an_uninterrupted_run(
     report: dict[str, Any], method: str
 ) -> None:
     run = report[method]
+    [interrupted] = run["interrupted"]
 
-    assert run["statuses"] == [status for _, status in INTERRUPTIONS]
-    assert run["ended"] == [0, 0]
+    assert interrupted["statuses"] == [status for _, status in INTERRUPTIONS]
+    assert (run["ended"], interrupted["ended"]) == (0, 0)
     assert len(run["unbroken"]["losses"]) == STEPS
-    assert run["interrupted"] == run["unbroken"]
+    assert interrupted["left"] == run["unbroken"]

@@ -36,7 +36,9 @@ class LoopThatIsSeen:
     examples: Any
     plan: TrainingPlan
 
-    def __init__(self, _model: Any, examples: Any, plan: TrainingPlan, *_rest: Any) -> None:
+    def __init__(
+        self, _model: Any, examples: Any, plan: TrainingPlan, *_rest: Any, **_parts: Any
+    ) -> None:
         LoopThatIsSeen.examples, LoopThatIsSeen.plan = examples, plan
         raise BegunError
 

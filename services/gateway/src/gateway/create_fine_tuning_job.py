@@ -1,7 +1,7 @@
 """Order a training run, from a dataset or straight from a file of conversations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from jobs.kinds import DATASET, TRAIN, dataset_id_of
@@ -14,7 +14,12 @@ from modelmill.jobs.v1.job_pb2 import (
     JobPriority,
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainingMethod, TrainSpec
+from modelmill.trainer.v1.trainer_service_pb2 import (
+    HyperParameters,
+    TrainingLimits,
+    TrainingMethod,
+    TrainSpec,
+)
 from service_kit.errors import InvalidInputError
 
 from gateway.accepted_job import AcceptedJob, accepted_record
@@ -40,6 +45,7 @@ class FineTuningOrder:
     method: TrainingMethod.ValueType
     hyper_parameters: HyperParameters
     evaluate: bool = True
+    limits: TrainingLimits = field(default_factory=TrainingLimits)
     priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL
 
 
@@ -137,6 +143,7 @@ class CreateFineTuningJob:
             method=order.method,
             hyper_parameters=order.hyper_parameters,
             evaluate=order.evaluate,
+            limits=order.limits,
         )
         accepted = await self._training.create(
             spec,

@@ -4,6 +4,7 @@ from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from service_kit.errors import InvalidInputError
 
 from trainer.domain.hyper_parameters import FULL, LORA, LORA_FIELDS, HyperParameters, decide
+from trainer.domain.limits import TrainingLimits
 
 METHODS = {
     pb.TRAINING_METHOD_UNSPECIFIED: LORA,
@@ -32,6 +33,16 @@ def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> Hyp
     except InvalidInputError as error:
         raise InvalidInputError([unknown, *error.errors]) from error
     raise InvalidInputError(unknown)
+
+
+def limits_of(spec: pb.TrainSpec) -> TrainingLimits:
+    """When the run ends early, as it was asked for."""
+    return TrainingLimits(
+        **{
+            field.name: getattr(spec.limits, field.name)
+            for field in pb.TrainingLimits.DESCRIPTOR.fields
+        }
+    )
 
 
 def decided_spec(spec: pb.TrainSpec, choices: HyperParameters) -> pb.TrainSpec:

@@ -11,10 +11,11 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from trainer.choices import decide_spec, decided_spec
+from trainer.choices import decide_spec, decided_spec, limits_of
 from trainer.distributions import distribution_of, write_distribution
 from trainer.domain.distribution import Distribution, divided_needs
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.limits import Price, check_limits
 from trainer.domain.needs import training_needs
 
 TRAINABLE_FORM = "safetensors"
@@ -61,6 +62,7 @@ class CreateFineTuningJob:
         datasets: Datasets,
         jobs: Jobs,
         queue: JobQueue,
+        price: Price,
         *,
         on_cluster: bool = False,
     ) -> None:
@@ -69,6 +71,7 @@ class CreateFineTuningJob:
         self._datasets = datasets
         self._jobs = jobs
         self._queue = queue
+        self._price = price
 
     async def __call__(
         self,
@@ -126,6 +129,10 @@ class CreateFineTuningJob:
             await self._find_dataset(tenant, wanted)
         except NotFoundError as error:
             missing.append(error.message)
+        except InvalidInputError as error:
+            errors += error.errors
+        try:
+            check_limits(limits_of(wanted), has_price=self._price.per_hour > 0)
         except InvalidInputError as error:
             errors += error.errors
         try:

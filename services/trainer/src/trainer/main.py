@@ -11,6 +11,7 @@ from jobs.submit import JobQueue
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
+from registry.artifact_store import ArtifactStore
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
 from registry.stores import store_of
 from service_kit.grpc_server import RpcServer
@@ -39,15 +40,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
-        store, cluster = store_of(settings), settings.cluster()
-        train_model = TrainModel(
-            models, datasets, jobs, store, threads=settings.threads, cluster=cluster
-        )
+        store, on_cluster = store_of(settings), settings.cluster() is not None
+        train_model = _train_model(settings, models, datasets, jobs, store)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             create = CreateFineTuningJob(
-                models, datasets, jobs, JobQueue(bus), on_cluster=cluster is not None
+                *(models, datasets, jobs, JobQueue(bus), settings.price), on_cluster=on_cluster
             )
             figures = ListStepFigures(jobs, store)
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
@@ -71,6 +70,22 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()
             for task in following:
                 task.cancel()
+
+
+def _train_model(
+    settings: Settings,
+    models: ModelCatalogue,
+    datasets: DatasetCatalogue,
+    jobs: JobRecords,
+    store: ArtifactStore,
+) -> TrainModel:
+    return TrainModel(
+        *(models, datasets, jobs, store),
+        threads=settings.threads,
+        price=settings.price,
+        seconds_between_interruptions=settings.seconds_between_interruptions,
+        cluster=settings.cluster(),
+    )
 
 
 def _worker(settings: Settings, bus: Bus, train_model: TrainModel) -> Worker:

@@ -21,12 +21,13 @@ from registry.materialised import in_use
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from trainer.choices import decide_spec
+from trainer.choices import decide_spec, limits_of
 from trainer.create_fine_tuning_job import Datasets, Models
 from trainer.distributions import distribution_of
 from trainer.domain.cluster import Cluster
 from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import LORA, HyperParameters
+from trainer.domain.limits import Price
 from trainer.domain.needs import training_needs
 from trainer.domain.train_request import TrainRequest
 from trainer.measures import measure_step
@@ -83,6 +84,8 @@ class TrainModel:
     Args:
         threads: Of the training process; 0 for one a core.
         cluster: Where the ranks of divided runs are; None for this machine.
+        price: Of the machine.
+        seconds_between_interruptions: The mean that is expected.
     """
 
     def __init__(
@@ -93,6 +96,8 @@ class TrainModel:
         store: ArtifactStore,
         *,
         threads: int,
+        price: Price,
+        seconds_between_interruptions: float,
         cluster: Cluster | None = None,
     ) -> None:
         self._models = models
@@ -101,6 +106,8 @@ class TrainModel:
         self._store = store
         self._threads = threads
         self._cluster = cluster
+        self._price = price
+        self._seconds_between_interruptions = seconds_between_interruptions
 
     async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
         """False while the dataset is still being made."""
@@ -132,8 +139,11 @@ class TrainModel:
             made_from=ingredients.made_from,
             attributes=self._attributes(ingredients),
         )
-        ready = _announcement(job, spec, ingredients, manifest, done["summary"])
-        return TunedModel(ready, done["summary"])
+        summary = done["summary"]
+        needs = training_needs(ingredients.choices, ingredients.base.size_bytes)
+        summary["estimated_memory_bytes"] = needs.memory_bytes
+        ready = _announcement(job, spec, ingredients, manifest, summary)
+        return TunedModel(ready, summary)
 
     async def _run(
         self, job: ActiveJob, request: TrainRequest, ingredients: Ingredients
@@ -211,6 +221,9 @@ class TrainModel:
             threads=self._threads,
             distribution=ingredients.distribution,
             cluster=self._cluster_for(ingredients),
+            limits=limits_of(spec),
+            price=self._price,
+            seconds_between_interruptions=self._seconds_between_interruptions,
         )
 
     def _cluster_for(self, ingredients: Ingredients) -> Cluster | None:
@@ -220,14 +233,15 @@ class TrainModel:
         return replace(self._cluster, rank_memory_bytes=needs.memory_bytes)
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
-        if job.checkpoint is None:
-            return None
-        try:
-            return self._store.materialise(job.checkpoint.digest)
-        except (CorruptArtifactError, NotFoundError):
-            # A state that is not what was saved is never loaded; steps are lost, not the job.
-            log.exception("the checkpoint of job %s is lost; it starts anew", job.job_id)
-            return None
+        for checkpoint in job.checkpoints:
+            try:
+                folder = self._store.materialise(checkpoint.digest)
+                log.info("job %s goes on from checkpoint %d", job.job_id, checkpoint.step)
+                return folder
+            except (CorruptArtifactError, NotFoundError):
+                # A state that is not what was saved is never loaded; steps are lost, not the job.
+                log.exception("checkpoint %d of job %s is lost", checkpoint.step, job.job_id)
+        return None
 
     def _attributes(self, ingredients: Ingredients) -> dict[str, Any]:
         attributes = {

@@ -136,13 +136,13 @@ def left(root: Path, folder: Path) -> dict[str, Any]:
     states = [json.loads(path.read_text()) for path in sorted(last.glob("**/state.json"))]
     model = folder / "rank-0" / "model"
     figures = [json.loads(line) for line in (model / "metrics.jsonl").read_text().splitlines()]
-    names = ("loss", "learning_rate", "grad_norm", "tokens")
+    names = ("step", "loss", "learning_rate", "grad_norm", "tokens", "valid_loss")
     return {
         "model": sha256(next(iter(model.glob("*model.safetensors")))),
         "optimizer": [sha256(path) for path in sorted(last.glob("**/optimizer.safetensors"))],
         "random": [state["random"] for state in states],
         "positions": [state["position"] for state in states],
-        "steps": [[line["step"], *(line[name] for name in names)] for line in figures],
+        "steps": [{name: line[name] for name in names if name in line} for line in figures],
         "evaluation": (model / "evaluation.json").read_text(),
         "folder": str(model),
         "files": sorted(path.name for path in model.iterdir()),

@@ -6,6 +6,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_METHOD_FULL,
     TRAINING_METHOD_LORA,
     HyperParameters,
+    TrainingLimits,
 )
 from pydantic import BeforeValidator, Field
 from service_kit.errors import InvalidInputError
@@ -55,6 +56,20 @@ class HyperParametersBody(StrictBody):
     checkpoint_steps: Whole = Field(None, gt=0, lt=UINT32)
 
 
+class LimitsBody(StrictBody):
+    """When a run ends before its epochs do; it succeeds with the best weights it has."""
+
+    max_seconds: float | None = Field(None, gt=0, description="Of work, over all attempts.")
+    max_cost: float | None = Field(None, gt=0, description="At the operator's price.")
+    evaluation_steps: int | None = Field(
+        None, gt=0, lt=UINT32, description="Between two measures of the valid split."
+    )
+    patience: int | None = Field(
+        None, gt=0, lt=UINT32, description="Measures without a better loss, then training stops."
+    )
+    min_improvement: float | None = Field(None, ge=0, description="What counts as better.")
+
+
 class SupervisedBody(StrictBody):
     """Supervised fine-tuning, the only way of training that is offered."""
 
@@ -69,7 +84,7 @@ class MethodBody(StrictBody):
 
 
 class FineTuningBody(StrictBody):
-    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `evaluate` and `priority`."""
+    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `evaluate`, `limits` and `priority`."""
 
     model: str = Field(min_length=1, max_length=256)
     training_file: str = Field(
@@ -81,6 +96,7 @@ class FineTuningBody(StrictBody):
     method: MethodBody | None = None
     training_method: Literal["lora", "full"] = Field("lora", description="Which weights change.")
     evaluate: bool = Field(True, description="Score base and tuned model on the test split.")
+    limits: LimitsBody = LimitsBody()
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
     validation_file: None = None
     integrations: list[None] | None = Field(None, max_length=0)
@@ -103,6 +119,7 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         method=METHODS[body.training_method],
         hyper_parameters=HyperParameters(**chosen),
         evaluate=body.evaluate,
+        limits=TrainingLimits(**body.limits.model_dump(exclude_none=True)),
         priority=PRIORITIES[body.priority],
     )
 

@@ -1,13 +1,14 @@
 """What the work process is asked to do; crosses to it as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from trainer.domain.cluster import Cluster
 from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.limits import Price, TrainingLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,10 @@ class TrainRequest:
     """How the run is divided; None for one process."""
     cluster: Cluster | None = None
     """Where the ranks of a divided run are; None for this machine."""
+    limits: TrainingLimits = field(default_factory=TrainingLimits)
+    price: Price = field(default_factory=Price)
+    seconds_between_interruptions: float = 3600.0
+    """The mean that the operator expects."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -41,7 +46,7 @@ class TrainRequest:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
         return plain | {
             "base_folder": str(self.base_folder),
             "dataset_folder": str(self.dataset_folder),
@@ -50,6 +55,8 @@ class TrainRequest:
             "hyper_parameters": self.hyper_parameters.as_json(),
             "distribution": self.distribution.as_json() if self.distribution else None,
             "cluster": self.cluster.as_json() if self.cluster else None,
+            "limits": self.limits.as_json(),
+            "price": asdict(self.price),
         }
 
     @classmethod
@@ -67,5 +74,7 @@ class TrainRequest:
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
                 "distribution": Distribution.from_json(distribution) if distribution else None,
                 "cluster": Cluster.from_json(cluster) if cluster else None,
+                "limits": TrainingLimits.from_json(document["limits"]),
+                "price": Price(**document["price"]),
             }
         )

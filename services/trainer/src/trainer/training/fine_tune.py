@@ -17,16 +17,21 @@ from torch import Tensor
 
 from trainer.domain.train_request import TrainRequest
 from trainer.domain.training_plan import TrainingPlan, plan_training
+from trainer.training.accounts import Accounts
 from trainer.training.checkpoint import METRICS
 from trainer.training.distributed.ranks import Ranks
 from trainer.training.exam import exam_report, sit_exam
 from trainer.training.loop import TrainingLoop
 from trainer.training.loss import mean_loss
+from trainer.training.memory import peak_bytes
 from trainer.training.model import TrainedModel
 from trainer.training.packs import Example
+from trainer.training.precision import compute_dtype
 from trainer.training.rows import encode_rows, read_split
 from trainer.training.token_rows import read_order, read_tokens_of, tokens_for
 from trainer.training.update import Update
+from trainer.training.validation import Validation, Weights
+from trainer.training.work import peak_flops
 
 LOAD_SECONDS = 300.0
 EVALUATION = "evaluation.json"
@@ -41,11 +46,16 @@ class Division(Protocol):
         ...
 
     def update_of(self, model: TrainedModel) -> Update:
-        """How the model's weights change; called once."""
+        """How the model's weights change; called once, before all that follows."""
         ...
 
-    def gathered_weights(self) -> dict[str, Tensor]:
-        """The model's trainable weights, whole, in the rank that leads; nothing in the others."""
+    @property
+    def weights(self) -> Weights:
+        """The model's, whole where they are asked for."""
+        ...
+
+    def result(self) -> dict[str, Tensor]:
+        """The weights that the run ends with, in the rank that leads; nothing in the others."""
         ...
 
 
@@ -65,9 +75,8 @@ def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str,
     """
     request = TrainRequest.from_json(port.request)
     port.report("load", max_silence_seconds=LOAD_SECONDS)
-    _set_up_torch(request.threads)
-    # Nothing of ours draws from it; a library that does shall draw the same again.
-    random.seed(request.hyper_parameters.seed)
+    leads = division is None or division.ranks.leads
+    accounts = _set_up(request, division.ranks.size if division else 1)
     tokenizer = ChatTokenizer.load(request.base_folder)
     splits = _read_splits(request, tokenizer)
     questions = _questions(request, tokenizer)
@@ -75,25 +84,15 @@ def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str,
     choices = request.hyper_parameters
     model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
 
-    loop = TrainingLoop(
-        model,
-        splits["train"],
-        plan,
-        choices,
-        port,
-        update=division.update_of(model) if division else None,
-        ranks=division.ranks if division else None,
-    )
-    if request.checkpoint_folder is not None:
-        loop.resume(request.checkpoint_folder)
-    if questions and loop.progress.base_correct is None and loop.leads:
+    loop = _loop(request, model, splits, plan, port, accounts, division)
+    if questions and loop.progress.base_correct is None and leads:
         # Before the first step: a full run changes the base itself. Kept in every checkpoint.
         with model.as_base():
             loop.progress.base_correct = sit_exam(model, questions, port, phase="evaluate base")
     loop.run()
     if division is not None:
-        weights = division.gathered_weights()
-        if not loop.leads:
+        weights = division.result()
+        if not leads:
             return {}
         model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
         model.take(weights)
@@ -102,18 +101,25 @@ def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str,
     report = exam_report(request.choices, loop.progress.base_correct, tuned)
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = _summary(loop, len(splits["train"]), report)
+    summary |= accounts.summary(loop.progress.flops, loop.progress.seconds)
     if splits["valid"]:
         summary["valid_loss"] = mean_loss(model, splits["valid"])
     folder = _write(port.folder / "model", model, loop.metrics.path, report)
     return {"folder": str(folder), "summary": summary}
 
 
-def _set_up_torch(threads: int) -> None:
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+def _set_up(request: TrainRequest, ranks: int) -> Accounts:
+    """Make what is computed repeatable, and begin to count what it costs."""
+    # Nothing of ours draws from it; a library that does shall draw the same again.
+    random.seed(request.hyper_parameters.seed)
+    torch.set_num_threads(request.threads or len(os.sched_getaffinity(0)))
     # A kernel whose result depends on timing raises instead, so that a resume is bit-exact.
     torch.use_deterministic_algorithms(True)
     # Filling fresh memory would find bugs in torch, at a price for every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    units = torch.cuda.device_count() or torch.get_num_threads()
+    peak = peak_flops(compute_dtype(request.hyper_parameters.method))
+    return Accounts(units * ranks, request.price, peak * ranks)
 
 
 def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Sequence[Example]]:
@@ -142,6 +148,34 @@ def _plan(request: TrainRequest, rows: int) -> TrainingPlan:
     return plan_training(rows, request.hyper_parameters, order=order, order_repeats=repeats)
 
 
+def _loop(
+    request: TrainRequest,
+    model: TrainedModel,
+    splits: Mapping[str, Sequence[Example]],
+    plan: TrainingPlan,
+    port: ChildPort,
+    accounts: Accounts,
+    division: Division | None,
+) -> TrainingLoop:
+    update = division.update_of(model) if division else None
+    ranks = division.ranks if division else None
+    weights = division.weights if division else None
+    loop = TrainingLoop(
+        *(model, splits["train"], plan, request.hyper_parameters, port),
+        validation=Validation(
+            *(model, splits["valid"], request.limits, plan.steps), ranks=ranks, weights=weights
+        ),
+        update=update,
+        ranks=ranks,
+        limits=request.limits,
+        accounts=accounts,
+        seconds_between_interruptions=request.seconds_between_interruptions,
+    )
+    if request.checkpoint_folder is not None:
+        loop.resume(request.checkpoint_folder)
+    return loop
+
+
 def _questions(request: TrainRequest, tokenizer: ChatTokenizer) -> list[ChoiceQuestion]:
     if not request.choices:
         return []
@@ -168,7 +202,14 @@ def _summary(loop: TrainingLoop, rows: int, report: Mapping[str, Any]) -> dict[s
         "train_seconds": progress.seconds,
         "tokens_per_second": progress.tokens / progress.seconds,
         "differences": report["differences"],
+        "peak_memory_bytes": peak_bytes(),
     }
+    if progress.stopped_by:
+        summary["stopped_by"] = progress.stopped_by
+    if progress.best_valid_loss is not None:
+        summary |= {"best_step": progress.best_step, "best_valid_loss": progress.best_valid_loss}
+    if progress.micro_batch_rows:
+        summary["micro_batch_rows"] = progress.micro_batch_rows
     for name in ("base", "tuned"):
         if name in report:
             summary[f"accuracy_{name}"] = report[name]["accuracy"]

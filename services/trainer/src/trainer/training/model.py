@@ -15,6 +15,7 @@ from trainer.training import attention
 from trainer.training.adapters import add_lora, save_adapter
 from trainer.training.precision import compute_dtype
 from trainer.training.token_tree import TokenTree
+from trainer.training.work import NeededWork, WorkMeter
 
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
@@ -40,6 +41,8 @@ class TrainedModel:
         self._folder = folder
         self._stored_dtype = stored_dtype
         self._compute: Compute = self._logits
+        self.work = WorkMeter(_needed(model))
+        """What the passes of this model needed."""
 
     @classmethod
     def load(cls, folder: Path, choices: HyperParameters, base_name: str) -> "TrainedModel":
@@ -107,6 +110,7 @@ class TrainedModel:
         return self._compute(tree, nodes)
 
     def _logits(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
+        self.work.add(tree, len(nodes))
         hidden = self._hidden_N_C(tree)
         chosen = hidden.index_select(0, torch.tensor(nodes))
         head: Tensor = self._model.get_output_embeddings()(chosen)
@@ -143,3 +147,11 @@ class TrainedModel:
         )
         hidden: Tensor = output.last_hidden_state[0]
         return hidden
+
+
+def _needed(model: PreTrainedModel) -> NeededWork:
+    config = model.config
+    heads = config.num_attention_heads
+    width = getattr(config, "qk_head_dim", None) or getattr(config, "head_dim", None)
+    features = heads * (width or config.hidden_size // heads) * config.num_hidden_layers
+    return NeededWork.of(model, model.get_output_embeddings(), features)

@@ -20,14 +20,16 @@ class Update(Protocol):
         """The weights that training changes, by name, but for those that are in `state`."""
         ...
 
-    def losses(
-        self, objective: Objective, micro_batches: Sequence[Sequence[Example]]
-    ) -> Iterator[Tensor]:
-        """The summed losses of this process' part of a step's rows, as `Objective.losses`."""
+    def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
+        """The summed losses of this process' part of a micro-batch, as `Objective.losses`."""
         ...
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a scalar to those of the step."""
+        ...
+
+    def forget(self) -> None:
+        """Let go of the step's gradients; nothing else has changed."""
         ...
 
     def apply(self, rate: float) -> float:
@@ -64,16 +66,17 @@ class LocalUpdate:
         """See `Update`."""
         return self._model.trainable
 
-    def losses(
-        self, objective: Objective, micro_batches: Sequence[Sequence[Example]]
-    ) -> Iterator[Tensor]:
+    def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
         """See `Update`; of all rows."""
-        for rows in micro_batches:
-            yield from objective.losses(self._model, rows)
+        return objective.losses(self._model, rows)
 
     def backward(self, loss: Tensor) -> None:
         """See `Update`."""
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def forget(self) -> None:
+        """See `Update`."""
+        self._optimizer.zero_grad(set_to_none=True)
 
     def apply(self, rate: float) -> float:
         """See `Update`."""
@@ -81,7 +84,7 @@ class LocalUpdate:
         if torch.isfinite(torch.tensor(norm)):
             self._optimizer.param_groups[0]["lr"] = rate
             self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.forget()
         return norm
 
     def state(self) -> dict[str, Tensor]:

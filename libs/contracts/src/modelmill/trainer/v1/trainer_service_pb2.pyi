@@ -57,7 +57,7 @@ class _TrainingPrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tra
     TRAINING_PRECISION_BF16: _TrainingPrecision.ValueType  # 2
     """bfloat16."""
     TRAINING_PRECISION_FP16: _TrainingPrecision.ValueType  # 3
-    """float16 with a loss scale; needs GPUs."""
+    """float16 with a loss scale; the worker's processor must have it."""
 
 class TrainingPrecision(_TrainingPrecision, metaclass=_TrainingPrecisionEnumTypeWrapper):
     """Number format that a divided run computes in. Master weights and moments are float32 in each."""
@@ -69,7 +69,7 @@ TRAINING_PRECISION_FP32: TrainingPrecision.ValueType  # 1
 TRAINING_PRECISION_BF16: TrainingPrecision.ValueType  # 2
 """bfloat16."""
 TRAINING_PRECISION_FP16: TrainingPrecision.ValueType  # 3
-"""float16 with a loss scale; needs GPUs."""
+"""float16 with a loss scale; the worker's processor must have it."""
 Global___TrainingPrecision: _TypeAlias = TrainingPrecision  # noqa: Y015
 
 @_typing.final
@@ -152,6 +152,7 @@ class TrainSpec(_message.Message):
     EVALUATE_FIELD_NUMBER: _builtins.int
     DATASET_JOB_ID_FIELD_NUMBER: _builtins.int
     DISTRIBUTION_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     base_version_id: _builtins.str
     """Base model version."""
     dataset_id: _builtins.str
@@ -172,6 +173,10 @@ class TrainSpec(_message.Message):
     def distribution(self) -> Global___Distribution:
         """How the run is divided among processes; absent for a single one."""
 
+    @_builtins.property
+    def limits(self) -> Global___TrainingLimits:
+        """When the run ends before its epochs do."""
+
     def __init__(
         self,
         *,
@@ -183,10 +188,11 @@ class TrainSpec(_message.Message):
         evaluate: _builtins.bool = ...,
         dataset_job_id: _builtins.str = ...,
         distribution: Global___Distribution | None = ...,
+        limits: Global___TrainingLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["distribution", b"distribution", "hyper_parameters", b"hyper_parameters"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["distribution", b"distribution", "hyper_parameters", b"hyper_parameters", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "method", b"method", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -242,6 +248,44 @@ class Distribution(_message.Message):
 Global___Distribution: _TypeAlias = Distribution  # noqa: Y015
 
 @_typing.final
+class TrainingLimits(_message.Message):
+    """Ends a run early; it succeeds with the best weights it has. 0 means no limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_COST_FIELD_NUMBER: _builtins.int
+    EVALUATION_STEPS_FIELD_NUMBER: _builtins.int
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    MIN_IMPROVEMENT_FIELD_NUMBER: _builtins.int
+    max_seconds: _builtins.float
+    """Seconds of work, over all attempts."""
+    max_cost: _builtins.float
+    """Money at the operator's price, over all attempts; refused where there is no price."""
+    evaluation_steps: _builtins.int
+    """Steps between two measures of the valid split; a tenth of the run when patience asks for them."""
+    patience: _builtins.int
+    """Measures without a better loss after which training stops."""
+    min_improvement: _builtins.float
+    """By how much a loss must be lower to be better."""
+    def __init__(
+        self,
+        *,
+        max_seconds: _builtins.float = ...,
+        max_cost: _builtins.float = ...,
+        evaluation_steps: _builtins.int = ...,
+        patience: _builtins.int = ...,
+        min_improvement: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_steps", b"evaluation_steps", "max_cost", b"max_cost", "max_seconds", b"max_seconds", "min_improvement", b"min_improvement", "patience", b"patience"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainingLimits: _TypeAlias = TrainingLimits  # noqa: Y015
+
+@_typing.final
 class HyperParameters(_message.Message):
     """Choices of a training run. 0 means the default."""
 
@@ -286,7 +330,7 @@ class HyperParameters(_message.Message):
     max_grad_norm: _builtins.float
     """Gradients are scaled down to this norm; default 1."""
     checkpoint_steps: _builtins.int
-    """Steps between checkpoints; default 20."""
+    """Steps between checkpoints; by default chosen by what a checkpoint costs and how long workers live."""
     seed: _builtins.int
     """Seed of data order, initialisation and dropout; default 1."""
     def __init__(

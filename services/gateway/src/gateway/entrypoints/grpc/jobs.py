@@ -250,5 +250,6 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
         method=spec.method,
         hyper_parameters=spec.hyper_parameters,
         evaluate=spec.evaluate,
+        limits=spec.limits,
         priority=priority,
     )

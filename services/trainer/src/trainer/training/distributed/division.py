@@ -19,6 +19,7 @@ class ZeroDivision:
         self.ranks = ranks
         self._request = request
         self._update: ZeroUpdate | None = None
+        self._instead: dict[str, Tensor] = {}
 
     @classmethod
     @contextmanager
@@ -36,7 +37,21 @@ class ZeroDivision:
         self._update = ZeroUpdate(model, self._request.hyper_parameters, distribution, self.ranks)
         return self._update
 
-    def gathered_weights(self) -> dict[str, Tensor]:
+    @property
+    def weights(self) -> "ZeroDivision":
         """See `Division`."""
+        return self
+
+    def copied(self) -> dict[str, Tensor]:
+        """See `Weights`."""
         assert self._update is not None
         return self._update.gathered_weights()
+
+    def replace(self, weights: Mapping[str, Tensor]) -> None:
+        """See `Weights`."""
+        self._instead = dict(weights)
+
+    def result(self) -> dict[str, Tensor]:
+        """See `Division`."""
+        gathered = self.copied()
+        return self._instead or gathered

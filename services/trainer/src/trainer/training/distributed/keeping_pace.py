@@ -26,6 +26,7 @@ class Pace:
     def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
         self._busy = False
+        self._together = False
 
     def kept(self, own: Iterator[Tensor], filler: Losses) -> Iterator[Tensor]:
         """The losses of this rank, then as many of weight 0 as others have more.
@@ -34,7 +35,7 @@ class Pace:
             own: Each is computed when it is asked for, and its backward pass follows.
             filler: Losses that can always be computed; of what, is no matter.
         """
-        self._busy = True
+        self._busy = self._together = True
         yield from own
         self._busy = False
         while True:
@@ -42,10 +43,11 @@ class Pace:
             try:
                 loss = next(losses)
             except _AllDone:
-                return
+                break
             yield loss * 0.0
+        self._together = False
 
     def meet(self) -> None:
-        """To be called before each forward pass, within what `kept` asks for."""
-        if not self._ranks.any(self._busy):
+        """To be called before each forward pass. Outside `kept` ranks make the same ones."""
+        if self._together and not self._ranks.any(self._busy):
             raise _AllDone

@@ -10,6 +10,11 @@ class Ranks(Protocol):
     """The processes of a run. Every rank makes the same calls in the same order."""
 
     @property
+    def size(self) -> int:
+        """How many they are."""
+        ...
+
+    @property
     def leads(self) -> bool:
         """Whether this process is the one that hands over checkpoints and the model."""
         ...
@@ -39,6 +44,7 @@ class OneRank:
     """A run in a single process."""
 
     leads = True
+    size = 1
 
     def any(self, flag: bool) -> bool:
         """See `Ranks`."""

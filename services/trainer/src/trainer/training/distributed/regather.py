@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainer.training.checkpoint import OPTIMIZER, STATE
+from trainer.training.checkpoint import BEST, OPTIMIZER, STATE
 from trainer.training.distributed.process_names import rank_folder
 
 
@@ -35,10 +35,12 @@ def regather(old: Path, new: Path, ranks: int, seed: int) -> None:
     save_file(_together(part / OPTIMIZER for part in parts), whole)
     for rank in range(ranks):
         folder = new / rank_folder(rank)
+        # The best weights are the leader's to keep.
+        others = () if rank == 0 else (BEST,)
         shutil.copytree(
             parts[rank if rank < len(parts) else 0],
             folder,
-            ignore=shutil.ignore_patterns(OPTIMIZER),
+            ignore=shutil.ignore_patterns(OPTIMIZER, *others),
         )
         os.link(whole, folder / OPTIMIZER)
         if rank >= len(parts):

@@ -69,24 +69,21 @@ class ZeroUpdate:
         """None: masters and moments of this rank's part are in `state`."""
         return {}
 
-    def losses(
-        self, objective: Objective, micro_batches: Sequence[Sequence[Example]]
-    ) -> Iterator[Tensor]:
-        """The losses of every n-th row of each micro-batch, and of none where others have more."""
+    def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
+        """See `Update`; of every n-th row, and of weight 0 where others have more."""
         self._divide()
-
-        def own() -> Iterator[Tensor]:
-            for rows in micro_batches:
-                part = rows[self._ranks.rank :: self._ranks.size]
-                if part:
-                    yield from objective.losses(self._model, part)
-
-        return self._pace.kept(own(), lambda: objective.losses(self._model, micro_batches[0][:1]))
+        part = rows[self._ranks.rank :: self._ranks.size]
+        own = objective.losses(self._model, part) if part else iter(())
+        return self._pace.kept(own, lambda: objective.losses(self._model, rows[:1]))
 
     def backward(self, loss: Tensor) -> None:
         """See `Update`."""
         # The ranks' gradients are averaged, and shall be added up.
         self._engine.backward(loss * self._ranks.size, scale_wrt_gas=False)
+
+    def forget(self) -> None:
+        """See `Update`. Never asked for: ranks end the steps that they have begun."""
+        raise NotImplementedError("ranks end the steps that they have begun")
 
     def apply(self, rate: float) -> float:
         """See `Update`. 0 in a step that float16 was too narrow for: no weight has changed, and
