@@ -103,7 +103,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
     queue, aliases = JobQueue(parts.bus), AliasRecords(parts.bus)
     return TrainerServicer(
-        CreateFineTuningJob(parts.models, parts.datasets, parts.jobs, queue, settings.price),
+        CreateFineTuningJob(
+            *(parts.models, parts.datasets, parts.jobs, queue, settings.price),
+            on_cluster=settings.cluster() is not None,
+        ),
         ListStepFigures(parts.jobs, parts.store),
         RetireModel(ModelRecords(parts.bus, parts.models), aliases),
         CreateEvaluationJob(
@@ -120,6 +123,7 @@ def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> W
         threads=settings.threads,
         price=settings.price,
         seconds_between_interruptions=settings.seconds_between_interruptions,
+        cluster=settings.cluster(),
         trackers=trackers,
     )
     evaluate_model = EvaluateModel(
