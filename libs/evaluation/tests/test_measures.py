@@ -15,12 +15,15 @@ from evaluation.measure_names import (
 from evaluation.measures import measure_of
 from evaluation.rouge import common_subsequence, rouge_l, rouge_n
 from evaluation.row_outcome import RowOutcome
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sacrebleu import corpus_bleu, corpus_chrf
 
 ANSWERS = ["我很喜欢猫", "the cat sat on the mat", "", "Hello, world! 你好"]
 REFERENCES = ["我喜欢猫和狗", "the cat is on the mat", "nothing", "Hello world! 你好吗"]
+
+QUICKLY = settings(max_examples=25, deadline=None)
+"""How long it takes is no matter of a test."""
 
 
 def value_of(name: str, rows: list[RowOutcome]) -> float:
@@ -116,6 +119,7 @@ def test_rouge_counts_words_and_chinese_characters() -> None:
     assert rouge_l("Straße, 12!", "straße 12") == 1
 
 
+@QUICKLY
 @given(st.text("abc", max_size=12), st.text("abc", max_size=12))
 def test_the_common_subsequence_is_that_of_the_plain_table(first: str, second: str) -> None:
     row = [0] * (len(second) + 1)
@@ -154,6 +158,7 @@ BEST = dict.fromkeys(MEASURES, 1.0) | {"bits_per_byte": 0.0, "bleu": 100.0, "chr
 
 
 @pytest.mark.parametrize("name", MEASURES)
+@QUICKLY
 @given(rows=st.lists(OUTCOMES, min_size=1, max_size=8))
 def test_perfect_answers_have_the_best_value_and_no_answers_a_better_one(
     name: str, rows: list[RowOutcome]
@@ -171,6 +176,7 @@ def test_perfect_answers_have_the_best_value_and_no_answers_a_better_one(
 
 
 @pytest.mark.parametrize("name", MEASURES)
+@QUICKLY
 @given(rows=st.lists(OUTCOMES, min_size=1, max_size=8), random=st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(name: str, rows: list[RowOutcome], random) -> None:
     shuffled = rows[:]
@@ -180,6 +186,7 @@ def test_the_order_of_rows_changes_nothing(name: str, rows: list[RowOutcome], ra
 
 
 @pytest.mark.parametrize("name", MEASURES)
+@QUICKLY
 @given(rows=st.lists(OUTCOMES, min_size=1, max_size=8))
 def test_a_model_beside_itself_differs_by_nothing_and_wins_no_row(
     name: str, rows: list[RowOutcome]

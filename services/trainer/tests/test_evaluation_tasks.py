@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs.child import ChildFailure
 from service_kit.errors import InvalidInputError
@@ -259,6 +259,7 @@ FIELDS = (
 )
 
 
+@settings(deadline=None)
 @given(changes=st.dictionaries(st.sampled_from(FIELDS), VALUES, min_size=1, max_size=4))
 def test_whatever_stands_in_a_field_is_read_or_refused(changes: dict[str, Any]) -> None:
     sound = yaml.safe_load(CHOOSING)
@@ -271,12 +272,14 @@ def test_whatever_stands_in_a_field_is_read_or_refused(changes: dict[str, Any]) 
     assert config.data_files
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_whatever_a_config_says_it_is_read_or_refused(text: str) -> None:
     with pytest.raises(InvalidInputError):
         read_config(text)
 
 
+@settings(deadline=None)
 @given(template=st.text("{}%# xq|.()[]'\"+-*/~", max_size=24), value=VALUES)
 def test_whatever_a_template_says_it_renders_or_costs_its_row(template: str, value: Any) -> None:
     with suppress(TemplateFailed):

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from evaluation.intervals import TAILS
 from evaluation.statistics import Statistics
 
-DRAWN_AT_ONCE = 1 << 22
-"""Counts in memory at a time."""
+DRAWN_AT_ONCE = 1 << 20
+"""Rows drawn at a time."""
+FEW_KINDS = 16
 DEFAULT_RESAMPLES = 1_000
 
 
@@ -106,7 +107,7 @@ def compare(
     kinds, counts = np.unique(pairs, axis=0, return_counts=True)
     ours, theirs = first.distinct[kinds[:, 0]], second.distinct[kinds[:, 1]]
 
-    def difference(weights: NDArray[np.int64]) -> NDArray[np.float64]:
+    def difference(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return measure.aggregate(weights @ ours, rows) - measure.aggregate(weights @ theirs, rows)
 
     drawn = np.concatenate([difference(draw) for draw in _draws(counts, seed, resamples)])
@@ -114,20 +115,27 @@ def compare(
     if not measure.higher_is_better:
         gains = -gains
     won, lost = (float(counts[which].sum()) / rows for which in (gains > 0, gains < 0))
-    value = float(difference(counts[None])[0])
+    value = float(difference(counts[None].astype(np.float64))[0])
     tied = float(counts[gains == 0].sum()) / rows
     return Comparison(Estimate(value, *_interval(drawn), rows), won, lost, tied)
 
 
-def _draws(counts: NDArray[np.int64], seed: int, resamples: int) -> Iterator[NDArray[np.int64]]:
+def _draws(counts: NDArray[np.int64], seed: int, resamples: int) -> Iterator[NDArray[np.float64]]:
     """(some samples, kinds): how often each kind of row comes; `resamples` in all."""
     generator = np.random.default_rng(seed)
-    rows = int(counts.sum())
-    shares = counts / rows
+    rows, kinds = int(counts.sum()), len(counts)
+    kind_of = np.repeat(np.arange(kinds), counts)
     left = resamples
     while left:
-        some = min(left, max(1, DRAWN_AT_ONCE // len(counts)))
-        yield generator.multinomial(rows, shares, size=some)
+        some = min(left, max(1, DRAWN_AT_ONCE // rows))
+        if kinds <= FEW_KINDS:
+            yield generator.multinomial(rows, counts / rows, size=some).astype(np.float64)
+        else:
+            # Quicker than a binomial for each of many kinds, and the same distribution.
+            drawn = kind_of[generator.integers(rows, size=(some, rows))]
+            drawn += kinds * np.arange(some)[:, None]
+            found = np.bincount(drawn.ravel(), minlength=some * kinds)
+            yield found.reshape(some, kinds).astype(np.float64)
         left -= some
 
 

@@ -1,6 +1,6 @@
 """The figures of suites and their slices, of one model or of two side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -46,17 +46,28 @@ class MeasuredSuite:
         }
         return cls(suite, outcomes, statistics)
 
-    def figures(self, plan: EvaluationPlan) -> Figures:
-        """Of all rows, and of each slice's groups."""
-        everything = np.arange(len(self.suite.items))
+    def figures(
+        self, plan: EvaluationPlan, on_progress: Callable[[], None] = lambda: None
+    ) -> Figures:
+        """Of all rows, and of each slice's groups.
+
+        Args:
+            on_progress: Called after all rows, and after each slice.
+        """
+        measured = self._measured(np.arange(len(self.suite.items)), plan)
+        on_progress()
+        slices = {}
+        for each in plan.slices:
+            slices[each.by] = self._sliced(each, plan)
+            on_progress()
         return {
             "name": self.suite.name,
             "rows": len(self.suite.items),
             "rows_in_all": self.suite.rows,
             "skipped": self.suite.skipped,
             "first_skipped": self.suite.first_skipped,
-            "measures": self._measured(everything, plan),
-            "slices": {each.by: self._sliced(each, plan) for each in plan.slices},
+            "measures": measured,
+            "slices": slices,
         }
 
     def row_values(self, name: str, side: int) -> list[float | None]:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from jobs.child import ChildFailure, ChildPort, Preempted
@@ -24,7 +23,7 @@ from trainer.evaluating.tasks.task_items import task_suite
 ASKING_SILENCE_SECONDS = 900.0
 """A question may wait for a service that is away."""
 MEASURING_SILENCE_SECONDS = 600.0
-"""For one suite's figures, with all slices."""
+"""For one table of figures: of all rows of a suite, or of one slice's groups."""
 
 
 def evaluate(port: ChildPort) -> Mapping[str, Any]:
@@ -123,19 +122,13 @@ def _measure(
 ) -> tuple[dict[str, Any], list[MeasuredSuite]]:
     figures: list[dict[str, Any]] = []
     measured: list[MeasuredSuite] = []
-    for done, suite in enumerate(suites):
-        port.report(
-            *("measure",),
-            done=done,
-            total=len(suites),
-            unit="suite",
-            max_silence_seconds=MEASURING_SILENCE_SECONDS,
-        )
+    tell = _MeasuringProgress(port, len(suites) * (1 + len(request.plan.slices)))
+    for suite in suites:
         found = [outcomes_of(suite, side, book) for side in range(len(request.versions))]
         one = MeasuredSuite.of(suite, [rows for rows, _ in found])
         measured.append(one)
-        told = _told(suite, [unanswered for _, unanswered in found])
-        figures.append(one.figures(request.plan) | told)
+        told = _told([unanswered for _, unanswered in found])
+        figures.append(one.figures(request.plan, tell) | told)
         _see_that_it_says_something(figures[-1])
     protections = judged(request.plan.protections, figures)
     return {
@@ -147,7 +140,30 @@ def _measure(
     }, measured
 
 
-def _told(suite: Suite, unanswered: Sequence[Unanswered]) -> dict[str, Any]:
+class _MeasuringProgress:
+    """Told after each table of figures."""
+
+    def __init__(self, port: ChildPort, total: int) -> None:
+        self._port = port
+        self._total = total
+        self._done = 0
+        self._report()
+
+    def __call__(self) -> None:
+        self._done += 1
+        self._report()
+
+    def _report(self) -> None:
+        self._port.report(
+            "measure",
+            done=self._done,
+            total=self._total,
+            unit="table",
+            max_silence_seconds=MEASURING_SILENCE_SECONDS,
+        )
+
+
+def _told(unanswered: Sequence[Unanswered]) -> dict[str, Any]:
     named = list(zip(SIDES, unanswered, strict=False))
     return {
         "unanswered": {name: each.as_json() for name, each in named if each.counts},
@@ -173,8 +189,3 @@ def _models(request: EvaluationRequest) -> dict[str, Any]:
 def _plan(plan: EvaluationPlan) -> dict[str, Any]:
     written = plan.as_json()
     return {name: written[name] for name in ("split", "max_rows", "seed", "resamples")}
-
-
-def folder_of(result: Mapping[str, Any]) -> Path:
-    """Where the results lie, of what `evaluate` answers."""
-    return Path(result["folder"])

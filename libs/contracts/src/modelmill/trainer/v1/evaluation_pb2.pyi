@@ -59,7 +59,7 @@ class EvaluationSpec(_message.Message):
 
     @_builtins.property
     def measures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of what is measured; empty means all that apply to the rows."""
+        """Names of what is measured on the rows of the dataset; empty means all that apply. Tasks name their own."""
 
     @_builtins.property
     def slices(self) -> _containers.RepeatedCompositeFieldContainer[Global___EvaluationSlice]:
