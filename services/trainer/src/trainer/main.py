@@ -40,14 +40,12 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
-        store, on_cluster = store_of(settings), settings.cluster() is not None
+        store = store_of(settings)
         train_model = _train_model(settings, models, datasets, jobs, store)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            create = CreateFineTuningJob(
-                *(models, datasets, jobs, JobQueue(bus), settings.price), on_cluster=on_cluster
-            )
+            create = _create_job(settings, models, datasets, jobs, JobQueue(bus))
             figures = ListStepFigures(jobs, store)
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
             add_TrainerServiceServicer_to_server(
@@ -70,6 +68,19 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()
             for task in following:
                 task.cancel()
+
+
+def _create_job(
+    settings: Settings,
+    models: ModelCatalogue,
+    datasets: DatasetCatalogue,
+    jobs: JobRecords,
+    queue: JobQueue,
+) -> CreateFineTuningJob:
+    on_cluster = settings.launcher == "kubernetes"
+    return CreateFineTuningJob(
+        *(models, datasets, jobs, queue, settings.price), on_cluster=on_cluster
+    )
 
 
 def _train_model(
