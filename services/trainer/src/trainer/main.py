@@ -105,7 +105,7 @@ def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
     return TrainerServicer(
         CreateFineTuningJob(
             *(parts.models, parts.datasets, parts.jobs, queue, settings.price),
-            on_cluster=settings.cluster() is not None,
+            on_cluster=settings.launcher == "kubernetes",
         ),
         ListStepFigures(parts.jobs, parts.store),
         RetireModel(ModelRecords(parts.bus, parts.models), aliases),

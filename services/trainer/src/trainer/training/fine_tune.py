@@ -128,9 +128,18 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
             return None
         model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
         model.take(weights)
-    model.round_to_stored()
-    tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None
-    report = exam_report(request.choices, loop.progress.base_correct, tuned)
+    report = _examined(request, model, questions, loop, port)
+    return _saved(model, loop, splits, report, accounts, port)
+
+
+def _saved(
+    model: TrainedModel,
+    loop: TrainingLoop,
+    splits: Mapping[str, Sequence[Example]],
+    report: Mapping[str, Any],
+    accounts: Accounts,
+    port: ChildPort,
+) -> dict[str, Any]:
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = _summary(loop, len(splits["train"]), report)
     summary |= accounts.summary(loop.progress.flops, loop.progress.seconds)
@@ -140,6 +149,19 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     folder = _write(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
     return _Made(folder, summary, parity)
+
+
+def _examined(
+    request: TrainRequest,
+    model: TrainedModel,
+    questions: Sequence[ChoiceQuestion],
+    loop: TrainingLoop,
+    port: ChildPort,
+) -> dict[str, Any]:
+    """Bring the model into the form that it is saved in, and let it sit the exam."""
+    model.round_to_stored()
+    tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None
+    return exam_report(request.choices, loop.progress.base_correct, tuned)
 
 
 def _set_up(request: TrainRequest, ranks: int) -> Accounts:

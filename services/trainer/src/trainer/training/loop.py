@@ -83,8 +83,7 @@ class TrainingLoop:
         self._stepper = Stepper(objective or LearnAnswers(), self._update, rows, self._ranks)
         self._pace = CheckpointPace(choices.checkpoint_steps, seconds_between_interruptions, clock)
         self._clock = clock
-        # Ranks would have to agree on it in the middle of a step.
-        self._gives_up_steps = gives_up_steps and self._ranks.size == 1
+        self._gives_up_steps = gives_up_steps
         self._step_seconds = 0.0
         self.progress = Progress()
         self.metrics = MetricsLog(port.folder / METRICS, None)
@@ -166,7 +165,8 @@ class TrainingLoop:
     def _gives_up(self, began: float) -> bool:
         """Whether a step that has begun shall be left: the run shall stop, and the step would not
         be done in time."""
-        if not (self._gives_up_steps and self._port.stop_requested):
+        # Ranks would have to agree on it in the middle of a step.
+        if self._ranks.size > 1 or not (self._gives_up_steps and self._port.stop_requested):
             return False
         ends = began + self._step_seconds if self._step_seconds else math.inf
         return ends - self._clock() > STOP_SECONDS - self._pace.write_seconds
