@@ -1,6 +1,6 @@
 """A build beside the goldens of the model that it was made from, and what is recorded of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ class GoldenCheck:
     ) -> None:
         self._merge = merge
         found = Goldens.read(source.trained)
-        self.of_training = found is not None
-        """Whether training left the goldens."""
+        self._reference = "source" if found is None else "training"
         self.goldens = found or _taken(source.tokenizer, speaker, context_tokens)
         self.likenesses: list[Likeness] = []
 
@@ -70,10 +69,9 @@ class GoldenCheck:
 
     def record(self) -> dict[str, Any]:
         """What the manifest says; only what passed every check gets so far."""
-        reference = "training" if self.of_training else "source"
         merge = {} if self._merge is None else {"merge": self._merge.as_json()}
         return merge | {
-            "reference": f"{reference}, {self.goldens.compute}",
+            "reference": f"{self._reference}, {self.goldens.compute}",
             "goldens": len(self.goldens.prompts),
             "positions": self.goldens.positions,
             "prompt_ids": "identical",
@@ -85,10 +83,6 @@ class GoldenCheck:
     def figures(self) -> dict[str, float]:
         """Of the last form that was compared, which is the build."""
         return self.likenesses[-1].figures() if self.likenesses else {}
-
-    def prompts(self) -> Sequence[tuple[Sequence[int], Sequence[int]]]:
-        """Prompt and continuation of each golden."""
-        return [(golden.prompt_ids, golden.continuation) for golden in self.goldens.prompts]
 
 
 def _check_folder(goldens: Goldens, folder: Path, *, form: str) -> None:
