@@ -32,7 +32,7 @@ class PreemptionPlan:
     """One job of all weights, and one worker at a time."""
 
     every_seconds: float = 20.0
-    steps: int = 6000
+    steps: int = 3000
     within_seconds: float = 400.0
 
 
@@ -107,8 +107,9 @@ class _Spot:
             await asyncio.sleep(LOOK_SECONDS)
         return self._outcome(await self._state(), time.monotonic() - began)
 
-    async def _runs(self) -> bool:
-        return (await self._state()).status == JOB_STATUS_RUNNING
+    async def _runs(self) -> JobState | None:
+        state = await self._state()
+        return state if state.status == JOB_STATUS_RUNNING else None
 
     async def _strike(self) -> None:
         process = self._fleet.places[0].process

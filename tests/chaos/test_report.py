@@ -46,7 +46,7 @@ SAW_ALL = Watched("HTTP", connections=56, stored=281, seen=281, missed=0, double
 WATCHERS = Watchers(cuts=50, gateway_kills=5, worker_kills=2, clients=[SAW_ALL])
 TRAINED = Trained("lora", steps=100, attempts=4, same_weights=True, same_losses=True)
 TRAINING = Training({"kill": 12}, [TRAINED], VERDICT, 3, 20.0, 180.0)
-SPOT = Preemptions(20.0, 6, 6000, 150.0, 90.0, 0.0, 2.0, succeeded=True)
+SPOT = Preemptions(20.0, 6, 3000, 150.0, 90.0, 0.0, 2.0, succeeded=True)
 STEP_KILLS = StepKills(20, [ModeKills("plain", 40, 40, 40)])
 
 

@@ -21,6 +21,7 @@ from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
 from tests.e2e.conftest import HYPER_PARAMETERS, Loop, events_of, write_rows
+from tests.e2e.steps import answers_alike_whole_and_streamed, measured_beside_its_base
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -70,22 +71,6 @@ async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop
     await eventually(lambda: trace_is_whole(loop, chat_trace, chat_span, in_a_chat))
     in_a_job = {"gateway", "trainer", "optimizer_builder", "inference"}
     await eventually(lambda: trace_is_whole(loop, job_trace, job_span, in_a_job))
-
-
-async def answers_alike_whole_and_streamed(
-    loop: Loop, version_id: str, headers: dict[str, str]
-) -> None:
-    messages = [{"role": "user", "content": "thing 7: something that barks"}]
-    whole = await loop.openai.chat.completions.create(
-        model="kinds", messages=messages, max_tokens=12, temperature=0, extra_headers=headers
-    )
-    assert whole.usage.completion_tokens > 0
-    assert whole.system_fingerprint == version_id
-    stream = await loop.openai.chat.completions.create(
-        model="kinds", messages=messages, max_tokens=12, temperature=0, stream=True
-    )
-    pieces = [c.choices[0].delta.content or "" async for c in stream if c.choices]
-    assert "".join(pieces) == whole.choices[0].message.content
 
 
 def trace_is_whole(loop: Loop, trace_id: str, client_span: str, services: set[str]) -> bool:
@@ -142,6 +127,10 @@ async def test_a_dataset_asks_the_served_model_how_hard_rows_are_and_for_other_w
     answers = written["questions"] - written["without_answer"]
     assert written["versions"] == {kinds["version_id"]: answers}
     assert sum(report["difficulty"].values()) == train
+
+
+async def test_what_is_served_is_measured_beside_its_base(loop: Loop, tmp_path):
+    await measured_beside_its_base(loop, tmp_path)
 
 
 async def test_the_demos_subscriber_hears_of_each_new_model_once(loop: Loop):

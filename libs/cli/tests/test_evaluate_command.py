@@ -49,6 +49,28 @@ SUMMARY: dict[str, Any] = {
 }
 
 
+ORDER = {
+    "model": "kinds",
+    "compare_to": "mv-2",
+    "dataset_id": "ds-1",
+    "split": "test",
+    "tasks": [{"config": "task: mine", "data_file_ids": ["file-1"]}],
+    "measures": ["accuracy"],
+    "slices": [{"by": "answer"}],
+    "protections": [
+        {
+            "measure": "accuracy",
+            "slice_by": "answer",
+            "slice_value": "plant",
+            "worst": 0.6,
+        },
+        {"measure": "perplexity", "slice_by": "", "slice_value": "", "worst": 12.0},
+    ],
+    "max_rows": 40,
+    "seed": 0,
+}
+
+
 class Gateway(ThreadingHTTPServer):
     """Has one evaluation, which has ended, and remembers what was sent."""
 
@@ -123,26 +145,7 @@ def test_an_order_says_all_and_its_figures_are_shown(
 
     (upload, _), (path, body) = gateway.sent
     assert (upload, path) == ("/v1/files", "/v1/evaluations")
-    assert json.loads(body) == {
-        "model": "kinds",
-        "compare_to": "mv-2",
-        "dataset_id": "ds-1",
-        "split": "test",
-        "tasks": [{"config": "task: mine", "data_file_ids": ["file-1"]}],
-        "measures": ["accuracy"],
-        "slices": [{"by": "answer"}],
-        "protections": [
-            {
-                "measure": "accuracy",
-                "slice_by": "answer",
-                "slice_value": "plant",
-                "worst": 0.6,
-            },
-            {"measure": "perplexity", "slice_by": "", "slice_value": "", "worst": 12.0},
-        ],
-        "max_rows": 40,
-        "seed": 0,
-    }
+    assert json.loads(body) == ORDER
     said = capsys.readouterr()
     for shown in ("0.75", "0.6 to 0.9", "-0.125", "-0.2 to -0.05", "10% / 68% / 22%"):
         assert shown in said.out

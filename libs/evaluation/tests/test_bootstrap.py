@@ -141,8 +141,8 @@ def test_lengths_and_values_have_groups_of_their_own() -> None:
     assert [length_label("x" * n, (2, 5)) for n in (0, 2, 3, 5, 6)] == [
         *("0-2", "0-2", "3-5", "3-5", "6-")
     ]
-    assert [value_label(each) for each in ("zh", 3, True, None, [1], "")] == [
-        *("zh", "3", "true", NONE, NONE, NONE)
+    assert [value_label(each) for each in ("zh", 3, True, None, [1], "", "\ud800")] == [
+        *("zh", "3", "true", NONE, NONE, NONE, "?")
     ]
 
 

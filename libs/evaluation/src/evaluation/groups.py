@@ -54,7 +54,9 @@ def value_label(value: object) -> str:
     if value is None or isinstance(value, list | dict):
         return NONE
     written = str(value).lower() if isinstance(value, bool) else str(value)
-    return written[:MAX_LABEL_CHARACTERS] or NONE
+    # Half a character cannot be written to any file.
+    whole = written[:MAX_LABEL_CHARACTERS].encode(errors="replace").decode()
+    return whole or NONE
 
 
 def grouped(labels: Sequence[str]) -> dict[str, list[int]]:

@@ -102,7 +102,7 @@ STREAMS = (
     Stream(
         "DATASETS",
         (
-            Row("file.state.{file_id}", FileState, ("data-prep",), ("data-prep", "cli")),
+            Row("file.state.{file_id}", FileState, ("data-prep",), ("data-prep", "trainer", "cli")),
             Row(DATASET_READY, DatasetReady, ("data-prep",), READERS_OF_DATASETS),
             Row(DATASET_RETIRED, DatasetRetired, ("data-prep",), READERS_OF_DATASETS),
         ),

@@ -1,5 +1,6 @@
 """Use case: a wish to know how good a model is to an accepted job, with everything wrong said."""
 
+import asyncio
 from functools import partial
 from typing import Protocol
 
@@ -102,7 +103,8 @@ class CreateEvaluationJob:
             except NotFoundError as error:
                 missing.append(error.message)
         try:
-            plan, tasks = plan_of(spec)
+            # Reading tasks takes a while that others shall not wait for.
+            plan, tasks = await asyncio.to_thread(plan_of, spec)
             await self._see_files(tenant, spec, tasks, errors, missing)
         except InvalidInputError as error:
             raise InvalidInputError([*errors, *error.errors, *missing]) from error

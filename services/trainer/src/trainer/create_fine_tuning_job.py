@@ -10,6 +10,8 @@ from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.choices import decide_spec, decided_spec, limits_of
+from trainer.distributions import distribution_of, write_distribution
+from trainer.domain.distribution import Distribution, divided_needs
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.limits import Price, check_limits
 from trainer.domain.needs import training_needs
@@ -42,7 +44,11 @@ class Jobs(Protocol):
 
 
 class CreateFineTuningJob:
-    """Accepts jobs of kind train."""
+    """Accepts jobs of kind train.
+
+    Args:
+        on_cluster: Whether the ranks of divided runs are elsewhere than on a worker.
+    """
 
     def __init__(
         self,
@@ -51,7 +57,10 @@ class CreateFineTuningJob:
         jobs: Jobs,
         queue: JobQueue,
         price: Price,
+        *,
+        on_cluster: bool = False,
     ) -> None:
+        self._on_cluster = on_cluster
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
@@ -77,19 +86,25 @@ class CreateFineTuningJob:
         """
         wanted = TrainSpec()
         wanted.CopyFrom(spec)
-        choices, base_bytes = await self._checked(tenant, wanted)
+        choices, distribution, base_bytes = await self._checked(tenant, wanted)
+        decided = decided_spec(wanted, choices)
+        write_distribution(decided, distribution)
         return await self._queue.submit(
             kind=TRAIN,
             prefix=prefix_of(TRAIN),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
-            spec=decided_spec(wanted, choices),
+            spec=decided,
             priority=priority,
-            needs=training_needs(choices, base_bytes),
+            needs=divided_needs(
+                training_needs(choices, base_bytes), distribution, on_cluster=self._on_cluster
+            ),
         )
 
-    async def _checked(self, tenant: str, wanted: TrainSpec) -> tuple[HyperParameters, int]:
+    async def _checked(
+        self, tenant: str, wanted: TrainSpec
+    ) -> tuple[HyperParameters, Distribution | None, int]:
         """The choices of a spec in which nothing is wrong, and the size of the base in bytes.
 
         The dataset's id is filled in.
@@ -116,13 +131,14 @@ class CreateFineTuningJob:
             errors += error.errors
         try:
             choices = decide_spec(wanted, context_tokens=context_tokens)
+            distribution = distribution_of(wanted, batch_size=choices.batch_size)
         except InvalidInputError as error:
             raise InvalidInputError([*errors, *error.errors, *missing]) from error
         if errors:
             raise InvalidInputError([*errors, *missing])
         if missing:
             raise NotFoundError("; ".join(missing))
-        return choices, base_bytes
+        return choices, distribution, base_bytes
 
     async def _find_dataset(self, tenant: str, spec: TrainSpec) -> None:
         """See that the dataset is there or being made; fills in its id when only the job is named.

@@ -28,6 +28,8 @@ from trainer.evaluation_spec import plan_of
 log = logging.getLogger(__name__)
 
 CHILD = "trainer.evaluating.child"
+CHILD_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""Its sums are small, and its address space is bounded, of which each thread takes a part."""
 FILE_CONTENT = "content"
 """Name of an uploaded file in its artifact."""
 CHECKPOINT_SECONDS = 60.0
@@ -147,6 +149,7 @@ class EvaluateModel:
             request.as_json(),
             on_checkpoint=keep,
             on_question=OpenModels(self._models, job.tenant, request.versions),
+            env=CHILD_ENVIRONMENT,
         )
 
     def _ingredients(self, tenant: str, spec: EvaluationSpec) -> _Ingredients:

@@ -27,7 +27,6 @@ from trainer.adapters.job_records import JobRecords
 from trainer.adapters.model_records import AliasRecords, ModelRecords
 from trainer.create_evaluation_job import CreateEvaluationJob
 from trainer.create_fine_tuning_job import CreateFineTuningJob
-from trainer.domain.limits import Price
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
 from trainer.evaluate_model import EvaluateModel
@@ -79,7 +78,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         parts = _Parts.of(settings, bus, asked)
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            add_TrainerServiceServicer_to_server(_servicer(parts, settings.price), server.grpc)
+            add_TrainerServiceServicer_to_server(_servicer(settings, parts), server.grpc)
             control = JobServicer(ControlJob(bus, [TRAIN, EVALUATE]))
             add_JobServiceServicer_to_server(control, server.grpc)
 
@@ -101,10 +100,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
                 task.cancel()
 
 
-def _servicer(parts: _Parts, price: Price) -> TrainerServicer:
+def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
     queue, aliases = JobQueue(parts.bus), AliasRecords(parts.bus)
     return TrainerServicer(
-        CreateFineTuningJob(parts.models, parts.datasets, parts.jobs, queue, price),
+        CreateFineTuningJob(
+            *(parts.models, parts.datasets, parts.jobs, queue, settings.price),
+            on_cluster=settings.cluster() is not None,
+        ),
         ListStepFigures(parts.jobs, parts.store),
         RetireModel(ModelRecords(parts.bus, parts.models), aliases),
         CreateEvaluationJob(
@@ -121,6 +123,7 @@ def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> W
         threads=settings.threads,
         price=settings.price,
         seconds_between_interruptions=settings.seconds_between_interruptions,
+        cluster=settings.cluster(),
         trackers=trackers,
     )
     evaluate_model = EvaluateModel(

@@ -1,13 +1,16 @@
 """What the trainer reads from its environment."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import WorkerSettings
 
+from trainer.domain.cluster import Cluster
 from trainer.domain.limits import Price
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class Settings(WorkerSettings):
@@ -54,3 +57,64 @@ class Settings(WorkerSettings):
     def price(self) -> Price:
         """What is asked for the machine."""
         return Price(per_hour=self.price_per_hour, currency=self.currency)
+
+    launcher: Literal["local", "kubernetes"] = "local"
+    """Where the ranks of divided runs are: on the worker, or on a cluster with Kubeflow Trainer."""
+
+    kubernetes_address: str = "https://kubernetes.default.svc"
+    """The API server."""
+
+    kubernetes_namespace: str = "default"
+    """Of the TrainJobs."""
+
+    kubernetes_token_file: Path = SERVICE_ACCOUNT / "token"
+    """Of a service account that may create, get and delete TrainJobs there."""
+
+    kubernetes_ca_file: Path = SERVICE_ACCOUNT / "ca.crt"
+    """What the API server's certificate is checked against."""
+
+    kubernetes_runtime: str = "torch-distributed"
+    """A ClusterTrainingRuntime of kind torch."""
+
+    kubernetes_image: str = ""
+    """The trainer's image with the extra `ranks`; needed for the launcher `kubernetes`."""
+
+    kubernetes_claim: str = ""
+    """A PersistentVolumeClaim for many writers, which this worker has mounted, too; needed."""
+
+    kubernetes_mount: Path = Path("/var/lib/modelmill")
+    """Where that volume is mounted, here and in the pods; `work_root` and `artifact_root` (or
+    `artifact_cache`) are below it."""
+
+    kubernetes_ranks_per_node: int = Field(default=1, ge=1, le=64)
+    """Ranks of a pod at most."""
+
+    kubernetes_rank_cpus: int = Field(default=4, ge=1)
+    """Cores of a rank."""
+
+    @model_validator(mode="after")
+    def _names_what_a_cluster_needs(self) -> Self:
+        if self.launcher == "kubernetes":
+            for name in ("kubernetes_image", "kubernetes_claim"):
+                if not getattr(self, name):
+                    raise ValueError(f"the launcher kubernetes needs TRAINER_{name.upper()}")
+            if not self.work_root.is_relative_to(self.kubernetes_mount):
+                raise ValueError("TRAINER_WORK_ROOT must be below TRAINER_KUBERNETES_MOUNT")
+        return self
+
+    def cluster(self) -> Cluster | None:
+        """Where ranks are; None for the worker itself."""
+        if self.launcher == "local":
+            return None
+        return Cluster(
+            address=self.kubernetes_address,
+            namespace=self.kubernetes_namespace,
+            token_file=str(self.kubernetes_token_file),
+            ca_file=str(self.kubernetes_ca_file),
+            runtime=self.kubernetes_runtime,
+            image=self.kubernetes_image,
+            claim=self.kubernetes_claim,
+            mount=str(self.kubernetes_mount),
+            ranks_per_node=self.kubernetes_ranks_per_node,
+            rank_cpus=self.kubernetes_rank_cpus,
+        )

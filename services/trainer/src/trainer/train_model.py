@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,6 +23,9 @@ from service_kit.errors import InvalidInputError, NotFoundError
 from trainer.announcement import announcement_of, figures_of, name_of
 from trainer.choices import decide_spec, limits_of
 from trainer.create_fine_tuning_job import Datasets, Models
+from trainer.distributions import distribution_of
+from trainer.domain.cluster import Cluster
+from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import LORA, HyperParameters
 from trainer.domain.limits import Price
 from trainer.domain.needs import training_needs
@@ -69,6 +72,7 @@ class Ingredients:
     base: ModelReady
     dataset: DatasetReady
     choices: HyperParameters
+    distribution: Distribution | None
 
     @property
     def made_from(self) -> dict[str, str]:
@@ -81,6 +85,7 @@ class TrainModel:
 
     Args:
         threads: Of the training process; 0 for one a core.
+        cluster: Where the ranks of divided runs are; None for this machine.
         price: Of the machine.
         seconds_between_interruptions: The mean that is expected.
         trackers: Where runs are shown as well; none of them is waited for.
@@ -97,12 +102,14 @@ class TrainModel:
         price: Price,
         seconds_between_interruptions: float,
         trackers: Sequence[Tracker] = (),
+        cluster: Cluster | None = None,
     ) -> None:
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
         self._store = store
         self._threads = threads
+        self._cluster = cluster
         self._price = price
         self._seconds_between_interruptions = seconds_between_interruptions
         self._trackers = trackers
@@ -211,11 +218,12 @@ class TrainModel:
         try:
             base = self._models.get(tenant, spec.base_version_id)
             choices = decide_spec(spec, context_tokens=base.context_tokens)
+            distribution = distribution_of(spec, batch_size=choices.batch_size)
         except NotFoundError as error:
             raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
-        return Ingredients(base, dataset, choices)
+        return Ingredients(base, dataset, choices, distribution)
 
     async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
         if self._datasets.has_retired(tenant, spec.dataset_id):
@@ -244,10 +252,18 @@ class TrainModel:
             choices=tuple(choices),
             hyper_parameters=ingredients.choices,
             threads=self._threads,
+            distribution=ingredients.distribution,
+            cluster=self._cluster_for(ingredients),
             limits=limits_of(spec),
             price=self._price,
             seconds_between_interruptions=self._seconds_between_interruptions,
         )
+
+    def _cluster_for(self, ingredients: Ingredients) -> Cluster | None:
+        if self._cluster is None or ingredients.distribution is None:
+            return None
+        needs = training_needs(ingredients.choices, ingredients.base.size_bytes)
+        return replace(self._cluster, rank_memory_bytes=needs.memory_bytes)
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
         for checkpoint in job.checkpoints:
@@ -265,6 +281,8 @@ class TrainModel:
             "context_tokens": ingredients.base.context_tokens,
             "hyper_parameters": ingredients.choices.as_json(),
         }
+        if ingredients.distribution is not None:
+            attributes["distribution"] = ingredients.distribution.as_json()
         if ingredients.choices.method != LORA:
             base = self._store.manifest(ingredients.base.digest)
             attributes["architecture"] = base.attributes.get("architecture", "")

@@ -1,5 +1,6 @@
 """`mill eval`: how good a model is, and which of two is better."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,58 +20,71 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="Its id, as `mill jobs
 ENDINGS = {"html": "html", "json": "json", "rows": "jsonl"}
 
 
+Dataset = Annotated[str, typer.Option(help="Its rows are asked, ds-...")]
+Split = Annotated[str, typer.Option(help="train, valid or test.")]
+Other = Annotated[str, typer.Option(help="Another model, on the same rows.")]
+Tasks = Annotated[
+    list[Path] | None, typer.Option(help="A task's YAML; may be repeated.", exists=True)
+]
+Data = Annotated[list[Path] | None, typer.Option(help="JSONL that tasks name.", exists=True)]
+Measures = Annotated[list[str] | None, typer.Option(help="Only this one; may be repeated.")]
+Slices = Annotated[list[str] | None, typer.Option(help="length, script, answer or a column.")]
+Protections = Annotated[
+    list[str] | None,
+    typer.Option(help="MEASURE=WORST or MEASURE@BY=GROUP=WORST; status 1 when it is worse."),
+]
+
+
 @app.command()
 def run(
     context: typer.Context,
     model: Annotated[str, typer.Argument(help="An alias, a version or a name.")],
-    dataset: Annotated[str, typer.Option(help="Its rows are asked, ds-...")] = "",
-    split: Annotated[str, typer.Option(help="train, valid or test.")] = "test",
-    compare_to: Annotated[str, typer.Option(help="Another model, on the same rows.")] = "",
-    task: Annotated[
-        list[Path] | None, typer.Option(help="A task's YAML; may be repeated.", exists=True)
-    ] = None,
-    data: Annotated[
-        list[Path] | None, typer.Option(help="A JSONL file that tasks name.", exists=True)
-    ] = None,
-    measure: Annotated[
-        list[str] | None, typer.Option(help="Only this one; may be repeated.")
-    ] = None,
-    slice_by: Annotated[
-        list[str] | None, typer.Option(help="length, script, answer or a column.")
-    ] = None,
-    protect: Annotated[
-        list[str] | None,
-        typer.Option(help="MEASURE=WORST or MEASURE@BY=GROUP=WORST; status 1 when it is worse."),
-    ] = None,
+    dataset: Dataset = "",
+    split: Split = "test",
+    compare_to: Other = "",
+    task: Tasks = None,
+    data: Data = None,
+    measure: Measures = None,
+    slice_by: Slices = None,
+    protect: Protections = None,
     max_rows: Annotated[int, typer.Option(min=0, help="0 means 1,000.")] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     wait: Annotated[bool, typer.Option(help="Follow the job, and show what it found.")] = True,
 ) -> None:
     """Measure a model on a dataset's rows, on tasks, or on both."""
-    console = Console(highlight=False)
+    order = {
+        "model": model,
+        "compare_to": compare_to,
+        "dataset_id": dataset,
+        "split": split,
+        "measures": measure or [],
+        "slices": [{"by": each} for each in slice_by or ()],
+        "protections": [_protection(each) for each in protect or ()],
+        "max_rows": max_rows,
+        "seed": seed,
+    }
     with GatewayClient(Connection.find(context.obj)) as client:
-        files = [client.upload(each, purpose="evaluation")["id"] for each in data or ()]
-        body = {
-            "model": model,
-            "compare_to": compare_to,
-            "dataset_id": dataset,
-            "split": split,
-            "tasks": [
-                {"config": each.read_text("utf-8"), "data_file_ids": files} for each in task or ()
-            ],
-            "measures": measure or [],
-            "slices": [{"by": each} for each in slice_by or ()],
-            "protections": [_protection(each) for each in protect or ()],
-            "max_rows": max_rows,
-            "seed": seed,
-        }
-        job_id = client.post("/v1/evaluations", body)["id"]
-        if not wait:
-            console.print(job_id)
-            return
-        job = watch_job(client, job_id, job_id[:14], console)
-    _print_summary(job["result"]["summary"], console)
-    if not job["result"]["summary"]["passed"]:
+        order["tasks"] = _with_data(client, task or (), data or ())
+        _order(client, order, wait=wait)
+
+
+def _with_data(
+    client: GatewayClient, tasks: Sequence[Path], data: Sequence[Path]
+) -> list[dict[str, Any]]:
+    """Tasks that may name any of the files, which are uploaded."""
+    files = [client.upload(each, purpose="evaluation")["id"] for each in data]
+    return [{"config": each.read_text("utf-8"), "data_file_ids": files} for each in tasks]
+
+
+def _order(client: GatewayClient, order: dict[str, Any], *, wait: bool) -> None:
+    console = Console(highlight=False)
+    job_id = client.post("/v1/evaluations", order)["id"]
+    if not wait:
+        console.print(job_id)
+        return
+    summary = watch_job(client, job_id, job_id[:14], console)["result"]["summary"]
+    _print_summary(summary, console)
+    if not summary["passed"]:
         raise JobEndedBadlyError(f"{job_id}: a protected measure is worse than it may be")
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from grpc.aio import Channel
 from jobs.kinds import DATASET, EVALUATE, OPTIMIZE, TRAIN
 from service_kit.grpc_client import open_channel
 from service_kit.mutual_tls import MutualTls
@@ -70,10 +71,17 @@ async def open_peers(
             trainer=GrpcTrainer(to_trainer),
             evaluations=GrpcEvaluations(to_trainer),
             optimizer_builder=GrpcOptimizerBuilder(to_optimizer),
-            job_owners={
-                DATASET: GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
-                TRAIN: GrpcJobOwner(to_trainer, trainer_adapter.PEER),
-                EVALUATE: GrpcJobOwner(to_trainer, trainer_adapter.PEER),
-                OPTIMIZE: GrpcJobOwner(to_optimizer, optimizer_adapter.PEER),
-            },
+            job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
         )
+
+
+def _job_owners(
+    to_data_prep: Channel, to_trainer: Channel, to_optimizer: Channel
+) -> Mapping[str, GrpcJobOwner]:
+    training = GrpcJobOwner(to_trainer, trainer_adapter.PEER)
+    return {
+        DATASET: GrpcJobOwner(to_data_prep, data_prep_adapter.PEER),
+        TRAIN: training,
+        EVALUATE: training,
+        OPTIMIZE: GrpcJobOwner(to_optimizer, optimizer_adapter.PEER),
+    }

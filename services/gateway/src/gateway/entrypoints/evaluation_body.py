@@ -41,7 +41,7 @@ class ProtectionBody(StrictBody):
 class TaskBody(StrictBody):
     """A task in a part of lm-evaluation-harness's format."""
 
-    config: str = Field(min_length=1, max_length=65536, description="The task's YAML.")
+    config: str = Field(min_length=1, max_length=32768, description="The task's YAML.")
     data_file_ids: list[Name] = Field(
         [], max_length=64, description="Uploaded files that its data_files name, by file names."
     )

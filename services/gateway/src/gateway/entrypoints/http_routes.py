@@ -59,7 +59,6 @@ def gateway_http_app(
         use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
     )
     training = FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs)
-    builds = OptimizationRoutes(use_cases.create_optimization, control_job, jobs)
     measuring = EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, evaluations)
     return build_http_app(
         verifier=verifier,
@@ -72,7 +71,7 @@ def gateway_http_app(
             **datasets.handlers(),
             **DatasetStoryRoutes(stories).handlers(),
             **training.handlers(),
-            **builds.handlers(),
+            **OptimizationRoutes(use_cases.create_optimization, control_job, jobs).handlers(),
             **measuring.handlers(),
             **JobRoutes(control_job, events, jobs).handlers(),
             **WebhookRoutes(use_cases.webhooks).handlers(),

@@ -89,28 +89,35 @@ def decide_plan(
     Raises:
         InvalidInputError: lists everything that is wrong.
     """
-    errors = _errors_of_limits(limits)
-    if split and split not in SPLITS:
-        errors.append(f"split must be one of {', '.join(SPLITS)}, got {split[:40]!r}")
-    errors += [_unknown_measure(name) for name in measures if name not in MEASURES]
-    errors += _repeated("measures", measures)
-    errors += _errors_of_slices(slices)
-    errors += _errors_of_protections(protections, slices, measures, suites, compares)
+    errors = [
+        *_errors_of_limits(limits),
+        *_errors_of_names(split, measures),
+        *_errors_of_slices(slices),
+        *_errors_of_protections(protections, slices, measures, suites, compares),
+    ]
     if errors:
         raise InvalidInputError(errors)
     return EvaluationPlan(
         split=split or "test",
         measures=tuple(measures),
-        slices=tuple(
-            Slice(each.by, tuple(each.edges or DEFAULT_EDGES) if each.by == LENGTH else ())
-            for each in slices
-        ),
+        slices=tuple(map(_with_edges, slices)),
         protections=tuple(protections),
         max_rows=limits["max_rows"] or DEFAULT_ROWS,
         max_new_tokens=limits["max_new_tokens"] or DEFAULT_NEW_TOKENS,
         seed=limits["seed"] or 1,
         resamples=limits["resamples"] or DEFAULT_RESAMPLES,
     )
+
+
+def _with_edges(each: Slice) -> Slice:
+    return Slice(each.by, each.edges or DEFAULT_EDGES) if each.by == LENGTH else each
+
+
+def _errors_of_names(split: str, measures: Sequence[str]) -> list[str]:
+    errors = [_unknown_measure(name) for name in measures if name not in MEASURES]
+    if split and split not in SPLITS:
+        errors.append(f"split must be one of {', '.join(SPLITS)}, got {split[:40]!r}")
+    return errors + _repeated("measures", measures)
 
 
 def _errors_of_limits(limits: Mapping[str, int]) -> list[str]:

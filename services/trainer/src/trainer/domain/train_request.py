@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from trainer.domain.cluster import Cluster
+from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.limits import Price, TrainingLimits
 
@@ -26,7 +28,11 @@ class TrainRequest:
     """Answers that the test split is scored on; empty when it is not to be scored."""
     hyper_parameters: HyperParameters
     threads: int
-    """0 for one a core."""
+    """Of each process; 0 for one a core."""
+    distribution: Distribution | None = None
+    """How the run is divided; None for one process."""
+    cluster: Cluster | None = None
+    """Where the ranks of a divided run are; None for this machine."""
     limits: TrainingLimits = field(default_factory=TrainingLimits)
     price: Price = field(default_factory=Price)
     seconds_between_interruptions: float = 3600.0
@@ -47,6 +53,8 @@ class TrainRequest:
             "checkpoint_folder": str(self.checkpoint_folder) if self.checkpoint_folder else None,
             "choices": list(self.choices),
             "hyper_parameters": self.hyper_parameters.as_json(),
+            "distribution": self.distribution.as_json() if self.distribution else None,
+            "cluster": self.cluster.as_json() if self.cluster else None,
             "limits": self.limits.as_json(),
             "price": asdict(self.price),
         }
@@ -55,6 +63,7 @@ class TrainRequest:
     def from_json(cls, document: Mapping[str, Any]) -> "TrainRequest":
         """Read what `as_json` wrote."""
         checkpoint = document["checkpoint_folder"]
+        distribution, cluster = document.get("distribution"), document.get("cluster")
         return cls(
             **dict(document)
             | {
@@ -63,6 +72,8 @@ class TrainRequest:
                 "checkpoint_folder": Path(checkpoint) if checkpoint else None,
                 "choices": tuple(document["choices"]),
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
+                "distribution": Distribution.from_json(distribution) if distribution else None,
+                "cluster": Cluster.from_json(cluster) if cluster else None,
                 "limits": TrainingLimits.from_json(document["limits"]),
                 "price": Price(**document["price"]),
             }

@@ -27,7 +27,8 @@ class AnswerBook:
         for part in sorted(earlier.glob("answers-*.jsonl")) if earlier else ():
             text = part.read_text("utf-8")
             (folder / part.name).write_text(text, "utf-8")
-            for line in text.splitlines():
+            # Not `splitlines`, which cuts at marks that an answer may have in it.
+            for line in text.removesuffix("\n").split("\n"):
                 entry = json.loads(line)
                 self._answers[_key(entry["key"])] = entry["answer"]
         self._parts = len(list(folder.iterdir()))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.measure_names import MEASURES, OF_LIKELIHOODS, OF_TEXTS
+from evaluation.measure_names import MEASURES, OF_CHOICES, OF_LIKELIHOODS, OF_TEXTS
 
 from trainer.domain.evaluation_plan import DATASET_SUITE, EvaluationPlan
 from trainer.evaluating.items import Item, Prompt, Suite
@@ -30,6 +30,9 @@ def dataset_suite(folder: Path, choices: Sequence[str], plan: EvaluationPlan) ->
     file = folder / f"{plan.split}.jsonl"
     count = count_rows([file])
     few = tuple(choices) if len(choices) <= MAX_CHOICES else ()
+    measures = plan.measures or (MEASURES if few else (*OF_LIKELIHOODS, *OF_TEXTS))
+    if not {*OF_CHOICES} & {*measures}:
+        few = ()  # nobody asks what the other answers would have been
     items, skipped = [], 0
     for place, row in read_rows([file], drawn(count, plan.max_rows, plan.seed)):
         item = _item(str(row.get("row", place + 1)), row, few)
@@ -40,7 +43,7 @@ def dataset_suite(folder: Path, choices: Sequence[str], plan: EvaluationPlan) ->
     return Suite(
         name=DATASET_SUITE,
         items=_with_keys_of_their_own(items),
-        measures=plan.measures or (MEASURES if few else (*OF_LIKELIHOODS, *OF_TEXTS)),
+        measures=measures,
         max_new_tokens=plan.max_new_tokens,
         rows=count,
         skipped=skipped,

@@ -1,6 +1,6 @@
 """The whole state of a run between two steps, as safetensors and JSON; nothing is ever pickled.
 
-    weights.safetensors     the weights that training changes
+    weights.safetensors     the weights that training changes, those that one process has whole
     optimizer.safetensors   what the update remembers: moments and step counts
     best.safetensors        the weights that did best on the valid split, where it is measured
     state.json              progress, data position, states of the random generators
@@ -22,7 +22,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainer.domain.training_plan import TrainingPlan
-from trainer.training.model import TrainedModel
 from trainer.training.progress import Progress
 from trainer.training.random_state import random_state, set_random_state
 from trainer.training.update import Update
@@ -36,7 +35,6 @@ METRICS = "metrics.jsonl"
 
 def save_checkpoint(
     folder: Path,
-    model: TrainedModel,
     update: Update,
     progress: Progress,
     plan: TrainingPlan,
@@ -50,7 +48,8 @@ def save_checkpoint(
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    weights = {name: weight.detach().contiguous() for name, weight in model.trainable.items()}
+    whole = update.whole_weights
+    weights = {name: weight.detach().contiguous() for name, weight in whole.items()}
     save_file(weights, folder / WEIGHTS)
     save_file(update.state(), folder / OPTIMIZER)
     if best:
@@ -66,9 +65,9 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path, model: TrainedModel, update: Update, plan: TrainingPlan
+    folder: Path, update: Update, plan: TrainingPlan
 ) -> tuple[Progress, dict[str, Tensor]]:
-    """Put the state of `folder` into model, update and the random generators.
+    """Put the state of `folder` into update, its model and the random generators.
 
     Returns:
         How far the run is, and the weights that did best, if any were kept.
@@ -80,10 +79,11 @@ def load_checkpoint(
     progress = Progress(**state["progress"])
     position = (state["position"]["epoch"], state["position"]["row"])
     weights = load_file(folder / WEIGHTS)
-    if position != plan.position_after(progress.step) or weights.keys() != model.trainable.keys():
+    whole = update.whole_weights
+    if position != plan.position_after(progress.step) or weights.keys() != whole.keys():
         raise ValueError("the checkpoint is of another run")
     with torch.no_grad():
-        for name, weight in model.trainable.items():
+        for name, weight in whole.items():
             weight.copy_(weights[name])
     update.load_state(load_file(folder / OPTIMIZER))
     set_random_state(state["random"])

@@ -8,17 +8,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from evaluation.choices import ChoiceQuestion, choice_questions
 from jobs.child import ChildFailure, ChildPort
 from tokenization.chat_tokenizer import ChatTokenizer
+from torch import Tensor
 
 from trainer.domain.train_request import TrainRequest
 from trainer.domain.training_plan import TrainingPlan, plan_training
 from trainer.training.accounts import Accounts
 from trainer.training.checkpoint import METRICS
+from trainer.training.distributed.ranks import Ranks
 from trainer.training.exam import exam_report, sit_exam
 from trainer.training.goldens import (
     Parity,
@@ -35,18 +37,45 @@ from trainer.training.packs import Example
 from trainer.training.precision import compute_dtype
 from trainer.training.rows import encode_rows, read_split
 from trainer.training.token_rows import read_order, read_tokens_of, tokens_for
-from trainer.training.validation import Validation
+from trainer.training.update import Update
+from trainer.training.validation import Validation, Weights
 from trainer.training.work import peak_flops
 
 LOAD_SECONDS = 300.0
 EVALUATION = "evaluation.json"
 
 
-def fine_tune(port: ChildPort) -> Mapping[str, Any]:
+class Division(Protocol):
+    """A run divided among processes, as one of them sees it."""
+
+    @property
+    def ranks(self) -> Ranks:
+        """All of them."""
+        ...
+
+    def update_of(self, model: TrainedModel) -> Update:
+        """How the model's weights change; called once, before all that follows."""
+        ...
+
+    @property
+    def weights(self) -> Weights:
+        """The model's, whole where they are asked for."""
+        ...
+
+    def result(self) -> dict[str, Tensor]:
+        """The weights that the run ends with, in the rank that leads; nothing in the others."""
+        ...
+
+
+def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str, Any]:
     """Do what `port.request` (a TrainRequest) says.
 
+    Args:
+        division: The ranks that the run is divided among, of which this process is one.
+
     Returns:
-        `folder` with the finished model, the `summary` of the run, and its `parity`.
+        `folder` with the finished model, the `summary` of the run, and its `parity`; nothing in a
+        rank that does not lead.
 
     Raises:
         ChildFailure: the dataset or the choices do not allow it, or the run diverged.
@@ -54,7 +83,9 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     """
     request = TrainRequest.from_json(port.request)
     port.report("load", max_silence_seconds=LOAD_SECONDS)
-    made = _train(request, port)
+    made = _train(request, port, division)
+    if made is None:
+        return {}
     # By now the trained model is gone, whose memory the one that is read back needs.
     port.report("check", max_silence_seconds=LOAD_SECONDS)
     reloaded = check_artifact(made.folder, request.base_folder, made.parity.goldens)
@@ -74,8 +105,9 @@ class _Made:
     parity: Parity
 
 
-def _train(request: TrainRequest, port: ChildPort) -> _Made:
-    accounts = _set_up(request)
+def _train(request: TrainRequest, port: ChildPort, division: Division | None) -> _Made | None:
+    leads = division is None or division.ranks.leads
+    accounts = _set_up(request, division.ranks.size if division else 1)
     tokenizer = ChatTokenizer.load(request.base_folder)
     refuse_tokens_in_pieces(request.base_folder, tokenizer)
     splits = _read_splits(request, tokenizer)
@@ -84,12 +116,18 @@ def _train(request: TrainRequest, port: ChildPort) -> _Made:
     choices = request.hyper_parameters
     model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
 
-    loop = _loop(request, model, splits, plan, port, accounts)
-    if questions and loop.progress.base_correct is None:
+    loop = _loop(request, model, splits, plan, port, accounts, division)
+    if questions and loop.progress.base_correct is None and leads:
         # Before the first step: a full run changes the base itself. Kept in every checkpoint.
         with model.as_base():
             loop.progress.base_correct = sit_exam(model, questions, port, phase="evaluate base")
     loop.run()
+    if division is not None:
+        weights = division.result()
+        if not leads:
+            return None
+        model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
+        model.take(weights)
     model.round_to_stored()
     tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None
     report = exam_report(request.choices, loop.progress.base_correct, tuned)
@@ -104,7 +142,7 @@ def _train(request: TrainRequest, port: ChildPort) -> _Made:
     return _Made(folder, summary, parity)
 
 
-def _set_up(request: TrainRequest) -> Accounts:
+def _set_up(request: TrainRequest, ranks: int) -> Accounts:
     """Make what is computed repeatable, and begin to count what it costs."""
     # Nothing of ours draws from it; a library that does shall draw the same again.
     random.seed(request.hyper_parameters.seed)
@@ -115,7 +153,7 @@ def _set_up(request: TrainRequest) -> Accounts:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     units = torch.cuda.device_count() or torch.get_num_threads()
     peak = peak_flops(compute_dtype(request.hyper_parameters.method))
-    return Accounts(units, request.price, peak)
+    return Accounts(units * ranks, request.price, peak * ranks)
 
 
 def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Sequence[Example]]:
@@ -151,10 +189,18 @@ def _loop(
     plan: TrainingPlan,
     port: ChildPort,
     accounts: Accounts,
+    division: Division | None,
 ) -> TrainingLoop:
+    update = division.update_of(model) if division else None
+    ranks = division.ranks if division else None
+    weights = division.weights if division else None
     loop = TrainingLoop(
         *(model, splits["train"], plan, request.hyper_parameters, port),
-        validation=Validation(model, splits["valid"], request.limits, plan.steps),
+        validation=Validation(
+            *(model, splits["valid"], request.limits, plan.steps), ranks=ranks, weights=weights
+        ),
+        update=update,
+        ranks=ranks,
         limits=request.limits,
         accounts=accounts,
         seconds_between_interruptions=request.seconds_between_interruptions,

@@ -14,6 +14,7 @@ from trainer.training.accounts import Accounts
 from trainer.training.checkpoint import METRICS, load_checkpoint, save_checkpoint
 from trainer.training.checkpoint_pace import CheckpointPace
 from trainer.training.disk import disk_full_named
+from trainer.training.distributed.ranks import OneRank, Ranks
 from trainer.training.metrics_log import MetricsLog
 from trainer.training.model import TrainedModel
 from trainer.training.objective import LearnAnswers, Objective
@@ -30,6 +31,8 @@ STEP_MARGIN_SECONDS = 120.0
 STOP_SECONDS = 5.0
 """A step that ends within this is finished when the run shall stop; any other is given up, so that
 its checkpoint is written before the process is killed."""
+BY_LEADER = "leader"
+"""Where another rank has reached a limit; only the leader's reason is read."""
 SECONDS_BETWEEN_INTERRUPTIONS = 3600.0
 
 
@@ -45,6 +48,7 @@ class TrainingLoop:
         seconds_between_interruptions: The mean that is expected; with the time that a checkpoint
             takes it says how often to save, where the choices leave that open.
         gives_up_steps: Whether a step may be left in its middle when the run shall stop.
+        ranks: The processes that the run is divided among; this one alone by default.
         clock: Seconds that go on steadily.
     """
 
@@ -63,6 +67,7 @@ class TrainingLoop:
         accounts: Accounts | None = None,
         seconds_between_interruptions: float = SECONDS_BETWEEN_INTERRUPTIONS,
         gives_up_steps: bool = True,
+        ranks: Ranks | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
@@ -73,11 +78,13 @@ class TrainingLoop:
         self._accounts = accounts or Accounts()
         self._validation = validation or Validation(model, (), self._limits, plan.steps)
         self._update = update or LocalUpdate(model, choices)
+        self._ranks = ranks or OneRank()
         rows = choices.batch_size // choices.gradient_accumulation_steps
-        self._stepper = Stepper(model, objective or LearnAnswers(), self._update, rows)
+        self._stepper = Stepper(objective or LearnAnswers(), self._update, rows, self._ranks)
         self._pace = CheckpointPace(choices.checkpoint_steps, seconds_between_interruptions, clock)
         self._clock = clock
-        self._gives_up_steps = gives_up_steps
+        # Ranks would have to agree on it in the middle of a step.
+        self._gives_up_steps = gives_up_steps and self._ranks.size == 1
         self._step_seconds = 0.0
         self.progress = Progress()
         self.metrics = MetricsLog(port.folder / METRICS, None)
@@ -88,7 +95,8 @@ class TrainingLoop:
 
     def resume(self, folder: Path) -> None:
         """Go on from a checkpoint: from here on the run is the one that was interrupted."""
-        self.progress, best = load_checkpoint(folder, self._model, self._update, self._plan)
+        folder = self._ranks.part_of(folder)
+        self.progress, best = load_checkpoint(folder, self._update, self._plan)
         self.metrics = MetricsLog(self.metrics.path, folder / METRICS)
         self._validation.resume(best)
         self._accounts.go_on_from(self.progress.work_seconds)
@@ -110,9 +118,10 @@ class TrainingLoop:
                 self._measure(figures)
                 self.metrics.write(step=self.progress.step, **figures)
                 self._report(figures)
-            stop = self._port.stop_requested
+            stop = self._ranks.any(self._port.stop_requested)
+            due = self._ranks.any(self._pace.is_due(self.progress.step))
             # After the last step too: an interrupted evaluation must not cost the training.
-            if stop or self._is_over or self._pace.is_due(self.progress.step):
+            if stop or due or self._is_over:
                 self._save()
             if stop:
                 raise Preempted
@@ -137,7 +146,7 @@ class TrainingLoop:
             return None
         seconds = self._clock() - began
         self._step_seconds = seconds
-        needed = self._model.work.flops - flops
+        needed = self._ranks.total(self._model.work.flops - flops)
         tokens = read_tokens(rows)
         progress.step += 1
         progress.tokens += tokens
@@ -166,24 +175,30 @@ class TrainingLoop:
         """Of the valid split when it is time to; and whether a limit is reached."""
         progress = self.progress
         seconds, cost = self._accounts.so_far()
-        progress.stopped_by = self._limits.reached(seconds, cost)
+        reached = self._limits.reached(seconds, cost)
+        # Clocks differ; one of them decides for all.
+        if self._ranks.any(self._ranks.leads and bool(reached)):
+            progress.stopped_by = reached or BY_LEADER
         loss = self._validation.after(progress, last=self._is_over)
         if loss is not None:
             figures["valid_loss"] = loss
 
     def _save(self) -> None:
         began = self._clock()
-        folder = self._port.folder / "checkpoint"
+        folder = self._ranks.checkpoint_in(self._port.folder)
+        part = self._ranks.part_of(folder)
         progress = self.progress
         progress.work_seconds, _ = self._accounts.so_far()
         if self._stepper.micro_batch_rows < self._stepper.asked_rows:
             progress.micro_batch_rows = self._stepper.micro_batch_rows
         best = self._validation.best
         with disk_full_named(progress.step):
-            save_checkpoint(
-                folder, self._model, self._update, progress, self._plan, self.metrics.path, best
-            )
-        self._port.checkpoint(folder, progress.step)
+            save_checkpoint(part, self._update, progress, self._plan, self.metrics.path, best)
+        self._ranks.wait()
+        if self._ranks.leads:
+            self._port.checkpoint(folder, progress.step)
+        # Who goes on, and perhaps ends, does so with a state that lasts.
+        self._ranks.wait()
         self._pace.saved(self._clock() - began)
 
     def _report(self, figures: dict[str, float]) -> None:

@@ -1,7 +1,7 @@
 """The model that is trained: read from a folder, computed over token trees, written to a folder."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,6 +22,9 @@ TOKENIZER_FILES = (
     *("special_tokens_map.json", "generation_config.json"),
 )
 
+Compute = Callable[[TokenTree, Sequence[int]], Tensor]
+"""A forward pass, as `TrainedModel.logits`."""
+
 
 class TrainedModel:
     """A causal language model with the weights that a method changes marked as such."""
@@ -37,6 +40,7 @@ class TrainedModel:
         self._adapted = adapted
         self._folder = folder
         self._stored_dtype = stored_dtype
+        self._compute: Compute = self._logits
         self.work = WorkMeter(_needed(model))
         """What the passes of this model needed."""
 
@@ -60,10 +64,19 @@ class TrainedModel:
         return cls(model, adapted, folder, stored_dtype)
 
     @property
+    def module(self) -> torch.nn.Module:
+        """All of it, adapters included."""
+        return self._adapted or self._model
+
+    def wrap_passes(self, wrap: Callable[[Compute], Compute]) -> None:
+        """Compute `logits` by what `wrap` makes of the way that they are computed now."""
+        self._compute = wrap(self._compute)
+
+    @property
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         """The weights that training changes, by name, in a fixed order."""
-        whole = self._adapted or self._model
-        return {name: weight for name, weight in whole.named_parameters() if weight.requires_grad}
+        weights = self.module.named_parameters()
+        return {name: weight for name, weight in weights if weight.requires_grad}
 
     @property
     def learns_by_adapter(self) -> bool:
@@ -79,9 +92,15 @@ class TrainedModel:
         """Compute in float32 from here on; no weight changes its value."""
         self._model.float()
 
+    def take(self, weights: Mapping[str, Tensor]) -> None:
+        """Put these in the place of the trainable weights; every one of them is there."""
+        with torch.no_grad():
+            for name, weight in self.trainable.items():
+                weight.copy_(weights[name])
+
     def train(self, on: bool) -> None:
         """Turn dropout on or off."""
-        (self._adapted or self._model).train(on)
+        self.module.train(on)
 
     @contextmanager
     def as_base(self) -> Iterator[None]:
@@ -97,6 +116,9 @@ class TrainedModel:
 
         Only there is the head computed: with 49,000 words it costs as much as ten layers.
         """
+        return self._compute(tree, nodes)
+
+    def _logits(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
         self.work.add(tree, len(nodes))
         hidden = self._hidden_N_C(tree)
         chosen = hidden.index_select(0, torch.tensor(nodes))

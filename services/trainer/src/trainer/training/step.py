@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from jobs.child import ChildFailure
 
+from trainer.training.distributed.ranks import Ranks
 from trainer.training.memory import is_out_of_memory
-from trainer.training.model import TrainedModel
 from trainer.training.objective import Objective
 from trainer.training.packs import Example
 from trainer.training.random_state import RandomState, random_state, set_random_state
@@ -30,12 +30,13 @@ class Stepper:
 
     Args:
         micro_batch_rows: Rows computed between two looks at `abandon`; bounds what is in memory.
+        ranks: Among whom each micro-batch is divided.
     """
 
     def __init__(
-        self, model: TrainedModel, objective: Objective, update: Update, micro_batch_rows: int
+        self, objective: Objective, update: Update, micro_batch_rows: int, ranks: Ranks
     ) -> None:
-        self._model = model
+        self._ranks = ranks
         self._objective = objective
         self._update = update
         self.asked_rows = micro_batch_rows
@@ -91,6 +92,8 @@ class Stepper:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
+                if self._ranks.size > 1:
+                    raise _too_much_for_a_rank() from error
                 self._take_less(rows, error)
             self._begin_anew(before)
 
@@ -107,9 +110,11 @@ class Stepper:
             if abandon():
                 return None
             part = slice(first, first + self.micro_batch_rows)
-            for summed in self._objective.losses(self._model, rows[part]):
+            own = 0.0
+            for summed in self._update.losses(self._objective, rows[part]):
                 self._update.backward(summed / weight)
-                loss += float(summed.detach()) / weight
+                own += float(summed.detach()) / weight
+            loss += self._ranks.total(own)
             if not math.isfinite(loss):
                 raise _diverged(step, numbers[part], "loss")
         return loss
@@ -135,6 +140,16 @@ class Stepper:
     def _begin_anew(self, before: RandomState) -> None:
         self._update.forget()
         set_random_state(before)
+
+
+def _too_much_for_a_rank() -> ChildFailure:
+    # The others are in the middle of a pass that they cannot end without this one.
+    return ChildFailure(
+        "OUT_OF_MEMORY",
+        "a rank has no memory for its part of a micro-batch",
+        "Raise gradient_accumulation_steps or the number of ranks, lower max_tokens_per_row, or "
+        "train on machines with more memory.",
+    )
 
 
 def _diverged(step: int, numbers: Sequence[int], what: str) -> ChildFailure:

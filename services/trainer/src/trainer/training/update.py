@@ -1,6 +1,6 @@
 """How gradients become new weights: on this process alone, or divided among ranks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -8,10 +8,21 @@ from torch import Tensor
 
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.training.model import TrainedModel
+from trainer.training.objective import Objective
+from trainer.training.packs import Example
 
 
 class Update(Protocol):
     """Backward pass and optimizer step of a run, with the state that a resume needs."""
+
+    @property
+    def whole_weights(self) -> Mapping[str, torch.nn.Parameter]:
+        """The weights that training changes, by name, but for those that are in `state`."""
+        ...
+
+    def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
+        """The summed losses of this process' part of a micro-batch, as `Objective.losses`."""
+        ...
 
     def backward(self, loss: Tensor) -> None:
         """Add the gradients of a scalar to those of the step."""
@@ -31,7 +42,7 @@ class Update(Protocol):
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that the next step depends on, but weights and random generators."""
+        """All that the next step depends on, but `whole_weights` and random generators."""
         ...
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
@@ -43,11 +54,21 @@ class LocalUpdate:
     """AdamW over the trainable weights of a model that is whole in this process."""
 
     def __init__(self, model: TrainedModel, choices: HyperParameters) -> None:
+        self._model = model
         self._weights = list(model.trainable.values())
         self._max_grad_norm = choices.max_grad_norm
         self._optimizer = torch.optim.AdamW(
             self._weights, lr=0.0, weight_decay=choices.weight_decay, fused=True
         )
+
+    @property
+    def whole_weights(self) -> Mapping[str, torch.nn.Parameter]:
+        """See `Update`."""
+        return self._model.trainable
+
+    def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
+        """See `Update`; of all rows."""
+        return objective.losses(self._model, rows)
 
     def backward(self, loss: Tensor) -> None:
         """See `Update`."""

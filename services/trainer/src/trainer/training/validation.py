@@ -1,17 +1,45 @@
 """The loss of the valid split while training goes on: the best weights, and when to stop."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from trainer.domain.limits import TrainingLimits
+from trainer.training.distributed.ranks import OneRank, Ranks
 from trainer.training.loss import mean_loss
 from trainer.training.model import TrainedModel
 from trainer.training.packs import Example
 from trainer.training.progress import Progress
 
 PLATEAU = "plateau"
+
+
+class Weights(Protocol):
+    """The trainable weights of a model, wherever they are."""
+
+    def copied(self) -> dict[str, Tensor]:
+        """All of them, by name; in a rank that does not lead, nothing."""
+        ...
+
+    def replace(self, weights: Mapping[str, Tensor]) -> None:
+        """Let these be the result of the run."""
+        ...
+
+
+class _OwnWeights:
+    """Those of a model that is whole in this process."""
+
+    def __init__(self, model: TrainedModel) -> None:
+        self._model = model
+
+    def copied(self) -> dict[str, Tensor]:
+        """See `Weights`."""
+        return {name: weight.detach().clone() for name, weight in self._model.trainable.items()}
+
+    def replace(self, weights: Mapping[str, Tensor]) -> None:
+        """See `Weights`."""
+        self._model.take(weights)
 
 
 class Validation:
@@ -21,13 +49,24 @@ class Validation:
         rows: Of the valid split; with none nothing is measured.
         limits: How often, and after how many measures without progress training stops.
         steps: Of the plan.
+        ranks: All of these measure the same; the one that leads keeps the best weights.
+        weights: The model's, where they are not in one process.
     """
 
     def __init__(
-        self, model: TrainedModel, rows: Sequence[Example], limits: TrainingLimits, steps: int
+        self,
+        model: TrainedModel,
+        rows: Sequence[Example],
+        limits: TrainingLimits,
+        steps: int,
+        *,
+        ranks: Ranks | None = None,
+        weights: Weights | None = None,
     ) -> None:
         self._model = model
         self._rows = rows
+        self._ranks = ranks or OneRank()
+        self._weights = weights or _OwnWeights(model)
         self._limits = limits
         self._every = limits.evaluation_steps or max(1, steps // 10)
         self.best: dict[str, Tensor] = {}
@@ -47,15 +86,15 @@ class Validation:
         if not self.is_wanted or not (last or progress.step % self._every == 0):
             return None
         self._model.train(False)
-        loss = mean_loss(self._model, self._rows)
+        measured = mean_loss(self._model, self._rows)
+        # What follows from it shall follow in every rank.
+        loss = self._ranks.total(measured if self._ranks.leads else 0.0)
         self._model.train(True)
         progress.valid_losses.append((progress.step, loss))
         best = progress.best_valid_loss
         if best is None or loss < best - self._limits.min_improvement:
             progress.best_step, progress.best_valid_loss = progress.step, loss
-            self.best = {
-                name: weight.detach().clone() for name, weight in self._model.trainable.items()
-            }
+            self.best = self._weights.copied()
         elif self._limits.patience and self._waited(progress) >= self._limits.patience:
             progress.stopped_by = progress.stopped_by or PLATEAU
         return loss
@@ -68,9 +107,7 @@ class Validation:
         """Give the model the best weights that were measured, if those are not its last."""
         if not self.best or progress.best_step == progress.step:
             return
-        with torch.no_grad():
-            for name, weight in self._model.trainable.items():
-                weight.copy_(self.best[name])
+        self._weights.replace(self.best)
 
     @staticmethod
     def _waited(progress: Progress) -> int:

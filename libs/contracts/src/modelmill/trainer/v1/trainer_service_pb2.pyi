@@ -44,6 +44,34 @@ TRAINING_METHOD_FULL: TrainingMethod.ValueType  # 2
 """Every weight."""
 Global___TrainingMethod: _TypeAlias = TrainingMethod  # noqa: Y015
 
+class _TrainingPrecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TrainingPrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrainingPrecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRAINING_PRECISION_UNSPECIFIED: _TrainingPrecision.ValueType  # 0
+    """Becomes the preset's, else FP32."""
+    TRAINING_PRECISION_FP32: _TrainingPrecision.ValueType  # 1
+    """float32 throughout."""
+    TRAINING_PRECISION_BF16: _TrainingPrecision.ValueType  # 2
+    """bfloat16."""
+    TRAINING_PRECISION_FP16: _TrainingPrecision.ValueType  # 3
+    """float16 with a loss scale; the worker's processor must have it."""
+
+class TrainingPrecision(_TrainingPrecision, metaclass=_TrainingPrecisionEnumTypeWrapper):
+    """Number format that a divided run computes in. Master weights and moments are float32 in each."""
+
+TRAINING_PRECISION_UNSPECIFIED: TrainingPrecision.ValueType  # 0
+"""Becomes the preset's, else FP32."""
+TRAINING_PRECISION_FP32: TrainingPrecision.ValueType  # 1
+"""float32 throughout."""
+TRAINING_PRECISION_BF16: TrainingPrecision.ValueType  # 2
+"""bfloat16."""
+TRAINING_PRECISION_FP16: TrainingPrecision.ValueType  # 3
+"""float16 with a loss scale; the worker's processor must have it."""
+Global___TrainingPrecision: _TypeAlias = TrainingPrecision  # noqa: Y015
+
 @_typing.final
 class CreateFineTuningJobRequest(_message.Message):
     """Asks for one fine-tuning run."""
@@ -123,6 +151,7 @@ class TrainSpec(_message.Message):
     HYPER_PARAMETERS_FIELD_NUMBER: _builtins.int
     EVALUATE_FIELD_NUMBER: _builtins.int
     DATASET_JOB_ID_FIELD_NUMBER: _builtins.int
+    DISTRIBUTION_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     base_version_id: _builtins.str
     """Base model version."""
@@ -141,6 +170,10 @@ class TrainSpec(_message.Message):
         """Every other choice; a field of 0 takes the guide's default."""
 
     @_builtins.property
+    def distribution(self) -> Global___Distribution:
+        """How the run is divided among processes; absent for a single one."""
+
+    @_builtins.property
     def limits(self) -> Global___TrainingLimits:
         """When the run ends before its epochs do."""
 
@@ -154,15 +187,65 @@ class TrainSpec(_message.Message):
         hyper_parameters: Global___HyperParameters | None = ...,
         evaluate: _builtins.bool = ...,
         dataset_job_id: _builtins.str = ...,
+        distribution: Global___Distribution | None = ...,
         limits: Global___TrainingLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hyper_parameters", b"hyper_parameters", "limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["distribution", b"distribution", "hyper_parameters", b"hyper_parameters", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainSpec: _TypeAlias = TrainSpec  # noqa: Y015
+
+@_typing.final
+class Distribution(_message.Message):
+    """A run divided among processes, ranks, by ZeRO (Rajbhandari et al. 2020). What is set here overrides the preset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANKS_FIELD_NUMBER: _builtins.int
+    ZERO_STAGE_FIELD_NUMBER: _builtins.int
+    OFFLOAD_OPTIMIZER_FIELD_NUMBER: _builtins.int
+    OFFLOAD_PARAMETERS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    PRESET_FIELD_NUMBER: _builtins.int
+    ranks: _builtins.int
+    """Processes; each computes its part of a step's rows. Default 1, at most 1024."""
+    zero_stage: _builtins.int
+    """What is divided: 1 moments, 2 gradients too, 3 weights too. Default the preset's, else 3."""
+    offload_optimizer: _builtins.bool
+    """Keep moments and master weights in main memory. Default the preset's, else not."""
+    offload_parameters: _builtins.bool
+    """Keep weights in main memory between their uses; stage 3 only. Default the preset's, else not."""
+    precision: Global___TrainingPrecision.ValueType
+    """Number format."""
+    preset: _builtins.str
+    """"guide-zero3": stage 3, both offloads, BF16. Empty for none."""
+    def __init__(
+        self,
+        *,
+        ranks: _builtins.int = ...,
+        zero_stage: _builtins.int = ...,
+        offload_optimizer: _builtins.bool | None = ...,
+        offload_parameters: _builtins.bool | None = ...,
+        precision: Global___TrainingPrecision.ValueType = ...,
+        preset: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_offload_optimizer", b"_offload_optimizer", "_offload_parameters", b"_offload_parameters", "offload_optimizer", b"offload_optimizer", "offload_parameters", b"offload_parameters"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_offload_optimizer", b"_offload_optimizer", "_offload_parameters", b"_offload_parameters", "offload_optimizer", b"offload_optimizer", "offload_parameters", b"offload_parameters", "precision", b"precision", "preset", b"preset", "ranks", b"ranks", "zero_stage", b"zero_stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__offload_optimizer: _TypeAlias = _typing.Literal["offload_optimizer"]  # noqa: Y015
+    _WhichOneofArgType__offload_optimizer: _TypeAlias = _typing.Literal["_offload_optimizer", b"_offload_optimizer"]  # noqa: Y015
+    _WhichOneofReturnType__offload_parameters: _TypeAlias = _typing.Literal["offload_parameters"]  # noqa: Y015
+    _WhichOneofArgType__offload_parameters: _TypeAlias = _typing.Literal["_offload_parameters", b"_offload_parameters"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offload_optimizer) -> _WhichOneofReturnType__offload_optimizer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__offload_parameters) -> _WhichOneofReturnType__offload_parameters | None: ...
+
+Global___Distribution: _TypeAlias = Distribution  # noqa: Y015
 
 @_typing.final
 class TrainingLimits(_message.Message):

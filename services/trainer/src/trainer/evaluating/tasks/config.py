@@ -2,9 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import yaml
 from evaluation.measure_names import (
     ACCURACY,
     ACCURACY_NORM,
@@ -13,6 +11,9 @@ from evaluation.measure_names import (
     CHRF,
     EXACT_MATCH,
     F1,
+    OF_CHOICES,
+    OF_LIKELIHOODS,
+    OF_TEXTS,
     PERPLEXITY,
     ROUGE_1,
     ROUGE_2,
@@ -20,9 +21,8 @@ from evaluation.measure_names import (
 )
 from service_kit.errors import InvalidInputError
 
-from trainer.evaluating.tasks.templates import template_errors
+from trainer.evaluating.tasks.yaml_fields import MAX_BYTES, FieldTaker, load_fields
 
-MAX_BYTES = 64 * 1024
 MULTIPLE_CHOICE, GENERATE, LOGLIKELIHOOD = "multiple_choice", "generate_until", "loglikelihood"
 OUTPUT_TYPES = (MULTIPLE_CHOICE, GENERATE, LOGLIKELIHOOD)
 MEASURE_OF = {
@@ -44,6 +44,12 @@ DEFAULT_MEASURES = {
     GENERATE: (EXACT_MATCH,),
     LOGLIKELIHOOD: (PERPLEXITY, ACCURACY),
 }
+FITTING = {
+    MULTIPLE_CHOICE: {*OF_CHOICES, *OF_LIKELIHOODS},
+    GENERATE: {*OF_TEXTS},
+    LOGLIKELIHOOD: {ACCURACY, *OF_LIKELIHOODS},
+}
+"""What can be measured of each."""
 UNUSED = {
     *("tag", "metadata", "should_decontaminate", "doc_to_decontamination_query", "task_alias"),
     *("training_split",),
@@ -82,28 +88,15 @@ class TaskConfig:
         return {*self.data_files, *self.shots_files}
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain values alone; a tag is remembered and not obeyed."""
-
-    tags: list[str]
-
-
-def _strange(loader: _Loader, suffix: str, _node: yaml.Node) -> None:
-    loader.tags.append("!" + suffix)
-
-
-_Loader.add_multi_constructor("!", _strange)
-
-
 def read_config(text: str) -> TaskConfig:
     """Read a task.
 
     Raises:
         InvalidInputError: lists everything that is wrong, missing or not supported, by name.
     """
-    fields = dict(_loaded(text))
+    fields = dict(load_fields(text))
     errors: list[str] = []
-    take = _Taker(fields, errors)
+    take = FieldTaker(fields, errors)
     name = take.text("task", required=True)
     output_type = take.text("output_type", required=True)
     if output_type and output_type not in OUTPUT_TYPES:
@@ -127,79 +120,14 @@ def read_config(text: str) -> TaskConfig:
         max_new_tokens=max_new_tokens,
         measures=_measures(take, output_type),
     )
-    _check_shots(take, shots)
+    _check_shots(take, config)
     _refuse_rest(take)
     if errors:
         raise InvalidInputError(errors)
     return config
 
 
-def _loaded(text: str) -> Mapping[str, Any]:
-    if len(text.encode()) > MAX_BYTES:
-        raise InvalidInputError(f"the config is larger than {MAX_BYTES} bytes")
-    try:
-        for event in yaml.parse(text, yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                # A few lines of them expand to gigabytes.
-                raise InvalidInputError("YAML aliases are not supported; write values out")
-        loader = _Loader(text)
-        loader.tags = []
-        fields = loader.get_single_data()
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InvalidInputError(f"the config is no YAML: {_one_line(error)}") from error
-    if loader.tags:
-        raise InvalidInputError(
-            [
-                f"{tag[:40]} is not supported: a task runs no code"
-                for tag in sorted(set(loader.tags))
-            ]
-        )
-    if not isinstance(fields, dict) or not all(isinstance(name, str) for name in fields):
-        raise InvalidInputError("the config must be a mapping of names to values")
-    return fields
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-class _Taker:
-    """Takes fields out one by one; what is left over nobody understands."""
-
-    def __init__(self, fields: dict[str, Any], errors: list[str]) -> None:
-        self.fields = fields
-        self.errors = errors
-
-    def any(self, name: str) -> Any:
-        return self.fields.pop(name, None)
-
-    def text(self, name: str, *, default: str = "", required: bool = False, most: int = 200) -> str:
-        value = self.any(name)
-        if value is None:
-            if required:
-                self.errors.append(f"{name} is missing")
-            return default
-        if not isinstance(value, str) or len(value) > most:
-            self.errors.append(f"{name} must be a text of at most {most} characters")
-            return default
-        return value
-
-    def number(self, name: str, *, most: int) -> int:
-        value = self.any(name)
-        if value is None:
-            return 0
-        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
-            self.errors.append(f"{name} must be a whole number from 0 to {most}")
-            return 0
-        return value
-
-    def template(self, name: str, *, required: bool = False) -> str:
-        text = self.text(name, required=required, most=MAX_BYTES)
-        self.errors += [f"{name}: {error}" for error in template_errors(text)]
-        return text
-
-
-def _data_files(take: _Taker) -> dict[str, tuple[str, ...]]:
+def _data_files(take: FieldTaker) -> dict[str, tuple[str, ...]]:
     """File names by split."""
     path = take.any("dataset_path")
     if path not in (None, "json"):
@@ -229,7 +157,7 @@ def _data_files(take: _Taker) -> dict[str, tuple[str, ...]]:
 
 
 def _files_of(
-    take: _Taker, splits: Mapping[str, tuple[str, ...]], fields: Sequence[str]
+    take: FieldTaker, splits: Mapping[str, tuple[str, ...]], fields: Sequence[str]
 ) -> tuple[str, ...]:
     """The files of the first of the fields that is there; the others go."""
     given = {field: take.text(field) for field in fields if field in take.fields}
@@ -243,7 +171,7 @@ def _files_of(
     return splits[wanted]
 
 
-def _target(take: _Taker) -> str | int:
+def _target(take: FieldTaker) -> str | int:
     value = take.fields.get("doc_to_target")
     if isinstance(value, int) and not isinstance(value, bool):
         take.any("doc_to_target")
@@ -251,7 +179,7 @@ def _target(take: _Taker) -> str | int:
     return take.template("doc_to_target", required=True)
 
 
-def _choices(take: _Taker, output_type: str) -> str | tuple[str, ...]:
+def _choices(take: FieldTaker, output_type: str) -> str | tuple[str, ...]:
     value = take.fields.get("doc_to_choice")
     if output_type != MULTIPLE_CHOICE:
         if value is not None:
@@ -266,7 +194,7 @@ def _choices(take: _Taker, output_type: str) -> str | tuple[str, ...]:
     return take.template("doc_to_choice", required=True)
 
 
-def _generation(take: _Taker) -> tuple[tuple[str, ...], int]:
+def _generation(take: FieldTaker) -> tuple[tuple[str, ...], int]:
     """Texts that end an answer, and its tokens at most."""
     given = take.any("generation_kwargs")
     if given is None:
@@ -274,7 +202,7 @@ def _generation(take: _Taker) -> tuple[tuple[str, ...], int]:
     if not isinstance(given, dict):
         take.errors.append("generation_kwargs must be a mapping")
         return (), 0
-    inner = _Taker(dict(given), take.errors)
+    inner = FieldTaker(dict(given), take.errors)
     stops = inner.any("until") or []
     stops = [stops] if isinstance(stops, str) else stops
     if (
@@ -293,7 +221,7 @@ def _generation(take: _Taker) -> tuple[tuple[str, ...], int]:
     return tuple(stops), tokens
 
 
-def _measures(take: _Taker, output_type: str) -> tuple[str, ...]:
+def _measures(take: FieldTaker, output_type: str) -> tuple[str, ...]:
     given = take.any("metric_list")
     if given is None:
         return DEFAULT_MEASURES.get(output_type, ())
@@ -308,6 +236,9 @@ def _measures(take: _Taker, output_type: str) -> tuple[str, ...]:
             known = ", ".join(MEASURE_OF)
             take.errors.append(f"metric {str(name)[:40]!r} is not supported; there are {known}")
             continue
+        if output_type in FITTING and MEASURE_OF[str(name)] not in FITTING[output_type]:
+            take.errors.append(f"metric {name} is not for {output_type}")
+            continue
         found.append(MEASURE_OF[str(name)])
         fields.pop("higher_is_better", None)
         if fields.pop("aggregation", "mean") not in ("mean", name):
@@ -316,16 +247,18 @@ def _measures(take: _Taker, output_type: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _check_shots(take: _Taker, shots: int) -> None:
+def _check_shots(take: FieldTaker, config: TaskConfig) -> None:
     given = take.any("fewshot_config")
-    if not shots:
+    if not config.shots:
         take.any("fewshot_split")
         return
-    if not isinstance(given, dict) or given != {"sampler": "first_n"}:
+    if given != {"sampler": "first_n"}:
         take.errors.append("num_fewshot needs fewshot_config: {sampler: first_n}, and no more")
+    if set(config.shots_files) & set(config.data_files):
+        take.errors.append("fewshot_split has rows that are asked: examples would give them away")
 
 
-def _refuse_rest(take: _Taker) -> None:
+def _refuse_rest(take: FieldTaker) -> None:
     if take.any("repeats") not in (None, 1):
         take.errors.append("repeats is not supported: answers are greedy")
     if str(take.any("filter_list") or "") not in ("", str([])):

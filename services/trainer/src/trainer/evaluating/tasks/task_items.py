@@ -31,7 +31,7 @@ def task_suite(config: TaskConfig, files: Mapping[str, Path], plan: EvaluationPl
     skipped, first = 0, ""
     for place, row in read_rows(paths, drawn(count, plan.max_rows, plan.seed)):
         try:
-            items.append(_item(config, str(place + 1), row, before))
+            items.append(_whole(_item(config, str(place + 1), row, before)))
         except TemplateFailed as failure:
             skipped, first = skipped + 1, first or f"row {place + 1}: {failure}"
     return Suite(
@@ -84,6 +84,16 @@ def _item(config: TaskConfig, key: str, row: Mapping[str, Any], before: str) -> 
         is_open=config.output_type == GENERATE,
         stops=config.stops or ((config.shots_delimiter,) if config.output_type == GENERATE else ()),
     )
+
+
+def _whole(item: Item) -> Item:
+    """The item, whose texts can be sent and written."""
+    try:
+        for text in (item.prompt.text, item.reference, *item.continuations):
+            text.encode()
+    except UnicodeEncodeError as error:
+        raise TemplateFailed("a text has half a character in it") from error
+    return item
 
 
 def _text(template: str | int, row: Mapping[str, Any], what: str) -> str:

@@ -1,6 +1,6 @@
 """Jinja templates of tasks, in a sandbox: they see one row's columns and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, nodes
@@ -10,6 +10,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 MAX_RENDERED_CHARACTERS = 1 << 20
 MAX_LOOP_DEPTH = 2
 
+STATEMENTS: dict[type[nodes.Node], str] = {
+    nodes.Include: "include",
+    nodes.Import: "import",
+    nodes.FromImport: "from",
+    nodes.Extends: "extends",
+    nodes.Macro: "macro",
+}
+"""That reach for other files, or call themselves."""
 PADDING = {"center", "expandtabs", "format", "format_map", "ljust", "rjust", "zfill"}
 """Methods of texts that make one of any length."""
 FILTERS = (
@@ -54,27 +62,22 @@ def template_errors(text: str) -> list[str]:
     if not _is_template(text):
         return []
     try:
-        tree = _ENVIRONMENT.parse(text)
+        return list(_errors_in(_ENVIRONMENT.parse(text)))
     except (TemplateError, RecursionError) as error:
         return [f"no template: {' '.join(str(error).split())[:200]}"]
-    errors = [
-        f"the filter {name!r} is not supported"
-        for name in sorted({each.name for each in tree.find_all(nodes.Filter)} - {*FILTERS})
-    ]
+
+
+def _errors_in(tree: nodes.Template) -> Iterator[str]:
+    for name in sorted({each.name for each in tree.find_all(nodes.Filter)} - {*FILTERS}):
+        yield f"the filter {name!r} is not supported"
     called = {each.node.attr for each in tree.find_all(nodes.Call) if hasattr(each.node, "attr")}
-    errors += [f"the method {name!r} is not supported" for name in sorted(called & PADDING)]
-    for kind, why in (
-        (nodes.Include, "include"),
-        (nodes.Import, "import"),
-        (nodes.FromImport, "import"),
-        (nodes.Extends, "extends"),
-        (nodes.Macro, "macro"),
-    ):
+    for name in sorted(called & PADDING):
+        yield f"the method {name!r} is not supported"
+    for kind, why in STATEMENTS.items():
         if any(tree.find_all(kind)):
-            errors.append(f"{why} is not supported in a template")
+            yield f"{why} is not supported in a template"
     if _depth(tree) > MAX_LOOP_DEPTH:
-        errors.append(f"loops may stand {MAX_LOOP_DEPTH} deep in a template")
-    return errors
+        yield f"loops may stand {MAX_LOOP_DEPTH} deep in a template"
 
 
 def rendered(template: str, row: Mapping[str, Any]) -> Any:

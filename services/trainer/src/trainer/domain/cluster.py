@@ -1,0 +1,46 @@
+"""Where ranks run when they do not run on the worker: a Kubernetes with Kubeflow Trainer."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster, and what of it a rank gets."""
+
+    address: str
+    """Of the API server, "https://host:port"."""
+    namespace: str
+    token_file: str
+    """The service account's token; read for each request, since it is renewed."""
+    ca_file: str
+    """Certificates that the API server's is checked against; empty for the system's."""
+    runtime: str
+    """A ClusterTrainingRuntime of kind torch."""
+    image: str
+    """The trainer's image, with the extra `ranks`."""
+    claim: str
+    """A PersistentVolumeClaim that many pods can write to; the worker has it, too."""
+    mount: str
+    """Where it is mounted, in the worker and in each pod: artifacts and scratch lie below it."""
+    ranks_per_node: int
+    """Ranks of a pod at most."""
+    rank_cpus: int
+    """Cores of a rank."""
+    rank_memory_bytes: int = 0
+    """Of a rank; by the size of the run's base."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, as `from_json` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Cluster":
+        """Read what `as_json` wrote."""
+        return cls(**document)
+
+    def nodes_for(self, ranks: int) -> tuple[int, int]:
+        """Pods, and ranks in each: as many in each as divide them without a rest."""
+        each = max(n for n in range(1, self.ranks_per_node + 1) if ranks % n == 0)
+        return ranks // each, each

@@ -1,0 +1,173 @@
+"""Kills a divided run at every step, in every way, and compares what is left with an unbroken one.
+
+    .venv/bin/python services/trainer/tests/support/kill_ranks.py [STEPS]
+
+The real work process, torchrun and two ZeRO-3 ranks, by `jobs.children` as a worker starts them; a
+tiny model. About half a minute for each step and way, on two cores. Prints one line each, and ends
+with status 1 when a hash differs or a process is left over.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import psutil
+from jobs.children import ChildProcess
+from testkit.models import make_tiny_llama
+from testkit.waiting import eventually
+from trainer.domain.distribution import Distribution
+from trainer.domain.hyper_parameters import decide
+from trainer.domain.train_request import TrainRequest
+from trainer.training.distributed.process_names import RANK_MODULE
+
+STEPS = 5
+CHOICES = ("animal", "plant", "food")
+
+
+def request_of(root: Path) -> dict[str, Any]:
+    """A run of all weights on two ranks; its rows are as many for each rank only by chance."""
+    rows = root / "rows"
+    rows.mkdir()
+    lines = [
+        json.dumps(
+            {
+                "messages": [
+                    {"role": "user", "content": f"{number} is {CHOICES[number % 3]}"},
+                    {"role": "assistant", "content": CHOICES[number % 3]},
+                ],
+                "row": number + 1,
+            }
+        )
+        for number in range(27)
+    ]
+    for split in ("train", "valid", "test"):
+        (rows / f"{split}.jsonl").write_text("\n".join(lines) + "\n" if split == "train" else "")
+    choices = {"max_steps": STEPS, "epochs": 3, "checkpoint_steps": 1, "learning_rate": 0.01}
+    rest = {"batch_size": 5, "gradient_accumulation_steps": 1}
+    return TrainRequest(
+        base_folder=make_tiny_llama(root / "base"),
+        base_version_id="mv-base",
+        context_tokens=512,
+        dataset_folder=rows,
+        checkpoint_folder=None,
+        choices=(),
+        hyper_parameters=decide("full", choices | rest),
+        threads=1,
+        distribution=Distribution(ranks=2),
+    ).as_json()
+
+
+def rank_processes(above: int) -> list[psutil.Process]:
+    """The ranks that this process or a child of it has started, in their order."""
+    found = []
+    for process in psutil.Process(above).children(recursive=True):
+        command = process.cmdline()
+        if RANK_MODULE in command and "torch.distributed.run" not in command:
+            found.append(process)
+    return sorted(found, key=lambda process: process.environ()["RANK"])
+
+
+class Run:
+    """One run with its attempts."""
+
+    def __init__(self, root: Path, request: dict[str, Any]) -> None:
+        self.root = root
+        self.request = request
+        self.durable = root / "durable"
+        self.durable.mkdir(parents=True)
+
+    async def attempt(self, way: str = "", step: int = -1) -> dict[str, Any] | None:
+        """Run until it ends, hurt in that way after that step; its last word, if any."""
+        folder = self.root / f"attempt-{len(list(self.root.glob('attempt-*')))}"
+        folder.mkdir()
+        kept = sorted(self.durable.glob("*"), key=lambda path: int(path.name))
+        request = self.request | {"checkpoint_folder": str(kept[-1]) if kept else None}
+        environment = {"TQDM_DISABLE": "1", "HF_HUB_OFFLINE": "1"}
+        child = await ChildProcess.start("trainer.child", request, folder=folder, env=environment)
+        ranks: list[psutil.Process] = []
+        last = None
+        try:
+            async for message in child.messages():
+                if message["type"] == "checkpoint":
+                    shutil.copytree(message["folder"], self.durable / str(message["step"]))
+                    await child.send({"saved_step": message["step"]})
+                elif message["type"] != "progress":
+                    last = message
+                elif message["phase"] == "train" and message["done"] == step:
+                    ranks = await asyncio.to_thread(rank_processes, child._process.pid)
+                    hurt(way, child, ranks)
+            await child.wait()
+        finally:
+            await child.close()
+        await eventually(lambda: asyncio.sleep(0, not any(map(alive, ranks))), within=20)
+        if last is None and not way:
+            raise RuntimeError(child.log_tail())
+        return last
+
+    def left(self, result: dict[str, Any]) -> dict[str, str]:
+        """Hashes of the model and of the state of both ranks after the last step."""
+        folder = Path(result["result"]["folder"])
+        last = self.durable / str(STEPS)
+        files = [*folder.glob("*.safetensors"), *last.glob("*/*.safetensors")]
+        return {
+            f"{path.parent.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(files)
+        }
+
+
+def hurt(way: str, child: ChildProcess, ranks: list[psutil.Process]) -> None:
+    """Do it."""
+    if way == "stop":
+        child.terminate()
+    elif way == "kill the work process":
+        os.kill(child._process.pid, signal.SIGKILL)
+    elif way == "kill torchrun":
+        ranks[0].parent().send_signal(signal.SIGKILL)
+    else:
+        ranks[int(way.rpartition(" ")[2])].send_signal(signal.SIGKILL)
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+WAYS = ("kill rank 0", "kill rank 1", "kill the work process", "kill torchrun", "stop")
+
+
+async def compare(root: Path, steps: list[int]) -> bool:
+    """Whether everything is as it would have been."""
+    request = request_of(root)
+    unbroken = Run(root / "unbroken", request)
+    ended = await unbroken.attempt()
+    assert ended is not None, "the unbroken run has no result"
+    expected = unbroken.left(ended)
+    print(json.dumps(expected, indent=1), flush=True)
+    same = True
+    for step in steps:
+        for way in WAYS:
+            run = Run(root / f"{step}-{way.replace(' ', '-')}", request)
+            said = await run.attempt(way, step)
+            ended = await run.attempt()
+            equal = ended is not None and run.left(ended) == expected
+            word = said["type"] if said else "no last word"
+            print(f"step {step}, {way}: {word}; {'equal' if equal else 'DIFFERENT'}", flush=True)
+            same = same and equal
+    return same
+
+
+def main() -> int:
+    """Compare; the steps to hurt at are arguments, else all of them."""
+    steps = [int(argument) for argument in sys.argv[1:]] or list(range(1, STEPS + 1))
+    with tempfile.TemporaryDirectory() as root:
+        return 0 if asyncio.run(compare(Path(root), steps)) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""A run divided among ranks is the run of one process, and ends the same however it is broken off.
+
+Ranks are forked (support/ranks_of_one_machine.py); with torchrun and real kills at every step it is
+support/kill_ranks.py, by hand.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import safe_open
+from trainer.domain.distribution import Distribution
+from trainer.domain.hyper_parameters import decide
+from trainer.domain.limits import TrainingLimits
+from trainer.domain.train_request import TrainRequest
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]
+
+SCRIPT = Path(__file__).parent / "support" / "ranks_of_one_machine.py"
+ROWS, STEPS = 11, 3
+CHOICES = {"checkpoint_steps": 1, "learning_rate": 0.01}
+# Micro-batches of 2 rows, the last of 1: nothing for the second of 2 ranks.
+BATCH = {"batch_size": 4, "gradient_accumulation_steps": 2}
+INTERRUPTIONS = [{"die_at": 1, "rank": 1}, {"stop_at": 2, "rank": 1}]
+KILLED, PREEMPTED = signal.SIGKILL.value, 3 << 8
+LOSS_TOLERANCE = 1e-4
+"""Relative; sums of float32 in another order, over three steps at a high rate."""
+WEIGHT_TOLERANCE = 2e-3
+"""Of weights around 0.1 that have moved by 0.04: Adam's first steps turn the sign of a gradient of
+rounding's size into a step of full length."""
+
+
+def request_of(base: Path, dataset: Path, ranks: int, **choices: Any) -> dict[str, Any]:
+    return TrainRequest(
+        base_folder=base,
+        base_version_id="mv-base",
+        context_tokens=512,
+        dataset_folder=dataset,
+        checkpoint_folder=None,
+        choices=(),
+        hyper_parameters=decide("lora", CHOICES | BATCH | choices),
+        threads=1,
+        distribution=Distribution(ranks=ranks) if ranks > 1 else None,
+        # All ranks measure, and the leader keeps the best weights.
+        limits=TrainingLimits(evaluation_steps=2),
+    ).as_json()
+
+
+@pytest.fixture(scope="module")
+def report(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_base: Path,
+    toy_rows: Callable[..., list[dict[str, Any]]],
+    write_splits: Callable[..., Path],
+) -> dict[str, Any]:
+    """What came of each run."""
+    root = tmp_path_factory.mktemp("ranks")
+    rows = write_splits(root / "rows", {"train": toy_rows(ROWS), "valid": toy_rows(2, first=ROWS)})
+    one = request_of(tiny_base, rows, 1)
+    two = request_of(tiny_base, rows, 2)
+    runs = {
+        "one": {"request": one, "interruptions": []},
+        "two": {"request": two, "interruptions": []},
+        "broken": {"request": two, "interruptions": INTERRUPTIONS},
+        "changed": {"request": two, "interruptions": [{"stop_at": 1}], "last": {"ranks": 1}},
+    }
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)],
+        input=json.dumps({"root": str(root), "runs": runs}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=220,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert [run["ended"] for run in outcome.values()] == [0] * len(runs), done.stderr
+    return outcome
+
+
+def losses(run: dict[str, Any]) -> list[float]:
+    return [step["loss"] for step in run["steps"]]
+
+
+def weights(run: dict[str, Any]) -> dict[str, Any]:
+    with safe_open(Path(run["folder"]) / "adapter_model.safetensors", "np") as tensors:
+        return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
+
+
+def check_same_run(run: dict[str, Any], other: dict[str, Any]) -> None:
+    assert losses(run) == pytest.approx(losses(other), rel=LOSS_TOLERANCE)
+    mine, others = weights(run), weights(other)
+    assert mine.keys() == others.keys()
+    for name, weight in mine.items():
+        assert weight == pytest.approx(others[name], abs=WEIGHT_TOLERANCE), name
+
+
+def test_two_ranks_take_the_steps_of_one_and_make_the_same_files(report: dict[str, Any]) -> None:
+    one, two = report["one"], report["two"]
+
+    assert two["files"] == one["files"]
+    assert len(one["steps"]) == STEPS
+    # Step, learning rate and tokens are those of the whole step.
+    for mine, others in zip(two["steps"], one["steps"], strict=True):
+        for name in ("step", "learning_rate", "tokens"):
+            assert mine[name] == others[name]
+        for name in mine.keys() & {"grad_norm", "valid_loss"}:
+            assert mine[name] == pytest.approx(others[name], rel=10 * LOSS_TOLERANCE)
+    assert [step["step"] for step in two["steps"] if "valid_loss" in step] == [2, 3]
+    check_same_run(two, one)
+
+
+def test_a_rank_that_dies_or_is_told_to_stop_changes_no_bit(report: dict[str, Any]) -> None:
+    broken, two = report["broken"], report["two"]
+
+    assert broken["statuses"] == [KILLED, PREEMPTED]
+    for part in ("model", "optimizer", "random", "positions", "steps"):
+        assert broken[part] == two[part], part
+    assert len(two["optimizer"]) == 2
+
+
+def test_a_run_goes_on_with_another_number_of_ranks(report: dict[str, Any]) -> None:
+    changed, two = report["changed"], report["two"]
+
+    assert changed["statuses"] == [PREEMPTED]
+    assert len(changed["optimizer"]) == 1
+    check_same_run(changed, two)

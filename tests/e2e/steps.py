@@ -1,0 +1,71 @@
+"""Steps of the loop that are too long to stand among the others."""
+
+import asyncio
+from pathlib import Path
+
+from tests.e2e.conftest import Loop, write_rows
+
+TASK = """
+task: kinds
+output_type: multiple_choice
+dataset_path: json
+dataset_kwargs: {data_files: {test: glosses.jsonl}}
+doc_to_text: "{{ word }}: {{ gloss }}"
+doc_to_choice: ["animal", "plant"]
+doc_to_target: label
+"""
+
+
+async def answers_alike_whole_and_streamed(
+    loop: Loop, version_id: str, headers: dict[str, str]
+) -> None:
+    messages = [{"role": "user", "content": "thing 7: something that barks"}]
+    whole = await loop.openai.chat.completions.create(
+        model="kinds", messages=messages, max_tokens=12, temperature=0, extra_headers=headers
+    )
+    assert whole.usage.completion_tokens > 0
+    assert whole.system_fingerprint == version_id
+    stream = await loop.openai.chat.completions.create(
+        model="kinds", messages=messages, max_tokens=12, temperature=0, stream=True
+    )
+    pieces = [c.choices[0].delta.content or "" async for c in stream if c.choices]
+    assert "".join(pieces) == whole.choices[0].message.content
+
+
+async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
+    """Dataset and task, asked of the build that is served and of the base, through inference."""
+    dataset_id = await loop.make_dataset(write_rows(folder / "measured.jsonl", 60))
+    rows = write_rows(folder / "glosses.jsonl", 6)
+    uploaded = await loop.openai.files.create(file=rows, purpose="evals")
+    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    body = {
+        "model": "kinds",
+        "compare_to": loop.base_version_id,
+        "dataset_id": dataset_id,
+        "tasks": [{"config": TASK, "data_file_ids": [uploaded.id]}],
+        "slices": [{"by": "answer"}, {"by": "length"}],
+        "protections": [{"measure": "perplexity", "worst": 1.0, "suite": "dataset"}],
+        "max_new_tokens": 6,
+        "resamples": 100,
+    }
+    accepted = await asyncio.to_thread(loop.client.post, "/v1/evaluations", body)
+    job = await loop.job_ends(accepted["id"], within=120)
+    assert job["status"] == "succeeded", job
+
+    summary = job["result"]["summary"]
+    assert summary["models"]["model"]["version_id"] == kinds["version_id"]
+    assert summary["models"]["compare_to"]["version_id"] == loop.base_version_id
+    measures = summary["suites"]["dataset"]["measures"]
+    # It was trained on rows like these: what is served finds their answers likelier than its base.
+    comparison = measures["perplexity"]["comparison"]
+    assert comparison["difference"]["high"] < 0
+    assert comparison["won"] == 1
+    assert measures["accuracy"]["model"]["rows"] == summary["suites"]["dataset"]["rows"]
+    assert {"exact_match", "bleu", "chrf", "rougeL", "f1"} <= measures.keys()
+    assert summary["suites"]["kinds"]["rows"] == 6
+    # No model finds every answer certain.
+    assert summary["passed"] is False
+    page = folder / "page.html"
+    report = f"/v1/evaluations/{accepted['id']}/report"
+    await asyncio.to_thread(loop.client.download, report, page, format="html")
+    assert kinds["version_id"] in page.read_text()
