@@ -7,7 +7,7 @@ from typing import Any
 from evaluation.parity.comparison import Likeness, Limit, check_likeness, compare
 from evaluation.parity.goldens import Goldens, Logits
 from evaluation.parity.prompts import check_prompts
-from evaluation.parity.taking import Speaker, TokenizerFacts, take_goldens
+from evaluation.parity.taking import PromptTokenizer, Speaker, TokenizerFacts, take_goldens
 from tokenization.chat_tokenizer import ChatTokenizer
 from tokenization.prompt_facts import prompt_facts
 
@@ -47,6 +47,7 @@ class GoldenCheck:
         self._reference = "source" if found is None else "training"
         self.goldens = found or _taken(source.tokenizer, speaker, context_tokens)
         self.likenesses: list[Likeness] = []
+        self._by_engine = 0
 
     def check_logits(self, rows: Iterable[Logits], limit: Limit, *, form: str) -> None:
         """Accept a form that is as like as `limit` wants; nothing is asked where no golden fits.
@@ -67,6 +68,13 @@ class GoldenCheck:
         """
         _check_folder(self.goldens, folder, form=form)
 
+    def count_prompts(self, engine: PromptTokenizer) -> None:
+        """Count the prompts that a tokenizer reads as training does, which need not be all: it is
+        for others, while our serving hands the engine token ids."""
+        self._by_engine = sum(
+            engine.encode(golden.text) == list(golden.prompt_ids) for golden in self.goldens.prompts
+        )
+
     def record(self) -> dict[str, Any]:
         """What the manifest says; only what passed every check gets so far."""
         merge = {} if self._merge is None else {"merge": self._merge.as_json()}
@@ -75,6 +83,7 @@ class GoldenCheck:
             "goldens": len(self.goldens.prompts),
             "positions": self.goldens.positions,
             "prompt_ids": "identical",
+            "prompts_alike_by_engine": self._by_engine,
             "tokenizer": self.goldens.tokenizer,
             "template": self.goldens.template,
             "forms": [likeness.as_json() for likeness in self.likenesses],

@@ -9,7 +9,7 @@ from typing import Any
 from evaluation.choices import ChoiceQuestion
 from evaluation.parity.comparison import Likeness, check_likeness, compare
 from evaluation.parity.goldens import Goldens
-from evaluation.parity.prompts import check_prompts
+from evaluation.parity.prompts import check_special_tokens
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from optimizer_builder.adapters.golden_check import GoldenCheck, check_source
@@ -120,9 +120,9 @@ def check_built(goldens: GoldenCheck, target: Path) -> None:
     """
     form = "openvino-int8"
     goldens.check_folder(target, form=form)
-    check_prompts(
-        goldens.goldens, EngineTokenizer(target), form=f"the engine's tokenizer of {form}"
-    )
+    engine = EngineTokenizer(target)
+    check_special_tokens(goldens.goldens, engine, form=f"the engine's tokenizer of {form}")
+    goldens.count_prompts(engine)
     rows = served_logits(target / MODEL_FILE, *goldens.goldens.spoken)
     goldens.check_logits(rows, INT8_LIMIT, form=f"{form}, as served")
 
