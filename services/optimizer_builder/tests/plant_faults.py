@@ -15,16 +15,13 @@ from optimizer_builder.adapters.no_telemetry import forbid_telemetry
 forbid_telemetry()
 
 import torch  # noqa: E402
-from evaluation.parity.comparison import check_likeness, compare  # noqa: E402
 from evaluation.parity.errors import ParityError  # noqa: E402
 from evaluation.parity.taking import TokenizerFacts, take_goldens  # noqa: E402
 from optimizer_builder.adapters.golden_check import GoldenCheck  # noqa: E402
 from optimizer_builder.adapters.merge_check import check_merge  # noqa: E402
 from optimizer_builder.adapters.merged_model import MergedModel  # noqa: E402
-from optimizer_builder.adapters.merged_speaker import MergedSpeaker  # noqa: E402
-from optimizer_builder.adapters.openvino_int8 import check_built  # noqa: E402
+from optimizer_builder.adapters.openvino_int8 import check_built, merge_source  # noqa: E402
 from optimizer_builder.adapters.openvino_tokenizer import write_tokenizer  # noqa: E402
-from optimizer_builder.domain.parity import MERGED_LIMIT  # noqa: E402
 from optimizer_builder.make_build import Source  # noqa: E402
 from peft import PeftModel  # noqa: E402
 from testkit.models import make_other_openvino  # noqa: E402
@@ -74,19 +71,22 @@ class Unmerged:
             yield self._module(input_ids=ids).logits[0, -len(spoken) :].numpy()
 
 
-def merged_beside_adapter(base: Path, adapter: Path) -> dict[str, Any]:
-    """The honest merge beside goldens of base and adapter that are not merged."""
-    tokenizer = ChatTokenizer.load(base)
+def trained_adapter(base: Path, adapter: Path, folder: Path) -> Path:
+    """The adapter as training leaves one: with goldens of base and adapter that are not merged."""
+    shutil.copytree(adapter, folder)
     facts = TokenizerFacts("", "", {}, knows_tools=False, dated=False)
     unmerged = Unmerged(base, adapter)
-    goldens = take_goldens((), tokenizer, facts, unmerged, compute="float32", context_tokens=512)
-    spoken = [(golden.prompt_ids, golden.continuation) for golden in goldens.prompts]
-    rows = MergedSpeaker(MergedModel.load(base, adapter), tokenizer.eos_ids).logits(
-        [prompt for prompt, _ in spoken], [after for _, after in spoken]
+    goldens = take_goldens(
+        (), ChatTokenizer.load(base), facts, unmerged, compute="float32", context_tokens=512
     )
-    likeness = compare(goldens, rows, form="merged")
-    said = verdict(lambda: check_likeness(likeness, MERGED_LIMIT))
-    return {"likeness": likeness.as_json(), "verdict": said}
+    goldens.write(folder)
+    return folder
+
+
+def with_other_scale(adapter: Path) -> None:
+    file = adapter / "adapter_config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"lora_alpha": config["lora_alpha"] + 1}))
 
 
 def with_other_template(build: Path) -> None:
@@ -138,7 +138,11 @@ def main(base: Path, adapter: Path, build: Path, scratch: Path) -> dict[str, Any
         spoil(spoilt)
         facts[spoil.__name__] = verdict_on(spoilt)
     facts["other weights"] = verdict_on(make_other_openvino(build, scratch / "other"))
-    facts["merged"] = merged_beside_adapter(base, adapter)
+    trained = trained_adapter(base, adapter, scratch / "trained")
+    _, goldens = merge_source(Source(base, trained))
+    facts["merged"] = goldens.record()
+    with_other_scale(trained)
+    facts["other scale"] = verdict(lambda: merge_source(Source(base, trained)))
     honest = check_merge(MergedModel.load(base, adapter), base, adapter)
     facts["honest merge"] = [honest.layers, honest.other_share]
     for dtype in (torch.bfloat16, torch.float16):

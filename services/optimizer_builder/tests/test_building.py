@@ -49,6 +49,7 @@ def test_the_manifest_says_how_like_its_source_the_build_is(story: Story) -> Non
     assert parity["reference"] == "source, float32", "nobody trained this adapter"
     assert parity["positions"] == built["positions"] > 5
     assert parity["prompt_ids"] == "identical"
+    assert 0 < parity["prompts_alike_by_engine"] <= 5
     assert parity["merge"]["dtype"] == "float32"
     assert parity["merge"]["layers_compared"] == 6
     assert built["form"] == "openvino-int8, as served"

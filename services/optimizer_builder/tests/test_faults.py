@@ -54,9 +54,25 @@ def test_other_weights_give_other_logits(faults: dict[str, Any]) -> None:
     assert code in ("LOGITS_DIFFER", "GREEDY_DISAGREES")
 
 
-def test_a_merge_differs_from_base_and_adapter_by_rounding_alone(faults: dict[str, Any]) -> None:
-    assert faults["merged"]["verdict"] == ["fine", ""]
-    assert faults["merged"]["likeness"]["largest_share"] > 0
+def test_a_merge_is_the_trained_model_before_rounding_and_near_it_after(
+    faults: dict[str, Any],
+) -> None:
+    exact, rounded = faults["merged"]["forms"]
+
+    assert faults["merged"]["reference"] == "training, float32"
+    assert exact["form"] == "merged, float32"
+    assert exact["largest_share"] < 0.0001
+    assert rounded["form"] == "merged, bfloat16 weights"
+    assert exact["largest_share"] < rounded["largest_share"] < 1
+
+
+def test_an_adapter_that_is_added_at_another_scale_gives_other_logits(
+    faults: dict[str, Any],
+) -> None:
+    code, message = faults["other scale"]
+
+    assert code == "LOGITS_DIFFER"
+    assert message.startswith("the logits of merged, float32 differ")
 
 
 def test_a_merge_in_float32_passes(faults: dict[str, Any]) -> None:

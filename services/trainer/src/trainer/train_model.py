@@ -291,10 +291,7 @@ class TrainModel:
 
 def _facts_of(job: ActiveJob, spec: TrainSpec, ingredients: Ingredients) -> RunFacts:
     return RunFacts(
-        job_id=job.job_id,
-        tenant=job.tenant,
-        name=name_of(spec, ingredients.base),
-        attempt=job.attempt,
+        *(job.job_id, job.tenant, name_of(spec, ingredients.base), job.attempt),
         choices=ingredients.choices.as_json(),
         made_from=ingredients.made_from,
     )

@@ -97,6 +97,14 @@ class Goldens:
         """Positions whose logits are compared."""
         return sum(len(golden.continuation) for golden in self.prompts)
 
+    @property
+    def spoken(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """Prompts, and the continuation of each."""
+        return (
+            [golden.prompt_ids for golden in self.prompts],
+            [golden.continuation for golden in self.prompts],
+        )
+
     def write(self, folder: Path) -> None:
         """Write both files into an artifact's folder."""
         (folder / FOLDER).mkdir(exist_ok=True)

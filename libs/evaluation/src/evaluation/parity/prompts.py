@@ -27,13 +27,7 @@ def check_prompts(
             them that explains what is seen.
     """
     # First: with a token in pieces every prompt differs, and the template would seem at fault.
-    for text, token in goldens.special_tokens.items():
-        ids = tokenizer.encode(text)
-        if ids != [token]:
-            raise ParityError(
-                SPECIAL_TOKEN_MISSING,
-                f"{form} reads the special token {text!r} as {ids}, training as [{token}]",
-            )
+    check_special_tokens(goldens, tokenizer, form=form)
     if template is not None and template != goldens.template:
         raise ParityError(
             TEMPLATE_MISMATCH,
@@ -50,6 +44,21 @@ def check_prompts(
                 f"{form} reads the golden prompt {golden.name!r} as other tokens from token "
                 f"{place} on: {ids[place : place + 4]}, training as "
                 f"{list(golden.prompt_ids[place : place + 4])}",
+            )
+
+
+def check_special_tokens(goldens: Goldens, tokenizer: PromptTokenizer, *, form: str) -> None:
+    """Accept a tokenizer that reads every special token of training as that one token.
+
+    Raises:
+        ParityError: SPECIAL_TOKEN_MISSING, with the token and what it is read as.
+    """
+    for text, token in goldens.special_tokens.items():
+        ids = tokenizer.encode(text)
+        if ids != [token]:
+            raise ParityError(
+                SPECIAL_TOKEN_MISSING,
+                f"{form} reads the special token {text!r} as {ids}, training as [{token}]",
             )
 
 

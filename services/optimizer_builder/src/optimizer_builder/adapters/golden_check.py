@@ -1,13 +1,13 @@
 """A build beside the goldens of the model that it was made from, and what is recorded of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from evaluation.parity.comparison import Likeness, Limit, check_likeness, compare
 from evaluation.parity.goldens import Goldens, Logits
 from evaluation.parity.prompts import check_prompts
-from evaluation.parity.taking import Speaker, TokenizerFacts, take_goldens
+from evaluation.parity.taking import PromptTokenizer, Speaker, TokenizerFacts, take_goldens
 from tokenization.chat_tokenizer import ChatTokenizer
 from tokenization.prompt_facts import prompt_facts
 
@@ -44,10 +44,10 @@ class GoldenCheck:
     ) -> None:
         self._merge = merge
         found = Goldens.read(source.trained)
-        self.of_training = found is not None
-        """Whether training left the goldens."""
+        self._reference = "source" if found is None else "training"
         self.goldens = found or _taken(source.tokenizer, speaker, context_tokens)
         self.likenesses: list[Likeness] = []
+        self._by_engine = 0
 
     def check_logits(self, rows: Iterable[Logits], limit: Limit, *, form: str) -> None:
         """Accept a form that is as like as `limit` wants; nothing is asked where no golden fits.
@@ -68,15 +68,22 @@ class GoldenCheck:
         """
         _check_folder(self.goldens, folder, form=form)
 
+    def count_prompts(self, engine: PromptTokenizer) -> None:
+        """Count the prompts that a tokenizer reads as training does, which need not be all: it is
+        for others, while our serving hands the engine token ids."""
+        self._by_engine = sum(
+            engine.encode(golden.text) == list(golden.prompt_ids) for golden in self.goldens.prompts
+        )
+
     def record(self) -> dict[str, Any]:
         """What the manifest says; only what passed every check gets so far."""
-        reference = "training" if self.of_training else "source"
         merge = {} if self._merge is None else {"merge": self._merge.as_json()}
         return merge | {
-            "reference": f"{reference}, {self.goldens.compute}",
+            "reference": f"{self._reference}, {self.goldens.compute}",
             "goldens": len(self.goldens.prompts),
             "positions": self.goldens.positions,
             "prompt_ids": "identical",
+            "prompts_alike_by_engine": self._by_engine,
             "tokenizer": self.goldens.tokenizer,
             "template": self.goldens.template,
             "forms": [likeness.as_json() for likeness in self.likenesses],
@@ -85,10 +92,6 @@ class GoldenCheck:
     def figures(self) -> dict[str, float]:
         """Of the last form that was compared, which is the build."""
         return self.likenesses[-1].figures() if self.likenesses else {}
-
-    def prompts(self) -> Sequence[tuple[Sequence[int], Sequence[int]]]:
-        """Prompt and continuation of each golden."""
-        return [(golden.prompt_ids, golden.continuation) for golden in self.goldens.prompts]
 
 
 def _check_folder(goldens: Goldens, folder: Path, *, form: str) -> None:

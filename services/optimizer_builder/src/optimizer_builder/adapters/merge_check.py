@@ -20,7 +20,7 @@ from optimizer_builder.adapters.merged_model import MergedModel
 
 SAMPLED = 8
 """Layers that are computed again, spread over the model."""
-TOLERATED_SHARE = 0.0005
+TOLERATED_SHARE = 0.0001
 """Of a sample's weights that may be rounded to the neighbour: another order of summation moves some
 that lie half-way between two bf16 numbers."""
 PREFIX = "base_model.model."

@@ -1,6 +1,6 @@
 """The model that a build is made from: base and adapter as one set of bf16 weights (torch)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,16 @@ class MergedModel:
         self.module = module
 
     @classmethod
-    def load(cls, base: Path, adapter: Path | None) -> "MergedModel":
+    def load(
+        cls,
+        base: Path,
+        adapter: Path | None,
+        look: Callable[[Any], None] = lambda _module: None,
+    ) -> "MergedModel":
         """Read safetensors and, unless None, the PEFT adapter on top of them; nothing runs code.
+
+        Args:
+            look: Shown the module in fp32, before its weights are rounded.
 
         Raises:
             ValueError: The merge gives a weight that is not a number.
@@ -36,7 +44,8 @@ class MergedModel:
         if adapter is not None:
             module = PeftModel.from_pretrained(module, adapter, local_files_only=True)
             module = module.merge_and_unload(safe_merge=True)
-        return cls(module.eval().to(torch.bfloat16))
+        look(module.eval())
+        return cls(module.to(torch.bfloat16))
 
     @property
     def context_tokens(self) -> int:

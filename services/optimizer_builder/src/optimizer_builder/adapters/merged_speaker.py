@@ -1,6 +1,7 @@
 """The merged model beside goldens, and goldens of it where training left none (torch)."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from evaluation.parity.goldens import Logits
@@ -26,14 +27,19 @@ class MergedSpeaker:
             spoken.append(tokens[: ends[0]] if ends else tokens)
         return spoken
 
-    @torch.inference_mode()
     def logits(self, prompts: Sequence[Ids], continuations: Sequence[Ids]) -> Iterator[Logits]:
         """See `evaluation.parity.taking.Speaker`."""
         module = self._merged.module.float()
-        rows = []
-        for prompt, spoken in zip(prompts, continuations, strict=True):
-            ids = torch.tensor([[*prompt, *spoken[:-1]]])
-            outputs = module(ids, use_cache=False, logits_to_keep=len(spoken))
-            rows.append(outputs.logits[0].numpy())
+        rows = list(module_logits(module, prompts, continuations))
         module.to(torch.bfloat16)  # exact: every weight was a bf16 number before
         return iter(rows)
+
+
+@torch.inference_mode()
+def module_logits(
+    module: Any, prompts: Sequence[Ids], continuations: Sequence[Ids]
+) -> Iterator[Logits]:
+    """(P, V) after each prompt and along its continuation, by a module in float32."""
+    for prompt, spoken in zip(prompts, continuations, strict=True):
+        ids = torch.tensor([[*prompt, *spoken[:-1]]])
+        yield module(ids, use_cache=False, logits_to_keep=len(spoken)).logits[0].numpy()

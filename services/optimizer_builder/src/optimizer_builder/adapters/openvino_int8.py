@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.choices import ChoiceQuestion
-from evaluation.parity.prompts import check_prompts
+from evaluation.parity.comparison import Likeness, check_likeness, compare
+from evaluation.parity.goldens import Goldens
+from evaluation.parity.prompts import check_special_tokens
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from optimizer_builder.adapters.golden_check import GoldenCheck, check_source
 from optimizer_builder.adapters.int8_weights import quantise_weights
 from optimizer_builder.adapters.merge_check import check_merge
 from optimizer_builder.adapters.merged_model import MergedModel
-from optimizer_builder.adapters.merged_speaker import MergedSpeaker
+from optimizer_builder.adapters.merged_speaker import MergedSpeaker, module_logits
 from optimizer_builder.adapters.openvino_export import MODEL_FILE, export_bf16
 from optimizer_builder.adapters.openvino_parity import logit_distances, served_logits
 from optimizer_builder.adapters.openvino_scorer import OpenVinoScorer
@@ -25,8 +27,9 @@ from optimizer_builder.adapters.openvino_tokenizer import (
     write_tokenizer,
 )
 from optimizer_builder.domain.parity import (
+    EXACT_LIMIT,
     INT8_LIMIT,
-    MERGED_LIMIT,
+    ROUNDED_LIMIT,
     check_export,
     check_quantised,
 )
@@ -52,8 +55,7 @@ class OpenVinoInt8:
         target.mkdir(parents=True)
         report("merge", 0, 0, "")
         check_source(source)
-        merged = MergedModel.load(source.base, source.adapter)
-        goldens = _check_merged(source, merged)
+        merged, goldens = merge_source(source)
         reference_bytes = merged.save(scratch / "merged")
         shutil.rmtree(scratch / "merged")
         prompt = list(prompts[0])[: merged.context_tokens - NEW_TOKENS]
@@ -80,19 +82,34 @@ class OpenVinoInt8:
         return MadeInt8(reference, target, reference_bytes, context_tokens, goldens)
 
 
-def _check_merged(source: Source, merged: MergedModel) -> GoldenCheck:
-    """See that base and adapter were added rightly; the goldens go on to the build."""
+def merge_source(source: Source) -> tuple[MergedModel, GoldenCheck]:
+    """Base and adapter as one, seen to be what was trained; the goldens go on to the build.
+
+    Raises:
+        ParityError: LOGITS_DIFFER, GREEDY_DISAGREES or MERGE_DTYPE.
+    """
+    of_training = Goldens.read(source.trained)
+    exact: list[Likeness] = []
+
+    def look(module: Any) -> None:
+        """Before rounding, a merge gives the goldens themselves."""
+        if of_training is None or not of_training.prompts:
+            return
+        rows = module_logits(module, *of_training.spoken)
+        exact.append(compare(of_training, rows, form="merged, float32"))
+        check_likeness(exact[0], EXACT_LIMIT)
+
+    merged = MergedModel.load(source.base, source.adapter, look)
     merge = None
     if source.adapter is not None:
         merge = check_merge(merged, source.base, source.adapter)
     speaker = MergedSpeaker(merged, ChatTokenizer.load(source.tokenizer).eos_ids)
     goldens = GoldenCheck(source, speaker, merged.context_tokens, merge)
-    if not goldens.of_training:
-        return goldens  # they are the merged model's own
-    spoken = goldens.prompts()
-    rows = speaker.logits([prompt for prompt, _ in spoken], [after for _, after in spoken])
-    goldens.check_logits(rows, MERGED_LIMIT, form="merged, bfloat16 weights")
-    return goldens
+    if exact:
+        goldens.likenesses += exact
+        rows = speaker.logits(*goldens.goldens.spoken)
+        goldens.check_logits(rows, ROUNDED_LIMIT, form="merged, bfloat16 weights")
+    return merged, goldens
 
 
 def check_built(goldens: GoldenCheck, target: Path) -> None:
@@ -103,10 +120,10 @@ def check_built(goldens: GoldenCheck, target: Path) -> None:
     """
     form = "openvino-int8"
     goldens.check_folder(target, form=form)
-    check_prompts(
-        goldens.goldens, EngineTokenizer(target), form=f"the engine's tokenizer of {form}"
-    )
-    rows = served_logits(target / MODEL_FILE, goldens.prompts())
+    engine = EngineTokenizer(target)
+    check_special_tokens(goldens.goldens, engine, form=f"the engine's tokenizer of {form}")
+    goldens.count_prompts(engine)
+    rows = served_logits(target / MODEL_FILE, *goldens.goldens.spoken)
     goldens.check_logits(rows, INT8_LIMIT, form=f"{form}, as served")
 
 

@@ -18,7 +18,7 @@ EXACT = {
 
 
 def served_logits(
-    path: Path, prompts: Sequence[tuple[Sequence[int], Sequence[int]]]
+    path: Path, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[int]]
 ) -> Iterator[Logits]:
     """(P, V) after each prompt and along its continuation, with the precision that serving has.
 
@@ -26,7 +26,7 @@ def served_logits(
     that were rounded for the cache are read back.
     """
     model = StatefulModel(path)
-    for prompt, continuation in prompts:
+    for prompt, continuation in zip(prompts, continuations, strict=True):
         model.reset()
         rows, seen, read = [], 0, list(prompt)
         for token in continuation:
