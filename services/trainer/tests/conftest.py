@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ from token_files.training_order import TrainingOrder
 from tokenization.chat_tokenizer import ChatTokenizer
 from trainer.main import serve
 from trainer.settings import Settings
+
+sys.path.append(str(Path(__file__).parent))
 
 CHOICES = ("animal", "plant", "food")
 CLUES = {"animal": "paw", "plant": "leaf", "food": "salt"}
@@ -80,7 +83,10 @@ def write_tokens(
                 [[example.answer_start] for example in examples],
                 [[len(example.ids)] for example in examples],
                 [row["row"] for row in rows],
-                [None] * len(rows),
+                [
+                    tokenizer.encode_answer(row["rejected"]) if "rejected" in row else None
+                    for row in rows
+                ],
             ]
             arrays = [
                 pa.array(column, field.type)

@@ -12,6 +12,7 @@ from service_kit.errors import InvalidInputError
 
 from optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from optimizer_builder.domain.build_plan import OPENVINO_INT8
+from optimizer_builder.domain.not_mergeable import NotMergeableError
 from optimizer_builder.domain.parity import ParityError
 from optimizer_builder.domain.quality import QualityLossError
 from optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
@@ -46,6 +47,12 @@ def main(port: ChildPort) -> Mapping[str, Any]:
             "QUALITY_LOSS",
             str(error),
             "Serve the source itself, train it longer, or allow a larger max_accuracy_loss.",
+        ) from error
+    except NotMergeableError as error:
+        raise ChildFailure(
+            "NOT_MERGEABLE",
+            str(error),
+            "Serve the adapter itself: the transformers engine runs it upon its base.",
         ) from error
     except ParityError as error:
         raise ChildFailure(

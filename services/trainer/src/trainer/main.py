@@ -44,7 +44,9 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
-            create = CreateFineTuningJob(models, datasets, jobs, JobQueue(bus))
+            create = CreateFineTuningJob(
+                models, datasets, jobs, JobQueue(bus), machine=settings.worker_size
+            )
             figures = ListStepFigures(jobs, store)
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
             add_TrainerServiceServicer_to_server(

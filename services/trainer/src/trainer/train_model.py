@@ -23,7 +23,8 @@ from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.choices import decide_spec
 from trainer.create_fine_tuning_job import Datasets, Models
-from trainer.domain.hyper_parameters import LORA, HyperParameters
+from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.methods import FULL
 from trainer.domain.train_request import TrainRequest
 from trainer.measures import measure_step
 
@@ -65,11 +66,18 @@ class Ingredients:
     base: ModelReady
     dataset: DatasetReady
     choices: HyperParameters
+    teacher: ModelReady | None = None
+
+    @property
+    def context_tokens(self) -> int:
+        """Of the tuned model; what stands before every text is no room of the caller's."""
+        return max(self.base.context_tokens - self.choices.beginning_tokens, 0)
 
     @property
     def made_from(self) -> dict[str, str]:
         """Role to digest, for manifests."""
-        return {"base": self.base.digest, "dataset": self.dataset.digest}
+        roles = {"base": self.base.digest, "dataset": self.dataset.digest}
+        return roles if self.teacher is None else roles | {"teacher": self.teacher.digest}
 
 
 class TrainModel:
@@ -115,7 +123,10 @@ class TrainModel:
         request = await asyncio.to_thread(self._request, job, spec, ingredients)
         with in_use(*request.folders):
             done = await self._run(job, request, ingredients)
-        form = "adapter" if ingredients.choices.method == LORA else "safetensors"
+        summary = done["summary"]
+        if spec.method_reason:
+            summary["method_reason"] = spec.method_reason
+        form = "safetensors" if ingredients.choices.method == FULL else "adapter"
         manifest = await asyncio.to_thread(
             self._store.commit,
             Path(done["folder"]),
@@ -124,8 +135,8 @@ class TrainModel:
             made_from=ingredients.made_from,
             attributes=self._attributes(ingredients),
         )
-        ready = _announcement(job, spec, ingredients, manifest, done["summary"])
-        return TunedModel(ready, done["summary"])
+        ready = _announcement(job, spec, ingredients, manifest, summary)
+        return TunedModel(ready, summary)
 
     async def _run(
         self, job: ActiveJob, request: TrainRequest, ingredients: Ingredients
@@ -171,7 +182,15 @@ class TrainModel:
             raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
-        return Ingredients(base, dataset, choices)
+        return Ingredients(base, dataset, choices, self._teacher(tenant, spec))
+
+    def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
+        if not spec.teacher_version_id:
+            return None
+        try:
+            return self._models.get(tenant, spec.teacher_version_id)
+        except NotFoundError as error:
+            raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
 
     async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
         if self._datasets.has_retired(tenant, spec.dataset_id):
@@ -191,6 +210,7 @@ class TrainModel:
         """Everything as local, verified folders."""
         dataset = self._store.manifest(ingredients.dataset.digest)
         choices = dataset.attributes.get("choices", ()) if spec.evaluate else ()
+        teacher = ingredients.teacher
         return TrainRequest(
             base_folder=self._store.materialise(ingredients.base.digest),
             base_version_id=ingredients.base.version_id,
@@ -200,6 +220,7 @@ class TrainModel:
             choices=tuple(choices),
             hyper_parameters=ingredients.choices,
             threads=self._threads,
+            teacher_folder=self._store.materialise(teacher.digest) if teacher else None,
         )
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
@@ -214,10 +235,10 @@ class TrainModel:
 
     def _attributes(self, ingredients: Ingredients) -> dict[str, Any]:
         attributes = {
-            "context_tokens": ingredients.base.context_tokens,
+            "context_tokens": ingredients.context_tokens,
             "hyper_parameters": ingredients.choices.as_json(),
         }
-        if ingredients.choices.method != LORA:
+        if ingredients.choices.method == FULL:
             base = self._store.manifest(ingredients.base.digest)
             attributes["architecture"] = base.attributes.get("architecture", "")
         return attributes
@@ -244,7 +265,7 @@ def _announcement(
         job_id=job.job_id,
         dataset_id=spec.dataset_id,
         size_bytes=manifest.size_bytes,
-        context_tokens=base.context_tokens,
+        context_tokens=ingredients.context_tokens,
         metrics=_metrics(summary),
         created_at=now,
     )

@@ -26,11 +26,16 @@ class TrainRequest:
     hyper_parameters: HyperParameters
     threads: int
     """0 for one a core."""
+    teacher_folder: Path | None = None
+    """Hugging Face folder of the model to learn from, of objective distillation."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """All that the run reads."""
-        given = (self.base_folder, self.dataset_folder, self.checkpoint_folder)
+        given = (
+            *(self.base_folder, self.dataset_folder),
+            *(self.checkpoint_folder, self.teacher_folder),
+        )
         return tuple(folder for folder in given if folder is not None)
 
     def as_json(self) -> dict[str, Any]:
@@ -40,6 +45,7 @@ class TrainRequest:
             "base_folder": str(self.base_folder),
             "dataset_folder": str(self.dataset_folder),
             "checkpoint_folder": str(self.checkpoint_folder) if self.checkpoint_folder else None,
+            "teacher_folder": str(self.teacher_folder) if self.teacher_folder else None,
             "choices": list(self.choices),
             "hyper_parameters": self.hyper_parameters.as_json(),
         }
@@ -47,13 +53,14 @@ class TrainRequest:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "TrainRequest":
         """Read what `as_json` wrote."""
-        checkpoint = document["checkpoint_folder"]
+        checkpoint, teacher = document["checkpoint_folder"], document["teacher_folder"]
         return cls(
             **dict(document)
             | {
                 "base_folder": Path(document["base_folder"]),
                 "dataset_folder": Path(document["dataset_folder"]),
                 "checkpoint_folder": Path(checkpoint) if checkpoint else None,
+                "teacher_folder": Path(teacher) if teacher else None,
                 "choices": tuple(document["choices"]),
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
             }

@@ -5,27 +5,31 @@ import os
 import random
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from evaluation.choices import ChoiceQuestion, choice_questions
-from jobs.child import ChildFailure, ChildPort
+from jobs.child import ChildFailure, ChildPort, Preempted
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from trainer.domain.train_request import TrainRequest
 from trainer.domain.training_plan import TrainingPlan, plan_training
 from trainer.training.checkpoint import METRICS
 from trainer.training.exam import exam_report, sit_exam
+from trainer.training.learned_part import LearnedPart
 from trainer.training.loop import TrainingLoop
-from trainer.training.loss import mean_loss
 from trainer.training.model import TrainedModel
+from trainer.training.objective import held_out_loss
+from trainer.training.objectives.making import make_objective, with_references
 from trainer.training.packs import Example
 from trainer.training.rows import encode_rows, read_split
 from trainer.training.token_rows import read_order, read_tokens_of, tokens_for
 
 LOAD_SECONDS = 300.0
+ASK_SECONDS = 300.0
+"""For the base's opinion of some pairs."""
 EVALUATION = "evaluation.json"
 
 
@@ -51,7 +55,11 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     choices = request.hyper_parameters
     model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
 
-    loop = TrainingLoop(model, splits["train"], plan, choices, port)
+    objective = make_objective(request)
+    for split in ("train", "valid"):
+        splits[split] = with_references(splits[split], request, model, _asking_base(port))
+
+    loop = TrainingLoop(model, splits["train"], plan, choices, port, objective=objective)
     if request.checkpoint_folder is not None:
         loop.resume(request.checkpoint_folder)
     if questions and loop.progress.base_correct is None:
@@ -65,9 +73,18 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = _summary(loop, len(splits["train"]), report)
     if splits["valid"]:
-        summary["valid_loss"] = mean_loss(model, splits["valid"])
+        summary["valid_loss"] = held_out_loss(objective, model, splits["valid"])
     folder = _write(port.folder / "model", model, loop.metrics.path, report)
     return {"folder": str(folder), "summary": summary}
+
+
+def _asking_base(port: ChildPort) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        if port.stop_requested:
+            raise Preempted
+        port.report("ask base", done=done, total=total, unit="row", max_silence_seconds=ASK_SECONDS)
+
+    return report
 
 
 def _set_up_torch(threads: int) -> None:
@@ -80,16 +97,19 @@ def _set_up_torch(threads: int) -> None:
 
 def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Sequence[Example]]:
     """Each split; from the dataset's token files when they are those of the base's tokenizer."""
-    limit = request.hyper_parameters.max_tokens_per_row or request.context_tokens or sys.maxsize
+    choices = request.hyper_parameters
+    context = request.context_tokens or sys.maxsize
+    limit = choices.max_tokens_per_row or context - choices.beginning_tokens
+    part = LearnedPart.by(choices)
     folder = request.dataset_folder
     tokens = tokens_for(request.base_folder, folder)
     splits: dict[str, Sequence[Example]] = {}
     for split in ("train", "valid", "test"):
         if tokens is not None:
-            splits[split] = read_tokens_of(folder, tokens, split, max_tokens=limit)
+            splits[split] = read_tokens_of(folder, tokens, split, max_tokens=limit, part=part)
         else:
             rows = read_split(folder, split)
-            splits[split] = encode_rows(rows, tokenizer, split=split, max_tokens=limit)
+            splits[split] = encode_rows(rows, tokenizer, split=split, max_tokens=limit, part=part)
     if not splits["train"]:
         raise ChildFailure(
             "NO_TRAINING_ROWS",

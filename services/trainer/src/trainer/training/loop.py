@@ -82,6 +82,7 @@ class TrainingLoop:
         began = time.monotonic()
         step = self.progress.step
         rows = [self._examples[index] for index in self._plan.rows_of(step)]
+        self._objective.begin_step(self._model, rows)
         weight = self._objective.weight(rows)
         loss = 0.0
         for micro_batch in self._micro_batches(rows):
@@ -106,6 +107,7 @@ class TrainingLoop:
             "grad_norm": norm,
             "tokens": float(tokens),
             "tokens_per_second": tokens / seconds,
+            **self._objective.figures(),
         }
 
     def _micro_batches(self, rows: list[Example]) -> list[list[Example]]:

@@ -230,6 +230,10 @@ FINE_TUNING_JOB = {
     "progress": PROGRESS,
     "result": None,
     "wish": "run",
+    "training_method": "lora",
+    "method_reason": None,
+    "objective": "answers",
+    "teacher": None,
 }
 OPTIMIZATION_BODY = {"model": "kinds", "target_form": "openvino-int8", "dataset_id": DATASET}
 JOB_ANSWER: dict[str, Any] = {
