@@ -1,4 +1,4 @@
-"""Each family trains by adapters and in full, and is afterwards what it was taught, elsewhere too."""
+"""Each family trains by adapters and in full, and is then what it was taught, elsewhere too."""
 
 import json
 from collections.abc import Callable, Sequence

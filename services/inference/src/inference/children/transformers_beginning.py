@@ -42,7 +42,7 @@ def read_beginning(module: Any, config: Any, folder: Path) -> Any:
 
 
 def _fill(cache: Any, weight: Tensor, layers: int, heads: int) -> None:
-    """Take a prefix apart as PEFT puts it together: token, then layer, key or value, head, width."""
+    """Take a prefix apart as PEFT lays it out: token; layer, key or value; head; width."""
     both = weight.view(len(weight), 2 * layers, heads, -1).permute(1, 2, 0, 3).unsqueeze(1)
     for layer in range(layers):
         cache.update(both[2 * layer].contiguous(), both[2 * layer + 1].contiguous(), layer)

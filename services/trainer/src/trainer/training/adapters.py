@@ -69,7 +69,7 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 def _modules(model: torch.nn.Module, choices: HyperParameters) -> list[str]:
     """Names of the linear layers that get an adapter."""
     present = {name.rpartition(".")[2] for name, _ in _linear_layers(model)}
-    known = LINEAR_NAMES
+    known: tuple[str, ...] = LINEAR_NAMES
     if _stacked_parameters(model):
         # PEFT takes these names for the stacked experts, of every layer, and for nothing else.
         known = ATTENTION_NAMES

@@ -78,7 +78,7 @@ def likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
     losses = torch.nn.functional.cross_entropy(
         logits_P_V, torch.tensor(pack.targets), reduction="none"
     )
-    return torch.stack([-part.sum() for part in losses.split(pack.lengths)])
+    return torch.stack([-part.sum() for part in torch.split(losses, pack.lengths)])
 
 
 @torch.no_grad()

@@ -183,8 +183,9 @@ def _prefix_of(model: PreTrainedModel, ids: Tensor, base_name: str) -> Prefix:
         past_key_values=cache,
         use_cache=True,
     )
-    both = [part for layer in cache.layers for part in (layer.keys, layer.values)]
-    shapes = {tuple(part.shape) for part in both if part is not None}
+    layers: list[Any] = list(cache.layers)
+    both: list[Tensor] = [part for layer in layers for part in (layer.keys, layer.values)]
+    shapes = {tuple(part.shape) for part in both}
     if len(shapes) != 1:
         raise ChildFailure(
             "NO_PREFIX",
@@ -193,7 +194,7 @@ def _prefix_of(model: PreTrainedModel, ids: Tensor, base_name: str) -> Prefix:
             "Train it with method prompt or lora.",
         )
     [(_, heads, _, width)] = shapes
-    stacked = torch.stack([part[0] for part in both if part is not None]).float()
+    stacked = torch.stack([part[0] for part in both]).float()
     weight = stacked.permute(2, 0, 1, 3).reshape(virtual, -1).contiguous()
     return Prefix(weight, (virtual, len(both) // 2, heads, width), base_name)
 

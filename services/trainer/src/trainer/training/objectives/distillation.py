@@ -66,7 +66,8 @@ class FollowTeacher:
         targets: Tensor,
     ) -> Tensor:
         chunks = zip(
-            *(part.split(CHUNK_TOKENS) for part in (learned_P_C, taught_P_C, targets)), strict=True
+            *(torch.split(one, CHUNK_TOKENS) for one in (learned_P_C, taught_P_C, targets)),
+            strict=True,
         )
         if len(targets) <= CHUNK_TOKENS:
             found = [self._chunk(model, *chunk) for chunk in chunks]
