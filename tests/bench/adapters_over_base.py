@@ -3,8 +3,8 @@
 Value: generated tokens / seconds with two requests in flight at each of four LoRA adapters (rank
 16, query and value projections, random weights) upon one base. Denominator (the floor): eight in
 flight at the base without an adapter. Both hold the same number of requests, of 64 tokens prompt
-and 64 new tokens (16 where four adapters make a few tokens a second). SmolLM2-135M, the engines' defaults, no service around them; greedy, random
-prompts, none twice. Rival: none.
+and 64 new tokens (16 where four adapters make a few tokens a second). SmolLM2-135M, the engines'
+defaults, no service around them; greedy, random prompts, none twice. Rival: none.
 
 openvino: int8 weights, each adapter an engine of its own. transformers: float32, the same.
 vllm: bf16 weights, one server that has base and adapters in one batch, in build/vllm.

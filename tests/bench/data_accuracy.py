@@ -186,13 +186,13 @@ def _joined(scores: Sequence[Score]) -> list[bool]:
     return [one for score in scores for one in score.correct]
 
 
-async def _by_hand(seeds: int, quick: bool, console: Console) -> None:
+async def _by_hand(seeds: Sequence[int], quick: bool, console: Console) -> None:
     names = [arm.name for arm in ARMS]
     by_seed: dict[int, dict[str, Score]] = {}
     columns = (TimeElapsedColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=console) as progress:
         run = Run(progress, progress.add_task("", total=None), quick=quick)
-        for seed in range(SEED, SEED + seeds):
+        for seed in seeds:
             by_seed[seed] = await scores_of(run, seed, names)
             for arm in ARMS[1:]:
                 console.print(f"seed {seed} {arm.name}: {line_of(arm, by_seed[seed]).note}")
@@ -202,12 +202,16 @@ async def _by_hand(seeds: int, quick: bool, console: Console) -> None:
 def main() -> int:
     """Print all arms of so many seeds."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.data_accuracy")
-    parser.add_argument("--seeds", type=int, default=3, help=f"how many, from {SEED} on (3)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many (3)")
+    parser.add_argument(
+        "--first", type=int, default=SEED, help="the first; the rest follow (%(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="few rows: does it run?")
     chosen = parser.parse_args()
     if chosen.seeds < 1:
         parser.error("--seeds must be at least 1")
-    asyncio.run(_by_hand(chosen.seeds, chosen.quick, Console()))
+    seeds = range(chosen.first, chosen.first + chosen.seeds)
+    asyncio.run(_by_hand(seeds, chosen.quick, Console()))
     return 0
 
 

@@ -1,9 +1,11 @@
 """Our side of train.lora, and its matrix product: the trainer's own loop, a few steps at a time.
 
 Arguments: the base model's folder, steps in all, rows a step. Question: {"steps"} or
-{"product": true}. Answer: {"seconds", "tokens", "loss"}, or {"flops"} a second of the product.
+{"product": true}. Answer: {"seconds", "tokens", "loss", "flops", "peak_bytes", "loaded_bytes"}, or
+{"flops"} a second of the product.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -12,7 +14,9 @@ from pathlib import Path
 
 import torch
 from jobs.child import ChildPort
+from service_kit.machine_size import resident_memory
 from trainer.training.loop import TrainingLoop
+from trainer.training.memory import peak_bytes
 from trainer.training.model import TrainedModel
 from trainer.training.precision import compute_dtype
 
@@ -30,7 +34,8 @@ class PacedPort(ChildPort):
         self._bench = bench
         self._left = 0
         self.loop: TrainingLoop
-        self._begun = (0.0, 0)
+        self._begun = (0.0, 0, 0.0)
+        self.loaded_bytes = 0
 
     def report(
         self,
@@ -48,16 +53,19 @@ class PacedPort(ChildPort):
             return
         progress = self.loop.progress
         if done:
-            seconds, tokens = self._begun
+            seconds, tokens, flops = self._begun
             self._bench.answer(
                 {
                     "seconds": progress.seconds - seconds,
                     "tokens": progress.tokens - tokens,
                     "loss": progress.last_loss,
+                    "flops": progress.flops - flops,
+                    "peak_bytes": peak_bytes(),
+                    "loaded_bytes": self.loaded_bytes,
                 }
             )
         self._wait()
-        self._begun = (progress.seconds, progress.tokens)
+        self._begun = (progress.seconds, progress.tokens, progress.flops)
 
     def checkpoint(self, folder: Path, step: int) -> None:
         """Nobody will go on from it."""
@@ -96,6 +104,7 @@ def main() -> None:
     try:
         port = PacedPort(folder, bench)
         model = TrainedModel.load(base, choices, "base")
+        port.loaded_bytes = resident_memory(os.getpid())
         port.loop = TrainingLoop(model, examples, plan, choices, port)
         port.loop.run()
     finally:

@@ -5,9 +5,10 @@ only what both sides must share: rank, alpha, targets, rate, batch, steps. Every
 (padding, gradient checkpointing, bf16, loss) is what SFTConfig says.
 
 Arguments: the base model's folder, steps in all, rows a step. Question: {"steps"}. Answer:
-{"seconds", "tokens", "loss"}.
+{"seconds", "tokens", "loss", "peak_bytes", "loaded_bytes"}.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -16,7 +17,9 @@ from typing import Any
 
 from datasets import Dataset
 from peft import LoraConfig, TaskType
+from service_kit.machine_size import resident_memory
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.training.memory import peak_bytes
 from transformers import PreTrainedTokenizerFast, TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
@@ -44,6 +47,7 @@ class Pace(TrainerCallback):
         self._seconds = 0.0
         self._tokens = 0
         self._begun = 0.0
+        self.loaded_bytes = 0
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._left == 0 and not self._wait():
@@ -61,7 +65,13 @@ class Pace(TrainerCallback):
         self._left -= 1
         if self._left == 0:
             self._bench.answer(
-                {"seconds": self._seconds, "tokens": self._tokens, "loss": float(logs["loss"])}
+                {
+                    "seconds": self._seconds,
+                    "tokens": self._tokens,
+                    "loss": float(logs["loss"]),
+                    "peak_bytes": peak_bytes(),
+                    "loaded_bytes": self.loaded_bytes,
+                }
             )
             self._seconds, self._tokens = 0.0, 0
 
@@ -89,6 +99,7 @@ def main() -> None:
         for one in step
     ]
     choices = choices_for(steps, batch_rows)
+    pace = Pace(bench, [sum(len(one.ids) for one in step) for step in order])
     trainer = SFTTrainer(
         model=str(base),
         args=_arguments(folder, choices, steps),
@@ -100,8 +111,9 @@ def main() -> None:
             lora_alpha=int(choices.lora_alpha),
             target_modules=list(LORA_TARGETS),
         ),
-        callbacks=[Pace(bench, [sum(len(one.ids) for one in step) for step in order])],
+        callbacks=[pace],
     )
+    pace.loaded_bytes = resident_memory(os.getpid())
     try:
         trainer.train()
     finally:

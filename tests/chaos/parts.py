@@ -10,6 +10,7 @@ from tests.chaos.one_key import submit_with_one_key
 from tests.chaos.plan import Plan
 from tests.chaos.report import Report
 from tests.chaos.seed_run import SeedRun, run_seed
+from tests.chaos.step_kills import MODES, STEPS, STRIKES, kill_each_step
 from tests.chaos.training import PLAN as TRAINING_PLAN
 from tests.chaos.training import train_under_faults
 from tests.chaos.watchers import WatchPlan, watch_through_cuts
@@ -44,6 +45,7 @@ def parts(seeds: Sequence[int]) -> list[Part]:
         Part("leaders", "leader kills", 60, _leader_kills),
         Part("watchers", "watchers", 70, _watchers),
         Part("training", "real training", 180, _training),
+        Part("steps", "a kill at each step", 240, _steps),
         *(Part("seeds", f"seed {seed}", SEED_SECONDS, _Seed(seed)) for seed in seeds),
         Part(
             "control",
@@ -79,6 +81,11 @@ async def _training(report: Report, folder: Path, tell: Tell) -> None:
     report.training = await train_under_faults(
         folder, TRAINING_PLAN, lambda struck: tell(struck, total)
     )
+
+
+async def _steps(report: Report, folder: Path, tell: Tell) -> None:
+    total = STEPS * len(STRIKES) * len(MODES)
+    report.step_kills = await kill_each_step(folder, lambda done: tell(done, total))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from tests.chaos.one_key import OneKey
 from tests.chaos.plan import FAULTS
 from tests.chaos.report_tables import more_tables
 from tests.chaos.seed_run import SeedRun
+from tests.chaos.step_kills import StepKills
 from tests.chaos.training import Training
 from tests.chaos.watchers import Watchers
 
@@ -29,6 +30,7 @@ OUTCOMES = (
     *("acked", "lost", "doubled", "wrong", "zombies", "illegal", "versions", "set back"),
     "drained s",
 )
+ONCE = ("control", "one_key", "fsyncs", "leader_kills", "watchers", "training", "step_kills")
 Cells = Callable[[SeedRun], Sequence[object]]
 
 
@@ -43,6 +45,7 @@ class Report:
     leader_kills: LeaderKills | None = None
     watchers: Watchers | None = None
     training: Training | None = None
+    step_kills: StepKills | None = None
     given_up: dict[str, str] = field(default_factory=dict)
     """Parts that did not come to their end, and why."""
 
@@ -67,12 +70,14 @@ class Report:
         if self.training:
             broken = self.training.verdict.broken.items()
             lines += [f"training: {what}: {count}" for what, count in broken]
+        if self.step_kills and not self.step_kills.kept:
+            lines.append(f"a kill at each step: {self.step_kills}")
         return lines
 
     def gaps(self) -> list[str]:
         """What a complete run has and this one has not."""
         missing = [] if len(self.seeds) >= SEEDS else [f"it has {len(self.seeds)} of {SEEDS} seeds"]
-        for name in ("control", "one_key", "fsyncs", "leader_kills", "watchers", "training"):
+        for name in ONCE:
             if getattr(self, name) is None:
                 missing.append(f"it lacks {name}")
         if self.fsyncs and self.fsyncs.not_checked:
@@ -113,7 +118,9 @@ def show(report: Report, console: Console) -> None:
     if report.seeds or report.control:
         console.print(_table("Faults that struck", (*FAULTS, *EFFECTS), report, _faults))
         console.print(_table("What became of the jobs", OUTCOMES, report, _outcomes))
-    for table in more_tables(report.leader_kills, report.watchers, report.training):
+    for table in more_tables(
+        report.leader_kills, report.watchers, report.training, report.step_kills
+    ):
         console.print(table)
     if report.one_key:
         one = report.one_key

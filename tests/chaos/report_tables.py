@@ -5,12 +5,16 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from tests.chaos.leader_kills import LeaderKills
+from tests.chaos.step_kills import StepKills
 from tests.chaos.training import Training
 from tests.chaos.watchers import Watchers
 
 
 def more_tables(
-    leader_kills: LeaderKills | None, watchers: Watchers | None, training: Training | None
+    leader_kills: LeaderKills | None,
+    watchers: Watchers | None,
+    training: Training | None,
+    step_kills: StepKills | None,
 ) -> Iterator[Table]:
     """One for each that there is."""
     if leader_kills:
@@ -19,6 +23,8 @@ def more_tables(
         yield _watchers(watchers)
     if training:
         yield _training(training)
+    if step_kills:
+        yield _step_kills(step_kills)
 
 
 def _leader_kills(run: LeaderKills) -> Table:
@@ -66,6 +72,16 @@ def _training(run: Training) -> Table:
         *("all", "", "", "", "", str(verdict.lost), str(verdict.doubled)),
         *(str(verdict.wrong_versions), str(verdict.zombies_accepted), str(verdict.set_back)),
     )
+    return table
+
+
+def _step_kills(run: StepKills) -> Table:
+    table = _columns(
+        f"Training struck after each of {run.steps} steps, SIGKILL and SIGTERM",
+        *("mode", "runs", "struck", "equal"),
+    )
+    for each in run.modes:
+        table.add_row(each.mode, str(each.runs), str(each.struck), str(each.equal))
     return table
 
 

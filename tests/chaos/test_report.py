@@ -10,6 +10,7 @@ from tests.chaos.one_key import OneKey
 from tests.chaos.oracle import Verdict
 from tests.chaos.report import SEEDS, Report
 from tests.chaos.seed_run import SeedRun
+from tests.chaos.step_kills import ModeKills, StepKills
 from tests.chaos.training import Trained, Training
 from tests.chaos.watchers import Watched, Watchers
 
@@ -44,6 +45,7 @@ SAW_ALL = Watched("HTTP", connections=56, stored=281, seen=281, missed=0, double
 WATCHERS = Watchers(cuts=50, gateway_kills=5, worker_kills=2, clients=[SAW_ALL])
 TRAINED = Trained("lora", steps=100, attempts=4, same_weights=True, same_losses=True)
 TRAINING = Training({"kill": 12}, [TRAINED], VERDICT, 3, 20.0, 180.0)
+STEP_KILLS = StepKills(20, [ModeKills("plain", 40, 40, 40)])
 
 
 def report(**changes: object) -> Report:
@@ -55,6 +57,7 @@ def report(**changes: object) -> Report:
         leader_kills=LEADERS,
         watchers=WATCHERS,
         training=TRAINING,
+        step_kills=STEP_KILLS,
     )
     return replace(whole, **changes)
 
@@ -87,6 +90,8 @@ def test_a_whole_run_whose_control_failed_breaks_nothing_and_lacks_nothing():
         ({"watchers": watchers(in_order=False)}, "watchers"),
         ({"training": replace(TRAINING, verdict=replace(VERDICT, doubled=1))}, "training"),
         ({"training": replace(TRAINING, verdict=replace(VERDICT, wrong_artifacts=1))}, "training"),
+        ({"step_kills": StepKills(20, [ModeKills("plain", 40, 40, 39)])}, "a kill at each step"),
+        ({"step_kills": StepKills(20, [ModeKills("plain", 40, 39, 40)])}, "a kill at each step"),
     ],
 )
 def test_each_broken_promise_is_a_line(changes: dict[str, object], word: str):
@@ -100,6 +105,7 @@ def test_each_broken_promise_is_a_line(changes: dict[str, object], word: str):
         {"seeds": [GOOD] * (SEEDS - 1)},
         {"control": None},
         {"one_key": None},
+        {"step_kills": None},
         {"fsyncs": None},
         {"fsyncs": Fsyncs(0, 0, "strace is not installed")},
         {"leader_kills": None},

@@ -73,7 +73,7 @@ class Site:
         base = make_tiny_llama(self._folder / "base")
         ready = await import_model(self._bus, self._store, base, tenant=TENANT, name="tiny")
         self._base_version_id = ready.version_id
-        rows = _write_rows(self._folder / "rows")
+        rows = write_rows(self._folder / "rows")
         manifest = await asyncio.to_thread(
             self._store.commit,
             rows,
@@ -123,7 +123,8 @@ class Site:
         return weights | {"losses": [(step["step"], step["loss"]) for step in steps]}
 
 
-def _write_rows(folder: Path) -> Path:
+def write_rows(folder: Path) -> Path:
+    """The splits of a toy dataset, in a new folder."""
     folder.mkdir()
     lines = []
     for number in range(ROWS):

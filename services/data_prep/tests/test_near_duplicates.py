@@ -17,6 +17,7 @@ from data_prep.domain.duplicates.near_store import (
     band_places,
     candidate_probability,
 )
+from data_prep.domain.duplicates.ordinals import let_go, new_array
 from data_prep.domain.duplicates.signatures import (
     PERMUTATIONS,
     SHINGLE,
@@ -149,6 +150,29 @@ def test_clusters_do_not_depend_on_batches_or_their_order(batch: int, backwards:
 
 TEXTS = corpus(LETTERS["han"], seed=9)[0]
 LEADERS = leaders_of(TEXTS)
+
+
+@given(st.lists(any_text, min_size=1, max_size=9), st.data())
+def test_signatures_are_the_same_from_memory_and_from_disk(
+    texts: list[str], data: st.DataObject
+) -> None:
+    asked = np.array(data.draw(st.lists(st.integers(0, len(texts) - 1), max_size=20)), np.int64)
+    made = signatures(pa.array(texts, pa.string()))
+    with TemporaryDirectory() as place:
+        read = []
+        for name, memory_bytes in (("memory", 1 << 20), ("disk", 0)):
+            store = NearStore(Path(place) / name, [THRESHOLD], memory_bytes=memory_bytes)
+            store.add(made, 0)
+            with store.signatures() as rows:
+                read.append(rows[asked])
+    assert np.array_equal(*read)
+
+
+def test_an_array_that_is_let_go_keeps_what_it_holds(tmp_path: Path) -> None:
+    kept = new_array(tmp_path / "kept", np.int64, 10_000)
+    kept[:] = np.arange(10_000)
+    let_go(kept, np.zeros(3))
+    assert np.array_equal(kept, np.arange(10_000))
 
 
 def test_a_row_near_to_one_of_a_cluster_is_in_it_and_the_first_row_leads() -> None:

@@ -35,7 +35,6 @@ async def test_a_job_is_accepted_once_with_the_guides_defaults_written_out(train
         "lora_rank": 16,
         "lora_alpha": 32,
         "max_grad_norm": 1,
-        "checkpoint_steps": 20,
         "seed": "1",
     }
 

@@ -66,8 +66,13 @@ class ActiveJob:
     @property
     def checkpoint(self) -> Checkpoint | None:
         """Where an earlier attempt got to, or this one; None before the first."""
+        return next(iter(self.checkpoints), None)
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """That one, and the one before it: where to go on when the newest cannot be read."""
         state = self._claim.state
-        return state.checkpoint if state.checkpoint.digest else None
+        return [one for one in (state.checkpoint, state.checkpoint_before) if one.digest]
 
     def spec(self, kind: type[M]) -> M:
         """The spec as it was submitted."""
@@ -99,6 +104,8 @@ class ActiveJob:
             Fenced: another worker owns the job.
         """
         state = self._claim.copy()
+        if state.checkpoint.digest and state.checkpoint.digest != digest:
+            state.checkpoint_before.CopyFrom(state.checkpoint)
         state.checkpoint.CopyFrom(Checkpoint(digest=digest, step=step))
         await self._claim.write(state)
 

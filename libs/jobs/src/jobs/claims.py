@@ -157,6 +157,7 @@ class Claim:
                 self._last = own.sequence
                 if own.body.checkpoint.step > state.checkpoint.step:
                     state.checkpoint.CopyFrom(own.body.checkpoint)
+                    state.checkpoint_before.CopyFrom(own.body.checkpoint_before)
             except UnavailableError:
                 if not await self._pause():
                     raise

@@ -1,7 +1,7 @@
 """Order a training run, from a dataset or straight from a file of conversations."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from jobs.kinds import DATASET, TRAIN, dataset_id_of
@@ -20,6 +20,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_OBJECTIVE_KTO,
     TRAINING_OBJECTIVE_TEXT,
     HyperParameters,
+    TrainingLimits,
     TrainingMethod,
     TrainingObjective,
     TrainSpec,
@@ -58,6 +59,7 @@ class FineTuningOrder:
     teacher: str = ""
     """A model's name, of distillation."""
     evaluate: bool = True
+    limits: TrainingLimits = field(default_factory=TrainingLimits)
     priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL
 
 
@@ -160,6 +162,7 @@ class CreateFineTuningJob:
             evaluate=order.evaluate,
             objective=order.objective,
             teacher_version_id=teacher,
+            limits=order.limits,
         )
         accepted = await self._training.create(
             spec,

@@ -20,6 +20,7 @@ from optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetFo
 MAX_SILENCE_SECONDS = {"merge": 900.0, "export": 1800.0, "quantise": 900.0, "check": 300.0}
 """For phases that are one call into a library; the others report every row or round."""
 STEP_SILENCE_SECONDS = 120.0
+SERVE_ADAPTER = "Serve the adapter itself: the transformers engine runs it upon its base."
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
@@ -49,11 +50,7 @@ def main(port: ChildPort) -> Mapping[str, Any]:
             "Serve the source itself, train it longer, or allow a larger max_accuracy_loss.",
         ) from error
     except NotMergeableError as error:
-        raise ChildFailure(
-            "NOT_MERGEABLE",
-            str(error),
-            "Serve the adapter itself: the transformers engine runs it upon its base.",
-        ) from error
+        raise ChildFailure("NOT_MERGEABLE", str(error), SERVE_ADAPTER) from error
     except ParityError as error:
         raise ChildFailure(
             "PARITY", str(error), "This architecture cannot be built in this form; report it."

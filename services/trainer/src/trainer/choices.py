@@ -6,6 +6,7 @@ from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from service_kit.errors import InvalidInputError
 
 from trainer.domain.hyper_parameters import LISTS, HyperParameters, decide
+from trainer.domain.limits import TrainingLimits
 from trainer.domain.methods import (
     ANSWERS,
     DISTILLATION,
@@ -66,6 +67,16 @@ def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> Hyp
     if errors:
         raise InvalidInputError(errors)
     return decided
+
+
+def limits_of(spec: pb.TrainSpec) -> TrainingLimits:
+    """When the run ends early, as it was asked for."""
+    return TrainingLimits(
+        **{
+            field.name: getattr(spec.limits, field.name)
+            for field in pb.TrainingLimits.DESCRIPTOR.fields
+        }
+    )
 
 
 def decided_spec(spec: pb.TrainSpec, choices: HyperParameters) -> pb.TrainSpec:

@@ -12,8 +12,16 @@ from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 from service_kit.machine_size import MachineSize
 
-from trainer.choices import OBJECTIVES, decide_spec, decided_spec, is_auto, set_method
+from trainer.choices import (
+    OBJECTIVES,
+    decide_spec,
+    decided_spec,
+    is_auto,
+    limits_of,
+    set_method,
+)
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.limits import Price, check_limits
 from trainer.domain.method_choice import choose_method
 from trainer.domain.methods import ANSWERS, FULL
 from trainer.domain.needs import needed_memory, training_needs
@@ -58,6 +66,7 @@ class CreateFineTuningJob:
         datasets: Datasets,
         jobs: Jobs,
         queue: JobQueue,
+        price: Price,
         *,
         machine: MachineSize,
     ) -> None:
@@ -67,6 +76,7 @@ class CreateFineTuningJob:
         self._jobs = jobs
         self._queue = queue
         self._machine = machine
+        self._price = price
 
     async def __call__(
         self,
@@ -87,6 +97,7 @@ class CreateFineTuningJob:
         """
         wanted = TrainSpec()
         wanted.CopyFrom(spec)
+        wanted.ClearField("method_reason")
         choices, needs = await self._checked(tenant, wanted)
         return await self._queue.submit(
             kind=TRAIN,
@@ -112,15 +123,13 @@ class CreateFineTuningJob:
             teacher = await self._model(
                 tenant, wanted.teacher_version_id, "teacher", errors, missing
             )
-        rows: int | None = None
-        try:
-            rows = await self._find_dataset(tenant, wanted)
-        except NotFoundError as error:
-            missing.append(error.message)
-        except InvalidInputError as error:
-            errors += error.errors
+        rows = await self._rows(tenant, wanted, errors, missing)
         if is_auto(wanted):
             self._choose_method(wanted, rows, base.size_bytes if base else 0)
+        try:
+            check_limits(limits_of(wanted), has_price=self._price.per_hour > 0)
+        except InvalidInputError as error:
+            errors += error.errors
         try:
             choices = decide_spec(wanted, context_tokens=base.context_tokens if base else None)
         except InvalidInputError as error:
@@ -144,6 +153,18 @@ class CreateFineTuningJob:
             return None
         errors += _errors_of_form(found, role)
         return found
+
+    async def _rows(
+        self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
+    ) -> int | None:
+        """Rows of the dataset's train split, where they are known; else as `_model`."""
+        try:
+            return await self._find_dataset(tenant, wanted)
+        except NotFoundError as error:
+            missing.append(error.message)
+        except InvalidInputError as error:
+            errors += error.errors
+        return None
 
     def _choose_method(self, wanted: TrainSpec, rows: int | None, base_bytes: int) -> None:
         choice = choose_method(

@@ -11,6 +11,7 @@ from jobs.submit import JobQueue
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
+from registry.artifact_store import ArtifactStore
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
 from registry.stores import store_of
 from service_kit.grpc_server import RpcServer
@@ -40,12 +41,13 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         models, datasets, jobs = ModelCatalogue(bus), DatasetCatalogue(bus), JobRecords(bus)
         store = store_of(settings)
-        train_model = TrainModel(models, datasets, jobs, store, threads=settings.threads)
+        train_model = _train_model(settings, models, datasets, jobs, store)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         if settings.role != "work":
             create = CreateFineTuningJob(
-                models, datasets, jobs, JobQueue(bus), machine=settings.worker_size
+                *(models, datasets, jobs, JobQueue(bus), settings.price),
+                machine=settings.worker_size,
             )
             figures = ListStepFigures(jobs, store)
             retire = RetireModel(ModelRecords(bus, models), AliasRecords(bus))
@@ -69,6 +71,21 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             await stopping.wait()
             for task in following:
                 task.cancel()
+
+
+def _train_model(
+    settings: Settings,
+    models: ModelCatalogue,
+    datasets: DatasetCatalogue,
+    jobs: JobRecords,
+    store: ArtifactStore,
+) -> TrainModel:
+    return TrainModel(
+        *(models, datasets, jobs, store),
+        threads=settings.threads,
+        price=settings.price,
+        seconds_between_interruptions=settings.seconds_between_interruptions,
+    )
 
 
 def _worker(settings: Settings, bus: Bus, train_model: TrainModel) -> Worker:

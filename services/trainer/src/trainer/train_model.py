@@ -21,11 +21,12 @@ from registry.materialised import in_use
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from trainer.choices import decide_spec
+from trainer.choices import decide_spec, limits_of
 from trainer.create_fine_tuning_job import Datasets, Models
-from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.limits import Price
 from trainer.domain.methods import FULL
 from trainer.domain.train_request import TrainRequest
+from trainer.ingredients import Ingredients
 from trainer.measures import measure_step
 
 log = logging.getLogger(__name__)
@@ -59,32 +60,13 @@ class TunedModel:
     """Figures for people."""
 
 
-@dataclass(frozen=True)
-class Ingredients:
-    """What a run is made from."""
-
-    base: ModelReady
-    dataset: DatasetReady
-    choices: HyperParameters
-    teacher: ModelReady | None = None
-
-    @property
-    def context_tokens(self) -> int:
-        """Of the tuned model; what stands before every text is no room of the caller's."""
-        return max(self.base.context_tokens - self.choices.beginning_tokens, 0)
-
-    @property
-    def made_from(self) -> dict[str, str]:
-        """Role to digest, for manifests."""
-        roles = {"base": self.base.digest, "dataset": self.dataset.digest}
-        return roles if self.teacher is None else roles | {"teacher": self.teacher.digest}
-
-
 class TrainModel:
     """Trains. Idempotent: another attempt of a job gives the same version id.
 
     Args:
         threads: Of the training process; 0 for one a core.
+        price: Of the machine.
+        seconds_between_interruptions: The mean that is expected.
     """
 
     def __init__(
@@ -95,12 +77,16 @@ class TrainModel:
         store: ArtifactStore,
         *,
         threads: int,
+        price: Price,
+        seconds_between_interruptions: float,
     ) -> None:
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
         self._store = store
         self._threads = threads
+        self._price = price
+        self._seconds_between_interruptions = seconds_between_interruptions
 
     async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
         """False while the dataset is still being made."""
@@ -123,9 +109,6 @@ class TrainModel:
         request = await asyncio.to_thread(self._request, job, spec, ingredients)
         with in_use(*request.folders):
             done = await self._run(job, request, ingredients)
-        summary = done["summary"]
-        if spec.method_reason:
-            summary["method_reason"] = spec.method_reason
         form = "safetensors" if ingredients.choices.method == FULL else "adapter"
         manifest = await asyncio.to_thread(
             self._store.commit,
@@ -135,6 +118,10 @@ class TrainModel:
             made_from=ingredients.made_from,
             attributes=self._attributes(ingredients),
         )
+        summary = done["summary"]
+        summary["estimated_memory_bytes"] = ingredients.needs.memory_bytes
+        if spec.method_reason:
+            summary["method_reason"] = spec.method_reason
         ready = _announcement(job, spec, ingredients, manifest, summary)
         return TunedModel(ready, summary)
 
@@ -221,17 +208,21 @@ class TrainModel:
             hyper_parameters=ingredients.choices,
             threads=self._threads,
             teacher_folder=self._store.materialise(teacher.digest) if teacher else None,
+            limits=limits_of(spec),
+            price=self._price,
+            seconds_between_interruptions=self._seconds_between_interruptions,
         )
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
-        if job.checkpoint is None:
-            return None
-        try:
-            return self._store.materialise(job.checkpoint.digest)
-        except (CorruptArtifactError, NotFoundError):
-            # A state that is not what was saved is never loaded; steps are lost, not the job.
-            log.exception("the checkpoint of job %s is lost; it starts anew", job.job_id)
-            return None
+        for checkpoint in job.checkpoints:
+            try:
+                folder = self._store.materialise(checkpoint.digest)
+                log.info("job %s goes on from checkpoint %d", job.job_id, checkpoint.step)
+                return folder
+            except (CorruptArtifactError, NotFoundError):
+                # A state that is not what was saved is never loaded; steps are lost, not the job.
+                log.exception("checkpoint %d of job %s is lost", checkpoint.step, job.job_id)
+        return None
 
     def _attributes(self, ingredients: Ingredients) -> dict[str, Any]:
         attributes = {

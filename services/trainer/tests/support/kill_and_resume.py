@@ -1,7 +1,8 @@
 """Trains in forked processes that kill themselves, and prints what the last one left.
 
-Started by test_resuming.py with requests, a scratch folder and steps to die at. torch is imported
-once and the runs are forked from here before it has started a thread, so that many runs are cheap.
+Started by test_resuming.py and `make chaos` with requests, a scratch folder and, for each request,
+runs: lists of interruptions, one for each attempt before the last. torch is imported once and the
+attempts are forked from here before it has started a thread, so that many runs are cheap.
 """
 
 import hashlib
@@ -20,7 +21,7 @@ from trainer.training.model import TrainedModel
 
 
 class DyingPort:
-    """A port whose process dies by SIGKILL right after a step, and whose checkpoints last."""
+    """A port whose process is struck right after a step, and whose checkpoints last."""
 
     def __init__(self, request: dict[str, Any], folder: Path, durable: Path) -> None:
         self.folder = folder
@@ -31,12 +32,16 @@ class DyingPort:
         self.die_at = -1
         self.die_while_saving = False
         self.stop_at = -1
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+
+    def _on_sigterm(self, _number: int, _frame: object) -> None:
+        self.stop_requested = True
 
     def report(self, phase: str, *, done: int = 0, **_rest: Any) -> None:
         if phase != "train":
             return
         if done == self.stop_at:
-            self.stop_requested = True
+            os.kill(os.getpid(), signal.SIGTERM)
         if done == self.die_at and not self.die_while_saving:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -89,18 +94,20 @@ def hashes(root: Path, folder: Path) -> dict[str, Any]:
     }
 
 
-def compare(root: Path, request: dict[str, Any], interruptions: list[Any]) -> dict[str, Any]:
-    """Interrupt one run as told, let another be, and describe both."""
-    interrupted, unbroken = root / "interrupted", root / "unbroken"
-    statuses = [forked(interrupted, request, **behaviour)[0] for behaviour in interruptions]
-    ended, folder = forked(interrupted, request)
-    unbroken_ended, unbroken_folder = forked(unbroken, request)
-    return {
-        "statuses": statuses,
-        "ended": [ended, unbroken_ended],
-        "interrupted": hashes(interrupted, folder),
-        "unbroken": hashes(unbroken, unbroken_folder),
-    }
+def compare(root: Path, request: dict[str, Any], runs: list[list[Any]]) -> dict[str, Any]:
+    """Let one run be, interrupt the others as told, and describe all."""
+    ended, folder = forked(root / "unbroken", request)
+    report: dict[str, Any] = {"ended": ended, "unbroken": hashes(root / "unbroken", folder)}
+    report["interrupted"] = []
+    for number, interruptions in enumerate(runs):
+        place = root / f"run-{number}"
+        statuses = [forked(place, request, **behaviour)[0] for behaviour in interruptions]
+        ended, folder = forked(place, request)
+        left = {"statuses": statuses, "ended": ended, "left": hashes(place, folder)}
+        report["interrupted"].append(left)
+        shutil.rmtree(place)
+        print(json.dumps({"done": number + 1}), flush=True)
+    return report
 
 
 def main() -> None:
@@ -111,7 +118,7 @@ def main() -> None:
     wanted = TrainRequest.from_json(next(iter(requests.values())))
     TrainedModel.load(wanted.base_folder, wanted.hyper_parameters, "")
     report = {
-        name: compare(Path(order["root"]) / name, request, order["interruptions"])
+        name: compare(Path(order["root"]) / name, request, order["runs"])
         for name, request in requests.items()
     }
     print(json.dumps(report))

@@ -19,7 +19,7 @@ from data_prep.domain.duplicates.exact import ExactDuplicates
 from data_prep.domain.duplicates.known_groups import KnownGroups
 from data_prep.domain.duplicates.near import near_leaders
 from data_prep.domain.duplicates.near_store import NearStore
-from data_prep.domain.duplicates.ordinals import Leaders, chunks, own_ordinals
+from data_prep.domain.duplicates.ordinals import Leaders, chunks, let_go, own_ordinals
 from data_prep.domain.duplicates.split_planner import DROPPED, SplitPlanner, Splits
 from data_prep.domain.verdicts import (
     CONTAMINATED,
@@ -130,6 +130,8 @@ class DiskDecisions:
         if self.matches is not None:
             self._add_matches(self.matches[part], verdict, other, file)
         split = np.where(verdict == KEPT, self.splits.split[part], DROPPED)
+        # Else all rows that were decided about so far would stay with this process.
+        let_go(self.lines, self.exact, self.leaders, self.splits.split)
         return Verdicts(verdict, other, file, split.astype(np.int8))
 
     def clusters(self) -> list[Cluster]:

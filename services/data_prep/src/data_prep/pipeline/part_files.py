@@ -34,7 +34,8 @@ class PartFile:
     """Reads them back; a block is in memory only as long as it is used."""
 
     def __init__(self, path: Path) -> None:
-        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+        # Read, not mapped: mapped pages would count as this process's own until all is done.
+        self._reader = pa.ipc.open_file(pa.OSFile(str(path), "rb"))
 
     def __len__(self) -> int:
         blocks: int = self._reader.num_record_batches

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters
+from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainingLimits
 from pydantic import BeforeValidator, Field
 from service_kit.errors import InvalidInputError
 
@@ -84,6 +84,20 @@ class PreferenceParametersBody(HyperParametersBody):
     beta: Number = Field(None, gt=0)
 
 
+class LimitsBody(StrictBody):
+    """When a run ends before its epochs do; it succeeds with the best weights it has."""
+
+    max_seconds: float | None = Field(None, gt=0, description="Of work, over all attempts.")
+    max_cost: float | None = Field(None, gt=0, description="At the operator's price.")
+    evaluation_steps: int | None = Field(
+        None, gt=0, lt=UINT32, description="Between two measures of the valid split."
+    )
+    patience: int | None = Field(
+        None, gt=0, lt=UINT32, description="Measures without a better loss, then training stops."
+    )
+    min_improvement: float | None = Field(None, ge=0, description="What counts as better.")
+
+
 class SupervisedBody(StrictBody):
     """Learning from answers."""
 
@@ -105,8 +119,8 @@ class MethodBody(StrictBody):
 
 
 class FineTuningBody(StrictBody):
-    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`, `evaluate` and
-    `priority`."""
+    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`, `evaluate`,
+    `limits` and `priority`."""
 
     model: str = Field(min_length=1, max_length=256)
     training_file: str = Field(
@@ -124,6 +138,7 @@ class FineTuningBody(StrictBody):
         None, min_length=1, max_length=256, description="Of distillation: the model to learn from."
     )
     evaluate: bool = Field(True, description="Score base and tuned model on the test split.")
+    limits: LimitsBody = LimitsBody()
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
     validation_file: None = None
     integrations: list[None] | None = Field(None, max_length=0)
@@ -152,6 +167,7 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         teacher=body.teacher or "",
         hyper_parameters=HyperParameters(**chosen),
         evaluate=body.evaluate,
+        limits=TrainingLimits(**body.limits.model_dump(exclude_none=True)),
         priority=PRIORITIES[body.priority],
     )
 

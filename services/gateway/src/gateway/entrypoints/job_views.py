@@ -80,8 +80,8 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
     requested, state = record.requested, record.state
     spec = as_object(requested.spec)
     chosen = spec.get("hyper_parameters", {})
-    objective = _word(spec, "objective", "TRAINING_OBJECTIVE_", "answers")
-    way = "dpo" if objective == "dpo" else "supervised"
+    method = _method(spec)
+    way = "dpo" if method["objective"] == "dpo" else "supervised"
     hyperparameters = {
         "n_epochs": chosen.get("epochs", "auto"),
         "batch_size": chosen.get("batch_size", "auto"),
@@ -98,8 +98,7 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "fine_tuned_model": state.result.version_id or None,
         "organization_id": requested.tenant,
         "training_file": training_file,
-        "validation_file": None,
-        "result_files": [],
+        **{"validation_file": None, "result_files": []},
         "seed": int(chosen.get("seed", 0)),
         "trained_tokens": trained_tokens(record),
         "hyperparameters": hyperparameters,
@@ -113,9 +112,16 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "progress": _progress(record.progress),
         "result": _result(state),
         "wish": WISH[record.wish],
+        **method,
+    }
+
+
+def _method(spec: View) -> View:
+    """Which weights change and what becomes smaller, in our words."""
+    return {
         "training_method": _word(spec, "method", "TRAINING_METHOD_", "lora"),
         "method_reason": spec.get("method_reason"),
-        "objective": objective,
+        "objective": _word(spec, "objective", "TRAINING_OBJECTIVE_", "answers"),
         "teacher": spec.get("teacher_version_id"),
     }
 

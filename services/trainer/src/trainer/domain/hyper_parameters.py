@@ -48,8 +48,8 @@ class HyperParameters:
     lora_dropout: float = 0.0
     weight_decay: float = 0.0
     max_grad_norm: float = 1.0
-    checkpoint_steps: int = 20
-    """Steps between checkpoints."""
+    checkpoint_steps: int = 0
+    """Steps between checkpoints; 0 to choose by what one costs."""
     seed: int = 1
     objective: str = ANSWERS
     virtual_tokens: int = 20
@@ -117,7 +117,7 @@ BOUNDS: dict[str, Bounds] = {
     "lora_dropout": Bounds(0, 1, high_included=False),
     "weight_decay": Bounds(0, 1),
     "max_grad_norm": Bounds(0, 1000, low_included=False),
-    "checkpoint_steps": Bounds(1, 100_000),
+    "checkpoint_steps": Bounds(0, 100_000),
     "seed": Bounds(0, 2**63 - 1),
     "virtual_tokens": Bounds(1, 1024),
     "preference_beta": Bounds(0, 100, low_included=False),

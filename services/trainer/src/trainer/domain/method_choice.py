@@ -43,11 +43,8 @@ def choose_method(
     if rows is None:
         return MethodChoice(LORA, "lora, because the dataset is not made yet and its size unknown")
     if rows < needed:
-        return MethodChoice(
-            LORA,
-            f"lora, because {rows} rows are fewer than the {needed} from which all weights learn "
-            f"more by objective {objective}",
-        )
+        few = f"{rows} rows are fewer than the {needed} from which all weights learn more"
+        return MethodChoice(LORA, f"lora, because {few} by objective {objective}")
     if full_run_bytes > memory_bytes:
         return MethodChoice(
             LORA,

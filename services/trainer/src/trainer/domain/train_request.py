@@ -1,11 +1,12 @@
 """What the work process is asked to do; crosses to it as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.limits import Price, TrainingLimits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,10 @@ class TrainRequest:
     """0 for one a core."""
     teacher_folder: Path | None = None
     """Hugging Face folder of the model to learn from, of objective distillation."""
+    limits: TrainingLimits = field(default_factory=TrainingLimits)
+    price: Price = field(default_factory=Price)
+    seconds_between_interruptions: float = 3600.0
+    """The mean that the operator expects."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -40,7 +45,7 @@ class TrainRequest:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        plain = {one.name: getattr(self, one.name) for one in fields(self)}
         return plain | {
             "base_folder": str(self.base_folder),
             "dataset_folder": str(self.dataset_folder),
@@ -48,6 +53,8 @@ class TrainRequest:
             "teacher_folder": str(self.teacher_folder) if self.teacher_folder else None,
             "choices": list(self.choices),
             "hyper_parameters": self.hyper_parameters.as_json(),
+            "limits": self.limits.as_json(),
+            "price": asdict(self.price),
         }
 
     @classmethod
@@ -63,5 +70,7 @@ class TrainRequest:
                 "teacher_folder": Path(teacher) if teacher else None,
                 "choices": tuple(document["choices"]),
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
+                "limits": TrainingLimits.from_json(document["limits"]),
+                "price": Price(**document["price"]),
             }
         )

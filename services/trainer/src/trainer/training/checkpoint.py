@@ -2,6 +2,7 @@
 
     weights.safetensors     the weights that training changes
     optimizer.safetensors   what the update remembers: moments and step counts
+    best.safetensors        the weights that did best on the valid split, where it is measured
     state.json              progress, data position, states of the random generators
     metrics.jsonl           figures of every step so far
 
@@ -10,39 +11,27 @@ all there is to keep of them; epoch and row are written for people and checked o
 """
 
 import json
-import random
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from trainer.domain.training_plan import TrainingPlan
 from trainer.training.model import TrainedModel
+from trainer.training.progress import Progress
+from trainer.training.random_state import random_state, set_random_state
 from trainer.training.update import Update
 
 WEIGHTS = "weights.safetensors"
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
+BEST = "best.safetensors"
 METRICS = "metrics.jsonl"
-
-
-@dataclass
-class Progress:
-    """How far a run is, over all its attempts."""
-
-    step: int = 0
-    """Optimizer steps done."""
-    tokens: int = 0
-    """Tokens read in training, prompts and answers."""
-    seconds: float = 0.0
-    """Time spent in steps."""
-    first_loss: float | None = None
-    last_loss: float | None = None
-    base_correct: list[bool] | None = None
-    """The base model's result on the test split, scored before the first step."""
 
 
 def save_checkpoint(
@@ -52,30 +41,37 @@ def save_checkpoint(
     progress: Progress,
     plan: TrainingPlan,
     metrics: Path,
+    best: Mapping[str, Tensor],
 ) -> None:
-    """Write the state into `folder`, which is made anew."""
+    """Write the state into `folder`, which is made anew.
+
+    Args:
+        best: Weights that did better than these; empty for none.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     weights = {name: weight.detach().contiguous() for name, weight in model.trainable.items()}
     save_file(weights, folder / WEIGHTS)
     save_file(update.state(), folder / OPTIMIZER)
+    if best:
+        save_file(dict(best), folder / BEST)
     shutil.copyfile(metrics, folder / METRICS)
     epoch, row = plan.position_after(progress.step)
     state = {
         "progress": asdict(progress),
         "position": {"epoch": epoch, "row": row},
-        "random": {
-            "python": random.getstate(),
-            "torch": bytes(torch.get_rng_state().tolist()).hex(),
-        },
+        "random": random_state(),
     }
     (folder / STATE).write_text(json.dumps(state), encoding="utf-8")
 
 
 def load_checkpoint(
     folder: Path, model: TrainedModel, update: Update, plan: TrainingPlan
-) -> Progress:
+) -> tuple[Progress, dict[str, Tensor]]:
     """Put the state of `folder` into model, update and the random generators.
+
+    Returns:
+        How far the run is, and the weights that did best, if any were kept.
 
     Raises:
         ValueError: the state is not of this model or this plan.
@@ -90,9 +86,6 @@ def load_checkpoint(
         for name, weight in model.trainable.items():
             weight.copy_(weights[name])
     update.load_state(load_file(folder / OPTIMIZER))
-    version, numbers, gauss = state["random"]["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    torch.set_rng_state(
-        torch.tensor(list(bytes.fromhex(state["random"]["torch"])), dtype=torch.uint8)
-    )
-    return progress
+    set_random_state(state["random"])
+    best = load_file(folder / BEST) if (folder / BEST).is_file() else {}
+    return progress, best

@@ -16,16 +16,21 @@ from tokenization.chat_tokenizer import ChatTokenizer
 
 from trainer.domain.train_request import TrainRequest
 from trainer.domain.training_plan import TrainingPlan, plan_training
+from trainer.training.accounts import Accounts
 from trainer.training.checkpoint import METRICS
 from trainer.training.exam import exam_report, sit_exam
 from trainer.training.learned_part import LearnedPart
 from trainer.training.loop import TrainingLoop
+from trainer.training.memory import peak_bytes
 from trainer.training.model import TrainedModel
-from trainer.training.objective import held_out_loss
+from trainer.training.objective import Objective, held_out_loss
 from trainer.training.objectives.making import make_objective, with_references
 from trainer.training.packs import Example
+from trainer.training.precision import compute_dtype
 from trainer.training.rows import encode_rows, read_split
 from trainer.training.token_rows import read_order, read_tokens_of, tokens_for
+from trainer.training.validation import Validation
+from trainer.training.work import peak_flops
 
 LOAD_SECONDS = 300.0
 ASK_SECONDS = 300.0
@@ -45,9 +50,7 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     """
     request = TrainRequest.from_json(port.request)
     port.report("load", max_silence_seconds=LOAD_SECONDS)
-    _set_up_torch(request.threads)
-    # Nothing of ours draws from it; a library that does shall draw the same again.
-    random.seed(request.hyper_parameters.seed)
+    accounts = _set_up(request)
     tokenizer = ChatTokenizer.load(request.base_folder)
     splits = _read_splits(request, tokenizer)
     questions = _questions(request, tokenizer)
@@ -58,10 +61,7 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     objective = make_objective(request)
     for split in ("train", "valid"):
         splits[split] = with_references(splits[split], request, model, _asking_base(port))
-
-    loop = TrainingLoop(model, splits["train"], plan, choices, port, objective=objective)
-    if request.checkpoint_folder is not None:
-        loop.resume(request.checkpoint_folder)
+    loop = _loop(request, model, objective, splits, plan, port, accounts)
     if questions and loop.progress.base_correct is None:
         # Before the first step: a full run changes the base itself. Kept in every checkpoint.
         with model.as_base():
@@ -72,6 +72,7 @@ def fine_tune(port: ChildPort) -> Mapping[str, Any]:
     report = exam_report(request.choices, loop.progress.base_correct, tuned)
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = _summary(loop, len(splits["train"]), report)
+    summary |= accounts.summary(loop.progress.flops, loop.progress.seconds)
     if splits["valid"]:
         summary["valid_loss"] = held_out_loss(objective, model, splits["valid"])
     folder = _write(port.folder / "model", model, loop.metrics.path, report)
@@ -87,12 +88,18 @@ def _asking_base(port: ChildPort) -> Callable[[int, int], None]:
     return report
 
 
-def _set_up_torch(threads: int) -> None:
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+def _set_up(request: TrainRequest) -> Accounts:
+    """Make what is computed repeatable, and begin to count what it costs."""
+    # Nothing of ours draws from it; a library that does shall draw the same again.
+    random.seed(request.hyper_parameters.seed)
+    torch.set_num_threads(request.threads or len(os.sched_getaffinity(0)))
     # A kernel whose result depends on timing raises instead, so that a resume is bit-exact.
     torch.use_deterministic_algorithms(True)
     # Filling fresh memory would find bugs in torch, at a price for every operation.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    units = torch.cuda.device_count() or torch.get_num_threads()
+    peak = peak_flops(compute_dtype(request.hyper_parameters.method))
+    return Accounts(units, request.price, peak)
 
 
 def _read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Sequence[Example]]:
@@ -124,6 +131,28 @@ def _plan(request: TrainRequest, rows: int) -> TrainingPlan:
     return plan_training(rows, request.hyper_parameters, order=order, order_repeats=repeats)
 
 
+def _loop(
+    request: TrainRequest,
+    model: TrainedModel,
+    objective: Objective,
+    splits: Mapping[str, Sequence[Example]],
+    plan: TrainingPlan,
+    port: ChildPort,
+    accounts: Accounts,
+) -> TrainingLoop:
+    loop = TrainingLoop(
+        *(model, splits["train"], plan, request.hyper_parameters, port),
+        objective=objective,
+        validation=Validation(model, splits["valid"], request.limits, plan.steps, objective),
+        limits=request.limits,
+        accounts=accounts,
+        seconds_between_interruptions=request.seconds_between_interruptions,
+    )
+    if request.checkpoint_folder is not None:
+        loop.resume(request.checkpoint_folder)
+    return loop
+
+
 def _questions(request: TrainRequest, tokenizer: ChatTokenizer) -> list[ChoiceQuestion]:
     if not request.choices:
         return []
@@ -150,7 +179,14 @@ def _summary(loop: TrainingLoop, rows: int, report: Mapping[str, Any]) -> dict[s
         "train_seconds": progress.seconds,
         "tokens_per_second": progress.tokens / progress.seconds,
         "differences": report["differences"],
+        "peak_memory_bytes": peak_bytes(),
     }
+    if progress.stopped_by:
+        summary["stopped_by"] = progress.stopped_by
+    if progress.best_valid_loss is not None:
+        summary |= {"best_step": progress.best_step, "best_valid_loss": progress.best_valid_loss}
+    if progress.micro_batch_rows:
+        summary["micro_batch_rows"] = progress.micro_batch_rows
     for name in ("base", "tuned"):
         if name in report:
             summary[f"accuracy_{name}"] = report[name]["accuracy"]

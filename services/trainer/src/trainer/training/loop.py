@@ -2,28 +2,51 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jobs.child import ChildFailure, ChildPort, Preempted
+from jobs.child import ChildPort, Preempted
 
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.limits import TrainingLimits
 from trainer.domain.training_plan import TrainingPlan
-from trainer.training.checkpoint import METRICS, Progress, load_checkpoint, save_checkpoint
+from trainer.training.accounts import Accounts
+from trainer.training.checkpoint import METRICS, load_checkpoint, save_checkpoint
+from trainer.training.checkpoint_pace import CheckpointPace
+from trainer.training.disk import disk_full_named
 from trainer.training.metrics_log import MetricsLog
 from trainer.training.model import TrainedModel
 from trainer.training.objective import LearnAnswers, Objective
 from trainer.training.packs import Example, read_tokens
+from trainer.training.progress import Progress
+from trainer.training.step import Stepper
 from trainer.training.token_rows import longest_of
 from trainer.training.update import LocalUpdate, Update
+from trainer.training.validation import Validation
 
 SLOWEST_TOKENS_PER_SECOND = 10.0
 """A step that is slower than this is taken for hung."""
 STEP_MARGIN_SECONDS = 120.0
+STOP_SECONDS = 5.0
+"""A step that ends within this is finished when the run shall stop; any other is given up, so that
+its checkpoint is written before the process is killed."""
+SECONDS_BETWEEN_INTERRUPTIONS = 3600.0
 
 
 class TrainingLoop:
-    """Steps through a plan from wherever the last checkpoint left off."""
+    """Steps through a plan from wherever the last checkpoint left off.
+
+    Args:
+        objective: The loss; that of answers by default.
+        update: How weights change; in this process by default.
+        validation: Measures the valid split on the way; nothing by default.
+        limits: When to stop early.
+        accounts: What the work costs; for nothing by default.
+        seconds_between_interruptions: The mean that is expected; with the time that a checkpoint
+            takes it says how often to save, where the choices leave that open.
+        gives_up_steps: Whether a step may be left in its middle when the run shall stop.
+        clock: Seconds that go on steadily.
+    """
 
     def __init__(
         self,
@@ -35,14 +58,27 @@ class TrainingLoop:
         *,
         objective: Objective | None = None,
         update: Update | None = None,
+        validation: Validation | None = None,
+        limits: TrainingLimits | None = None,
+        accounts: Accounts | None = None,
+        seconds_between_interruptions: float = SECONDS_BETWEEN_INTERRUPTIONS,
+        gives_up_steps: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._examples = examples
         self._plan = plan
-        self._choices = choices
         self._port = port
-        self._objective = objective or LearnAnswers()
+        self._limits = limits or TrainingLimits()
+        self._accounts = accounts or Accounts()
+        self._validation = validation or Validation(model, (), self._limits, plan.steps)
         self._update = update or LocalUpdate(model, choices)
+        rows = choices.batch_size // choices.gradient_accumulation_steps
+        self._stepper = Stepper(model, objective or LearnAnswers(), self._update, rows)
+        self._pace = CheckpointPace(choices.checkpoint_steps, seconds_between_interruptions, clock)
+        self._clock = clock
+        self._gives_up_steps = gives_up_steps
+        self._step_seconds = 0.0
         self.progress = Progress()
         self.metrics = MetricsLog(port.folder / METRICS, None)
         longest = longest_of(examples)
@@ -52,86 +88,104 @@ class TrainingLoop:
 
     def resume(self, folder: Path) -> None:
         """Go on from a checkpoint: from here on the run is the one that was interrupted."""
-        self.progress = load_checkpoint(folder, self._model, self._update, self._plan)
+        self.progress, best = load_checkpoint(folder, self._model, self._update, self._plan)
         self.metrics = MetricsLog(self.metrics.path, folder / METRICS)
+        self._validation.resume(best)
+        self._accounts.go_on_from(self.progress.work_seconds)
+        if self.progress.micro_batch_rows:
+            self._stepper.micro_batch_rows = self.progress.micro_batch_rows
 
     def run(self) -> None:
-        """Take the steps that are left.
+        """Take the steps that are left; then the model has the weights that are the result.
 
         Raises:
-            ChildFailure: the loss is no longer a number.
-            Preempted: told to stop; a checkpoint was made after the step in hand.
+            ChildFailure: the loss is no longer a number, or memory is too small for a single row.
+            Preempted: told to stop; a checkpoint was made of the steps that were done.
         """
         self._report({})
         self._model.train(True)
-        while self.progress.step < self._plan.steps:
+        while not self._is_over:
             figures = self._step()
-            self.metrics.write(step=self.progress.step, **figures)
-            self._report(figures)
+            if figures is not None:
+                self._measure(figures)
+                self.metrics.write(step=self.progress.step, **figures)
+                self._report(figures)
             stop = self._port.stop_requested
-            due = self.progress.step % self._choices.checkpoint_steps == 0
             # After the last step too: an interrupted evaluation must not cost the training.
-            if due or stop or self.progress.step == self._plan.steps:
+            if stop or self._is_over or self._pace.is_due(self.progress.step):
                 self._save()
             if stop:
                 raise Preempted
         self._model.train(False)
+        self._validation.put_back_best(self.progress)
 
-    def _step(self) -> dict[str, float]:
-        """One optimizer step; returns its figures."""
-        began = time.monotonic()
-        step = self.progress.step
-        rows = [self._examples[index] for index in self._plan.rows_of(step)]
-        self._objective.begin_step(self._model, rows)
-        weight = self._objective.weight(rows)
-        loss = 0.0
-        for micro_batch in self._micro_batches(rows):
-            for summed in self._objective.losses(self._model, micro_batch):
-                self._update.backward(summed / weight)
-                loss += float(summed.detach()) / weight
-        rate = self._plan.learning_rate(step)
-        norm = self._update.apply(rate)
-        self._refuse_divergence(step, loss, norm)
+    @property
+    def _is_over(self) -> bool:
+        return self.progress.step >= self._plan.steps or bool(self.progress.stopped_by)
 
-        seconds = time.monotonic() - began
+    def _step(self) -> dict[str, float] | None:
+        """One optimizer step; returns its figures, or None when it was given up."""
+        began, flops = self._clock(), self._model.work.flops
+        progress = self.progress
+        numbers = self._plan.rows_of(progress.step)
+        rows = [self._examples[number] for number in numbers]
+        rate = self._plan.learning_rate(progress.step)
+        taken = self._stepper.take(
+            *(progress.step, numbers, rows), rate=rate, abandon=lambda: self._gives_up(began)
+        )
+        if taken is None:
+            return None
+        seconds = self._clock() - began
+        self._step_seconds = seconds
+        needed = self._model.work.flops - flops
         tokens = read_tokens(rows)
-        self.progress.step += 1
-        self.progress.tokens += tokens
-        self.progress.seconds += seconds
-        self.progress.last_loss = loss
-        if self.progress.first_loss is None:
-            self.progress.first_loss = loss
+        progress.step += 1
+        progress.tokens += tokens
+        progress.seconds += seconds
+        progress.flops += needed
+        progress.last_loss = taken.loss
+        if progress.first_loss is None:
+            progress.first_loss = taken.loss
         return {
-            "loss": loss,
+            "loss": taken.loss,
             "learning_rate": rate,
-            "grad_norm": norm,
+            "grad_norm": taken.grad_norm,
             "tokens": float(tokens),
             "tokens_per_second": tokens / seconds,
-            **self._objective.figures(),
-        }
+            **taken.details,
+        } | self._accounts.figures(needed, seconds)
 
-    def _micro_batches(self, rows: list[Example]) -> list[list[Example]]:
-        """A step's rows in equal parts; bounds what is in memory at a time."""
-        size = self._choices.batch_size // self._choices.gradient_accumulation_steps
-        return [rows[first : first + size] for first in range(0, len(rows), size)]
+    def _gives_up(self, began: float) -> bool:
+        """Whether a step that has begun shall be left: the run shall stop, and the step would not
+        be done in time."""
+        if not (self._gives_up_steps and self._port.stop_requested):
+            return False
+        ends = began + self._step_seconds if self._step_seconds else math.inf
+        return ends - self._clock() > STOP_SECONDS - self._pace.write_seconds
 
-    def _refuse_divergence(self, step: int, loss: float, norm: float) -> None:
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
-        named = ", ".join(str(index + 1) for index in self._plan.rows_of(step))
-        raise ChildFailure(
-            "DIVERGED",
-            f"the loss or its gradient is not a number in step {step + 1} "
-            f"(rows {named} of the train split)",
-            "Lower the learning rate, or raise warmup_ratio; the last checkpoint is kept.",
-        )
+    def _measure(self, figures: dict[str, float]) -> None:
+        """Of the valid split when it is time to; and whether a limit is reached."""
+        progress = self.progress
+        seconds, cost = self._accounts.so_far()
+        progress.stopped_by = self._limits.reached(seconds, cost)
+        loss = self._validation.after(progress, last=self._is_over)
+        if loss is not None:
+            figures["valid_loss"] = loss
 
     def _save(self) -> None:
+        began = self._clock()
         folder = self._port.folder / "checkpoint"
-        save_checkpoint(
-            folder, self._model, self._update, self.progress, self._plan, self.metrics.path
-        )
-        self._port.checkpoint(folder, self.progress.step)
+        progress = self.progress
+        progress.work_seconds, _ = self._accounts.so_far()
+        if self._stepper.micro_batch_rows < self._stepper.asked_rows:
+            progress.micro_batch_rows = self._stepper.micro_batch_rows
+        best = self._validation.best
+        with disk_full_named(progress.step):
+            save_checkpoint(
+                folder, self._model, self._update, progress, self._plan, self.metrics.path, best
+            )
+        self._port.checkpoint(folder, progress.step)
+        self._pace.saved(self._clock() - began)
 
     def _report(self, figures: dict[str, float]) -> None:
         self._port.report(

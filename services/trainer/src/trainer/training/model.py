@@ -18,6 +18,7 @@ from trainer.training.architectures import mend
 from trainer.training.beginnings import Beginning, TreeInputs, fresh_beginning
 from trainer.training.precision import compute_dtype
 from trainer.training.token_tree import TokenTree
+from trainer.training.work import NeededWork, WorkMeter
 
 TOKENIZER_FILES = (
     *("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
@@ -42,6 +43,8 @@ class TrainedModel:
         self._begins = beginning is not None
         self._folder = folder
         self._stored_dtype = stored_dtype
+        self.work = WorkMeter(_needed(model))
+        """What the passes of this model needed."""
 
     @classmethod
     def load(cls, folder: Path, choices: HyperParameters, base_name: str) -> "TrainedModel":
@@ -102,6 +105,7 @@ class TrainedModel:
 
     def states(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
         """(len(nodes), C) what the last layer makes of `nodes`."""
+        self.work.add(tree, len(nodes))
         return self._hidden_N_C(tree).index_select(0, torch.tensor(nodes))
 
     def scores(self, states_P_C: Tensor) -> Tensor:  # noqa: N803 - shape suffix
@@ -164,3 +168,11 @@ def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
     )
     mend(model)
     return model, stored_dtype
+
+
+def _needed(model: PreTrainedModel) -> NeededWork:
+    config = model.config
+    heads = config.num_attention_heads
+    width = getattr(config, "qk_head_dim", None) or getattr(config, "head_dim", None)
+    features = heads * (width or config.hidden_size // heads) * config.num_hidden_layers
+    return NeededWork.of(model, model.get_output_embeddings(), features)

@@ -17,6 +17,10 @@ class Update(Protocol):
         """Add the gradients of a scalar to those of the step."""
         ...
 
+    def forget(self) -> None:
+        """Let go of the step's gradients; nothing else has changed."""
+        ...
+
     def apply(self, rate: float) -> float:
         """Change the weights by the step's gradients, which are then 0 again.
 
@@ -49,13 +53,17 @@ class LocalUpdate:
         """See `Update`."""
         loss.backward()  # type: ignore[no-untyped-call]
 
+    def forget(self) -> None:
+        """See `Update`."""
+        self._optimizer.zero_grad(set_to_none=True)
+
     def apply(self, rate: float) -> float:
         """See `Update`."""
         norm = float(torch.nn.utils.clip_grad_norm_(self._weights, self._max_grad_norm))
         if torch.isfinite(torch.tensor(norm)):
             self._optimizer.param_groups[0]["lr"] = rate
             self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self.forget()
         return norm
 
     def state(self) -> dict[str, Tensor]:

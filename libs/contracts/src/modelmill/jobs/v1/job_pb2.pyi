@@ -311,6 +311,7 @@ class JobState(_message.Message):
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     WORKER_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_BEFORE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     kind: _builtins.str
@@ -361,6 +362,10 @@ class JobState(_message.Message):
     def worker(self) -> Global___Resources:
         """What the worker has that claimed it last."""
 
+    @_builtins.property
+    def checkpoint_before(self) -> Global___Checkpoint:
+        """The checkpoint before the newest: where to go on when that one cannot be read."""
+
     def __init__(
         self,
         *,
@@ -382,10 +387,11 @@ class JobState(_message.Message):
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         worker: Global___Resources | None = ...,
+        checkpoint_before: Global___Checkpoint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "error", b"error", "finished_at", b"finished_at", "result", b"result", "started_at", b"started_at", "updated_at", b"updated_at", "worker", b"worker"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "checkpoint_before", b"checkpoint_before", "error", b"error", "finished_at", b"finished_at", "result", b"result", "started_at", b"started_at", "updated_at", b"updated_at", "worker", b"worker"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "error", b"error", "failures", b"failures", "fence", b"fence", "finished_at", b"finished_at", "job_id", b"job_id", "kind", b"kind", "lost", b"lost", "nonce", b"nonce", "owner", b"owner", "preemptions", b"preemptions", "result", b"result", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "updated_at", b"updated_at", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "checkpoint", b"checkpoint", "checkpoint_before", b"checkpoint_before", "error", b"error", "failures", b"failures", "fence", b"fence", "finished_at", b"finished_at", "job_id", b"job_id", "kind", b"kind", "lost", b"lost", "nonce", b"nonce", "owner", b"owner", "preemptions", b"preemptions", "result", b"result", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "updated_at", b"updated_at", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -178,6 +178,7 @@ class TrainSpec(_message.Message):
     OBJECTIVE_FIELD_NUMBER: _builtins.int
     TEACHER_VERSION_ID_FIELD_NUMBER: _builtins.int
     METHOD_REASON_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     base_version_id: _builtins.str
     """Base model version."""
     dataset_id: _builtins.str
@@ -200,6 +201,10 @@ class TrainSpec(_message.Message):
     def hyper_parameters(self) -> Global___HyperParameters:
         """Every other choice; a field of 0 takes the guide's default."""
 
+    @_builtins.property
+    def limits(self) -> Global___TrainingLimits:
+        """When the run ends before its epochs do."""
+
     def __init__(
         self,
         *,
@@ -213,14 +218,53 @@ class TrainSpec(_message.Message):
         objective: Global___TrainingObjective.ValueType = ...,
         teacher_version_id: _builtins.str = ...,
         method_reason: _builtins.str = ...,
+        limits: Global___TrainingLimits | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hyper_parameters", b"hyper_parameters"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["hyper_parameters", b"hyper_parameters", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_version_id", b"teacher_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_version_id", b"teacher_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainSpec: _TypeAlias = TrainSpec  # noqa: Y015
+
+@_typing.final
+class TrainingLimits(_message.Message):
+    """Ends a run early; it succeeds with the best weights it has. 0 means no limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_COST_FIELD_NUMBER: _builtins.int
+    EVALUATION_STEPS_FIELD_NUMBER: _builtins.int
+    PATIENCE_FIELD_NUMBER: _builtins.int
+    MIN_IMPROVEMENT_FIELD_NUMBER: _builtins.int
+    max_seconds: _builtins.float
+    """Seconds of work, over all attempts."""
+    max_cost: _builtins.float
+    """Money at the operator's price, over all attempts; refused where there is no price."""
+    evaluation_steps: _builtins.int
+    """Steps between two measures of the valid split; a tenth of the run when patience asks for them."""
+    patience: _builtins.int
+    """Measures without a better loss after which training stops."""
+    min_improvement: _builtins.float
+    """By how much a loss must be lower to be better."""
+    def __init__(
+        self,
+        *,
+        max_seconds: _builtins.float = ...,
+        max_cost: _builtins.float = ...,
+        evaluation_steps: _builtins.int = ...,
+        patience: _builtins.int = ...,
+        min_improvement: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evaluation_steps", b"evaluation_steps", "max_cost", b"max_cost", "max_seconds", b"max_seconds", "min_improvement", b"min_improvement", "patience", b"patience"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrainingLimits: _TypeAlias = TrainingLimits  # noqa: Y015
 
 @_typing.final
 class HyperParameters(_message.Message):
@@ -274,7 +318,7 @@ class HyperParameters(_message.Message):
     max_grad_norm: _builtins.float
     """Gradients are scaled down to this norm; default 1."""
     checkpoint_steps: _builtins.int
-    """Steps between checkpoints; default 20."""
+    """Steps between checkpoints; by default chosen by what a checkpoint costs and how long workers live."""
     seed: _builtins.int
     """Seed of data order, initialisation and dropout; default 1."""
     virtual_tokens: _builtins.int

@@ -6,7 +6,7 @@ from itertools import groupby, islice
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.domain.cleaning.batches import SEPARATOR, until_stable
+from data_prep.domain.cleaning.batches import SEPARATOR
 
 MAX_CHARACTER_REPEATS = 5
 """A letter or mark more often in a row is written so often: "哈哈哈哈哈"."""
@@ -22,20 +22,35 @@ class Repeats:
     """No line and no phrase more often in a row than the limits above."""
 
     name = "repeats"
-    version = 1
+    version = 2
 
     def __call__(self, texts: Sequence[str]) -> list[str]:
         """Each text with its loops cut; digits are never cut."""
         result = list(texts)
-        for place, periods in _periods_of_loops(texts).items():
-            shorter = _cut_periods(texts[place], sorted(periods))
-            # What was cut may lay another loop bare.
-            if shorter != texts[place]:
-                result[place] = until_stable(_cut, shorter)
-        for place, text in enumerate(result):
-            if text.count("\n") >= MAX_PHRASE_REPEATS and _cut_lines(text) != text:
-                result[place] = until_stable(_cut, text)
+        places = list(range(len(result)))
+        # What was cut may lay another loop bare. All texts are looked through together, for a
+        # look at each would cost as much for few characters as for many.
+        while places:
+            shorter = _cut([result[place] for place in places])
+            changed = [
+                (place, text)
+                for place, text in zip(places, shorter, strict=True)
+                if text != result[place]
+            ]
+            for place, text in changed:
+                result[place] = text
+            places = [place for place, _ in changed]
         return result
+
+
+def _cut(texts: Sequence[str]) -> list[str]:
+    """Each text with the loops cut that can be seen in it."""
+    result = [
+        _cut_lines(text) if text.count("\n") >= MAX_PHRASE_REPEATS else text for text in texts
+    ]
+    for place, periods in _periods_of_loops(result).items():
+        result[place] = _cut_periods(result[place], sorted(periods))
+    return result
 
 
 def _periods_of_loops(texts: Sequence[str]) -> dict[int, set[int]]:
@@ -99,12 +114,6 @@ def _samples_in_loops(codes: NDArray[np.uint32], period: int) -> NDArray[np.int6
         beyond = np.minimum(after, last)
         right &= (after <= last) & (codes[beyond] == codes[beyond + period])
     return hits[left | right]
-
-
-def _cut(text: str) -> str:
-    text = _cut_lines(text)
-    longest = min(len(text) // (MAX_PHRASE_REPEATS + 1), MAX_PHRASE_CHARACTERS)
-    return _cut_periods(text, range(1, longest + 1))
 
 
 def _cut_periods(text: str, periods: Iterable[int]) -> str:

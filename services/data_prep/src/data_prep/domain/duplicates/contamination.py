@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data_prep.domain.duplicates.exact import KeyedOrdinals, run_starts
-from data_prep.domain.duplicates.near_store import Meeting, NearStore, agree
+from data_prep.domain.duplicates.near_store import Meeting, NearStore, Rows, agree
 from data_prep.domain.duplicates.ordinals import chunks, new_array
 from data_prep.domain.duplicates.row_keys import Keys
 from data_prep.domain.duplicates.signatures import Signatures
@@ -128,21 +128,32 @@ def _match_equal(
 def _match_near(
     evaluation: EvaluationRows, near: NearStore, split: NDArray[np.int8], matches: NDArray[np.void]
 ) -> None:
-    places = evaluation.places()
-    known, asked = near.signatures(), evaluation.near.signatures()
     threshold = evaluation.threshold
+    with near.signatures() as known, evaluation.near.signatures() as asked:
+        _match_evaluation(evaluation, near, (known, asked), split, matches)
+        for rows in near.meetings(threshold, near.divisions_together(threshold)):
+            tested = split[rows[1]] == TEST
+            for row, other in _near_pairs(rows, (rows[0][tested], rows[1][tested]), split, matches):
+                found = agree(known, known, (row, other), threshold)
+                matches["file"][row[found]] = OWN_TEST
+                matches["row"][row[found]] = other[found]
+
+
+def _match_evaluation(
+    evaluation: EvaluationRows,
+    near: NearStore,
+    signatures: tuple[Rows, Rows],
+    split: NDArray[np.int8],
+    matches: NDArray[np.void],
+) -> None:
+    """Name for each row an evaluation row that it is near to; signatures of both sides."""
+    places, threshold = evaluation.places(), evaluation.threshold
     together = near.divisions_together(threshold)
     both = (store.meetings(threshold, together) for store in (evaluation.near, near))
     for evaluated, rows in zip(*both, strict=True):
         for row, other in _near_pairs(rows, evaluated, split, matches):
-            found = agree(known, asked, (row, other), threshold)
+            found = agree(*signatures, (row, other), threshold)
             matches[row[found]] = places[other[found]]
-    for rows in near.meetings(threshold, together):
-        tested = split[rows[1]] == TEST
-        for row, other in _near_pairs(rows, (rows[0][tested], rows[1][tested]), split, matches):
-            found = agree(known, known, (row, other), threshold)
-            matches["file"][row[found]] = OWN_TEST
-            matches["row"][row[found]] = other[found]
 
 
 def _near_pairs(

@@ -30,13 +30,14 @@ def near_leaders(store: NearStore, threshold: float, exact: Leaders, path: Path)
         path: A new file for the result.
     """
     joining = Joining(own_ordinals(path, store.rows))
-    known = store.signatures()
-    for keys, ordinals in store.meetings(threshold, store.divisions_together(threshold)):
-        first = stays(exact, ordinals)
-        for pairs in _candidates(keys[first], ordinals[first]):
-            open_pairs = joining.apart(*pairs)
-            near = agree(known, known, open_pairs, threshold)
-            joining.join(open_pairs[0][near], open_pairs[1][near])
+    meetings = store.meetings(threshold, store.divisions_together(threshold))
+    with store.signatures() as known:
+        for keys, ordinals in meetings:
+            first = stays(exact, ordinals)
+            for pairs in _candidates(keys[first], ordinals[first]):
+                open_pairs = joining.apart(*pairs)
+                near = agree(known, known, open_pairs, threshold)
+                joining.join(open_pairs[0][near], open_pairs[1][near])
     leaders = joining.leaders()
     for part in chunks(store.rows):
         leaders[part] = leaders[exact[part]]

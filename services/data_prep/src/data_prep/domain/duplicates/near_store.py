@@ -5,9 +5,11 @@ candidates, which their signatures then confirm or not. More places in a band me
 candidates in vain, more bands mean fewer pairs missed.
 """
 
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +27,35 @@ _PARTITION_BITS = 8
 _PARTITIONS = 1 << _PARTITION_BITS
 _ORDINAL_BITS = np.uint64(32)
 _ORDINAL_MASK = np.uint64(2**32 - 1)
-_COMPARED_TOGETHER = 1 << 13
+_COMPARED_TOGETHER = 1 << 11
 _RECORDS_TOGETHER = 1 << 16
+MEMORY_BYTES = 8 * 1024 * 1024
+_HALF = np.dtype(np.uint16)
 
 Meeting = tuple[NDArray[np.uint64], NDArray[np.int64]]
 """Band keys in their order, and which row has each."""
+
+
+class Rows(Protocol):
+    """Signatures by ordinal."""
+
+    def __getitem__(self, ordinals: NDArray[np.int64], /) -> NDArray[np.uint16]:
+        """(N, PERMUTATIONS): those of N rows."""
+        ...
+
+
+class _RowsOnDisk:
+    """Reads each row when it is asked for. A mapped file would be as quick, but pages that were
+    touched stay with the process, and few rows touch all of them."""
+
+    def __init__(self, file: int) -> None:
+        self._file = file
+
+    def __getitem__(self, ordinals: NDArray[np.int64]) -> NDArray[np.uint16]:
+        size = PERMUTATIONS * _HALF.itemsize
+        begins = (ordinals * size).tolist()
+        read = b"".join([os.pread(self._file, size, begin) for begin in begins])
+        return np.frombuffer(read, _HALF).reshape(-1, PERMUTATIONS)
 
 
 def band_places(threshold: float) -> int:
@@ -53,9 +79,12 @@ class NearStore:
     Args:
         folder: A new folder, which is made.
         thresholds: Similarities at which rows will be asked for; 0 is left out.
+        memory_bytes: Signatures that take more are read from disk row by row.
     """
 
-    def __init__(self, folder: Path, thresholds: Iterable[float]) -> None:
+    def __init__(
+        self, folder: Path, thresholds: Iterable[float], *, memory_bytes: int = MEMORY_BYTES
+    ) -> None:
         folder.mkdir(parents=True)
         self.rows = 0
         """One more than the largest ordinal added."""
@@ -65,6 +94,7 @@ class NearStore:
         }
         self._path = folder / "signatures"
         self._path.touch()
+        self._memory_bytes = memory_bytes
 
     def add(self, signatures: Signatures, first_ordinal: int) -> None:
         """Take the signatures of consecutive rows, each row once, in any order of the batches.
@@ -76,7 +106,7 @@ class NearStore:
         if end > MAX_ROWS:
             raise InvalidInputError(f"near duplicates are found among at most {MAX_ROWS} rows")
         # Half of each place tells signatures apart as well, and takes half of the disk.
-        halves = signatures.astype(np.uint16)
+        halves = signatures.astype(_HALF)
         with self._path.open("r+b") as file:
             file.seek(first_ordinal * halves.itemsize * PERMUTATIONS)
             file.write(halves.tobytes())
@@ -84,11 +114,15 @@ class NearStore:
             bands.add(signatures, first_ordinal)
         self.rows = max(self.rows, end)
 
-    def signatures(self) -> NDArray[np.uint16]:
-        """The signatures by ordinal, halved."""
-        if not self.rows:
-            return np.zeros((0, PERMUTATIONS), np.uint16)
-        return np.memmap(self._path, np.uint16, mode="r", shape=(self.rows, PERMUTATIONS))
+    @contextmanager
+    def signatures(self) -> Iterator["Rows"]:
+        """The signatures by ordinal, halved, within the block; when all were added."""
+        count = self.rows * PERMUTATIONS
+        if count * _HALF.itemsize > self._memory_bytes:
+            with self._path.open("rb", buffering=0) as file:
+                yield _RowsOnDisk(file.fileno())
+        else:
+            yield np.fromfile(self._path, _HALF, count).reshape(self.rows, PERMUTATIONS)
 
     def meetings(self, threshold: float, together: int) -> Iterator[Meeting]:
         """Where rows meet: band keys in their order, and which row has each.
@@ -137,8 +171,8 @@ class _Bands:
 
 
 def agree(
-    left: NDArray[np.uint16],
-    right: NDArray[np.uint16],
+    left: Rows,
+    right: Rows,
     pairs: tuple[NDArray[np.int64], NDArray[np.int64]],
     threshold: float,
 ) -> NDArray[np.bool_]:

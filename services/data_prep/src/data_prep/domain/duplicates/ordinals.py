@@ -1,13 +1,14 @@
 """Arrays by ordinal on disk: what was decided for each row."""
 
 from collections.abc import Iterator
+from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-CHUNK_ROWS = 1 << 20
+CHUNK_ROWS = 1 << 16
 """So many rows are looked at together."""
 
 Leaders = NDArray[np.int64]
@@ -20,6 +21,13 @@ def new_array(path: Path, dtype: np.dtype[Any] | type, rows: int) -> NDArray[Any
         return np.zeros(0, dtype)
     array: NDArray[Any] = np.memmap(path, dtype, mode="w+", shape=(rows,))
     return array
+
+
+def let_go(*arrays: NDArray[Any]) -> None:
+    """Keep no page in memory of those that are in files; what they hold stays as it is."""
+    for array in arrays:
+        if isinstance(array.base, mmap):
+            array.base.madvise(MADV_DONTNEED)
 
 
 def chunks(rows: int, size: int = CHUNK_ROWS) -> Iterator[slice]:

@@ -254,5 +254,6 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
         objective=spec.objective or TRAINING_OBJECTIVE_ANSWERS,
         teacher=spec.teacher_version_id,
         evaluate=spec.evaluate,
+        limits=spec.limits,
         priority=priority,
     )

@@ -1,0 +1,85 @@
+"""The loss of the valid split while training goes on: the best weights, and when to stop."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from trainer.domain.limits import TrainingLimits
+from trainer.training.model import TrainedModel
+from trainer.training.objective import LearnAnswers, Objective, held_out_loss
+from trainer.training.packs import Example
+from trainer.training.progress import Progress
+
+PLATEAU = "plateau"
+
+
+class Validation:
+    """Measures now and then, and keeps the weights of the best measure.
+
+    Args:
+        rows: Of the valid split; with none nothing is measured.
+        limits: How often, and after how many measures without progress training stops.
+        steps: Of the plan.
+        objective: What is measured; the loss of answers by default.
+    """
+
+    def __init__(
+        self,
+        model: TrainedModel,
+        rows: Sequence[Example],
+        limits: TrainingLimits,
+        steps: int,
+        objective: Objective | None = None,
+    ) -> None:
+        self._model = model
+        self._rows = rows
+        self._limits = limits
+        self._objective = objective or LearnAnswers()
+        self._every = limits.evaluation_steps or max(1, steps // 10)
+        self.best: dict[str, Tensor] = {}
+        """The weights with which the loss was lowest; empty before the first measure."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anything is measured."""
+        return bool(self._rows) and (self._limits.patience > 0 or self._limits.evaluation_steps > 0)
+
+    def after(self, progress: Progress, *, last: bool) -> float | None:
+        """Measure if it is time to, and put it into `progress`, `stopped_by` included.
+
+        Args:
+            last: Whether no step follows: then it is always time.
+        """
+        if not self.is_wanted or not (last or progress.step % self._every == 0):
+            return None
+        self._model.train(False)
+        loss = held_out_loss(self._objective, self._model, self._rows)
+        self._model.train(True)
+        progress.valid_losses.append((progress.step, loss))
+        best = progress.best_valid_loss
+        if best is None or loss < best - self._limits.min_improvement:
+            progress.best_step, progress.best_valid_loss = progress.step, loss
+            self.best = {
+                name: weight.detach().clone() for name, weight in self._model.trainable.items()
+            }
+        elif self._limits.patience and self._waited(progress) >= self._limits.patience:
+            progress.stopped_by = progress.stopped_by or PLATEAU
+        return loss
+
+    def resume(self, best: Mapping[str, Tensor]) -> None:
+        """The best weights of an earlier attempt."""
+        self.best = dict(best)
+
+    def put_back_best(self, progress: Progress) -> None:
+        """Give the model the best weights that were measured, if those are not its last."""
+        if not self.best or progress.best_step == progress.step:
+            return
+        with torch.no_grad():
+            for name, weight in self._model.trainable.items():
+                weight.copy_(self.best[name])
+
+    @staticmethod
+    def _waited(progress: Progress) -> int:
+        """Measures since the best one."""
+        return sum(step > progress.best_step for step, _ in progress.valid_losses)
