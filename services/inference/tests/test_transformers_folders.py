@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from peft import IA3Config, LoraConfig, PeftConfig, PeftModel, get_peft_model
+from inference.domain.adapter_fit import adapter_problems
+from peft import (
+    IA3Config,
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    PromptTuningConfig,
+    get_peft_model,
+)
+from safetensors.torch import load_file
 
 from .reference_bench import answers, generated, in_transformers, one_thread, opened
 
@@ -144,6 +154,56 @@ def test_an_adapter_that_does_not_fit_the_base_is_refused(
 
     with pytest.raises(Exception, match=why):
         opened(llama_folder, adapter)
+
+
+@pytest.mark.parametrize(
+    ("model", "config"),
+    [
+        ("llama_folder", PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)),
+        ("llama_folder", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)),
+        ("deepseek_folder", PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=5)),
+    ],
+)
+def test_with_a_prefix_or_a_prompt_it_says_what_peft_says(
+    model: str, config: PeftConfig, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    folder = request.getfixturevalue(model)
+    adapter = beginning_upon(folder, config, tmp_path / "adapter")
+    reference = PeftModel.from_pretrained(in_transformers(folder), adapter).eval()
+
+    # Read at once and by pieces, and gone on with token by token.
+    assert problems_of(adapter, folder) == []
+    at_once = opened(folder, adapter)._logits([5, 6, 7], 3)
+    expected = reference(input_ids=torch.tensor([[5, 6, 7]])).logits[0, -3:]
+    torch.testing.assert_close(at_once, expected.float(), rtol=1e-3, atol=1e-3)
+    said = answers(opened(folder, adapter), {})[1]
+    assert said == generated(reference, do_sample=False)
+    assert said != answers(opened(folder), {})[1]
+
+
+def beginning_upon(folder: Path, config: PeftConfig, target: Path) -> Path:
+    """A random one, large enough to change what is said."""
+    torch.manual_seed(3)
+    get_peft_model(in_transformers(folder), config).save_pretrained(target)
+    return target
+
+
+def problems_of(adapter: Path, base: Path) -> list[str]:
+    shapes = {
+        name: list(tensor.shape)
+        for name, tensor in load_file(adapter / "adapter_model.safetensors").items()
+    }
+    return adapter_problems(shapes, json.loads((base / "config.json").read_text()))
+
+
+def test_a_beginning_of_another_width_is_no_adapter_of_the_base(llama_folder: Path) -> None:
+    config = json.loads((llama_folder / "config.json").read_text())
+
+    [said] = adapter_problems({"prompt_embeddings": (5, 63)}, config)
+
+    assert said == "'prompt_embeddings' has rows of 63 numbers, the base takes 64 or 128"
+    assert adapter_problems({"prompt_embeddings": (5, 128)}, config) == []
+    assert "does not go with" in adapter_problems({"prompt_embeddings": (5, 64), "x": (1,)}, {})[0]
 
 
 def test_an_adapter_of_another_kind_is_refused(llama_folder: Path, tmp_path: Path) -> None:

@@ -83,7 +83,10 @@ def write_tokens(
                 [[example.answer_start] for example in examples],
                 [[len(example.ids)] for example in examples],
                 [row["row"] for row in rows],
-                [None] * len(rows),
+                [
+                    tokenizer.encode_answer(row["rejected"]) if "rejected" in row else None
+                    for row in rows
+                ],
             ]
             arrays = [
                 pa.array(column, field.type)

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from jobs.subjects import job_requested
+from google.protobuf.json_format import MessageToDict, ParseDict
+from jobs.subjects import DATASET_READY, job_requested
 from jobs.submit import JobQueue
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_LOW, JobRequested
+from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 
@@ -79,7 +81,7 @@ async def test_every_wrong_choice_is_listed_at_once(trainer: Any) -> None:
     spec = pb.TrainSpec(
         base_version_id=base.version_id,
         dataset_id="ds-none",
-        method=7,
+        method=99,
         hyper_parameters=pb.HyperParameters(
             learning_rate=-1,
             epochs=101,
@@ -96,7 +98,7 @@ async def test_every_wrong_choice_is_listed_at_once(trainer: Any) -> None:
         await trainer.create(spec)
 
     assert refused.value.errors == [
-        "method 7 is not known; use LORA or FULL",
+        "method 99 is not known; use LORA, FULL, PREFIX, PROMPT, AUTO or QLORA",
         "learning_rate must be above 0 and at most 1, got -1",
         "epochs must be above 0 and at most 100, got 101",
         "warmup_ratio must be at least 0 and below 1, got 1",
@@ -200,3 +202,81 @@ async def test_a_key_used_for_another_job_is_refused(trainer: Any) -> None:
 
     with pytest.raises(AlreadyExistsError):
         await trainer.create(spec, key="k")
+
+
+async def written(trainer: Any, job_id: str) -> pb.TrainSpec:
+    """The spec that a worker will read."""
+    stored = await trainer.bus.last(job_requested("train", "acme", job_id), JobRequested)
+    return ParseDict(MessageToDict(stored.body.spec), pb.TrainSpec())
+
+
+async def test_auto_becomes_a_method_by_the_rows_and_says_why(trainer: Any) -> None:
+    base = await trainer.import_base()
+    await trainer.add_dataset()
+    many = DatasetReady(dataset_id="ds-many", tenant="acme", counts={"train": 200_000})
+    few = DatasetReady(dataset_id="ds-few", tenant="acme", counts={"train": 20})
+    for ready in (many, few):
+        await trainer.bus.publish(DATASET_READY, ready, msg_id=ready.dataset_id)
+    specs = {}
+    for dataset_id in ("ds-many", "ds-few"):
+        spec = pb.TrainSpec(
+            base_version_id=base.version_id, dataset_id=dataset_id, method=pb.TRAINING_METHOD_AUTO
+        )
+        specs[dataset_id] = await written(trainer, (await trainer.create(spec)).job_id)
+
+    assert specs["ds-many"].method == pb.TRAINING_METHOD_FULL
+    assert specs["ds-many"].method_reason.startswith("full, because 200000 rows are at least")
+    assert not specs["ds-many"].hyper_parameters.lora_rank
+    assert specs["ds-few"].method == pb.TRAINING_METHOD_LORA
+    assert "20 rows are fewer than" in specs["ds-few"].method_reason
+    assert specs["ds-few"].hyper_parameters.lora_rank == 16
+
+
+async def test_the_choices_of_a_method_and_an_objective_are_written_out(trainer: Any) -> None:
+    base = await trainer.import_base()
+    await trainer.add_dataset()
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id,
+        dataset_id="ds-toy",
+        method=pb.TRAINING_METHOD_PREFIX,
+        objective=pb.TRAINING_OBJECTIVE_DPO,
+    )
+
+    full = await written(trainer, (await trainer.create(spec)).job_id)
+
+    assert (full.method, full.objective) == (spec.method, spec.objective)
+    assert full.hyper_parameters.virtual_tokens == 20
+    assert full.hyper_parameters.preference_beta == 0.1
+    assert full.hyper_parameters.learning_rate == pytest.approx(5e-4)
+    assert not full.hyper_parameters.lora_rank
+    assert not full.hyper_parameters.distillation_temperature
+
+
+async def test_a_teacher_is_looked_up_and_takes_room(trainer: Any) -> None:
+    base = await trainer.import_base()
+    await trainer.add_dataset()
+    teacher = await trainer.announce_model(
+        version_id="mv-teacher", form="safetensors", size_bytes=10**9
+    )
+    await trainer.announce_model(version_id="mv-small", form="openvino-int8")
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id,
+        dataset_id="ds-toy",
+        objective=pb.TRAINING_OBJECTIVE_DISTILLATION,
+    )
+
+    with pytest.raises(InvalidInputError, match="teacher_version_id is missing"):
+        await trainer.create(spec)
+    spec.teacher_version_id = "mv-small"
+    with pytest.raises(InvalidInputError, match="teacher mv-small is of form openvino-int8"):
+        await trainer.create(spec)
+    spec.teacher_version_id = "mv-none"
+    with pytest.raises(NotFoundError, match="no model 'mv-none'"):
+        await trainer.create(spec)
+    spec.teacher_version_id = teacher.version_id
+    job = await trainer.create(spec)
+    stored = await trainer.bus.last(job_requested("train", "acme", job.job_id), JobRequested)
+    assert stored.body.needs.memory_bytes > 2 * teacher.size_bytes
+    spec.objective = pb.TRAINING_OBJECTIVE_ANSWERS
+    with pytest.raises(InvalidInputError, match="teacher_version_id has no meaning"):
+        await trainer.create(spec)

@@ -249,7 +249,7 @@ def test_a_plateau_ends_the_run_with_the_best_weights(
     losses = iter([3.0, 1.0, 2.0, 1.5])
     seen: list[dict[str, Tensor]] = []
 
-    def told(model: TrainedModel, _rows: Sequence[Example]) -> float:
+    def told(_objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
         seen.append(weights(model))
         return next(losses)
 
@@ -263,7 +263,7 @@ def test_a_plateau_ends_the_run_with_the_best_weights(
     validation = Validation(model, examples[:2], limits, plan.steps)
     loop = TrainingLoop(model, examples, plan, chosen, port, validation=validation, limits=limits)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.training.validation.mean_loss", told)
+        patch.setattr("trainer.training.validation.held_out_loss", told)
         loop.run()
 
     assert loop.progress.stopped_by == "plateau"

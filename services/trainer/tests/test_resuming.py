@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from trainer.domain.hyper_parameters import decide
 from trainer.domain.train_request import TrainRequest
+from trainer_support.runs import pair_rows
 
 pytestmark = pytest.mark.heavy
 
@@ -33,13 +34,15 @@ COMMON = {"max_steps": STEPS, "epochs": 3, "checkpoint_steps": 3, "learning_rate
 RUNS = {
     # Dropout draws from torch's generator, so its state counts too.
     "lora": {"batch_size": 6, "gradient_accumulation_steps": 3, "lora_dropout": 0.1},
-    "full": {"batch_size": 6, "gradient_accumulation_steps": 1, "weight_decay": 0.1},
+    # What is compared with the base depends on what that was before the first step.
+    "full dpo": {"batch_size": 6, "gradient_accumulation_steps": 1, "weight_decay": 0.1},
 }
 
 ORDER = [row * 10 % 27 for row in range(27)]
 
 
-def request_of(method: str, base: Path, dataset: Path) -> dict[str, Any]:
+def request_of(name: str, base: Path, dataset: Path) -> dict[str, Any]:
+    method, _, objective = name.partition(" ")
     return TrainRequest(
         base_folder=base,
         base_version_id="mv-base",
@@ -47,7 +50,7 @@ def request_of(method: str, base: Path, dataset: Path) -> dict[str, Any]:
         dataset_folder=dataset,
         checkpoint_folder=None,
         choices=("animal", "plant", "food"),
-        hyper_parameters=decide(method, COMMON | RUNS[method]),
+        hyper_parameters=decide(method, COMMON | RUNS[name], objective=objective or "answers"),
         threads=1,
     ).as_json()
 
@@ -65,10 +68,13 @@ def report(
     root = tmp_path_factory.mktemp("resuming")
     # 27 rows and 12 steps of 6: the interruptions lie in three epochs.
     splits = {"train": toy_rows(27), "valid": toy_rows(3, first=27), "test": toy_rows(6, first=30)}
-    folders = {method: write_splits(root / f"rows-{method}", splits) for method in RUNS}
+    pairs = splits | {"train": pair_rows(27), "valid": pair_rows(3)}
+    folders = {
+        name: write_splits(root / f"rows-{name}", pairs if " " in name else splits) for name in RUNS
+    }
     # One run encodes its rows and shuffles them, the other is told both by its dataset.
-    write_tokens(folders["full"], tiny_base, splits)
-    write_order(folders["full"], ORDER, repeats=True)
+    write_tokens(folders["full dpo"], tiny_base, pairs)
+    write_order(folders["full dpo"], ORDER, repeats=True)
     requests = {method: request_of(method, tiny_base, rows) for method, rows in folders.items()}
     interruptions = [behaviour for behaviour, _ in INTERRUPTIONS]
     order = {"root": str(root), "requests": requests, "runs": [interruptions]}

@@ -6,19 +6,17 @@ from typing import Any
 
 import pytest
 import torch
-from jobs.child import ChildFailure, ChildPort
+from jobs.child import ChildFailure
 from tokenization.chat_tokenizer import ChatTokenizer
 from trainer.domain.hyper_parameters import decide
-from trainer.domain.train_request import TrainRequest
-from trainer.domain.training_plan import TrainingPlan
-from trainer.training import fine_tune as fine_tune_module
 from trainer.training import model as model_module
-from trainer.training.fine_tune import fine_tune
+from trainer.training import run_setup
 from trainer.training.loss import answer_loss
 from trainer.training.model import TrainedModel
 from trainer.training.packs import Example, pack
 from trainer.training.rows import encode_rows
 from trainer.training.token_rows import TokenExamples
+from trainer_support.begun import Beginner
 
 pytestmark = pytest.mark.heavy
 
@@ -26,48 +24,9 @@ Rows = Callable[..., list[dict[str, Any]]]
 Write = Callable[..., Any]
 
 
-class BegunError(Exception):
-    """The run has come to its first step."""
-
-
-class LoopThatIsSeen:
-    """Stands where the training loop begins, and keeps what it was given."""
-
-    examples: Any
-    plan: TrainingPlan
-
-    def __init__(
-        self, _model: Any, examples: Any, plan: TrainingPlan, *_rest: Any, **_parts: Any
-    ) -> None:
-        LoopThatIsSeen.examples, LoopThatIsSeen.plan = examples, plan
-        raise BegunError
-
-
 @pytest.fixture
-def begin(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_base: Path
-) -> Callable[..., type[LoopThatIsSeen]]:
-    """Runs a training up to its first step."""
-    monkeypatch.setattr(fine_tune_module, "TrainingLoop", LoopThatIsSeen)
-
-    def run(dataset: Path, **given: Any) -> type[LoopThatIsSeen]:
-        request = TrainRequest(
-            base_folder=tiny_base,
-            base_version_id="mv-base",
-            context_tokens=512,
-            dataset_folder=dataset,
-            checkpoint_folder=None,
-            choices=(),
-            hyper_parameters=decide("lora", {"lora_rank": 2} | given),
-            threads=1,
-        )
-        with (tmp_path / "reports").open("wb") as reports:
-            port = ChildPort(request.as_json(), tmp_path, reports.fileno())
-            with pytest.raises(BegunError):
-                fine_tune(port)
-        return LoopThatIsSeen
-
-    return run
+def begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_base: Path) -> Beginner:
+    return Beginner(monkeypatch, tmp_path, tiny_base)
 
 
 @pytest.fixture
@@ -88,7 +47,7 @@ def test_ids_of_the_datasets_own_are_trained_on_and_nothing_is_encoded(
     write_tokens(dataset, tiny_base, splits)
     tokenizer = ChatTokenizer.load(tiny_base)
     expected = encode_rows(splits["train"], tokenizer, split="train", max_tokens=512)
-    monkeypatch.setattr(fine_tune_module, "encode_rows", None)
+    monkeypatch.setattr(run_setup, "encode_rows", None)
 
     seen = begin(dataset)
 

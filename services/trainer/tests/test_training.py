@@ -30,6 +30,7 @@ from service_kit.errors import NotFoundError
 from service_kit.grpc_client import domain_errors
 from testkit.waiting import eventually
 from token_files.tokenizer_digest import tokenizer_digest
+from trainer_support.runs import pair_rows
 
 pytestmark = pytest.mark.heavy
 
@@ -244,3 +245,34 @@ async def test_a_dataset_that_could_not_be_made_ends_the_jobs_that_wait_for_it(
     assert (state.status, state.error.code) == (JOB_STATUS_FAILED, "DATASET_FAILED")
     assert "no row is valid" in state.error.message
     assert state.error.remedy == "Mend the file."
+
+
+async def test_a_prefix_learns_preferences_and_leaves_room_for_itself(
+    working_trainer: Any, quick: dict[str, Any]
+) -> None:
+    trainer = working_trainer
+    base = await trainer.import_base()
+    await trainer.add_dataset(train=pair_rows(24), valid=pair_rows(4))
+    del quick["lora_rank"]
+    job = await trainer.create(
+        pb.TrainSpec(
+            base_version_id=base.version_id,
+            dataset_id="ds-toy",
+            method=pb.TRAINING_METHOD_PREFIX,
+            objective=pb.TRAINING_OBJECTIVE_DPO,
+            hyper_parameters=pb.HyperParameters(**quick, epochs=2, virtual_tokens=6),
+        )
+    )
+
+    state = await trainer.ended(job.job_id)
+
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    assert state.result.summary["last_loss"] < state.result.summary["first_loss"]
+    assert state.result.summary["valid_loss"] < 0.69
+    [ready] = await eventually(lambda: trainer.announced(job.job_id))
+    assert (ready.form, ready.context_tokens) == ("adapter", 512 - 6)
+    folder = trainer.store.materialise(ready.digest)
+    written = json.loads((folder / "adapter_config.json").read_text())
+    assert (written["peft_type"], written["num_virtual_tokens"]) == ("PREFIX_TUNING", 6)
+    figures = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert figures[-1]["reward_margin"] > figures[0]["reward_margin"] + 0.1

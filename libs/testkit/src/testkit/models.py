@@ -8,8 +8,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-import numpy as np
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from testkit.tiny_weights import (
+    DEEPSEEK_V2,
+    DEEPSEEK_V3,
+    QWEN_HEAD_DIM,
+    TOKEN_IDS,
+    deepseek_weights,
+    llama_config,
+    llama_weights,
+    qwen_weights,
+    write_bf16,
+)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -26,36 +37,6 @@ _CORPUS = (
     "system user assistant the offspring who came first in the order of birth; of a small animal",
 )
 _VOCABULARY = 384
-_HIDDEN = 64
-_INTERMEDIATE = 128
-_LAYERS = 2
-_HEADS = 4
-_KV_HEADS = 2
-_HEAD_DIM = _HIDDEN // _HEADS
-_IDS = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2}
-_NOPE, _ROPE, _VALUE = 16, 8, 16
-_QUERY_RANK, _KV_RANK = 32, 24
-_EXPERTS, _EXPERT = 8, 32
-_DEEPSEEK: dict[str, object] = {
-    "architectures": ["DeepseekV3ForCausalLM"],
-    "first_k_dense_replace": 1,
-    "head_dim": _ROPE,
-    "kv_lora_rank": _KV_RANK,
-    "model_type": "deepseek_v3",
-    "moe_intermediate_size": _EXPERT,
-    "n_group": 2,
-    "n_routed_experts": _EXPERTS,
-    "n_shared_experts": 1,
-    "norm_topk_prob": True,
-    "num_experts_per_tok": 2,
-    "num_key_value_heads": _HEADS,
-    "q_lora_rank": _QUERY_RANK,
-    "qk_nope_head_dim": _NOPE,
-    "qk_rope_head_dim": _ROPE,
-    "routed_scaling_factor": 1.0,
-    "topk_group": 1,
-    "v_head_dim": _VALUE,
-}
 _BUILD_SECONDS = 300
 
 
@@ -76,17 +57,37 @@ def make_tiny_llama(
         `folder`, made if it is not there.
     """
     vocabulary = _write_tokenizer(folder, context_tokens, chat_template, special)
-    _write_json(folder / "config.json", _config(vocabulary, context_tokens) | _IDS)
-    _write_bf16(folder / "model.safetensors", _weights(vocabulary, seed))
+    _write_json(folder / "config.json", llama_config(vocabulary, context_tokens) | TOKEN_IDS)
+    write_bf16(folder / "model.safetensors", llama_weights(vocabulary, seed))
     return folder
 
 
-def make_tiny_deepseek(folder: Path, *, context_tokens: int = 512, seed: int = 0) -> Path:
-    """The same of a DeepSeek V3: latent attention, and experts behind a dense first layer."""
+def make_tiny_deepseek(
+    folder: Path, *, context_tokens: int = 512, seed: int = 0, version: int = 3
+) -> Path:
+    """The same of a DeepSeek V3 or V2: latent attention, and experts behind a dense first layer."""
     vocabulary = _write_tokenizer(folder, context_tokens, CHAT_TEMPLATE, SPECIAL)
-    config = _config(vocabulary, context_tokens) | _DEEPSEEK | _IDS
+    own = {3: DEEPSEEK_V3, 2: DEEPSEEK_V2}[version]
+    _write_json(folder / "config.json", llama_config(vocabulary, context_tokens) | own | TOKEN_IDS)
+    weights = deepseek_weights(vocabulary, seed, is_v3=version == 3)
+    write_bf16(folder / "model.safetensors", weights)
+    return folder
+
+
+def make_tiny_qwen(
+    folder: Path, *, version: int = 3, tied: bool = True, context_tokens: int = 512, seed: int = 0
+) -> Path:
+    """The same of a Qwen 3, whose queries and keys are normalised, or a Qwen 2, which adds biases
+    to them; the output layer has the embedding's weights or its own."""
+    vocabulary = _write_tokenizer(folder, context_tokens, CHAT_TEMPLATE, SPECIAL)
+    config = llama_config(vocabulary, context_tokens) | TOKEN_IDS
+    config |= {"tie_word_embeddings": tied, "model_type": f"qwen{version}"}
+    config["architectures"] = [f"Qwen{version}ForCausalLM"]
+    if version == 3:
+        config["head_dim"] = QWEN_HEAD_DIM
     _write_json(folder / "config.json", config)
-    _write_bf16(folder / "model.safetensors", _deepseek_weights(vocabulary, seed))
+    weights = qwen_weights(vocabulary, seed, version=version, tied=tied)
+    write_bf16(folder / "model.safetensors", weights)
     return folder
 
 
@@ -110,7 +111,7 @@ def _write_tokenizer(
             "unk_token": special[0],
         },
     )
-    _write_json(folder / "generation_config.json", _IDS)
+    _write_json(folder / "generation_config.json", TOKEN_IDS)
     return int(tokenizer.get_vocab_size())
 
 
@@ -168,121 +169,6 @@ def _tokenizer(special: Sequence[str]) -> Tokenizer:
     )
     tokenizer.train_from_iterator(_CORPUS * 4, trainer)
     return tokenizer
-
-
-def _config(vocabulary: int, context_tokens: int) -> dict[str, object]:
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "dtype": "bfloat16",
-        "head_dim": _HEAD_DIM,
-        "hidden_act": "silu",
-        "hidden_size": _HIDDEN,
-        "initializer_range": 0.02,
-        "intermediate_size": _INTERMEDIATE,
-        "max_position_embeddings": context_tokens,
-        "mlp_bias": False,
-        "model_type": "llama",
-        "num_attention_heads": _HEADS,
-        "num_hidden_layers": _LAYERS,
-        "num_key_value_heads": _KV_HEADS,
-        "rms_norm_eps": 1e-5,
-        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
-        "tie_word_embeddings": True,
-        "use_cache": True,
-        "vocab_size": vocabulary,
-    }
-
-
-def _weights(vocabulary: int, seed: int) -> dict[str, np.ndarray]:
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, _HIDDEN)}
-    norms = _block_norms()
-    key_value = _KV_HEADS * _HEAD_DIM
-    for layer in range(_LAYERS):
-        attention, mlp = f"model.layers.{layer}.self_attn", f"model.layers.{layer}.mlp"
-        shapes |= {
-            f"{attention}.q_proj.weight": (_HIDDEN, _HIDDEN),
-            f"{attention}.k_proj.weight": (key_value, _HIDDEN),
-            f"{attention}.v_proj.weight": (key_value, _HIDDEN),
-            f"{attention}.o_proj.weight": (_HIDDEN, _HIDDEN),
-            **_gated(mlp, _INTERMEDIATE),
-        }
-    return _drawn(shapes, seed) | norms
-
-
-def _deepseek_weights(vocabulary: int, seed: int) -> dict[str, np.ndarray]:
-    shapes: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (vocabulary, _HIDDEN)}
-    norms = _block_norms()
-    for layer in range(_LAYERS):
-        attention, mlp = f"model.layers.{layer}.self_attn", f"model.layers.{layer}.mlp"
-        norms |= {
-            f"{attention}.q_a_layernorm.weight": np.ones(_QUERY_RANK, np.float32),
-            f"{attention}.kv_a_layernorm.weight": np.ones(_KV_RANK, np.float32),
-        }
-        shapes |= {
-            f"{attention}.q_a_proj.weight": (_QUERY_RANK, _HIDDEN),
-            f"{attention}.q_b_proj.weight": (_HEADS * (_NOPE + _ROPE), _QUERY_RANK),
-            f"{attention}.kv_a_proj_with_mqa.weight": (_KV_RANK + _ROPE, _HIDDEN),
-            f"{attention}.kv_b_proj.weight": (_HEADS * (_NOPE + _VALUE), _KV_RANK),
-            f"{attention}.o_proj.weight": (_HIDDEN, _HEADS * _VALUE),
-        }
-        if layer == 0:
-            shapes |= _gated(mlp, _INTERMEDIATE)
-            continue
-        shapes |= _gated(f"{mlp}.shared_experts", _EXPERT)
-        shapes |= {
-            f"{mlp}.gate.weight": (_EXPERTS, _HIDDEN),
-            f"{mlp}.gate.e_score_correction_bias": (_EXPERTS,),
-        }
-        for expert in range(_EXPERTS):
-            shapes |= _gated(f"{mlp}.experts.{expert}", _EXPERT)
-    return _drawn(shapes, seed) | norms
-
-
-def _gated(mlp: str, inner: int) -> dict[str, tuple[int, ...]]:
-    return {
-        f"{mlp}.gate_proj.weight": (inner, _HIDDEN),
-        f"{mlp}.up_proj.weight": (inner, _HIDDEN),
-        f"{mlp}.down_proj.weight": (_HIDDEN, inner),
-    }
-
-
-def _block_norms() -> dict[str, np.ndarray]:
-    names = ["model.norm.weight"]
-    for layer in range(_LAYERS):
-        names += [
-            f"model.layers.{layer}.{name}.weight"
-            for name in ("input_layernorm", "post_attention_layernorm")
-        ]
-    return {name: np.ones(_HIDDEN, np.float32) for name in names}
-
-
-def _drawn(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(seed)
-    # Ten times the usual start in the layers: with less, the tied embedding repeats the last token.
-    return {
-        name: (random.standard_normal(shape) * (0.2 if "_proj" in name else 0.1)).astype(np.float32)
-        for name, shape in shapes.items()
-    }
-
-
-def _write_bf16(path: Path, weights: dict[str, np.ndarray]) -> None:
-    """A safetensors file of these weights as bfloat16, which numpy itself does not have."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    offset, bodies = 0, []
-    for name, values in sorted(weights.items()):
-        body = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
-        header[name] = {
-            "dtype": "BF16",
-            "shape": list(values.shape),
-            "data_offsets": [offset, offset + len(body)],
-        }
-        offset += len(body)
-        bodies.append(body)
-    encoded = json.dumps(header, separators=(",", ":")).encode()
-    encoded += b" " * (-len(encoded) % 8)
-    path.write_bytes(len(encoded).to_bytes(8, "little") + encoded + b"".join(bodies))
 
 
 def _write_json(path: Path, document: Mapping[str, object]) -> None:

@@ -66,6 +66,12 @@ class TokenFile:
         lengths = [np.diff(_offsets(batch.column("ids"))) for batch in self._batches]
         return np.concatenate(lengths) if lengths else np.zeros(0, np.int32)
 
+    def rejected_lengths(self) -> Int32s:
+        """Tokens that each row would have with its worse answer in place of the better one; 0 of a
+        row that has none."""
+        lengths = [_rejected_lengths(batch) for batch in self._batches]
+        return np.concatenate(lengths) if lengths else np.zeros(0, np.int32)
+
     def row_numbers(self) -> Int64s:
         """The number in the source of each row."""
         numbers = [batch.column("row").to_numpy() for batch in self._batches]
@@ -101,6 +107,13 @@ class _Views:
         )
         worse = rejected if self._has_rejected[place] else None
         return TokenRow(ids, loss_from, loss_to, int(self._rows[place]), worse)
+
+
+def _rejected_lengths(batch: pa.RecordBatch) -> Int32s:
+    rejected, starts = batch.column("rejected_ids"), batch.column("loss_from")
+    last_starts = starts.values.to_numpy()[_offsets(starts)[1:] - 1]
+    is_there = rejected.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(is_there, last_starts + np.diff(_offsets(rejected)), 0).astype(np.int32)
 
 
 def _offsets(column: pa.ListArray) -> Int32s:

@@ -15,9 +15,14 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import (
+    TRAINING_OBJECTIVE_ANSWERS,
+    TRAINING_OBJECTIVE_DPO,
+    TRAINING_OBJECTIVE_KTO,
+    TRAINING_OBJECTIVE_TEXT,
     HyperParameters,
     TrainingLimits,
     TrainingMethod,
+    TrainingObjective,
     TrainSpec,
 )
 from service_kit.errors import InvalidInputError
@@ -28,8 +33,14 @@ from gateway.domain.access import Caller
 from gateway.own_writes import CatchesUp, until_seen
 from gateway.waiting_room import WaitingRoom
 
-MESSAGES_COLUMN = "messages"
-"""Column of OpenAI's training files."""
+CONVERSATIONS = RowMapping(messages_column="messages")
+"""How OpenAI's training files become rows."""
+MAPPINGS = {
+    TRAINING_OBJECTIVE_TEXT: RowMapping(layout="text"),
+    TRAINING_OBJECTIVE_DPO: RowMapping(layout="preference"),
+    TRAINING_OBJECTIVE_KTO: RowMapping(layout="preference"),
+}
+"""How a file does where conversations are not what is learned from."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,9 @@ class FineTuningOrder:
     name: str
     method: TrainingMethod.ValueType
     hyper_parameters: HyperParameters
+    objective: TrainingObjective.ValueType = TRAINING_OBJECTIVE_ANSWERS
+    teacher: str = ""
+    """A model's name, of distillation."""
     evaluate: bool = True
     limits: TrainingLimits = field(default_factory=TrainingLimits)
     priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL
@@ -134,6 +148,9 @@ class CreateFineTuningJob:
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
     ) -> JobRecord:
         base = self._find_model.trainable(caller.tenant, order.model)
+        teacher = ""
+        if order.teacher:
+            teacher = self._find_model.trainable(caller.tenant, order.teacher).version_id
         source = await self._source(order, caller, idempotency_key)
         spec = TrainSpec(
             base_version_id=base.version_id,
@@ -143,6 +160,8 @@ class CreateFineTuningJob:
             method=order.method,
             hyper_parameters=order.hyper_parameters,
             evaluate=order.evaluate,
+            objective=order.objective,
+            teacher_version_id=teacher,
             limits=order.limits,
         )
         accepted = await self._training.create(
@@ -165,11 +184,14 @@ class CreateFineTuningJob:
             return self._dataset(wanted, caller.tenant)
         if not wanted.startswith("file-"):
             raise InvalidInputError("training_file: must be the id of a file or a dataset")
+        mapping = MAPPINGS.get(order.objective, CONVERSATIONS)
         accepted = await self._orders.create_dataset(
-            DatasetSpec(file_id=wanted, mapping=RowMapping(messages_column=MESSAGES_COLUMN)),
+            DatasetSpec(file_id=wanted, mapping=mapping),
             tenant=caller.tenant,
             requested_by=caller.subject,
-            idempotency_key=self._dataset_key(wanted, caller.tenant, idempotency_key),
+            idempotency_key=self._dataset_key(
+                wanted, mapping.layout, caller.tenant, idempotency_key
+            ),
             priority=order.priority,
         )
         return _Source(accepted.dataset_id, accepted.job_id)
@@ -185,11 +207,11 @@ class CreateFineTuningJob:
             return _Source(dataset_id, found.requested.job_id)
         return _Source(dataset_id, "")
 
-    def _dataset_key(self, file_id: str, tenant: str, idempotency_key: str) -> str:
+    def _dataset_key(self, file_id: str, layout: str, tenant: str, idempotency_key: str) -> str:
         """The same for the same order, so that neither repeats nor refused orders pile up datasets.
 
-        Without a key of the caller's, one file has one dataset, until the job that makes it fails
-        or the dataset is deleted.
+        Without a key of the caller's, one file has one dataset for each layout, until the job that
+        makes it fails or the dataset is deleted.
         """
         if idempotency_key:
             return f"{idempotency_key}:dataset"
@@ -199,4 +221,4 @@ class CreateFineTuningJob:
             if job.state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
             or self._datasets.has_retired(tenant, dataset_id_of(job.requested.job_id))
         )
-        return f"fine-tuning:{file_id}:{ended}"
+        return f"fine-tuning:{layout and layout + ':'}{file_id}:{ended}"

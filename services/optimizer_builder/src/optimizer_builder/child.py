@@ -13,12 +13,14 @@ from service_kit.errors import InvalidInputError
 
 from optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from optimizer_builder.domain.build_plan import OPENVINO_INT8
+from optimizer_builder.domain.not_mergeable import NotMergeableError
 from optimizer_builder.domain.quality import QualityLossError
 from optimizer_builder.make_build import BuildOrder, MakeBuild, Source, TargetForm
 
 MAX_SILENCE_SECONDS = {"merge": 900.0, "export": 1800.0, "quantise": 900.0, "check": 300.0}
 """For phases that are one call into a library; the others report every row or round."""
 STEP_SILENCE_SECONDS = 120.0
+SERVE_ADAPTER = "Serve the adapter itself: the transformers engine runs it upon its base."
 
 
 def main(port: ChildPort) -> Mapping[str, Any]:
@@ -47,6 +49,8 @@ def main(port: ChildPort) -> Mapping[str, Any]:
             str(error),
             "Serve the source itself, train it longer, or allow a larger max_accuracy_loss.",
         ) from error
+    except NotMergeableError as error:
+        raise ChildFailure("NOT_MERGEABLE", str(error), SERVE_ADAPTER) from error
     except ParityError as error:
         raise ChildFailure(error.code, error.message, error.remedy) from error
     except InvalidInputError as error:

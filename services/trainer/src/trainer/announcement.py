@@ -11,15 +11,18 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from registry.manifest import Manifest
 
+from trainer.ingredients import Ingredients
+
 
 def announcement_of(
     job: ActiveJob,
     spec: TrainSpec,
-    base: ModelReady,
+    ingredients: Ingredients,
     manifest: Manifest,
     summary: Mapping[str, Any],
 ) -> ModelReady:
-    """What is said of a model that was made of `base`."""
+    """What is said of a model that was made of these."""
+    base = ingredients.base
     now = Timestamp()
     now.GetCurrentTime()
     return ModelReady(
@@ -33,7 +36,7 @@ def announcement_of(
         job_id=job.job_id,
         dataset_id=spec.dataset_id,
         size_bytes=manifest.size_bytes,
-        context_tokens=base.context_tokens,
+        context_tokens=ingredients.context_tokens,
         metrics=figures_of(summary),
         created_at=now,
     )

@@ -1,38 +1,72 @@
 """The choices of a spec between the contract's form and the domain's."""
 
+from typing import Any
+
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from service_kit.errors import InvalidInputError
 
-from trainer.domain.hyper_parameters import FULL, LORA, LORA_FIELDS, HyperParameters, decide
+from trainer.domain.hyper_parameters import LISTS, HyperParameters, decide
 from trainer.domain.limits import TrainingLimits
+from trainer.domain.methods import (
+    ANSWERS,
+    DISTILLATION,
+    DPO,
+    FULL,
+    KTO,
+    LORA,
+    PREFIX,
+    PROMPT,
+    QLORA,
+    TEXT,
+    has_meaning,
+)
 
 METHODS = {
     pb.TRAINING_METHOD_UNSPECIFIED: LORA,
     pb.TRAINING_METHOD_LORA: LORA,
     pb.TRAINING_METHOD_FULL: FULL,
+    pb.TRAINING_METHOD_PREFIX: PREFIX,
+    pb.TRAINING_METHOD_PROMPT: PROMPT,
+    pb.TRAINING_METHOD_QLORA: QLORA,
+}
+OBJECTIVES = {
+    pb.TRAINING_OBJECTIVE_UNSPECIFIED: ANSWERS,
+    pb.TRAINING_OBJECTIVE_ANSWERS: ANSWERS,
+    pb.TRAINING_OBJECTIVE_TEXT: TEXT,
+    pb.TRAINING_OBJECTIVE_DPO: DPO,
+    pb.TRAINING_OBJECTIVE_KTO: KTO,
+    pb.TRAINING_OBJECTIVE_DISTILLATION: DISTILLATION,
 }
 
 
 def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> HyperParameters:
-    """The choices of `spec`, defaults filled in.
+    """The choices of `spec`, defaults filled in; AUTO must have become another method before.
 
     Raises:
         InvalidInputError: lists everything that is wrong with them.
     """
-    given = {
-        field.name: getattr(spec.hyper_parameters, field.name)
-        for field in pb.HyperParameters.DESCRIPTOR.fields
-    }
-    method = METHODS.get(spec.method)
-    if method is not None:
-        return decide(method, given, context_tokens=context_tokens)
-    unknown = f"method {spec.method} is not known; use LORA or FULL"
+    method, objective = METHODS.get(spec.method), OBJECTIVES.get(spec.objective)
+    errors = []
+    if method is None:
+        errors.append(f"method {spec.method} is not known; use {_names(pb.TrainingMethod)}")
+    if objective is None:
+        errors.append(
+            f"objective {spec.objective} is not known; use {_names(pb.TrainingObjective)}"
+        )
+    errors += _errors_of_teacher(spec, objective)
     try:
         # What else is wrong shall be said in the same answer.
-        decide(LORA, given, context_tokens=context_tokens)
+        decided = decide(
+            method or LORA,
+            _given(spec),
+            objective=objective or ANSWERS,
+            context_tokens=context_tokens,
+        )
     except InvalidInputError as error:
-        raise InvalidInputError([unknown, *error.errors]) from error
-    raise InvalidInputError(unknown)
+        raise InvalidInputError([*errors, *error.errors]) from error
+    if errors:
+        raise InvalidInputError(errors)
+    return decided
 
 
 def limits_of(spec: pb.TrainSpec) -> TrainingLimits:
@@ -49,8 +83,52 @@ def decided_spec(spec: pb.TrainSpec, choices: HyperParameters) -> pb.TrainSpec:
     """`spec` with every choice written out, so that a job says what it does."""
     written = pb.TrainSpec()
     written.CopyFrom(spec)
-    written.method = {LORA: pb.TRAINING_METHOD_LORA, FULL: pb.TRAINING_METHOD_FULL}[choices.method]
-    for name, value in choices.as_json().items():
-        if name != "method" and not (choices.method == FULL and name in LORA_FIELDS):
-            setattr(written.hyper_parameters, name, value)
+    written.ClearField("hyper_parameters")
+    written.method = _key_of(METHODS, choices.method)
+    written.objective = _key_of(OBJECTIVES, choices.objective)
+    for field in pb.HyperParameters.DESCRIPTOR.fields:
+        if not has_meaning(field.name, choices.method, choices.objective):
+            continue
+        value = getattr(choices, field.name)
+        if field.name in LISTS:
+            getattr(written.hyper_parameters, field.name).extend(value)
+        else:
+            setattr(written.hyper_parameters, field.name, value)
     return written
+
+
+def is_auto(spec: pb.TrainSpec) -> bool:
+    """Whether the trainer shall choose the method."""
+    return spec.method == pb.TRAINING_METHOD_AUTO
+
+
+def set_method(spec: pb.TrainSpec, method: str, reason: str) -> None:
+    """Write down what became of AUTO, and why."""
+    spec.method = _key_of(METHODS, method)
+    spec.method_reason = reason
+
+
+def _given(spec: pb.TrainSpec) -> dict[str, Any]:
+    given = {
+        field.name: getattr(spec.hyper_parameters, field.name)
+        for field in pb.HyperParameters.DESCRIPTOR.fields
+    }
+    return given | {name: tuple(given[name]) for name in LISTS}
+
+
+def _errors_of_teacher(spec: pb.TrainSpec, objective: str | None) -> list[str]:
+    if objective == DISTILLATION and not spec.teacher_version_id:
+        return ["teacher_version_id is missing: objective distillation learns from a model"]
+    if objective != DISTILLATION and spec.teacher_version_id:
+        return [f"teacher_version_id has no meaning for objective {objective}"]
+    return []
+
+
+def _key_of(names: dict[Any, str], name: str) -> Any:
+    """The value of the contract that is written; several may mean the same."""
+    return next(key for key, known in names.items() if known == name and key)
+
+
+def _names(enum: Any) -> str:
+    words = [name.split("_", 2)[2] for name, number in enum.items() if number]
+    return f"{', '.join(words[:-1])} or {words[-1]}"

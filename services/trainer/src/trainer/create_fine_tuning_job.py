@@ -8,13 +8,23 @@ from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.machine_size import MachineSize
 
-from trainer.choices import decide_spec, decided_spec, limits_of
+from trainer.choices import (
+    OBJECTIVES,
+    decide_spec,
+    decided_spec,
+    is_auto,
+    limits_of,
+    set_method,
+)
 from trainer.distributions import distribution_of, write_distribution
-from trainer.domain.distribution import Distribution, divided_needs
+from trainer.domain.distribution import Distribution, divided_needs, undivided
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.limits import Price, check_limits
-from trainer.domain.needs import training_needs
+from trainer.domain.method_choice import choose_method
+from trainer.domain.methods import ANSWERS, FULL
+from trainer.domain.needs import needed_memory, training_needs
 from trainer.soon import soon
 
 TRAINABLE_FORM = "safetensors"
@@ -58,13 +68,16 @@ class CreateFineTuningJob:
         queue: JobQueue,
         price: Price,
         *,
+        machine: MachineSize,
         on_cluster: bool = False,
     ) -> None:
+        """`machine` is what is trained on, as far as this process can tell; for method AUTO."""
         self._on_cluster = on_cluster
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
         self._queue = queue
+        self._machine = machine
         self._price = price
 
     async def __call__(
@@ -86,7 +99,8 @@ class CreateFineTuningJob:
         """
         wanted = TrainSpec()
         wanted.CopyFrom(spec)
-        choices, distribution, base_bytes = await self._checked(tenant, wanted)
+        wanted.ClearField("method_reason")
+        choices, distribution, needs = await self._checked(tenant, wanted)
         decided = decided_spec(wanted, choices)
         write_distribution(decided, distribution)
         return await self._queue.submit(
@@ -97,59 +111,90 @@ class CreateFineTuningJob:
             idempotency_key=idempotency_key,
             spec=decided,
             priority=priority,
-            needs=divided_needs(
-                training_needs(choices, base_bytes), distribution, on_cluster=self._on_cluster
-            ),
+            needs=divided_needs(needs, distribution, on_cluster=self._on_cluster),
         )
 
     async def _checked(
         self, tenant: str, wanted: TrainSpec
-    ) -> tuple[HyperParameters, Distribution | None, int]:
-        """The choices of a spec in which nothing is wrong, and the size of the base in bytes.
+    ) -> tuple[HyperParameters, Distribution | None, MachineSize]:
+        """The choices of a spec in which nothing is wrong, and what one process of the run needs.
 
-        The dataset's id is filled in.
+        The dataset's id is filled in, and the method that AUTO becomes.
         """
         errors = _errors_of_names(wanted)
         missing: list[str] = []
-        context_tokens: int | None = None
-        base_bytes = 0
-        try:
-            base = await soon(lambda: self._models.get(tenant, wanted.base_version_id))
-            context_tokens, base_bytes = base.context_tokens, base.size_bytes
-            errors += _errors_of_base(base)
-        except NotFoundError as error:
-            missing.append(error.message)
-        try:
-            await self._find_dataset(tenant, wanted)
-        except NotFoundError as error:
-            missing.append(error.message)
-        except InvalidInputError as error:
-            errors += error.errors
+        base = await self._model(tenant, wanted.base_version_id, "base model", errors, missing)
+        teacher = None
+        if wanted.teacher_version_id:
+            teacher = await self._model(
+                tenant, wanted.teacher_version_id, "teacher", errors, missing
+            )
+        rows = await self._rows(tenant, wanted, errors, missing)
+        if is_auto(wanted):
+            self._choose_method(wanted, rows, base.size_bytes if base else 0)
         try:
             check_limits(limits_of(wanted), has_price=self._price.per_hour > 0)
         except InvalidInputError as error:
             errors += error.errors
         try:
-            choices = decide_spec(wanted, context_tokens=context_tokens)
+            choices = decide_spec(wanted, context_tokens=base.context_tokens if base else None)
             distribution = distribution_of(wanted, batch_size=choices.batch_size)
         except InvalidInputError as error:
             raise InvalidInputError([*errors, *error.errors, *missing]) from error
+        errors += undivided(choices, distribution)
         if errors:
             raise InvalidInputError([*errors, *missing])
-        if missing:
+        if missing or base is None:
             raise NotFoundError("; ".join(missing))
-        return choices, distribution, base_bytes
+        needs = training_needs(choices, base.size_bytes, teacher.size_bytes if teacher else 0)
+        return choices, distribution, needs
 
-    async def _find_dataset(self, tenant: str, spec: TrainSpec) -> None:
+    async def _model(
+        self, tenant: str, version_id: str, role: str, errors: list[str], missing: list[str]
+    ) -> ModelReady | None:
+        """A version that plays a role; what is wrong with it is appended to one of the lists."""
+        try:
+            found = await soon(lambda: self._models.get(tenant, version_id))
+        except NotFoundError as error:
+            missing.append(error.message)
+            return None
+        errors += _errors_of_form(found, role)
+        return found
+
+    async def _rows(
+        self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
+    ) -> int | None:
+        """Rows of the dataset's train split, where they are known; else as `_model`."""
+        try:
+            return await self._find_dataset(tenant, wanted)
+        except NotFoundError as error:
+            missing.append(error.message)
+        except InvalidInputError as error:
+            errors += error.errors
+        return None
+
+    def _choose_method(self, wanted: TrainSpec, rows: int | None, base_bytes: int) -> None:
+        choice = choose_method(
+            rows=rows,
+            objective=OBJECTIVES.get(wanted.objective, ANSWERS),
+            memory_bytes=self._machine.memory_bytes,
+            full_run_bytes=needed_memory(FULL, base_bytes),
+        )
+        set_method(wanted, choice.method, choice.reason)
+
+    async def _find_dataset(self, tenant: str, spec: TrainSpec) -> int | None:
         """See that the dataset is there or being made; fills in its id when only the job is named.
+
+        Returns:
+            Rows of its train split; None when they are not known.
 
         Raises:
             NotFoundError: neither is known.
             InvalidInputError: job and dataset do not belong together, or the job's id is none.
         """
         if not spec.dataset_job_id:
-            await soon(lambda: self._datasets.get(tenant, spec.dataset_id))
-            return
+            dataset = await soon(lambda: self._datasets.get(tenant, spec.dataset_id))
+            return dataset.counts.get("train")
         made = dataset_id_of(spec.dataset_job_id)
         if spec.dataset_id and spec.dataset_id != made:
             raise InvalidInputError(
@@ -159,6 +204,8 @@ class CreateFineTuningJob:
         known = await self._jobs.is_known(tenant=tenant, kind=DATASET, job_id=spec.dataset_job_id)
         if not known:
             raise NotFoundError(f"no dataset job {spec.dataset_job_id!r}")
+        # Not looked up even where it is there by now: a repeat must ask for the same run.
+        return None
 
 
 def _errors_of_names(spec: TrainSpec) -> list[str]:
@@ -172,10 +219,10 @@ def _errors_of_names(spec: TrainSpec) -> list[str]:
     return errors
 
 
-def _errors_of_base(base: ModelReady) -> list[str]:
-    if base.form == TRAINABLE_FORM:
+def _errors_of_form(model: ModelReady, role: str) -> list[str]:
+    if model.form == TRAINABLE_FORM:
         return []
     return [
-        f"base model {base.version_id} is of form {base.form}; training needs one of form "
+        f"{role} {model.version_id} is of form {model.form}; training needs one of form "
         f"{TRAINABLE_FORM}"
     ]

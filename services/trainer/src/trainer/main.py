@@ -105,6 +105,7 @@ def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
     return TrainerServicer(
         CreateFineTuningJob(
             *(parts.models, parts.datasets, parts.jobs, queue, settings.price),
+            machine=settings.worker_size,
             on_cluster=settings.launcher == "kubernetes",
         ),
         ListStepFigures(parts.jobs, parts.store),

@@ -25,11 +25,10 @@ from trainer.choices import decide_spec, limits_of
 from trainer.create_fine_tuning_job import Datasets, Models
 from trainer.distributions import distribution_of
 from trainer.domain.cluster import Cluster
-from trainer.domain.distribution import Distribution
-from trainer.domain.hyper_parameters import LORA, HyperParameters
 from trainer.domain.limits import Price
-from trainer.domain.needs import training_needs
+from trainer.domain.methods import FULL
 from trainer.domain.train_request import TrainRequest
+from trainer.ingredients import Ingredients
 from trainer.measures import measure_step
 from trainer.reporting.write_report import write_report
 from trainer.tracking.tracker import Ending, RunFacts, TrackedRun, Tracker, tracked_run
@@ -63,21 +62,6 @@ class TunedModel:
     """To be announced."""
     summary: dict[str, Any]
     """Figures for people."""
-
-
-@dataclass(frozen=True)
-class Ingredients:
-    """What a run is made from."""
-
-    base: ModelReady
-    dataset: DatasetReady
-    choices: HyperParameters
-    distribution: Distribution | None
-
-    @property
-    def made_from(self) -> dict[str, str]:
-        """Role to digest, for manifests."""
-        return {"base": self.base.digest, "dataset": self.dataset.digest}
 
 
 class TrainModel:
@@ -133,16 +117,15 @@ class TrainModel:
         ingredients = await self._ingredients(job.tenant, spec)
         await job.report("download")
         request = await asyncio.to_thread(self._request, job, spec, ingredients)
-        needs = training_needs(ingredients.choices, ingredients.base.size_bytes)
         async with tracked_run(self._trackers, _facts_of(job, spec, ingredients)) as run:
             with in_use(*request.folders):
                 done = await self._run(job, request, ingredients, run)
                 licence = await asyncio.to_thread(licence_of, request.base_folder)
-            summary = done["summary"] | {"estimated_memory_bytes": needs.memory_bytes}
+            summary = done["summary"] | _told(spec, ingredients)
             done["summary"] = summary
             manifest = await asyncio.to_thread(self._commit, spec, ingredients, done, licence)
             await run.finish(Ending("finished", figures_of(summary), manifest.digest))
-        ready = announcement_of(job, spec, ingredients.base, manifest, summary)
+        ready = announcement_of(job, spec, ingredients, manifest, summary)
         warnings = {"warnings": run.warnings} if run.warnings else {}
         return TunedModel(ready, summary | warnings)
 
@@ -151,7 +134,7 @@ class TrainModel:
     ) -> Manifest:
         """Add curves and card to what the work process has made, and store it."""
         folder = Path(done["folder"])
-        form = "adapter" if ingredients.choices.method == LORA else "safetensors"
+        form = "safetensors" if ingredients.choices.method == FULL else "adapter"
         attributes = self._attributes(ingredients) | {"parity": done["parity"]}
         dataset = ingredients.dataset
         facts = CardFacts(
@@ -223,7 +206,15 @@ class TrainModel:
             raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
-        return Ingredients(base, dataset, choices, distribution)
+        return Ingredients(base, dataset, choices, distribution, self._teacher(tenant, spec))
+
+    def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
+        if not spec.teacher_version_id:
+            return None
+        try:
+            return self._models.get(tenant, spec.teacher_version_id)
+        except NotFoundError as error:
+            raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
 
     async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
         if self._datasets.has_retired(tenant, spec.dataset_id):
@@ -243,6 +234,7 @@ class TrainModel:
         """Everything as local, verified folders."""
         dataset = self._store.manifest(ingredients.dataset.digest)
         choices = dataset.attributes.get("choices", ()) if spec.evaluate else ()
+        teacher = ingredients.teacher
         return TrainRequest(
             base_folder=self._store.materialise(ingredients.base.digest),
             base_version_id=ingredients.base.version_id,
@@ -254,6 +246,7 @@ class TrainModel:
             threads=self._threads,
             distribution=ingredients.distribution,
             cluster=self._cluster_for(ingredients),
+            teacher_folder=self._store.materialise(teacher.digest) if teacher else None,
             limits=limits_of(spec),
             price=self._price,
             seconds_between_interruptions=self._seconds_between_interruptions,
@@ -262,8 +255,7 @@ class TrainModel:
     def _cluster_for(self, ingredients: Ingredients) -> Cluster | None:
         if self._cluster is None or ingredients.distribution is None:
             return None
-        needs = training_needs(ingredients.choices, ingredients.base.size_bytes)
-        return replace(self._cluster, rank_memory_bytes=needs.memory_bytes)
+        return replace(self._cluster, rank_memory_bytes=ingredients.needs.memory_bytes)
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
         for checkpoint in job.checkpoints:
@@ -278,15 +270,21 @@ class TrainModel:
 
     def _attributes(self, ingredients: Ingredients) -> dict[str, Any]:
         attributes = {
-            "context_tokens": ingredients.base.context_tokens,
+            "context_tokens": ingredients.context_tokens,
             "hyper_parameters": ingredients.choices.as_json(),
         }
         if ingredients.distribution is not None:
             attributes["distribution"] = ingredients.distribution.as_json()
-        if ingredients.choices.method != LORA:
+        if ingredients.choices.method == FULL:
             base = self._store.manifest(ingredients.base.digest)
             attributes["architecture"] = base.attributes.get("architecture", "")
         return attributes
+
+
+def _told(spec: TrainSpec, ingredients: Ingredients) -> dict[str, Any]:
+    """What the parent adds to a run's summary."""
+    told: dict[str, Any] = {"estimated_memory_bytes": ingredients.needs.memory_bytes}
+    return told | ({"method_reason": spec.method_reason} if spec.method_reason else {})
 
 
 def _facts_of(job: ActiveJob, spec: TrainSpec, ingredients: Ingredients) -> RunFacts:

@@ -2,12 +2,8 @@
 
 from typing import Annotated, Any, Literal
 
-from modelmill.trainer.v1.trainer_service_pb2 import (
-    TRAINING_METHOD_FULL,
-    TRAINING_METHOD_LORA,
-    HyperParameters,
-    TrainingLimits,
-)
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainingLimits
 from pydantic import BeforeValidator, Field
 from service_kit.errors import InvalidInputError
 
@@ -15,7 +11,25 @@ from gateway.create_fine_tuning_job import FineTuningOrder
 from gateway.entrypoints.bodies import PRIORITIES, PRIORITY_MEANING, Priority, StrictBody
 
 UINT32 = 2**32
-METHODS = {"lora": TRAINING_METHOD_LORA, "full": TRAINING_METHOD_FULL}
+TrainingMethod = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
+METHODS: dict[TrainingMethod, pb.TrainingMethod.ValueType] = {
+    "lora": pb.TRAINING_METHOD_LORA,
+    "full": pb.TRAINING_METHOD_FULL,
+    "prefix": pb.TRAINING_METHOD_PREFIX,
+    "prompt": pb.TRAINING_METHOD_PROMPT,
+    "qlora": pb.TRAINING_METHOD_QLORA,
+    "auto": pb.TRAINING_METHOD_AUTO,
+}
+Objective = Literal["answers", "text", "dpo", "kto", "distillation"]
+OBJECTIVES: dict[Objective, pb.TrainingObjective.ValueType] = {
+    "answers": pb.TRAINING_OBJECTIVE_ANSWERS,
+    "text": pb.TRAINING_OBJECTIVE_TEXT,
+    "dpo": pb.TRAINING_OBJECTIVE_DPO,
+    "kto": pb.TRAINING_OBJECTIVE_KTO,
+    "distillation": pb.TRAINING_OBJECTIVE_DISTILLATION,
+}
+OWN_NAMES = {"n_epochs": "epochs", "beta": "preference_beta"}
+"""The trainer's names of OpenAI's."""
 
 
 def _unset(value: Any) -> Any:
@@ -30,6 +44,7 @@ def _no_multiplier(value: Any) -> None:
 
 Number = Annotated[float | None, BeforeValidator(_unset)]
 Whole = Annotated[int | None, BeforeValidator(_unset)]
+Names = Annotated[list[str] | None, Field(min_length=1, max_length=32)]
 
 
 class HyperParametersBody(StrictBody):
@@ -54,6 +69,19 @@ class HyperParametersBody(StrictBody):
     weight_decay: Number = Field(None, ge=0)
     max_grad_norm: Number = Field(None, gt=0)
     checkpoint_steps: Whole = Field(None, gt=0, lt=UINT32)
+    virtual_tokens: Whole = Field(None, gt=0, lt=UINT32)
+    preference_beta: Number = Field(None, gt=0)
+    distillation_temperature: Number = Field(None, gt=0)
+    distillation_weight: Number = Field(None, gt=0)
+    target_modules: Names = None
+    target_parameters: Names = None
+    last_turn_only: bool | None = None
+
+
+class PreferenceParametersBody(HyperParametersBody):
+    """The same, with OpenAI's name of `preference_beta`."""
+
+    beta: Number = Field(None, gt=0)
 
 
 class LimitsBody(StrictBody):
@@ -71,20 +99,28 @@ class LimitsBody(StrictBody):
 
 
 class SupervisedBody(StrictBody):
-    """Supervised fine-tuning, the only way of training that is offered."""
+    """Learning from answers."""
 
     hyperparameters: HyperParametersBody = HyperParametersBody()
+
+
+class PreferenceBody(StrictBody):
+    """Direct preference optimization."""
+
+    hyperparameters: PreferenceParametersBody = PreferenceParametersBody()
 
 
 class MethodBody(StrictBody):
     """How to train, in OpenAI's newer form."""
 
-    type: Literal["supervised"]
-    supervised: SupervisedBody = SupervisedBody()
+    type: Literal["supervised", "dpo"]
+    supervised: SupervisedBody | None = None
+    dpo: PreferenceBody | None = None
 
 
 class FineTuningBody(StrictBody):
-    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `evaluate`, `limits` and `priority`."""
+    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`, `evaluate`,
+    `limits` and `priority`."""
 
     model: str = Field(min_length=1, max_length=256)
     training_file: str = Field(
@@ -94,7 +130,13 @@ class FineTuningBody(StrictBody):
     seed: int | None = Field(None, gt=0, lt=2**64)
     hyperparameters: HyperParametersBody = HyperParametersBody()
     method: MethodBody | None = None
-    training_method: Literal["lora", "full"] = Field("lora", description="Which weights change.")
+    training_method: TrainingMethod = Field("lora", description="Which weights change.")
+    objective: Objective | None = Field(
+        None, description="What becomes smaller; answers, or what `method` says."
+    )
+    teacher: str | None = Field(
+        None, min_length=1, max_length=256, description="Of distillation: the model to learn from."
+    )
     evaluate: bool = Field(True, description="Score base and tuned model on the test split.")
     limits: LimitsBody = LimitsBody()
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
@@ -107,9 +149,13 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
     """The order in a body.
 
     Raises:
-        InvalidInputError: a hyper-parameter is given twice with different values; lists all.
+        InvalidInputError: something is given twice with different values; lists all.
     """
-    chosen = _chosen(body)
+    errors: list[str] = []
+    objective = _objective(body, errors)
+    chosen = _chosen(body, errors)
+    if errors:
+        raise InvalidInputError(errors)
     if body.seed is not None:
         chosen["seed"] = body.seed
     return FineTuningOrder(
@@ -117,6 +163,8 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         training_file=body.training_file,
         name=body.suffix or "",
         method=METHODS[body.training_method],
+        objective=OBJECTIVES[objective],
+        teacher=body.teacher or "",
         hyper_parameters=HyperParameters(**chosen),
         evaluate=body.evaluate,
         limits=TrainingLimits(**body.limits.model_dump(exclude_none=True)),
@@ -124,16 +172,33 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
     )
 
 
-def _chosen(body: FineTuningBody) -> dict[str, Any]:
+def _objective(body: FineTuningBody, errors: list[str]) -> Objective:
+    """What becomes smaller, by our field or by OpenAI's `method`."""
+    method = body.method
+    if method is None:
+        return body.objective or "answers"
+    other = "supervised" if method.type == "dpo" else "dpo"
+    if getattr(method, other) is not None:
+        errors.append(f"method.{other}: method.type is {method.type!r}")
+    if method.type == "dpo":
+        if body.objective not in (None, "dpo"):
+            errors.append(f"objective: method.type is 'dpo', objective is {body.objective!r}")
+        return "dpo"
+    if body.objective in ("dpo", "kto"):
+        errors.append(f"objective: method.type is 'supervised', objective is {body.objective!r}")
+    return body.objective or "answers"
+
+
+def _chosen(body: FineTuningBody, errors: list[str]) -> dict[str, Any]:
     """Every hyper-parameter that is set, under the trainer's names."""
-    newer = body.method.supervised.hyperparameters if body.method else HyperParametersBody()
+    given: list[HyperParametersBody] = [body.hyperparameters]
+    if body.method is not None:
+        newer = body.method.supervised, body.method.dpo
+        given += [one.hyperparameters for one in newer if one is not None]
     chosen: dict[str, Any] = {}
-    errors = []
-    for given in (body.hyperparameters, newer):
-        for name, value in given.model_dump(exclude_none=True).items():
-            name = "epochs" if name == "n_epochs" else name
+    for parameters in given:
+        for name, value in parameters.model_dump(exclude_none=True).items():
+            name = OWN_NAMES.get(name, name)
             if chosen.setdefault(name, value) != value:
                 errors.append(f"hyperparameters.{name}: given twice with different values")
-    if errors:
-        raise InvalidInputError(errors)
     return chosen

@@ -80,6 +80,8 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
     requested, state = record.requested, record.state
     spec = as_object(requested.spec)
     chosen = spec.get("hyper_parameters", {})
+    method = _method(spec)
+    way = "dpo" if method["objective"] == "dpo" else "supervised"
     hyperparameters = {
         "n_epochs": chosen.get("epochs", "auto"),
         "batch_size": chosen.get("batch_size", "auto"),
@@ -96,12 +98,11 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "fine_tuned_model": state.result.version_id or None,
         "organization_id": requested.tenant,
         "training_file": training_file,
-        "validation_file": None,
-        "result_files": [],
+        **{"validation_file": None, "result_files": []},
         "seed": int(chosen.get("seed", 0)),
         "trained_tokens": trained_tokens(record),
         "hyperparameters": hyperparameters,
-        "method": {"type": "supervised", "supervised": {"hyperparameters": hyperparameters}},
+        "method": {way: {"hyperparameters": hyperparameters}, "type": way},
         "user_provided_suffix": spec.get("name"),
         "integrations": [],
         "metadata": None,
@@ -111,7 +112,23 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "progress": _progress(record.progress),
         "result": _result(state),
         "wish": WISH[record.wish],
+        **method,
     }
+
+
+def _method(spec: View) -> View:
+    """Which weights change and what becomes smaller, in our words."""
+    return {
+        "training_method": _word(spec, "method", "TRAINING_METHOD_", "lora"),
+        "method_reason": spec.get("method_reason"),
+        "objective": _word(spec, "objective", "TRAINING_OBJECTIVE_", "answers"),
+        "teacher": spec.get("teacher_version_id"),
+    }
+
+
+def _word(spec: View, field: str, prefix: str, default: str) -> str:
+    """A value of an enumeration as callers write it."""
+    return str(spec[field]).removeprefix(prefix).lower() if field in spec else default
 
 
 def trained_tokens(record: JobRecord) -> int | None:

@@ -59,6 +59,11 @@ def read_adapter(folder: Path) -> LoraAdapter:
         for name, allowed in _PLAIN.items()
         if name in config and config[name] not in allowed
     ]
+    if config.get("peft_type") in ("PREFIX_TUNING", "PROMPT_TUNING"):
+        raise ValueError(
+            f"this engine cannot run an adapter of type {config['peft_type']}; the transformers "
+            "engine can, on the base as it was imported"
+        )
     if wrong:
         raise ValueError(f"the adapter is not plain LoRA: {', '.join(wrong)}")
     tensors = dict(_tensors(folder / WEIGHTS_FILE))

@@ -46,12 +46,20 @@ def _copy_layer(layer: Any) -> Any:
     return copy.copy(layer) if appends else copy.deepcopy(layer)
 
 
+def _moved(cache: Any, device: str) -> Any:
+    for layer in cache.layers:
+        layer.keys, layer.values = layer.keys.to(device), layer.values.to(device)
+    return cache
+
+
 class CausalModel:
     """A model that was tried out: ValueError when it is none that could generate."""
 
-    def __init__(self, module: Any, device: str) -> None:
+    def __init__(self, module: Any, device: str, beginning: Any | None = None) -> None:
+        """`beginning` is a cache of keys and values that stand before every text."""
         self._module = module.eval().to(device)
         self._device = device
+        self._beginning = None if beginning is None else _moved(beginning, device)
         self._keeps_logits = "logits_to_keep" in inspect.signature(module.forward).parameters
         self._remembers = True
         self.vocabulary = int(module.get_input_embeddings().weight.shape[0])
@@ -60,8 +68,8 @@ class CausalModel:
         self._try_out()
 
     def new_memory(self) -> Memory:
-        """An empty one."""
-        return Memory(DynamicCache(config=self._module.config) if self._remembers else None)
+        """One of no text."""
+        return Memory(self._new_cache() if self._remembers else None)
 
     def piece(self, tokens: list[int]) -> list[int]:
         """What of `tokens` to read at once."""
@@ -78,17 +86,30 @@ class CausalModel:
     @torch.inference_mode()
     def vector(self, tokens: list[int]) -> list[float]:
         """The mean of the last hidden states, scaled to length 1."""
-        read = self._module.base_model(input_ids=self._ids(tokens), use_cache=False)
+        how = self._without_memory()
+        read = self._module.base_model(input_ids=self._ids(tokens), **how)
         mean = read.last_hidden_state[0].float().mean(dim=0)
         vector: list[float] = torch.nn.functional.normalize(mean, dim=0).tolist()
         return vector
 
     def _logits(self, tokens: list[int], keep: int, **how: Any) -> Tensor:
-        how = how or {"use_cache": False}
+        how = how or self._without_memory()
         if self._keeps_logits:
             how["logits_to_keep"] = keep
         logits: Tensor = self._module(input_ids=self._ids(tokens), **how).logits
         return logits[0, -keep:, : self.vocabulary].float().cpu()
+
+    def _without_memory(self) -> dict[str, Any]:
+        """Arguments for a text that is read at once and forgotten."""
+        if self._beginning is None:
+            return {"use_cache": False}
+        return {"past_key_values": self._new_cache(), "use_cache": True}
+
+    def _new_cache(self) -> Any:
+        if self._beginning is None:
+            return DynamicCache(config=self._module.config)
+        memory = Memory(self._beginning)
+        return memory.copy().cache
 
     def _ids(self, tokens: list[int]) -> Tensor:
         return torch.tensor([tokens], device=self._device)

@@ -7,6 +7,7 @@ import torch
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from inference.children.transformers_beginning import KINDS, read_beginning
 from inference.children.transformers_folder import count_of_weights
 from inference.children.transformers_model import CausalModel
 
@@ -27,9 +28,8 @@ def open_model(load: dict[str, Any]) -> CausalModel:
     folder, weights = Path(load["folder"]), getattr(torch, dtype)
     _refuse_too_large(folder, weights, device)
     module = _read_module(folder, weights)
-    if load["adapter"]:
-        _put_upon(module, Path(load["adapter"]))
-    return CausalModel(module, device)
+    beginning = _put_upon(module, Path(load["adapter"])) if load["adapter"] else None
+    return CausalModel(module, device, beginning)
 
 
 def _read_module(folder: Path, dtype: torch.dtype) -> Any:
@@ -50,20 +50,28 @@ def _read_module(folder: Path, dtype: torch.dtype) -> Any:
     return module
 
 
-def _put_upon(module: Any, folder: Path) -> None:
-    """Put a LoRA adapter upon the module, in place."""
+def _put_upon(module: Any, folder: Path) -> Any | None:
+    """Put a LoRA adapter upon the module, in place.
+
+    Returns:
+        Keys and values to begin every text with, of a prefix or a prompt.
+    """
     # A request for a base alone does not pay for it.
     from peft import LoraConfig, PeftConfig, PeftModelForCausalLM
 
-    config = PeftConfig.from_pretrained(str(folder), local_files_only=True)
+    config: Any = PeftConfig.from_pretrained(str(folder), local_files_only=True)
+    if config.peft_type in KINDS:
+        return read_beginning(module, config, folder)
     if type(config) is not LoraConfig:
-        raise ValueError(f"the adapter is of type {config.peft_type}; only LORA is run")
+        known = ", ".join(("LORA", *KINDS))
+        raise ValueError(f"the adapter is of type {config.peft_type}; only {known} are run")
     config.inference_mode = True
     adapted = PeftModelForCausalLM(module, config)
     found = adapted.load_adapter(str(folder), "default", local_files_only=True)
     if found.unexpected_keys or found.missing_keys:
         odd = sorted([*found.unexpected_keys, *found.missing_keys])[:3]
         raise ValueError(f"the adapter does not fit the base: {odd}")
+    return None
 
 
 def _device(wanted: str) -> str:

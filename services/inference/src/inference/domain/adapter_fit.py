@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _TENSOR = re.compile(r"(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight")
+BEGINNING = "prompt_embeddings"
+"""The one tensor of an adapter that stands before every text, a prefix or a prompt."""
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 MOST_PROBLEMS = 5
 """That are told; a foreign adapter has one for each tensor."""
@@ -13,12 +15,14 @@ MOST_PROBLEMS = 5
 def adapter_problems(
     shapes: Mapping[str, Sequence[int]], base_config: Mapping[str, Any]
 ) -> list[str]:
-    """Why these tensors are no low-rank adapter of the base; empty when nothing speaks against it.
+    """Why these tensors are no adapter of the base; empty when nothing speaks against it.
 
     Args:
         shapes: of the tensors of `adapter_model.safetensors`.
         base_config: the base's config.json; what it does not tell is not checked.
     """
+    if BEGINNING in shapes:
+        return _beginning_problems(shapes, base_config)
     pairs: dict[str, dict[str, Sequence[int]]] = {}
     problems = []
     for name, shape in shapes.items():
@@ -35,6 +39,29 @@ def adapter_problems(
     if len(problems) > MOST_PROBLEMS:
         problems[MOST_PROBLEMS:] = [f"and {len(problems) - MOST_PROBLEMS} more"]
     return problems
+
+
+def _beginning_problems(
+    shapes: Mapping[str, Sequence[int]], config: Mapping[str, Any]
+) -> list[str]:
+    """One row for each virtual token: an embedding, or a key and a value for each layer."""
+    others = sorted(shapes.keys() - {BEGINNING})
+    if others:
+        return [f"{others[0]!r} does not go with {BEGINNING!r}"]
+    shape = shapes[BEGINNING]
+    if len(shape) != 2 or not shape[0]:
+        return [f"{BEGINNING!r} is no matrix of virtual tokens"]
+    try:
+        allowed = {int(config["hidden_size"])}
+        keys = _widths(config).get("k_proj")
+        if keys:
+            allowed.add(2 * int(config["num_hidden_layers"]) * keys[1])
+    except (KeyError, TypeError, ValueError):
+        return []
+    if shape[1] not in allowed:
+        widths = " or ".join(map(str, sorted(allowed)))
+        return [f"{BEGINNING!r} has rows of {shape[1]} numbers, the base takes {widths}"]
+    return []
 
 
 def _pair_problems(

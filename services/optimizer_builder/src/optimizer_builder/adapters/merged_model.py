@@ -1,5 +1,6 @@
 """The model that a build is made from: base and adapter as one set of bf16 weights (torch)."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
+
+from optimizer_builder.domain.not_mergeable import NotMergeableError
 
 Logits = NDArray[np.float32]
 
@@ -36,8 +39,11 @@ class MergedModel:
             look: Shown the module in fp32, before its weights are rounded.
 
         Raises:
+            NotMergeableError: The adapter is none that becomes part of weights.
             ValueError: The merge gives a weight that is not a number.
         """
+        if adapter is not None:
+            _refuse_beginning(adapter)
         module: Any = AutoModelForCausalLM.from_pretrained(
             base, dtype=torch.float32, local_files_only=True, use_safetensors=True
         )
@@ -72,3 +78,12 @@ class MergedModel:
                 ids.append(int(logits.argmax()))
         module.to(torch.bfloat16)  # exact: every weight was a bf16 number before
         return ids[len(prompt) :], chosen
+
+
+def _refuse_beginning(adapter: Path) -> None:
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    if config.get("peft_type") != "LORA":
+        raise NotMergeableError(
+            f"an adapter of type {config.get('peft_type')} stands before every text and cannot be "
+            "merged into weights"
+        )

@@ -7,6 +7,9 @@ from typing import Any
 from service_kit.errors import InvalidInputError
 from service_kit.machine_size import MachineSize
 
+from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.methods import ANSWERS, FULL, LORA, TEXT
+
 FP32 = "fp32"
 BF16 = "bf16"
 FP16 = "fp16"
@@ -17,6 +20,8 @@ WEIGHTS_STAGE = 3
 """The stage that divides the weights themselves."""
 MAX_RANKS = 1024
 SPEAKING_BYTES = 1 << 28
+
+DIVIDED_METHODS, DIVIDED_OBJECTIVES = (LORA, FULL), (ANSWERS, TEXT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +108,22 @@ def _at_odds(decided: Distribution, batch_size: int) -> list[str]:
         errors.append(
             f"distribution.ranks ({decided.ranks}) is more than the {batch_size} rows of a step; "
             "raise batch_size, or use fewer ranks"
+        )
+    return errors
+
+
+def undivided(choices: HyperParameters, distribution: Distribution | None) -> list[str]:
+    """Why such a run cannot be divided: ranks keep pace where each row is one pass of its own."""
+    if distribution is None:
+        return []
+    errors = []
+    if choices.method not in DIVIDED_METHODS:
+        errors.append(
+            f"distribution: method {choices.method} is trained by one process; leave it out"
+        )
+    if choices.objective not in DIVIDED_OBJECTIVES:
+        errors.append(
+            f"distribution: objective {choices.objective} is trained by one process; leave it out"
         )
     return errors
 

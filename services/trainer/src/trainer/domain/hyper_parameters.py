@@ -1,17 +1,26 @@
 """The choices of a training run: their defaults, what they may be, and what goes with what."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from math import isfinite
 from typing import Any
 
 from service_kit.errors import InvalidInputError
 
-LORA = "lora"
-FULL = "full"
-METHODS = (LORA, FULL)
-LEARNING_RATES = {LORA: 3e-5, FULL: 1e-5}
-LORA_FIELDS = ("lora_rank", "lora_alpha", "lora_dropout")
+from trainer.domain.methods import (
+    ANSWERS,
+    KTO,
+    VIRTUAL,
+    default_rate,
+    errors_of_combination,
+    errors_of_fields,
+)
+from trainer.domain.methods import FULL as FULL
+from trainer.domain.methods import LORA as LORA
+
+LISTS = ("target_modules", "target_parameters")
+MAX_NAMES = 32
+MAX_NAME_CHARACTERS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +51,26 @@ class HyperParameters:
     checkpoint_steps: int = 0
     """Steps between checkpoints; 0 to choose by what one costs."""
     seed: int = 1
+    objective: str = ANSWERS
+    virtual_tokens: int = 20
+    """Learned tokens before every row, of methods that have some."""
+    preference_beta: float = 0.1
+    """What a step away from the base costs, of objectives that compare with it."""
+    distillation_temperature: float = 2.0
+    """Divides the logits of teacher and student."""
+    distillation_weight: float = 0.5
+    """Share of the teacher in the loss."""
+    target_modules: tuple[str, ...] = ()
+    """Linear layers with an adapter; empty for all that are known."""
+    target_parameters: tuple[str, ...] = ()
+    """Stacked parameters with an adapter."""
+    last_turn_only: bool = False
+    """Whether only the last answer of a conversation is learned."""
+
+    @property
+    def beginning_tokens(self) -> int:
+        """Tokens of the context that stand before every row."""
+        return self.virtual_tokens if self.method in VIRTUAL else 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
@@ -50,7 +79,8 @@ class HyperParameters:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "HyperParameters":
         """Read what `as_json` wrote."""
-        return cls(**document)
+        lists = {name: tuple(document[name]) for name in LISTS if name in document}
+        return cls(**dict(document) | lists)
 
 
 @dataclass(frozen=True)
@@ -89,46 +119,64 @@ BOUNDS: dict[str, Bounds] = {
     "max_grad_norm": Bounds(0, 1000, low_included=False),
     "checkpoint_steps": Bounds(0, 100_000),
     "seed": Bounds(0, 2**63 - 1),
+    "virtual_tokens": Bounds(1, 1024),
+    "preference_beta": Bounds(0, 100, low_included=False),
+    "distillation_temperature": Bounds(0, 100, low_included=False),
+    "distillation_weight": Bounds(0, 1, low_included=False),
 }
 
 
 def decide(
-    method: str, given: Mapping[str, float], *, context_tokens: int | None = None
+    method: str,
+    given: Mapping[str, Any],
+    *,
+    objective: str = ANSWERS,
+    context_tokens: int | None = None,
 ) -> HyperParameters:
     """Fill in defaults and check every choice.
 
     Args:
         method: One of METHODS.
-        given: Choices by name; 0 or absent takes the default.
+        given: Choices by name; 0, empty or absent takes the default.
+        objective: One of OBJECTIVES.
         context_tokens: The base model's limit; None when the base is not known.
 
     Raises:
         InvalidInputError: lists everything that is wrong.
     """
-    chosen = {name: value for name, value in given.items() if value != 0}
-    errors = [] if method in METHODS else [f"method must be one of {', '.join(METHODS)}"]
-    chosen.setdefault("learning_rate", LEARNING_RATES.get(method, LEARNING_RATES[LORA]))
-    decided = HyperParameters(method=method, **chosen)  # type: ignore[arg-type]
+    chosen = {name: value for name, value in given.items() if value}
+    errors = errors_of_combination(method, objective)
+    chosen.setdefault("learning_rate", default_rate(method, objective))
+    decided = HyperParameters(method=method, objective=objective, **chosen)
     if not decided.lora_alpha:
-        decided = HyperParameters(**asdict(decided) | {"lora_alpha": 2.0 * decided.lora_rank})
+        decided = replace(decided, lora_alpha=2.0 * decided.lora_rank)
     errors += _outside_bounds(decided, chosen)
-    errors += _at_odds(decided, given, context_tokens)
+    if not errors_of_combination(method, objective):
+        errors += errors_of_fields({name for name in chosen if given.get(name)}, method, objective)
+    errors += _at_odds(decided)
+    errors += _beyond_context(decided, context_tokens)
     if errors:
         raise InvalidInputError(errors)
     return decided
 
 
-def _outside_bounds(decided: HyperParameters, chosen: Mapping[str, float]) -> list[str]:
-    return [
+def _outside_bounds(decided: HyperParameters, chosen: Mapping[str, Any]) -> list[str]:
+    errors = [
         f"{name} must be {BOUNDS[name]}, got {chosen[name]:g}"
         for name in (field.name for field in fields(decided))
-        if name in chosen and not BOUNDS[name].holds(chosen[name])
+        if name in chosen and name in BOUNDS and not BOUNDS[name].holds(chosen[name])
     ]
+    for name in LISTS:
+        names = getattr(decided, name)
+        if len(names) > MAX_NAMES or any(not 0 < len(one) <= MAX_NAME_CHARACTERS for one in names):
+            errors.append(
+                f"{name} must be at most {MAX_NAMES} names of at most {MAX_NAME_CHARACTERS} "
+                "characters"
+            )
+    return errors
 
 
-def _at_odds(
-    decided: HyperParameters, given: Mapping[str, float], context_tokens: int | None
-) -> list[str]:
+def _at_odds(decided: HyperParameters) -> list[str]:
     errors = []
     steps = decided.gradient_accumulation_steps
     if decided.batch_size % steps:
@@ -136,13 +184,19 @@ def _at_odds(
             f"batch_size ({decided.batch_size}) must be divisible by "
             f"gradient_accumulation_steps ({steps})"
         )
-    if decided.method == FULL:
-        errors += [
-            f"{name} has no meaning for method full" for name in LORA_FIELDS if given.get(name)
-        ]
-    if context_tokens and decided.max_tokens_per_row > context_tokens:
-        errors.append(
-            f"max_tokens_per_row ({decided.max_tokens_per_row}) is more than the base model's "
-            f"context of {context_tokens} tokens"
-        )
+    if decided.target_parameters and decided.lora_dropout:
+        errors.append("lora_dropout does not go with target_parameters, whose input is no layer's")
+    if decided.objective == KTO and decided.batch_size < 2:
+        errors.append("objective kto needs a batch_size of at least 2: rows are compared")
     return errors
+
+
+def _beyond_context(decided: HyperParameters, context_tokens: int | None) -> list[str]:
+    room = (context_tokens or 0) - decided.beginning_tokens
+    if not context_tokens or (decided.max_tokens_per_row <= room and room > 1):
+        return []
+    beside = f" and virtual_tokens ({decided.beginning_tokens})" if decided.beginning_tokens else ""
+    return [
+        f"max_tokens_per_row ({decided.max_tokens_per_row}){beside} is more than the base model's "
+        f"context of {context_tokens} tokens"
+    ]

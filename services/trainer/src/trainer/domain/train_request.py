@@ -33,6 +33,8 @@ class TrainRequest:
     """How the run is divided; None for one process."""
     cluster: Cluster | None = None
     """Where the ranks of a divided run are; None for this machine."""
+    teacher_folder: Path | None = None
+    """Hugging Face folder of the model to learn from, of objective distillation."""
     limits: TrainingLimits = field(default_factory=TrainingLimits)
     price: Price = field(default_factory=Price)
     seconds_between_interruptions: float = 3600.0
@@ -41,7 +43,10 @@ class TrainRequest:
     @property
     def folders(self) -> tuple[Path, ...]:
         """All that the run reads."""
-        given = (self.base_folder, self.dataset_folder, self.checkpoint_folder)
+        given = (
+            *(self.base_folder, self.dataset_folder),
+            *(self.checkpoint_folder, self.teacher_folder),
+        )
         return tuple(folder for folder in given if folder is not None)
 
     def as_json(self) -> dict[str, Any]:
@@ -51,6 +56,7 @@ class TrainRequest:
             "base_folder": str(self.base_folder),
             "dataset_folder": str(self.dataset_folder),
             "checkpoint_folder": str(self.checkpoint_folder) if self.checkpoint_folder else None,
+            "teacher_folder": str(self.teacher_folder) if self.teacher_folder else None,
             "choices": list(self.choices),
             "hyper_parameters": self.hyper_parameters.as_json(),
             "distribution": self.distribution.as_json() if self.distribution else None,
@@ -64,12 +70,14 @@ class TrainRequest:
         """Read what `as_json` wrote."""
         checkpoint = document["checkpoint_folder"]
         distribution, cluster = document.get("distribution"), document.get("cluster")
+        teacher = document["teacher_folder"]
         return cls(
             **dict(document)
             | {
                 "base_folder": Path(document["base_folder"]),
                 "dataset_folder": Path(document["dataset_folder"]),
                 "checkpoint_folder": Path(checkpoint) if checkpoint else None,
+                "teacher_folder": Path(teacher) if teacher else None,
                 "choices": tuple(document["choices"]),
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
                 "distribution": Distribution.from_json(distribution) if distribution else None,

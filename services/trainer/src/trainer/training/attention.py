@@ -21,23 +21,27 @@ def register() -> None:
 def tree_attention(
     module: torch.nn.Module,
     query_1_H_N_D: Tensor,  # noqa: N803 - shape suffixes
-    key_1_G_N_D: Tensor,  # noqa: N803
-    value_1_G_N_D: Tensor,  # noqa: N803
+    key_1_G_M_D: Tensor,  # noqa: N803
+    value_1_G_M_D: Tensor,  # noqa: N803
     attention_mask: Tensor,
     dropout: float = 0.0,
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """(1, N, H, D): H query heads share G key heads; the mask is added to the scores."""
+    """(1, N, H, D): H query heads share G key heads; the mask is added to the scores.
+
+    There are more keys (M) than nodes (N) where a prefix stands before the tree. Values may have
+    another width than keys (latent attention), which is then that of the outcome.
+    """
     heads, nodes, width = query_1_H_N_D.shape[1:]
-    groups = key_1_G_N_D.shape[1]
-    small = nodes <= SMALL_NODES and key_1_G_N_D.device.type == "cpu"
-    if not small or dropout or scaling is None or width != value_1_G_N_D.shape[-1]:
+    groups, keys = key_1_G_M_D.shape[1:3]
+    small = nodes <= SMALL_NODES and key_1_G_M_D.device.type == "cpu"
+    if not small or dropout or scaling is None:
         output, _ = sdpa_attention_forward(
             module,
             query_1_H_N_D,
-            key_1_G_N_D,
-            value_1_G_N_D,
+            key_1_G_M_D,
+            value_1_G_M_D,
             attention_mask,
             dropout=dropout,
             scaling=scaling,
@@ -48,8 +52,8 @@ def tree_attention(
     # value is repeated.
     shared = heads // groups
     query = (query_1_H_N_D[0] * scaling).reshape(groups, shared * nodes, width)
-    scores = torch.bmm(query, key_1_G_N_D[0].transpose(1, 2)).view(heads, nodes, nodes)
+    scores = torch.bmm(query, key_1_G_M_D[0].transpose(1, 2)).view(heads, nodes, keys)
     weights = torch.softmax(scores + attention_mask[0], dim=-1, dtype=torch.float32)
-    weights = weights.to(query.dtype).view(groups, shared * nodes, nodes)
-    output = torch.bmm(weights, value_1_G_N_D[0]).view(1, heads, nodes, width)
+    weights = weights.to(query.dtype).view(groups, shared * nodes, keys)
+    output = torch.bmm(weights, value_1_G_M_D[0]).view(1, heads, nodes, -1)
     return output.transpose(1, 2).contiguous(), None

@@ -160,6 +160,7 @@ class TrainingLoop:
             "grad_norm": taken.grad_norm,
             "tokens": float(tokens),
             "tokens_per_second": tokens / seconds,
+            **taken.details,
         } | self._accounts.figures(needed, seconds)
 
     def _gives_up(self, began: float) -> bool:

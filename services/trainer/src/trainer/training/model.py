@@ -10,9 +10,12 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from trainer.domain.hyper_parameters import LORA, HyperParameters
-from trainer.training import attention
+from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.methods import LORA
+from trainer.training import attention, beginnings
 from trainer.training.adapters import add_lora, save_adapter
+from trainer.training.architectures import mend
+from trainer.training.beginnings import Beginning, TreeInputs, fresh_beginning
 from trainer.training.precision import compute_dtype
 from trainer.training.token_tree import TokenTree
 from trainer.training.work import NeededWork, WorkMeter
@@ -35,9 +38,12 @@ class TrainedModel:
         adapted: PeftModel | None,
         folder: Path,
         stored_dtype: torch.dtype,
+        beginning: Beginning | None = None,
     ) -> None:
         self._model = model
         self._adapted = adapted
+        self._beginning = beginning
+        self._begins = beginning is not None
         self._folder = folder
         self._stored_dtype = stored_dtype
         self._compute: Compute = self._logits
@@ -47,21 +53,17 @@ class TrainedModel:
     @classmethod
     def load(cls, folder: Path, choices: HyperParameters, base_name: str) -> "TrainedModel":
         """Read a Hugging Face folder and make it trainable; the seed decides fresh adapters."""
-        attention.register()
         torch.manual_seed(choices.seed)
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        # Loading writes the format it computes in over the one that the folder is stored in.
-        stored_dtype = config.dtype or torch.float32
-        model = AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=compute_dtype(choices.method),
-            attn_implementation=attention.NAME,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-        )
+        model, stored_dtype = _read(folder, choices.method)
         adapted = add_lora(model, choices, base_name) if choices.method == LORA else None
-        return cls(model, adapted, folder, stored_dtype)
+        beginning = fresh_beginning(model, choices, base_name)
+        return cls(model, adapted, folder, stored_dtype, beginning)
+
+    @classmethod
+    def load_frozen(cls, folder: Path) -> "TrainedModel":
+        """Read a Hugging Face folder to ask it, without dropout, and never to change it."""
+        model, stored_dtype = _read(folder, LORA)
+        return cls(model.requires_grad_(False).eval(), None, folder, stored_dtype)
 
     @property
     def module(self) -> torch.nn.Module:
@@ -75,13 +77,20 @@ class TrainedModel:
     @property
     def trainable(self) -> dict[str, torch.nn.Parameter]:
         """The weights that training changes, by name, in a fixed order."""
+        if self._beginning is not None:
+            return {beginnings.NAME: self._beginning.weight}
         weights = self.module.named_parameters()
         return {name: weight for name, weight in weights if weight.requires_grad}
 
     @property
     def learns_by_adapter(self) -> bool:
         """Whether the base's own weights stay as they are."""
-        return self._adapted is not None
+        return self._adapted is not None or self._beginning is not None
+
+    @property
+    def training(self) -> bool:
+        """Whether dropout is on."""
+        return self._model.training
 
     @property
     def compute_format(self) -> str:
@@ -105,11 +114,15 @@ class TrainedModel:
     @contextmanager
     def as_base(self) -> Iterator[None]:
         """Within the block an adapted model computes as its base, bit for bit."""
-        if self._adapted is None:
-            yield
-            return
-        with self._adapted.disable_adapter():
-            yield
+        self._begins = False
+        try:
+            if self._adapted is None:
+                yield
+                return
+            with self._adapted.disable_adapter():
+                yield
+        finally:
+            self._begins = self._beginning is not None
 
     def logits(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
         """(len(nodes), V) float32 scores of the token that follows each of `nodes`.
@@ -119,15 +132,23 @@ class TrainedModel:
         return self._compute(tree, nodes)
 
     def _logits(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
+        return self.scores(self.states(tree, nodes))
+
+    def states(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
+        """(len(nodes), C) what the last layer makes of `nodes`."""
         self.work.add(tree, len(nodes))
-        hidden = self._hidden_N_C(tree)
-        chosen = hidden.index_select(0, torch.tensor(nodes))
-        head: Tensor = self._model.get_output_embeddings()(chosen)
+        return self._hidden_N_C(tree).index_select(0, torch.tensor(nodes))
+
+    def scores(self, states_P_C: Tensor) -> Tensor:  # noqa: N803 - shape suffix
+        """(P, V) float32 scores of the tokens that follow such states."""
+        head: Tensor = self._model.get_output_embeddings()(states_P_C)
         return head.float()
 
     def save(self, folder: Path) -> None:
         """Write adapter or weights, with what a reader needs to encode text for them."""
-        if self._adapted is not None:
+        if self._beginning is not None:
+            self._beginning.save(folder)
+        elif self._adapted is not None:
             save_adapter(self._adapted, folder)
         else:
             self._model.to(self._stored_dtype).save_pretrained(folder)  # type: ignore[arg-type]
@@ -138,7 +159,7 @@ class TrainedModel:
     def round_to_stored(self) -> None:
         """Round changed base weights to the format they are saved in, so that what is evaluated
         is what is saved; adapters are saved as they are."""
-        if self._adapted is None:
+        if not self.learns_by_adapter:
             with torch.no_grad():
                 for weight in self._model.parameters():
                     weight.copy_(weight.to(self._stored_dtype))
@@ -147,15 +168,37 @@ class TrainedModel:
         visible_N_N = tree.visible_N_N()  # noqa: N806
         mask_N_N = torch.zeros(visible_N_N.shape, dtype=self._model.dtype)  # noqa: N806
         mask_N_N.masked_fill_(~visible_N_N, float("-inf"))
+        ids, positions = torch.tensor([tree.ids]), torch.tensor([tree.positions])
+        inputs = TreeInputs({"input_ids": ids}, mask_N_N, positions)
+        if self._beginning is not None and self._begins:
+            inputs = self._beginning.before(ids, mask_N_N, positions)
         output = self._model.base_model(
-            input_ids=torch.tensor([tree.ids]),
+            **inputs.arguments,
             # With four dimensions transformers takes the mask as it is.
-            attention_mask=mask_N_N[None, None],
-            position_ids=torch.tensor([tree.positions]),
+            attention_mask=inputs.mask[None, None],
+            position_ids=inputs.positions,
             use_cache=False,
         )
-        hidden: Tensor = output.last_hidden_state[0]
+        hidden: Tensor = output.last_hidden_state[0, inputs.skipped :]
         return hidden
+
+
+def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
+    """The model in the format it is computed in, and the format that the folder is stored in."""
+    attention.register()
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    # Loading writes the format it computes in over the one that the folder is stored in.
+    stored_dtype = config.dtype or torch.float32
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=compute_dtype(method),
+        attn_implementation=attention.NAME,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+    )
+    mend(model)
+    return model, stored_dtype
 
 
 def _needed(model: PreTrainedModel) -> NeededWork:

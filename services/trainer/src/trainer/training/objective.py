@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from trainer.training.loss import answer_loss
@@ -17,6 +18,10 @@ class Objective(Protocol):
     same in whichever forward pass or micro-batch it lies.
     """
 
+    def begin_step(self, model: TrainedModel, rows: Sequence[Example]) -> None:
+        """Told all rows of the step, whoever computes which, before anything is asked of them."""
+        ...
+
     def weight(self, rows: Sequence[Example]) -> float:
         """What the summed loss of a step is divided by; above 0."""
         ...
@@ -26,9 +31,16 @@ class Objective(Protocol):
         its backward pass before the next is asked for."""
         ...
 
+    def figures(self) -> dict[str, float]:
+        """What else can be said of the rows since the step began."""
+        ...
+
 
 class LearnAnswers:
     """Negative log-likelihood of the tokens that a row marks as learned."""
+
+    def begin_step(self, model: TrainedModel, rows: Sequence[Example]) -> None:
+        """See `Objective`."""
 
     def weight(self, rows: Sequence[Example]) -> float:
         """Learned tokens."""
@@ -38,3 +50,14 @@ class LearnAnswers:
         """One for each pack."""
         for part in pack(rows):
             yield answer_loss(model, part)
+
+    def figures(self) -> dict[str, float]:
+        """Nothing."""
+        return {}
+
+
+@torch.no_grad()
+def held_out_loss(objective: Objective, model: TrainedModel, rows: Sequence[Example]) -> float:
+    """The loss of rows that nothing is learned from, as of one step."""
+    objective.begin_step(model, rows)
+    return sum(float(part) for part in objective.losses(model, rows)) / objective.weight(rows)

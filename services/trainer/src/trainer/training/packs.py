@@ -21,6 +21,11 @@ class Example:
     ids: tuple[int, ...]
     spans: tuple[Span, ...]
     """Where the loss is taken, in order, at least one and none from 0; the rest is only read."""
+    rejected: tuple[int, ...] | None = None
+    """Of a preference pair: the worse answer, in the place of the last span."""
+    reference: tuple[float, float] | None = None
+    """Of a preference pair: log-likelihoods of the better and the worse answer by the base, where
+    it cannot be asked any more."""
 
     @classmethod
     def answered(cls, ids: Sequence[int], answer_start: int) -> "Example":
@@ -36,6 +41,16 @@ class Example:
     def answer_tokens(self) -> int:
         """Tokens that the loss is taken on."""
         return sum(last - first for first, last in self.spans)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are read, of both answers of a pair."""
+        return len(self.ids) + len(self.rejected or ())
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the row, or of its prompt with the longer answer."""
+        return max(len(self.ids), self.spans[-1][0] + len(self.rejected or ()))
 
     @property
     def computed(self) -> tuple[int, ...]:
@@ -85,4 +100,4 @@ def answer_tokens(examples: Iterable[Example]) -> int:
 
 def read_tokens(examples: Iterable[Example]) -> int:
     """Tokens of the rows, prompts and answers, shared beginnings counted in each row."""
-    return sum(len(example.ids) for example in examples)
+    return sum(example.tokens for example in examples)

@@ -8,11 +8,11 @@ from typing import Any
 from jobs.child import ChildFailure
 from service_kit.errors import InvalidInputError
 from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.conversations import Conversation, ConversationEncoder, EncodedConversation
+from tokenization.written_turns import functions_of, turns_of
 
+from trainer.training.learned_part import LearnedPart, named_rows, not_pairs
 from trainer.training.packs import Example
-
-LISTED_ROWS = 20
-"""Row numbers named in an error; the rest is counted."""
 
 Row = dict[str, Any]
 
@@ -24,39 +24,65 @@ def read_split(folder: Path, split: str) -> list[Row]:
 
 
 def encode_rows(
-    rows: Sequence[Row], tokenizer: ChatTokenizer, *, split: str, max_tokens: int
+    rows: Sequence[Row],
+    tokenizer: ChatTokenizer,
+    *,
+    split: str,
+    max_tokens: int,
+    part: LearnedPart | None = None,
 ) -> list[Example]:
     """Token ids of each row; none is cut, because a cut answer teaches to stop early.
 
+    Args:
+        part: What of each row is learned; every answer of it when None.
+
     Raises:
-        ChildFailure: rows are longer than `max_tokens`, or cannot be rendered; they are named.
+        ChildFailure: rows are longer than `max_tokens`, cannot be rendered or lack what is
+            compared; they are named.
     """
-    examples = []
-    too_long: list[int] = []
-    for row in rows:
-        try:
-            encoded = tokenizer.encode_example(row["messages"])
-        except InvalidInputError as error:
-            raise ChildFailure(
-                "ROW_NOT_RENDERABLE",
-                f"{split} row {row['row']}: {error.message}",
-                "Each row needs a prompt and ends with the assistant's answer, in roles that the "
-                "model's chat template knows.",
-            ) from error
-        if len(encoded.ids) > max_tokens:
-            too_long.append(row["row"])
-        examples.append(Example.answered(encoded.ids, encoded.answer_start))
+    part = part or LearnedPart()
+    encoded = ConversationEncoder(tokenizer)([_conversation(row, split) for row in rows])
+    examples = [part.of(_example(one, row, split)) for row, one in zip(rows, encoded, strict=True)]
+    numbers = [int(row["row"]) for row in rows]
+    alone = [number for number, one in zip(numbers, examples, strict=True) if not one.rejected]
+    if part.needs_pairs and alone:
+        raise not_pairs(alone, split=split)
+    too_long = [
+        number for number, one in zip(numbers, examples, strict=True) if one.longest > max_tokens
+    ]
     if too_long:
         raise rows_too_long(too_long, split=split, max_tokens=max_tokens)
     return examples
 
 
+def _conversation(row: Row, split: str) -> Conversation:
+    try:
+        turns, tools = turns_of(row["messages"]), functions_of(row.get("tools", ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _not_renderable(row, split, f"it is not as OpenAI writes it: {error!r}") from error
+    return Conversation(turns, tools, row.get("rejected"))
+
+
+def _example(encoded: EncodedConversation | InvalidInputError, row: Row, split: str) -> Example:
+    if isinstance(encoded, InvalidInputError):
+        raise _not_renderable(row, split, encoded.message) from encoded
+    rejected = None if encoded.rejected_ids is None else tuple(encoded.rejected_ids)
+    return Example(tuple(encoded.ids), tuple(encoded.spans), rejected)
+
+
+def _not_renderable(row: Row, split: str, why: str) -> ChildFailure:
+    return ChildFailure(
+        "ROW_NOT_RENDERABLE",
+        f"{split} row {row['row']}: {why}",
+        "Each row needs a prompt and ends with the assistant's answer, in roles that the "
+        "model's chat template knows.",
+    )
+
+
 def rows_too_long(rows: Sequence[int], *, split: str, max_tokens: int) -> ChildFailure:
     """What is said of rows that have more than `max_tokens`."""
-    named = ", ".join(map(str, rows[:LISTED_ROWS]))
-    more = f" and {len(rows) - LISTED_ROWS} more" if len(rows) > LISTED_ROWS else ""
     return ChildFailure(
         "ROWS_TOO_LONG",
-        f"{len(rows)} rows of {split} have more than {max_tokens} tokens: {named}{more}",
+        f"{len(rows)} rows of {split} have more than {max_tokens} tokens: {named_rows(rows)}",
         "Shorten or split them, or raise max_tokens_per_row up to the model's context.",
     )

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.child import ChildFailure
@@ -23,6 +23,8 @@ class StepFigures:
 
     loss: float
     grad_norm: float
+    details: Mapping[str, float]
+    """What the objective says of it."""
 
 
 class Stepper:
@@ -75,7 +77,7 @@ class Stepper:
         norm = self._update.apply(rate)
         if not math.isfinite(norm):
             raise _diverged(step, numbers, "gradient of the loss")
-        return StepFigures(loss, norm)
+        return StepFigures(loss, norm, self._objective.figures())
 
     def _gradients_that_fit(
         self,
@@ -104,6 +106,7 @@ class Stepper:
         rows: Sequence[Example],
         abandon: Callable[[], bool],
     ) -> float | None:
+        self._update.begin(self._objective, rows)
         weight = self._objective.weight(rows)
         loss = 0.0
         for first in range(0, len(rows), self.micro_batch_rows):

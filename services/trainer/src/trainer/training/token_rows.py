@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
+import numpy as np
 from jobs.child import ChildFailure
 from token_files.layout import TokenFilesError
-from token_files.token_file import TokenFile
+from token_files.token_file import Int32s, TokenFile
 from token_files.tokenizer_digest import tokenizer_digest
 from token_files.tokens_plan import TokensPlan
 from token_files.training_order import TrainingOrder
 
+from trainer.training.learned_part import LearnedPart, not_pairs
 from trainer.training.packs import Example
 from trainer.training.rows import rows_too_long
 
@@ -19,8 +21,9 @@ from trainer.training.rows import rows_too_long
 class TokenExamples(Sequence[Example]):
     """Examples that are read from a token file when they are asked for, and then let go."""
 
-    def __init__(self, file: TokenFile) -> None:
+    def __init__(self, file: TokenFile, part: LearnedPart) -> None:
         self._file = file
+        self._part = part
 
     def __len__(self) -> int:
         return len(self._file)
@@ -28,7 +31,7 @@ class TokenExamples(Sequence[Example]):
     @property
     def longest(self) -> int:
         """Tokens of the longest row; no row is read for it."""
-        return int(self._file.lengths().max(initial=0))
+        return int(_lengths(self._file, self._part).max(initial=0))
 
     @overload
     def __getitem__(self, place: int) -> Example: ...
@@ -41,7 +44,8 @@ class TokenExamples(Sequence[Example]):
             return [self[one] for one in range(*place.indices(len(self)))]
         row = self._file[place]
         spans = zip(row.loss_from.tolist(), row.loss_to.tolist(), strict=True)
-        return Example(tuple(row.ids.tolist()), tuple(spans))
+        rejected = None if row.rejected_ids is None else tuple(row.rejected_ids.tolist())
+        return self._part.of(Example(tuple(row.ids.tolist()), tuple(spans), rejected))
 
 
 def tokens_for(base: Path, dataset: Path) -> TokensPlan | None:
@@ -58,13 +62,13 @@ def tokens_for(base: Path, dataset: Path) -> TokensPlan | None:
 
 
 def read_tokens_of(
-    dataset: Path, plan: TokensPlan, split: str, *, max_tokens: int
+    dataset: Path, plan: TokensPlan, split: str, *, max_tokens: int, part: LearnedPart
 ) -> TokenExamples:
     """The rows of a split, not yet read.
 
     Raises:
         ChildFailure: the file holds other rows than its plan says, or rows are longer than
-            `max_tokens`; they are named.
+            `max_tokens` or lack what is compared; they are named.
     """
     try:
         file = TokenFile(dataset, split)
@@ -73,17 +77,28 @@ def read_tokens_of(
     counts = plan.splits.get(split)
     if len(file) != (counts.rows if counts else 0):
         raise _inconsistent(f"{split} has {len(file)} rows, and its plan says otherwise")
-    if counts and counts.longest > max_tokens:
-        too_long = file.row_numbers()[file.lengths() > max_tokens]
-        raise rows_too_long(too_long.tolist(), split=split, max_tokens=max_tokens)
-    return TokenExamples(file)
+    if part.needs_pairs:
+        alone = file.row_numbers()[file.rejected_lengths() == 0]
+        if len(alone):
+            raise not_pairs(alone.tolist(), split=split)
+    if counts and max(counts.longest, plan.max_tokens if part.keeps_pairs else 0) > max_tokens:
+        too_long = file.row_numbers()[_lengths(file, part) > max_tokens]
+        if len(too_long):
+            raise rows_too_long(too_long.tolist(), split=split, max_tokens=max_tokens)
+    return TokenExamples(file, part)
+
+
+def _lengths(file: TokenFile, part: LearnedPart) -> Int32s:
+    """Of each row, with the longer answer where both are read."""
+    lengths = file.lengths()
+    return np.maximum(lengths, file.rejected_lengths()) if part.keeps_pairs else lengths
 
 
 def longest_of(examples: Sequence[Example]) -> int:
     """Tokens of the longest example; of a token file without reading its rows."""
     if isinstance(examples, TokenExamples):
         return examples.longest
-    return max(len(example.ids) for example in examples)
+    return max(example.longest for example in examples)
 
 
 def read_order(dataset: Path, rows: int) -> tuple[Sequence[int], bool]:

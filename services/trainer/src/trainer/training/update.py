@@ -20,6 +20,10 @@ class Update(Protocol):
         """The weights that training changes, by name, but for those that are in `state`."""
         ...
 
+    def begin(self, objective: Objective, rows: Sequence[Example]) -> None:
+        """Let the objective begin a step of all these rows."""
+        ...
+
     def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
         """The summed losses of this process' part of a micro-batch, as `Objective.losses`."""
         ...
@@ -65,6 +69,10 @@ class LocalUpdate:
     def whole_weights(self) -> Mapping[str, torch.nn.Parameter]:
         """See `Update`."""
         return self._model.trainable
+
+    def begin(self, objective: Objective, rows: Sequence[Example]) -> None:
+        """See `Update`."""
+        objective.begin_step(self._model, rows)
 
     def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
         """See `Update`; of all rows."""

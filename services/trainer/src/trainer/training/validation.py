@@ -7,8 +7,8 @@ from torch import Tensor
 
 from trainer.domain.limits import TrainingLimits
 from trainer.training.distributed.ranks import OneRank, Ranks
-from trainer.training.loss import mean_loss
 from trainer.training.model import TrainedModel
+from trainer.training.objective import LearnAnswers, Objective, held_out_loss
 from trainer.training.packs import Example
 from trainer.training.progress import Progress
 
@@ -49,6 +49,7 @@ class Validation:
         rows: Of the valid split; with none nothing is measured.
         limits: How often, and after how many measures without progress training stops.
         steps: Of the plan.
+        objective: What is measured; the loss of answers by default.
         ranks: All of these measure the same; the one that leads keeps the best weights.
         weights: The model's, where they are not in one process.
     """
@@ -59,6 +60,7 @@ class Validation:
         rows: Sequence[Example],
         limits: TrainingLimits,
         steps: int,
+        objective: Objective | None = None,
         *,
         ranks: Ranks | None = None,
         weights: Weights | None = None,
@@ -68,6 +70,7 @@ class Validation:
         self._ranks = ranks or OneRank()
         self._weights = weights or _OwnWeights(model)
         self._limits = limits
+        self._objective = objective or LearnAnswers()
         self._every = limits.evaluation_steps or max(1, steps // 10)
         self.best: dict[str, Tensor] = {}
         """The weights with which the loss was lowest; empty before the first measure."""
@@ -86,7 +89,7 @@ class Validation:
         if not self.is_wanted or not (last or progress.step % self._every == 0):
             return None
         self._model.train(False)
-        measured = mean_loss(self._model, self._rows)
+        measured = held_out_loss(self._objective, self._model, self._rows)
         # What follows from it shall follow in every rank.
         loss = self._ranks.total(measured if self._ranks.leads else 0.0)
         self._model.train(True)

@@ -32,6 +32,14 @@ class _TrainingMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Traini
     """Low-rank adapters on the linear layers (Hu et al. 2021)."""
     TRAINING_METHOD_FULL: _TrainingMethod.ValueType  # 2
     """Every weight."""
+    TRAINING_METHOD_PREFIX: _TrainingMethod.ValueType  # 3
+    """Keys and values before every row, in each layer (Li and Liang 2021). The base stays as it is."""
+    TRAINING_METHOD_PROMPT: _TrainingMethod.ValueType  # 4
+    """Input embeddings before every row (Lester et al. 2021). The base stays as it is."""
+    TRAINING_METHOD_AUTO: _TrainingMethod.ValueType  # 5
+    """Becomes LORA or FULL, by rows, memory and objective; method_reason says why."""
+    TRAINING_METHOD_QLORA: _TrainingMethod.ValueType  # 6
+    """Low-rank adapters on a base of 4 bits (Dettmers et al. 2023). Refused: it needs a GPU and bitsandbytes."""
 
 class TrainingMethod(_TrainingMethod, metaclass=_TrainingMethodEnumTypeWrapper):
     """Which weights change."""
@@ -42,7 +50,51 @@ TRAINING_METHOD_LORA: TrainingMethod.ValueType  # 1
 """Low-rank adapters on the linear layers (Hu et al. 2021)."""
 TRAINING_METHOD_FULL: TrainingMethod.ValueType  # 2
 """Every weight."""
+TRAINING_METHOD_PREFIX: TrainingMethod.ValueType  # 3
+"""Keys and values before every row, in each layer (Li and Liang 2021). The base stays as it is."""
+TRAINING_METHOD_PROMPT: TrainingMethod.ValueType  # 4
+"""Input embeddings before every row (Lester et al. 2021). The base stays as it is."""
+TRAINING_METHOD_AUTO: TrainingMethod.ValueType  # 5
+"""Becomes LORA or FULL, by rows, memory and objective; method_reason says why."""
+TRAINING_METHOD_QLORA: TrainingMethod.ValueType  # 6
+"""Low-rank adapters on a base of 4 bits (Dettmers et al. 2023). Refused: it needs a GPU and bitsandbytes."""
 Global___TrainingMethod: _TypeAlias = TrainingMethod  # noqa: Y015
+
+class _TrainingObjective:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TrainingObjectiveEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrainingObjective.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRAINING_OBJECTIVE_UNSPECIFIED: _TrainingObjective.ValueType  # 0
+    """Becomes ANSWERS."""
+    TRAINING_OBJECTIVE_ANSWERS: _TrainingObjective.ValueType  # 1
+    """Negative log-likelihood of the assistant's turns, after what precedes each: instruction tuning."""
+    TRAINING_OBJECTIVE_TEXT: _TrainingObjective.ValueType  # 2
+    """Negative log-likelihood of every token but the first of each row: continued pre-training."""
+    TRAINING_OBJECTIVE_DPO: _TrainingObjective.ValueType  # 3
+    """Direct preference optimization (Rafailov et al. 2023), on rows with a chosen and a rejected answer."""
+    TRAINING_OBJECTIVE_KTO: _TrainingObjective.ValueType  # 4
+    """Kahneman-Tversky optimization (Ethayarajh et al. 2024), on rows with a chosen answer and perhaps a rejected one."""
+    TRAINING_OBJECTIVE_DISTILLATION: _TrainingObjective.ValueType  # 5
+    """Difference from a teacher's next-token distributions (Hinton et al. 2015), beside the answers' likelihood."""
+
+class TrainingObjective(_TrainingObjective, metaclass=_TrainingObjectiveEnumTypeWrapper):
+    """What becomes smaller."""
+
+TRAINING_OBJECTIVE_UNSPECIFIED: TrainingObjective.ValueType  # 0
+"""Becomes ANSWERS."""
+TRAINING_OBJECTIVE_ANSWERS: TrainingObjective.ValueType  # 1
+"""Negative log-likelihood of the assistant's turns, after what precedes each: instruction tuning."""
+TRAINING_OBJECTIVE_TEXT: TrainingObjective.ValueType  # 2
+"""Negative log-likelihood of every token but the first of each row: continued pre-training."""
+TRAINING_OBJECTIVE_DPO: TrainingObjective.ValueType  # 3
+"""Direct preference optimization (Rafailov et al. 2023), on rows with a chosen and a rejected answer."""
+TRAINING_OBJECTIVE_KTO: TrainingObjective.ValueType  # 4
+"""Kahneman-Tversky optimization (Ethayarajh et al. 2024), on rows with a chosen answer and perhaps a rejected one."""
+TRAINING_OBJECTIVE_DISTILLATION: TrainingObjective.ValueType  # 5
+"""Difference from a teacher's next-token distributions (Hinton et al. 2015), beside the answers' likelihood."""
+Global___TrainingObjective: _TypeAlias = TrainingObjective  # noqa: Y015
 
 class _TrainingPrecision:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -151,6 +203,9 @@ class TrainSpec(_message.Message):
     HYPER_PARAMETERS_FIELD_NUMBER: _builtins.int
     EVALUATE_FIELD_NUMBER: _builtins.int
     DATASET_JOB_ID_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
+    TEACHER_VERSION_ID_FIELD_NUMBER: _builtins.int
+    METHOD_REASON_FIELD_NUMBER: _builtins.int
     DISTRIBUTION_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     base_version_id: _builtins.str
@@ -165,6 +220,12 @@ class TrainSpec(_message.Message):
     """Score base and tuned model on the test split at the end."""
     dataset_job_id: _builtins.str
     """Job that makes the dataset when it is not ready yet; training waits for it. Empty when it is."""
+    objective: Global___TrainingObjective.ValueType
+    """What becomes smaller."""
+    teacher_version_id: _builtins.str
+    """Of DISTILLATION: the model to learn from, of form safetensors and with the base's tokenizer."""
+    method_reason: _builtins.str
+    """Set by the trainer when method was AUTO: why it became what it is."""
     @_builtins.property
     def hyper_parameters(self) -> Global___HyperParameters:
         """Every other choice; a field of 0 takes the guide's default."""
@@ -187,12 +248,15 @@ class TrainSpec(_message.Message):
         hyper_parameters: Global___HyperParameters | None = ...,
         evaluate: _builtins.bool = ...,
         dataset_job_id: _builtins.str = ...,
+        objective: Global___TrainingObjective.ValueType = ...,
+        teacher_version_id: _builtins.str = ...,
+        method_reason: _builtins.str = ...,
         distribution: Global___Distribution | None = ...,
         limits: Global___TrainingLimits | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["distribution", b"distribution", "hyper_parameters", b"hyper_parameters", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_version_id", b"teacher_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,8 +369,15 @@ class HyperParameters(_message.Message):
     MAX_GRAD_NORM_FIELD_NUMBER: _builtins.int
     CHECKPOINT_STEPS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    VIRTUAL_TOKENS_FIELD_NUMBER: _builtins.int
+    PREFERENCE_BETA_FIELD_NUMBER: _builtins.int
+    DISTILLATION_TEMPERATURE_FIELD_NUMBER: _builtins.int
+    DISTILLATION_WEIGHT_FIELD_NUMBER: _builtins.int
+    TARGET_MODULES_FIELD_NUMBER: _builtins.int
+    TARGET_PARAMETERS_FIELD_NUMBER: _builtins.int
+    LAST_TURN_ONLY_FIELD_NUMBER: _builtins.int
     learning_rate: _builtins.float
-    """Peak learning rate; default 3e-5 for LoRA, 1e-5 for full."""
+    """Peak learning rate; default 3e-5 for LoRA, 1e-5 for full, 5e-3 for a prefix, 1e-2 for a prompt; a tenth of it for DPO and KTO."""
     epochs: _builtins.float
     """Passes over the train split; default 1. At most 100."""
     batch_size: _builtins.int
@@ -333,6 +404,24 @@ class HyperParameters(_message.Message):
     """Steps between checkpoints; by default chosen by what a checkpoint costs and how long workers live."""
     seed: _builtins.int
     """Seed of data order, initialisation and dropout; default 1."""
+    virtual_tokens: _builtins.int
+    """Of PREFIX and PROMPT: learned tokens before every row; default 20. They count towards the context."""
+    preference_beta: _builtins.float
+    """Of DPO and KTO: how much a step away from the base costs; default 0.1."""
+    distillation_temperature: _builtins.float
+    """Of DISTILLATION: divides the logits of both models before they are compared; default 2."""
+    distillation_weight: _builtins.float
+    """Of DISTILLATION: share of the teacher in the loss, the answers have the rest; default 0.5."""
+    last_turn_only: _builtins.bool
+    """Of ANSWERS and DISTILLATION: learn the last answer of a conversation only; default all of them."""
+    @_builtins.property
+    def target_modules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of LORA: names of linear layers, the last part of each, that get an adapter; default every projection that is known."""
+
+    @_builtins.property
+    def target_parameters(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of LORA: stacked parameters that get an adapter beside the layers, for example "mlp.experts.gate_up_proj"."""
+
     def __init__(
         self,
         *,
@@ -350,10 +439,17 @@ class HyperParameters(_message.Message):
         max_grad_norm: _builtins.float = ...,
         checkpoint_steps: _builtins.int = ...,
         seed: _builtins.int = ...,
+        virtual_tokens: _builtins.int = ...,
+        preference_beta: _builtins.float = ...,
+        distillation_temperature: _builtins.float = ...,
+        distillation_weight: _builtins.float = ...,
+        target_modules: _abc.Iterable[_builtins.str] | None = ...,
+        target_parameters: _abc.Iterable[_builtins.str] | None = ...,
+        last_turn_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "checkpoint_steps", b"checkpoint_steps", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_rank", b"lora_rank", "max_grad_norm", b"max_grad_norm", "max_steps", b"max_steps", "max_tokens_per_row", b"max_tokens_per_row", "seed", b"seed", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "checkpoint_steps", b"checkpoint_steps", "distillation_temperature", b"distillation_temperature", "distillation_weight", b"distillation_weight", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "last_turn_only", b"last_turn_only", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_rank", b"lora_rank", "max_grad_norm", b"max_grad_norm", "max_steps", b"max_steps", "max_tokens_per_row", b"max_tokens_per_row", "preference_beta", b"preference_beta", "seed", b"seed", "target_modules", b"target_modules", "target_parameters", b"target_parameters", "virtual_tokens", b"virtual_tokens", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

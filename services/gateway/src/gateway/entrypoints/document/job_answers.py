@@ -116,21 +116,23 @@ class EvaluationPage(Page[Evaluation]):
     """Evaluations, newest first."""
 
 
-class SupervisedMethod(Answer):
-    """The only way of training that is offered."""
+class MethodChoices(Answer):
+    """The choices of a way of training."""
 
     hyperparameters: dict[str, Any]
 
 
 class Method(Answer):
-    """How it trains, in OpenAI's newer form."""
+    """How it trains, in OpenAI's newer form; has the field that `type` names."""
 
-    type: Literal["supervised"]
-    supervised: SupervisedMethod
+    type: Literal["supervised", "dpo"]
+    supervised: MethodChoices | None = None
+    dpo: MethodChoices | None = None
 
 
 class FineTuningJob(OrderAndTurn):
-    """A training job. Ours: `progress`, `result`, `wish`, and what `OrderAndTurn` has."""
+    """A training job. Ours: from `progress` on, and what `OrderAndTurn` has. `method_reason` says
+    why training method `auto` became what it is."""
 
     id: str
     object: Literal["fine_tuning.job"]
@@ -155,6 +157,10 @@ class FineTuningJob(OrderAndTurn):
     progress: JobProgressReport | None
     result: JobOutcome | None
     wish: Wish
+    training_method: str
+    method_reason: str | None
+    objective: str
+    teacher: str | None
 
 
 class FineTuningJobPage(Page[FineTuningJob]):

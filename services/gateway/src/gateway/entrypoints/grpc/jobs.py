@@ -16,7 +16,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobWish,
 )
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
-from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_ANSWERS, TrainSpec
 from service_kit.errors import InvalidInputError, UnavailableError
 
 from gateway.accepted_job import accepted_record
@@ -241,6 +241,8 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
     ]
     if spec.dataset_job_id:
         errors.append("dataset_job_id: must be empty; the gateway finds it")
+    if spec.method_reason:
+        errors.append("method_reason: must be empty; the trainer writes it")
     if errors:
         raise InvalidInputError(errors)
     return FineTuningOrder(
@@ -249,6 +251,8 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
         name=spec.name,
         method=spec.method,
         hyper_parameters=spec.hyper_parameters,
+        objective=spec.objective or TRAINING_OBJECTIVE_ANSWERS,
+        teacher=spec.teacher_version_id,
         evaluate=spec.evaluate,
         limits=spec.limits,
         priority=priority,

@@ -13,7 +13,7 @@ from trainer.training.model import TrainedModel
 
 
 class ZeroDivision:
-    """See `trainer.training.fine_tune.Division`."""
+    """See `trainer.training.run_setup.Division`."""
 
     def __init__(self, request: TrainRequest, ranks: ProcessGroup) -> None:
         self.ranks = ranks

@@ -69,6 +69,10 @@ class ZeroUpdate:
         """None: masters and moments of this rank's part are in `state`."""
         return {}
 
+    def begin(self, objective: Objective, rows: Sequence[Example]) -> None:
+        """See `Update`."""
+        objective.begin_step(self._model, rows)
+
     def losses(self, objective: Objective, rows: Sequence[Example]) -> Iterator[Tensor]:
         """See `Update`; of every n-th row, and of weight 0 where others have more."""
         self._divide()

@@ -1,0 +1,109 @@
+"""What is trained, and how, in OpenAI's words and in ours."""
+
+from typing import Any
+
+import pytest
+from gateway_support.house import BASE, House
+from gateway_support.job_orders import order, upload
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_openais_preference_method_is_an_objective_with_its_beta(house: House):
+    client = house.http(tenant="dpo")
+    method = {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2, "n_epochs": 2}}}
+
+    job = (await order(client, method=method)).json()
+
+    spec = house.trainer.specs[-1]
+    assert (spec.objective, spec.method) == (pb.TRAINING_OBJECTIVE_DPO, pb.TRAINING_METHOD_LORA)
+    assert (spec.hyper_parameters.preference_beta, spec.hyper_parameters.epochs) == (0.2, 2)
+    assert job["method"]["type"] == "dpo"
+    assert job["method"]["dpo"]["hyperparameters"]["preference_beta"] == 0.2
+    assert "supervised" not in job["method"]
+    assert (job["objective"], job["training_method"]) == ("dpo", "lora")
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "prefix", "prompt", "qlora", "auto"])
+async def test_every_method_reaches_the_trainer_by_its_name(house: House, method: str):
+    job = (await order(house.http(tenant="methods"), training_method=method)).json()
+
+    spec = house.trainer.specs[-1]
+    assert pb.TrainingMethod.Name(spec.method) == f"TRAINING_METHOD_{method.upper()}"
+    assert job["training_method"] == method
+
+
+async def test_a_teacher_is_found_by_its_name_and_choices_go_with_it(house: House):
+    chosen: dict[str, Any] = {
+        "distillation_temperature": 3.0,
+        "distillation_weight": 0.7,
+        "target_modules": ["q_proj"],
+        "target_parameters": ["mlp.experts.down_proj"],
+        "last_turn_only": True,
+    }
+    changes = {"objective": "distillation", "teacher": "tiny", "hyperparameters": chosen}
+
+    job = (await order(house.http(tenant="teacher"), **changes)).json()
+
+    spec = house.trainer.specs[-1]
+    assert spec.teacher_version_id == job["teacher"] == BASE
+    assert spec.objective == pb.TRAINING_OBJECTIVE_DISTILLATION
+    for name, value in chosen.items():
+        given = getattr(spec.hyper_parameters, name)
+        assert (list(given) if isinstance(value, list) else given) == value
+
+
+@pytest.mark.parametrize(
+    ("objective", "layout", "column"),
+    [
+        ("answers", "", "messages"),
+        ("text", "text", ""),
+        ("dpo", "preference", ""),
+        ("kto", "preference", ""),
+    ],
+)
+async def test_a_file_is_read_as_what_is_learned_from_it(
+    house: House, objective: str, layout: str, column: str
+):
+    await order(house.http(tenant="layouts"), objective=objective)
+
+    mapping = house.data_prep.specs[-1].mapping
+    assert (mapping.layout, mapping.messages_column) == (layout, column)
+
+
+async def test_one_file_read_in_two_ways_becomes_two_datasets(house: House):
+    client = house.http(tenant="two-ways")
+    file = await upload(client)
+    for objective in ("dpo", "kto", "text"):
+        assert (await order(client, training_file=file, objective=objective)).status_code == 200
+
+    preferred, wanted, text = (spec.dataset_id for spec in house.trainer.specs[-3:])
+    assert preferred == wanted != text
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"method": {"type": "dpo"}, "objective": "kto"}, "method.type is 'dpo'"),
+        ({"method": {"type": "supervised"}, "objective": "dpo"}, "method.type is 'supervised'"),
+        ({"method": {"type": "dpo", "supervised": {}}}, "method.supervised"),
+        (
+            {
+                "method": {"type": "dpo", "dpo": {"hyperparameters": {"beta": 0.2}}},
+                "hyperparameters": {"preference_beta": 0.3},
+            },
+            "preference_beta: given twice",
+        ),
+        ({"training_method": "magic"}, "training_method"),
+        ({"hyperparameters": {"target_modules": []}}, "target_modules"),
+        ({"objective": "distillation", "teacher": "nobody"}, "nobody"),
+    ],
+)
+async def test_what_contradicts_itself_is_refused(
+    house: House, changes: dict[str, object], why: str
+):
+    answer = await order(house.http(tenant="refused"), **changes)
+
+    assert answer.status_code in (400, 404, 422)
+    assert why in answer.json()["error"]["message"]

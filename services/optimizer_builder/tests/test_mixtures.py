@@ -1,0 +1,33 @@
+"""Models with latent attention and experts are built, and decode as torch does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .builders import run_script
+
+pytestmark = pytest.mark.heavy
+
+
+def test_a_deepseek_is_exported_and_decodes_and_a_prefix_is_not_merged(
+    tmp_path: Path, tiny_base: Path, tiny_adapter: Path
+) -> None:
+    prefix = tmp_path / "prefix"
+    prefix.mkdir()
+    for path in tiny_adapter.iterdir():
+        (prefix / path.name).write_bytes(path.read_bytes())
+    (prefix / "adapter_config.json").write_text(json.dumps({"peft_type": "PREFIX_TUNING"}))
+
+    found = run_script("build_mixtures.py", tmp_path, tiny_base, prefix)
+
+    assert found["refused"] == (
+        "an adapter of type PREFIX_TUNING stands before every text and cannot be merged into "
+        "weights"
+    )
+    for version in ("3",):
+        build = found[version]
+        assert isinstance(build, dict)
+        # The prompt, and five tokens after it one by one.
+        assert build["steps"] == 6
+        assert build["off"] < 0.01 * build["spread"], found

@@ -1,0 +1,38 @@
+"""What a training run is made from."""
+
+from dataclasses import dataclass
+
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from service_kit.machine_size import MachineSize
+
+from trainer.domain.distribution import Distribution
+from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.needs import training_needs
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a run is made from."""
+
+    base: ModelReady
+    dataset: DatasetReady
+    choices: HyperParameters
+    distribution: Distribution | None = None
+    teacher: ModelReady | None = None
+
+    @property
+    def needs(self) -> MachineSize:
+        """What was asked of the machine, for each process."""
+        teacher_bytes = self.teacher.size_bytes if self.teacher else 0
+        return training_needs(self.choices, self.base.size_bytes, teacher_bytes)
+
+    @property
+    def context_tokens(self) -> int:
+        """Of the tuned model; what stands before every text is no room of the caller's."""
+        return max(self.base.context_tokens - self.choices.beginning_tokens, 0)
+
+    @property
+    def made_from(self) -> dict[str, str]:
+        """Role to digest, for manifests."""
+        roles = {"base": self.base.digest, "dataset": self.dataset.digest}
+        return roles if self.teacher is None else roles | {"teacher": self.teacher.digest}

@@ -1,0 +1,95 @@
+"""The objective of a run, and the rows as it reads them."""
+
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import overload
+
+from jobs.child import ChildFailure
+from token_files.tokenizer_digest import tokenizer_digest
+
+from trainer.domain.methods import DISTILLATION, DPO, FULL, KTO
+from trainer.domain.train_request import TrainRequest
+from trainer.training.answer_packs import base_likelihoods, better, pack_answers, worse
+from trainer.training.model import TrainedModel
+from trainer.training.objective import LearnAnswers, Objective
+from trainer.training.objectives.desirable import WantAnswers
+from trainer.training.objectives.distillation import FollowTeacher
+from trainer.training.objectives.preference import PreferBetterAnswers
+from trainer.training.packs import Example
+
+ROWS_AT_A_TIME = 32
+
+
+def make_objective(request: TrainRequest) -> Objective:
+    """What the request says shall become smaller; a teacher is loaded.
+
+    Raises:
+        ChildFailure: the teacher has another tokenizer.
+    """
+    choices = request.hyper_parameters
+    if choices.objective == DPO:
+        return PreferBetterAnswers(choices.preference_beta)
+    if choices.objective == KTO:
+        return WantAnswers(choices.preference_beta)
+    if choices.objective == DISTILLATION:
+        return FollowTeacher(_teacher(request), choices)
+    return LearnAnswers()
+
+
+def _teacher(request: TrainRequest) -> TrainedModel:
+    folder = request.teacher_folder
+    if folder is None or tokenizer_digest(folder) != tokenizer_digest(request.base_folder):
+        raise ChildFailure(
+            "FOREIGN_TEACHER",
+            "the teacher's tokenizer is not the base's, so that their words cannot be compared",
+            "Choose a teacher of the same family, or let it answer and learn from its answers.",
+        )
+    return TrainedModel.load_frozen(folder)
+
+
+def with_references(
+    rows: Sequence[Example],
+    request: TrainRequest,
+    model: TrainedModel,
+    report: Callable[[int, int], None],
+) -> Sequence[Example]:
+    """Rows that know what the base says of them, where a run has no base left once it began.
+
+    Args:
+        model: Before its first step.
+        report: Told rows done and rows in all.
+    """
+    choices = request.hyper_parameters
+    if choices.objective != DPO or choices.method != FULL:
+        return rows
+    found = array("d")
+    for first in range(0, len(rows), ROWS_AT_A_TIME):
+        report(first, len(rows))
+        some = rows[first : first + ROWS_AT_A_TIME]
+        for pack in pack_answers((better(row), worse(row)) for row in some):
+            found.extend(base_likelihoods(model, pack).tolist())
+    return _Referenced(rows, found)
+
+
+class _Referenced(Sequence[Example]):
+    """Rows with their references, which take 16 bytes each."""
+
+    def __init__(self, rows: Sequence[Example], found: Sequence[float]) -> None:
+        self._rows = rows
+        self._found = found
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Example: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Example]: ...
+
+    def __getitem__(self, place: int | slice) -> Example | Sequence[Example]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        reference = (self._found[2 * place], self._found[2 * place + 1])
+        return replace(self._rows[place], reference=reference)

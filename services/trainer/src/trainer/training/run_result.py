@@ -1,0 +1,49 @@
+"""What a run leaves: its figures, and its folder."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.training.checkpoint import METRICS
+from trainer.training.memory import peak_bytes
+from trainer.training.model import TrainedModel
+from trainer.training.progress import Progress
+
+EVALUATION = "evaluation.json"
+
+
+def summary_of(progress: Progress, rows: int, report: Mapping[str, Any]) -> dict[str, Any]:
+    summary: dict[str, Any] = {
+        "rows": rows,
+        "train_tokens": progress.tokens,
+        "steps": progress.step,
+        "first_loss": progress.first_loss,
+        "last_loss": progress.last_loss,
+        "train_seconds": progress.seconds,
+        "tokens_per_second": progress.tokens / progress.seconds,
+        "differences": report["differences"],
+        "peak_memory_bytes": peak_bytes(),
+    }
+    if progress.stopped_by:
+        summary["stopped_by"] = progress.stopped_by
+    if progress.best_valid_loss is not None:
+        summary |= {"best_step": progress.best_step, "best_valid_loss": progress.best_valid_loss}
+    if progress.micro_batch_rows:
+        summary["micro_batch_rows"] = progress.micro_batch_rows
+    for name in ("base", "tuned"):
+        if name in report:
+            summary[f"accuracy_{name}"] = report[name]["accuracy"]
+    return summary
+
+
+def write_folder(
+    folder: Path, model: TrainedModel, metrics: Path, report: Mapping[str, Any]
+) -> Path:
+    """Write the model, the figures of its steps and its exam into a new `folder`."""
+    folder.mkdir()
+    model.save(folder)
+    shutil.copyfile(metrics, folder / METRICS)
+    (folder / EVALUATION).write_text(json.dumps(report, indent=2), encoding="utf-8")
+    return folder

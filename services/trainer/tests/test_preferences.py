@@ -1,0 +1,193 @@
+"""What is preferred gains on what is not, however the step is laid out."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenization.chat_tokenizer import ChatTokenizer
+from trainer.domain.hyper_parameters import decide
+from trainer.domain.methods import DPO, KTO
+from trainer.domain.train_request import TrainRequest
+from trainer.training import model as model_module
+from trainer.training.answer_packs import Answer, better, likelihoods, pack_answers, worse
+from trainer.training.learned_part import LearnedPart
+from trainer.training.model import TrainedModel
+from trainer.training.objective import Objective, held_out_loss
+from trainer.training.objectives.desirable import WantAnswers
+from trainer.training.objectives.making import make_objective, with_references
+from trainer.training.objectives.preference import PreferBetterAnswers
+from trainer.training.packs import Example
+from trainer.training.rows import encode_rows
+from trainer_support.runs import QUICK, gradients_of, pair_rows, run, stir
+
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.setattr(model_module, "compute_dtype", lambda _method: torch.float32)
+
+
+@pytest.fixture
+def pairs(tiny_base: Path) -> list[Example]:
+    tokenizer = ChatTokenizer.load(tiny_base)
+    part = LearnedPart(DPO)
+    return encode_rows(pair_rows(16), tokenizer, split="train", max_tokens=512, part=part)
+
+
+def adapted(base: Path, objective: str = DPO, **changes: Any) -> TrainedModel:
+    choices = decide("lora", {"lora_rank": 4, **changes}, objective=objective)
+    return TrainedModel.load(base, choices, "mv-base")
+
+
+def margins(model: TrainedModel, rows: Sequence[Example]) -> list[float]:
+    """Of each pair how much likelier the better answer is than the worse one."""
+    found: list[float] = []
+    model.train(False)
+    with torch.no_grad():
+        for pack in pack_answers((better(row), worse(row)) for row in rows):
+            pair = likelihoods(model, pack).view(-1, 2)
+            found += (pair[:, 0] - pair[:, 1]).tolist()
+    return found
+
+
+def alone(model: TrainedModel, answer: Answer) -> float:
+    """The log-likelihood of an answer by transformers' own causal mask and attention."""
+    whole = model._model
+    whole.set_attn_implementation("sdpa")
+    ids = torch.tensor([answer.prompt + answer.ids])
+    with torch.no_grad():
+        logits = whole(input_ids=ids).logits[0].float()
+    whole.set_attn_implementation("token_tree")
+    spoken = torch.log_softmax(logits[len(answer.prompt) - 1 : -1], dim=-1)
+    return float(spoken.gather(1, torch.tensor(answer.ids)[:, None]).sum())
+
+
+def test_answers_that_branch_off_one_prompt_are_as_likely_as_alone(
+    tiny_base: Path, pairs: list[Example]
+) -> None:
+    model = adapted(tiny_base)
+    stir(model)
+    model.train(False)
+    groups = [(better(row), worse(row)) for row in pairs[:4]]
+
+    [pack] = pack_answers(groups, max_nodes=10_000)
+    in_tree = likelihoods(model, pack).tolist()
+
+    each = [answer for group in groups for answer in group]
+    assert in_tree == pytest.approx([alone(model, answer) for answer in each], rel=1e-4)
+    # The tree has each prompt once, and what both answers begin with.
+    spoken = sum(len(answer.prompt + answer.ids) for answer in each)
+    assert len(pack.tree) < 0.45 * spoken
+
+
+def test_a_fresh_adapter_prefers_nothing(tiny_base: Path, pairs: list[Example]) -> None:
+    model, objective = adapted(tiny_base), PreferBetterAnswers(0.5)
+
+    loss, _ = gradients_of(model, objective, pairs)
+
+    assert loss == pytest.approx(math.log(2), abs=1e-7)
+    assert objective.figures() == {"reward_margin": 0.0, "reward_accuracy": 0.0}
+
+
+def test_dpo_raises_the_better_answers_above_the_worse_ones(
+    tiny_base: Path, pairs: list[Example]
+) -> None:
+    choices = decide("lora", QUICK | {"epochs": 4}, objective=DPO)
+    model = TrainedModel.load(tiny_base, choices, "mv-base")
+    before = margins(model, pairs)
+
+    loop = run(model, pairs, choices, PreferBetterAnswers(choices.preference_beta))
+
+    after = margins(model, pairs)
+    assert all(now > then + 1 for now, then in zip(after, before, strict=True))
+    assert loop.progress.last_loss is not None
+    assert loop.progress.last_loss < math.log(2) - 0.05
+
+
+@pytest.mark.parametrize("make", [PreferBetterAnswers, WantAnswers])
+def test_the_loss_of_a_step_does_not_depend_on_how_it_is_divided(
+    tiny_base: Path, pairs: list[Example], make: Callable[[float], Objective]
+) -> None:
+    model = adapted(tiny_base)
+    stir(model)
+
+    whole, gradients = gradients_of(model, make(0.1), pairs)
+    parts, others = gradients_of(model, make(0.1), pairs, parts=4)
+
+    assert parts == pytest.approx(whole, rel=1e-5)
+    for name, gradient in gradients.items():
+        assert float((others[name] - gradient).norm()) < 1e-4 * float(gradient.norm()) + 1e-9, name
+
+
+def test_a_full_run_remembers_what_the_base_said(tiny_base: Path, pairs: list[Example]) -> None:
+    choices = decide("full", QUICK | {"epochs": 4, "learning_rate": 0.003}, objective=DPO)
+    model = TrainedModel.load(tiny_base, choices, "mv-base")
+    request = request_of(tiny_base, choices)
+    asked: list[int] = []
+    known = with_references(pairs, request, model, lambda done, _total: asked.append(done))
+    objective = make_objective(request)
+
+    assert asked == [0]
+    assert held_out_loss(objective, model, known) == pytest.approx(math.log(2), abs=1e-5)
+    run(model, known, choices, objective)
+    assert held_out_loss(objective, model, known) < math.log(2) - 0.05
+    # With the reference asked now, of a model that has moved, it would still be log 2.
+    assert held_out_loss(objective, model, pairs) == pytest.approx(math.log(2), abs=1e-5)
+
+
+def request_of(base: Path, choices: Any) -> TrainRequest:
+    return TrainRequest(
+        base_folder=base,
+        base_version_id="mv-base",
+        context_tokens=512,
+        dataset_folder=base,
+        checkpoint_folder=None,
+        choices=(),
+        hyper_parameters=choices,
+        threads=1,
+    )
+
+
+def test_kto_makes_wanted_answers_likelier_and_unwanted_ones_less(
+    tiny_base: Path, pairs: list[Example]
+) -> None:
+    choices = decide("lora", QUICK | {"epochs": 4}, objective=KTO)
+    model = TrainedModel.load(tiny_base, choices, "mv-base")
+    objective = WantAnswers(choices.preference_beta)
+    before = margins(model, pairs)
+
+    loop = run(model, pairs, choices, objective)
+
+    assert all(now > then + 1 for now, then in zip(margins(model, pairs), before, strict=True))
+    figures = objective.figures()
+    assert figures["reward_wanted"] > figures["reward_unwanted"]
+    assert loop.progress.first_loss == pytest.approx(0.5, abs=1e-6)
+
+
+def test_kto_learns_from_answers_without_a_worse_one(tiny_base: Path, pairs: list[Example]) -> None:
+    model = adapted(tiny_base, KTO)
+    lonely = [Example(row.ids, row.spans) for row in pairs]
+
+    _, gradients = gradients_of(model, WantAnswers(0.1), lonely)
+
+    assert any(float(gradient.norm()) > 0 for gradient in gradients.values())
+    assert WantAnswers(0.1).weight([*lonely, pairs[0]]) == len(lonely) + 2
+
+
+def test_the_drift_of_kto_is_measured_on_answers_to_other_prompts(
+    tiny_base: Path, pairs: list[Example]
+) -> None:
+    model, objective = adapted(tiny_base, KTO), WantAnswers(1.0)
+    objective.begin_step(model, pairs)
+    assert objective.figures()["reward_reference"] == 0.0
+    choices = decide("lora", QUICK | {"epochs": 3}, objective="answers")
+    run(model, [Example(row.ids, row.spans) for row in pairs], choices)
+
+    objective.begin_step(model, pairs)
+
+    assert objective.figures()["reward_reference"] > 0.1
