@@ -69,7 +69,7 @@ def test_a_tiny_model_is_a_clean_model_folder(
     checked = check_model_folder(make(tmp_path / "tiny", context_tokens=128))
     assert checked.architecture == architecture
     assert checked.context_tokens == 128
-    assert checked.size_bytes < 500_000
+    assert checked.size_bytes < 700_000
 
 
 def test_making_a_tiny_llama_imports_no_torch(tmp_path: Path) -> None:
