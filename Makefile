@@ -102,7 +102,7 @@ build/ray/installed: deploy/ray/requirements.txt services/data_prep/pyproject.to
 	@test -x build/ray/bin/python || $(BIN)/python -m venv --without-pip build/ray
 	$(BIN)/uv pip install -p build/ray/bin/python --no-deps --require-hashes -r $<
 	@$(BIN)/uv pip install -q -p build/ray/bin/python --no-deps --no-build-isolation -e ./services/data_prep \
-		$(addprefix -e ./libs/,contracts jobs registry service_kit token_files tokenization)
+		$(addprefix -e ./libs/,asking contracts jobs registry service_kit token_files tokenization)
 	@touch $@
 
 browser-test: install ## The report of a dataset in a real browser; needs Debian's chromium

@@ -38,7 +38,13 @@ class Cluster:
     @property
     def environment(self) -> Mapping[str, str]:
         """With its token."""
-        return os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_file)}
+        return os.environ | {
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN_PATH": str(self.token_file),
+            # Ray starts a process for each client, and gives it 30 s to import itself, which are
+            # not enough on a machine that reads it from disk for the first time.
+            "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "120",
+        }
 
 
 @contextmanager
