@@ -32,7 +32,9 @@ class PreemptionPlan:
     """One job of all weights, and one worker at a time."""
 
     every_seconds: float = 20.0
-    steps: int = 3000
+    steps: int = 20_000
+    rows: int = 1500
+    """A hundred passes of them are more than those steps."""
     within_seconds: float = 400.0
 
 
@@ -75,7 +77,7 @@ async def train_on_spot(
         run_nats(folder / "nats") as broker,
         Bus.connect(broker.url, broker.token, name="chaos") as bus,
     ):
-        site = Site(bus, folder)
+        site = Site(bus, folder, plan.rows)
         await site.furnish()
         async with Fleet.running(broker.url, broker.token, workers, folder, TrainerPlace) as fleet:
             # No number of steps between checkpoints: the trainer chooses.

@@ -62,8 +62,9 @@ class TrainerPlace(Place):
 class Site:
     """The bus, the artifacts, and who asks for training."""
 
-    def __init__(self, bus: Bus, folder: Path) -> None:
+    def __init__(self, bus: Bus, folder: Path, rows: int = ROWS) -> None:
         self._bus = bus
+        self._rows = rows
         self._folder = folder
         self._store = FolderStore(folder / "artifacts")
         self._base_version_id = ""
@@ -73,7 +74,7 @@ class Site:
         base = make_tiny_llama(self._folder / "base")
         ready = await import_model(self._bus, self._store, base, tenant=TENANT, name="tiny")
         self._base_version_id = ready.version_id
-        rows = write_rows(self._folder / "rows")
+        rows = write_rows(self._folder / "rows", self._rows)
         manifest = await asyncio.to_thread(
             self._store.commit,
             rows,
@@ -123,11 +124,11 @@ class Site:
         return weights | {"losses": [(step["step"], step["loss"]) for step in steps]}
 
 
-def write_rows(folder: Path) -> Path:
+def write_rows(folder: Path, count: int = ROWS) -> Path:
     """The splits of a toy dataset, in a new folder."""
     folder.mkdir()
     lines = []
-    for number in range(ROWS):
+    for number in range(count):
         answer = list(CLUES)[number % len(CLUES)]
         turns = (
             ("system", "Name the kind of thing."),
