@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BASE, House
 from gateway_support.job_orders import order, upload
+from modelmill.gateway.v1.gateway_service_pb2 import CreateFineTuningJobRequest
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -107,3 +109,31 @@ async def test_what_contradicts_itself_is_refused(
 
     assert answer.status_code in (400, 404, 422)
     assert why in answer.json()["error"]["message"]
+
+
+async def test_limits_and_a_division_reach_the_trainer_through_both_doors(house: House):
+    limits = {"max_seconds": 60.0, "patience": 3, "min_improvement": 0.5}
+    division = {"ranks": 2, "preset": "guide-zero3", "offload_parameters": False}
+    asked = {"limits": limits, "distribution": division | {"precision": "fp32"}}
+    wanted = pb.Distribution(**division, precision=pb.TRAINING_PRECISION_FP32)
+
+    await order(house.http(tenant="limits"), **asked)
+    over_http = house.trainer.specs[-1]
+    async with grpc_door(house, tenant="limits") as door:
+        spec = {"limits": pb.TrainingLimits(**limits), "distribution": wanted}
+        training_file = await upload(house.http(tenant="limits"))
+        wish = pb.TrainSpec(base_version_id="tiny", dataset_id=training_file, **spec)
+        request = CreateFineTuningJobRequest(spec=wish)
+        await door.CreateFineTuningJob(request, timeout=CALL_SECONDS)
+    over_grpc = house.trainer.specs[-1]
+
+    for seen in (over_http, over_grpc):
+        assert (seen.limits, seen.distribution) == (pb.TrainingLimits(**limits), wanted)
+
+
+async def test_a_run_is_of_one_process_and_has_no_limits_unless_they_are_asked_for(house: House):
+    await order(house.http(tenant="plain"))
+
+    spec = house.trainer.specs[-1]
+    assert spec.limits == pb.TrainingLimits()
+    assert not spec.HasField("distribution")

@@ -92,12 +92,16 @@ async def test_every_wrong_choice_is_listed_at_once(trainer: Any) -> None:
             lora_rank=257,
             lora_dropout=float("nan"),
         ),
+        limits=pb.TrainingLimits(max_seconds=float("nan"), max_cost=5, min_improvement=0.1),
     )
 
     with pytest.raises(InvalidInputError) as refused:
         await trainer.create(spec)
 
     assert refused.value.errors == [
+        "limits.max_seconds must be a number from 0, got nan",
+        "limits.max_cost needs a price, and the operator has set none; use limits.max_seconds",
+        "limits.min_improvement has no meaning without limits.patience",
         "method 99 is not known; use LORA, FULL, PREFIX, PROMPT, AUTO or QLORA",
         "learning_rate must be above 0 and at most 1, got -1",
         "epochs must be above 0 and at most 100, got 101",

@@ -3,46 +3,24 @@
 import resource
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from jobs.child import ChildFailure, ChildPort, Preempted
+from jobs.child import ChildFailure, Preempted
 from tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
-from trainer.domain.hyper_parameters import HyperParameters, decide
-from trainer.domain.limits import Price, TrainingLimits
 from trainer.domain.training_plan import plan_training
-from trainer.training.accounts import Accounts
-from trainer.training.loop import TrainingLoop
 from trainer.training.model import TrainedModel
 from trainer.training.objective import LearnAnswers
 from trainer.training.packs import Example
 from trainer.training.rows import encode_rows
-from trainer.training.validation import Validation
+from trainer_support.loops import STEPS, Port, StopsWithin, choices, loop_of, same, weights
 
 pytestmark = pytest.mark.heavy
 
 Rows = Callable[..., list[dict[str, Any]]]
-ROWS, STEPS = 24, 4
-
-
-class Port(ChildPort):
-    """Keeps what the loop says."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        super().__init__({}, folder, report_fd=-1)
-        self.reports: list[dict[str, float]] = []
-        self.saved: list[int] = []
-
-    def report(self, phase: str, *, metrics: Any = None, **_rest: Any) -> None:
-        self.reports.append(dict(metrics or {}))
-
-    def checkpoint(self, folder: Path, step: int) -> None:
-        self.saved.append(step)
+ROWS = 24
 
 
 class SmallMemory(LearnAnswers):
@@ -59,57 +37,10 @@ class SmallMemory(LearnAnswers):
         yield from found
 
 
-class StopsWithin(LearnAnswers):
-    """The run is told to stop while this step is computed."""
-
-    def __init__(self, port: ChildPort, step: int) -> None:
-        self._port, self._step = port, step
-        self.now = 0.0
-        """By a clock that only computing moves: an hour for each micro-batch."""
-
-    def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
-        self.now += 3600
-        yield from super().losses(model, rows)
-
-    def weight(self, rows: Sequence[Example]) -> float:
-        self._step -= 1
-        self._port.stop_requested = self._step < 0
-        return super().weight(rows)
-
-
 @pytest.fixture
 def examples(tiny_base: Path, toy_rows: Rows) -> list[Example]:
     tokenizer = ChatTokenizer.load(tiny_base)
     return encode_rows(toy_rows(ROWS), tokenizer, split="train", max_tokens=512)
-
-
-def choices(**given: float) -> HyperParameters:
-    # Dropout: the random generator counts, too.
-    return decide(
-        "lora",
-        {
-            **{"max_steps": STEPS, "batch_size": 6, "gradient_accumulation_steps": 1},
-            **{"learning_rate": 0.01, "lora_dropout": 0.1, "checkpoint_steps": 100},
-            **given,
-        },
-    )
-
-
-def loop_of(
-    base: Path, examples: list[Example], port: Port, chosen: HyperParameters, **parts: Any
-) -> tuple[TrainingLoop, TrainedModel]:
-    torch.set_num_threads(1)
-    model = TrainedModel.load(base, chosen, "mv-base")
-    plan = plan_training(len(examples), chosen)
-    return TrainingLoop(model, examples, plan, chosen, port, **parts), model
-
-
-def weights(model: TrainedModel) -> dict[str, Tensor]:
-    return {name: weight.detach().clone() for name, weight in model.trainable.items()}
-
-
-def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
-    return all(torch.equal(left[name], right[name]) for name in left)
 
 
 def test_too_little_memory_halves_micro_batches_and_nothing_else(
@@ -208,68 +139,6 @@ def test_only_the_rows_of_the_micro_batch_whose_loss_is_no_number_are_named(
 
     assert f"(rows {numbers[2] + 1}, {numbers[3] + 1} of" in refused.value.message
     assert same(weights(model), before)
-
-
-@pytest.mark.parametrize(
-    ("limits", "reason"),
-    [
-        (TrainingLimits(max_seconds=250), "max_seconds"),
-        (TrainingLimits(max_cost=5.0), "max_cost"),
-    ],
-)
-def test_a_budget_ends_the_run_with_what_it_has(
-    tmp_path: Path, tiny_base: Path, examples: list[Example], limits: TrainingLimits, reason: str
-) -> None:
-    # Each look at the clock is ten seconds later; two cores cost 36 an hour each.
-    ticks = count(step=10)
-    accounts = Accounts(2, Price(per_hour=36.0, currency="EUR"), clock=lambda: float(next(ticks)))
-    port = Port(tmp_path)
-    loop, _ = loop_of(
-        tiny_base,
-        examples,
-        port,
-        choices(max_steps=40, epochs=10),
-        limits=limits,
-        accounts=accounts,
-    )
-
-    loop.run()
-
-    assert loop.progress.stopped_by == reason
-    assert 0 < loop.progress.step < 40
-    assert port.saved == [loop.progress.step]
-    summary = accounts.summary(loop.progress.flops, loop.progress.seconds)
-    assert summary["currency"] == "EUR"
-    assert summary["cost"] == pytest.approx(float(summary["unit_seconds"]) * 36.0 / 3600)
-
-
-def test_a_plateau_ends_the_run_with_the_best_weights(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
-) -> None:
-    losses = iter([3.0, 1.0, 2.0, 1.5])
-    seen: list[dict[str, Tensor]] = []
-
-    def told(_objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
-        seen.append(weights(model))
-        return next(losses)
-
-    chosen, limits = (
-        choices(max_steps=40, epochs=10),
-        TrainingLimits(evaluation_steps=2, patience=2),
-    )
-    port = Port(tmp_path)
-    model = TrainedModel.load(tiny_base, chosen, "mv-base")
-    plan = plan_training(ROWS, chosen)
-    validation = Validation(model, examples[:2], limits, plan.steps)
-    loop = TrainingLoop(model, examples, plan, chosen, port, validation=validation, limits=limits)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.training.validation.held_out_loss", told)
-        loop.run()
-
-    assert loop.progress.stopped_by == "plateau"
-    assert (loop.progress.step, loop.progress.best_step) == (8, 4)
-    assert same(weights(model), seen[1])
-    assert not same(seen[3], seen[1])
 
 
 def test_a_full_disk_is_named_and_leaves_the_last_checkpoint(

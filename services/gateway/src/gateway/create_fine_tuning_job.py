@@ -19,6 +19,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_OBJECTIVE_DPO,
     TRAINING_OBJECTIVE_KTO,
     TRAINING_OBJECTIVE_TEXT,
+    Distribution,
     HyperParameters,
     TrainingLimits,
     TrainingMethod,
@@ -60,6 +61,8 @@ class FineTuningOrder:
     """A model's name, of distillation."""
     evaluate: bool = True
     limits: TrainingLimits = field(default_factory=TrainingLimits)
+    distribution: Distribution | None = None
+    """How the run is divided among processes; None for a single one."""
     priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL
 
 
@@ -163,6 +166,7 @@ class CreateFineTuningJob:
             objective=order.objective,
             teacher_version_id=teacher,
             limits=order.limits,
+            distribution=order.distribution,
         )
         accepted = await self._training.create(
             spec,

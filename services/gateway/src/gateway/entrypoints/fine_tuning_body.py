@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill.trainer.v1.trainer_service_pb2 import HyperParameters, TrainingLimits
+from modelmill.trainer.v1.trainer_service_pb2 import Distribution, HyperParameters, TrainingLimits
 from pydantic import BeforeValidator, Field
 from service_kit.errors import InvalidInputError
 
@@ -84,6 +84,13 @@ class PreferenceParametersBody(HyperParametersBody):
     beta: Number = Field(None, gt=0)
 
 
+PRECISIONS = {
+    "fp32": pb.TRAINING_PRECISION_FP32,
+    "bf16": pb.TRAINING_PRECISION_BF16,
+    "fp16": pb.TRAINING_PRECISION_FP16,
+}
+
+
 class LimitsBody(StrictBody):
     """When a run ends before its epochs do; it succeeds with the best weights it has."""
 
@@ -96,6 +103,24 @@ class LimitsBody(StrictBody):
         None, gt=0, lt=UINT32, description="Measures without a better loss, then training stops."
     )
     min_improvement: float | None = Field(None, ge=0, description="What counts as better.")
+
+
+class DistributionBody(StrictBody):
+    """A run divided among processes by ZeRO; what is set here overrides the preset."""
+
+    ranks: int | None = Field(None, gt=0, lt=UINT32, description="Processes.")
+    zero_stage: Literal[1, 2, 3] | None = Field(None, description="What is divided.")
+    offload_optimizer: bool | None = None
+    offload_parameters: bool | None = None
+    precision: Literal["fp32", "bf16", "fp16"] | None = None
+    preset: Literal["guide-zero3"] | None = None
+
+    def message(self) -> Distribution:
+        """As the trainer takes it."""
+        chosen = self.model_dump(exclude_none=True)
+        if self.precision is not None:
+            chosen["precision"] = PRECISIONS[self.precision]
+        return Distribution(**chosen)
 
 
 class SupervisedBody(StrictBody):
@@ -139,6 +164,7 @@ class FineTuningBody(StrictBody):
     )
     evaluate: bool = Field(True, description="Score base and tuned model on the test split.")
     limits: LimitsBody = LimitsBody()
+    distribution: DistributionBody | None = None
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
     validation_file: None = None
     integrations: list[None] | None = Field(None, max_length=0)
@@ -168,6 +194,7 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         hyper_parameters=HyperParameters(**chosen),
         evaluate=body.evaluate,
         limits=TrainingLimits(**body.limits.model_dump(exclude_none=True)),
+        distribution=None if body.distribution is None else body.distribution.message(),
         priority=PRIORITIES[body.priority],
     )
 

@@ -255,5 +255,6 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
         teacher=spec.teacher_version_id,
         evaluate=spec.evaluate,
         limits=spec.limits,
+        distribution=spec.distribution if spec.HasField("distribution") else None,
         priority=priority,
     )

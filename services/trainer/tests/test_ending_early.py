@@ -1,0 +1,130 @@
+"""A run that ends before its plan does: by a budget, or because it learns no more."""
+
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs.child import Preempted
+from tokenization.chat_tokenizer import ChatTokenizer
+from torch import Tensor
+from trainer.domain.limits import Price, TrainingLimits
+from trainer.domain.training_plan import plan_training
+from trainer.training.accounts import Accounts
+from trainer.training.loop import TrainingLoop
+from trainer.training.model import TrainedModel
+from trainer.training.objective import LearnAnswers
+from trainer.training.packs import Example
+from trainer.training.rows import encode_rows
+from trainer.training.validation import Validation
+from trainer_support.loops import Port, StopsWithin, choices, loop_of, same, weights
+
+pytestmark = pytest.mark.heavy
+
+Rows = Callable[..., list[dict[str, Any]]]
+ROWS = 24
+
+
+@pytest.fixture
+def examples(tiny_base: Path, toy_rows: Rows) -> list[Example]:
+    tokenizer = ChatTokenizer.load(tiny_base)
+    return encode_rows(toy_rows(ROWS), tokenizer, split="train", max_tokens=512)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (TrainingLimits(max_seconds=250), "max_seconds"),
+        (TrainingLimits(max_cost=5.0), "max_cost"),
+    ],
+)
+def test_a_budget_ends_the_run_with_what_it_has(
+    tmp_path: Path, tiny_base: Path, examples: list[Example], limits: TrainingLimits, reason: str
+) -> None:
+    # Each look at the clock is ten seconds later; two cores cost 36 an hour each.
+    ticks = count(step=10)
+    accounts = Accounts(2, Price(per_hour=36.0, currency="EUR"), clock=lambda: float(next(ticks)))
+    port = Port(tmp_path)
+    loop, _ = loop_of(
+        tiny_base,
+        examples,
+        port,
+        choices(max_steps=40, epochs=10),
+        limits=limits,
+        accounts=accounts,
+    )
+
+    loop.run()
+
+    assert loop.progress.stopped_by == reason
+    assert 0 < loop.progress.step < 40
+    assert port.saved == [loop.progress.step]
+    summary = accounts.summary(loop.progress.flops, loop.progress.seconds)
+    assert summary["currency"] == "EUR"
+    assert summary["cost"] == pytest.approx(float(summary["unit_seconds"]) * 36.0 / 3600)
+
+
+def test_a_plateau_ends_the_run_with_the_best_weights(
+    tmp_path: Path, tiny_base: Path, examples: list[Example]
+) -> None:
+    losses = iter([3.0, 1.0, 2.0, 1.5])
+    seen: list[dict[str, Tensor]] = []
+
+    def told(_objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
+        seen.append(weights(model))
+        return next(losses)
+
+    chosen, limits = (
+        choices(max_steps=40, epochs=10),
+        TrainingLimits(evaluation_steps=2, patience=2),
+    )
+    port = Port(tmp_path)
+    model = TrainedModel.load(tiny_base, chosen, "mv-base")
+    plan = plan_training(ROWS, chosen)
+    validation = Validation(model, examples[:2], limits, plan.steps)
+    loop = TrainingLoop(model, examples, plan, chosen, port, validation=validation, limits=limits)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainer.training.validation.held_out_loss", told)
+        loop.run()
+
+    assert loop.progress.stopped_by == "plateau"
+    assert (loop.progress.step, loop.progress.best_step) == (8, 4)
+    assert same(weights(model), seen[1])
+    assert not same(seen[3], seen[1])
+
+
+def test_the_best_weights_outlive_an_interruption(
+    tmp_path: Path, tiny_base: Path, examples: list[Example]
+) -> None:
+    # The second measure is the best one; the run is stopped after the third.
+    losses = iter([3.0, 1.0, 2.0, 1.5])
+    seen: list[dict[str, Tensor]] = []
+
+    def told(_objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
+        seen.append(weights(model))
+        return next(losses)
+
+    chosen = choices(max_steps=40, epochs=10)
+    limits = TrainingLimits(evaluation_steps=2, patience=2)
+    plan = plan_training(ROWS, chosen)
+
+    def begun(port: Port, objective: LearnAnswers) -> tuple[TrainingLoop, TrainedModel]:
+        model = TrainedModel.load(tiny_base, chosen, "mv-base")
+        validation = Validation(model, examples[:2], limits, plan.steps)
+        parts = {"objective": objective, "validation": validation, "limits": limits}
+        return TrainingLoop(model, examples, plan, chosen, port, **parts), model
+
+    first = Port(tmp_path / "first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("trainer.training.validation.held_out_loss", told)
+        with pytest.raises(Preempted):
+            begun(first, StopsWithin(first, 5))[0].run()
+        loop, model = begun(Port(tmp_path / "second"), LearnAnswers())
+        loop.resume(first.folder / "checkpoint")
+        loop.run()
+
+    assert first.saved == [6]
+    assert (loop.progress.step, loop.progress.best_step) == (8, 4)
+    assert loop.progress.stopped_by == "plateau"
+    assert same(weights(model), seen[1])

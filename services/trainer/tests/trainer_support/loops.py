@@ -1,0 +1,80 @@
+"""Loops on a tiny model whose port, memory and clock a test has in its hand."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jobs.child import ChildPort
+from torch import Tensor
+from trainer.domain.hyper_parameters import HyperParameters, decide
+from trainer.domain.training_plan import plan_training
+from trainer.training.loop import TrainingLoop
+from trainer.training.model import TrainedModel
+from trainer.training.objective import LearnAnswers
+from trainer.training.packs import Example
+
+STEPS = 4
+
+
+class Port(ChildPort):
+    """Keeps what the loop says."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        super().__init__({}, folder, report_fd=-1)
+        self.reports: list[dict[str, float]] = []
+        self.saved: list[int] = []
+
+    def report(self, phase: str, *, metrics: Any = None, **_rest: Any) -> None:
+        self.reports.append(dict(metrics or {}))
+
+    def checkpoint(self, folder: Path, step: int) -> None:
+        self.saved.append(step)
+
+
+class StopsWithin(LearnAnswers):
+    """The run is told to stop while this step is computed."""
+
+    def __init__(self, port: ChildPort, step: int) -> None:
+        self._port, self._step = port, step
+        self.now = 0.0
+        """By a clock that only computing moves: an hour for each micro-batch."""
+
+    def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
+        self.now += 3600
+        yield from super().losses(model, rows)
+
+    def weight(self, rows: Sequence[Example]) -> float:
+        self._step -= 1
+        self._port.stop_requested = self._step < 0
+        return super().weight(rows)
+
+
+def choices(**given: float) -> HyperParameters:
+    # Dropout: the random generator counts, too.
+    return decide(
+        "lora",
+        {
+            **{"max_steps": STEPS, "batch_size": 6, "gradient_accumulation_steps": 1},
+            **{"learning_rate": 0.01, "lora_dropout": 0.1, "checkpoint_steps": 100},
+            **given,
+        },
+    )
+
+
+def loop_of(
+    base: Path, examples: list[Example], port: Port, chosen: HyperParameters, **parts: Any
+) -> tuple[TrainingLoop, TrainedModel]:
+    torch.set_num_threads(1)
+    model = TrainedModel.load(base, chosen, "mv-base")
+    plan = plan_training(len(examples), chosen)
+    return TrainingLoop(model, examples, plan, chosen, port, **parts), model
+
+
+def weights(model: TrainedModel) -> dict[str, Tensor]:
+    return {name: weight.detach().clone() for name, weight in model.trainable.items()}
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return all(torch.equal(left[name], right[name]) for name in left)
