@@ -16,12 +16,21 @@ def turns_of(messages: Iterable[Mapping[str, Any]]) -> list[Turn]:
     turns: list[Turn] = []
     for message in messages:
         turn: Turn = {"role": message["role"], "content": message["content"] or ""}
-        if calls := message.get("tool_calls"):
-            turn["tool_calls"] = [_call(call) for call in calls]
-        if call_id := message.get("tool_call_id"):
-            turn["tool_call_id"] = call_id
+        add_calls(turn, message)
         turns.append(turn)
     return turns
+
+
+def add_calls(turn: Turn, message: Mapping[str, Any]) -> None:
+    """What a turn has beside its text; a name means nothing to chat templates.
+
+    Raises:
+        KeyError, TypeError, AttributeError: a call is not as OpenAI writes it.
+    """
+    if calls := message.get("tool_calls"):
+        turn["tool_calls"] = [_call(call) for call in calls]
+    if call_id := message.get("tool_call_id"):
+        turn["tool_call_id"] = call_id
 
 
 def functions_of(tools: Iterable[Mapping[str, Any]]) -> list[Function]:

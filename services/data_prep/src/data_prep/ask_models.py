@@ -7,9 +7,10 @@ who lets it ask the models that the spec names, for its own tenant.
 from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from asking.answers import Likelihood, ModelAnswer, Text
+from asking.answers import ModelAnswer
+from asking.asked_models import AskedModels
 from asking.open_models import Ability, find_versions, model_gone
 from jobs.active import ActiveJob
 from jobs.errors import JobFailed
@@ -32,23 +33,11 @@ WHY_NO_MODELS = "data-prep has no inference service to ask; set DATA_PREP_INFERE
 MASK_64 = 2**64 - 1
 
 
-class Models(Protocol):
-    """See `asking.inference_models.InferenceModels`."""
-
-    async def scorer(self, tenant: str, model: str) -> str: ...
-
-    async def writer(self, tenant: str, model: str) -> str: ...
-
-    async def likelihoods(self, request: ScoreRequest) -> ModelAnswer[tuple[Likelihood, ...]]: ...
-
-    async def text(self, request: GenerateRequest) -> ModelAnswer[Text]: ...
-
-
 @dataclass(frozen=True)
 class OpenModels:
     """The models of one job, each fixed to the version that it was when the job began."""
 
-    models: Models
+    models: AskedModels
     tenant: str
     versions: Mapping[tuple[str, str], str]
     """By what is asked for and the model as in the spec."""
@@ -103,7 +92,7 @@ class OpenModels:
 
 
 async def open_models(
-    models: Models | None, job: ActiveJob, plan: DatasetPlan
+    models: AskedModels | None, job: ActiveJob, plan: DatasetPlan
 ) -> OpenModels | None:
     """Load what the plan asks, and see which versions answer; None where it asks nothing.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asking.asked_models import AskedModels
 from jobs.active import ActiveJob
 from jobs.errors import JobFailed
 from jobs.kinds import dataset_id_of
@@ -14,7 +15,7 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady, FileState, Mode
 from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from data_prep.ask_models import Models, open_models
+from data_prep.ask_models import open_models
 from data_prep.base_tokens import BaseTokens
 from data_prep.create_dataset import Files, file_format_of, spec_fields
 from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
@@ -59,7 +60,7 @@ class MakeDataset:
         processes: int,
         ask_at_once: int = 8,
         cluster: RayCluster | None = None,
-        models: Models | None = None,
+        models: AskedModels | None = None,
     ) -> None:
         self._models = models
         self._ask_at_once = ask_at_once

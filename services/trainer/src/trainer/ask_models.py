@@ -7,26 +7,14 @@ nobody but its parent, who lets it ask the job's models, for the job's tenant.
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from asking.answers import Likelihood, ModelAnswer, Text
+from asking.asked_models import AskedModels
 from asking.open_models import model_gone
 from modelmill.inference.v1.inference_service_pb2 import GenerateRequest, ScoreRequest
 from service_kit.errors import NotFoundError
 
 from trainer.evaluating.question_kinds import SCORE
-
-
-class AskedModels(Protocol):
-    """See `asking.inference_models.InferenceModels`."""
-
-    async def scorer(self, tenant: str, model: str) -> str: ...
-
-    async def writer(self, tenant: str, model: str) -> str: ...
-
-    async def likelihoods(self, request: ScoreRequest) -> ModelAnswer[tuple[Likelihood, ...]]: ...
-
-    async def text(self, request: GenerateRequest) -> ModelAnswer[Text]: ...
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asking.asked_models import AskedModels
 from asking.open_models import Ability, find_versions
 from jobs.active import ActiveJob
 from jobs.errors import JobFailed
@@ -18,7 +19,7 @@ from registry.errors import CorruptArtifactError
 from registry.materialised import in_use
 from service_kit.errors import InvalidInputError, NotFoundError
 
-from trainer.ask_models import AskedModels, OpenModels
+from trainer.ask_models import OpenModels
 from trainer.create_evaluation_job import WHY_NO_MODELS, Files
 from trainer.create_fine_tuning_job import Datasets
 from trainer.domain.evaluation_plan import EvaluationPlan

@@ -44,10 +44,11 @@ class StopsWithin(LearnAnswers):
     def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
         self.now += 3600
         yield from super().losses(model, rows)
+        # Now there are gradients, and dropout has drawn.
+        self._port.stop_requested = self._step < 0
 
     def weight(self, rows: Sequence[Example]) -> float:
         self._step -= 1
-        self._port.stop_requested = self._step < 0
         return super().weight(rows)
 
 
