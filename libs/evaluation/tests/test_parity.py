@@ -243,3 +243,10 @@ def test_of_equal_logits_the_lower_id_is_greedy_as_argmax_has_it() -> None:
 def test_forms_are_not_judged_by_nothing() -> None:
     with pytest.raises(ValueError, match="no goldens"):
         compare(replace(taken(ROW), prompts=()), [], form="a form")
+
+
+def test_nothing_is_told_of_prompts_where_there_are_none() -> None:
+    goldens = taken(ROW)
+
+    assert goldens.prompt_ids_told == "identical"
+    assert replace(goldens, prompts=()).prompt_ids_told == "not compared"

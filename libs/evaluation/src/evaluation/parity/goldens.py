@@ -98,6 +98,11 @@ class Goldens:
         return sum(len(golden.continuation) for golden in self.prompts)
 
     @property
+    def prompt_ids_told(self) -> str:
+        """What is told of the prompts of a form that `check_prompts` accepted."""
+        return "identical" if self.prompts else "not compared"
+
+    @property
     def spoken(self) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
         """Prompts, and the continuation of each."""
         return (

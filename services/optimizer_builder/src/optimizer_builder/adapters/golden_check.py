@@ -82,7 +82,7 @@ class GoldenCheck:
             "reference": f"{self._reference}, {self.goldens.compute}",
             "goldens": len(self.goldens.prompts),
             "positions": self.goldens.positions,
-            "prompt_ids": "identical",
+            "prompt_ids": self.goldens.prompt_ids_told,
             "prompts_alike_by_engine": self._by_engine,
             "tokenizer": self.goldens.tokenizer,
             "template": self.goldens.template,

@@ -117,7 +117,7 @@ def parity_record(parity: Parity, reloaded: Likeness | None) -> dict[str, Any]:
         "reference": "training, float32",
         "goldens": len(goldens.prompts),
         "positions": goldens.positions,
-        "prompt_ids": "identical",
+        "prompt_ids": goldens.prompt_ids_told,
         "tokenizer": goldens.tokenizer,
         "template": goldens.template,
         "forms": [each.as_json() for each in (parity.trained, reloaded) if each is not None],
