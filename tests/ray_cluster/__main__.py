@@ -115,6 +115,8 @@ def check(cluster: Cluster, root: Path) -> Iterator[tuple[str, bool]]:
     made, same = making.make("job", address=cluster.client_address)
     yield "a job's child makes the same from outside of the cluster", same == here
     yield "a job's child can still be told to stop", made["signal_kept"]
+    made, same = making.make("reluctant", address=cluster.address)
+    yield "a client's server that comes up at the second try changes nothing", same == files
     made, same = making.make("strange", address=cluster.address)
     yield (
         "nodes with other code are refused",

@@ -59,6 +59,19 @@ def job(asked: Asked) -> dict[str, Any]:
     }
 
 
+def reluctant(asked: Asked) -> dict[str, Any]:
+    """With a cluster that does not start the client's server at first."""
+    begin, failures = ray_pool.ray.init, ["Initialization failure from server: planted"]
+
+    def init(**options: Any) -> Any:
+        if failures:
+            raise ConnectionAbortedError(failures.pop())
+        return begin(**options)
+
+    ray_pool.ray.init = init
+    return cluster(asked)
+
+
 def strange(asked: Asked) -> dict[str, Any]:
     """With nodes that have another data-prep than this process."""
     here = ray_pool.code_fingerprint
@@ -75,7 +88,7 @@ def _prepare(pool: Any, asked: Asked, after_block: Callable[[], None]) -> str:
 def main() -> None:
     """One dataset, or the error that it ended with."""
     asked = json.load(sys.stdin)
-    ways = {each.__name__: each for each in (local, cluster, job, strange)}
+    ways = {each.__name__: each for each in (local, cluster, job, reluctant, strange)}
     try:
         answer = ways[asked["way"]](asked)
     except DomainError as error:

@@ -204,16 +204,32 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         path.write_bytes(content)
 
 
+CONNECTS = 3
+SERVER_NOT_STARTED = "Initialization failure from server"
+"""A cluster starts a process for each client from outside; at times it does not come up, and the
+next one does."""
+
+
 def _connect(address: str) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     try:
-        ray.init(address=address, log_to_driver=False)
+        _begin_session(address)
     except (ConnectionError, RuntimeError) as error:
         raise UnavailableError(f"no Ray cluster answers at {address}: {error}") from error
     finally:
         # Ray takes the signal, and ends the process at it; a job's child gives its job back.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, handler)
+
+
+def _begin_session(address: str) -> None:
+    for left in reversed(range(CONNECTS)):
+        try:
+            ray.init(address=address, log_to_driver=False)
+            return
+        except ConnectionError as error:
+            if not left or SERVER_NOT_STARTED not in str(error):
+                raise
 
 
 def _raised(result: Any) -> Any:
