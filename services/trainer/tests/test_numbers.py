@@ -180,11 +180,8 @@ def test_with_its_adapter_off_a_model_is_its_base_bit_for_bit(
     tiny_base: Path, examples: list[Example]
 ) -> None:
     model = load(tiny_base)
-    base = AutoModelForCausalLM.from_pretrained(
-        tiny_base, dtype=torch.float32, attn_implementation="token_tree"
-    )
     [together] = pack(examples)
-    untouched = TrainedModel(base, None, tiny_base, torch.bfloat16)
+    untouched = TrainedModel.load_frozen(tiny_base)
 
     with torch.no_grad(), model.as_base():
         off = model.logits(together.tree, together.predicting)

@@ -34,7 +34,7 @@ class HyperParameters:
     """Passes over the train split."""
     batch_size: int = 32
     """Rows per optimizer step."""
-    gradient_accumulation_steps: int = 4
+    gradient_accumulation_steps: int = 1
     """Micro-batches that a step's rows are divided into."""
     warmup_ratio: float = 0.1
     """Share of the steps over which the learning rate rises."""

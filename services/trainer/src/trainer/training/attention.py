@@ -53,7 +53,8 @@ def tree_attention(
     shared = heads // groups
     query = (query_1_H_N_D[0] * scaling).reshape(groups, shared * nodes, width)
     scores = torch.bmm(query, key_1_G_M_D[0].transpose(1, 2)).view(heads, nodes, keys)
-    weights = torch.softmax(scores + attention_mask[0], dim=-1, dtype=torch.float32)
-    weights = weights.to(query.dtype).view(groups, shared * nodes, keys)
+    # Scores are already rounded; the kernel adds them up in float32 and rounds once more.
+    weights = torch.softmax(scores.add_(attention_mask[0]), dim=-1)
+    weights = weights.view(groups, shared * nodes, keys)
     output = torch.bmm(weights, value_1_G_M_D[0]).view(1, heads, nodes, -1)
     return output.transpose(1, 2).contiguous(), None

@@ -58,14 +58,14 @@ def fuse(model: PeftModel) -> None:
     Layers with dropout, a bias or anything else that it does not know stay as they are.
     """
     for module in model.modules():
-        if isinstance(module, LoraLayer) and _is_plain(module):
-            module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
+        if isinstance(module, LoraLayer) and is_plain(module) and module.base_layer.bias is None:
+            module.forward = MethodType(_forward, module)
 
 
-def _is_plain(layer: LoraLayer) -> bool:
+def is_plain(layer: LoraLayer) -> bool:
+    """Whether the adapter is nothing but x A' B' s beside a linear layer."""
     return (
         type(layer.base_layer) is torch.nn.Linear
-        and layer.base_layer.bias is None
         and isinstance(layer.lora_dropout[ADAPTER], torch.nn.Identity)
         and not layer.use_dora[ADAPTER]
         and not layer.fan_in_fan_out

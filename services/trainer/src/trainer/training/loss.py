@@ -22,5 +22,7 @@ def answer_loss(model: TrainedModel, rows: Pack) -> Tensor:
 @torch.no_grad()
 def mean_loss(model: TrainedModel, examples: Sequence[Example]) -> float:
     """Mean negative log-likelihood of the answer tokens of rows, nothing learned."""
-    total = sum(float(answer_loss(model, rows)) for rows in pack(examples))
+    total = sum(
+        float(answer_loss(model, rows)) for rows in pack(examples, max_nodes=model.pack_nodes)
+    )
     return total / answer_tokens(examples)

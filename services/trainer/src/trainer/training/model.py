@@ -16,6 +16,8 @@ from trainer.training import attention, beginnings
 from trainer.training.adapters import add_lora, save_adapter
 from trainer.training.architectures import mend
 from trainer.training.beginnings import Beginning, TreeInputs, fresh_beginning
+from trainer.training.fused.decoder import fused
+from trainer.training.packs import FUSED_PACK_NODES, PACK_NODES
 from trainer.training.precision import compute_dtype
 from trainer.training.token_tree import TokenTree
 from trainer.training.work import NeededWork, WorkMeter
@@ -47,6 +49,8 @@ class TrainedModel:
         self._folder = folder
         self._stored_dtype = stored_dtype
         self._compute: Compute = self._logits
+        self._as_base = False
+        self._fused = None if beginning is not None else fused(model)
         self.work = WorkMeter(_needed(model))
         """What the passes of this model needed."""
 
@@ -71,7 +75,11 @@ class TrainedModel:
         return self._adapted or self._model
 
     def wrap_passes(self, wrap: Callable[[Compute], Compute]) -> None:
-        """Compute `logits` by what `wrap` makes of the way that they are computed now."""
+        """Compute `logits` by what `wrap` makes of the way that they are computed now.
+
+        Modules compute from here on: whoever wraps passes may have hooks in them.
+        """
+        self._fused = None
         self._compute = wrap(self._compute)
 
     @property
@@ -91,6 +99,11 @@ class TrainedModel:
     def training(self) -> bool:
         """Whether dropout is on."""
         return self._model.training
+
+    @property
+    def pack_nodes(self) -> int:
+        """Nodes of a tree that is computed at once, at most."""
+        return PACK_NODES if self._fused is None else FUSED_PACK_NODES
 
     @property
     def compute_format(self) -> str:
@@ -114,7 +127,7 @@ class TrainedModel:
     @contextmanager
     def as_base(self) -> Iterator[None]:
         """Within the block an adapted model computes as its base, bit for bit."""
-        self._begins = False
+        self._begins, self._as_base = False, True
         try:
             if self._adapted is None:
                 yield
@@ -122,7 +135,7 @@ class TrainedModel:
             with self._adapted.disable_adapter():
                 yield
         finally:
-            self._begins = self._beginning is not None
+            self._begins, self._as_base = self._beginning is not None, False
 
     def logits(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
         """(len(nodes), V) float32 scores of the token that follows each of `nodes`.
@@ -165,6 +178,8 @@ class TrainedModel:
                     weight.copy_(weight.to(self._stored_dtype))
 
     def _hidden_N_C(self, tree: TokenTree) -> Tensor:
+        if self._fused is not None:
+            return self._fused.hidden_N_C(tree, adapted=not self._as_base)
         visible_N_N = tree.visible_N_N()  # noqa: N806
         mask_N_N = torch.zeros(visible_N_N.shape, dtype=self._model.dtype)  # noqa: N806
         mask_N_N.masked_fill_(~visible_N_N, float("-inf"))

@@ -48,7 +48,7 @@ class LearnAnswers:
 
     def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
         """One for each pack."""
-        for part in pack(rows):
+        for part in pack(rows, max_nodes=model.pack_nodes):
             yield answer_loss(model, part)
 
     def figures(self) -> dict[str, float]:

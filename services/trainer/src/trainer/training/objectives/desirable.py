@@ -51,7 +51,7 @@ class WantAnswers:
         training = model.training
         model.train(False)
         gains: list[float] = []
-        for pack in pack_answers(strangers):
+        for pack in pack_answers(strangers, max_nodes=model.pack_nodes):
             gains += (likelihoods(model, pack) - base_likelihoods(model, pack)).tolist()
         model.train(training)
         self._drift = max(sum(gains) / len(gains), 0.0)
@@ -66,7 +66,7 @@ class WantAnswers:
             [better(row)] if row.rejected is None else [better(row), worse(row)] for row in rows
         ]
         signs = [sign for group in groups for sign in (1.0, -1.0)[: len(group)]]
-        for pack in pack_answers(groups):
+        for pack in pack_answers(groups, max_nodes=model.pack_nodes):
             count = len(pack.lengths)
             sign, signs = torch.tensor(signs[:count]), signs[count:]
             reference = base_likelihoods(model, pack)

@@ -46,7 +46,7 @@ class FollowTeacher:
 
     def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
         """One for each pack."""
-        for part in pack(rows):
+        for part in pack(rows, max_nodes=model.pack_nodes):
             with torch.no_grad():
                 taught_P_C = self._teacher.states(part.tree, part.predicting)  # noqa: N806
             learned_P_C = model.states(part.tree, part.predicting)  # noqa: N806 - shape suffix

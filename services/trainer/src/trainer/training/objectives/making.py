@@ -67,7 +67,8 @@ def with_references(
     for first in range(0, len(rows), ROWS_AT_A_TIME):
         report(first, len(rows))
         some = rows[first : first + ROWS_AT_A_TIME]
-        for pack in pack_answers((better(row), worse(row)) for row in some):
+        pairs = ((better(row), worse(row)) for row in some)
+        for pack in pack_answers(pairs, max_nodes=model.pack_nodes):
             found.extend(base_likelihoods(model, pack).tolist())
     return _Referenced(rows, found)
 

@@ -45,7 +45,8 @@ class PreferBetterAnswers:
     def losses(self, model: TrainedModel, rows: Sequence[Example]) -> Iterator[Tensor]:
         """One for each tree."""
         left = list(rows)
-        for pack in pack_answers((better(row), worse(row)) for row in rows):
+        answers = ((better(row), worse(row)) for row in rows)
+        for pack in pack_answers(answers, max_nodes=model.pack_nodes):
             pairs, left = left[: len(pack.lengths) // 2], left[len(pack.lengths) // 2 :]
             known = [row.reference for row in pairs if row.reference is not None]
             if len(known) == len(pairs):

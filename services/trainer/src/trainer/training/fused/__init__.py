@@ -1,0 +1,1 @@
+"""The passes of a frozen decoder and its adapters, in few operations."""
