@@ -30,6 +30,7 @@ from trainer.create_fine_tuning_job import CreateFineTuningJob
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
 from trainer.evaluate_model import EvaluateModel
+from trainer.kept_checkpoints import clearing
 from trainer.list_step_figures import ListStepFigures
 from trainer.read_evaluation import ReadEvaluation
 from trainer.retire_model import RetireModel
@@ -140,6 +141,7 @@ def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> W
         size=settings.worker_size,
         jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
+        after_success=clearing(parts.store),
     )
 
 

@@ -14,6 +14,7 @@ from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED, J
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from registry.errors import CorruptArtifactError
+from registry.job_checkpoints import JobCheckpoints
 from registry.manifest import Manifest
 from registry.materialised import in_use
 from registry.model_card import CardFacts, licence_of
@@ -29,6 +30,7 @@ from trainer.domain.limits import Price
 from trainer.domain.methods import FULL
 from trainer.domain.train_request import TrainRequest
 from trainer.ingredients import Ingredients
+from trainer.kept_checkpoints import KeptCheckpoints
 from trainer.measures import measure_step
 from trainer.reporting.write_report import write_report
 from trainer.tracking.tracker import Ending, RunFacts, TrackedRun, Tracker, tracked_run
@@ -162,16 +164,7 @@ class TrainModel:
     ) -> dict[str, Any]:
         """What the work process answers; its checkpoints become artifacts on the way."""
 
-        async def keep(folder: Path, step: int) -> str:
-            manifest = await asyncio.to_thread(
-                self._store.commit,
-                folder,
-                kind="checkpoint",
-                form="train",
-                made_from=ingredients.made_from,
-                attributes={"step": step},
-            )
-            return manifest.digest
+        kept = KeptCheckpoints(self._store, job, form="train", made_from=ingredients.made_from)
 
         def take(report: Report) -> None:
             measure_step(report)
@@ -183,7 +176,8 @@ class TrainModel:
         return await job.run_child(
             CHILD,
             request.as_json(),
-            on_checkpoint=keep,
+            on_checkpoint=kept.keep,
+            on_saved=kept.let_go,
             on_progress=take,
             env=environment,
         )
@@ -258,9 +252,10 @@ class TrainModel:
         return replace(self._cluster, rank_memory_bytes=ingredients.needs.memory_bytes)
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
+        saved = JobCheckpoints(self._store, job.job_id, job.fence)
         for checkpoint in job.checkpoints:
             try:
-                folder = self._store.materialise(checkpoint.digest)
+                folder = saved.materialise(checkpoint.digest)
                 log.info("job %s goes on from checkpoint %d", job.job_id, checkpoint.step)
                 return folder
             except (CorruptArtifactError, NotFoundError):
