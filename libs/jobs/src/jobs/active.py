@@ -140,15 +140,14 @@ class ActiveJob:
             Exception: whatever `on_question` raised; the child was ended for it.
         """
         self.pulse.rest(START_SILENCE_SECONDS)
-        saving = _Saving(on_checkpoint, on_saved)
         child = await ChildProcess.start(module, request, folder=self.folder, env=env)
         watch = asyncio.create_task(self._watch(child))
-        questions = Questions(child, on_question, self._see_answer)
+        asked = Questions(child, on_question, self._see_answer)
         try:
-            return await self._converse(child, saving, on_progress or _ignore, questions)
+            return await self._converse(child, _Saving(on_checkpoint, on_saved), on_progress, asked)
         finally:
             watch.cancel()
-            await questions.close()
+            await asked.close()
             await child.close()
             self.pulse.rest(HANDLER_SILENCE_SECONDS)
 
@@ -156,13 +155,14 @@ class ActiveJob:
         self,
         child: ChildProcess,
         saving: "_Saving",
-        on_progress: OnProgress,
+        on_progress: OnProgress | None,
         questions: Questions,
     ) -> dict[str, Any]:
         async for message in child.messages():
             match message["type"]:
                 case "progress":
-                    on_progress(self._take_progress(message))
+                    report = self._take_progress(message)
+                    (on_progress or _ignore)(report)
                 case "checkpoint":
                     await self._take_checkpoint(child, message, saving)
                 case "question":
