@@ -111,7 +111,7 @@ async def test_rows_have_the_teachers_answers_and_name_it_and_the_rest_says_why_
 async def test_an_interrupted_job_asks_nothing_that_it_has_been_told(
     site: Any, toy_rows: Any
 ) -> None:
-    """Interrupted twice: while it asks, and while it trains."""
+    """Interrupted while it asks, when it has asked all, and while it trains."""
     service = Pausing(first=20)
     async with evaluating(site, service, inference_at_once=2):
         base = await site.import_base()
@@ -126,15 +126,19 @@ async def test_an_interrupted_job_asks_nothing_that_it_has_been_told(
     assert answered >= 17
 
     service.goes_on.set()
-    async with evaluating(site, service):
 
-        async def has_trained() -> bool:
-            progress = await site.state(job.job_id)
-            return bool(0 < progress.checkpoint.step < 15 and progress.checkpoint_before.step)
+    async def has_asked_all() -> bool:
+        return bool((await site.state(job.job_id)).checkpoint.step == 40)
 
-        await eventually(has_trained, within=60)
-    again = asked_texts(service)[before:]
-    assert len(again) == 40 - answered
+    async def has_trained() -> bool:
+        state = await site.state(job.job_id)
+        return bool(0 < state.checkpoint.step < 15 and state.checkpoint_before.step)
+
+    for reached in (has_asked_all, has_trained):
+        async with evaluating(site, service):
+            await eventually(reached, within=60)
+        again = asked_texts(service)[before:]
+        assert len(again) == 40 - answered
 
     async with evaluating(site, service):
         state = await site.ended(job.job_id)
