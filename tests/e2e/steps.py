@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from tests.e2e.conftest import Loop, write_rows
+from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
 
 TASK = """
 task: kinds
@@ -69,3 +69,50 @@ async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
     report = f"/v1/evaluations/{accepted['id']}/report"
     await asyncio.to_thread(loop.client.download, report, page, format="html")
     assert kinds["version_id"] in page.read_text()
+
+
+async def taught_by_what_is_served(loop: Loop, folder: Path) -> None:
+    """Of rows with wrong answers a student learns what its teacher says, and then says it too."""
+    rows = write_rows(folder / "taught.jsonl", 60)
+    rows.write_text(rows.read_text().replace('"animal"', '"stone"').replace('"plant"', '"stone"'))
+    dataset_id = await loop.make_dataset(rows)
+    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    created = await loop.openai.fine_tuning.jobs.create(
+        model=loop.base_version_id,
+        training_file=dataset_id,
+        suffix="student",
+        extra_body={
+            "hyperparameters": HYPER_PARAMETERS,
+            "teacher": "kinds",
+            "teacher_answers": {"max_new_tokens": 12},
+        },
+    )
+    job = await loop.job_ends(created.id, within=200)
+    assert job["status"] == "succeeded", job
+
+    told = job["result"]["summary"]["teacher_answers"]
+    assert told["teacher_version_id"] == kinds["version_id"]
+    assert told["rows"]["train"] >= 40
+    build = await loop.build_of(job["result"]["version_id"])
+    asked = [
+        f"thing {number}: something that {('barks', 'grows')[number % 2]}"
+        for number in range(900, 916)
+    ]
+    models = (loop.base_version_id, build["result"]["version_id"], "kinds")
+    base, student, teacher = [[await said(loop, each, text) for text in asked] for each in models]
+    before = sum(left == right for left, right in zip(base, teacher, strict=True))
+    after = sum(left == right for left, right in zip(student, teacher, strict=True))
+    assert before + 4 <= after, (base, student, teacher)
+    assert "stone" not in "".join(student)
+
+
+async def said(loop: Loop, model: str, text: str) -> str:
+    """The greedy answer."""
+    turns = [
+        {"role": "system", "content": "Name the kind of thing."},
+        {"role": "user", "content": text},
+    ]
+    answer = await loop.openai.chat.completions.create(
+        model=model, messages=turns, max_tokens=12, temperature=0
+    )
+    return str(answer.choices[0].message.content)

@@ -21,7 +21,11 @@ from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
 from tests.e2e.conftest import HYPER_PARAMETERS, Loop, events_of, write_rows
-from tests.e2e.steps import answers_alike_whole_and_streamed, measured_beside_its_base
+from tests.e2e.steps import (
+    answers_alike_whole_and_streamed,
+    measured_beside_its_base,
+    taught_by_what_is_served,
+)
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
@@ -131,6 +135,10 @@ async def test_a_dataset_asks_the_served_model_how_hard_rows_are_and_for_other_w
 
 async def test_what_is_served_is_measured_beside_its_base(loop: Loop, tmp_path):
     await measured_beside_its_base(loop, tmp_path)
+
+
+async def test_a_student_agrees_with_its_teacher_more_often_than_its_base_did(loop: Loop, tmp_path):
+    await taught_by_what_is_served(loop, tmp_path)
 
 
 async def test_the_demos_subscriber_hears_of_each_new_model_once(loop: Loop):

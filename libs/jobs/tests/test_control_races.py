@@ -8,6 +8,7 @@ import pytest
 from chain_job import chain
 from chain_worker import ChainHandler, InProcess
 from jobs.attempt import Attempt
+from jobs.attempt_rules import AttemptRules, nothing_left
 from jobs.claims import Claim
 from jobs.errors import Fenced, Preempted
 from jobs.offers import Offer
@@ -224,10 +225,7 @@ async def test_a_run_that_is_wished_while_a_pause_is_being_written_is_not_lost(
         delivery,
         StopOrder(never, heard),
         folder=tmp_path / "folder",
-        claim_seconds=5,
-        max_failures=3,
-        retry_seconds=1,
-        after_commit=lambda: None,
+        rules=AttemptRules(5, 3, 1, lambda: None, nothing_left),
     )
     assert await attempt.run(stopped) == "withdrawn"
     handler = InProcess()

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
-from gateway_support.house import BASE, House
+from gateway_support.house import BASE, BUILD, House
 from gateway_support.job_orders import order, upload
 from modelmill.gateway.v1.gateway_service_pb2 import CreateFineTuningJobRequest
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
@@ -54,6 +54,21 @@ async def test_a_teacher_is_found_by_its_name_and_choices_go_with_it(house: Hous
     for name, value in chosen.items():
         given = getattr(spec.hyper_parameters, name)
         assert (list(given) if isinstance(value, list) else given) == value
+
+
+async def test_a_teacher_that_answers_is_the_version_that_is_served(house: House):
+    changes = {"teacher": "tiny", "teacher_answers": {"max_new_tokens": 40, "temperature": 0.5}}
+
+    job = (await order(house.http(tenant="answering"), **changes)).json()
+
+    spec = house.trainer.specs[-1]
+    assert spec.teacher_version_id == job["teacher"] == BUILD
+    assert spec.objective == pb.TRAINING_OBJECTIVE_ANSWERS
+    assert spec.HasField("teacher_answers")
+    assert (spec.teacher_answers.max_new_tokens, spec.teacher_answers.temperature) == (40, 0.5)
+    assert job["teacher_answers"]["max_new_tokens"] == 40
+    await order(house.http(tenant="answering"), teacher="tiny")
+    assert not house.trainer.specs[-1].HasField("teacher_answers")
 
 
 @pytest.mark.parametrize(

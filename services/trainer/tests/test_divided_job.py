@@ -7,6 +7,7 @@ import pytest
 from jobs.subjects import job_requested
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobRequested
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from registry.job_checkpoints import JobCheckpoints
 from service_kit.errors import InvalidInputError
 from testkit.waiting import eventually
 
@@ -35,6 +36,15 @@ async def test_a_job_on_two_ranks_ends_in_a_model_as_one_of_a_single_process(
 
     job = await trainer.create(divided_spec(base.version_id, ranks=2))
 
+    async def saved() -> Any:
+        state = await trainer.state(job.job_id)
+        return state if state.checkpoint.digest else None
+
+    state = await eventually(saved, within=200)
+    kept = JobCheckpoints(trainer.store, job.job_id, state.fence)
+    files = [entry.path for entry in kept.manifest(state.checkpoint.digest).files]
+    assert {path.partition("/")[0] for path in files} == {"rank-0", "rank-1"}
+
     async def ended() -> Any:
         state = await trainer.state(job.job_id)
         return state if state.status in (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED) else None
@@ -48,8 +58,6 @@ async def test_a_job_on_two_ranks_ends_in_a_model_as_one_of_a_single_process(
     assert manifest.attributes["distribution"]["zero_stage"] == 3
     names = {path.name for path in trainer.store.materialise(ready.digest).iterdir()}
     assert {"adapter_config.json", "adapter_model.safetensors", "metrics.jsonl"} <= names
-    checkpoint = trainer.store.materialise(state.checkpoint.digest)
-    assert sorted(path.name for path in checkpoint.iterdir()) == ["rank-0", "rank-1"]
 
 
 async def test_a_division_is_written_out_and_asks_for_a_core_a_rank(trainer: Any) -> None:

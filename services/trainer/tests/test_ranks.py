@@ -4,29 +4,19 @@ Ranks are forked (support/ranks_of_one_machine.py); with torchrun and real kills
 support/kill_ranks.py, by hand.
 """
 
-import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors import safe_open
-from trainer.domain.distribution import Distribution
-from trainer.domain.hyper_parameters import decide
 from trainer.domain.limits import TrainingLimits
-from trainer.domain.train_request import TrainRequest
+from trainer_support.rank_runs import outcomes, request_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]
 
-SCRIPT = Path(__file__).parent / "support" / "ranks_of_one_machine.py"
 ROWS, STEPS = 11, 3
-CHOICES = {"checkpoint_steps": 1, "learning_rate": 0.01}
-# Micro-batches of 2 rows, the last of 1: nothing for the second of 2 ranks.
-BATCH = {"batch_size": 4, "gradient_accumulation_steps": 2}
 INTERRUPTIONS = [{"die_at": 1, "rank": 1}, {"stop_at": 2, "rank": 1}]
 KILLED, PREEMPTED = signal.SIGKILL.value, 3 << 8
 LOSS_TOLERANCE = 1e-4
@@ -34,22 +24,6 @@ LOSS_TOLERANCE = 1e-4
 WEIGHT_TOLERANCE = 2e-3
 """Of weights around 0.1 that have moved by 0.04: Adam's first steps turn the sign of a gradient of
 rounding's size into a step of full length."""
-
-
-def request_of(base: Path, dataset: Path, ranks: int, **choices: Any) -> dict[str, Any]:
-    return TrainRequest(
-        base_folder=base,
-        base_version_id="mv-base",
-        context_tokens=512,
-        dataset_folder=dataset,
-        checkpoint_folder=None,
-        choices=(),
-        hyper_parameters=decide("lora", CHOICES | BATCH | choices),
-        threads=1,
-        distribution=Distribution(ranks=ranks) if ranks > 1 else None,
-        # All ranks measure, and the leader keeps the best weights.
-        limits=TrainingLimits(evaluation_steps=2),
-    ).as_json()
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +36,17 @@ def report(
     """What came of each run."""
     root = tmp_path_factory.mktemp("ranks")
     rows = write_splits(root / "rows", {"train": toy_rows(ROWS), "valid": toy_rows(2, first=ROWS)})
-    one = request_of(tiny_base, rows, 1)
-    two = request_of(tiny_base, rows, 2)
+    # All ranks measure, and the leader keeps the best weights.
+    limits = TrainingLimits(evaluation_steps=2)
+    one, two = (request_of(tiny_base, rows, ranks, limits) for ranks in (1, 2))
     runs = {
         "one": {"request": one, "interruptions": []},
         "two": {"request": two, "interruptions": []},
         "broken": {"request": two, "interruptions": INTERRUPTIONS},
         "changed": {"request": two, "interruptions": [{"stop_at": 1}], "last": {"ranks": 1}},
     }
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT)],
-        input=json.dumps({"root": str(root), "runs": runs}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=220,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    outcome: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    assert [run["ended"] for run in outcome.values()] == [0] * len(runs), done.stderr
+    outcome = outcomes(root, runs)
+    assert [run["ended"] for run in outcome.values()] == [0] * len(runs), outcome
     return outcome
 
 

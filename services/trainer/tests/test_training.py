@@ -25,6 +25,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from prometheus_client import REGISTRY
+from registry.job_checkpoints import JobCheckpoints
 from safetensors import safe_open
 from service_kit.errors import NotFoundError
 from service_kit.grpc_client import domain_errors
@@ -171,10 +172,13 @@ def sixty_full_steps(base_version_id: str) -> pb.TrainSpec:
     )
 
 
-def flip_a_bit(site: Any, digest: str, name: str) -> None:
-    """In the stored content of a file of an artifact."""
-    [entry] = [one for one in site.store.manifest(digest).files if one.path == name]
-    [blob] = (site.root / "artifacts" / "blobs").rglob(entry.sha256)
+def flip_a_bit(site: Any, state: JobState, name: str) -> None:
+    """In the stored content of a file of a job's newest checkpoint."""
+    checkpoints = JobCheckpoints(site.store, state.job_id, state.fence)
+    manifest = checkpoints.manifest(state.checkpoint.digest)
+    [entry] = [one for one in manifest.files if one.path == name]
+    part = site.root / "artifacts" / "parts" / state.job_id / str(state.fence)
+    [blob] = (part / "blobs").rglob(entry.sha256)
     blob.chmod(0o600)
     content = bytearray(blob.read_bytes())
     content[len(content) // 2] ^= 1
@@ -203,7 +207,7 @@ async def test_a_job_that_is_killed_and_later_given_back_ends_once_and_misses_no
     assert queued.status == JOB_STATUS_QUEUED
     assert (queued.failures, queued.preemptions) == (1, 1)
     newest, before = queued.checkpoint, queued.checkpoint_before
-    flip_a_bit(site, newest.digest, "weights.safetensors")
+    flip_a_bit(site, queued, "weights.safetensors")
 
     async with site.serving():
         state = await site.ended(job.job_id)

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ STOP_SECONDS = 10.0
 LOOK_SECONDS = 0.2
 
 OnCheckpoint = Callable[[Path, int], Awaitable[str]]
+OnSaved = Callable[[Collection[str]], Awaitable[None]]
 OnProgress = Callable[[Report], None]
 
 
@@ -115,6 +117,7 @@ class ActiveJob:
         request: Mapping[str, Any],
         *,
         on_checkpoint: OnCheckpoint | None = None,
+        on_saved: OnSaved | None = None,
         on_progress: OnProgress | None = None,
         on_question: OnQuestion | None = None,
         env: Mapping[str, str] | None = None,
@@ -124,6 +127,7 @@ class ActiveJob:
         Args:
             request: JSON; becomes `ChildPort.request`.
             on_checkpoint: makes a folder of the child durable and returns its digest.
+            on_saved: told the digests that the state names from now on; what it raises is logged.
             on_progress: told each report of the child, also those that are not published.
             on_question: answers what the child asks, several questions side by side.
             env: added to this process's environment.
@@ -138,28 +142,29 @@ class ActiveJob:
         self.pulse.rest(START_SILENCE_SECONDS)
         child = await ChildProcess.start(module, request, folder=self.folder, env=env)
         watch = asyncio.create_task(self._watch(child))
-        questions = Questions(child, on_question, self._see_answer)
+        asked = Questions(child, on_question, self._see_answer)
         try:
-            return await self._converse(child, on_checkpoint, on_progress or _ignore, questions)
+            return await self._converse(child, _Saving(on_checkpoint, on_saved), on_progress, asked)
         finally:
             watch.cancel()
-            await questions.close()
+            await asked.close()
             await child.close()
             self.pulse.rest(HANDLER_SILENCE_SECONDS)
 
     async def _converse(
         self,
         child: ChildProcess,
-        on_checkpoint: OnCheckpoint | None,
-        on_progress: OnProgress,
+        saving: "_Saving",
+        on_progress: OnProgress | None,
         questions: Questions,
     ) -> dict[str, Any]:
         async for message in child.messages():
             match message["type"]:
                 case "progress":
-                    on_progress(self._take_progress(message))
+                    report = self._take_progress(message)
+                    (on_progress or _ignore)(report)
                 case "checkpoint":
-                    await self._take_checkpoint(child, message, on_checkpoint)
+                    await self._take_checkpoint(child, message, saving)
                 case "question":
                     questions.take(message["number"], message["question"])
                 case "succeeded":
@@ -197,14 +202,15 @@ class ActiveJob:
         self.pulse.rest(self.pulse.limit_seconds)
 
     async def _take_checkpoint(
-        self, child: ChildProcess, message: dict[str, Any], on_checkpoint: OnCheckpoint | None
+        self, child: ChildProcess, message: dict[str, Any], saving: "_Saving"
     ) -> None:
-        if on_checkpoint is None:
+        if saving.on_checkpoint is None:
             raise TypeError("the child saves checkpoints, but run_child was given no on_checkpoint")
         limit = self.pulse.limit_seconds
         self.pulse.rest(SAVE_SILENCE_SECONDS)
-        digest = await self._durable(on_checkpoint, Path(message["folder"]), message["step"])
+        digest = await self._durable(saving.on_checkpoint, Path(message["folder"]), message["step"])
         await self.save_checkpoint(digest, message["step"])
+        await saving.tell({one.digest for one in self.checkpoints})
         self.pulse.rest(limit)
         await child.send({"saved_step": message["step"]})
 
@@ -231,6 +237,22 @@ class ActiveJob:
                 child.terminate()
                 stop_by = clock() + STOP_SECONDS
         child.kill()
+
+
+@dataclass(frozen=True)
+class _Saving:
+    """What a handler does about its child's checkpoints."""
+
+    on_checkpoint: OnCheckpoint | None
+    on_saved: OnSaved | None
+
+    async def tell(self, named: Collection[str]) -> None:
+        if self.on_saved is None:
+            return
+        try:
+            await self.on_saved(named)
+        except Exception:
+            log.exception("checkpoints that nobody needs stay until the next is saved")
 
 
 def _ignore(_report: Report) -> None:

@@ -16,18 +16,21 @@ from modelmill.jobs.v1.job_pb2 import (
     JobError,
     JobRequested,
     JobResult,
+    JobState,
 )
 from nats.errors import Error as NatsError
 from service_kit.errors import UnavailableError
 
 from jobs.active import STOP_SECONDS, ActiveJob
 from jobs.announcements import announce, announcement_of
+from jobs.attempt_rules import AttemptRules
 from jobs.bus import Bus
 from jobs.claims import Claim
 from jobs.errors import ChildDied, Fenced, JobFailed, Preempted
 from jobs.job_errors import job_error, retry_delay
 from jobs.progress import ProgressReporter
 from jobs.standing import WISHED_STATUS, status_word
+from jobs.subjects import job_state
 from jobs.tracing import process_span
 from jobs.wishes import StopOrder
 
@@ -65,20 +68,14 @@ class Attempt:
         stop: StopOrder,
         *,
         folder: Path,
-        claim_seconds: float,
-        max_failures: int,
-        retry_seconds: float,
-        after_commit: Callable[[], None],
+        rules: AttemptRules,
     ) -> None:
         self._bus = bus
         self._claim = claim
         self._delivery = delivery
         self._stop = stop
         self._folder = folder
-        self._beat_seconds = claim_seconds / 4
-        self._max_failures = max_failures
-        self._retry_seconds = retry_seconds
-        self._after_commit = after_commit
+        self._rules = rules
         self._progress = ProgressReporter(bus, request.job_id, claim.fence)
         self._job = ActiveJob(request, claim, self._progress, folder, stop)
 
@@ -95,6 +92,7 @@ class Attempt:
             outcome = await self._work(handler)
         except Fenced:
             log.warning("job %s went to another worker; nothing is written", self._job.job_id)
+            await self._clear_what_came_late()
             outcome = "fenced"
         finally:
             await asyncio.to_thread(_clear, self._folder, final=outcome in FINAL)
@@ -141,7 +139,7 @@ class Attempt:
     async def _beat(self) -> None:
         """Renew the claim while the work moves."""
         while True:
-            await asyncio.sleep(self._beat_seconds)
+            await asyncio.sleep(self._rules.claim_seconds / 4)
             if self._job.pulse.overdue_seconds > HUNG_GRACE_SECONDS:
                 raise ChildDied("HUNG", "the work stopped moving", "")
             if self._job.pulse.overdue:
@@ -170,7 +168,7 @@ class Attempt:
         state.result.CopyFrom(result)
         state.ClearField("error")
         await self._claim.write(state)
-        self._after_commit()
+        self._rules.after_commit()
         while True:
             try:
                 await announce(self._bus, result)
@@ -180,8 +178,21 @@ class Attempt:
                 await asyncio.sleep(0.2)
             else:
                 break
-        await self._ack()
+        try:
+            await self._rules.after_success(self._job.job_id)
+        except Exception:
+            log.exception("job %s has succeeded; what it left is cleared later", self._job.job_id)
+            await self._nak(self._rules.retry_seconds)
+        else:
+            await self._ack()
         return "succeeded"
+
+    async def _clear_what_came_late(self) -> None:
+        """What an overtaken attempt stored after the success of the other one nobody else sees."""
+        with suppress(UnavailableError):
+            stored = await self._bus.last(job_state(self._job.job_id), JobState)
+            if stored is not None and stored.body.status == JOB_STATUS_SUCCEEDED:
+                await self._rules.after_success(self._job.job_id)
 
     async def _end_early(self) -> str:
         if self._stop.heard.wish in WISHED_STATUS:
@@ -228,13 +239,13 @@ class Attempt:
         state = self._claim.copy()
         state.failures += 1
         state.error.CopyFrom(error)
-        failed = state.failures >= self._max_failures
+        failed = state.failures >= self._rules.max_failures
         state.status = JOB_STATUS_FAILED if failed else JOB_STATUS_QUEUED
         await self._claim.write(state)
         if failed:
             await self._ack()
             return "failed"
-        await self._nak(retry_delay(state, self._retry_seconds))
+        await self._nak(retry_delay(state, self._rules.retry_seconds))
         return "retried"
 
     async def _wait(self, failure: UnavailableError) -> str:
@@ -246,7 +257,7 @@ class Attempt:
         state.status = JOB_STATUS_QUEUED
         state.error.CopyFrom(job_error(failure))
         await self._claim.write(state)
-        await self._nak(retry_delay(state, self._retry_seconds))
+        await self._nak(retry_delay(state, self._rules.retry_seconds))
         return "waiting"
 
     async def _ack(self) -> None:

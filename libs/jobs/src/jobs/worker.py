@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelmill.jobs.v1.job_pb2 import JOB_WISH_RUN, JobRequested
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JOB_WISH_RUN, JobRequested
 from nats.errors import Error as NatsError
 from opentelemetry.trace import Status, StatusCode
 from service_kit.errors import UnavailableError
@@ -17,6 +17,7 @@ from service_kit.machine_size import MachineSize
 
 from jobs.announcements import announce_unless_stored
 from jobs.attempt import Attempt
+from jobs.attempt_rules import AfterSuccess, AttemptRules, nothing_left
 from jobs.bus import Bus
 from jobs.claims import Claim
 from jobs.envelope import Stored
@@ -67,6 +68,8 @@ class Worker:
         max_lost: claims that ended without an outcome before the job fails.
         retry_seconds: delay before the first retry; grows with each.
         after_commit: called between a success's commit and its announcement, for crash tests.
+        after_success: told the id of a job that has succeeded, before the job is let go of and
+            again after a crash; a job that can still be resumed is none.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Worker:
         max_lost: int = 20,
         retry_seconds: float = 2.0,
         after_commit: Callable[[], None] = lambda: None,
+        after_success: AfterSuccess = nothing_left,
     ) -> None:
         self._bus = bus
         self._handlers = list(handlers)
@@ -91,10 +95,10 @@ class Worker:
         self._work_root = work_root
         self._slots = slots
         self._claim_seconds = claim_seconds
-        self._max_failures = max_failures
         self._max_lost = max_lost
-        self._retry_seconds = retry_seconds
-        self._after_commit = after_commit
+        self._rules = AttemptRules(
+            claim_seconds, max_failures, retry_seconds, after_commit, after_success
+        )
         self._owner = f"{service}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._free = asyncio.Semaphore(slots)
         self._hands = Hands(size)
@@ -161,6 +165,8 @@ class Worker:
             if offer.before is not None and offer.is_over(wish):
                 with within(offer.ordered.trace):
                     await announce_unless_stored(self._bus, offer.before.body)
+                    if offer.before.body.status == JOB_STATUS_SUCCEEDED:
+                        await self._rules.after_success(job_id)
                 await delivery.ack()
             elif offer.is_running and await self._is_held(offer):
                 await delivery.nak(delay=self._claim_seconds / 4)
@@ -289,8 +295,5 @@ class Worker:
             delivery,
             stop,
             folder=self._work_root / request.job_id / str(claim.fence),
-            claim_seconds=self._claim_seconds,
-            max_failures=self._max_failures,
-            retry_seconds=self._retry_seconds,
-            after_commit=self._after_commit,
+            rules=self._rules,
         )

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ class ChainHandler:
         self.on_question: OnQuestion | None = None
         self.store_away_for = 0
         """How many checkpoints from now on find the store away."""
+        self.most_kept = 0
+        """Checkpoints in the store at any time."""
 
     async def is_ready(self, request: JobRequested) -> bool:
         return self.ready
@@ -50,6 +53,7 @@ class ChainHandler:
             "chain_job",
             request,
             on_checkpoint=lambda folder, step: self._keep(job, folder, step),
+            on_saved=lambda named: self._let_go(job, named),
             on_question=self.on_question,
             env={"PYTHONPATH": SUPPORT},
         )
@@ -61,7 +65,20 @@ class ChainHandler:
             raise UnavailableError("the store is away")
         digest = f"{job.job_id}-{job.fence}-{step}"
         shutil.copytree(folder, self._store / digest)
+        self.most_kept = max(self.most_kept, len(list(self._store.iterdir())))
         return digest
+
+    async def _let_go(self, job: ActiveJob, named: Collection[str]) -> None:
+        """Delete what no state names; what a later claim wrote is none of ours."""
+        for folder in self._store.glob(f"{job.job_id}-*"):
+            fence = int(folder.name.split("-")[-2])
+            if fence <= job.fence and folder.name not in named:
+                shutil.rmtree(folder)
+
+    async def clear(self, job_id: str) -> None:
+        """Delete what a job saved that will not go on."""
+        for folder in self._store.glob(f"{job_id}-*"):
+            shutil.rmtree(folder)
 
 
 class InProcess(ChainHandler):
@@ -115,13 +132,15 @@ async def main() -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with Bus.connect(options["url"], options["token"], name="trainer") as bus:
+        handler = ChainHandler(Path(options["store"]), **options.get("changes", {}))
         worker = Worker(
             bus,
-            [ChainHandler(Path(options["store"]), **options.get("changes", {}))],
+            [handler],
             service="trainer",
             work_root=Path(options["work_root"]),
             claim_seconds=options["claim_seconds"],
             after_commit=die if options.get("die_after_commit") else lambda: None,
+            after_success=handler.clear,
         )
         await worker.run(stopping)
 

@@ -1,6 +1,6 @@
 """What the services need of an artifact store, whatever keeps its bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -86,5 +86,36 @@ class ArtifactStore(Protocol):
         Raises:
             CorruptArtifactError: A manifest cannot be read, so that nobody knows what it names;
                 nothing was deleted.
+        """
+        ...
+
+    def part(self, name: str) -> "PrivateStore":
+        """A store within this one that shares no contents with it, nor with other parts.
+
+        Args:
+            name: "word" or "word/word", of letters, digits, "-" and "_".
+        """
+        ...
+
+    def parts(self, name: str) -> list[str]:
+        """Words that follow `name` in the names of parts in which something is kept."""
+        ...
+
+    def remove_parts(self, name: str) -> None:
+        """Delete the part of this name and all whose names begin with it; there may be none.
+
+        One that is stopped on the way is finished by the next.
+        """
+        ...
+
+
+class PrivateStore(ArtifactStore, Protocol):
+    """A store whose one writer knows what is still needed."""
+
+    def keep_only(self, digests: Collection[str]) -> None:
+        """Delete every other artifact and all contents that these do not name, young or not.
+
+        Call it between commits, as their writer. One that is stopped on the way is finished by
+        the next.
         """
         ...

@@ -142,13 +142,24 @@ class MaterialisedFolders:
                 if _asked_at(folder) >= unasked_since:
                     return False
                 with _folder_locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
-                    _marker(folder).unlink(missing_ok=True)
-                    discarded = self._staging.new("materialise")
-                    os.rename(folder, discarded)
+                    discarded = self._taken_away(folder)
         except (BlockingIOError, FileNotFoundError):
             return False
         shutil.rmtree(discarded, ignore_errors=True)
         return True
+
+    def discard(self, folder: Path) -> None:
+        """Remove a folder, whoever holds it: files that are open can still be read."""
+        with _locked(self._lock(folder), fcntl.LOCK_EX):
+            discarded = self._taken_away(folder)
+        shutil.rmtree(discarded, ignore_errors=True)
+
+    def _taken_away(self, folder: Path) -> Path:
+        """Where the folder is, from now on; call under its lock."""
+        _marker(folder).unlink(missing_ok=True)
+        discarded = self._staging.new("materialise")
+        os.rename(folder, discarded)
+        return discarded
 
     def _made(self, manifest: Manifest) -> MaterialisedFolder:
         return MaterialisedFolder(self._folder / hex_of(manifest.digest), manifest)

@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,13 @@ class Bucket:
                 self._client = _client()
             except ValueError as error:  # boto3's word for an address that is none
                 raise InvalidInputError("AWS_ENDPOINT_URL is not an address") from error
+
+    def below(self, under: str) -> "Bucket":
+        """The objects below a prefix of this one's."""
+        lower = copy(self)
+        lower._prefix = f"{self._prefix}{under}/"
+        lower.location = f"{self.location}/{under}"
+        return lower
 
     def head(self, name: str) -> StoredObject | None:
         """What the server knows of an object; None when there is none."""

@@ -2,6 +2,7 @@
 
     <prefix>/blobs/sha256/<2 hex>/<hex>   file contents, put if absent
     <prefix>/manifests/<hex>.json         written last: an artifact is visible as a whole or not
+    <prefix>/parts/<name>/                stores of their own, that share no contents
 
 Names, manifests and digests are those of a `FolderStore`: a bucket can be copied into a folder.
 Local folders come from a `LocalCache`.
@@ -9,8 +10,9 @@ Local folders come from a `LocalCache`.
 
 import base64
 import hashlib
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +26,7 @@ from registry.local_cache import LocalCache
 from registry.manifest import FileEntry, Manifest
 from registry.s3_bucket import Bucket, StoredObject, sha256_of_parts
 from registry.staging import StagedFile
-from registry.verifying_store import StoredBlob, VerifyingStore, decoded
+from registry.verifying_store import StoredBlob, VerifyingStore, decoded, part_name
 
 _YOUNG_SECONDS = 3600.0
 """A content older than this is made young when a commit needs it, so that no sweep takes it."""
@@ -35,9 +37,14 @@ class S3Store(VerifyingStore):
     """Artifacts in `bucket`, with local copies in `cache`."""
 
     def __init__(
-        self, bucket: Bucket, cache: LocalCache, *, now: Callable[[], float] = time.time
+        self,
+        bucket: Bucket,
+        cache: LocalCache,
+        *,
+        now: Callable[[], float] = time.time,
+        private: bool = False,
     ) -> None:
-        super().__init__(cache.staging, now)
+        super().__init__(cache.staging, now, private=private)
         self._bucket = bucket
         self._cache = cache
 
@@ -49,6 +56,21 @@ class S3Store(VerifyingStore):
         oldest = self._now() - older_than_seconds
         uploads = self._bucket.abort_uploads("blobs/sha256/", begun_before=oldest)
         return SweepReport(contents.blobs, contents.bytes, uploads)
+
+    def part(self, name: str) -> "S3Store":
+        bucket = self._bucket.below(part_name(name))
+        return S3Store(bucket, self._cache, now=self._now, private=True)
+
+    def parts(self, name: str) -> list[str]:
+        under = f"{part_name(name)}/"
+        found = (each.name.removeprefix(under) for each in self._bucket.list(under))
+        return sorted({name.partition("/")[0] for name in found})
+
+    def remove_parts(self, name: str) -> None:
+        under = f"{part_name(name)}/"
+        for found in list(self._bucket.list(under)):
+            self._bucket.delete(found.name)
+        self._bucket.abort_uploads(under, begun_before=math.inf)
 
     def _cached_manifest(self, digest: str) -> Manifest:
         cached = self._cache.manifest(digest)
@@ -147,3 +169,9 @@ class S3Store(VerifyingStore):
             return False
         self._bucket.delete(blob_name(sha256))
         return True
+
+    def _drop_manifest(self, digest: str) -> None:
+        self._bucket.delete(manifest_name(digest))
+
+    def _drop_folders(self, kept: Collection[str]) -> None:
+        """Copies are in the cache, which is bounded."""

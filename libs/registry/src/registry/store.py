@@ -3,21 +3,23 @@
 blobs/sha256/<2 hex>/<hex>   file contents, put if absent
 manifests/<hex>.json         canonical JSON; its hash is the artifact's digest; written last
 materialised/<hex>/          a local read-only folder of an artifact, <hex>.ok beside it
+parts/<name>/                stores of their own, that share no contents
 staging/                     work in progress; swept after a day
 """
 
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 from registry.artifact_store import ArtifactStore, SweepReport
 from registry.blobs import BlobFolder, touched_at
 from registry.digests import is_digest, manifest_name
-from registry.durable import make_folder, write_durably
+from registry.durable import make_folder, sync_folder, write_durably
 from registry.manifest import FileEntry
 from registry.materialised import MaterialisedFolders
 from registry.staging import StagedFile, Staging
-from registry.verifying_store import StoredBlob, VerifyingStore
+from registry.verifying_store import StoredBlob, VerifyingStore, part_name
 
 __all__ = ["ArtifactStore", "FolderStore", "SweepReport"]
 
@@ -25,9 +27,16 @@ __all__ = ["ArtifactStore", "FolderStore", "SweepReport"]
 class FolderStore(VerifyingStore):
     """An artifact store in a folder of one filesystem, shared by any number of processes."""
 
-    def __init__(self, root: Path, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        now: Callable[[], float] = time.time,
+        part_of: "FolderStore | None" = None,
+    ) -> None:
         self._root = root.absolute()
-        super().__init__(Staging(self._root / "staging"), now)
+        staging = part_of._staging if part_of else Staging(self._root / "staging")
+        super().__init__(staging, now, private=part_of is not None)
         self._blobs = BlobFolder(self._root)
         self._folders = MaterialisedFolders(self._root / "materialised", self._staging)
         make_folder(self._root / "manifests")
@@ -36,6 +45,18 @@ class FolderStore(VerifyingStore):
         manifest = self.manifest(digest)
         whole = self._folders.whole(manifest)
         return whole or self._folders.make(manifest, self._blobs.check)
+
+    def part(self, name: str) -> "FolderStore":
+        return FolderStore(self._root / part_name(name), now=self._now, part_of=self)
+
+    def parts(self, name: str) -> list[str]:
+        try:
+            return sorted(found.name for found in (self._root / part_name(name)).iterdir())
+        except FileNotFoundError:
+            return []
+
+    def remove_parts(self, name: str) -> None:
+        shutil.rmtree(self._root / part_name(name), ignore_errors=True)
 
     def _put_blob(self, staged: StagedFile) -> None:
         if not self._blobs.has(staged.entry):
@@ -63,3 +84,13 @@ class FolderStore(VerifyingStore):
 
     def _drop_blob(self, sha256: str, untouched_since: float) -> bool:
         return self._blobs.drop(sha256, untouched_since=untouched_since) is not None
+
+    def _drop_manifest(self, digest: str) -> None:
+        path = self._root / manifest_name(digest)
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+    def _drop_folders(self, kept: Collection[str]) -> None:
+        for folder in self._folders.oldest_first():
+            if f"sha256:{folder.name}" not in kept:
+                self._folders.discard(folder)

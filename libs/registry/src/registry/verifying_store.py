@@ -4,22 +4,26 @@ A form keeps and gives bytes; that they are the right ones is seen to here.
 """
 
 import hashlib
+import math
+import re
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 
-from registry.artifact_store import SWEEP_SECONDS, ArtifactStore, SweepReport
+from registry.artifact_store import SWEEP_SECONDS, PrivateStore, SweepReport
 from registry.digests import manifest_name
 from registry.errors import CorruptArtifactError, disk_full_on
 from registry.folder_scan import open_inside, scan_folder
 from registry.manifest import FileEntry, Manifest, decode_manifest, encode_manifest
 from registry.staging import StagedFile, Staging
 from registry.unsafe_content import unsafe_reason
+
+_PART_NAME = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)?")
 
 
 @dataclass(frozen=True)
@@ -32,17 +36,21 @@ class StoredBlob:
     """Unix time at which it was put, or found by a commit that needs it."""
 
 
-class VerifyingStore(ArtifactStore):
-    """The part of a store that does not depend on where its bytes are.
+class VerifyingStore(PrivateStore):
+    """What of a store does not depend on where its bytes are.
 
     Args:
         staging: Where copies are made.
         now: Unix time.
+        private: Whether it is a part, of one writer, in which artifacts may be deleted.
     """
 
-    def __init__(self, staging: Staging, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, staging: Staging, now: Callable[[], float] = time.time, *, private: bool = False
+    ) -> None:
         self._staging = staging
         self._now = now
+        self._private = private
 
     def abandon(self) -> None:
         self._staging.abandon()
@@ -95,6 +103,15 @@ class VerifyingStore(ArtifactStore):
         ]
         return SweepReport(len(sizes), sum(sizes))
 
+    def keep_only(self, digests: Collection[str]) -> None:
+        if not self._private:
+            raise PreconditionError("artifacts are deleted in a private part of a store alone")
+        # Manifests first: one without its contents would be a corrupt artifact, not an absent one.
+        for digest in set(self._digests()) - set(digests):
+            self._drop_manifest(digest)
+        self._drop_folders(digests)
+        self.sweep(older_than_seconds=-math.inf)
+
     def _kept_manifest(self, digest: str) -> bytes:
         encoded = self._read_manifest(digest)
         if encoded is None:
@@ -136,6 +153,25 @@ class VerifyingStore(ArtifactStore):
     @abstractmethod
     def _drop_blob(self, sha256: str, untouched_since: float) -> bool:
         """Look once more, and delete a content that nobody has touched since."""
+
+    @abstractmethod
+    def _drop_manifest(self, digest: str) -> None:
+        """Make the artifact invisible, durably; it may be so already."""
+
+    @abstractmethod
+    def _drop_folders(self, kept: Collection[str]) -> None:
+        """Remove local folders, but of artifacts that are kept, where nobody else does."""
+
+
+def part_name(name: str) -> str:
+    """Where the part lies below the root of any store.
+
+    Raises:
+        InvalidInputError: It is no name of a part.
+    """
+    if not _PART_NAME.fullmatch(name):
+        raise InvalidInputError(f"{name[:80]!r} is no name of a part")
+    return f"parts/{name}"
 
 
 def decoded(digest: str, encoded: bytes) -> Manifest:

@@ -69,8 +69,9 @@ class FolderPlace:
     def names(self) -> list[str]:
         return sorted(
             path.relative_to(self.root).as_posix()
-            for part in ("blobs", "manifests")
-            for path in (self.root / part).rglob("*")
+            for kept in ("blobs", "manifests", "parts/*/*/blobs", "parts/*/*/manifests")
+            for folder in self.root.glob(kept)
+            for path in folder.rglob("*")
             if path.is_file()
         )
 

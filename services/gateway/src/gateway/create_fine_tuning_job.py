@@ -16,11 +16,13 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_OBJECTIVE_ANSWERS,
+    TRAINING_OBJECTIVE_DISTILLATION,
     TRAINING_OBJECTIVE_DPO,
     TRAINING_OBJECTIVE_KTO,
     TRAINING_OBJECTIVE_TEXT,
     Distribution,
     HyperParameters,
+    TeacherAnswers,
     TrainingLimits,
     TrainingMethod,
     TrainingObjective,
@@ -58,7 +60,9 @@ class FineTuningOrder:
     hyper_parameters: HyperParameters
     objective: TrainingObjective.ValueType = TRAINING_OBJECTIVE_ANSWERS
     teacher: str = ""
-    """A model's name, of distillation."""
+    """A model's name."""
+    teacher_answers: TeacherAnswers | None = None
+    """How the teacher answers the rows; None where it does not."""
     evaluate: bool = True
     limits: TrainingLimits = field(default_factory=TrainingLimits)
     distribution: Distribution | None = None
@@ -92,6 +96,7 @@ class FindsBases(Protocol):
     """See `gateway.find_model.FindModel`."""
 
     def trainable(self, tenant: str, name: str) -> ModelReady: ...
+    def servable(self, tenant: str, name: str) -> ModelReady: ...
 
 
 class FindsDatasets(Protocol):
@@ -151,9 +156,7 @@ class CreateFineTuningJob:
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
     ) -> JobRecord:
         base = self._find_model.trainable(caller.tenant, order.model)
-        teacher = ""
-        if order.teacher:
-            teacher = self._find_model.trainable(caller.tenant, order.teacher).version_id
+        teacher = self._teacher(order, caller.tenant)
         source = await self._source(order, caller, idempotency_key)
         spec = TrainSpec(
             base_version_id=base.version_id,
@@ -165,6 +168,7 @@ class CreateFineTuningJob:
             evaluate=order.evaluate,
             objective=order.objective,
             teacher_version_id=teacher,
+            teacher_answers=order.teacher_answers,
             limits=order.limits,
             distribution=order.distribution,
         )
@@ -179,6 +183,14 @@ class CreateFineTuningJob:
         return accepted_record(
             self._jobs, accepted.job_id, kind=TRAIN, tenant=caller.tenant, spec=spec
         )
+
+    def _teacher(self, order: FineTuningOrder, tenant: str) -> str:
+        """The version that is meant: the one that is read, or served where it only answers."""
+        if not order.teacher:
+            return ""
+        if order.teacher_answers is None or order.objective == TRAINING_OBJECTIVE_DISTILLATION:
+            return self._find_model.trainable(tenant, order.teacher).version_id
+        return self._find_model.servable(tenant, order.teacher).version_id
 
     async def _source(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str

@@ -20,6 +20,7 @@ from trainer.domain.methods import (
     TEXT,
     has_meaning,
 )
+from trainer.teaching.asked import answer_tokens, errors_of_asking
 
 METHODS = {
     pb.TRAINING_METHOD_UNSPECIFIED: LORA,
@@ -37,6 +38,9 @@ OBJECTIVES = {
     pb.TRAINING_OBJECTIVE_KTO: KTO,
     pb.TRAINING_OBJECTIVE_DISTILLATION: DISTILLATION,
 }
+
+TAUGHT = (ANSWERS, DISTILLATION)
+"""Objectives that learn from answers, and so may learn from a teacher's."""
 
 
 def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> HyperParameters:
@@ -86,6 +90,8 @@ def decided_spec(spec: pb.TrainSpec, choices: HyperParameters) -> pb.TrainSpec:
     written.ClearField("hyper_parameters")
     written.method = _key_of(METHODS, choices.method)
     written.objective = _key_of(OBJECTIVES, choices.objective)
+    if spec.HasField("teacher_answers"):
+        written.teacher_answers.max_new_tokens = answer_tokens(spec.teacher_answers)
     for field in pb.HyperParameters.DESCRIPTOR.fields:
         if not has_meaning(field.name, choices.method, choices.objective):
             continue
@@ -117,11 +123,18 @@ def _given(spec: pb.TrainSpec) -> dict[str, Any]:
 
 
 def _errors_of_teacher(spec: pb.TrainSpec, objective: str | None) -> list[str]:
-    if objective == DISTILLATION and not spec.teacher_version_id:
-        return ["teacher_version_id is missing: objective distillation learns from a model"]
-    if objective != DISTILLATION and spec.teacher_version_id:
-        return [f"teacher_version_id has no meaning for objective {objective}"]
-    return []
+    asked = spec.HasField("teacher_answers")
+    if asked and objective not in TAUGHT:
+        return [f"teacher_answers has no meaning for objective {objective}"]
+    errors = errors_of_asking(spec.teacher_answers) if asked else []
+    if spec.teacher_version_id:
+        if objective != DISTILLATION and not asked:
+            errors.append(f"teacher_version_id has no meaning for objective {objective}")
+    elif objective == DISTILLATION:
+        errors.append("teacher_version_id is missing: objective distillation learns from a model")
+    elif asked:
+        errors.append("teacher_version_id is missing: whose answers shall be learned?")
+    return errors
 
 
 def _key_of(names: dict[Any, str], name: str) -> Any:

@@ -6,8 +6,11 @@ from jobs.kinds import DATASET, TRAIN, dataset_id_of, prefix_of
 from jobs.submit import JobQueue, SubmittedJob
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
-from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
-from service_kit.errors import InvalidInputError, NotFoundError
+from modelmill.trainer.v1.trainer_service_pb2 import (
+    TRAINING_OBJECTIVE_DISTILLATION,
+    TrainSpec,
+)
+from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from service_kit.machine_size import MachineSize
 
 from trainer.choices import (
@@ -29,6 +32,10 @@ from trainer.soon import soon
 
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
+WHY_NO_TEACHER = (
+    "the trainer has no inference service that a teacher answers through; set "
+    "TRAINER_INFERENCE_ADDRESS"
+)
 
 
 class Models(Protocol):
@@ -58,6 +65,7 @@ class CreateFineTuningJob:
 
     Args:
         on_cluster: Whether the ranks of divided runs are elsewhere than on a worker.
+        can_ask: Whether there is an inference service to ask a teacher through.
     """
 
     def __init__(
@@ -70,9 +78,11 @@ class CreateFineTuningJob:
         *,
         machine: MachineSize,
         on_cluster: bool = False,
+        can_ask: bool = False,
     ) -> None:
         """`machine` is what is trained on, as far as this process can tell; for method AUTO."""
         self._on_cluster = on_cluster
+        self._can_ask = can_ask
         self._models = models
         self._datasets = datasets
         self._jobs = jobs
@@ -92,11 +102,14 @@ class CreateFineTuningJob:
         """Check the whole spec, write out its defaults, and queue the job.
 
         Raises:
+            PreconditionError: a teacher shall answer, and there is no inference service to ask.
             NotFoundError: base model, dataset or dataset job is unknown, and nothing else is wrong.
             InvalidInputError: the spec is wrong; lists every error.
             AlreadyExistsError: the key was used for another spec.
             UnavailableError: the bus does not answer; nothing was accepted.
         """
+        if spec.HasField("teacher_answers") and not self._can_ask:
+            raise PreconditionError(WHY_NO_TEACHER)
         wanted = TrainSpec()
         wanted.CopyFrom(spec)
         wanted.ClearField("method_reason")
@@ -124,11 +137,7 @@ class CreateFineTuningJob:
         errors = _errors_of_names(wanted)
         missing: list[str] = []
         base = await self._model(tenant, wanted.base_version_id, "base model", errors, missing)
-        teacher = None
-        if wanted.teacher_version_id:
-            teacher = await self._model(
-                tenant, wanted.teacher_version_id, "teacher", errors, missing
-            )
+        teacher = await self._teacher(tenant, wanted, errors, missing)
         rows = await self._rows(tenant, wanted, errors, missing)
         if is_auto(wanted):
             self._choose_method(wanted, rows, base.size_bytes if base else 0)
@@ -160,6 +169,17 @@ class CreateFineTuningJob:
             return None
         errors += _errors_of_form(found, role)
         return found
+
+    async def _teacher(
+        self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
+    ) -> ModelReady | None:
+        """The teacher, where the run loads it: one that only answers is asked in any form."""
+        if not wanted.teacher_version_id:
+            return None
+        if wanted.objective == TRAINING_OBJECTIVE_DISTILLATION:
+            return await self._model(tenant, wanted.teacher_version_id, "teacher", errors, missing)
+        await self._model(tenant, wanted.teacher_version_id, "teacher", [], missing)
+        return None
 
     async def _rows(
         self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]

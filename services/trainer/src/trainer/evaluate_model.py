@@ -16,6 +16,7 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from registry.artifact_store import ArtifactStore
 from registry.errors import CorruptArtifactError
+from registry.job_checkpoints import JobCheckpoints
 from registry.materialised import in_use
 from service_kit.errors import InvalidInputError, NotFoundError
 
@@ -25,6 +26,7 @@ from trainer.create_fine_tuning_job import Datasets
 from trainer.domain.evaluation_plan import EvaluationPlan
 from trainer.domain.evaluation_request import EvaluationRequest, TaskFiles
 from trainer.evaluation_spec import plan_of
+from trainer.kept_checkpoints import KeptCheckpoints
 
 log = logging.getLogger(__name__)
 
@@ -134,21 +136,17 @@ class EvaluateModel:
         """What the work process answers; answers become artifacts on the way."""
         assert self._models is not None, "checked at the start"
 
-        async def keep(folder: Path, step: int) -> str:
-            manifest = await asyncio.to_thread(
-                self._store.commit,
-                folder,
-                kind="checkpoint",
-                form="evaluate",
-                made_from=ingredients.made_from,
-                attributes={"step": step, "versions": list(request.versions)},
-            )
-            return manifest.digest
-
+        kept = KeptCheckpoints(
+            *(self._store, job),
+            form="evaluate",
+            made_from=ingredients.made_from,
+            attributes={"versions": list(request.versions)},
+        )
         return await job.run_child(
             CHILD,
             request.as_json(),
-            on_checkpoint=keep,
+            on_checkpoint=kept.keep,
+            on_saved=kept.let_go,
             on_question=OpenModels(self._models, job.tenant, request.versions),
             env=CHILD_ENVIRONMENT,
         )
@@ -206,9 +204,10 @@ class EvaluateModel:
         """What an earlier attempt left, and of which versions it is."""
         if job.checkpoint is None:
             return _Answered()
+        saved = JobCheckpoints(self._store, job.job_id, job.fence)
         try:
-            manifest = self._store.manifest(job.checkpoint.digest)
-            folder = self._store.materialise(job.checkpoint.digest)
+            manifest = saved.manifest(job.checkpoint.digest)
+            folder = saved.materialise(job.checkpoint.digest)
         except (CorruptArtifactError, NotFoundError):
             # Answers that are not what was saved are asked for again, not believed.
             log.exception("the checkpoint of job %s is lost; it starts anew", job.job_id)

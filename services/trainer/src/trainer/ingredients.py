@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from registry.manifest import Manifest
 from service_kit.machine_size import MachineSize
 
 from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import HyperParameters
+from trainer.domain.methods import DISTILLATION
 from trainer.domain.needs import training_needs
 
 
@@ -19,12 +21,19 @@ class Ingredients:
     choices: HyperParameters
     distribution: Distribution | None = None
     teacher: ModelReady | None = None
+    rows: Manifest | None = None
+    """What is learned from instead of the dataset's rows, where a teacher has answered."""
 
     @property
     def needs(self) -> MachineSize:
         """What was asked of the machine, for each process."""
-        teacher_bytes = self.teacher.size_bytes if self.teacher else 0
+        teacher_bytes = self.loaded_teacher.size_bytes if self.loaded_teacher else 0
         return training_needs(self.choices, self.base.size_bytes, teacher_bytes)
+
+    @property
+    def loaded_teacher(self) -> ModelReady | None:
+        """The teacher, where the run computes what it says itself."""
+        return self.teacher if self.choices.objective == DISTILLATION else None
 
     @property
     def context_tokens(self) -> int:
@@ -35,4 +44,6 @@ class Ingredients:
     def made_from(self) -> dict[str, str]:
         """Role to digest, for manifests."""
         roles = {"base": self.base.digest, "dataset": self.dataset.digest}
-        return roles if self.teacher is None else roles | {"teacher": self.teacher.digest}
+        if self.teacher is not None:
+            roles["teacher"] = self.teacher.digest
+        return roles if self.rows is None else roles | {"rows": self.rows.digest}

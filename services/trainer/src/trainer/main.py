@@ -30,10 +30,12 @@ from trainer.create_fine_tuning_job import CreateFineTuningJob
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
 from trainer.evaluate_model import EvaluateModel
+from trainer.kept_checkpoints import clearing
 from trainer.list_step_figures import ListStepFigures
 from trainer.read_evaluation import ReadEvaluation
 from trainer.retire_model import RetireModel
 from trainer.settings import Settings
+from trainer.teach_rows import TeachRows
 from trainer.tracking.tracker import Tracker
 from trainer.tracking.trackers import trackers_of
 from trainer.train_model import TrainModel
@@ -107,6 +109,7 @@ def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
             *(parts.models, parts.datasets, parts.jobs, queue, settings.price),
             machine=settings.worker_size,
             on_cluster=settings.launcher == "kubernetes",
+            can_ask=parts.models_asked is not None,
         ),
         ListStepFigures(parts.jobs, parts.store),
         RetireModel(ModelRecords(parts.bus, parts.models), aliases),
@@ -126,6 +129,7 @@ def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> W
         seconds_between_interruptions=settings.seconds_between_interruptions,
         cluster=settings.cluster(),
         trackers=trackers,
+        teach_rows=TeachRows(parts.store, parts.models_asked, at_once=settings.inference_at_once),
     )
     evaluate_model = EvaluateModel(
         *(parts.datasets, parts.files, parts.store, parts.models_asked),
@@ -140,6 +144,7 @@ def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> W
         size=settings.worker_size,
         jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,
+        after_success=clearing(parts.store),
     )
 
 

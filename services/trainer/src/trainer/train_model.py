@@ -5,32 +5,33 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from jobs.active import ActiveJob
-from jobs.errors import JobFailed
 from jobs.progress import Report
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED, JobState
-from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from registry.errors import CorruptArtifactError
+from registry.job_checkpoints import JobCheckpoints
 from registry.manifest import Manifest
 from registry.materialised import in_use
 from registry.model_card import CardFacts, licence_of
 from registry.store import ArtifactStore
-from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.errors import NotFoundError
 
 from trainer.announcement import announcement_of, figures_of, name_of
-from trainer.choices import decide_spec, limits_of
+from trainer.choices import limits_of
 from trainer.create_fine_tuning_job import Datasets, Models
-from trainer.distributions import distribution_of
 from trainer.domain.cluster import Cluster
 from trainer.domain.limits import Price
 from trainer.domain.methods import FULL
 from trainer.domain.train_request import TrainRequest
+from trainer.find_ingredients import FindIngredients, JobStates
 from trainer.ingredients import Ingredients
+from trainer.kept_checkpoints import KeptCheckpoints
 from trainer.measures import measure_step
 from trainer.reporting.write_report import write_report
+from trainer.teach_rows import TOLD, TRAINED, TeachRows
 from trainer.tracking.tracker import Ending, RunFacts, TrackedRun, Tracker, tracked_run
 
 log = logging.getLogger(__name__)
@@ -46,12 +47,6 @@ CHILD_ENVIRONMENT = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-
-
-class JobStates(Protocol):
-    async def state(self, job_id: str) -> JobState | None:
-        """Where a job stands; None before its first claim."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -85,27 +80,22 @@ class TrainModel:
         threads: int,
         price: Price,
         seconds_between_interruptions: float,
+        teach_rows: TeachRows,
         trackers: Sequence[Tracker] = (),
         cluster: Cluster | None = None,
     ) -> None:
-        self._models = models
-        self._datasets = datasets
-        self._jobs = jobs
+        self._find = FindIngredients(models, datasets, jobs)
         self._store = store
         self._threads = threads
         self._cluster = cluster
         self._price = price
         self._seconds_between_interruptions = seconds_between_interruptions
         self._trackers = trackers
+        self._teach_rows = teach_rows
 
     async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
         """False while the dataset is still being made."""
-        if self._dataset_or_none(tenant, spec) is not None or not spec.dataset_job_id:
-            return True
-        if self._datasets.has_retired(tenant, spec.dataset_id):
-            return True  # to say so
-        state = await self._jobs.state(spec.dataset_job_id)
-        return state is not None and state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
+        return await self._find.can_begin(tenant, spec)
 
     async def __call__(self, job: ActiveJob, spec: TrainSpec) -> TunedModel:
         """Train as `spec` says.
@@ -114,7 +104,7 @@ class TrainModel:
             JobFailed: the dataset was never made, something is gone, or the rows or choices do not
                 allow it.
         """
-        ingredients = await self._ingredients(job.tenant, spec)
+        ingredients = await self._taught(job, spec, await self._find(job.tenant, spec))
         await job.report("download")
         request = await asyncio.to_thread(self._request, job, spec, ingredients)
         async with tracked_run(self._trackers, _facts_of(job, spec, ingredients)) as run:
@@ -128,6 +118,18 @@ class TrainModel:
         ready = announcement_of(job, spec, ingredients, manifest, summary)
         warnings = {"warnings": run.warnings} if run.warnings else {}
         return TunedModel(ready, summary | warnings)
+
+    async def _taught(
+        self, job: ActiveJob, spec: TrainSpec, ingredients: Ingredients
+    ) -> Ingredients:
+        if not spec.HasField("teacher_answers"):
+            return ingredients
+        rows = await self._teach_rows(
+            *(job, ingredients.dataset, spec.teacher_version_id, spec.teacher_answers),
+            {role: ingredients.made_from[role] for role in ("dataset", "teacher")},
+            ingredients.choices.seed,
+        )
+        return replace(ingredients, rows=rows)
 
     def _commit(
         self, spec: TrainSpec, ingredients: Ingredients, done: Mapping[str, Any], licence: str
@@ -162,16 +164,7 @@ class TrainModel:
     ) -> dict[str, Any]:
         """What the work process answers; its checkpoints become artifacts on the way."""
 
-        async def keep(folder: Path, step: int) -> str:
-            manifest = await asyncio.to_thread(
-                self._store.commit,
-                folder,
-                kind="checkpoint",
-                form="train",
-                made_from=ingredients.made_from,
-                attributes={"step": step},
-            )
-            return manifest.digest
+        kept = KeptCheckpoints(self._store, job, form=TRAINED, made_from=ingredients.made_from)
 
         def take(report: Report) -> None:
             measure_step(report)
@@ -183,63 +176,22 @@ class TrainModel:
         return await job.run_child(
             CHILD,
             request.as_json(),
-            on_checkpoint=keep,
+            on_checkpoint=kept.keep,
+            on_saved=kept.let_go,
             on_progress=take,
             env=environment,
         )
 
-    def _dataset_or_none(self, tenant: str, spec: TrainSpec) -> DatasetReady | None:
-        try:
-            return self._datasets.get(tenant, spec.dataset_id)
-        except NotFoundError:
-            return None
-
-    async def _ingredients(self, tenant: str, spec: TrainSpec) -> Ingredients:
-        dataset = self._dataset_or_none(tenant, spec)
-        if dataset is None:
-            raise await self._no_dataset(tenant, spec)
-        try:
-            base = self._models.get(tenant, spec.base_version_id)
-            choices = decide_spec(spec, context_tokens=base.context_tokens)
-            distribution = distribution_of(spec, batch_size=choices.batch_size)
-        except NotFoundError as error:
-            raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
-        except InvalidInputError as error:
-            raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
-        return Ingredients(base, dataset, choices, distribution, self._teacher(tenant, spec))
-
-    def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
-        if not spec.teacher_version_id:
-            return None
-        try:
-            return self._models.get(tenant, spec.teacher_version_id)
-        except NotFoundError as error:
-            raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
-
-    async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
-        if self._datasets.has_retired(tenant, spec.dataset_id):
-            message = f"dataset {spec.dataset_id!r} was retired"
-            return JobFailed("DATASET_GONE", message, "Train on another dataset.")
-        state = await self._jobs.state(spec.dataset_job_id) if spec.dataset_job_id else None
-        if state is None:
-            return JobFailed("DATASET_GONE", f"no dataset {spec.dataset_id!r}", "Make it again.")
-        reason = state.error.message or "it was cancelled"
-        return JobFailed(
-            "DATASET_FAILED",
-            f"the dataset was not made: job {spec.dataset_job_id} ended without it: {reason}",
-            state.error.remedy or "Make the dataset again.",
-        )
-
     def _request(self, job: ActiveJob, spec: TrainSpec, ingredients: Ingredients) -> TrainRequest:
         """Everything as local, verified folders."""
-        dataset = self._store.manifest(ingredients.dataset.digest)
+        dataset = ingredients.rows or self._store.manifest(ingredients.dataset.digest)
         choices = dataset.attributes.get("choices", ()) if spec.evaluate else ()
-        teacher = ingredients.teacher
+        teacher = ingredients.loaded_teacher
         return TrainRequest(
             base_folder=self._store.materialise(ingredients.base.digest),
             base_version_id=ingredients.base.version_id,
             context_tokens=ingredients.base.context_tokens,
-            dataset_folder=self._store.materialise(ingredients.dataset.digest),
+            dataset_folder=self._store.materialise(dataset.digest),
             checkpoint_folder=self._checkpoint_folder(job),
             choices=tuple(choices),
             hyper_parameters=ingredients.choices,
@@ -258,9 +210,12 @@ class TrainModel:
         return replace(self._cluster, rank_memory_bytes=ingredients.needs.memory_bytes)
 
     def _checkpoint_folder(self, job: ActiveJob) -> Path | None:
+        saved = JobCheckpoints(self._store, job.job_id, job.fence)
         for checkpoint in job.checkpoints:
             try:
-                folder = self._store.materialise(checkpoint.digest)
+                if saved.manifest(checkpoint.digest).form != TRAINED:
+                    continue  # answers of a teacher, from before the run
+                folder = saved.materialise(checkpoint.digest)
                 log.info("job %s goes on from checkpoint %d", job.job_id, checkpoint.step)
                 return folder
             except (CorruptArtifactError, NotFoundError):
@@ -284,6 +239,8 @@ class TrainModel:
 def _told(spec: TrainSpec, ingredients: Ingredients) -> dict[str, Any]:
     """What the parent adds to a run's summary."""
     told: dict[str, Any] = {"estimated_memory_bytes": ingredients.needs.memory_bytes}
+    if ingredients.rows is not None:
+        told[TOLD] = ingredients.rows.attributes[TOLD]
     return told | ({"method_reason": spec.method_reason} if spec.method_reason else {})
 
 

@@ -13,6 +13,7 @@ import shutil
 import signal
 import sys
 import traceback
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,18 @@ from testkit.ports import free_port
 from trainer.domain.train_request import TrainRequest
 from trainer.launching.run_ranks import for_these_ranks
 from trainer.training import model as model_module
-from trainer.training.distributed.division import ZeroDivision
+from trainer.training import validation as validation_module
+from trainer.training.accounts import Accounts
+from trainer.training.distributed import rank as rank_module
+from trainer.training.distributed.zero_update import ZeroUpdate
 from trainer.training.fine_tune import fine_tune
 from trainer.training.model import TrainedModel
 
+HUNGRY: dict[str, tuple[Any, str]] = {
+    "step": (ZeroUpdate, "losses"),
+    "valid": (validation_module, "held_out_loss"),
+}
+"""What may get no memory."""
 PREEMPTED = 3
 REFUSED = 4
 
@@ -44,10 +53,24 @@ class RankPort:
         self.die_at = -1
         self.die_while_saving = False
         self.stop_at = -1
+        self.no_memory_for = ""
+        """"step" or "valid": in this rank, what is computed after its first step gets none."""
+        self.seconds_a_look: list[float] = []
+        """Of each rank: how much later it is at each look at the clock that limits go by."""
+        self.steps = 0
+
+    @property
+    def suffers(self) -> bool:
+        return self._rank == self.rank
+
+    @property
+    def own_seconds_a_look(self) -> float:
+        return self.seconds_a_look[self._rank] if self.seconds_a_look else 0.0
 
     def report(self, phase: str, *, done: int = 0, **_rest: Any) -> None:
-        if phase != "train" or self._rank != self.rank:
+        if phase != "train" or not self.suffers:
             return
+        self.steps = done
         if done == self.stop_at:
             self.stop_requested = True
         if done == self.die_at and not self.die_while_saving:
@@ -93,11 +116,9 @@ def attempt(root: Path, request: dict[str, Any], behaviour: dict[str, Any]) -> t
 
 def _run(port: Any) -> None:
     try:
-        if port.request["distribution"] is None:
-            result = fine_tune(port)
-        else:
-            with ZeroDivision.joined(port.request) as division:
-                result = fine_tune(port, division)
+        suffer(port)
+        divided = port.request["distribution"] is not None
+        result = rank_module.train(port) if divided else fine_tune(port)
         (port.folder / "result.json").write_text(json.dumps(result))
         os._exit(0)
     except Preempted:
@@ -110,6 +131,30 @@ def _run(port: Any) -> None:
         sys.stderr.flush()
     finally:
         os._exit(1)
+
+
+def suffer(port: Any) -> None:
+    """Let this rank have its own clock, or no memory, as it was ordered."""
+    if seconds := port.own_seconds_a_look:
+        looks = count()
+        so_far = Accounts.so_far
+
+        def later(accounts: Accounts) -> tuple[float, float]:
+            now = (next(looks) + 1) * seconds
+            accounts._clock = lambda: accounts._began + now
+            return so_far(accounts)
+
+        Accounts.so_far = later  # type: ignore[method-assign]
+    if port.no_memory_for and port.suffers:
+        module, name = HUNGRY[port.no_memory_for]
+        computed = getattr(module, name)
+
+        def hungry(*arguments: Any) -> Any:
+            if port.steps:
+                raise torch.OutOfMemoryError("as if there were no memory")
+            return computed(*arguments)
+
+        setattr(module, name, hungry)
 
 
 def _ended(pids: list[int]) -> int:
@@ -145,6 +190,11 @@ def left(root: Path, folder: Path) -> dict[str, Any]:
         "steps": [{name: line[name] for name in names if name in line} for line in figures],
         "evaluation": (model / "evaluation.json").read_text(),
         "folder": str(model),
+        "steps_of_ranks": [
+            len(path.read_text().splitlines())
+            for path in sorted(folder.glob("rank-*/metrics.jsonl"))
+        ],
+        "summary": json.loads((folder / "rank-0" / "result.json").read_text())["summary"],
         "files": sorted(path.name for path in model.iterdir()),
     }
 

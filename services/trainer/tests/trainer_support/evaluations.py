@@ -16,6 +16,8 @@ from modelmill.trainer.v1 import evaluation_pb2 as pb
 from service_kit.grpc_client import domain_errors
 from testkit.fake_inference import NEWER, VERSION, FakeInference, serving
 
+DIGEST = f"sha256:{'1' * 64}"
+"""Of versions that only inference has."""
 CLUES = {"paw": "animal", "leaf": "plant", "salt": "food"}
 
 
@@ -58,7 +60,7 @@ async def evaluating(site: Any, service: FakeInference, **changes: Any) -> Async
         site.serving(inference_address=address, **changes),
     ):
         for version in (VERSION, NEWER):
-            await site.announce_model(version_id=version, form="openvino-int8")
+            await site.announce_model(version_id=version, form="openvino-int8", digest=DIGEST)
         yield
 
 

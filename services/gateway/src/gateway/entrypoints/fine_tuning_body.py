@@ -3,7 +3,12 @@
 from typing import Annotated, Any, Literal
 
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
-from modelmill.trainer.v1.trainer_service_pb2 import Distribution, HyperParameters, TrainingLimits
+from modelmill.trainer.v1.trainer_service_pb2 import (
+    Distribution,
+    HyperParameters,
+    TeacherAnswers,
+    TrainingLimits,
+)
 from pydantic import BeforeValidator, Field
 from service_kit.errors import InvalidInputError
 
@@ -123,6 +128,15 @@ class DistributionBody(StrictBody):
         return Distribution(**chosen)
 
 
+class TeacherAnswersBody(StrictBody):
+    """Learn what the teacher, as it is served, answers to the rows of train and valid."""
+
+    max_new_tokens: int | None = Field(
+        None, gt=0, lt=UINT32, description="Rows whose answer does not end by then are left out."
+    )
+    temperature: float | None = Field(None, ge=0, description="0, the default, is greedy.")
+
+
 class SupervisedBody(StrictBody):
     """Learning from answers."""
 
@@ -144,8 +158,8 @@ class MethodBody(StrictBody):
 
 
 class FineTuningBody(StrictBody):
-    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`, `evaluate`,
-    `limits` and `priority`."""
+    """POST /v1/fine_tuning/jobs. Ours: `training_method`, `objective`, `teacher`,
+    `teacher_answers`, `evaluate`, `limits` and `priority`."""
 
     model: str = Field(min_length=1, max_length=256)
     training_file: str = Field(
@@ -160,8 +174,9 @@ class FineTuningBody(StrictBody):
         None, description="What becomes smaller; answers, or what `method` says."
     )
     teacher: str | None = Field(
-        None, min_length=1, max_length=256, description="Of distillation: the model to learn from."
+        None, min_length=1, max_length=256, description="The model to learn from."
     )
+    teacher_answers: TeacherAnswersBody | None = None
     evaluate: bool = Field(True, description="Score base and tuned model on the test split.")
     limits: LimitsBody = LimitsBody()
     distribution: DistributionBody | None = None
@@ -191,12 +206,17 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         method=METHODS[body.training_method],
         objective=OBJECTIVES[objective],
         teacher=body.teacher or "",
+        teacher_answers=_asking(body.teacher_answers),
         hyper_parameters=HyperParameters(**chosen),
         evaluate=body.evaluate,
         limits=TrainingLimits(**body.limits.model_dump(exclude_none=True)),
         distribution=None if body.distribution is None else body.distribution.message(),
         priority=PRIORITIES[body.priority],
     )
+
+
+def _asking(body: TeacherAnswersBody | None) -> TeacherAnswers | None:
+    return None if body is None else TeacherAnswers(**body.model_dump(exclude_none=True))
 
 
 def _objective(body: FineTuningBody, errors: list[str]) -> Objective:

@@ -123,6 +123,7 @@ def _method(spec: View) -> View:
         "method_reason": spec.get("method_reason"),
         "objective": _word(spec, "objective", "TRAINING_OBJECTIVE_", "answers"),
         "teacher": spec.get("teacher_version_id"),
+        "teacher_answers": spec.get("teacher_answers"),
     }
 
 

@@ -43,9 +43,14 @@ class Question:
                 max_new_tokens=self.suite.max_new_tokens, temperature=0, stop=self.item.stops
             )
             request = GenerateRequest(options=options)
-        _put(request, self.item.prompt)
-        written = b64encode(request.SerializeToString(deterministic=True)).decode()
-        return {"asks": self.asks, "side": self.side, "request": written}
+        put_prompt(request, self.item.prompt)
+        return asking(self.asks, self.side, request)
+
+
+def asking(asks: str, side: int, request: Any) -> dict[str, Any]:
+    """A question as `trainer.ask_models.OpenModels` takes it."""
+    written = b64encode(request.SerializeToString(deterministic=True)).decode()
+    return {"asks": asks, "side": side, "request": written}
 
 
 def questions_of(suites: Sequence[Suite], sides: int) -> Iterator[Question]:
@@ -66,7 +71,8 @@ def asked_kinds(suite: Suite) -> tuple[str, ...]:
     return (*([SCORE] if score else []), *([WRITE] if wanted & set(OF_TEXTS) else []))
 
 
-def _put(request: Any, prompt: Prompt) -> None:
+def put_prompt(request: Any, prompt: Prompt) -> None:
+    """Write what stands before the answer into a request for one."""
     if not prompt.turns:
         request.text = prompt.text
         return

@@ -1,27 +1,25 @@
 """The whole evaluation in its work process: rows, questions, answers, figures."""
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs.child import ChildFailure, ChildPort, Preempted
+from jobs.child import ChildFailure, ChildPort
 
 from trainer.domain.evaluation_plan import EvaluationPlan
 from trainer.domain.evaluation_request import EvaluationRequest
 from trainer.evaluating.answer_book import AnswerBook
+from trainer.evaluating.ask_all import ask_all
 from trainer.evaluating.dataset_items import dataset_suite
 from trainer.evaluating.figures import SIDES, MeasuredSuite
 from trainer.evaluating.items import Suite
 from trainer.evaluating.outcomes import Unanswered, outcomes_of
 from trainer.evaluating.protections import judged
-from trainer.evaluating.questions import Question, questions_of
+from trainer.evaluating.questions import questions_of
 from trainer.evaluating.report_page import write_page
 from trainer.evaluating.results import summary_of, write_results, write_rows
 from trainer.evaluating.tasks.config import read_config
 from trainer.evaluating.tasks.task_items import task_suite
 
-ASKING_SILENCE_SECONDS = 900.0
-"""A question may wait for a service that is away."""
 MEASURING_SILENCE_SECONDS = 600.0
 """For one table of figures: of all rows of a suite, or of one slice's groups."""
 
@@ -36,7 +34,8 @@ def evaluate(port: ChildPort) -> Mapping[str, Any]:
     request = EvaluationRequest.from_json(port.request)
     suites = _suites(port, request)
     book = AnswerBook(port.folder / "answers", request.checkpoint_folder)
-    _ask(port, request, suites, book)
+    questions = list(questions_of(suites, len(request.versions)))
+    ask_all(port, questions, book, request.at_once, request.checkpoint_seconds)
     results, measured = _measure(port, request, suites, book)
     folder = port.folder / "results"
     folder.mkdir()
@@ -61,60 +60,6 @@ def _suites(port: ChildPort, request: EvaluationRequest) -> list[Suite]:
             "NO_ROWS", f"{empty[0].name} has no row to ask: {reason}", "Choose other rows."
         )
     return suites
-
-
-def _ask(
-    port: ChildPort, request: EvaluationRequest, suites: Sequence[Suite], book: AnswerBook
-) -> None:
-    """Put every question that has no answer yet, and save answers on the way."""
-    questions = list(questions_of(suites, len(request.versions)))
-    wanted = {question.key for question in questions}
-    known = sum(key in book for key in wanted)
-    left = [question for question in questions if question.key not in book]
-    progress = _Progress(port, known, len(questions))
-    saved_at = time.monotonic()
-    progress.report(known)
-    try:
-        for count, (question, answer) in enumerate(_answers(port, request, left), known + 1):
-            book.add(question.key, answer)
-            progress.report(count)
-            if time.monotonic() - saved_at >= request.checkpoint_seconds:
-                port.checkpoint(book.save(), len(book))
-                saved_at = time.monotonic()
-    except Preempted:
-        if book.has_unsaved:
-            port.checkpoint(book.save(), len(book))
-        raise
-
-
-def _answers(
-    port: ChildPort, request: EvaluationRequest, left: Sequence[Question]
-) -> Iterator[tuple[Question, dict[str, Any]]]:
-    asked = (question.as_json() for question in left)
-    for place, answer in port.ask(asked, at_once=request.at_once):
-        yield left[place], answer
-
-
-class _Progress:
-    """How far the asking is, and how fast since it went on."""
-
-    def __init__(self, port: ChildPort, known: int, total: int) -> None:
-        self._port = port
-        self._known = known
-        self._total = total
-        self._began = time.monotonic()
-
-    def report(self, done: int) -> None:
-        seconds = time.monotonic() - self._began
-        rate = (done - self._known) / seconds if seconds > 0 else 0.0
-        self._port.report(
-            "ask",
-            done=done,
-            total=self._total,
-            unit="question",
-            metrics={"questions_per_second": rate} if done > self._known else {},
-            max_silence_seconds=ASKING_SILENCE_SECONDS,
-        )
 
 
 def _measure(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,8 @@ START_SECONDS = 300.0
 LOOK_SECONDS = 0.2
 """How often it is looked whether the run shall stop, and whether its processes are there."""
 LEADER = 0
+LAST_WORDS_SECONDS = 5.0
+"""So long others are listened to when a rank is gone, while they say something."""
 
 
 class RanksDiedError(RuntimeError):
@@ -98,6 +101,18 @@ class _Relay:
                 raise RanksDiedError(ended)
         return self._result
 
+    def _died(self, how: str) -> RanksDiedError:
+        """A rank is gone; raises instead what another one has refused.
+
+        A rank that fails takes the others with it, and who is heard first is a matter of chance.
+        """
+        give_up = time.monotonic() + LAST_WORDS_SECONDS
+        while time.monotonic() < give_up and (said := self._ranks.heard(LOOK_SECONDS)) is not None:
+            rank, message = said
+            if message["type"] == "failed":
+                self._on_failed(rank, message)
+        return RanksDiedError(how)
+
     def _pass_on_stop(self) -> None:
         # Each is told once, and all together: one that was told alone may stop on its own.
         reported = self._ranks.reported
@@ -136,4 +151,4 @@ class _Relay:
 
     def _on_gone(self, rank: Rank, _message: dict[str, Any]) -> None:
         if rank.number in self._unfinished:
-            raise RanksDiedError(f"rank {rank.number} is gone")
+            raise self._died(f"rank {rank.number} is gone")

@@ -208,6 +208,7 @@ class TrainSpec(_message.Message):
     METHOD_REASON_FIELD_NUMBER: _builtins.int
     DISTRIBUTION_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    TEACHER_ANSWERS_FIELD_NUMBER: _builtins.int
     base_version_id: _builtins.str
     """Base model version."""
     dataset_id: _builtins.str
@@ -223,7 +224,9 @@ class TrainSpec(_message.Message):
     objective: Global___TrainingObjective.ValueType
     """What becomes smaller."""
     teacher_version_id: _builtins.str
-    """Of DISTILLATION: the model to learn from, of form safetensors and with the base's tokenizer."""
+    """The model to learn from. Of DISTILLATION: of form safetensors and with the base's tokenizer. Of teacher_answers alone:
+    any that inference serves.
+    """
     method_reason: _builtins.str
     """Set by the trainer when method was AUTO: why it became what it is."""
     @_builtins.property
@@ -237,6 +240,10 @@ class TrainSpec(_message.Message):
     @_builtins.property
     def limits(self) -> Global___TrainingLimits:
         """When the run ends before its epochs do."""
+
+    @_builtins.property
+    def teacher_answers(self) -> Global___TeacherAnswers:
+        """Of ANSWERS and DISTILLATION: learn what the teacher answers instead of what the dataset does."""
 
     def __init__(
         self,
@@ -253,14 +260,41 @@ class TrainSpec(_message.Message):
         method_reason: _builtins.str = ...,
         distribution: Global___Distribution | None = ...,
         limits: Global___TrainingLimits | None = ...,
+        teacher_answers: Global___TeacherAnswers | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["distribution", b"distribution", "hyper_parameters", b"hyper_parameters", "limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["distribution", b"distribution", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "teacher_answers", b"teacher_answers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_version_id", b"teacher_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_answers", b"teacher_answers", "teacher_version_id", b"teacher_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainSpec: _TypeAlias = TrainSpec  # noqa: Y015
+
+@_typing.final
+class TeacherAnswers(_message.Message):
+    """The last answer of each row of train and valid as the teacher gives it, through inference (Kim and Rush 2016)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MAX_NEW_TOKENS_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_FIELD_NUMBER: _builtins.int
+    max_new_tokens: _builtins.int
+    """An answer that does not end by then is left out, with its row; default 256."""
+    temperature: _builtins.float
+    """0 is greedy."""
+    def __init__(
+        self,
+        *,
+        max_new_tokens: _builtins.int = ...,
+        temperature: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_new_tokens", b"max_new_tokens", "temperature", b"temperature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TeacherAnswers: _TypeAlias = TeacherAnswers  # noqa: Y015
 
 @_typing.final
 class Distribution(_message.Message):

@@ -231,7 +231,7 @@ FINE_TUNING_JOB = {
     "training_method": "lora",
     "method_reason": None,
     "objective": "answers",
-    "teacher": None,
+    **{"teacher": None, "teacher_answers": None},
 }
 OPTIMIZATION_BODY = {"model": "kinds", "target_form": "openvino-int8", "dataset_id": DATASET}
 JOB_ANSWER: dict[str, Any] = {

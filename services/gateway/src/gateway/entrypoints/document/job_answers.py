@@ -161,6 +161,7 @@ class FineTuningJob(OrderAndTurn):
     method_reason: str | None
     objective: str
     teacher: str | None
+    teacher_answers: dict[str, float] | None
 
 
 class FineTuningJobPage(Page[FineTuningJob]):

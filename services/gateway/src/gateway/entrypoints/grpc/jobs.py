@@ -253,6 +253,7 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
         hyper_parameters=spec.hyper_parameters,
         objective=spec.objective or TRAINING_OBJECTIVE_ANSWERS,
         teacher=spec.teacher_version_id,
+        teacher_answers=spec.teacher_answers if spec.HasField("teacher_answers") else None,
         evaluate=spec.evaluate,
         limits=spec.limits,
         distribution=spec.distribution if spec.HasField("distribution") else None,

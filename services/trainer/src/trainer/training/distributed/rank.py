@@ -24,10 +24,11 @@ def train(port: ChildPort) -> Mapping[str, Any]:
     # After the parent is watched: it may end while libraries are imported, which takes seconds.
     from trainer.training.distributed.division import ZeroDivision
     from trainer.training.fine_tune import fine_tune
+    from trainer.training.memory import short_of_memory_named
 
     # DeepSpeed calls torch's collectives by older names, several times a step.
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
-    with ZeroDivision.joined(port.request) as division:
+    with ZeroDivision.joined(port.request) as division, short_of_memory_named():
         return fine_tune(port, division)
 
 

@@ -1,0 +1,85 @@
+"""Use case: what a run is made from, of what a spec names, once its job begins."""
+
+from typing import Protocol
+
+from jobs.errors import JobFailed
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_CANCELLED, JOB_STATUS_FAILED, JobState
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
+from service_kit.errors import InvalidInputError, NotFoundError
+
+from trainer.choices import decide_spec
+from trainer.create_fine_tuning_job import Datasets, Models
+from trainer.distributions import distribution_of
+from trainer.ingredients import Ingredients
+
+
+class JobStates(Protocol):
+    async def state(self, job_id: str) -> JobState | None:
+        """Where a job stands; None before its first claim."""
+        ...
+
+
+class FindIngredients:
+    """Looks them up, and says what became of those that are gone."""
+
+    def __init__(self, models: Models, datasets: Datasets, jobs: JobStates) -> None:
+        self._models = models
+        self._datasets = datasets
+        self._jobs = jobs
+
+    async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
+        """False while the dataset is still being made."""
+        if self._dataset_or_none(tenant, spec) is not None or not spec.dataset_job_id:
+            return True
+        if self._datasets.has_retired(tenant, spec.dataset_id):
+            return True  # to say so
+        state = await self._jobs.state(spec.dataset_job_id)
+        return state is not None and state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
+
+    async def __call__(self, tenant: str, spec: TrainSpec) -> Ingredients:
+        """All of them.
+
+        Raises:
+            JobFailed: the dataset was never made, something is gone, or the choices are wrong.
+        """
+        dataset = self._dataset_or_none(tenant, spec)
+        if dataset is None:
+            raise await self._no_dataset(tenant, spec)
+        try:
+            base = self._models.get(tenant, spec.base_version_id)
+            choices = decide_spec(spec, context_tokens=base.context_tokens)
+            distribution = distribution_of(spec, batch_size=choices.batch_size)
+        except NotFoundError as error:
+            raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
+        except InvalidInputError as error:
+            raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
+        return Ingredients(base, dataset, choices, distribution, self._teacher(tenant, spec))
+
+    def _dataset_or_none(self, tenant: str, spec: TrainSpec) -> DatasetReady | None:
+        try:
+            return self._datasets.get(tenant, spec.dataset_id)
+        except NotFoundError:
+            return None
+
+    def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
+        if not spec.teacher_version_id:
+            return None
+        try:
+            return self._models.get(tenant, spec.teacher_version_id)
+        except NotFoundError as error:
+            raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
+
+    async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
+        if self._datasets.has_retired(tenant, spec.dataset_id):
+            message = f"dataset {spec.dataset_id!r} was retired"
+            return JobFailed("DATASET_GONE", message, "Train on another dataset.")
+        state = await self._jobs.state(spec.dataset_job_id) if spec.dataset_job_id else None
+        if state is None:
+            return JobFailed("DATASET_GONE", f"no dataset {spec.dataset_id!r}", "Make it again.")
+        reason = state.error.message or "it was cancelled"
+        return JobFailed(
+            "DATASET_FAILED",
+            f"the dataset was not made: job {spec.dataset_job_id} ended without it: {reason}",
+            state.error.remedy or "Make the dataset again.",
+        )

@@ -1,0 +1,144 @@
+"""What ends a divided run early ends it in all ranks at one step; what ends one rank ends all."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs.child import ChildFailure, ChildPort
+from safetensors.numpy import load_file
+from trainer.domain.limits import Price, TrainingLimits
+from trainer.launching.launcher import GONE
+from trainer.launching.run_ranks import RanksDiedError, _Relay
+from trainer_support.rank_runs import outcomes, request_of
+
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]
+
+ROWS, EPOCHS = 11, 4
+REFUSED = 4 << 8
+# Ten seconds pass for the leader between two looks, of which each step has two or three; for the
+# other rank none, or a day.
+SLOW_OTHER, FAST_OTHER = [10.0, 0.001], [10.0, 86_400.0]
+FIRST_IS_BEST = TrainingLimits(evaluation_steps=1, patience=2, min_improvement=100.0)
+"""No measure is so much better than the first one, so the third ends the run."""
+
+
+@pytest.fixture(scope="module")
+def report(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_base: Path,
+    toy_rows: Callable[..., list[dict[str, Any]]],
+    write_splits: Callable[..., Path],
+) -> dict[str, Any]:
+    """What came of each run."""
+    root = tmp_path_factory.mktemp("ranks")
+    rows = write_splits(root / "rows", {"train": toy_rows(ROWS), "valid": toy_rows(3, first=ROWS)})
+
+    def asked(limits: TrainingLimits, ranks: int = 2, **more: Any) -> dict[str, Any]:
+        return request_of(tiny_base, rows, ranks, limits, epochs=EPOCHS, **more)
+
+    def ordered(request: dict[str, Any], *interruptions: Any, **last: Any) -> dict[str, Any]:
+        return {"request": request, "interruptions": list(interruptions), "last": last}
+
+    seconds, price = TrainingLimits(max_seconds=25), Price(per_hour=36.0, currency="EUR")
+    # Two cores at 36 an hour: 0.2 in ten seconds.
+    cost = TrainingLimits(max_cost=0.5)
+    plateau = asked(FIRST_IS_BEST)
+    return outcomes(
+        root,
+        {
+            "max_steps": ordered(asked(TrainingLimits(), max_steps=2)),
+            "max_seconds": ordered(asked(seconds), seconds_a_look=SLOW_OTHER),
+            "max_cost": ordered(asked(cost, price=price), seconds_a_look=FAST_OTHER),
+            "plateau": ordered(plateau),
+            "broken plateau": ordered(plateau, {"die_at": 2, "rank": 1}),
+            "plateau of one": ordered(asked(FIRST_IS_BEST, ranks=1)),
+            "no memory for a step": ordered(plateau, no_memory_for="step", rank=1),
+            "no memory for a measure": ordered(plateau, no_memory_for="valid", rank=1),
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("limit", "steps"), [("max_steps", 2), ("max_seconds", 2), ("max_cost", 2), ("plateau", 3)]
+)
+def test_a_limit_ends_all_ranks_at_one_step(report: dict[str, Any], limit: str, steps: int) -> None:
+    run = report[limit]
+
+    assert run["ended"] == 0, run["said"]
+    first, second = run["steps_of_ranks"]
+    assert first == second == len(run["steps"])
+    assert first == steps < EPOCHS * 3
+    stopped_by = run["summary"].get("stopped_by")
+    assert stopped_by == (None if limit == "max_steps" else limit)
+
+
+def test_the_best_weights_are_the_result_and_outlive_a_rank(report: dict[str, Any]) -> None:
+    run, one, broken = (report[name] for name in ("plateau", "plateau of one", "broken plateau"))
+
+    assert broken["statuses"] == [9]
+    for name in ("model", "optimizer", "random", "steps"):
+        assert broken[name] == run[name], name
+    assert run["summary"]["best_step"] == one["summary"]["best_step"] == 1
+    best, last = weights(run), weights(report["max_steps"])
+    for name, weight in weights(one).items():
+        assert best[name] == pytest.approx(weight, abs=2e-3), name
+    moved = max(float(abs(best[name] - last[name]).max()) for name in best)
+    assert moved > 5e-3, "another step would be seen"
+
+
+def weights(run: dict[str, Any]) -> dict[str, Any]:
+    return load_file(Path(run["folder"]) / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize("what", ["step", "measure"])
+def test_a_rank_without_memory_says_so_and_ends_the_run(report: dict[str, Any], what: str) -> None:
+    run = report[f"no memory for a {what}"]
+
+    assert run["ended"] == REFUSED
+    assert "OUT_OF_MEMORY: a rank has no memory" in run["said"]
+
+
+class Rank:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+class Heard:
+    """Ranks of which this is heard, in this order."""
+
+    reported: list[Any] = []  # noqa: RUF012
+
+    def __init__(self, *said: tuple[int, dict[str, Any]]) -> None:
+        self._said = [(Rank(number), message) for number, message in said]
+
+    def heard(self, _seconds: float) -> Any:
+        return self._said.pop(0) if self._said else None
+
+    def ended(self) -> str | None:
+        return "torchrun ended with status 1"
+
+
+FAILED = {"type": "failed", "code": "OUT_OF_MEMORY", "message": "no memory", "remedy": "buy some"}
+PROGRESS = {"type": "progress"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        [(1, FAILED), (0, GONE)],
+        [(0, GONE), (1, FAILED)],
+        [(0, GONE), (1, PROGRESS), (1, FAILED), (1, GONE)],
+    ],
+)
+def test_why_a_rank_failed_is_heard_though_another_one_is_gone_first(
+    tmp_path: Path, said: list[tuple[int, dict[str, Any]]]
+) -> None:
+    with (tmp_path / "reports").open("wb") as reports:
+        port = ChildPort({}, tmp_path, reports.fileno())
+        with pytest.raises(ChildFailure) as failure:
+            _Relay(port, Heard(*said), 2).run()  # type: ignore[arg-type]
+        with pytest.raises(RanksDiedError, match="rank 0 is gone"):
+            _Relay(port, Heard((0, GONE), (1, GONE)), 2).run()  # type: ignore[arg-type]
+
+    assert failure.value.code == "OUT_OF_MEMORY"

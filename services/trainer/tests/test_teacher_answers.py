@@ -1,0 +1,189 @@
+"""A student learns what its teacher answers, asked through inference once for each row."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jobs.child import ChildFailure
+from modelmill.inference.v1 import inference_service_pb2 as inference
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_FAILED,
+    JOB_STATUS_QUEUED,
+    JOB_STATUS_SUCCEEDED,
+)
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from service_kit.errors import InvalidInputError, PreconditionError
+from testkit.fake_inference import NEWER, VERSION
+from testkit.waiting import eventually
+from trainer_support.evaluations import CLUES, Learned, Pausing, evaluating
+
+pytestmark = pytest.mark.heavy
+
+QUICK = pb.HyperParameters(
+    learning_rate=0.01, batch_size=8, gradient_accumulation_steps=1, lora_rank=4, epochs=3
+)
+
+
+class Hesitating(Learned):
+    """As `Learned`, but for rows that it cannot read, does not end, or has no word for."""
+
+    async def Generate(self, request: inference.GenerateRequest, context: Any) -> Any:
+        text = request.conversation.messages[-1].content
+        async for part in super().Generate(request, context):
+            if "endless" in text:
+                part.end.finish_reason = "length"
+            if "speechless" in text:
+                part.text_delta = " \n"
+            if "unreadable" in text:
+                raise InvalidInputError("the prompt is too long")
+            yield part
+
+
+def wrong(rows: list[dict[str, Any]], **changes: str) -> list[dict[str, Any]]:
+    """Rows whose answers are not the teacher's; a word is put into those of the given numbers."""
+    for row in rows:
+        row["messages"][-1]["content"] = "food"
+        if word := changes.get(f"row_{row['row']}"):
+            row["messages"][1]["content"] += f" {word}"
+    return rows
+
+
+def spec_of(base: Any, **changes: Any) -> pb.TrainSpec:
+    given: dict[str, Any] = {
+        "base_version_id": base.version_id,
+        "dataset_id": "ds-toy",
+        "teacher_version_id": VERSION,
+        "teacher_answers": pb.TeacherAnswers(),
+        "hyper_parameters": QUICK,
+    }
+    return pb.TrainSpec(**given | changes)
+
+
+def read_rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def asked_texts(service: Learned) -> list[str]:
+    """What the teacher was asked, its opening left out."""
+    generating = [one for one in service.requests if isinstance(one, inference.GenerateRequest)]
+    return [one.conversation.messages[-1].content for one in generating if one.options.seed]
+
+
+async def test_rows_have_the_teachers_answers_and_name_it_and_the_rest_says_why_not(
+    site: Any, toy_rows: Any
+) -> None:
+    service = Hesitating()
+    async with evaluating(site, service):
+        base = await site.import_base()
+        rows = wrong(toy_rows(48), row_1="endless", row_2="speechless", row_3="unreadable")
+        valid, test = wrong(toy_rows(6, first=48)), wrong(toy_rows(6, first=54))
+        dataset = await site.add_dataset(train=rows, valid=valid, test=test)
+        job = await site.create(spec_of(base))
+        state = await site.ended(job.job_id)
+
+        assert state.status == JOB_STATUS_SUCCEEDED, state.error
+        [ready] = await eventually(lambda: site.announced(job.job_id))
+    made_from = site.store.manifest(ready.digest).made_from
+    assert made_from["dataset"] == dataset.digest
+    taught = site.store.manifest(made_from["rows"])
+    assert taught.made_from["dataset"] == dataset.digest
+    folder = site.store.materialise(taught.digest)
+
+    learned = read_rows(folder, "train.jsonl")
+    assert [row["row"] for row in learned] == list(range(4, 49))
+    assert {row["made_by"] for row in learned} == {f"teacher_answer@1 {VERSION}"}
+    for row, given in zip(learned, rows[3:], strict=True):
+        assert row["messages"][:-1] == given["messages"][:-1]
+        clue = row["messages"][1]["content"].rsplit(" ", 1)[1]
+        assert row["messages"][-1] == {"role": "assistant", "content": CLUES[clue]}
+    assert len(read_rows(folder, "valid.jsonl")) == 6
+    assert read_rows(folder, "test.jsonl") == test
+    left_out = {row["row"]: row["reason"] for row in read_rows(folder, "dropped.jsonl")}
+    assert left_out == {1: "unfinished", 2: "empty", 3: "refused"}
+    told = state.result.summary["teacher_answers"]
+    assert told["teacher_version_id"] == VERSION
+    assert dict(told["dropped"]) == {"unfinished": 1, "empty": 1, "refused": 1}
+    assert state.result.summary["rows"] == 45
+    assert state.result.summary["last_loss"] < state.result.summary["first_loss"] / 2
+
+
+async def test_an_interrupted_job_asks_nothing_that_it_has_been_told(
+    site: Any, toy_rows: Any
+) -> None:
+    """Interrupted while it asks, when it has asked all, and while it trains."""
+    service = Pausing(first=20)
+    async with evaluating(site, service, inference_at_once=2):
+        base = await site.import_base()
+        await site.add_dataset(train=wrong(toy_rows(40)))
+        choices = pb.HyperParameters(checkpoint_steps=1)
+        choices.MergeFrom(QUICK)
+        job = await site.create(spec_of(base, hyper_parameters=choices))
+        await eventually(lambda: len(service.requests) > service.first + 1, within=30)
+    state = await site.state(job.job_id)
+    assert (state.status, state.preemptions) == (JOB_STATUS_QUEUED, 1)
+    answered, before = state.checkpoint.step, len(asked_texts(service))
+    assert answered >= 17
+
+    service.goes_on.set()
+
+    async def has_asked_all() -> bool:
+        return bool((await site.state(job.job_id)).checkpoint.step == 40)
+
+    async def has_trained() -> bool:
+        state = await site.state(job.job_id)
+        return bool(0 < state.checkpoint.step < 15 and state.checkpoint_before.step)
+
+    for reached in (has_asked_all, has_trained):
+        async with evaluating(site, service):
+            await eventually(reached, within=60)
+        again = asked_texts(service)[before:]
+        assert len(again) == 40 - answered
+
+    async with evaluating(site, service):
+        state = await site.ended(job.job_id)
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    assert asked_texts(service)[before:] == again, "trained on, nothing is asked"
+    assert set(asked_texts(service)) == {
+        row["messages"][1]["content"] for row in wrong(toy_rows(40))
+    }
+
+
+async def test_a_teacher_that_answers_nothing_or_is_gone_ends_the_job(
+    site: Any, toy_rows: Any
+) -> None:
+    async with evaluating(site, Hesitating()):
+        base = await site.import_base()
+        await site.add_dataset(train=wrong(toy_rows(2), row_1="endless", row_2="speechless"))
+        job = await site.create(spec_of(base, hyper_parameters=pb.HyperParameters(batch_size=4)))
+        state = await site.ended(job.job_id)
+
+    assert (state.status, state.error.code) == (JOB_STATUS_FAILED, "TEACHER_SAYS_NOTHING")
+    assert "the answer has no end: length" in state.error.message
+    assert ChildFailure.__name__ not in state.error.message
+
+
+async def test_what_is_wrong_with_asking_a_teacher_is_said_before_the_job_is_accepted(
+    site: Any, toy_rows: Any
+) -> None:
+    async with evaluating(site, Learned()):
+        base = await site.import_base()
+        await site.add_dataset(train=toy_rows(8))
+        asked = pb.TeacherAnswers(max_new_tokens=10**6, temperature=3)
+        for changes, said in (
+            ({"teacher_answers": asked}, "max_new_tokens must be at most"),
+            ({"teacher_answers": asked}, "temperature must be between 0 and 2"),
+            ({"teacher_version_id": ""}, "whose answers shall be learned"),
+            ({"objective": pb.TRAINING_OBJECTIVE_DPO}, "no meaning for objective dpo"),
+            (
+                {"objective": pb.TRAINING_OBJECTIVE_DISTILLATION},
+                f"teacher {VERSION} is of form openvino-int8",
+            ),
+        ):
+            with pytest.raises(InvalidInputError, match=said):
+                await site.create(spec_of(base, **changes))
+        written = await site.create(spec_of(base, teacher_version_id=NEWER))
+        assert written.job_id
+    async with site.serving(role="serve"):
+        with pytest.raises(PreconditionError, match="TRAINER_INFERENCE_ADDRESS"):
+            await site.create(spec_of(base))

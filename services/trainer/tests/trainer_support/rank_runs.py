@@ -1,0 +1,59 @@
+"""Runs of forked ranks (support/ranks_of_one_machine.py), and what came of them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainer.domain.distribution import Distribution
+from trainer.domain.hyper_parameters import decide
+from trainer.domain.limits import Price, TrainingLimits
+from trainer.domain.train_request import TrainRequest
+
+SCRIPT = Path(__file__).parents[1] / "support" / "ranks_of_one_machine.py"
+CHOICES = {"checkpoint_steps": 1, "learning_rate": 0.01}
+# Micro-batches of 2 rows, the last of 1: nothing for the second of 2 ranks.
+BATCH = {"batch_size": 4, "gradient_accumulation_steps": 2}
+
+
+def request_of(
+    base: Path,
+    dataset: Path,
+    ranks: int,
+    limits: TrainingLimits,
+    price: Price | None = None,
+    **choices: Any,
+) -> dict[str, Any]:
+    """A run of a LoRA of `base`, as its ranks are asked for it."""
+    return TrainRequest(
+        base_folder=base,
+        base_version_id="mv-base",
+        context_tokens=512,
+        dataset_folder=dataset,
+        checkpoint_folder=None,
+        choices=(),
+        hyper_parameters=decide("lora", CHOICES | BATCH | choices),
+        threads=1,
+        distribution=Distribution(ranks=ranks) if ranks > 1 else None,
+        limits=limits,
+        price=price or Price(),
+    ).as_json()
+
+
+def outcomes(root: Path, runs: Mapping[str, Any]) -> dict[str, Any]:
+    """Do the runs, one after the other; see the script for what they are and leave."""
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)],
+        input=json.dumps({"root": str(root), "runs": runs}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=220,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return {name: run | {"said": done.stderr} for name, run in found.items()}
