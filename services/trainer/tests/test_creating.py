@@ -30,7 +30,7 @@ async def test_a_job_is_accepted_once_with_the_guides_defaults_written_out(train
         "learning_rate": 3e-5,
         "epochs": 1,
         "batch_size": 32,
-        "gradient_accumulation_steps": 4,
+        "gradient_accumulation_steps": 1,
         "warmup_ratio": 0.1,
         "lora_rank": 16,
         "lora_alpha": 32,

@@ -417,7 +417,7 @@ class HyperParameters(_message.Message):
     batch_size: _builtins.int
     """Rows per optimizer step over all micro-batches; default 32."""
     gradient_accumulation_steps: _builtins.int
-    """Micro-batches per optimizer step; default 4."""
+    """Micro-batches per optimizer step; default 1: a pass is bounded by itself."""
     warmup_ratio: _builtins.float
     """Share of the steps over which the learning rate rises; default 0.1."""
     max_steps: _builtins.int

@@ -90,14 +90,14 @@ def _of_block(
     queries: Tensor, keys: Tensor, values: Tensor, block: Block, heads: Heads
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries (G, shared * N, W), already scaled, keys and values (G, M, W)."""
-    query = _stacked(queries[block.first : block.last], heads).mul_(heads.scaling)
+    query = _stacked(queries[block.first : block.last] * heads.scaling, heads)
     shape = (-1, heads.groups, heads.width)
     key, value = (block.seen(it).view(shape).transpose(0, 1) for it in (keys, values))
     return query, key, value
 
 
 def _stacked(rows: Tensor, heads: Heads) -> Tensor:
-    """Heads that share keys below each other, so that one product serves them: a copy."""
+    """Heads that share keys below each other, so that one product serves them."""
     shared = heads.queries // heads.groups
     parts = rows.view(len(rows), heads.groups, shared, heads.width).permute(1, 2, 0, 3)
     return parts.contiguous().flatten(1, 2)
