@@ -104,5 +104,5 @@ def test_a_mistake_is_named_with_its_rule(text: str, part: str) -> None:
 def test_the_number_of_patterns_is_limited() -> None:
     rules = [rule(id=f"r{n}", keywords=None, pattern="ab").partition("\n")[2] for n in range(201)]
     assert errors_of("rules:\n" + "\n".join(rules)) == [
-        "201 rules with a pattern; the limit is 200"
+        "201 rules with a pattern or detector; the limit is 200"
     ]

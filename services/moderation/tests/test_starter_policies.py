@@ -55,11 +55,19 @@ def test_ordinary_definitions_pass_untouched(text: str, direction: Direction) ->
         ("mail a.b+c@mail.example.org.", "mail **********************."),
         ("电话13812345678。", "电话***********。"),
         ("号码 138 1234 5678", "号码 *************"),
-        ("身份证11010519900307234X", "身份证******************"),
+        ("身份证11010519491231002X", "身份证******************"),
+        ("身份证110105194912310021", "身份证110105194912310021"),
+        ("卡号 6200 0000 0000 0005", "卡号 *******************"),
+        ("pay 4111-1111-1111-1111 now", "pay ******************* now"),
+        ("to DE89370400440532013000", "to **********************"),
         ("AKIAABCDEFGHIJKLMNOP", "*" * 20),
-        ("-----BEGIN RSA PRIVATE KEY-----", "*" * 31),
         ("order 1381234567890", "order 1381234567890"),
     ],
 )
 def test_what_identifies_people_or_opens_doors_is_masked(text: str, masked: str) -> None:
     assert POLICY.check(text, Direction.OUTPUT).text == masked
+
+
+def test_a_private_key_is_blocked_for_a_mask_would_leave_its_body() -> None:
+    verdict = POLICY.check("-----BEGIN RSA PRIVATE KEY-----", Direction.OUTPUT)
+    assert verdict.action is Action.BLOCK

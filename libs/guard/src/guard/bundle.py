@@ -4,9 +4,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+from guard.detectors import detector_pattern
 from guard.found import RuleHead
 from guard.normalise import normalise
-from guard.pattern import PatternError, parse_pattern
+from guard.pattern import BoundedPattern, PatternError, parse_pattern
 from guard.policy import Policy, PolicyError, Rule, policy_from_objects
 from guard.scan import RuleSet
 from guard.stream import StreamGuard
@@ -131,6 +132,8 @@ def _rule_object(rule: Rule) -> dict[str, object]:
     }
     if rule.pattern is not None:
         return written | {"pattern": rule.pattern}
+    if rule.detector is not None:
+        return written | {"detector": rule.detector}
     keywords = sorted({normalise(keyword).strip() for keyword in rule.keywords})
     return written | {"keywords": keywords, "within_words": rule.within_words}
 
@@ -151,6 +154,12 @@ def _rule_sets(policy: Policy, direction: Direction) -> tuple[RuleSet, RuleSet]:
         raise PolicyError([f"the patterns together: {error}"]) from error
 
 
+def _pattern_of(rule: Rule) -> BoundedPattern | None:
+    if rule.detector is not None:
+        return detector_pattern(rule.detector)
+    return None if rule.pattern is None else parse_pattern(rule.pattern)
+
+
 def _rule_set(rules: list[Rule]) -> RuleSet:
     heads = {rule.id: RuleHead(rule.id, rule.category, rule.action) for rule in rules}
     return RuleSet(
@@ -160,8 +169,8 @@ def _rule_set(rules: list[Rule]) -> RuleSet:
             for keyword in rule.keywords
         ],
         patterns=[
-            (parse_pattern(rule.pattern), heads[rule.id])
+            (pattern, heads[rule.id])
             for rule in rules
-            if rule.pattern is not None
+            if (pattern := _pattern_of(rule)) is not None
         ],
     )
