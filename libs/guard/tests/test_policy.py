@@ -76,9 +76,19 @@ def test_all_errors_of_all_documents_are_listed_at_once() -> None:
         assert part in text
 
 
+def test_rules_alone_judge_only_where_every_document_that_says_so_agrees() -> None:
+    alone, closed = (f"when_unavailable: {said}\n" for said in ("rules_only", "closed"))
+    assert parse_policy({"a": rule()}).when_unavailable == "closed"
+    assert parse_policy({"a": alone + rule(), "b": "rules: []"}).when_unavailable == "rules_only"
+    assert parse_policy({"a": alone + rule(), "b": f"{closed}rules: []"}).when_unavailable == (
+        "closed"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
+        ("when_unavailable: open\n" + rule(), "when_unavailable must be one of closed, rules_only"),
         ("- 3", "p.yaml: a policy is a mapping"),
         ("rules: [3]", "rule 1: is not a mapping"),
         ("max_check_characters: true\n" + rule(), "max_check_characters must be a whole number"),

@@ -12,6 +12,7 @@ from guard.detectors import DETECTOR_NAMES
 from guard.normalise import normalise
 from guard.pattern import PatternError, parse_pattern
 from guard.verdict import Action, Direction
+from guard.when_unavailable import WhenUnavailable, read_when_unavailable, strictest
 
 DEFAULT_MAX_CHECK_CHARACTERS = 100_000
 MAX_CHECK_CHARACTERS = 1_000_000
@@ -28,7 +29,7 @@ _DIRECTIONS = {
     "both": frozenset(Direction),
 }
 _ACTIONS = {action.name.lower(): action for action in (Action.FLAG, Action.MASK, Action.BLOCK)}
-_POLICY_KEYS = frozenset({"max_check_characters", "rules"})
+_POLICY_KEYS = frozenset({"max_check_characters", "when_unavailable", "rules"})
 _KINDS = ("keywords", "pattern", "detector")
 """What a rule looks for: exactly one of them."""
 _RULE_KEYS = frozenset(
@@ -84,14 +85,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """Rules with distinct ids, and the longest text that is judged whole."""
+    """Rules with distinct ids, the longest text that is judged whole, and who else may judge."""
 
     rules: tuple[Rule, ...]
     max_check_characters: int = DEFAULT_MAX_CHECK_CHARACTERS
+    when_unavailable: WhenUnavailable = WhenUnavailable.CLOSED
 
 
 def parse_policy(documents: Mapping[str, str]) -> Policy:
-    """One policy from YAML documents, by name (shown in errors); the smallest limit counts.
+    """One policy from YAML documents, by name (shown in errors); the strictest setting counts.
 
     Raises:
         PolicyError: all that is wrong, in all documents.
@@ -121,12 +123,14 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
     errors: list[str] = []
     rules: list[Rule] = []
     limits: list[int] = []
+    behaviours: list[WhenUnavailable] = []
     for name, document in documents.items():
         if not isinstance(document, dict):
             errors.append(f"{name}: a policy is a mapping with `rules`")
             continue
         errors.extend(f"{name}: unknown key {key!r}" for key in document.keys() - _POLICY_KEYS)
         limits.append(_limit(name, document, errors))
+        behaviours.extend(read_when_unavailable(name, document, errors))
         rules.extend(_rules(name, document.get("rules"), errors))
     errors.extend(_repeated_ids(rules))
     if len(rules) > MAX_RULES:
@@ -136,7 +140,11 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
         errors.append(f"{patterns} rules with a pattern or detector; the limit is {MAX_PATTERNS}")
     if errors:
         raise PolicyError(sorted(errors))
-    return Policy(tuple(rules), min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS))
+    return Policy(
+        tuple(rules),
+        min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS),
+        strictest(behaviours),
+    )
 
 
 def _limit(name: str, document: Mapping[str, object], errors: list[str]) -> int:
