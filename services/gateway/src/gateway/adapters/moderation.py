@@ -11,10 +11,11 @@ from service_kit.errors import (
 )
 from service_kit.grpc_client import domain_errors
 
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BadRequestError, ModerationAwayError
 from gateway.domain.verdict import Hit, InputVerdict
 
 PEER = "moderation"
+_NOTHING_PASSES = "moderation gives no verdict, so nothing passes"
 
 
 class GrpcModeration:
@@ -28,7 +29,8 @@ class GrpcModeration:
 
         Raises:
             BadRequestError: the text is longer than moderation reads.
-            UnavailableError: moderation is down, late, or has no valid policy.
+            ModerationAwayError: moderation is down or late.
+            UnavailableError: it has no valid policy.
         """
         request = pb.CheckRequest(tenant=tenant, text=text, direction=pb.DIRECTION_INPUT)
         try:
@@ -36,8 +38,10 @@ class GrpcModeration:
                 response = await self._stub.Check(request, timeout=timeout)
         except InvalidInputError as error:
             raise BadRequestError(error.errors, code="input_too_long") from error
-        except (UnavailableError, DeadlineError, PreconditionError) as error:
-            raise UnavailableError("moderation gives no verdict, so nothing passes") from error
+        except (UnavailableError, DeadlineError) as error:
+            raise ModerationAwayError(_NOTHING_PASSES) from error
+        except PreconditionError as error:
+            raise UnavailableError(_NOTHING_PASSES) from error
         verdict = response.verdict
         return InputVerdict(
             # An unset action is a broken peer; it must not read as "allowed".

@@ -19,6 +19,7 @@ from gateway.entrypoints.http_jobs import JobRoutes, Jobs
 from gateway.entrypoints.http_models import ModelRoutes
 from gateway.entrypoints.http_moderations import ModerationRoutes
 from gateway.entrypoints.http_optimizations import OptimizationRoutes
+from gateway.entrypoints.http_policies import PolicyRoutes
 from gateway.entrypoints.http_uploads import UploadRoutes, Uploads
 from gateway.entrypoints.http_webhooks import WebhookRoutes
 from gateway.entrypoints.job_event_replies import JobEventReplies
@@ -65,6 +66,7 @@ def gateway_http_app(
         handlers={
             **EmbeddingRoutes(use_cases.embed_texts).handlers(),
             **ModerationRoutes(use_cases.judge_texts).handlers(),
+            **PolicyRoutes(use_cases.manage_policy).handlers(),
             **models.handlers(),
             **FileRoutes(data_prep, use_cases.delete_file).handlers(),
             **UploadRoutes(data_prep).handlers(),
