@@ -19,6 +19,7 @@ from cli.commands import (
     jobs,
     keys,
     models,
+    moderation,
     state,
     store,
     token,
@@ -51,6 +52,7 @@ app.add_typer(evaluate.app, name="eval")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(moderation.app, name="moderation")
 app.add_typer(store.app, name="store")
 app.add_typer(state.app, name="state")
 
