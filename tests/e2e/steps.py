@@ -2,9 +2,19 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
-from tests.e2e.conftest import Loop, write_rows
+from cli.bench.jobs import Jobs
+from cli.bench.matrix import TaskResult, measure
+from cli.bench.recipe import Recipe
+from cli.bench.steps import Steps
+from cli.job_watch import watch_job
+from rich.console import Console
+from testkit.bench_contract import nothing_is_done_twice
 
+from tests.e2e.conftest import MAPPING, Loop, write_rows
+
+DPO = {"learning_rate": 0.03, "epochs": 3, "batch_size": 8, "gradient_accumulation_steps": 1}
 TASK = """
 task: kinds
 output_type: multiple_choice
@@ -69,3 +79,32 @@ async def measured_beside_its_base(loop: Loop, folder: Path) -> None:
     report = f"/v1/evaluations/{accepted['id']}/report"
     await asyncio.to_thread(loop.client.download, report, page, format="html")
     assert kinds["version_id"] in page.read_text()
+
+
+def methods_are_measured(loop: Loop, folder: Path) -> None:
+    """`mill bench methods`, cut off after each of its orders: what is learned is seen as served."""
+    write_rows(folder / "kinds.jsonl", 40)
+    arm = {"name": "dpo", "method": "prefix", "objective": "dpo", "hyper_parameters": DPO}
+    task = {
+        **{"name": "kinds", "title": "Kinds", "file": "kinds.jsonl", "rows": 32},
+        **{"mapping": MAPPING, "dataset": {"max_test_rows": 8}, "arms": [arm]},
+    }
+    recipe = Recipe.model_validate(
+        {"name": "methods", "title": "Methods", "base": "tiny", "tasks": [task]}
+    )
+
+    def run(gateway: Any) -> list[TaskResult]:
+        def watch(job_id: str, title: str) -> dict[str, Any]:
+            return watch_job(gateway, job_id, title, Console(quiet=True))
+
+        steps = Steps(recipe, gateway, Jobs(gateway, watch), data=folder, keep=folder / "keep")
+        return list(measure(recipe, steps))
+
+    jobs = {"dataset": 2, "train": 1, "evaluate": 2}
+    [result] = nothing_is_done_twice(run, loop.client, jobs)
+
+    base, tuned = result.arms
+    assert result.rows == {"train": 26, "valid": 3, "test": 3}
+    assert (base.accuracy["value"], tuned.accuracy["value"]) == (0.5, 1.0)
+    assert tuned.cost["trained_weights"] > 0
+    assert tuned.cost["unit_seconds"] > tuned.cost["train_seconds"] > 0
