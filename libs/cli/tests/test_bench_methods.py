@@ -209,7 +209,7 @@ def test_what_was_measured_is_a_table_figures_and_a_drawing(
     svg = ElementTree.fromstring(drawing.read_text())  # our own
     texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert "Kinds & <things>" in texts
-    assert texts.count("dpo") == 2
+    assert texts.count("dpo after full") == 2
 
 
 def test_what_is_missing_is_said_before_anything_is_started(

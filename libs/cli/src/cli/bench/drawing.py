@@ -1,37 +1,43 @@
-"""How right each arm is over what it cost, as an SVG that needs nothing else: no script or font."""
+"""How right each arm is, and at what cost, as an SVG that needs nothing else: no script or font."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
 from cli.bench.matrix import ArmResult, TaskResult
 
-WIDTH, PANEL_HEIGHT = 720, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 24, 44, 48
-LABEL_HEIGHT = 14
-WHISKER = 4
+WIDTH = 720
+LEFT, RIGHT = 150, 150
+"""Room for names, and for what they cost."""
+TOP, LINE_HEIGHT, BOTTOM = 48, 30, 40
+WHISKER = 5
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 COST = "unit_seconds"
 
 STYLE = """
 text{font:12px system-ui,sans-serif;fill:#444}.title{font-weight:600}
-.grid{stroke:#8884;stroke-width:1}.base{fill:#8883}.baseline{stroke:#888;stroke-dasharray:4 3}
-.arm{stroke:#3b6ea5;stroke-width:1.6;fill:#3b6ea5}.dpo{stroke:#c4501b;fill:#c4501b}
+.grid{stroke:#8884;stroke-width:1}.band{fill:#8883}.chance{stroke:#888;stroke-dasharray:2 4}
+.arm{stroke:#3b6ea5;stroke-width:1.8;fill:#3b6ea5}.dpo{stroke:#c4501b;fill:#c4501b}
+.start{stroke:#888;fill:#888}
 @media(prefers-color-scheme:dark){svg{background:#161616}text{fill:#ccc}
-.arm{stroke:#7fb2e5;fill:#7fb2e5}.dpo{stroke:#f0894f;fill:#f0894f}}
+.arm{stroke:#7fb2e5;fill:#7fb2e5}.dpo{stroke:#f0894f;fill:#f0894f}.start{stroke:#999;fill:#999}}
 """
 
 
 def draw(results: Sequence[TaskResult]) -> str:
-    """A panel for each task: core seconds to the right, right answers upwards, 95 % intervals."""
-    height = PANEL_HEIGHT * max(len(results), 1)
-    panels = "".join(_Panel(result, PANEL_HEIGHT * n).svg() for n, result in enumerate(results))
+    """A panel for each task: arms by cost, right answers to the right, with 95 % intervals.
+
+    The band is the base's interval; the dotted line is who always says the commonest answer.
+    """
+    panels, top = "", 0
+    for result in results:
+        panel = _Panel(result, top)
+        panels += panel.svg()
+        top = panel.bottom
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
-        f'width="{WIDTH}" height="{height}" role="img" '
-        f'aria-label="right answers by core seconds of training"><style>{STYLE}</style>'
-        f"{panels}</svg>\n"
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {top}" width="{WIDTH}" '
+        f'height="{top}" role="img" aria-label="right answers of each arm, and its cost">'
+        f"<style>{STYLE}</style>{panels}</svg>\n"
     )
 
 
@@ -40,82 +46,56 @@ class _Panel:
     """One task, with its upper edge at `top`."""
 
     result: TaskResult
-    top: float
+    top: int
+
+    @property
+    def bottom(self) -> int:
+        return self.top + TOP + LINE_HEIGHT * len(self.result.arms) + BOTTOM
 
     def svg(self) -> str:
-        return "".join((*self._frame(), *self._base(), *self._arms()))
+        arms = sorted(self.result.arms, key=_core_seconds)
+        lines = (self._line(arm, self._y(place)) for place, arm in enumerate(arms))
+        return "".join((*self._frame(), *lines))
 
     def _frame(self) -> Iterator[str]:
-        yield f'<text class="title" x="{LEFT}" y="{self.top + 20:g}">{escape(self.result.title)}'
-        yield "</text>"
+        first, last = self.top + TOP - 8, self.bottom - BOTTOM
+        yield _text(LEFT, self.top + 22, self.result.title, style="title")
+        yield _text(WIDTH - RIGHT + 16, first, "core s of training")
+        base = self.result.arms[0].accuracy
+        left, right = _x(base["low"]), _x(base["high"])
+        yield f'<rect class="band" x="{left:.1f}" y="{first}" width="{max(right - left, 1):.1f}" '
+        yield f'height="{last - first}"/>'
         for share in SHARES:
-            y = self._y(share)
-            yield f'<path class="grid" d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}"/>'
-            yield f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{share:.0%}</text>'
-        under = self._y(0)
-        for seconds in self._ticks():
-            x = self._x(seconds)
-            yield f'<path class="grid" d="M{x:.1f} {under:.1f}v5"/>'
-            yield f'<text x="{x:.1f}" y="{under + 18:.1f}" text-anchor="middle">{seconds:,.0f}'
-            yield "</text>"
-        middle = (LEFT + WIDTH - RIGHT) / 2
-        yield f'<text x="{middle:.1f}" y="{under + 34:.1f}" text-anchor="middle">'
-        yield "core seconds of training (logarithmic)</text>"
+            yield f'<path class="grid" d="M{_x(share):.1f} {first}V{last}"/>'
+            yield _text(_x(share), last + 16, f"{share:.0%}", anchor="middle")
+        chance = _x(self.result.commonest)
+        yield f'<path class="chance" d="M{chance:.1f} {first}V{last}"/>'
 
-    def _base(self) -> Iterator[str]:
-        accuracy = self.result.arms[0].accuracy
-        high, low, value = (self._y(accuracy[name]) for name in ("high", "low", "value"))
-        width = WIDTH - LEFT - RIGHT
-        yield f'<rect class="base" x="{LEFT}" y="{high:.1f}" width="{width}" '
-        yield f'height="{max(low - high, 0.5):.1f}"/>'
-        yield f'<path class="baseline" d="M{LEFT} {value:.1f}H{WIDTH - RIGHT}"/>'
-        yield f'<text x="{LEFT + 6}" y="{value - 4:.1f}">base</text>'
+    def _line(self, arm: ArmResult, y: float) -> str:
+        low, value, high = (_x(arm.accuracy[name]) for name in ("low", "value", "high"))
+        style = "arm start" if not arm.method else "arm dpo" if arm.objective == "dpo" else "arm"
+        ends = "".join(f"M{end:.1f} {y - WHISKER:g}v{2 * WHISKER}" for end in (low, high))
+        after = f" after {arm.after}" if arm.after else ""
+        cost = f"{_core_seconds(arm):,.0f}" if arm.method else ""
+        return (
+            _text(LEFT - 12, y + 4, f"{arm.name}{after}", anchor="end")
+            + f'<path class="{style}" d="M{low:.1f} {y:g}H{high:.1f}{ends}"/>'
+            + f'<circle class="{style}" cx="{value:.1f}" cy="{y:g}" r="4"/>'
+            + _text(WIDTH - RIGHT + 16, y + 4, cost)
+        )
 
-    def _arms(self) -> Iterator[str]:
-        taken: list[tuple[float, float]] = []
-        for arm in sorted(self._costly(), key=lambda arm: float(arm.cost[COST])):
-            x, y = self._x(float(arm.cost[COST])), self._y(arm.accuracy["value"])
-            high, low = self._y(arm.accuracy["high"]), self._y(arm.accuracy["low"])
-            style = "arm dpo" if arm.objective == "dpo" else "arm"
-            yield f'<path class="{style}" fill="none" d="M{x:.1f} {high:.1f}V{low:.1f}'
-            yield "".join(f"M{x - WHISKER:.1f} {end:.1f}h{2 * WHISKER}" for end in (high, low))
-            yield f'"/><circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
-            place = _free_place(taken, x, y)
-            taken.append((x, place))
-            left = x > (LEFT + WIDTH) / 2
-            anchor, aside = ("end", -8) if left else ("start", 8)
-            yield f'<text x="{x + aside:.1f}" y="{place + 4:.1f}" text-anchor="{anchor}">'
-            yield f"{escape(arm.name)}</text>"
-
-    def _costly(self) -> list[ArmResult]:
-        return [arm for arm in self.result.arms if arm.cost.get(COST)]
-
-    def _range(self) -> tuple[float, float]:
-        """Logarithms of the cheapest and the dearest, with a margin."""
-        costs = [float(arm.cost[COST]) for arm in self._costly()] or [1.0]
-        return math.log10(min(costs)) - 0.15, math.log10(max(costs)) + 0.15
-
-    def _ticks(self) -> Iterator[float]:
-        """1, 2 and 5 times powers of ten that lie in the panel."""
-        first, last = self._range()
-        for power in range(math.floor(first), math.ceil(last) + 1):
-            for times in (1, 2, 5):
-                if first <= math.log10(times * 10.0**power) <= last:
-                    yield times * 10.0**power
-
-    def _x(self, seconds: float) -> float:
-        first, last = self._range()
-        return LEFT + (math.log10(seconds) - first) / (last - first) * (WIDTH - LEFT - RIGHT)
-
-    def _y(self, share: float) -> float:
-        low, high = self.top + PANEL_HEIGHT - BOTTOM, self.top + TOP
-        return low - share * (low - high)
+    def _y(self, place: int) -> float:
+        return self.top + TOP + LINE_HEIGHT * (place + 0.5)
 
 
-def _free_place(taken: Sequence[tuple[float, float]], x: float, y: float) -> float:
-    """The height nearest to `y` at which a label hides none that stands beside it."""
-    near = [place for other, place in taken if abs(other - x) < WIDTH / 4]
-    steps = (n * sign * LABEL_HEIGHT for n in range(len(near) + 1) for sign in (-1, 1))
-    return next(
-        (y + step for step in steps if all(abs(y + step - at) >= LABEL_HEIGHT for at in near)), y
-    )
+def _core_seconds(arm: ArmResult) -> float:
+    return float(arm.cost.get(COST) or 0.0)
+
+
+def _x(share: float) -> float:
+    return LEFT + share * (WIDTH - LEFT - RIGHT)
+
+
+def _text(x: float, y: float, words: str, *, style: str = "", anchor: str = "start") -> str:
+    known = f' class="{style}"' if style else ""
+    return f'<text{known} x="{x:g}" y="{y:g}" text-anchor="{anchor}">{escape(words)}</text>'
