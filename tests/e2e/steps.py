@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cli.bench.jobs import Jobs
 from cli.bench.matrix import TaskResult, measure
 from cli.bench.recipe import Recipe
@@ -14,6 +15,7 @@ from testkit.bench_contract import nothing_is_done_twice
 
 from tests.e2e.conftest import MAPPING, Loop, write_rows
 
+SHARES = {"train": 0.625, "valid": 0.125, "test": 0.25}
 DPO = {"learning_rate": 0.03, "epochs": 3, "batch_size": 8, "gradient_accumulation_steps": 1}
 TASK = """
 task: kinds
@@ -87,7 +89,7 @@ def methods_are_measured(loop: Loop, folder: Path) -> None:
     arm = {"name": "dpo", "method": "prefix", "objective": "dpo", "hyper_parameters": DPO}
     task = {
         **{"name": "kinds", "title": "Kinds", "file": "kinds.jsonl", "rows": 32},
-        **{"mapping": MAPPING, "dataset": {"max_test_rows": 8}, "arms": [arm]},
+        **{"mapping": MAPPING, "dataset": {"shares": SHARES}, "arms": [arm]},
     }
     recipe = Recipe.model_validate(
         {"name": "methods", "title": "Methods", "base": "tiny", "tasks": [task]}
@@ -104,7 +106,11 @@ def methods_are_measured(loop: Loop, folder: Path) -> None:
     [result] = nothing_is_done_twice(run, loop.client, jobs)
 
     base, tuned = result.arms
-    assert result.rows == {"train": 26, "valid": 3, "test": 3}
-    assert (base.accuracy["value"], tuned.accuracy["value"]) == (0.5, 1.0)
+    assert result.rows == {"train": 20, "valid": 4, "test": 8}
+    assert base.rows == tuned.rows == 8
+    # By rows that each evaluation named by itself.
+    gained = tuned.accuracy["value"] - base.accuracy["value"]
+    assert tuned.over_base is not None
+    assert tuned.over_base["value"] == pytest.approx(gained)
     assert tuned.cost["trained_weights"] > 0
     assert tuned.cost["unit_seconds"] > tuned.cost["train_seconds"] > 0

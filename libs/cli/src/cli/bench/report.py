@@ -24,7 +24,8 @@ NOTES = (
     "Answers right: the likeliest of all answers, summed over its tokens, asked of inference as it "
     "serves each version (`/v1/evaluations`), all arms on the same test rows. Intervals are of the "
     "choice of test rows (bootstrap; rows paired where two are compared), not of seeds. Cost is of "
-    "the training job alone: loading and saving are in core seconds, not in training seconds."
+    "the training job alone: loading and saving are in core seconds, not in training seconds. In "
+    "the drawing the band is the base, and the dotted line who always says the commonest answer."
 )
 
 
@@ -45,6 +46,7 @@ def task_table(result: TaskResult) -> Table:
 
 def write_report(folder: Path, recipe: Recipe, results: Sequence[TaskResult]) -> Iterator[Path]:
     """Write `methods.json`, `methods.md` and `methods.svg`, and name them."""
+    folder.mkdir(parents=True, exist_ok=True)
     circumstances = _circumstances()
     content: dict[str, Any] = {
         **circumstances,

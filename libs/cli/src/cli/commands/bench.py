@@ -41,10 +41,13 @@ def bench() -> None:
 def methods(
     context: typer.Context,
     recipe: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML.")],
-    keep: Annotated[Path, typer.Option(help="Folder for what is done, and the results.")],
+    keep: Annotated[Path, typer.Option(help="Folder for what is done.")],
     data: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Folder with the files of rows.")
     ] = demo.DEMO_FOLDER,
+    results: Annotated[
+        Path | None, typer.Option(help="Folder for tables, figures and drawing; else as --keep.")
+    ] = None,
     running: Annotated[
         bool, typer.Option("--running", help="Use what runs, instead of starting Modelmill.")
     ] = False,
@@ -65,9 +68,9 @@ def methods(
     def say_stopping() -> None:
         console.print("stopping; the same command goes on from here")
 
-    results = asyncio.run(interruptible(run, say_stopping))
-    print_report(console, results)
-    for file in write_report(keep, wanted, results):
+    measured = asyncio.run(interruptible(run, say_stopping))
+    print_report(console, measured)
+    for file in write_report(results or keep, wanted, measured):
         console.print(f"{file}", soft_wrap=True)
 
 
