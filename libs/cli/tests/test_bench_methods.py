@@ -151,6 +151,13 @@ def test_a_recipe_is_told_all_that_is_wrong_with_it_at_once(tmp_path: Path) -> N
         assert place in said
 
 
+@pytest.mark.parametrize("name", ["methods", "reviews"])
+def test_a_recipe_of_ours_is_one(name: str) -> None:
+    file = Path(__file__).parents[3] / "deploy" / "bench" / f"{name}.yaml"
+
+    assert read_recipe(file).name == name
+
+
 @pytest.mark.parametrize(
     ("arm", "why"),
     [
@@ -184,6 +191,16 @@ def test_a_worse_answer_is_another_one_and_the_same_for_equal_rows(
         assert row["rejected"] in labels - {row["label"]}
         assert worse.setdefault((row["word"], row["label"]), row["rejected"]) == row["rejected"]
     assert draw_rows(RECIPE.tasks[0], file, seed) == drawn
+
+
+def test_rows_that_data_prep_takes_for_equal_have_the_same_worse_answer(data: Path) -> None:
+    words = ("Ab  c", "ab c", "\uff41b c ", "AB\tC")
+    rows = [{"word": word, "label": label} for label in "xyz" for word in words]
+    (data / "kinds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    for seed in range(1, 20):
+        drawn = draw_rows(RECIPE.tasks[0], data / "kinds.jsonl", seed)
+        assert len({(row["label"], row["rejected"]) for row in drawn}) == 3
 
 
 def test_a_row_without_a_column_is_named(data: Path) -> None:

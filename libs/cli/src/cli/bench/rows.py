@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -49,8 +50,9 @@ def _row(line: str, columns: set[str], place: str) -> Row:
 def _with_worse_answers(task: Task, rows: Sequence[Row], seed: int) -> list[Row]:
     """Each row with one of the other answers.
 
-    Drawn by what the row says, not by its place: rows that are equal stay equal, so that a dataset
-    of pairs drops the same duplicates as one of conversations, and both have the same splits.
+    Drawn by what the row says, not by its place: rows that data-prep takes for equal stay equal, so
+    that a dataset of pairs drops the same duplicates as one of conversations, and both have the
+    same splits.
     """
     column = task.mapping.answer_column
     answers = sorted({str(row[column]) for row in rows})
@@ -59,6 +61,12 @@ def _with_worse_answers(task: Task, rows: Sequence[Row], seed: int) -> list[Row]
     pairs = []
     for row in rows:
         others = [answer for answer in answers if answer != str(row[column])]
-        said = hashlib.sha256(f"{seed}:".encode() + as_lines([row])).digest()
+        said = hashlib.sha256(f"{seed}:{_folded(row)}".encode()).digest()
         pairs.append(row | {REJECTED: others[int.from_bytes(said[:8]) % len(others)]})
     return pairs
+
+
+def _folded(row: Row) -> str:
+    """Without what makes no difference to data-prep: case, width, white space."""
+    columns = (unicodedata.normalize("NFKC", str(row[name])).casefold() for name in sorted(row))
+    return json.dumps([" ".join(column.split()) for column in columns])
