@@ -93,6 +93,22 @@ def test_a_bench_that_is_cut_off_after_any_order_goes_on_and_orders_nothing_twic
     assert (task.rows["test"], task.answers) == (10, 3)
 
 
+def test_an_arm_starts_from_the_one_it_follows_and_only_it_learns_from_pairs(
+    gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]]
+) -> None:
+    bench(gateway)
+
+    jobs = gateway.get("/v1/jobs")["data"]
+    lora, full, *preferences = [job for job in jobs if job["kind"] == "train"]
+    assert lora["spec"]["base_version_id"] == full["spec"]["base_version_id"] == "mv-base"
+    for job in preferences:
+        assert job["spec"]["base_version_id"] == full["result"]["version_id"]
+        assert job["spec"]["dataset_id"] != full["spec"]["dataset_id"]
+    # All are measured on the same rows, whatever they learned from.
+    asked = [job["spec"]["dataset_id"] for job in jobs if job["kind"] == "evaluate"]
+    assert asked == [full["spec"]["dataset_id"]] * 5
+
+
 def test_a_job_that_failed_is_run_again_when_the_bench_is(
     gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]]
 ) -> None:

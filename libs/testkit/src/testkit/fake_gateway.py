@@ -92,7 +92,8 @@ class FakeGateway:
         learned = body["hyperparameters"].get("learning_rate", 0) > 0.001
         self._answers[version] = "all" if learned else "some"
         summary = {"train_seconds": 2.0, "unit_seconds": 6.0, "train_tokens": 100.0, "flops": 1e9}
-        job = self._job("train", {"version_id": version, "summary": summary})
+        spec = {"base_version_id": body["model"], "dataset_id": body["training_file"]}
+        job = self._job("train", {"version_id": version, "summary": summary}, spec=spec)
         form = "safetensors" if body["training_method"] == "full" else "adapter"
         made = {"id": version, "form": form, "size_bytes": 50, "job_id": job["id"]}
         self._show("/v1/models", made)
@@ -108,7 +109,8 @@ class FakeGateway:
         value = sum(right) / len(right)
         accuracy = {"value": value, "low": max(value - 0.1, 0), "high": min(value + 0.1, 1)}
         suites = {"dataset": {"measures": {"accuracy": {"model": accuracy}}}}
-        return self._job("evaluate", {"summary": {"suites": suites}}, lines=lines)
+        spec = {"model": body["model"], "dataset_id": body["dataset_id"]}
+        return self._job("evaluate", {"summary": {"suites": suites}}, lines=lines, spec=spec)
 
     def _job(self, kind: str, result: Record, **more: Any) -> Record:
         job = {"id": f"job-{len(self._shown)}", "kind": kind, "status": self._end(kind)}
