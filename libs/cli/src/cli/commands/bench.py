@@ -40,7 +40,9 @@ def bench() -> None:
 @app.command()
 def methods(
     context: typer.Context,
-    recipe: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="YAML.")],
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", exists=True, dir_okay=False, help="YAML.")
+    ],
     keep: Annotated[Path, typer.Option(help="Folder for what is done.")],
     data: Annotated[
         Path, typer.Option(exists=True, file_okay=False, help="Folder with the files of rows.")

