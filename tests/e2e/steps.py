@@ -1,6 +1,7 @@
 """Steps of the loop that are too long to stand among the others."""
 
 import asyncio
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ doc_to_text: "{{ word }}: {{ gloss }}"
 doc_to_choice: ["animal", "plant"]
 doc_to_target: label
 """
+
+
+def traced() -> tuple[str, str, dict[str, str]]:
+    """Ids of a fresh trace and span, and the header that says them."""
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
 
 async def answers_alike_whole_and_streamed(

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import signal
 from pathlib import Path
 
@@ -26,16 +25,12 @@ from tests.e2e.steps import (
     measured_beside_its_base,
     methods_are_measured,
     taught_by_what_is_served,
+    traced,
 )
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 SERVICES = {"gateway", "moderation", "data_prep", "trainer", "optimizer_builder", "inference"}
-
-
-def traced() -> tuple[str, str, dict[str, str]]:
-    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-    return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
 
 async def train(loop: Loop, dataset_id: str, headers: dict[str, str] | None = None, **more):
