@@ -44,7 +44,8 @@ class BoundedPattern:
     widest: int
     """Longest match, in shadow characters."""
     verify: Callable[[str], int | None] | None = None
-    """Of the shadow text of a match: where in it the thing itself begins; None when it is none."""
+    """Of the shadow text of a match: where in it the thing itself begins; None when it is none.
+    It is also asked of beginnings of a match, where `shortens` is set."""
     shortens: bool = False
     """Whether, of a match that does not verify, shorter ones that end with a word are tried."""
 

@@ -19,7 +19,9 @@ _UNALLOTTED_MOBILE = "142 143 154 160 161 163 164 168 169 179 194"
 def is_id_card(text: str) -> bool:
     """GB 11643: a province, a day of birth, and ISO 7064 MOD 11-2 over the 17 digits."""
     number = without_separators(text)
-    if number[:2] not in _PROVINCES or not is_date(number[6:10], number[10:12], number[12:14]):
+    if len(number) != 18 or number[:2] not in _PROVINCES:
+        return False
+    if not is_date(number[6:10], number[10:12], number[12:14]):
         return False
     total = sum(int(digit) * weight for digit, weight in zip(number, _ID_WEIGHTS, strict=False))
     return number[17] == _ID_CHECKS[total % 11]
@@ -27,6 +29,8 @@ def is_id_card(text: str) -> bool:
 
 def is_uscc(text: str) -> bool:
     """GB 32100: the check character makes the weighted sum a multiple of 31."""
+    if len(text) != 18:
+        return False
     values = [_USCC_ALPHABET.index(character) for character in text]
     total = sum(value * weight for value, weight in zip(values, _USCC_WEIGHTS, strict=False))
     return values[17] == -total % 31

@@ -7,7 +7,7 @@ from guard.detectors.verified import detector, without_separators
 _ADVERTISED_SSN = frozenset({"078051120", "219099999"})
 """Printed in advertisements, and nobody's since."""
 _IPV6_IN_USE = tuple(map(IPv6Network, ("2000::/3", "fc00::/7", "fe80::/10")))
-"""Global, local to a site, local to a link; all begin with four digits, unlike names in C++."""
+"""Global, local to a site, local to a link; all begin with four digits, as times do not."""
 
 
 def is_us_ssn(text: str) -> bool:
@@ -25,7 +25,7 @@ def is_email(text: str) -> bool:
     return (
         ".." not in local
         and not local.endswith(".")
-        and all(label[0] != "-" and label[-1] != "-" for label in labels)
+        and not any(label.startswith("-") or label.endswith("-") for label in labels)
     )
 
 
@@ -48,11 +48,11 @@ def _is_ipv6(text: str) -> bool:
         address = IPv6Address(text)
     except AddressValueError:
         return False
-    return text[4] == ":" and any(address in network for network in _IPV6_IN_USE)
+    return any(address in network for network in _IPV6_IN_USE)
 
 
 EMAIL = detector(r"\b[a-z0-9][a-z0-9._%+-]{0,63}@(?:[a-z0-9-]{1,40}\.){1,4}[a-z]{2,16}\b", is_email)
 IP_ADDRESS = detector(
-    r"\b(?:(?:\d{1,3}\.){3}\d{1,3}|[0-9a-f]{1,4}(?:::?[0-9a-f]{1,4}){1,7})\b", is_ip_address
+    r"\b(?:(?:\d{1,3}\.){3}\d{1,3}|[23f][0-9a-f]{3}(?:::?[0-9a-f]{1,4}){1,7})\b", is_ip_address
 )
 US_SSN = detector(r"\b\d{3}(?:-\d{2}-| \d{2} )\d{4}\b", is_us_ssn)
