@@ -54,7 +54,7 @@ def test_digits_of_any_script_are_what_they_count() -> None:
     assert normalise("١٣٨ ०९ ৪ １２ 𝟗") == "138 09 4 12 9"
 
 
-@pytest.mark.parametrize("text", ["0o1li", "б", "ノ", "〇", "--", "...", "|"])
+@pytest.mark.parametrize("text", ["0o1li", "б", "ノ", "〇", "--", "...", "|", "€", "¥"])
 def test_what_only_looks_alike_out_of_context_stays(text: str) -> None:
     assert normalise(text) == text
 

@@ -82,7 +82,7 @@ def _shown_as(source: str, neighbours: Mapping[str, list[str]]) -> str | None:
         of_capital = _centre(capital, neighbours) if len(capital) == 1 else None
         if of_capital is not None and of_capital.isascii() and of_capital.isalpha():
             shown = of_capital
-    return _folded(shown) if shown is not None else None
+    return _folded(shown).replace("''", '"') if shown is not None else None
 
 
 def _centre(source: str, neighbours: Mapping[str, list[str]]) -> str | None:
@@ -120,6 +120,8 @@ def _is_left_alone(character: str) -> bool:
 
 def _breaks_text(source: str, shown: str) -> bool:
     category = unicodedata.category(source)
+    if category == "Sc":  # prices stay prices
+        return shown.isalpha()
     if category[0] == "P":
         return any(unicodedata.category(c)[0] != "P" for c in shown)
     if category[0] == "L" and category != "Lm" and not shown.isalpha():
