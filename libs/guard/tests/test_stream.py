@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from itertools import combinations, pairwise
 
 import pytest
-import re2
 from guard.bundle import CompiledPolicy, compile_policy
-from guard.normalise import is_word_character, normalise
-from guard.policy import Policy, parse_policy
+from guard.normalise import normalise
+from guard.policy import parse_policy
 from guard.stream import StreamGuard
-from guard.verdict import Action, Direction, RuleMatch, Verdict
+from guard.verdict import Action, Direction, Verdict
+from guard_support.oracle import oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,68 +40,6 @@ rules:
 POLICY = parse_policy({"rules": RULES})
 COMPILED = CompiledPolicy.from_bundle(compile_policy(POLICY).content)
 OUTPUT = Direction.OUTPUT
-
-
-# The oracle ------------------------------------------------------------------------------------
-
-
-def oracle(policy: Policy, text: str, direction: Direction, digest: str) -> Verdict:
-    shadow = normalise(text)
-    origins: list[int] = []
-    for index in range(len(text)):
-        grown = len(normalise(text[: index + 1]))
-        origins.extend([index] * (grown - len(origins)))
-    found = sorted(set(_spans(policy, shadow, direction)))
-    blocks = [start for start, _, _, action in found if action is Action.BLOCK]
-    heads = {rule.id: rule for rule in policy.rules}
-    matches = sorted(
-        {
-            RuleMatch(
-                rule_id,
-                heads[rule_id].category,
-                action,
-                origins[start],
-                next((o for o in origins[end:] if o > origins[end - 1]), len(text)),
-            )
-            for start, end, rule_id, action in found
-            if not blocks or start <= min(blocks)
-        },
-        key=lambda match: (match.start, match.end, match.rule_id),
-    )
-    masked = list(text)
-    for match in matches:
-        if match.action is Action.MASK:
-            masked[match.start : match.end] = "*" * (match.end - match.start)
-    action = max((match.action for match in matches), default=Action.ALLOW)
-    return Verdict(action, tuple(matches), "" if blocks else "".join(masked), digest)
-
-
-def _spans(
-    policy: Policy, shadow: str, direction: Direction
-) -> Iterator[tuple[int, int, str, Action]]:
-    for rule in policy.rules:
-        if direction not in rule.directions:
-            continue
-        if rule.pattern is not None:
-            options = re2.Options()
-            options.case_sensitive = False
-            options.longest_match = True
-            for match in re2.compile(rule.pattern, options).finditer(shadow):
-                yield match.start(), match.end(), rule.id, rule.action
-        for keyword in map(normalise, rule.keywords):
-            for start in range(len(shadow)):
-                end = start + len(keyword)
-                if shadow[start:end] != keyword:
-                    continue
-                before, after = shadow[start - 1 : start], shadow[end : end + 1]
-                if rule.within_words or not (
-                    _within(before, keyword[0]) or _within(after, keyword[-1])
-                ):
-                    yield start, end, rule.id, rule.action
-
-
-def _within(neighbour: str, edge: str) -> bool:
-    return bool(neighbour) and is_word_character(neighbour) and is_word_character(edge)
 
 
 def in_pieces(guard: StreamGuard, pieces: list[str]) -> tuple[str, Verdict]:
@@ -154,6 +92,9 @@ def disguises(phrase: str) -> Iterator[str]:
     yield "\u200b".join(phrase)
     yield "".join(f"{c}\u0301\u0327" for c in phrase)
     yield phrase.replace(" ", " \u00a0\n ")
+    yield " ".join(phrase.replace(" ", ""))
+    yield ".*-".join(phrase.replace(" ", ""))
+    yield " - ".join(phrase.replace(" ", "")).upper()
     yield phrase.translate(str.maketrans("aopb", "аορ🅱"))  # Cyrillic, Greek, squared
 
 
@@ -182,8 +123,20 @@ WORDS = """
     pipe bomb bombs away bob oa system prompt napalm hot fire nap s a b _ . - ﬀ ﬁ é ａ В о B ﷺ
     炸 弹 炸弹 制造 炸药 王小 王小明 a.b@c.de @x.yz joe@ex.com sk- sk-abc12 1234 99
 """
+APART = ["a.p-a*l~m", "b o b o a f", "炸*弹", "王.小.明", "王,小明", "炸....弹", "b-o-b"]
 INVISIBLE = ["\u200b", "\u0301", "\u00ad", "\ufe0f", "\u3164", "\x00"]
-FRAGMENTS = [*WORDS.split(), *INVISIBLE, " ", "  ", "\n", "e\u0301", "\ud800"]
+FRAGMENTS = [
+    *WORDS.split(),
+    *APART,
+    "b o b",
+    "n a p a l m",
+    *INVISIBLE,
+    " ",
+    "  ",
+    "\n",
+    "e\u0301",
+    "\ud800",
+]
 
 
 @settings(max_examples=400, deadline=None)

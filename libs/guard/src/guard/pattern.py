@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import re2
 
 from guard.normalise import normalise
+from guard.pattern_heads import begins_at_boundary, heads_of
 from guard.pattern_tree import Boundary, Character, Choice, Concatenation, Node, Repeat
+from guard.shown_as import simplified
 
 MAX_WIDTH = 256
 """Longest match a pattern may have, in shadow characters: the most a stream is held back for it."""
@@ -43,6 +45,10 @@ class BoundedPattern:
     """What any match of `source` can begin with."""
     widest: int
     """Longest match, in shadow characters."""
+    heads: frozenset[str]
+    """Beginnings of which every match has one; empty when none can be told."""
+    at_boundary: bool
+    """Whether a match begins at a word boundary only."""
     verify: Callable[[str], int | None] | None = None
     """Of the shadow text of a match: where in it the thing itself begins; None when it is none.
     It is also asked of beginnings of a match, where `shortens` is set."""
@@ -60,15 +66,26 @@ def parse_pattern(pattern: str) -> BoundedPattern:
     if len(pattern) > MAX_SOURCE_CHARACTERS:
         raise PatternError(f"is longer than {MAX_SOURCE_CHARACTERS} characters")
     compile_pattern(pattern)
-    tree = _Parser(pattern).parse()
+    tree = _Parser(_simplified(pattern)).parse()
     if tree.narrowest == 0:
         raise PatternError("can match nothing at all; make at least one character required")
     if tree.widest > MAX_WIDTH:
         raise PatternError(f"can match {tree.widest} characters; the limit is {MAX_WIDTH}")
-    bounded = BoundedPattern(tree.source(), tree.prefixes(), tree.widest)
+    bounded = BoundedPattern(
+        tree.source(), tree.prefixes(), tree.widest, heads_of(tree), begins_at_boundary(tree)
+    )
     compile_pattern(bounded.source)
     compile_pattern(ending_in([bounded.prefixes]))
     return bounded
+
+
+def _simplified(pattern: str) -> str:
+    """As the shadow copy has it; a range's ends stay, whose order is that of code points."""
+    table, shown = simplified(), list(pattern)
+    for at, character in enumerate(pattern):
+        if "-" not in pattern[max(at - 1, 0) : at + 2]:
+            shown[at] = table.get(ord(character), character)
+    return "".join(shown)
 
 
 def compile_pattern(source: str) -> "re2._Regexp":

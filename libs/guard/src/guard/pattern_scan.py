@@ -1,19 +1,18 @@
 """Patterns over a growing text: each finds its leftmost longest matches, none overlapping."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
+
+import re2
 
 from guard.found import Found, RuleHead
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern, compile_pattern, ending_in
+from guard.proof import proofs_of
 
+_UNANCHORED = re2._Anchor.UNANCHORED
 _TOGETHER = 16
 """RE2's time to compile a closure grows with its square: 2 s for a hundred wide ones at once."""
-
-
-_WORD_END = re.compile(r"\w\b", re.ASCII)
-"""What RE2's `\\b` takes for the end of a word."""
 
 
 class PatternSet:
@@ -26,7 +25,7 @@ class PatternSet:
     def __init__(self, patterns: Sequence[tuple[BoundedPattern, RuleHead]]) -> None:
         self.rules = tuple(rule for _, rule in patterns)
         self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
-        self.verifying = tuple((pattern.verify, pattern.shortens) for pattern, _ in patterns)
+        self.proofs = proofs_of(pattern for pattern, _ in patterns)
         closures = [pattern.prefixes for pattern, _ in patterns]
         self.growing = tuple(compile_pattern(ending_in([closure])) for closure in closures)
         # Most pieces of most texts match nothing; a search or few find that out for all patterns.
@@ -72,11 +71,13 @@ class PatternScan:
         end = window.end
         if finished:
             return (
-                end if _search(self._patterns.any_matching, window, self._first) is None else None
+                end
+                if first_match(self._patterns.any_matching, window, self._first) is None
+                else None
             )
         open_at = end
         for search in self._patterns.any_open:
-            found_at, found_end = _search(search, window, self._first) or (end, end)
+            found_at, found_end = first_match(search, window, self._first) or (end, end)
             if found_end < end:
                 return None
             open_at = min(open_at, found_at)
@@ -100,45 +101,17 @@ class PatternScan:
         while True:
             start = max(self._from[index], self._first)
             if growing_at < start:
-                growing_at = _growing_at(patterns.growing[index], window, start)
-            match = _search(patterns.matching[index], window, start)
+                growing_at = first_growing(patterns.growing[index], window, start)
+            match = first_match(patterns.matching[index], window, start)
             if match is None or match[0] >= growing_at:
                 self._from[index] = max(start, growing_at)
                 return growing_at
-            verified = _verified(patterns, index, window, match)
-            if verified is None:
+            proven = patterns.proofs[index].of(window, match)
+            if proven is None:
                 self._from[index] = match[0] + 1
                 continue
-            found.append(Found(*verified, patterns.rules[index]))
-            self._from[index] = verified[1]
-
-
-def _verified(
-    patterns: PatternSet, index: int, window: ShadowWindow, match: tuple[int, int]
-) -> tuple[int, int] | None:
-    """What is found of a certain match: all, a part, or the longest shorter match that verifies.
-
-    The match is certain, so this depends on the text alone, like the match itself.
-    """
-    verify, shortens = patterns.verifying[index]
-    if verify is None:
-        return match
-    start, end = match
-    text = window.text[start - window.start : end - window.start]
-    for length in _lengths(text) if shortens else [len(text)]:
-        offset = verify(text[:length])
-        # These patterns end with a word, so that a slice has the boundaries that the text has.
-        if offset is not None and (
-            length == len(text) or patterns.matching[index].fullmatch(text[:length])
-        ):
-            return start + offset, start + length
-    return None
-
-
-def _lengths(text: str) -> list[int]:
-    """The whole length, then every shorter one at which a word ends, longest first."""
-    ends = [found.end() for found in _WORD_END.finditer(text) if found.end() < len(text)]
-    return [len(text), *reversed(ends)]
+            found.append(Found(*proven, patterns.rules[index]))
+            self._from[index] = proven[1]
 
 
 def _matching_or_growing(patterns: Sequence[BoundedPattern]) -> Any:
@@ -147,17 +120,23 @@ def _matching_or_growing(patterns: Sequence[BoundedPattern]) -> Any:
     return compile_pattern(f"{whole}|{ending_in(pattern.prefixes for pattern in patterns)}")
 
 
-def _search(pattern: Any, window: ShadowWindow, start: int) -> tuple[int, int] | None:
-    # `pos` and not a slice: a word boundary looks at the character before it.
-    # ASCII goes as bytes, whose positions are the same: RE2 then has none to convert.
-    text = window.text.encode() if window.text.isascii() else window.text
-    match = pattern.search(text, start - window.start)
-    if match is None:
+def first_match(pattern: Any, window: ShadowWindow, start: int) -> tuple[int, int] | None:
+    """The leftmost match that starts no earlier than `start`, in shadow positions."""
+    # A position and not a slice: a word boundary looks at the character before it. What RE2 itself
+    # is called with: its wrapper costs twice as much as a search of one word.
+    text, data, at = window.text, window.encoded(), start - window.start
+    if len(data) == len(text):
+        first, last = pattern._regexp.Match(_UNANCHORED, data, at, len(data))[0]
+        return None if first < 0 else (window.start + first, window.start + last)
+    skipped = len(text[:at].encode())
+    first, last = pattern._regexp.Match(_UNANCHORED, data, skipped, len(data))[0]
+    if first < 0:
         return None
-    found_at, found_end = match.span()
-    return window.start + found_at, window.start + found_end
+    found_at = start + len(data[skipped:first].decode())
+    return found_at, found_at + len(data[first:last].decode())
 
 
-def _growing_at(pattern: Any, window: ShadowWindow, start: int) -> int:
-    match = _search(pattern, window, start)
+def first_growing(pattern: Any, window: ShadowWindow, start: int) -> int:
+    """Where a match may be growing, by the pattern's closure; the end when none may."""
+    match = first_match(pattern, window, start)
     return window.end if match is None else match[0]
