@@ -10,6 +10,7 @@ import yaml
 
 from guard.normalise import normalise
 from guard.pattern import PatternError, parse_pattern
+from guard.variants import VARIANTS
 from guard.verdict import Action, Direction
 
 DEFAULT_MAX_CHECK_CHARACTERS = 100_000
@@ -30,6 +31,7 @@ _ACTIONS = {action.name.lower(): action for action in (Action.FLAG, Action.MASK,
 _POLICY_KEYS = frozenset({"max_check_characters", "rules"})
 _RULE_KEYS = frozenset(
     {"id", "category", "severity", "action", "directions", "keywords", "pattern", "within_words"}
+    | {"variants"}
 )
 
 ValueT = TypeVar("ValueT")
@@ -68,6 +70,8 @@ class Rule:
     """Phrases; found in any case, width, spelling with marks or look-alike letters."""
     within_words: bool = False
     """Whether keywords of spaced scripts also match within a longer word."""
+    variants: tuple[str, ...] = ()
+    """Further spellings in which the keywords are found, of `guard.variants.VARIANTS`, sorted."""
     pattern: str | None = None
     """RE2 syntax of bounded width, matched without regard to case on the shadow copy."""
 
@@ -188,7 +192,7 @@ class _RuleReader:
         severity = self._choice("severity", _SEVERITIES)
         action = self._choice("action", _ACTIONS)
         directions = self._choice("directions", _DIRECTIONS)
-        keywords, pattern = self._keywords(), self._pattern()
+        keywords, pattern, variants = self._keywords(), self._pattern(), self._variants()
         within_words = self._written.get("within_words", False)
         if not isinstance(within_words, bool):
             self._refuse("within_words must be true or false")
@@ -204,6 +208,7 @@ class _RuleReader:
             directions=directions,
             keywords=keywords,
             within_words=within_words,
+            variants=variants,
             pattern=pattern,
         )
 
@@ -249,6 +254,15 @@ class _RuleReader:
                 f"keyword {keyword[:20]!r}… has {length} characters;"
                 f" the limit is {MAX_KEYWORD_CHARACTERS}"
             )
+
+    def _variants(self) -> tuple[str, ...]:
+        written = self._written.get("variants", [])
+        if not isinstance(written, list) or any(one not in VARIANTS for one in written):
+            self._refuse(f"variants must be a list of {', '.join(VARIANTS)}")
+            return ()
+        if "pattern" in self._written and "variants" in self._written:
+            self._refuse("variants are for keywords")
+        return tuple(sorted(set(written)))
 
     def _pattern(self) -> str | None:
         if "pattern" not in self._written:
