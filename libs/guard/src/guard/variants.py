@@ -1,9 +1,9 @@
 """Spellings of a keyword that a rule asks for by name: leetspeak, pinyin, split characters.
 
 Pinyin and split characters become more keywords when a policy is compiled, so that a bundle says
-all that it finds and judging needs no dictionary. Leetspeak has too many spellings for that and
-is a reading of the text: `LEET_READING` maps sign and letter to one, and `is_leet` tells whether a place
-that reads as the keyword is spelled by the substitutions and not by another letter.
+all that it finds and judging needs no dictionary. Leetspeak has too many spellings for that. It is
+a reading of the text: `LEET_READING` maps letters and signs to one, and `is_leet` tells whether a
+place that reads as the keyword is spelled by the substitutions and not by another letter.
 """
 
 from collections.abc import Iterator
