@@ -1,3 +1,5 @@
+"""Puts what the tests share in reach of them."""
+
 import sys
 from pathlib import Path
 

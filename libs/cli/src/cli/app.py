@@ -10,6 +10,7 @@ from service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
 from cli.commands import (
+    bench,
     bus,
     certs,
     chat,
@@ -45,6 +46,7 @@ app.command("demo")(demo.demo)
 app.command("token")(token.token)
 app.command("certs")(certs.certs)
 app.command("chat")(chat.chat)
+app.add_typer(bench.app, name="bench")
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")

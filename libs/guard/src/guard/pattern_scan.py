@@ -8,6 +8,7 @@ import re2
 from guard.found import Found, RuleHead
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern, compile_pattern, ending_in
+from guard.proof import proofs_of
 
 _UNANCHORED = re2._Anchor.UNANCHORED
 _TOGETHER = 32
@@ -24,6 +25,7 @@ class PatternSet:
     def __init__(self, patterns: Sequence[tuple[BoundedPattern, RuleHead]]) -> None:
         self.rules = tuple(rule for _, rule in patterns)
         self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
+        self.proofs = proofs_of(pattern for pattern, _ in patterns)
         closures = [pattern.prefixes for pattern, _ in patterns]
         self.growing = tuple(compile_pattern(ending_in([closure])) for closure in closures)
         # Most pieces of most texts match nothing; a search or few find that out for all patterns.
@@ -95,17 +97,21 @@ class PatternScan:
     ) -> int:
         """Collect one pattern's certain matches; return where it may still be growing."""
         patterns = self._patterns
+        growing_at = window.end if finished else -1
         while True:
             start = max(self._from[index], self._first)
-            growing_at = (
-                window.end if finished else first_growing(patterns.growing[index], window, start)
-            )
+            if growing_at < start:
+                growing_at = first_growing(patterns.growing[index], window, start)
             match = first_match(patterns.matching[index], window, start)
             if match is None or match[0] >= growing_at:
                 self._from[index] = max(start, growing_at)
                 return growing_at
-            found.append(Found(*match, patterns.rules[index]))
-            self._from[index] = match[1]
+            proven = patterns.proofs[index].of(window, match)
+            if proven is None:
+                self._from[index] = match[0] + 1
+                continue
+            found.append(Found(*proven, patterns.rules[index]))
+            self._from[index] = proven[1]
 
 
 def _matching_or_growing(patterns: Sequence[BoundedPattern]) -> Any:

@@ -1,4 +1,4 @@
-"""The verdict on a whole text by plain searches, with which the engine must agree."""
+"""Finds matches on a whole text with plain searches: what the engine must agree with."""
 
 from collections.abc import Iterator
 from itertools import pairwise
