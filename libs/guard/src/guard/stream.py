@@ -83,8 +83,8 @@ class StreamGuard:
                 self._block_at = start if self._block_at is None else min(start, self._block_at)
 
     def _release(self, position: int) -> str:
-        if self._block_at is not None:
-            position = min(position, self._block_at)
+        if self._block_at is not None and self._block_at < position:
+            position = self._block_at
         released = self._held.release(self._window.original_start(position))
         if released:
             self._shown.append(released)
