@@ -1,14 +1,14 @@
 """Keywords by an Aho-Corasick automaton that also knows how much of a keyword may be growing."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from guard.found import Found, RuleHead, SeenHead
 from guard.normalise import ShadowWindow, is_word_character
-from guard.verdict import Action
+from guard.variants import is_leet
 
-_NO_RULE = RuleHead("", "", Action.ALLOW)
+KEYWORD_ENDS, HEAD_ENDS = 1, 2
 
 
 class _Keyword(NamedTuple):
@@ -18,8 +18,8 @@ class _Keyword(NamedTuple):
     """It must not start within a word."""
     ends_word: bool
     """It must not end within a word."""
-    pattern: int = -1
-    """For the head of a pattern, the pattern's number; `rule` then says nothing."""
+    spelled: str
+    """Its letters, where the text is read by a table; else empty."""
 
 
 class KeywordAutomaton:
@@ -33,13 +33,16 @@ class KeywordAutomaton:
         self,
         keywords: Iterable[tuple[str, RuleHead, bool]],
         heads: Iterable[tuple[str, int, bool]] = (),
+        reading: dict[int, str] | None = None,
     ) -> None:
         """Build.
 
         Args:
             keywords: normalised keyword, its rule, whether it may match within words.
             heads: what a pattern's matches begin with, its number, whether at a boundary only.
+            reading: by which text and keywords are read, character for character: leetspeak.
         """
+        self.reading = reading
         self.children: list[dict[str, int]] = [{}]
         self.depth: list[int] = [0]
         self.fallback: list[int] = [0]
@@ -50,24 +53,33 @@ class KeywordAutomaton:
         """Whether some keyword below this node may start within a word."""
         self.begins_head: list[bool] = [False]
         """Whether some head below this node counts at a boundary only."""
-        self.ends_keyword: list[bool] = []
-        """Whether a keyword ends at this node or on its fallback chain."""
+        self._heads: dict[int, list[int]] = defaultdict(list)
+        """For nodes at which heads end, the numbers of their patterns."""
+        self.ends: list[int] = []
+        """What ends at this node or on its fallback chain: KEYWORD_ENDS, HEAD_ENDS, both or 0."""
         for keyword, rule, within_words in keywords:
-            starts_word = not within_words and is_word_character(keyword[0])
-            ends_word = not within_words and is_word_character(keyword[-1])
-            self._add(keyword, _Keyword(len(keyword), rule, starts_word, ends_word))
+            self._add_keyword(keyword, rule, within_words=within_words)
         for head, pattern, at_boundary in heads:
-            starts_word = at_boundary and _is_ascii_word(head[0])
-            self._add(head, _Keyword(len(head), _NO_RULE, starts_word, False, pattern))
+            node = self._add(head, at_boundary=at_boundary and _is_ascii_word(head[0]))
+            self._heads[node].append(pattern)
         self._link()
 
-    def _add(self, text: str, keyword: _Keyword) -> None:
+    def _add_keyword(self, keyword: str, rule: RuleHead, *, within_words: bool) -> None:
+        starts_word = not within_words and is_word_character(keyword[0])
+        ends_word = not within_words and is_word_character(keyword[-1])
+        read, spelled = keyword, ""
+        if self.reading is not None:
+            read, spelled = keyword.translate(self.reading), keyword
+        node = self._add(read, starts_word=starts_word)
+        self.keywords[node].append(_Keyword(len(read), rule, starts_word, ends_word, spelled))
+
+    def _add(self, text: str, *, starts_word: bool = False, at_boundary: bool = False) -> int:
         node = 0
         for character in text:
             node = self.children[node].get(character) or self._new_node(node, character)
-            self.may_start_in_word[node] |= not keyword.starts_word
-            self.begins_head[node] |= keyword.starts_word and keyword.pattern >= 0
-        self.keywords[node].append(keyword)
+            self.may_start_in_word[node] |= not starts_word and not at_boundary
+            self.begins_head[node] |= at_boundary
+        return node
 
     def _new_node(self, parent: int, character: str) -> int:
         node = len(self.children)
@@ -84,16 +96,18 @@ class KeywordAutomaton:
     def _link(self) -> None:
         """Set the fallbacks, breadth first, so that each finds shallower ones in place."""
         queue = deque(self.children[0].values())
+        self.ends = [bool(keywords) * KEYWORD_ENDS for keywords in self.keywords]
+        for node in self._heads:
+            self.ends[node] |= HEAD_ENDS
         while queue:
             node = queue.popleft()
             fallback = self.fallback[node]
             ends = bool(self.keywords[fallback])
+            self.ends[node] |= self.ends[fallback]
             self.next_ending[node] = fallback if ends else self.next_ending[fallback]
             for character, child in self.children[node].items():
                 self.fallback[child] = self.step(fallback, character)
                 queue.append(child)
-        endings = zip(self.keywords, self.next_ending, strict=True)
-        self.ends_keyword = [bool(here) or further > 0 for here, further in endings]
 
     def step(self, node: int, character: str) -> int:
         """The node after one more character."""
@@ -110,6 +124,13 @@ class KeywordAutomaton:
             node = self.fallback[node]
         return node
 
+    def heads_ending_at(self, node: int) -> Iterator[tuple[int, int]]:
+        """Pattern and length of every head that ends at `node`."""
+        while self.ends[node] & HEAD_ENDS:
+            for pattern in self._heads.get(node, ()):
+                yield pattern, self.depth[node]
+            node = self.fallback[node]
+
     def ending_at(self, node: int) -> Iterator[_Keyword]:
         """Every keyword that ends at `node`."""
         while node:
@@ -124,33 +145,53 @@ class KeywordScan:
         self._automaton = automaton
         self._node = 0
         self._at = 0
-        self.seen_heads: list[SeenHead] = []
-        """Heads of patterns in what the last `feed` read."""
+        self.head_ends: dict[int, int] = {}
+        """Nodes at which heads end, each with where it was first met by the last `feed`."""
         self._awaiting_end: list[Found] = []
         """Whole-word keywords that ended at the last character: the next one decides."""
 
-    def feed(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
-        """Read what the window has gained; return the occurrences that are now certain."""
-        found: list[Found] = []
-        if self.seen_heads:
-            self.seen_heads = []
+    def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
+        """Read what the window has gained; add the occurrences that are now certain to `found`.
+
+        Returns:
+            The first position at which a keyword may be growing; the end when none is.
+        """
         automaton, node = self._automaton, self._node
-        children, fallback = automaton.children, automaton.fallback
-        ends_keyword, awaiting = automaton.ends_keyword, self._awaiting_end
+        children, fallback, ends = automaton.children, automaton.fallback, automaton.ends
+        awaiting, head_ends = self._awaiting_end, self.head_ends
+        if head_ends:
+            head_ends.clear()
         fresh = window.text[self._at - window.start :]
+        if automaton.reading is not None:
+            fresh = fresh.translate(automaton.reading)
         # `automaton.step` written out: this loop sees every character of every text.
         for position, character in enumerate(fresh, self._at):
             if awaiting:
-                self._decide_awaiting(found, inside_word=is_word_character(character))
+                within = is_word_character(window.character(position))
+                self._decide_awaiting(found, inside_word=within)
             while (child := children[node].get(character)) is None and node:
                 node = fallback[node]
             node = child or 0
-            if ends_keyword[node]:
-                self._occurrences(window, node, position + 1, found)
-        self._node, self._at = node, window.end
+            if what := ends[node]:
+                if what & KEYWORD_ENDS:
+                    self._occurrences(window, node, position + 1, found)
+                if what & HEAD_ENDS and node not in head_ends:
+                    head_ends[node] = position + 1
+        self._node = node
+        self._at = end = window.end
         if finished:
             self._decide_awaiting(found, inside_word=False)
-        return found
+            return end
+        return self._frontier(window) if node else end
+
+    def seen_heads(self) -> list[SeenHead]:
+        """Heads in what the last `feed` read: for each, the first place at least."""
+        heads = self._automaton.heads_ending_at
+        return [
+            SeenHead(pattern, end - length)
+            for node, end in self.head_ends.items()
+            for pattern, length in heads(node)
+        ]
 
     def _decide_awaiting(self, found: list[Found], *, inside_word: bool) -> None:
         if not inside_word:
@@ -160,17 +201,14 @@ class KeywordScan:
     def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
         for keyword in self._automaton.ending_at(node):
             start = end - keyword.length
-            if keyword.pattern >= 0:
-                if not keyword.starts_word or _at_boundary(window, start):
-                    self.seen_heads.append(SeenHead(keyword.pattern, start))
-                continue
             if keyword.starts_word and not _starts_word(window, start):
+                continue
+            if keyword.spelled and not is_leet(keyword.spelled, window.between(start, end)):
                 continue
             occurrence = Found(start, end, keyword.rule)
             (self._awaiting_end if keyword.ends_word else found).append(occurrence)
 
-    def frontier(self, window: ShadowWindow) -> int:
-        """The first position at which a keyword may be growing; the end when none is."""
+    def _frontier(self, window: ShadowWindow) -> int:
         automaton, node = self._automaton, self._node
         while node:
             start = window.end - automaton.depth[node]

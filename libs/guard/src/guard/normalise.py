@@ -23,6 +23,11 @@ _BLANKS = frozenset("\u2800")
 _BOXED_A = (0x1F150, 0x1F170)
 """Negative circled and negative squared A; neither alphabet decomposes to letters."""
 
+_HAN = range(0x4E00, 0xA000)
+"""No character of the main block decomposes."""
+_MOST_DECOMPOSED = 6
+"""An honorific phrase of eighteen letters in one character would make a text cost as many times."""
+
 _CACHE_LIMIT = 65_536
 
 
@@ -37,9 +42,19 @@ class _ShadowTable(dict[str, str]):
 
 
 def _shadow_of(character: str) -> str:
+    code = ord(character)
+    if code in _HAN:
+        return _shown(character)
+    if unicodedata.category(character) in ("Cn", "Co"):  # nothing to decompose or fold
+        return _plain(character)
     folded = unicodedata.normalize("NFKD", character).casefold()
     decomposed = unicodedata.normalize("NFKD", folded)
-    plain = "".join(map(_plain, decomposed))
+    if len(decomposed) > _MOST_DECOMPOSED:
+        return character
+    return _shown("".join(map(_plain, decomposed)))
+
+
+def _shown(plain: str) -> str:
     # A look-alike may be traditional, and a simplified character the look-alike of another.
     return plain.translate(simplified()).translate(lookalikes()).translate(simplified())
 
@@ -120,7 +135,12 @@ class ShadowWindow:
         """Take the next piece of the original, cut anywhere."""
         first = self.original_length
         self.original_length += len(original)
-        if original.isascii() and original.isprintable() and not self._repeats_space(original):
+        if (
+            original.isascii()
+            and original.isprintable()
+            and "  " not in original
+            and not (self._after_space and original[:1] == " ")
+        ):
             shadow = original.lower()
             self._origins.extend(range(first, self.original_length))
         else:
@@ -130,9 +150,6 @@ class ShadowWindow:
             self.text += shadow
             self.end += len(shadow)
             self._after_space = shadow[-1] == " "
-
-    def _repeats_space(self, original: str) -> bool:
-        return "  " in original or (self._after_space and original[:1] == " ")
 
     def _append_slowly(self, original: str, first: int) -> str:
         kept: list[str] = []
@@ -155,6 +172,10 @@ class ShadowWindow:
     def character(self, position: int) -> str:
         """The shadow character at a position inside the window."""
         return self.text[position - self.start]
+
+    def between(self, start: int, end: int) -> str:
+        """The shadow from `start` to before `end`."""
+        return self.text[start - self.start : end - self.start]
 
     def original_start(self, position: int) -> int:
         """Index in the original of the character at `position`; at the end, the length so far."""

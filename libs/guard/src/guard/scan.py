@@ -9,6 +9,7 @@ from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
 from guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
+from guard.variants import LEET_READING
 
 
 class RuleSet:
@@ -18,6 +19,7 @@ class RuleSet:
         self,
         keywords: Iterable[tuple[str, RuleHead, bool]],
         patterns: Sequence[tuple[BoundedPattern, RuleHead]],
+        leet: Sequence[tuple[str, RuleHead, bool]] = (),
     ) -> None:
         keywords = list(keywords)
         self.headed = HeadedPatterns([both for both in patterns if both[0].heads])
@@ -25,6 +27,7 @@ class RuleSet:
         self.automaton = KeywordAutomaton(
             (keyword for keyword in keywords if not is_unspaced(keyword[0])), self.headed.heads
         )
+        self.leet = KeywordAutomaton(leet, reading=LEET_READING) if leet else None
         self.is_empty = not keywords and not patterns
         self.spaced = SpacedKeywords((keyword, rule) for keyword, rule, _ in keywords)
 
@@ -34,10 +37,11 @@ class RuleScan:
 
     def __init__(self, rules: RuleSet) -> None:
         self._keywords = KeywordScan(rules.automaton)
-        self._spaced = SpacedScan(rules.spaced)
+        self._spaced = SpacedScan(rules.spaced) if rules.spaced.longest else None
+        self._leet = KeywordScan(rules.leet) if rules.leet is not None else None
         self._headed = HeadedScan(rules.headed)
-        self._patterns = PatternScan(rules.patterns)
-        self._idle = rules.is_empty
+        self._patterns = PatternScan(rules.patterns) if rules.patterns.rules else None
+        self._is_idle = rules.is_empty
         self._found: list[Found] = []
         """Certain, but beyond the frontier: a match that starts before them may still come."""
 
@@ -48,23 +52,32 @@ class RuleScan:
             The new final matches and the frontier: every match that starts before it is now known,
             with its end in the original, and no match to come starts before it.
         """
-        if self._idle:
+        if self._is_idle:
             return [], window.end
         found = self._found
-        found += self._keywords.feed(window, finished=finished)
-        found += self._spaced.feed(window, finished=finished)
-        found += self._headed.feed(window, self._keywords.seen_heads, finished=finished)
-        found += self._patterns.feed(window, finished=finished)
-        frontier = window.end
-        if not finished:
-            frontier = min(
-                self._keywords.frontier(window),
-                self._spaced.frontier(window),
-                self._headed.growing_at,
-                self._patterns.growing_at,
-            )
+        frontier = self._keywords.feed(window, found, finished=finished)
+        if self._spaced is not None:
+            spaced_at = self._spaced.feed(window, found, finished=finished)
+            frontier = spaced_at if spaced_at < frontier else frontier
+        if self._leet is not None:
+            frontier = min(frontier, self._leet.feed(window, found, finished=finished))
+        if self._keywords.head_ends or self._headed.open:
+            heads = self._keywords.seen_heads()
+            found += self._headed.feed(window, heads, finished=finished)
+            frontier = min(frontier, self._headed.growing_at)
+        if self._patterns is not None:
+            found += self._patterns.feed(window, finished=finished)
+            frontier = min(frontier, self._patterns.growing_at)
+        if finished:
+            frontier = window.end
         if not found:
             return [], frontier
+        return self._decided(window, frontier, finished=finished)
+
+    def _decided(
+        self, window: ShadowWindow, frontier: int, *, finished: bool
+    ) -> tuple[list[Found], int]:
+        found = self._found
         if not finished:
             # The last character of a match may still gather marks, which belong to it.
             open_ended = [m.start for m in found if window.original_end(m.end) is None]
