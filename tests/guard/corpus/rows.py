@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
-from guard.bundle import CompiledPolicy, compile_policy
+from guard.bundle import Bundle, CompiledPolicy, compile_policy
 from guard.policy import parse_policy
 
 FOLDER = Path(__file__).parent
@@ -53,7 +53,12 @@ def corpus() -> tuple[Row, ...]:
 
 
 @cache
+def bundle() -> Bundle:
+    """The policy that the corpus is about."""
+    return compile_policy(parse_policy({"policy.yaml": POLICY_FILE.read_text("utf-8")}))
+
+
+@cache
 def policy() -> CompiledPolicy:
-    """The policy that the corpus is about, compiled."""
-    bundle = compile_policy(parse_policy({"policy.yaml": POLICY_FILE.read_text("utf-8")}))
-    return CompiledPolicy.from_bundle(bundle.content, bundle.digest)
+    """The same, ready to judge."""
+    return CompiledPolicy.from_bundle(bundle().content, bundle().digest)

@@ -1,5 +1,7 @@
 """The moderation service: the verdict on what a caller sends."""
 
+import logging
+
 import grpc
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
@@ -14,7 +16,11 @@ from service_kit.grpc_client import domain_errors
 from gateway.domain.errors import BadRequestError
 from gateway.domain.verdict import Hit, InputVerdict
 
+log = logging.getLogger(__name__)
+
 PEER = "moderation"
+NO_VERDICT = "moderation gives no verdict, so nothing passes"
+PASSING = (pb.ACTION_ALLOW, pb.ACTION_FLAG, pb.ACTION_MASK)
 
 
 class GrpcModeration:
@@ -28,7 +34,7 @@ class GrpcModeration:
 
         Raises:
             BadRequestError: the text is longer than moderation reads.
-            UnavailableError: moderation is down, late, or has no valid policy.
+            UnavailableError: moderation is down, late or broken, or has no valid policy.
         """
         request = pb.CheckRequest(tenant=tenant, text=text, direction=pb.DIRECTION_INPUT)
         try:
@@ -37,11 +43,18 @@ class GrpcModeration:
         except InvalidInputError as error:
             raise BadRequestError(error.errors, code="input_too_long") from error
         except (UnavailableError, DeadlineError, PreconditionError) as error:
-            raise UnavailableError("moderation gives no verdict, so nothing passes") from error
+            raise UnavailableError(NO_VERDICT) from error
+        except grpc.aio.AioRpcError as error:
+            # A bug of moderation is no verdict, either.
+            log.error("moderation answers %s: %s", error.code(), error.details())
+            raise UnavailableError(NO_VERDICT) from error
+        if not isinstance(response, pb.CheckResponse):
+            # gRPC gives None for bytes that are no message, and logs why.
+            raise UnavailableError(NO_VERDICT)
         verdict = response.verdict
         return InputVerdict(
-            # An unset action is a broken peer; it must not read as "allowed".
-            blocked=verdict.action in (pb.ACTION_BLOCK, pb.ACTION_UNSPECIFIED),
+            # An unset action is a broken peer, one that is not known a newer one: neither allows.
+            blocked=verdict.action not in PASSING,
             hits=tuple(Hit(match.rule_id, match.category) for match in verdict.matches),
             text=verdict.text,
             policy_digest=verdict.policy_digest,
