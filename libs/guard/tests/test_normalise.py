@@ -29,6 +29,9 @@ DISGUISES = st.sampled_from("aBé ﬀ炸ｂ\u200b\u0301\u00ad\ufe0f\u3164\n\tа�
         "bo\u3164m\u115fb",
         "bo\U000e0041mb",
         "b\x00om\x08b",
+        "ᏴᎾꓟᏴ",  # Cherokee, Lisu
+        "ᑲⲟꓟᖯ",  # Canadian syllabics, Coptic, Lisu
+        "bօmь",  # Armenian, Cyrillic soft sign
     ],
 )
 def test_a_disguised_word_is_seen_as_a_reader_sees_it(disguised: str) -> None:
@@ -41,6 +44,19 @@ def test_any_run_of_white_space_is_one_space() -> None:
 
 def test_chinese_stays_and_compatibility_forms_become_it() -> None:
     assert normalise("炸弹 ⼥") == "炸弹 女"
+
+
+def test_traditional_chinese_is_seen_as_simplified() -> None:
+    assert normalise("炸彈製作方法，無痛自殺") == "炸弹制作方法,无痛自杀"
+
+
+def test_digits_of_any_script_are_what_they_count() -> None:
+    assert normalise("١٣٨ ०९ ৪ １２ 𝟗") == "138 09 4 12 9"
+
+
+@pytest.mark.parametrize("text", ["0o1li", "б", "ノ", "〇", "--", "...", "|", "€", "¥"])
+def test_what_only_looks_alike_out_of_context_stays(text: str) -> None:
+    assert normalise(text) == text
 
 
 @settings(deadline=None)

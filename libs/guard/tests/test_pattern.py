@@ -64,6 +64,10 @@ def test_a_pattern_that_cannot_be_a_rule_says_why(pattern: str, part: str) -> No
     assert part in str(refusal.value)
 
 
+def test_traditional_characters_in_a_pattern_are_the_simplified_ones_of_the_copy() -> None:
+    assert parse_pattern("[製造]彈").source == parse_pattern("[制造]弹").source
+
+
 SHAPES = [
     "abc",
     "a{2,4}b?c",

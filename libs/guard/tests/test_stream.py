@@ -98,6 +98,42 @@ def _spans(
                     _within(before, keyword[0]) or _within(after, keyword[-1])
                 ):
                     yield start, end, rule.id, rule.action
+            for start, end in _pulled_apart(keyword, shadow):
+                yield start, end, rule.id, rule.action
+
+
+def _pulled_apart(keyword: str, shadow: str) -> Iterator[tuple[int, int]]:
+    """By trying every letter of the shadow as the first."""
+    letters = [c for c in keyword if c.isalnum()]
+    places = [place for place, character in enumerate(shadow) if character.isalnum()]
+    if len(letters) < (3 if any(map(is_word_character, letters)) else 2):
+        return
+    for first in range(len(places) - len(letters) + 1):
+        taken = places[first : first + len(letters)]
+        if [shadow[place] for place in taken] != letters:
+            continue
+        start, end = taken[0], taken[-1] + 1
+        gaps = [shadow[a + 1 : b] for a, b in pairwise(taken)]
+        touching = [
+            is_word_character(shadow[a]) and is_word_character(shadow[b])
+            for a, b in pairwise(taken)
+        ]
+        sentence = any(set(gap) & set(",;:!?。、") for gap in gaps)
+        if (
+            any(
+                len(gap) > 3 or (not gap and letter)
+                for gap, letter in zip(gaps, touching, strict=True)
+            )
+            or (sentence and (len(letters) < 3 or not all(gaps)))
+            or _touches(shadow[start - 1 : start], letters[0])
+            or _touches(shadow[end : end + 1], letters[-1])
+        ):
+            continue
+        yield start, end
+
+
+def _touches(neighbour: str, edge: str) -> bool:
+    return neighbour.isalnum() and _within(neighbour, edge)
 
 
 def _within(neighbour: str, edge: str) -> bool:
@@ -154,6 +190,9 @@ def disguises(phrase: str) -> Iterator[str]:
     yield "\u200b".join(phrase)
     yield "".join(f"{c}\u0301\u0327" for c in phrase)
     yield phrase.replace(" ", " \u00a0\n ")
+    yield " ".join(phrase.replace(" ", ""))
+    yield ".*-".join(phrase.replace(" ", ""))
+    yield " - ".join(phrase.replace(" ", "")).upper()
     yield phrase.translate(str.maketrans("aopb", "аορ🅱"))  # Cyrillic, Greek, squared
 
 
@@ -182,8 +221,20 @@ WORDS = """
     pipe bomb bombs away bob oa system prompt napalm hot fire nap s a b _ . - ﬀ ﬁ é ａ В о B ﷺ
     炸 弹 炸弹 制造 炸药 王小 王小明 a.b@c.de @x.yz joe@ex.com sk- sk-abc12 1234 99
 """
+APART = ["a.p-a*l~m", "b o b o a f", "炸*弹", "王.小.明", "王,小明", "炸....弹", "b-o-b"]
 INVISIBLE = ["\u200b", "\u0301", "\u00ad", "\ufe0f", "\u3164", "\x00"]
-FRAGMENTS = [*WORDS.split(), *INVISIBLE, " ", "  ", "\n", "e\u0301", "\ud800"]
+FRAGMENTS = [
+    *WORDS.split(),
+    *APART,
+    "b o b",
+    "n a p a l m",
+    *INVISIBLE,
+    " ",
+    "  ",
+    "\n",
+    "e\u0301",
+    "\ud800",
+]
 
 
 @settings(max_examples=400, deadline=None)

@@ -12,7 +12,7 @@ from guard.scan import RuleSet
 from guard.stream import StreamGuard
 from guard.verdict import Action, Direction, Verdict
 
-FORMAT = "modelmill.guard/1"
+FORMAT = "modelmill.guard/2"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
 _PIECE_CHARACTERS = 4096
 """A whole text is judged in pieces of this size, which bounds what one search looks at."""

@@ -83,6 +83,12 @@ class KeywordAutomaton:
             node = self.fallback[node]
         return children[node][character]
 
+    def growing(self, node: int) -> int:
+        """The longest suffix of what `node` stands for that more characters can complete."""
+        while node and not self.children[node]:
+            node = self.fallback[node]
+        return node
+
     def ending_at(self, node: int) -> Iterator[_Keyword]:
         """Every keyword that ends at `node`."""
         while node:

@@ -1,12 +1,15 @@
 """The shadow copy on which rules match: the text as a reader sees it, without its disguises.
 
 Each character is mapped by itself (compatibility decomposition, case folding, invisible characters
-and combining marks dropped, look-alike letters to Latin) and runs of white space become one space.
+and combining marks dropped, digits to ASCII, look-alikes to what they pass for, traditional Chinese
+to simplified) and runs of white space become one space.
 The copy of a prefix is therefore a prefix of the copy, and every shadow character knows which
 character of the original it came from. The original is never altered.
 """
 
 import unicodedata
+
+from guard.shown_as import lookalikes, simplified
 
 _DROPPED_CATEGORIES = frozenset({"Cf", "Mn", "Me"})
 _DROPPED_CHARACTERS = frozenset("\u115f\u1160\u3164\uffa0\u2065") | frozenset(
@@ -17,16 +20,6 @@ _TAG_BLOCK = range(0xE0000, 0xE1000)
 _BLANKS = frozenset("\u2800")
 """Drawn as a blank, though no white space to Unicode: the empty Braille pattern."""
 
-_LOOKALIKES = str.maketrans(
-    {
-        **dict(
-            zip("авсԁеҽһніјкӏмпоԛрѕтуѵԝхүґ", "abcdeehhijklmnoqpstyvwxyr", strict=True)
-        ),  # Cyrillic
-        **dict(zip("αβεηικνορτυχγω", "abenikvoptuxyw", strict=True)),  # Greek
-        **dict(zip("ıɑɡɩʋøłđħ", "iagivoldh", strict=True)),  # Latin letters that do not decompose
-    }
-)
-"""The commonest letters that pass for a Latin one, after case folding; not all of UTS 39."""
 _BOXED_A = (0x1F150, 0x1F170)
 """Negative circled and negative squared A; neither alphabet decomposes to letters."""
 
@@ -46,7 +39,9 @@ class _ShadowTable(dict[str, str]):
 def _shadow_of(character: str) -> str:
     folded = unicodedata.normalize("NFKD", character).casefold()
     decomposed = unicodedata.normalize("NFKD", folded)
-    return "".join(map(_plain, decomposed)).translate(_LOOKALIKES)
+    plain = "".join(map(_plain, decomposed))
+    # A look-alike may be traditional, and a simplified character the look-alike of another.
+    return plain.translate(simplified()).translate(lookalikes()).translate(simplified())
 
 
 def _plain(character: str) -> str:
@@ -60,6 +55,8 @@ def _plain(character: str) -> str:
         return ""
     if category == "Cs":  # half a pair: cannot be encoded, so no rule can name it
         return "\ufffd"
+    if category == "Nd":  # a digit of any script is what it counts
+        return str(unicodedata.decimal(character))
     for first in _BOXED_A:
         if first <= code < first + 26:
             return chr(ord("a") + code - first)

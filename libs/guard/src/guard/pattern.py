@@ -13,6 +13,7 @@ import re2
 
 from guard.normalise import normalise
 from guard.pattern_tree import Boundary, Character, Choice, Concatenation, Node, Repeat
+from guard.shown_as import simplified
 
 MAX_WIDTH = 256
 """Longest match a pattern may have, in shadow characters: the most a stream is held back for it."""
@@ -55,7 +56,7 @@ def parse_pattern(pattern: str) -> BoundedPattern:
     if len(pattern) > MAX_SOURCE_CHARACTERS:
         raise PatternError(f"is longer than {MAX_SOURCE_CHARACTERS} characters")
     compile_pattern(pattern)
-    tree = _Parser(pattern).parse()
+    tree = _Parser(_simplified(pattern)).parse()
     if tree.narrowest == 0:
         raise PatternError("can match nothing at all; make at least one character required")
     if tree.widest > MAX_WIDTH:
@@ -64,6 +65,15 @@ def parse_pattern(pattern: str) -> BoundedPattern:
     compile_pattern(bounded.source)
     compile_pattern(ending_in([bounded.prefixes]))
     return bounded
+
+
+def _simplified(pattern: str) -> str:
+    """As the shadow copy has it; a range's ends stay, whose order is that of code points."""
+    table, shown = simplified(), list(pattern)
+    for at, character in enumerate(pattern):
+        if "-" not in pattern[max(at - 1, 0) : at + 2]:
+            shown[at] = table.get(ord(character), character)
+    return "".join(shown)
 
 
 def compile_pattern(source: str) -> "re2._Regexp":

@@ -7,6 +7,7 @@ from guard.keywords import KeywordAutomaton, KeywordScan
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
+from guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
 
 
 class RuleSet:
@@ -17,7 +18,9 @@ class RuleSet:
         keywords: Iterable[tuple[str, RuleHead, bool]],
         patterns: Sequence[tuple[BoundedPattern, RuleHead]],
     ) -> None:
-        self.automaton = KeywordAutomaton(keywords)
+        keywords = list(keywords)
+        self.automaton = KeywordAutomaton(k for k in keywords if not is_unspaced(k[0]))
+        self.spaced = SpacedKeywords((keyword, rule) for keyword, rule, _ in keywords)
         self.patterns = PatternSet(patterns)
 
 
@@ -26,6 +29,7 @@ class RuleScan:
 
     def __init__(self, rules: RuleSet) -> None:
         self._keywords = KeywordScan(rules.automaton)
+        self._spaced = SpacedScan(rules.spaced)
         self._patterns = PatternScan(rules.patterns)
         self._found: list[Found] = []
         """Certain, but beyond the frontier: a match that starts before them may still come."""
@@ -39,10 +43,15 @@ class RuleScan:
         """
         found = self._found
         found += self._keywords.feed(window, finished=finished)
+        found += self._spaced.feed(window, finished=finished)
         found += self._patterns.feed(window, finished=finished)
         frontier = window.end
         if not finished:
-            frontier = min(self._keywords.frontier(window), self._patterns.growing_at)
+            frontier = min(
+                self._keywords.frontier(window),
+                self._spaced.frontier(window),
+                self._patterns.growing_at,
+            )
         if not found:
             return [], frontier
         if not finished:

@@ -1,0 +1,38 @@
+"""What single characters are shown as: look-alikes of other scripts and traditional characters.
+
+The tables are data that `libs/guard/tools/make_tables.py` makes from Unicode's UTS 39 and from
+OpenCC. Each line has what is shown, a tab and the characters shown as it.
+"""
+
+from functools import cache
+from importlib.resources import files
+
+_OWN_LOOKALIKES = {
+    **dict(zip("авсԁеҽһніјкӏмпоԛрѕтуѵԝхүґ", "abcdeehhijklmnoqpstyvwxyr", strict=True)),  # Cyrillic
+    **dict(zip("αβεηικνορτυχγω", "abenikvoptuxyw", strict=True)),  # Greek
+    **dict(zip("ıɑɡɩʋøłđħ", "iagivoldh", strict=True)),  # Latin letters that do not decompose
+}
+"""Closer to how letters are used as disguises than UTS 39, which asks what two glyphs share."""
+
+
+@cache
+def lookalikes() -> dict[int, str]:
+    """For `str.translate`, after folding: letters and signs that pass for others."""
+    own = {ord(letter): shown for letter, shown in _OWN_LOOKALIKES.items()}
+    published = _read("lookalikes.txt")
+    return {letter: shown.translate(own) for letter, shown in published.items()} | own
+
+
+@cache
+def simplified() -> dict[int, str]:
+    """For `str.translate`: each traditional Chinese character's simplified one."""
+    return _read("simplified.txt")
+
+
+def _read(name: str) -> dict[int, str]:
+    table: dict[int, str] = {}
+    text = (files("guard") / "data" / name).read_text("utf-8")
+    for line in text.split("\n"):
+        shown, _, sources = line.partition("\t")
+        table.update(dict.fromkeys(map(ord, sources), shown))
+    return table

@@ -1,0 +1,135 @@
+"""Makes the tables in guard/data from published data; run by hand when that data changes.
+
+    python libs/guard/tools/make_tables.py CONFUSABLES.json TSCharacters.txt
+
+The first is `confusable_homoglyphs/confusables.json` of the package confusable-homoglyphs 3.3.1:
+the pairs of Unicode's UTS 39 confusables.txt. The second is OpenCC's dictionary, as in the package
+opencc-python-reimplemented 0.1.7. Lines of a table: what is shown, a tab, what is shown as it.
+"""
+
+import json
+import sys
+import unicodedata
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+
+DATA = Path(__file__).parents[1] / "src" / "guard" / "data"
+_LEFT_TO_RIGHT_MARK = "\u200e"
+"""Surrounds right-to-left characters in the published table."""
+_HANGUL = (
+    range(0x1100, 0x1200),
+    range(0x3130, 0x3190),
+    range(0xA960, 0xA980),
+    range(0xD7B0, 0xD800),
+)
+
+
+def main(confusables: Path, traditional: Path) -> None:
+    """Write both tables."""
+    _write("simplified.txt", _simplified(traditional.read_text("utf-8")))
+    _write("lookalikes.txt", _lookalikes(json.loads(confusables.read_text("utf-8"))))
+
+
+def _write(name: str, table: Mapping[str, str]) -> None:
+    grouped: dict[str, list[str]] = defaultdict(list)
+    for source, shown in table.items():
+        grouped[shown].append(source)
+    lines = [f"{shown}\t{''.join(sorted(grouped[shown]))}\n" for shown in sorted(grouped)]
+    (DATA / name).write_text("".join(lines), "utf-8")
+
+
+def _simplified(dictionary: str) -> dict[str, str]:
+    """Each traditional character's commonest simplified one, followed to the end."""
+    steps = dict(line.split("\t") for line in dictionary.splitlines() if "\t" in line)
+    steps = {source: targets.split()[0] for source, targets in steps.items()}
+    table: dict[str, str] = {}
+    for source in steps:
+        target, seen = source, set[str]()
+        while target in steps and target not in seen:
+            seen.add(target)
+            target = steps[target]
+        if target != source and len(source) == len(target) == 1:
+            table[source] = target
+    return table
+
+
+def _lookalikes(pairs: Mapping[str, list[Mapping[str, str]]]) -> dict[str, str]:
+    """UTS 39, for characters that folding leaves alone, towards what a reader takes them for.
+
+    Left out: ASCII (0 is not o, 1 is not l), decimal digits (they are what they count), Han for
+    Latin, Hangul letters (syllables decompose to them), and letters for anything but letters or the
+    other way round (Cyrillic б is no 6, Katakana ノ no slash).
+    """
+    neighbours = {
+        source.strip(_LEFT_TO_RIGHT_MARK): [pair["c"].strip(_LEFT_TO_RIGHT_MARK) for pair in listed]
+        for source, listed in pairs.items()
+    }
+    folded: dict[str, str] = {}
+    for source in neighbours:
+        if len(source) == 1 and source == _folded(source) and not _is_left_alone(source):
+            shown = _shown_as(source, neighbours)
+            if shown and shown != source and not _breaks_text(source, shown):
+                folded[source] = shown
+    return {source: _followed(shown, folded) for source, shown in folded.items()}
+
+
+def _shown_as(source: str, neighbours: Mapping[str, list[str]]) -> str | None:
+    """The character that all of a class map to, or an ASCII letter that its capital passes for."""
+    shown = _centre(source, neighbours)
+    if shown is None or not _folded(shown).isascii():
+        capital = source.upper()
+        of_capital = _centre(capital, neighbours) if len(capital) == 1 else None
+        if of_capital is not None and of_capital.isascii() and of_capital.isalpha():
+            shown = of_capital
+    return _folded(shown).replace("''", '"') if shown is not None else None
+
+
+def _centre(source: str, neighbours: Mapping[str, list[str]]) -> str | None:
+    """The table is a list of pairs: what has one neighbour is a source, the other its target."""
+    listed = neighbours.get(source, [])
+    if len(listed) != 1:
+        return None
+    target = listed[0]
+    if len(neighbours.get(target, [])) == 1:  # a pair alone: the lower code point stands for both
+        return min(source, target)
+    return target
+
+
+def _followed(shown: str, table: Mapping[str, str]) -> str:
+    for _ in range(4):
+        shown = "".join(table.get(character, character) for character in shown)
+    return shown
+
+
+def _folded(text: str) -> str:
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    kept = [c for c in folded if unicodedata.category(c) not in ("Mn", "Me", "Cf")]
+    return "".join(str(unicodedata.decimal(c, c)) for c in kept)
+
+
+def _is_left_alone(character: str) -> bool:
+    code = ord(character)
+    return (
+        character.isascii()
+        or unicodedata.category(character)[0] not in "LNSP"
+        or unicodedata.category(character) == "Nd"
+        or any(code in block for block in _HANGUL)
+    )
+
+
+def _breaks_text(source: str, shown: str) -> bool:
+    category = unicodedata.category(source)
+    if category == "Sc":  # prices stay prices
+        return shown.isalpha()
+    if category[0] == "P":
+        return any(unicodedata.category(c)[0] != "P" for c in shown)
+    if category[0] == "L" and category != "Lm" and not shown.isalpha():
+        return True
+    name = unicodedata.name(source, "")
+    is_han = name.startswith(("CJK", "IDEOGRAPHIC", "KANGXI"))
+    return is_han and not all(unicodedata.name(c, "").startswith("CJK") for c in shown)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
