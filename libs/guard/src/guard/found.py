@@ -21,3 +21,10 @@ class Found(NamedTuple):
     start: int
     end: int
     rule: RuleHead
+
+
+class SeenHead(NamedTuple):
+    """A place where a match of a pattern may begin."""
+
+    pattern: int
+    start: int

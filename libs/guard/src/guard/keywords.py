@@ -4,8 +4,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from guard.found import Found, RuleHead
+from guard.found import Found, RuleHead, SeenHead
 from guard.normalise import ShadowWindow, is_word_character
+from guard.verdict import Action
+
+_NO_RULE = RuleHead("", "", Action.ALLOW)
 
 
 class _Keyword(NamedTuple):
@@ -15,6 +18,8 @@ class _Keyword(NamedTuple):
     """It must not start within a word."""
     ends_word: bool
     """It must not end within a word."""
+    pattern: int = -1
+    """For the head of a pattern, the pattern's number; `rule` then says nothing."""
 
 
 class KeywordAutomaton:
@@ -24,8 +29,17 @@ class KeywordAutomaton:
     that is also one, so that the chain from the current node lists all that may be growing.
     """
 
-    def __init__(self, keywords: Iterable[tuple[str, RuleHead, bool]]) -> None:
-        """Build from (normalised keyword, its rule, whether it may match within words)."""
+    def __init__(
+        self,
+        keywords: Iterable[tuple[str, RuleHead, bool]],
+        heads: Iterable[tuple[str, int, bool]] = (),
+    ) -> None:
+        """Build.
+
+        Args:
+            keywords: normalised keyword, its rule, whether it may match within words.
+            heads: what a pattern's matches begin with, its number, whether at a boundary only.
+        """
         self.children: list[dict[str, int]] = [{}]
         self.depth: list[int] = [0]
         self.fallback: list[int] = [0]
@@ -34,20 +48,26 @@ class KeywordAutomaton:
         """Nearest node on the fallback chain at which a keyword ends; 0 when none does."""
         self.may_start_in_word: list[bool] = [False]
         """Whether some keyword below this node may start within a word."""
+        self.begins_head: list[bool] = [False]
+        """Whether some head below this node counts at a boundary only."""
         self.ends_keyword: list[bool] = []
         """Whether a keyword ends at this node or on its fallback chain."""
         for keyword, rule, within_words in keywords:
-            self._add(keyword, rule, within_words=within_words)
+            starts_word = not within_words and is_word_character(keyword[0])
+            ends_word = not within_words and is_word_character(keyword[-1])
+            self._add(keyword, _Keyword(len(keyword), rule, starts_word, ends_word))
+        for head, pattern, at_boundary in heads:
+            starts_word = at_boundary and _is_ascii_word(head[0])
+            self._add(head, _Keyword(len(head), _NO_RULE, starts_word, False, pattern))
         self._link()
 
-    def _add(self, keyword: str, rule: RuleHead, *, within_words: bool) -> None:
-        starts_word = not within_words and is_word_character(keyword[0])
-        ends_word = not within_words and is_word_character(keyword[-1])
+    def _add(self, text: str, keyword: _Keyword) -> None:
         node = 0
-        for character in keyword:
+        for character in text:
             node = self.children[node].get(character) or self._new_node(node, character)
-            self.may_start_in_word[node] |= not starts_word
-        self.keywords[node].append(_Keyword(len(keyword), rule, starts_word, ends_word))
+            self.may_start_in_word[node] |= not keyword.starts_word
+            self.begins_head[node] |= keyword.starts_word and keyword.pattern >= 0
+        self.keywords[node].append(keyword)
 
     def _new_node(self, parent: int, character: str) -> int:
         node = len(self.children)
@@ -58,6 +78,7 @@ class KeywordAutomaton:
         self.keywords.append([])
         self.next_ending.append(0)
         self.may_start_in_word.append(False)
+        self.begins_head.append(False)
         return node
 
     def _link(self) -> None:
@@ -103,12 +124,16 @@ class KeywordScan:
         self._automaton = automaton
         self._node = 0
         self._at = 0
+        self.seen_heads: list[SeenHead] = []
+        """Heads of patterns in what the last `feed` read."""
         self._awaiting_end: list[Found] = []
         """Whole-word keywords that ended at the last character: the next one decides."""
 
     def feed(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
         """Read what the window has gained; return the occurrences that are now certain."""
         found: list[Found] = []
+        if self.seen_heads:
+            self.seen_heads = []
         automaton, node = self._automaton, self._node
         children, fallback = automaton.children, automaton.fallback
         ends_keyword, awaiting = automaton.ends_keyword, self._awaiting_end
@@ -135,6 +160,10 @@ class KeywordScan:
     def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
         for keyword in self._automaton.ending_at(node):
             start = end - keyword.length
+            if keyword.pattern >= 0:
+                if not keyword.starts_word or _at_boundary(window, start):
+                    self.seen_heads.append(SeenHead(keyword.pattern, start))
+                continue
             if keyword.starts_word and not _starts_word(window, start):
                 continue
             occurrence = Found(start, end, keyword.rule)
@@ -145,7 +174,11 @@ class KeywordScan:
         automaton, node = self._automaton, self._node
         while node:
             start = window.end - automaton.depth[node]
-            if automaton.may_start_in_word[node] or _starts_word(window, start):
+            if (
+                automaton.may_start_in_word[node]
+                or _starts_word(window, start)
+                or (automaton.begins_head[node] and _at_boundary(window, start))
+            ):
                 return start
             node = automaton.fallback[node]
         return window.end
@@ -156,3 +189,14 @@ def _starts_word(window: ShadowWindow, start: int) -> bool:
         return True
     # What lies before the window was released because no match could start there: it is no start.
     return start > window.start and not is_word_character(window.character(start - 1))
+
+
+def _at_boundary(window: ShadowWindow, start: int) -> bool:
+    """Whether RE2 sees a word boundary before the ASCII word character at `start`."""
+    if start == 0:
+        return True
+    return start > window.start and not _is_ascii_word(window.character(start - 1))
+
+
+def _is_ascii_word(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character == "_")

@@ -114,6 +114,7 @@ class ShadowWindow:
         self._origins: list[int] = []
         """For each character of `text`, the index in the original that it came from."""
         self._after_space = False
+        self._encoded: bytes | None = b""
 
     def append(self, original: str) -> None:
         """Take the next piece of the original, cut anywhere."""
@@ -125,6 +126,7 @@ class ShadowWindow:
         else:
             shadow = self._append_slowly(original, first)
         if shadow:
+            self._encoded = None
             self.text += shadow
             self.end += len(shadow)
             self._after_space = shadow[-1] == " "
@@ -143,6 +145,12 @@ class ShadowWindow:
                 kept.append(shadow)
                 self._origins.append(index)
         return "".join(kept)
+
+    def encoded(self) -> bytes:
+        """The window's text in UTF-8; as long as the text when that is ASCII."""
+        if self._encoded is None:
+            self._encoded = self.text.encode()
+        return self._encoded
 
     def character(self, position: int) -> str:
         """The shadow character at a position inside the window."""
@@ -174,6 +182,7 @@ class ShadowWindow:
         """Forget what lies before `position`."""
         count = position - self.start
         if count > 0:
+            self._encoded = None
             self.text = self.text[count:]
             del self._origins[:count]
             self.start = position

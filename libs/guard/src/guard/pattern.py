@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import re2
 
 from guard.normalise import normalise
+from guard.pattern_heads import begins_at_boundary, heads_of
 from guard.pattern_tree import Boundary, Character, Choice, Concatenation, Node, Repeat
 from guard.shown_as import simplified
 
@@ -44,6 +45,10 @@ class BoundedPattern:
     """What any match of `source` can begin with."""
     widest: int
     """Longest match, in shadow characters."""
+    heads: frozenset[str]
+    """Beginnings of which every match has one; empty when none can be told."""
+    at_boundary: bool
+    """Whether a match begins at a word boundary only."""
 
 
 def parse_pattern(pattern: str) -> BoundedPattern:
@@ -61,7 +66,9 @@ def parse_pattern(pattern: str) -> BoundedPattern:
         raise PatternError("can match nothing at all; make at least one character required")
     if tree.widest > MAX_WIDTH:
         raise PatternError(f"can match {tree.widest} characters; the limit is {MAX_WIDTH}")
-    bounded = BoundedPattern(tree.source(), tree.prefixes(), tree.widest)
+    bounded = BoundedPattern(
+        tree.source(), tree.prefixes(), tree.widest, heads_of(tree), begins_at_boundary(tree)
+    )
     compile_pattern(bounded.source)
     compile_pattern(ending_in([bounded.prefixes]))
     return bounded

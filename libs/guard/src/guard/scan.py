@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from guard.found import Found, RuleHead
+from guard.headed_scan import HeadedPatterns, HeadedScan
 from guard.keywords import KeywordAutomaton, KeywordScan
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
@@ -19,9 +20,13 @@ class RuleSet:
         patterns: Sequence[tuple[BoundedPattern, RuleHead]],
     ) -> None:
         keywords = list(keywords)
-        self.automaton = KeywordAutomaton(k for k in keywords if not is_unspaced(k[0]))
+        self.headed = HeadedPatterns([both for both in patterns if both[0].heads])
+        self.patterns = PatternSet([both for both in patterns if not both[0].heads])
+        self.automaton = KeywordAutomaton(
+            (keyword for keyword in keywords if not is_unspaced(keyword[0])), self.headed.heads
+        )
+        self.is_empty = not keywords and not patterns
         self.spaced = SpacedKeywords((keyword, rule) for keyword, rule, _ in keywords)
-        self.patterns = PatternSet(patterns)
 
 
 class RuleScan:
@@ -30,7 +35,9 @@ class RuleScan:
     def __init__(self, rules: RuleSet) -> None:
         self._keywords = KeywordScan(rules.automaton)
         self._spaced = SpacedScan(rules.spaced)
+        self._headed = HeadedScan(rules.headed)
         self._patterns = PatternScan(rules.patterns)
+        self._idle = rules.is_empty
         self._found: list[Found] = []
         """Certain, but beyond the frontier: a match that starts before them may still come."""
 
@@ -41,15 +48,19 @@ class RuleScan:
             The new final matches and the frontier: every match that starts before it is now known,
             with its end in the original, and no match to come starts before it.
         """
+        if self._idle:
+            return [], window.end
         found = self._found
         found += self._keywords.feed(window, finished=finished)
         found += self._spaced.feed(window, finished=finished)
+        found += self._headed.feed(window, self._keywords.seen_heads, finished=finished)
         found += self._patterns.feed(window, finished=finished)
         frontier = window.end
         if not finished:
             frontier = min(
                 self._keywords.frontier(window),
                 self._spaced.frontier(window),
+                self._headed.growing_at,
                 self._patterns.growing_at,
             )
         if not found:

@@ -1,0 +1,79 @@
+"""Patterns that are searched for only once one of their heads was seen.
+
+The keyword automaton finds the heads; RE2 then follows the pattern for as long as a match of it may
+be growing. Which matches there are is as in `pattern_scan`: leftmost longest, none overlapping.
+"""
+
+from collections.abc import Sequence
+
+from guard.found import Found, RuleHead, SeenHead
+from guard.normalise import ShadowWindow
+from guard.pattern import BoundedPattern, compile_pattern, ending_in
+from guard.pattern_scan import first_growing, first_match
+
+
+class HeadedPatterns:
+    """Patterns with heads, compiled; built once, shared by all scans."""
+
+    def __init__(self, patterns: Sequence[tuple[BoundedPattern, RuleHead]]) -> None:
+        """Each of `patterns` has heads."""
+        self.rules = tuple(rule for _, rule in patterns)
+        self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
+        self.growing = tuple(
+            compile_pattern(ending_in([pattern.prefixes])) for pattern, _ in patterns
+        )
+        self.heads = [
+            (head, index, pattern.at_boundary)
+            for index, (pattern, _) in enumerate(patterns)
+            for head in sorted(pattern.heads)
+        ]
+        """Head, number of its pattern, whether it counts only at a word boundary."""
+
+
+class HeadedScan:
+    """One text's way through them."""
+
+    def __init__(self, patterns: HeadedPatterns) -> None:
+        self._patterns = patterns
+        self._open: dict[int, int] = {}
+        """Patterns of which a match may be growing, and where the next one may start."""
+        self._after: dict[int, int] = {}
+        """Where the last match of a pattern ended; the next cannot start before."""
+        self.growing_at = 0
+        """The first position at which a match may still be growing, as of the last `feed`."""
+
+    def feed(
+        self, window: ShadowWindow, seen: Sequence[SeenHead], *, finished: bool
+    ) -> list[Found]:
+        """Follow what is open in what the window has gained; return what is now certain."""
+        self.growing_at = window.end
+        found: list[Found] = []
+        for index, start in seen:
+            start = max(start, self._after.get(index, 0))
+            self._open[index] = min(start, self._open.get(index, start))
+        for index in list(self._open):
+            still_at = self._follow(index, window, found, finished=finished)
+            if still_at < window.end:
+                self._open[index] = still_at
+                self.growing_at = min(self.growing_at, still_at)
+            else:
+                del self._open[index]
+        return found
+
+    def _follow(
+        self, index: int, window: ShadowWindow, found: list[Found], *, finished: bool
+    ) -> int:
+        """Collect one pattern's certain matches; return where it may still be growing."""
+        patterns, start = self._patterns, self._open[index]
+        still_at = window.end
+        if not finished:
+            still_at = first_growing(patterns.growing[index], window, start)
+        while start < still_at:
+            match = first_match(patterns.matching[index], window, start)
+            if match is None or match[0] >= still_at:
+                break
+            found.append(Found(*match, patterns.rules[index]))
+            start = self._after[index] = match[1]
+            if not finished and start > still_at:
+                still_at = first_growing(patterns.growing[index], window, start)
+        return max(start, still_at)
