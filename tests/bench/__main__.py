@@ -20,6 +20,7 @@ from tests.bench import (
     gateway_latency,
     grammar_held,
     guard_large,
+    guard_recall,
     guard_service,
     guard_speed,
     guard_stream,
@@ -48,6 +49,7 @@ from tests.run_record import NotWorthKeepingError, save
 GROUPS: tuple[Group, ...] = (
     guard_stream.GROUP,
     guard_large.GROUP,
+    guard_recall.GROUP,
     guard_speed.GROUP,
     guard_service.GROUP,
     job_submit.GROUP,

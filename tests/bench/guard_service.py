@@ -1,8 +1,9 @@
 """guard.check.p99 and policy.change: the moderation service under load, over gRPC.
 
-guard.check.p99. Value: milliseconds that a `Check` of 1 KB of input adds at p99 of a round, packaged
-policies, one in flight on one kept channel, from a process to another; ours - floor. Denominator
-(the floor): the same call to a bare grpc.aio server that gives the text back (`echo_peers`).
+guard.check.p99. Value: milliseconds that a `Check` of 1 KB of input adds at p99 of a round,
+packaged policies, one in flight on one kept channel, from a process to another; ours - floor.
+Denominator (the floor): the same call to a bare grpc.aio server that gives the text back
+(`echo_peers`).
 
 policy.change. Value: answers that no single policy in force would have given, of all that were
 asked for while a tenant's policy changed again and again; 0 is right. Each policy masks a word of
@@ -17,12 +18,15 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from guard.bundle import Bundle, compile_policy
 from guard.policy import parse_policy
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from service_kit.grpc_client import open_channel
+from testkit.waiting import eventually
 
 from tests.bench.echo_peers import TEXT
 from tests.bench.figures import Entry, Figures, Goal, Line
@@ -32,7 +36,7 @@ from tests.bench.moderation_alone import TENANT, Moderation, moderation_alone
 
 CHECK, CHANGE = "guard.check.p99", "policy.change"
 CALLS = 3000
-CALL_SECONDS = 10.0
+CALL_SECONDS, WAIT_SECONDS = 10.0, 60.0
 SECONDS = {CHECK: 60.0, CHANGE: 30.0}
 WORDS = ("zorbium", "quillon", "glimmer", "velmar")
 """Each is masked by one policy."""
@@ -79,7 +83,7 @@ async def _check(run: Run, moderation: Moderation) -> Line:
     )
 
 
-def _calls(stub: ModerationServiceStub, calls: int) -> Measure:
+def _calls(stub: Any, calls: int) -> Measure:
     async def measure_once() -> Figures:
         request = pb.CheckRequest(tenant="acme", text=TEXT, direction=pb.DIRECTION_INPUT)
         took = []
@@ -119,8 +123,11 @@ async def _change(moderation: Moderation, changes: int) -> Line:
         for bundle, word in zip(bundles, WORDS, strict=True)
     }
     await moderation.put_policy(bundles[0])
-    while (await _checked(moderation))[1] != bundles[0].digest:
-        await asyncio.sleep(0)
+
+    async def in_force() -> bool:
+        return (await _checked(moderation))[1] == bundles[0].digest
+
+    await eventually(in_force)
     seen, done = Seen(), asyncio.Event()
     asking = [
         asyncio.create_task(_ask(moderation, seen, wanted, done, whole=number % 2 == 0))
@@ -129,18 +136,17 @@ async def _change(moderation: Moderation, changes: int) -> Line:
     for number in range(1, changes + 1):
         enough = seen.answers + ANSWERS_EACH
         await moderation.put_policy(bundles[number % len(bundles)])
-        while seen.answers < enough:
-            await asyncio.sleep(0)
-            _raise_of(asking)
+        await eventually(partial(_have_seen, seen, enough, asking), within=WAIT_SECONDS)
     done.set()
     await asyncio.gather(*asking)
     return _line(seen, changes)
 
 
-def _raise_of(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        if task.done():
+def _have_seen(seen: Seen, enough: int, asking: list[asyncio.Task[None]]) -> bool:
+    for task in asking:
+        if task.done():  # it failed
             task.result()
+    return seen.answers >= enough
 
 
 def _masking(word: str) -> Bundle:

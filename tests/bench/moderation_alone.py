@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from guard.bundle import Bundle
 from jobs.bus import Bus
@@ -23,7 +24,8 @@ class Moderation:
     """What answers, and what puts policies in force."""
 
     address: str
-    stub: ModerationServiceStub
+    stub: Any
+    """A `ModerationServiceStub` of grpc.aio."""
     bus: Bus
 
     async def put_policy(self, bundle: Bundle) -> None:
