@@ -1,4 +1,4 @@
-"""guard.recall and guard.false: disguised words that are found, and harmless texts that are touched.
+"""guard.recall and guard.false: disguised words found, and harmless texts touched.
 
 The evasion corpus (`tests/guard/corpus`): 1,861 texts with a forbidden stand-in word in 20 sorts of
 disguise, Chinese and English, and 829 harmless ones, some of them in the same disguises.
