@@ -48,8 +48,10 @@ class HeadedScan:
         """Follow what is open in what the window has gained; return what is now certain."""
         self.growing_at = window.end
         found: list[Found] = []
-        for index, start in seen:
-            start = max(start, self._after.get(index, 0))
+        # Of what was dropped no match can start; the one character before that is there to look at.
+        earliest = window.start + 1 if window.start else 0
+        for index, head_start in seen:
+            start = max(head_start, earliest, self._after.get(index, 0))
             self._open[index] = min(start, self._open.get(index, start))
         for index in list(self._open):
             still_at = self._follow(index, window, found, finished=finished)

@@ -1,14 +1,11 @@
 """Keywords by an Aho-Corasick automaton that also knows how much of a keyword may be growing."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from guard.found import Found, RuleHead, SeenHead
 from guard.normalise import ShadowWindow, is_word_character
-from guard.verdict import Action
-
-_NO_RULE = RuleHead("", "", Action.ALLOW)
 
 
 class _Keyword(NamedTuple):
@@ -18,8 +15,6 @@ class _Keyword(NamedTuple):
     """It must not start within a word."""
     ends_word: bool
     """It must not end within a word."""
-    pattern: int = -1
-    """For the head of a pattern, the pattern's number; `rule` then says nothing."""
 
 
 class KeywordAutomaton:
@@ -50,24 +45,29 @@ class KeywordAutomaton:
         """Whether some keyword below this node may start within a word."""
         self.begins_head: list[bool] = [False]
         """Whether some head below this node counts at a boundary only."""
+        self._heads: dict[int, list[int]] = defaultdict(list)
+        """For nodes at which heads end, the numbers of their patterns."""
+        self.ends_head: list[bool] = []
+        """Whether a head ends at this node or on its fallback chain."""
         self.ends_keyword: list[bool] = []
         """Whether a keyword ends at this node or on its fallback chain."""
         for keyword, rule, within_words in keywords:
             starts_word = not within_words and is_word_character(keyword[0])
             ends_word = not within_words and is_word_character(keyword[-1])
-            self._add(keyword, _Keyword(len(keyword), rule, starts_word, ends_word))
+            node = self._add(keyword, starts_word=starts_word)
+            self.keywords[node].append(_Keyword(len(keyword), rule, starts_word, ends_word))
         for head, pattern, at_boundary in heads:
-            starts_word = at_boundary and _is_ascii_word(head[0])
-            self._add(head, _Keyword(len(head), _NO_RULE, starts_word, False, pattern))
+            node = self._add(head, at_boundary=at_boundary and _is_ascii_word(head[0]))
+            self._heads[node].append(pattern)
         self._link()
 
-    def _add(self, text: str, keyword: _Keyword) -> None:
+    def _add(self, text: str, *, starts_word: bool = False, at_boundary: bool = False) -> int:
         node = 0
         for character in text:
             node = self.children[node].get(character) or self._new_node(node, character)
-            self.may_start_in_word[node] |= not keyword.starts_word
-            self.begins_head[node] |= keyword.starts_word and keyword.pattern >= 0
-        self.keywords[node].append(keyword)
+            self.may_start_in_word[node] |= not starts_word and not at_boundary
+            self.begins_head[node] |= at_boundary
+        return node
 
     def _new_node(self, parent: int, character: str) -> int:
         node = len(self.children)
@@ -84,10 +84,12 @@ class KeywordAutomaton:
     def _link(self) -> None:
         """Set the fallbacks, breadth first, so that each finds shallower ones in place."""
         queue = deque(self.children[0].values())
+        self.ends_head = [node in self._heads for node in range(len(self.children))]
         while queue:
             node = queue.popleft()
             fallback = self.fallback[node]
             ends = bool(self.keywords[fallback])
+            self.ends_head[node] |= self.ends_head[fallback]
             self.next_ending[node] = fallback if ends else self.next_ending[fallback]
             for character, child in self.children[node].items():
                 self.fallback[child] = self.step(fallback, character)
@@ -110,6 +112,13 @@ class KeywordAutomaton:
             node = self.fallback[node]
         return node
 
+    def heads_ending_at(self, node: int) -> Iterator[tuple[int, int]]:
+        """Pattern and length of every head that ends at `node`."""
+        while self.ends_head[node]:
+            for pattern in self._heads.get(node, ()):
+                yield pattern, self.depth[node]
+            node = self.fallback[node]
+
     def ending_at(self, node: int) -> Iterator[_Keyword]:
         """Every keyword that ends at `node`."""
         while node:
@@ -124,19 +133,19 @@ class KeywordScan:
         self._automaton = automaton
         self._node = 0
         self._at = 0
-        self.seen_heads: list[SeenHead] = []
-        """Heads of patterns in what the last `feed` read."""
+        self._head_ends: dict[int, int] = {}
+        """Nodes at which heads end, each with where it was first met by the last `feed`."""
         self._awaiting_end: list[Found] = []
         """Whole-word keywords that ended at the last character: the next one decides."""
 
     def feed(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
         """Read what the window has gained; return the occurrences that are now certain."""
         found: list[Found] = []
-        if self.seen_heads:
-            self.seen_heads = []
+        self._head_ends.clear()
         automaton, node = self._automaton, self._node
         children, fallback = automaton.children, automaton.fallback
         ends_keyword, awaiting = automaton.ends_keyword, self._awaiting_end
+        ends_head, head_ends = automaton.ends_head, self._head_ends
         fresh = window.text[self._at - window.start :]
         # `automaton.step` written out: this loop sees every character of every text.
         for position, character in enumerate(fresh, self._at):
@@ -147,10 +156,21 @@ class KeywordScan:
             node = child or 0
             if ends_keyword[node]:
                 self._occurrences(window, node, position + 1, found)
+            if ends_head[node] and node not in head_ends:
+                head_ends[node] = position + 1
         self._node, self._at = node, window.end
         if finished:
             self._decide_awaiting(found, inside_word=False)
         return found
+
+    def seen_heads(self) -> list[SeenHead]:
+        """Heads in what the last `feed` read: for each, the first place at least."""
+        heads = self._automaton.heads_ending_at
+        return [
+            SeenHead(pattern, end - length)
+            for node, end in self._head_ends.items()
+            for pattern, length in heads(node)
+        ]
 
     def _decide_awaiting(self, found: list[Found], *, inside_word: bool) -> None:
         if not inside_word:
@@ -160,10 +180,6 @@ class KeywordScan:
     def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
         for keyword in self._automaton.ending_at(node):
             start = end - keyword.length
-            if keyword.pattern >= 0:
-                if not keyword.starts_word or _at_boundary(window, start):
-                    self.seen_heads.append(SeenHead(keyword.pattern, start))
-                continue
             if keyword.starts_word and not _starts_word(window, start):
                 continue
             occurrence = Found(start, end, keyword.rule)

@@ -53,7 +53,7 @@ class RuleScan:
         found = self._found
         found += self._keywords.feed(window, finished=finished)
         found += self._spaced.feed(window, finished=finished)
-        found += self._headed.feed(window, self._keywords.seen_heads, finished=finished)
+        found += self._headed.feed(window, self._keywords.seen_heads(), finished=finished)
         found += self._patterns.feed(window, finished=finished)
         frontier = window.end
         if not finished:

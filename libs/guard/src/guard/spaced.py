@@ -79,18 +79,17 @@ class SpacedScan:
         self._at = 0
         self._places: deque[int] = deque(maxlen=max(keywords.longest, 1))
         """Positions of the last letters, as many as the longest keyword has."""
-        self._letters = 0
-        """Letters read so far; letters are numbered from 1."""
-        self._last_kind = _SEPARATOR
+        self._last_kind = _SPACED
         """Of the last letter."""
-        self._gap = 0
+        self._gap = MOST_SEPARATORS + 1
         """Separators since the last letter."""
         self._clause_in_gap = False
         self._clause_before = 0
-        """Number of the last letter that had a clause end before it."""
+        """The last letter that had a clause end before it."""
         self._touching = 0
-        """Number of the last letter that touched the one before it."""
+        """The last letter that touched the one before it."""
         self._awaiting_end: list[Found] = []
+        """Keywords whose last letter of a spaced script was the last character."""
 
     def feed(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
         """Read what the window has gained; return the occurrences that are now certain."""
@@ -109,67 +108,75 @@ class SpacedScan:
 
     def _read(self, window: ShadowWindow, found: list[Found]) -> None:
         text, start = window.text, window.start
-        at, end = self._at - start, len(text)
-        skips = text.isascii()
-        while at < end:
-            if skips and not self._node and not self._awaiting_end:
+        at = self._at - start
+        while at < len(text):
+            # Most words cannot begin anything here, since their letters touch.
+            if not self._node and text.isascii() and not self._awaiting_end:
                 alone = _ALONE.search(text, at)
                 if alone is None:
-                    self._skip_to_end(text)
+                    self._gap = 0 if text[-1].isalnum() else MOST_SEPARATORS + 1
+                    self._last_kind = _SPACED
                     return
-                at = alone.start()
-                self._gap = MOST_SEPARATORS + 1
-            kind = _KINDS[text[at]]
+                at, self._gap = alone.start(), MOST_SEPARATORS + 1
+            at = self._read_on(text, start, at, found)
+
+    def _read_on(self, text: str, start: int, at: int, found: list[Found]) -> int:
+        """Read until nothing is growing in what may be skipped; return how far."""
+        automaton, places = self._automaton, self._places
+        children, fallback = automaton.children, automaton.fallback
+        ends_keyword, awaiting = automaton.ends_keyword, self._awaiting_end
+        node, skips = self._node, text.isascii()
+        # `automaton.step` and all that is common written out: Chinese passes here as a whole.
+        for at in range(at, len(text)):  # noqa: B020
+            letter = text[at]
+            kind = _KINDS[letter]
             if kind <= _CLAUSE_END:
-                self._separator(kind, found)
+                node = self._separator(kind, node, found)
             else:
-                self._letter(text[at], kind, start + at, found)
-            at += 1
+                if awaiting:
+                    self._decide_awaiting(found, touched=kind == _SPACED)
+                if self._gap:
+                    self._end_gap(start + at)
+                elif kind == _SPACED == self._last_kind:
+                    node = 0
+                    if skips:
+                        break
+                    continue
+                else:
+                    self._touching = start + at
+                self._last_kind = kind
+                places.append(start + at)
+                while (child := children[node].get(letter)) is None and node:
+                    node = fallback[node]
+                node = child or 0
+                if ends_keyword[node]:
+                    self._occurrences(node, start + at + 1, found)
+        self._node = node
+        return at + 1
 
-    def _skip_to_end(self, text: str) -> None:
-        """Nothing is growing, and nothing in the rest of the text begins."""
-        if text[-1].isalnum():
-            self._gap, self._last_kind = 0, _SPACED
-        else:
-            self._gap = MOST_SEPARATORS + 1
-
-    def _separator(self, kind: int, found: list[Found]) -> None:
+    def _separator(self, kind: int, node: int, found: list[Found]) -> int:
+        """The node after a separator."""
         if not self._gap:
             if self._awaiting_end:
                 self._decide_awaiting(found, touched=False)
-            self._node = self._automaton.growing(self._node)
+            node = self._automaton.growing(node)
         self._gap += 1
         self._clause_in_gap |= kind == _CLAUSE_END
-        if self._gap > MOST_SEPARATORS:
-            self._node = 0
+        return node if self._gap <= MOST_SEPARATORS else 0
 
-    def _letter(self, letter: str, kind: int, position: int, found: list[Found]) -> None:
-        touches = self._gap == 0
-        self._letters += 1
-        if self._awaiting_end:
-            self._decide_awaiting(found, touched=kind == _SPACED)
-        if touches:
-            self._touching = self._letters
-        elif self._clause_in_gap:
-            self._clause_before = self._letters
-        self._places.append(position)
-        within_word = touches and kind == _SPACED == self._last_kind
-        self._gap, self._clause_in_gap, self._last_kind = 0, False, kind
-        if within_word:
-            self._node = 0
-            return
-        self._node = node = self._automaton.step(self._node, letter)
-        if self._automaton.ends_keyword[node]:
-            self._occurrences(node, position + 1, found)
+    def _end_gap(self, position: int) -> None:
+        if self._clause_in_gap:
+            self._clause_before = position
+        self._gap, self._clause_in_gap = 0, False
 
     def _occurrences(self, node: int, end: int, found: list[Found]) -> None:
-        apart = self._letters - self._touching
-        in_one_clause = self._letters - self._clause_before
         for keyword in self._automaton.ending_at(node):
-            gaps = keyword.length - 1
-            if in_one_clause < gaps and (keyword.length < _LEAST_LETTERS or apart < gaps):
+            start = self._places[-keyword.length]
+            if self._clause_before > start and (
+                keyword.length < _LEAST_LETTERS or self._touching > start
+            ):
                 continue
-            occurrence = Found(self._places[-keyword.length], end, keyword.rule)
+            occurrence = Found(start, end, keyword.rule)
             (self._awaiting_end if keyword.ends_word else found).append(occurrence)
 
     def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
