@@ -95,6 +95,8 @@ def test_all_errors_of_all_documents_are_listed_at_once() -> None:
         (rule(severity="bad"), "severity must be one of low, medium, high, critical"),
         (rule(directions="out"), "directions must be one of input, output, both"),
         (rule(category=None), "category must be a word"),
+        (rule(category="\ud800"), "category must be a word"),
+        (rule(id="\ud800"), "id must be lower-case letters"),
     ],
 )
 def test_a_mistake_is_named_with_its_rule(text: str, part: str) -> None:
