@@ -35,7 +35,7 @@ class HeadedScan:
 
     def __init__(self, patterns: HeadedPatterns) -> None:
         self._patterns = patterns
-        self._open: dict[int, int] = {}
+        self.open: dict[int, int] = {}
         """Patterns of which a match may be growing, and where the next one may start."""
         self._after: dict[int, int] = {}
         """Where the last match of a pattern ended; the next cannot start before."""
@@ -52,21 +52,21 @@ class HeadedScan:
         earliest = window.start + 1 if window.start else 0
         for index, head_start in seen:
             start = max(head_start, earliest, self._after.get(index, 0))
-            self._open[index] = min(start, self._open.get(index, start))
-        for index in list(self._open):
+            self.open[index] = min(start, self.open.get(index, start))
+        for index in list(self.open):
             still_at = self._follow(index, window, found, finished=finished)
             if still_at < window.end:
-                self._open[index] = still_at
+                self.open[index] = still_at
                 self.growing_at = min(self.growing_at, still_at)
             else:
-                del self._open[index]
+                del self.open[index]
         return found
 
     def _follow(
         self, index: int, window: ShadowWindow, found: list[Found], *, finished: bool
     ) -> int:
         """Collect one pattern's certain matches; return where it may still be growing."""
-        patterns, start = self._patterns, self._open[index]
+        patterns, start = self._patterns, self.open[index]
         still_at = window.end
         if not finished:
             still_at = first_growing(patterns.growing[index], window, start)

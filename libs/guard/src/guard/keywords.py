@@ -7,6 +7,8 @@ from typing import NamedTuple
 from guard.found import Found, RuleHead, SeenHead
 from guard.normalise import ShadowWindow, is_word_character
 
+KEYWORD_ENDS, HEAD_ENDS = 1, 2
+
 
 class _Keyword(NamedTuple):
     length: int
@@ -47,10 +49,8 @@ class KeywordAutomaton:
         """Whether some head below this node counts at a boundary only."""
         self._heads: dict[int, list[int]] = defaultdict(list)
         """For nodes at which heads end, the numbers of their patterns."""
-        self.ends_head: list[bool] = []
-        """Whether a head ends at this node or on its fallback chain."""
-        self.ends_keyword: list[bool] = []
-        """Whether a keyword ends at this node or on its fallback chain."""
+        self.ends: list[int] = []
+        """What ends at this node or on its fallback chain: KEYWORD_ENDS, HEAD_ENDS, both or 0."""
         for keyword, rule, within_words in keywords:
             starts_word = not within_words and is_word_character(keyword[0])
             ends_word = not within_words and is_word_character(keyword[-1])
@@ -84,18 +84,18 @@ class KeywordAutomaton:
     def _link(self) -> None:
         """Set the fallbacks, breadth first, so that each finds shallower ones in place."""
         queue = deque(self.children[0].values())
-        self.ends_head = [node in self._heads for node in range(len(self.children))]
+        self.ends = [bool(keywords) * KEYWORD_ENDS for keywords in self.keywords]
+        for node in self._heads:
+            self.ends[node] |= HEAD_ENDS
         while queue:
             node = queue.popleft()
             fallback = self.fallback[node]
             ends = bool(self.keywords[fallback])
-            self.ends_head[node] |= self.ends_head[fallback]
+            self.ends[node] |= self.ends[fallback]
             self.next_ending[node] = fallback if ends else self.next_ending[fallback]
             for character, child in self.children[node].items():
                 self.fallback[child] = self.step(fallback, character)
                 queue.append(child)
-        endings = zip(self.keywords, self.next_ending, strict=True)
-        self.ends_keyword = [bool(here) or further > 0 for here, further in endings]
 
     def step(self, node: int, character: str) -> int:
         """The node after one more character."""
@@ -114,7 +114,7 @@ class KeywordAutomaton:
 
     def heads_ending_at(self, node: int) -> Iterator[tuple[int, int]]:
         """Pattern and length of every head that ends at `node`."""
-        while self.ends_head[node]:
+        while self.ends[node] & HEAD_ENDS:
             for pattern in self._heads.get(node, ()):
                 yield pattern, self.depth[node]
             node = self.fallback[node]
@@ -133,42 +133,47 @@ class KeywordScan:
         self._automaton = automaton
         self._node = 0
         self._at = 0
-        self._head_ends: dict[int, int] = {}
+        self.head_ends: dict[int, int] = {}
         """Nodes at which heads end, each with where it was first met by the last `feed`."""
         self._awaiting_end: list[Found] = []
         """Whole-word keywords that ended at the last character: the next one decides."""
 
-    def feed(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
-        """Read what the window has gained; return the occurrences that are now certain."""
-        found: list[Found] = []
-        self._head_ends.clear()
+    def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
+        """Read what the window has gained; add the occurrences that are now certain to `found`.
+
+        Returns:
+            The first position at which a keyword may be growing; the end when none is.
+        """
         automaton, node = self._automaton, self._node
-        children, fallback = automaton.children, automaton.fallback
-        ends_keyword, awaiting = automaton.ends_keyword, self._awaiting_end
-        ends_head, head_ends = automaton.ends_head, self._head_ends
-        fresh = window.text[self._at - window.start :]
+        children, fallback, ends = automaton.children, automaton.fallback, automaton.ends
+        awaiting, head_ends = self._awaiting_end, self.head_ends
+        if head_ends:
+            head_ends.clear()
         # `automaton.step` written out: this loop sees every character of every text.
-        for position, character in enumerate(fresh, self._at):
+        for position, character in enumerate(window.text[self._at - window.start :], self._at):
             if awaiting:
                 self._decide_awaiting(found, inside_word=is_word_character(character))
             while (child := children[node].get(character)) is None and node:
                 node = fallback[node]
             node = child or 0
-            if ends_keyword[node]:
-                self._occurrences(window, node, position + 1, found)
-            if ends_head[node] and node not in head_ends:
-                head_ends[node] = position + 1
-        self._node, self._at = node, window.end
+            if what := ends[node]:
+                if what & KEYWORD_ENDS:
+                    self._occurrences(window, node, position + 1, found)
+                if what & HEAD_ENDS and node not in head_ends:
+                    head_ends[node] = position + 1
+        self._node = node
+        self._at = end = window.end
         if finished:
             self._decide_awaiting(found, inside_word=False)
-        return found
+            return end
+        return self._frontier(window) if node else end
 
     def seen_heads(self) -> list[SeenHead]:
         """Heads in what the last `feed` read: for each, the first place at least."""
         heads = self._automaton.heads_ending_at
         return [
             SeenHead(pattern, end - length)
-            for node, end in self._head_ends.items()
+            for node, end in self.head_ends.items()
             for pattern, length in heads(node)
         ]
 
@@ -185,8 +190,7 @@ class KeywordScan:
             occurrence = Found(start, end, keyword.rule)
             (self._awaiting_end if keyword.ends_word else found).append(occurrence)
 
-    def frontier(self, window: ShadowWindow) -> int:
-        """The first position at which a keyword may be growing; the end when none is."""
+    def _frontier(self, window: ShadowWindow) -> int:
         automaton, node = self._automaton, self._node
         while node:
             start = window.end - automaton.depth[node]

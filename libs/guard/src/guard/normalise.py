@@ -23,6 +23,11 @@ _BLANKS = frozenset("\u2800")
 _BOXED_A = (0x1F150, 0x1F170)
 """Negative circled and negative squared A; neither alphabet decomposes to letters."""
 
+_HAN = range(0x4E00, 0xA000)
+"""No character of the main block decomposes."""
+_MOST_DECOMPOSED = 6
+"""An honorific phrase of eighteen letters in one character would make a text cost as many times."""
+
 _CACHE_LIMIT = 65_536
 
 
@@ -37,9 +42,19 @@ class _ShadowTable(dict[str, str]):
 
 
 def _shadow_of(character: str) -> str:
+    code = ord(character)
+    if code in _HAN:
+        return _shown(character)
+    if unicodedata.category(character) in ("Cn", "Co"):  # nothing to decompose or fold
+        return _plain(character)
     folded = unicodedata.normalize("NFKD", character).casefold()
     decomposed = unicodedata.normalize("NFKD", folded)
-    plain = "".join(map(_plain, decomposed))
+    if len(decomposed) > _MOST_DECOMPOSED:
+        return character
+    return _shown("".join(map(_plain, decomposed)))
+
+
+def _shown(plain: str) -> str:
     # A look-alike may be traditional, and a simplified character the look-alike of another.
     return plain.translate(simplified()).translate(lookalikes()).translate(simplified())
 

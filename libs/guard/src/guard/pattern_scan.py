@@ -10,7 +10,7 @@ from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern, compile_pattern, ending_in
 
 _UNANCHORED = re2._Anchor.UNANCHORED
-_TOGETHER = 16
+_TOGETHER = 32
 """RE2's time to compile a closure grows with its square: 2 s for a hundred wide ones at once."""
 
 

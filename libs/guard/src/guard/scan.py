@@ -34,10 +34,10 @@ class RuleScan:
 
     def __init__(self, rules: RuleSet) -> None:
         self._keywords = KeywordScan(rules.automaton)
-        self._spaced = SpacedScan(rules.spaced)
+        self._spaced = SpacedScan(rules.spaced) if rules.spaced.longest else None
         self._headed = HeadedScan(rules.headed)
-        self._patterns = PatternScan(rules.patterns)
-        self._idle = rules.is_empty
+        self._patterns = PatternScan(rules.patterns) if rules.patterns.rules else None
+        self._is_idle = rules.is_empty
         self._found: list[Found] = []
         """Certain, but beyond the frontier: a match that starts before them may still come."""
 
@@ -48,23 +48,29 @@ class RuleScan:
             The new final matches and the frontier: every match that starts before it is now known,
             with its end in the original, and no match to come starts before it.
         """
-        if self._idle:
+        if self._is_idle:
             return [], window.end
         found = self._found
-        found += self._keywords.feed(window, finished=finished)
-        found += self._spaced.feed(window, finished=finished)
-        found += self._headed.feed(window, self._keywords.seen_heads(), finished=finished)
-        found += self._patterns.feed(window, finished=finished)
-        frontier = window.end
-        if not finished:
-            frontier = min(
-                self._keywords.frontier(window),
-                self._spaced.frontier(window),
-                self._headed.growing_at,
-                self._patterns.growing_at,
-            )
+        frontier = self._keywords.feed(window, found, finished=finished)
+        if self._spaced is not None:
+            frontier = min(frontier, self._spaced.feed(window, found, finished=finished))
+        if self._keywords.head_ends or self._headed.open:
+            heads = self._keywords.seen_heads()
+            found += self._headed.feed(window, heads, finished=finished)
+            frontier = min(frontier, self._headed.growing_at)
+        if self._patterns is not None:
+            found += self._patterns.feed(window, finished=finished)
+            frontier = min(frontier, self._patterns.growing_at)
+        if finished:
+            frontier = window.end
         if not found:
             return [], frontier
+        return self._decided(window, frontier, finished=finished)
+
+    def _decided(
+        self, window: ShadowWindow, frontier: int, *, finished: bool
+    ) -> tuple[list[Found], int]:
+        found = self._found
         if not finished:
             # The last character of a match may still gather marks, which belong to it.
             open_ended = [m.start for m in found if window.original_end(m.end) is None]

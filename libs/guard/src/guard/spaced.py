@@ -74,7 +74,6 @@ class SpacedScan:
 
     def __init__(self, keywords: SpacedKeywords) -> None:
         self._automaton = keywords.automaton
-        self._idle = keywords.longest == 0
         self._node = 0
         self._at = 0
         self._places: deque[int] = deque(maxlen=max(keywords.longest, 1))
@@ -91,40 +90,34 @@ class SpacedScan:
         self._awaiting_end: list[Found] = []
         """Keywords whose last letter of a spaced script was the last character."""
 
-    def feed(self, window: ShadowWindow, *, finished: bool) -> list[Found]:
-        """Read what the window has gained; return the occurrences that are now certain."""
-        found: list[Found] = []
-        if not self._idle:
-            self._read(window, found)
-        self._at = window.end
-        if finished:
-            self._decide_awaiting(found, touched=False)
-        return found
+    def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
+        """Read what the window has gained; add the occurrences that are now certain to `found`.
 
-    def frontier(self, window: ShadowWindow) -> int:
-        """The first position at which a keyword may be growing; the end when none is."""
-        depth = self._automaton.depth[self._node]
-        return self._places[-depth] if depth else window.end
-
-    def _read(self, window: ShadowWindow, found: list[Found]) -> None:
-        text, start = window.text, window.start
-        at = self._at - start
+        Returns:
+            The first position at which a keyword may be growing; the end when none is.
+        """
+        text, start, end = window.text, window.start, window.end
+        at, self._at = self._at - start, end
         while at < len(text):
             # Most words cannot begin anything here, since their letters touch.
-            if not self._node and text.isascii() and not self._awaiting_end:
+            if not self._node and not self._awaiting_end and text.isascii():
                 alone = _ALONE.search(text, at)
                 if alone is None:
                     self._gap = 0 if text[-1].isalnum() else MOST_SEPARATORS + 1
                     self._last_kind = _SPACED
-                    return
+                    return end
                 at, self._gap = alone.start(), MOST_SEPARATORS + 1
             at = self._read_on(text, start, at, found)
+        if finished:
+            self._decide_awaiting(found, touched=False)
+        depth = self._automaton.depth[self._node]
+        return self._places[-depth] if depth else end
 
     def _read_on(self, text: str, start: int, at: int, found: list[Found]) -> int:
         """Read until nothing is growing in what may be skipped; return how far."""
         automaton, places = self._automaton, self._places
         children, fallback = automaton.children, automaton.fallback
-        ends_keyword, awaiting = automaton.ends_keyword, self._awaiting_end
+        ends, awaiting = automaton.ends, self._awaiting_end
         node, skips = self._node, text.isascii()
         # `automaton.step` and all that is common written out: Chinese passes here as a whole.
         for at in range(at, len(text)):  # noqa: B020
@@ -149,7 +142,7 @@ class SpacedScan:
                 while (child := children[node].get(letter)) is None and node:
                     node = fallback[node]
                 node = child or 0
-                if ends_keyword[node]:
+                if ends[node]:
                     self._occurrences(node, start + at + 1, found)
         self._node = node
         return at + 1

@@ -57,8 +57,8 @@ class StreamGuard:
         blocked_before = self._block_at is not None
         holding, release_to = self._holding.feed(self._window, finished=finished)
         watching, watched_to = self._watching.feed(self._window, finished=finished)
-        self._record(holding)
-        self._record(watching)
+        if holding or watching:
+            self._record([*holding, *watching])
         released = "" if blocked_before else self._release(release_to)
         decided = min(release_to, watched_to)
         if finished or (self._block_at is not None and self._block_at < decided):

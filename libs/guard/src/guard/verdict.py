@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 
 class Action(IntEnum):
@@ -54,8 +55,7 @@ class Verdict:
     """Digest of the bundle that judged."""
 
 
-@dataclass(frozen=True)
-class Released:
+class Released(NamedTuple):
     """What a stream may show now."""
 
     text: str
