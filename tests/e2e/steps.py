@@ -1,10 +1,23 @@
 """Steps of the loop that are too long to stand among the others."""
 
 import asyncio
+import secrets
 from pathlib import Path
+from typing import Any
 
-from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
+import pytest
+from cli.bench.jobs import Jobs
+from cli.bench.matrix import TaskResult, measure
+from cli.bench.recipe import Recipe
+from cli.bench.steps import Steps
+from cli.job_watch import watch_job
+from rich.console import Console
+from testkit.bench_contract import nothing_is_done_twice
 
+from tests.e2e.conftest import HYPER_PARAMETERS, MAPPING, Loop, write_rows
+
+SHARES = {"train": 0.625, "valid": 0.125, "test": 0.25}
+DPO = {"learning_rate": 0.03, "epochs": 3, "batch_size": 8, "gradient_accumulation_steps": 1}
 TASK = """
 task: kinds
 output_type: multiple_choice
@@ -14,6 +27,12 @@ doc_to_text: "{{ word }}: {{ gloss }}"
 doc_to_choice: ["animal", "plant"]
 doc_to_target: label
 """
+
+
+def traced() -> tuple[str, str, dict[str, str]]:
+    """Ids of a fresh trace and span, and the header that says them."""
+    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
+    return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
 
 async def answers_alike_whole_and_streamed(
@@ -116,3 +135,36 @@ async def said(loop: Loop, model: str, text: str) -> str:
         model=model, messages=turns, max_tokens=12, temperature=0
     )
     return str(answer.choices[0].message.content)
+
+
+def methods_are_measured(loop: Loop, folder: Path) -> None:
+    """`mill bench methods`, cut off after each of its orders: what is learned is seen as served."""
+    write_rows(folder / "kinds.jsonl", 40)
+    arm = {"name": "dpo", "method": "prefix", "objective": "dpo", "hyper_parameters": DPO}
+    task = {
+        **{"name": "kinds", "title": "Kinds", "file": "kinds.jsonl", "rows": 32},
+        **{"mapping": MAPPING, "dataset": {"shares": SHARES}, "arms": [arm]},
+    }
+    recipe = Recipe.model_validate(
+        {"name": "methods", "title": "Methods", "base": "tiny", "tasks": [task]}
+    )
+
+    def run(gateway: Any) -> list[TaskResult]:
+        def watch(job_id: str, title: str) -> dict[str, Any]:
+            return watch_job(gateway, job_id, title, Console(quiet=True))
+
+        steps = Steps(recipe, gateway, Jobs(gateway, watch), data=folder, keep=folder / "keep")
+        return list(measure(recipe, steps))
+
+    jobs = {"dataset": 2, "train": 1, "evaluate": 2}
+    [result] = nothing_is_done_twice(run, loop.client, jobs)
+
+    base, tuned = result.arms
+    assert result.rows == {"train": 20, "valid": 4, "test": 8}
+    assert base.rows == tuned.rows == 8
+    # By rows that each evaluation named by itself.
+    gained = tuned.accuracy["value"] - base.accuracy["value"]
+    assert tuned.over_base is not None
+    assert tuned.over_base["value"] == pytest.approx(gained)
+    assert tuned.cost["trained_weights"] > 0
+    assert tuned.cost["unit_seconds"] > tuned.cost["train_seconds"] > 0

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import signal
 from pathlib import Path
 
@@ -24,17 +23,14 @@ from tests.e2e.conftest import HYPER_PARAMETERS, Loop, events_of, write_rows
 from tests.e2e.steps import (
     answers_alike_whole_and_streamed,
     measured_beside_its_base,
+    methods_are_measured,
     taught_by_what_is_served,
+    traced,
 )
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
 
 SERVICES = {"gateway", "moderation", "data_prep", "trainer", "optimizer_builder", "inference"}
-
-
-def traced() -> tuple[str, str, dict[str, str]]:
-    trace_id, span_id = secrets.token_hex(16), secrets.token_hex(8)
-    return trace_id, span_id, {"traceparent": f"00-{trace_id}-{span_id}-01"}
 
 
 async def train(loop: Loop, dataset_id: str, headers: dict[str, str] | None = None, **more):
@@ -148,6 +144,12 @@ async def test_the_demos_subscriber_hears_of_each_new_model_once(loop: Loop):
         said = f"{model.version_id} {model.form} {model.digest} "
         (line,) = [line for line in loop.models_heard if line.startswith(said)]
         assert all(f"'{name}': " in line for name in model.metrics)
+
+
+async def test_a_bench_of_methods_goes_on_where_it_was_cut_off_and_orders_nothing_twice(
+    loop: Loop, tmp_path
+):
+    await asyncio.to_thread(methods_are_measured, loop, tmp_path)
 
 
 async def test_a_blocked_prompt_is_refused_with_its_rule(loop: Loop):

@@ -76,9 +76,19 @@ def test_all_errors_of_all_documents_are_listed_at_once() -> None:
         assert part in text
 
 
+def test_rules_alone_judge_only_where_every_document_that_says_so_agrees() -> None:
+    alone, closed = (f"when_unavailable: {said}\n" for said in ("rules_only", "closed"))
+    assert parse_policy({"a": rule()}).when_unavailable == "closed"
+    assert parse_policy({"a": alone + rule(), "b": "rules: []"}).when_unavailable == "rules_only"
+    assert parse_policy({"a": alone + rule(), "b": f"{closed}rules: []"}).when_unavailable == (
+        "closed"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "part"),
     [
+        ("when_unavailable: open\n" + rule(), "when_unavailable must be one of closed, rules_only"),
         ("- 3", "p.yaml: a policy is a mapping"),
         ("rules: [3]", "rule 1: is not a mapping"),
         ("max_check_characters: true\n" + rule(), "max_check_characters must be a whole number"),
@@ -106,5 +116,5 @@ def test_a_mistake_is_named_with_its_rule(text: str, part: str) -> None:
 def test_the_number_of_patterns_is_limited() -> None:
     rules = [rule(id=f"r{n}", keywords=None, pattern="ab").partition("\n")[2] for n in range(201)]
     assert errors_of("rules:\n" + "\n".join(rules)) == [
-        "201 rules with a pattern; the limit is 200"
+        "201 rules with a pattern or detector; the limit is 200"
     ]

@@ -61,6 +61,14 @@ async def test_an_input_that_is_no_text_is_refused(house: House, given: object):
     assert house.moderation.requests == []
 
 
+async def test_many_texts_are_answered_in_their_order(house: House):
+    texts = [BLOCKED if place % 3 == 0 else f"text {place}" for place in range(64)]
+    results = (await post(house, {"input": texts})).json()["results"]
+
+    assert [result["flagged"] for result in results] == [place % 3 == 0 for place in range(64)]
+    assert sorted(request.text for request in house.moderation.requests) == sorted(texts)
+
+
 async def test_without_moderation_there_is_no_verdict(house: House):
     house.moderation.fail = UnavailableError("down")
     with pytest.raises(openai.InternalServerError) as refused:

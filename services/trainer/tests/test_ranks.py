@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 from trainer.domain.limits import TrainingLimits
-from trainer_support.rank_runs import outcomes, request_of
+from trainer_support.rank_runs import WEIGHT_TOLERANCE, apart, outcomes, request_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]
 
@@ -21,9 +21,6 @@ INTERRUPTIONS = [{"die_at": 1, "rank": 1}, {"stop_at": 2, "rank": 1}]
 KILLED, PREEMPTED = signal.SIGKILL.value, 3 << 8
 LOSS_TOLERANCE = 1e-4
 """Relative; sums of float32 in another order, over three steps at a high rate."""
-WEIGHT_TOLERANCE = 2e-3
-"""Of weights around 0.1 that have moved by 0.04: Adam's first steps turn the sign of a gradient of
-rounding's size into a step of full length."""
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +61,7 @@ def check_same_run(run: dict[str, Any], other: dict[str, Any]) -> None:
     mine, others = weights(run), weights(other)
     assert mine.keys() == others.keys()
     for name, weight in mine.items():
-        assert weight == pytest.approx(others[name], abs=WEIGHT_TOLERANCE), name
+        assert apart(weight, others[name]) < WEIGHT_TOLERANCE, name
 
 
 def test_two_ranks_take_the_steps_of_one_and_make_the_same_files(report: dict[str, Any]) -> None:

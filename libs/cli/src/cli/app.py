@@ -10,6 +10,7 @@ from service_kit.errors import DomainError, InvalidInputError
 from typer.exceptions import TyperException
 
 from cli.commands import (
+    bench,
     bus,
     certs,
     chat,
@@ -19,6 +20,7 @@ from cli.commands import (
     jobs,
     keys,
     models,
+    moderation,
     state,
     store,
     token,
@@ -45,12 +47,14 @@ app.command("demo")(demo.demo)
 app.command("token")(token.token)
 app.command("certs")(certs.certs)
 app.command("chat")(chat.chat)
+app.add_typer(bench.app, name="bench")
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(keys.app, name="keys")
 app.add_typer(models.app, name="models")
+app.add_typer(moderation.app, name="moderation")
 app.add_typer(store.app, name="store")
 app.add_typer(state.app, name="state")
 

@@ -31,8 +31,11 @@ class Connection:
     token: str
 
     @classmethod
-    def find(cls, state: StateFolder) -> "Connection":
+    def find(cls, state: StateFolder, *, life: timedelta = timedelta(hours=1)) -> "Connection":
         """MODELMILL_URL and MODELMILL_TOKEN when set, else what runs on the state folder.
+
+        Args:
+            life: Of the token that is made, where none is given.
 
         Raises:
             PreconditionError: neither.
@@ -43,7 +46,7 @@ class Connection:
             raise InvalidInputError("MODELMILL_URL is set but MODELMILL_TOKEN is not")
         if url and token:
             return cls(url, token)
-        return cls(state.read_runtime().http_url, local_token(state))
+        return cls(state.read_runtime().http_url, local_token(state, life=life))
 
     def openai(self) -> "OpenAI":
         """The unmodified OpenAI SDK, pointed at our gateway."""

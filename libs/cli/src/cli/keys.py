@@ -23,7 +23,16 @@ from cli.state_folder import write_private, write_public
 
 ISSUER = "https://modelmill.local"
 AUDIENCE = "modelmill"
-ALL_SCOPES = ("chat", "models:read", "models:write", "files", "datasets", "jobs", "webhooks")
+ALL_SCOPES = (
+    "chat",
+    "models:read",
+    "models:write",
+    "files",
+    "datasets",
+    "jobs",
+    "webhooks",
+    "moderation",
+)
 LONGEST_LIFE = timedelta(hours=24)
 
 

@@ -4,13 +4,17 @@ import hashlib
 import json
 from dataclasses import dataclass
 
+import yaml
+
+from guard.detectors import detector_pattern
 from guard.found import RuleHead
 from guard.normalise import normalise
-from guard.pattern import PatternError, parse_pattern
+from guard.pattern import BoundedPattern, PatternError, parse_pattern
 from guard.policy import Policy, PolicyError, Rule, policy_from_objects
 from guard.scan import RuleSet
 from guard.stream import StreamGuard
 from guard.verdict import Action, Direction, Verdict
+from guard.when_unavailable import WhenUnavailable
 
 FORMAT = "modelmill.guard/2"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
@@ -49,18 +53,25 @@ def compile_policy(policy: Policy) -> Bundle:
 
 def _bundle_of(policy: Policy) -> Bundle:
     rules = [_rule_object(rule) for rule in sorted(policy.rules, key=lambda rule: rule.id)]
-    content = _canonical(
-        {
-            "format": FORMAT,
-            "policy": {"max_check_characters": policy.max_check_characters, "rules": rules},
-        }
-    )
+    written: dict[str, object] = {
+        "max_check_characters": policy.max_check_characters,
+        "rules": rules,
+    }
+    if policy.when_unavailable is not WhenUnavailable.CLOSED:
+        written["when_unavailable"] = policy.when_unavailable.value
+    content = _canonical({"format": FORMAT, "policy": written})
     return Bundle(content, digest_of(content))
 
 
 def digest_of(content: bytes) -> str:
     """Name of a bundle's bytes."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def as_yaml(content: bytes) -> str:
+    """A bundle as a document that compiles to it."""
+    policy = json.loads(content)["policy"]
+    return str(yaml.safe_dump(policy, allow_unicode=True, sort_keys=False, width=100))
 
 
 class CompiledPolicy:
@@ -70,6 +81,7 @@ class CompiledPolicy:
         """Use `from_bundle`, which verifies that policy and digest belong together."""
         self.digest = digest
         self.max_check_characters = policy.max_check_characters
+        self.when_unavailable = policy.when_unavailable
         self._rules = {direction: _rule_sets(policy, direction) for direction in Direction}
 
     @classmethod
@@ -131,6 +143,8 @@ def _rule_object(rule: Rule) -> dict[str, object]:
     }
     if rule.pattern is not None:
         return written | {"pattern": rule.pattern}
+    if rule.detector is not None:
+        return written | {"detector": rule.detector}
     keywords = sorted({normalise(keyword).strip() for keyword in rule.keywords})
     return written | {"keywords": keywords, "within_words": rule.within_words}
 
@@ -151,6 +165,12 @@ def _rule_sets(policy: Policy, direction: Direction) -> tuple[RuleSet, RuleSet]:
         raise PolicyError([f"the patterns together: {error}"]) from error
 
 
+def _pattern_of(rule: Rule) -> BoundedPattern | None:
+    if rule.detector is not None:
+        return detector_pattern(rule.detector)
+    return None if rule.pattern is None else parse_pattern(rule.pattern)
+
+
 def _rule_set(rules: list[Rule]) -> RuleSet:
     heads = {rule.id: RuleHead(rule.id, rule.category, rule.action) for rule in rules}
     return RuleSet(
@@ -160,8 +180,8 @@ def _rule_set(rules: list[Rule]) -> RuleSet:
             for keyword in rule.keywords
         ],
         patterns=[
-            (parse_pattern(rule.pattern), heads[rule.id])
+            (pattern, heads[rule.id])
             for rule in rules
-            if rule.pattern is not None
+            if (pattern := _pattern_of(rule)) is not None
         ],
     )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from guard.found import Found, RuleHead, SeenHead
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern, compile_pattern, ending_in
-from guard.pattern_scan import first_growing, first_match
+from guard.pattern_scan import first_growing, first_match, verified_match, verifying_of
 
 
 class HeadedPatterns:
@@ -19,6 +19,7 @@ class HeadedPatterns:
         """Each of `patterns` has heads."""
         self.rules = tuple(rule for _, rule in patterns)
         self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
+        self.verifying = verifying_of(patterns)
         self.growing = tuple(
             compile_pattern(ending_in([pattern.prefixes])) for pattern, _ in patterns
         )
@@ -74,8 +75,14 @@ class HeadedScan:
             match = first_match(patterns.matching[index], window, start)
             if match is None or match[0] >= still_at:
                 break
-            found.append(Found(*match, patterns.rules[index]))
-            start = self._after[index] = match[1]
+            verified = verified_match(
+                patterns.matching[index], patterns.verifying[index], window, match
+            )
+            if verified is None:
+                start = match[0] + 1
+                continue
+            found.append(Found(*verified, patterns.rules[index]))
+            start = self._after[index] = verified[1]
             if not finished and start > still_at:
                 still_at = first_growing(patterns.growing[index], window, start)
         return max(start, still_at)

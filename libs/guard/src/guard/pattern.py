@@ -6,7 +6,7 @@ text seen so far gives the first place where a match may still be growing. RE2 i
 asked that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import re2
@@ -49,6 +49,10 @@ class BoundedPattern:
     """Beginnings of which every match has one; empty when none can be told."""
     at_boundary: bool
     """Whether a match begins at a word boundary only."""
+    verify: Callable[[str], int | None] | None = None
+    """Of the shadow text of a match: where in it the thing itself begins; None when it is none."""
+    shortens: bool = False
+    """Whether, of a match that does not verify, shorter ones that end with a word are tried."""
 
 
 def parse_pattern(pattern: str) -> BoundedPattern:

@@ -8,9 +8,11 @@ from typing import Any, TypeVar
 import re2
 import yaml
 
+from guard.detectors import DETECTOR_NAMES
 from guard.normalise import normalise
 from guard.pattern import PatternError, parse_pattern
 from guard.verdict import Action, Direction
+from guard.when_unavailable import WhenUnavailable, read_when_unavailable, strictest
 
 DEFAULT_MAX_CHECK_CHARACTERS = 100_000
 MAX_CHECK_CHARACTERS = 1_000_000
@@ -27,9 +29,11 @@ _DIRECTIONS = {
     "both": frozenset(Direction),
 }
 _ACTIONS = {action.name.lower(): action for action in (Action.FLAG, Action.MASK, Action.BLOCK)}
-_POLICY_KEYS = frozenset({"max_check_characters", "rules"})
+_POLICY_KEYS = frozenset({"max_check_characters", "when_unavailable", "rules"})
+_KINDS = ("keywords", "pattern", "detector")
+"""What a rule looks for: exactly one of them."""
 _RULE_KEYS = frozenset(
-    {"id", "category", "severity", "action", "directions", "keywords", "pattern", "within_words"}
+    {"id", "category", "severity", "action", "directions", "within_words", *_KINDS}
 )
 
 ValueT = TypeVar("ValueT")
@@ -57,7 +61,7 @@ _SEVERITIES = {severity.value: severity for severity in Severity}
 
 @dataclass(frozen=True)
 class Rule:
-    """One thing to look for. Either `keywords` or `pattern` is set."""
+    """One thing to look for. One of `keywords`, `pattern` and `detector` is set."""
 
     id: str
     category: str
@@ -70,6 +74,8 @@ class Rule:
     """Whether keywords of spaced scripts also match within a longer word."""
     pattern: str | None = None
     """RE2 syntax of bounded width, matched without regard to case on the shadow copy."""
+    detector: str | None = None
+    """One of `guard.detectors.DETECTOR_NAMES`."""
 
     @property
     def directions_name(self) -> str:
@@ -79,14 +85,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Policy:
-    """Rules with distinct ids, and the longest text that is judged whole."""
+    """Rules with distinct ids, the longest text that is judged whole, and who else may judge."""
 
     rules: tuple[Rule, ...]
     max_check_characters: int = DEFAULT_MAX_CHECK_CHARACTERS
+    when_unavailable: WhenUnavailable = WhenUnavailable.CLOSED
 
 
 def parse_policy(documents: Mapping[str, str]) -> Policy:
-    """One policy from YAML documents, by name (shown in errors); the smallest limit counts.
+    """One policy from YAML documents, by name (shown in errors); the strictest setting counts.
 
     Raises:
         PolicyError: all that is wrong, in all documents.
@@ -116,22 +123,28 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
     errors: list[str] = []
     rules: list[Rule] = []
     limits: list[int] = []
+    behaviours: list[WhenUnavailable] = []
     for name, document in documents.items():
         if not isinstance(document, dict):
             errors.append(f"{name}: a policy is a mapping with `rules`")
             continue
         errors.extend(f"{name}: unknown key {key!r}" for key in document.keys() - _POLICY_KEYS)
         limits.append(_limit(name, document, errors))
+        behaviours.extend(read_when_unavailable(name, document, errors))
         rules.extend(_rules(name, document.get("rules"), errors))
     errors.extend(_repeated_ids(rules))
     if len(rules) > MAX_RULES:
         errors.append(f"{len(rules)} rules; the limit is {MAX_RULES}")
-    patterns = sum(rule.pattern is not None for rule in rules)
+    patterns = sum(not rule.keywords for rule in rules)
     if patterns > MAX_PATTERNS:
-        errors.append(f"{patterns} rules with a pattern; the limit is {MAX_PATTERNS}")
+        errors.append(f"{patterns} rules with a pattern or detector; the limit is {MAX_PATTERNS}")
     if errors:
         raise PolicyError(sorted(errors))
-    return Policy(tuple(rules), min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS))
+    return Policy(
+        tuple(rules),
+        min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS),
+        strictest(behaviours),
+    )
 
 
 def _limit(name: str, document: Mapping[str, object], errors: list[str]) -> int:
@@ -193,12 +206,12 @@ class _RuleReader:
         severity = self._choice("severity", _SEVERITIES)
         action = self._choice("action", _ACTIONS)
         directions = self._choice("directions", _DIRECTIONS)
-        keywords, pattern = self._keywords(), self._pattern()
+        keywords, pattern, detector = self._keywords(), self._pattern(), self._detector()
         within_words = self._written.get("within_words", False)
         if not isinstance(within_words, bool):
             self._refuse("within_words must be true or false")
-        if ("keywords" in self._written) == ("pattern" in self._written):
-            self._refuse("needs either keywords or a pattern")
+        if sum(kind in self._written for kind in _KINDS) != 1:
+            self._refuse("needs either keywords or a pattern or a detector")
         if self.errors or severity is None or action is None or directions is None:
             return None
         return Rule(
@@ -210,6 +223,7 @@ class _RuleReader:
             keywords=keywords,
             within_words=within_words,
             pattern=pattern,
+            detector=detector,
         )
 
     def _id(self) -> str:
@@ -254,6 +268,13 @@ class _RuleReader:
                 f"keyword {keyword[:20]!r}… has {length} characters;"
                 f" the limit is {MAX_KEYWORD_CHARACTERS}"
             )
+
+    def _detector(self) -> str | None:
+        if "detector" not in self._written:
+            return None
+        if "within_words" in self._written:
+            self._refuse("within_words is for keywords; a detector knows its edges")
+        return self._choice("detector", {name: name for name in DETECTOR_NAMES})
 
     def _pattern(self) -> str | None:
         if "pattern" not in self._written:

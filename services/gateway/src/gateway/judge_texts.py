@@ -1,5 +1,6 @@
 """Judge texts by the caller's policy, without answering them."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,6 +10,8 @@ from gateway.domain.verdict import InputVerdict
 
 CHECK_SECONDS = 5.0
 """A verdict that takes longer is no verdict."""
+AT_ONCE = 8
+"""Texts of one call that moderation judges at a time, so that one call leaves room for others."""
 
 
 class Moderation(Protocol):
@@ -36,10 +39,20 @@ class JudgeTexts:
             UnavailableError: moderation is down, late, or has no valid policy.
             DeadlineError: the time is over.
         """
-        deadline = Deadline(self._request_seconds)
-        return [
-            await self._moderation.check_input(
-                text, tenant=caller.tenant, timeout=deadline.remaining(at_most=CHECK_SECONDS)
-            )
-            for text in texts
-        ]
+        deadline, room = Deadline(self._request_seconds), asyncio.Semaphore(AT_ONCE)
+
+        async def judged(text: str) -> InputVerdict:
+            async with room:
+                timeout = deadline.remaining(at_most=CHECK_SECONDS)
+                return await self._moderation.check_input(
+                    text, tenant=caller.tenant, timeout=timeout
+                )
+
+        tasks = [asyncio.create_task(judged(text)) for text in texts]
+        try:
+            return [await task for task in tasks]
+        finally:
+            for task in tasks:
+                task.cancel()
+            # Nothing of this call goes on after it, whichever text ended it.
+            await asyncio.gather(*tasks, return_exceptions=True)

@@ -46,7 +46,9 @@ from gateway.entrypoints.http_routes import gateway_http_app
 from gateway.entrypoints.webhook_views import FACTS
 from gateway.find_model import FindModel
 from gateway.judge_texts import JudgeTexts
+from gateway.manage_policy import ManagePolicy
 from gateway.move_alias import MoveAlias
+from gateway.rules_alone import RulesAlone
 from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
@@ -157,11 +159,12 @@ def _use_cases(
     show_datasets = ShowDatasets(known.datasets, known.jobs)
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
     seconds = settings.request_seconds
-    judge_texts = JudgeTexts(peers.moderation, seconds)
+    judge_texts = JudgeTexts(RulesAlone(peers.moderation, known.policies), seconds)
     return UseCases(
         answer_chat=_answer_chat(settings, known, peers, usage, find_model),
         embed_texts=EmbedTexts(find_model, judge_texts, peers.engines, usage, seconds),
         judge_texts=judge_texts,
+        manage_policy=ManagePolicy(peers.policies),
         show_models=ShowModels(find_model, known.aliases, known.models),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),
@@ -188,7 +191,7 @@ def _answer_chat(
 ) -> AnswerChat:
     return AnswerChat(
         find_model=find_model,
-        moderation=peers.moderation,
+        moderation=RulesAlone(peers.moderation, known.policies),
         engines=peers.engines,
         policies=known.policies,
         usage=usage,

@@ -28,3 +28,6 @@ WEBHOOK_DELIVERIES = Counter(
     ["outcome"],
 )
 USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost.")
+RULES_ALONE = Counter(
+    "modelmill_rules_alone", "Inputs that were judged without moderation, as their policy allows."
+)

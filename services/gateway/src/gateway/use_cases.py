@@ -13,6 +13,7 @@ from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
 from gateway.embed_texts import EmbedTexts
 from gateway.judge_texts import JudgeTexts
+from gateway.manage_policy import ManagePolicy
 from gateway.move_alias import MoveAlias
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
@@ -27,6 +28,7 @@ class UseCases:
     answer_chat: AnswerChat
     embed_texts: EmbedTexts
     judge_texts: JudgeTexts
+    manage_policy: ManagePolicy
     show_models: ShowModels
     move_alias: MoveAlias
     delete_model: DeleteModel

@@ -123,6 +123,11 @@ class House:
         state.moved_at.GetCurrentTime()
         await self.bus.publish(alias_state(tenant, name), state)
 
+    async def say_follows_shared(self, tenant: str) -> None:
+        """Let the shared policy judge the tenant again."""
+        state = PolicyState(tenant=tenant, version=2, follows_shared=True)
+        await self.bus.publish(policy_state(tenant), state)
+
     async def say_policy(self, tenant: str, content: bytes, digest: str) -> None:
         """Publish a policy bundle, valid or not."""
         state = PolicyState(tenant=tenant, version=1, digest=digest, bundle=content)

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "modelmill"
-ALL_SCOPES = "chat models:read models:write files datasets jobs webhooks"
+ALL_SCOPES = "chat models:read models:write files datasets jobs webhooks moderation"
 
 
 class Issuer:

@@ -14,6 +14,8 @@ from modelmill.moderation.v1 import moderation_service_pb2 as moderation_pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceServicer
 from service_kit.errors import DomainError, InvalidInputError, NotFoundError, PreconditionError
 
+from gateway_support.policies import FakePolicies
+
 
 def prompt_too_long() -> DomainError:
     """What inference says of a prompt that leaves no room for an answer."""
@@ -172,7 +174,7 @@ class FakeInference(InferenceServiceServicer):
         return inference_pb.LoadModelResponse(engine="fake")
 
 
-class FakeModeration(ModerationServiceServicer):
+class FakeModeration(FakePolicies, ModerationServiceServicer):
     """Judges by a real compiled policy."""
 
     def __init__(self, policy: CompiledPolicy) -> None:
@@ -181,6 +183,7 @@ class FakeModeration(ModerationServiceServicer):
 
     def reset(self) -> None:
         """Forget what was asked, and answer."""
+        self.forget_policies()
         self.requests: list[moderation_pb.CheckRequest] = []
         self.fail: DomainError | None = None
 

@@ -19,12 +19,15 @@ from service_kit.process import announce_ready, run_service
 from moderation.adapters.audit import AuditQueue
 from moderation.adapters.policy_feed import PolicyFeed
 from moderation.adapters.policy_files import load_policy
+from moderation.adapters.policy_history import PolicyHistory
+from moderation.change_policy import ChangePolicy
 from moderation.check_text import CheckText
 from moderation.domain.policies import PoliciesInForce
 from moderation.entrypoints.grpc import ModerationServicer
 from moderation.guard_text import GuardText
 from moderation.publish_default_policy import PublishDefaultPolicy
 from moderation.settings import Settings
+from moderation.show_policy import ShowPolicy
 
 SERVICE = "moderation"
 CALLERS = ("gateway",)
@@ -50,7 +53,11 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await _either(feed.ready, stopping)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
-        servicer = ModerationServicer(CheckText(policies, audit), GuardText(policies, audit))
+        history = PolicyHistory(bus)
+        servicer = ModerationServicer(
+            *(CheckText(policies, audit), GuardText(policies, audit)),
+            *(ChangePolicy(history), ShowPolicy(history)),
+        )
         add_ModerationServiceServicer_to_server(servicer, server.grpc)
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))

@@ -18,6 +18,15 @@ CHOICES = {"checkpoint_steps": 1, "learning_rate": 0.01}
 # Micro-batches of 2 rows, the last of 1: nothing for the second of 2 ranks.
 BATCH = {"batch_size": 4, "gradient_accumulation_steps": 2}
 
+WEIGHT_TOLERANCE = 0.05
+"""Of `apart`: Adam's first steps turn the sign of a gradient of rounding's size into a step of full
+length, for an element here and there."""
+
+
+def apart(ours: Any, others: Any) -> float:
+    """How far weights are from others, in lengths of these."""
+    return float(((ours - others) ** 2).sum() ** 0.5 / (others**2).sum() ** 0.5)
+
 
 def request_of(
     base: Path,

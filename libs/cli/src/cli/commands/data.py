@@ -1,7 +1,6 @@
 """`mill data`: look into datasets. Why is a row there, or not; what differs; the report."""
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,11 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.gateway_client import Connection, GatewayClient
+from cli.plain_text import plain
 
 SHOWN_CHARACTERS = 200
-
-_UNSEEN = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u202a-\\u202e\\u2066-\\u2069]")
-"""Controls, which a terminal would obey, and marks that turn the direction of what follows."""
 
 app = typer.Typer(no_args_is_help=True, help="Datasets and the rows that they are made of.")
 
@@ -53,10 +50,10 @@ def diff(
         table.add_row(f"{found[f'rows_{name}']:,}", name)
     console.print(table)
     for change in found["spec_changes"]:
-        console.print(f"spec: {_plain(change)}")
+        console.print(f"spec: {plain(change)}")
     for sign, name in (("-", "removed"), ("+", "added")):
         for row in found[name]:
-            console.print(f"{sign} line {row['row']}: {_plain(_said(row))}", soft_wrap=True)
+            console.print(f"{sign} line {row['row']}: {plain(_said(row))}", soft_wrap=True)
 
 
 @app.command()
@@ -85,15 +82,10 @@ def _print_story(story: dict[str, Any]) -> None:
     ]
     for name, fact in facts:
         if fact:
-            console.print(f"  {name:<14}{_plain(fact)}", soft_wrap=True)
+            console.print(f"  {name:<14}{plain(fact)}", soft_wrap=True)
 
 
 def _said(row: dict[str, Any]) -> str:
     turns = [f"{turn['role']}: {turn['content']}" for turn in row["messages"]]
     said = json.dumps(" | ".join(turns), ensure_ascii=False)[1:-1]
     return said if len(said) <= SHOWN_CHARACTERS else said[: SHOWN_CHARACTERS - 1] + "…"
-
-
-def _plain(text: str) -> str:
-    """A text of others as it is written: no markup of ours, nothing that moves the cursor."""
-    return escape(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))

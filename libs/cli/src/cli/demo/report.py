@@ -1,7 +1,6 @@
 """What `mill demo` ends with: every figure from this run, beside its goal where it has one."""
 
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.demo.journey import Findings
+from cli.machine import machine_facts
 from cli.trace_collector import draw_trace, missing_parents, read_trace
 
 
@@ -37,16 +37,9 @@ def save_report(file: Path, findings: Findings, *, peak_bytes: int, seconds: flo
     content: dict[str, Any] = vars(findings) | {
         "total_seconds": seconds,
         "peak_resident_bytes": peak_bytes,
-        "machine": {"platform": platform.platform(), "processor": _processor()},
+        "machine": machine_facts(),
     }
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False))
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else platform.processor()
 
 
 def _data_table(findings: Findings) -> Table:

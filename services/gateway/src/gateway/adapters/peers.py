@@ -18,6 +18,7 @@ from gateway.adapters.evaluations import GrpcEvaluations
 from gateway.adapters.inference import GrpcEngines
 from gateway.adapters.job_owner import GrpcJobOwner
 from gateway.adapters.moderation import GrpcModeration
+from gateway.adapters.moderation_policies import GrpcPolicies
 from gateway.adapters.optimizer_builder import GrpcOptimizerBuilder
 from gateway.adapters.trainer import GrpcTrainer
 
@@ -28,6 +29,7 @@ class Peers:
 
     engines: GrpcEngines
     moderation: GrpcModeration
+    policies: GrpcPolicies
     data_prep: GrpcDataPrep
     dataset_stories: GrpcDatasetStories
     trainer: GrpcTrainer
@@ -66,6 +68,7 @@ async def open_peers(
         yield Peers(
             engines=GrpcEngines(to_inference),
             moderation=GrpcModeration(to_moderation),
+            policies=GrpcPolicies(to_moderation),
             data_prep=GrpcDataPrep(to_data_prep),
             dataset_stories=GrpcDatasetStories(to_data_prep),
             trainer=GrpcTrainer(to_trainer),

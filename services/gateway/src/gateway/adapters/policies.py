@@ -28,6 +28,9 @@ class PolicyBook:
         """Follow the policies until cancelled."""
         stored = self._bus.follow(["policy.state.*"], on_current=self.ready.set)
         async for message in stored:
+            if message.body.follows_shared:
+                self._policies.pop(message.body.tenant, None)
+                continue
             # Building the automata of a large policy takes a while; answers go on meanwhile.
             compiled = await asyncio.to_thread(_compiled, message.body)
             self._policies[message.body.tenant] = compiled

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.errors import InvalidInputError, NotFoundError, UnavailableError
 
 
 class BadRequestError(InvalidInputError):
@@ -38,6 +38,10 @@ class ContentPolicyError(BadRequestError):
         self.code = "content_policy_violation"
         self.rules = tuple(rules)
         self.policy_digest = policy_digest
+
+
+class ModerationAwayError(UnavailableError):
+    """Moderation does not answer: nothing passes unless the policy lets its rules judge alone."""
 
 
 class ModelNotFoundError(NotFoundError):

@@ -39,6 +39,7 @@ def _route(method: str, path: str, name: str, scope: str | None, summary: str) -
 TUNING = "/v1/fine_tuning/jobs"
 UPLOAD = "/v1/uploads/{upload_id}"
 WEBHOOK = "/v1/webhooks/{webhook_id}"
+POLICY = "/v1/moderation/policy"
 
 
 def _wishes(path: str, what: str) -> tuple[Route, ...]:
@@ -63,6 +64,10 @@ ROUTES = (
     _route("POST", "/v1/completions", "complete", access.CHAT, "Continue text as it is."),
     _route("POST", "/v1/embeddings", "embed", access.CHAT, "Vectors of texts."),
     _route("POST", "/v1/moderations", "moderate", access.CHAT, "Judge texts by the policy."),
+    _route("GET", POLICY, "get_policy", access.MODERATION, "The policy that judges."),
+    _route("PUT", POLICY, "put_policy", access.MODERATION, "Put a policy in force."),
+    _route("GET", f"{POLICY}/versions", "list_policies", access.MODERATION, "What was in force."),
+    _route("POST", f"{POLICY}/revert", "revert_policy", access.MODERATION, "Go back to one."),
     _route("GET", "/v1/models", "list_models", access.MODELS_READ, "Names and versions."),
     _route("GET", "/v1/models/{model}", "get_model", access.MODELS_READ, "One name or version."),
     _route(

@@ -41,6 +41,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "modalities": (None, ["text"]),
     "audio": (None,),
     "web_search_options": (None,),
+    "moderation": (None,),
 }
 """Fields of OpenAI's that would change the answer and are not served, with the values that would
 not. Anything else is refused by name; fields that are in neither list are ignored."""

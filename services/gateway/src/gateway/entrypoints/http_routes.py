@@ -19,6 +19,8 @@ from gateway.entrypoints.http_jobs import JobRoutes, Jobs
 from gateway.entrypoints.http_models import ModelRoutes
 from gateway.entrypoints.http_moderations import ModerationRoutes
 from gateway.entrypoints.http_optimizations import OptimizationRoutes
+from gateway.entrypoints.http_policies import PolicyRoutes
+from gateway.entrypoints.http_requests import Handlers
 from gateway.entrypoints.http_uploads import UploadRoutes, Uploads
 from gateway.entrypoints.http_webhooks import WebhookRoutes
 from gateway.entrypoints.job_event_replies import JobEventReplies
@@ -63,8 +65,7 @@ def gateway_http_app(
     return build_http_app(
         verifier=verifier,
         handlers={
-            **EmbeddingRoutes(use_cases.embed_texts).handlers(),
-            **ModerationRoutes(use_cases.judge_texts).handlers(),
+            **_judging_handlers(use_cases),
             **models.handlers(),
             **FileRoutes(data_prep, use_cases.delete_file).handlers(),
             **UploadRoutes(data_prep).handlers(),
@@ -79,6 +80,14 @@ def gateway_http_app(
         hot=hot,
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
     )
+
+
+def _judging_handlers(use_cases: UseCases) -> Handlers:
+    return {
+        **EmbeddingRoutes(use_cases.embed_texts).handlers(),
+        **ModerationRoutes(use_cases.judge_texts).handlers(),
+        **PolicyRoutes(use_cases.manage_policy).handlers(),
+    }
 
 
 def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]:

@@ -15,7 +15,15 @@ from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
 from service_kit.errors import UnavailableError
 
 from moderation.domain.judged import TextJudged
-from moderation.measures import AUDIT_DROPPED, VERDICTS
+from moderation.measures import (
+    AUDIT_DROPPED,
+    MAX_RULES,
+    MAX_TENANTS,
+    OTHER,
+    RULE_MATCHES,
+    VERDICTS,
+    FirstNames,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +59,7 @@ class AuditQueue:
     ) -> None:
         self._bus = bus
         self._now = now
+        self._rule_names, self._tenant_names = FirstNames(MAX_RULES), FirstNames(MAX_TENANTS)
         self._waiting: asyncio.Queue[ModerationRecorded] = asyncio.Queue(size)
 
     def record(self, judged: TextJudged) -> None:
@@ -59,6 +68,7 @@ class AuditQueue:
         VERDICTS.labels(verdict.action.name.lower(), judged.direction.value).inc()
         if not verdict.matches:
             return
+        self._count_rules(judged)
         recorded = ModerationRecorded(
             tenant=judged.tenant,
             direction=DIRECTIONS[judged.direction],
@@ -72,6 +82,13 @@ class AuditQueue:
             self._waiting.put_nowait(recorded)
         except asyncio.QueueFull:
             AUDIT_DROPPED.inc()
+
+    def _count_rules(self, judged: TextJudged) -> None:
+        tenant = self._tenant_names(judged.tenant)
+        for rule, category in {(m.rule_id, m.category) for m in judged.verdict.matches}:
+            name = self._rule_names(f"{rule}/{category}")
+            labels = (OTHER, OTHER) if name == OTHER else (rule, category)
+            RULE_MATCHES.labels(*labels, tenant).inc()
 
     async def run(self) -> None:
         """Publish what waits until cancelled."""

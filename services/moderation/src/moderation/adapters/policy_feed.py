@@ -43,6 +43,9 @@ class PolicyFeed:
         async for stored in self._bus.follow(("policy.state.*",), on_current=self.ready.set):
             # The subject says whose policy it is: that is what the broker's permissions guard.
             tenant = stored.subject.rpartition(".")[2]
+            if stored.body.follows_shared:
+                self._policies.follow_shared(tenant)
+                continue
             # In a thread: the automata of thousands of keywords take a while, verdicts go on.
             policy = await asyncio.to_thread(_compiled, tenant, stored.body)
             self._policies.put(tenant, policy)

@@ -21,6 +21,10 @@ class PoliciesInForce:
         """
         self._policies[tenant] = policy
 
+    def follow_shared(self, tenant: str) -> None:
+        """Let the shared policy judge the tenant's texts from now on."""
+        self._policies.pop(tenant, None)
+
     def of(self, tenant: str) -> CompiledPolicy:
         """The tenant's own policy, or the shared one.
 

@@ -10,16 +10,26 @@ from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
 from service_kit.errors import InvalidInputError
 
+from moderation.change_policy import ChangePolicy
 from moderation.check_text import CheckText
+from moderation.entrypoints.grpc_policies import PolicyProcedures
 from moderation.guard_text import GrowingText, GuardText
+from moderation.show_policy import ShowPolicy
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 DIRECTIONS = {pb.DIRECTION_INPUT: Direction.INPUT, pb.DIRECTION_OUTPUT: Direction.OUTPUT}
 
 
-class ModerationServicer(pb_grpc.ModerationServiceServicer):
-    def __init__(self, check_text: CheckText, guard_text: GuardText) -> None:
+class ModerationServicer(PolicyProcedures, pb_grpc.ModerationServiceServicer):
+    def __init__(
+        self,
+        check_text: CheckText,
+        guard_text: GuardText,
+        change_policy: ChangePolicy,
+        show_policy: ShowPolicy,
+    ) -> None:
+        super().__init__(change_policy, show_policy)
         self._check_text = check_text
         self._guard_text = guard_text
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainer.training.model import TrainedModel
-from trainer.training.packs import Example
+from trainer.training.packs import PACK_NODES, Example
 from trainer.training.token_tree import TokenTree
 
 
@@ -56,7 +56,9 @@ class AnswerPack:
         return len(self.tree) + self.tree.growth(first.prompt + first.ids[:-1]) + beside
 
 
-def pack_answers(groups: Iterable[Sequence[Answer]], *, max_nodes: int) -> list[AnswerPack]:
+def pack_answers(
+    groups: Iterable[Sequence[Answer]], *, max_nodes: int = PACK_NODES
+) -> list[AnswerPack]:
     """Lay out groups of answers to one prompt each, in their order; a group stays together.
 
     A new pack begins where one would grow beyond `max_nodes`; a longer group has its own.

@@ -55,6 +55,5 @@ def tree_attention(
     scores = torch.bmm(query, key_1_G_M_D[0].transpose(1, 2)).view(heads, nodes, keys)
     # Scores are already rounded; the kernel adds them up in float32 and rounds once more.
     weights = torch.softmax(scores.add_(attention_mask[0]), dim=-1)
-    weights = weights.view(groups, shared * nodes, keys)
-    output = torch.bmm(weights, value_1_G_M_D[0]).view(1, heads, nodes, -1)
+    output = torch.bmm(weights.view(groups, -1, keys), value_1_G_M_D[0]).view(1, heads, nodes, -1)
     return output.transpose(1, 2).contiguous(), None

@@ -101,7 +101,7 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None
     report = exam_report(request.choices, loop.progress.base_correct, tuned)
     port.report("save", max_silence_seconds=LOAD_SECONDS)
-    summary = summary_of(loop.progress, len(splits["train"]), report)
+    summary = summary_of(loop.progress, model, len(splits["train"]), report)
     summary |= accounts.summary(loop.progress.flops, loop.progress.seconds)
     if splits["valid"]:
         summary["valid_loss"] = held_out_loss(objective, model, splits["valid"])

@@ -14,7 +14,10 @@ from trainer.training.progress import Progress
 EVALUATION = "evaluation.json"
 
 
-def summary_of(progress: Progress, rows: int, report: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(
+    progress: Progress, model: TrainedModel, rows: int, report: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Figures of the whole run, for people; what was not measured is left out."""
     summary: dict[str, Any] = {
         "rows": rows,
         "train_tokens": progress.tokens,
@@ -25,6 +28,7 @@ def summary_of(progress: Progress, rows: int, report: Mapping[str, Any]) -> dict
         "tokens_per_second": progress.tokens / progress.seconds,
         "differences": report["differences"],
         "peak_memory_bytes": peak_bytes(),
+        "trained_weights": sum(weight.numel() for weight in model.trainable.values()),
     }
     if progress.stopped_by:
         summary["stopped_by"] = progress.stopped_by

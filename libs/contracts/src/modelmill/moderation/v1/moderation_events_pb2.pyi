@@ -32,6 +32,9 @@ class PolicyState(_message.Message):
     BUNDLE_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
     CHANGED_AT_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    FOLLOWS_SHARED_FIELD_NUMBER: _builtins.int
+    RESTORES_VERSION_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner; "shared" is the default of every tenant."""
     version: _builtins.int
@@ -42,9 +45,17 @@ class PolicyState(_message.Message):
     """The compiled bundle, canonical JSON."""
     changed_by: _builtins.str
     """Who changed it."""
+    follows_shared: _builtins.bool
+    """The tenant has no policy of its own from here on; digest and bundle are empty."""
+    restores_version: _builtins.int
+    """The earlier version that this one brings back; 0 when it is new."""
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
+
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyDocument]:
+        """What people wrote, of which the bundle was compiled; empty where a start of the service put it."""
 
     def __init__(
         self,
@@ -55,10 +66,13 @@ class PolicyState(_message.Message):
         bundle: _builtins.bytes = ...,
         changed_by: _builtins.str = ...,
         changed_at: _timestamp_pb2.Timestamp | None = ...,
+        documents: _abc.Iterable[_moderation_service_pb2.PolicyDocument] | None = ...,
+        follows_shared: _builtins.bool = ...,
+        restores_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "changed_at", b"changed_at", "changed_by", b"changed_by", "digest", b"digest", "tenant", b"tenant", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "changed_at", b"changed_at", "changed_by", b"changed_by", "digest", b"digest", "documents", b"documents", "follows_shared", b"follows_shared", "restores_version", b"restores_version", "tenant", b"tenant", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -45,6 +45,26 @@ class ModerationServiceStub:
                 request_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardRequest.SerializeToString,
                 response_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardResponse.FromString,
                 _registered_method=True)
+        self.PutPolicy = channel.unary_unary(
+                '/modelmill.moderation.v1.ModerationService/PutPolicy',
+                request_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.PutPolicyRequest.SerializeToString,
+                response_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.PutPolicyResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/modelmill.moderation.v1.ModerationService/GetPolicy',
+                request_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.ListPolicyVersions = channel.unary_unary(
+                '/modelmill.moderation.v1.ModerationService/ListPolicyVersions',
+                request_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.ListPolicyVersionsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.ListPolicyVersionsResponse.FromString,
+                _registered_method=True)
+        self.RevertPolicy = channel.unary_unary(
+                '/modelmill.moderation.v1.ModerationService/RevertPolicy',
+                request_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.RevertPolicyRequest.SerializeToString,
+                response_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.RevertPolicyResponse.FromString,
+                _registered_method=True)
 
 
 class ModerationServiceServicer:
@@ -70,6 +90,42 @@ class ModerationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PutPolicy(self, request, context):
+        """Compiles YAML documents to one policy and puts it in force; or only says what would change.
+
+        INVALID_ARGUMENT: all that is wrong with the documents; the policy in force stays.
+        FAILED_PRECONDITION: the policy in force is not `expected_digest`, or somebody was quicker.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """The policy that judges a tenant's texts, or an earlier version, with its documents.
+
+        NOT_FOUND: no such version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicyVersions(self, request, context):
+        """Versions of a tenant's own policy, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevertPolicy(self, request, context):
+        """Brings an earlier version back as a new one, or lets the shared policy judge again.
+
+        NOT_FOUND: no such version.
+        FAILED_PRECONDITION: as of PutPolicy; or the version does not compile any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModerationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -82,6 +138,26 @@ def add_ModerationServiceServicer_to_server(servicer, server):
                     servicer.Guard,
                     request_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardRequest.FromString,
                     response_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardResponse.SerializeToString,
+            ),
+            'PutPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPolicy,
+                    request_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.PutPolicyRequest.FromString,
+                    response_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.PutPolicyResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GetPolicyRequest.FromString,
+                    response_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'ListPolicyVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicyVersions,
+                    request_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.ListPolicyVersionsRequest.FromString,
+                    response_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.ListPolicyVersionsResponse.SerializeToString,
+            ),
+            'RevertPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevertPolicy,
+                    request_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.RevertPolicyRequest.FromString,
+                    response_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.RevertPolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -139,6 +215,114 @@ class ModerationService:
             '/modelmill.moderation.v1.ModerationService/Guard',
             modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardRequest.SerializeToString,
             modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.moderation.v1.ModerationService/PutPolicy',
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.PutPolicyRequest.SerializeToString,
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.PutPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.moderation.v1.ModerationService/GetPolicy',
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GetPolicyRequest.SerializeToString,
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicyVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.moderation.v1.ModerationService/ListPolicyVersions',
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.ListPolicyVersionsRequest.SerializeToString,
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.ListPolicyVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevertPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.moderation.v1.ModerationService/RevertPolicy',
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.RevertPolicyRequest.SerializeToString,
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.RevertPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

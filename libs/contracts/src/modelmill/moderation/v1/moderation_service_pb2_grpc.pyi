@@ -44,6 +44,25 @@ class ModerationServiceStub:
 
     FAILED_PRECONDITION: no valid policy bundle; nothing may pass.
     """
+    PutPolicy: _grpc.UnaryUnaryMultiCallable[_moderation_service_pb2.PutPolicyRequest, _moderation_service_pb2.PutPolicyResponse]
+    """Compiles YAML documents to one policy and puts it in force; or only says what would change.
+
+    INVALID_ARGUMENT: all that is wrong with the documents; the policy in force stays.
+    FAILED_PRECONDITION: the policy in force is not `expected_digest`, or somebody was quicker.
+    """
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_moderation_service_pb2.GetPolicyRequest, _moderation_service_pb2.GetPolicyResponse]
+    """The policy that judges a tenant's texts, or an earlier version, with its documents.
+
+    NOT_FOUND: no such version.
+    """
+    ListPolicyVersions: _grpc.UnaryUnaryMultiCallable[_moderation_service_pb2.ListPolicyVersionsRequest, _moderation_service_pb2.ListPolicyVersionsResponse]
+    """Versions of a tenant's own policy, newest first."""
+    RevertPolicy: _grpc.UnaryUnaryMultiCallable[_moderation_service_pb2.RevertPolicyRequest, _moderation_service_pb2.RevertPolicyResponse]
+    """Brings an earlier version back as a new one, or lets the shared policy judge again.
+
+    NOT_FOUND: no such version.
+    FAILED_PRECONDITION: as of PutPolicy; or the version does not compile any more.
+    """
 
 @_typing.type_check_only
 class ModerationServiceAsyncStub(ModerationServiceStub):
@@ -60,6 +79,25 @@ class ModerationServiceAsyncStub(ModerationServiceStub):
     """Judges a text as it grows: each response carries text that is safe to show.
 
     FAILED_PRECONDITION: no valid policy bundle; nothing may pass.
+    """
+    PutPolicy: _aio.UnaryUnaryMultiCallable[_moderation_service_pb2.PutPolicyRequest, _moderation_service_pb2.PutPolicyResponse]  # type: ignore[assignment]
+    """Compiles YAML documents to one policy and puts it in force; or only says what would change.
+
+    INVALID_ARGUMENT: all that is wrong with the documents; the policy in force stays.
+    FAILED_PRECONDITION: the policy in force is not `expected_digest`, or somebody was quicker.
+    """
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_moderation_service_pb2.GetPolicyRequest, _moderation_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    """The policy that judges a tenant's texts, or an earlier version, with its documents.
+
+    NOT_FOUND: no such version.
+    """
+    ListPolicyVersions: _aio.UnaryUnaryMultiCallable[_moderation_service_pb2.ListPolicyVersionsRequest, _moderation_service_pb2.ListPolicyVersionsResponse]  # type: ignore[assignment]
+    """Versions of a tenant's own policy, newest first."""
+    RevertPolicy: _aio.UnaryUnaryMultiCallable[_moderation_service_pb2.RevertPolicyRequest, _moderation_service_pb2.RevertPolicyResponse]  # type: ignore[assignment]
+    """Brings an earlier version back as a new one, or lets the shared policy judge again.
+
+    NOT_FOUND: no such version.
+    FAILED_PRECONDITION: as of PutPolicy; or the version does not compile any more.
     """
 
 class ModerationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -86,6 +124,49 @@ class ModerationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Judges a text as it grows: each response carries text that is safe to show.
 
         FAILED_PRECONDITION: no valid policy bundle; nothing may pass.
+        """
+
+    @_abc_1.abstractmethod
+    def PutPolicy(
+        self,
+        request: _moderation_service_pb2.PutPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moderation_service_pb2.PutPolicyResponse, _abc.Awaitable[_moderation_service_pb2.PutPolicyResponse]]:
+        """Compiles YAML documents to one policy and puts it in force; or only says what would change.
+
+        INVALID_ARGUMENT: all that is wrong with the documents; the policy in force stays.
+        FAILED_PRECONDITION: the policy in force is not `expected_digest`, or somebody was quicker.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _moderation_service_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moderation_service_pb2.GetPolicyResponse, _abc.Awaitable[_moderation_service_pb2.GetPolicyResponse]]:
+        """The policy that judges a tenant's texts, or an earlier version, with its documents.
+
+        NOT_FOUND: no such version.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPolicyVersions(
+        self,
+        request: _moderation_service_pb2.ListPolicyVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moderation_service_pb2.ListPolicyVersionsResponse, _abc.Awaitable[_moderation_service_pb2.ListPolicyVersionsResponse]]:
+        """Versions of a tenant's own policy, newest first."""
+
+    @_abc_1.abstractmethod
+    def RevertPolicy(
+        self,
+        request: _moderation_service_pb2.RevertPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_moderation_service_pb2.RevertPolicyResponse, _abc.Awaitable[_moderation_service_pb2.RevertPolicyResponse]]:
+        """Brings an earlier version back as a new one, or lets the shared policy judge again.
+
+        NOT_FOUND: no such version.
+        FAILED_PRECONDITION: as of PutPolicy; or the version does not compile any more.
         """
 
 def add_ModerationServiceServicer_to_server(servicer: ModerationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,7 +19,7 @@ from gateway.entrypoints.http_requests import MAX_KEY_CHARS
 SCHEMAS = "#/components/schemas/{model}"
 RESPONSES = "#/components/responses/{name}"
 PAGED = "list_"
-UNPAGED = frozenset({"list_models", "list_aliases"})
+UNPAGED = frozenset({"list_models", "list_aliases", "list_policies"})
 
 UPLOAD: dict[str, Any] = {
     "type": "object",
@@ -186,6 +186,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         named.append(_query("limit", limit, "Entries at most."))
     if route.name == "list_jobs":
         named.append(_query("kind", text, "Only jobs of this kind."))
+    if route.name == "get_policy":
+        named.append(_query("version", {"type": "integer"}, "Not what judges now, but this one."))
     if route.name == "list_files":
         named.append(_query("purpose", text, "Only files of this purpose."))
     if route.name.endswith("_events"):

@@ -13,6 +13,7 @@ from gateway.entrypoints.document import evaluation_examples as evaluations
 from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import job_answers as jobs
 from gateway.entrypoints.document import model_answers as models
+from gateway.entrypoints.document import policy_answers as policies
 from gateway.entrypoints.document import text_answers as texts
 from gateway.entrypoints.document import upload_answers as uploads
 from gateway.entrypoints.document import webhook_answers as hooks
@@ -23,6 +24,7 @@ from gateway.entrypoints.http_embeddings import EmbeddingBody
 from gateway.entrypoints.http_models import AliasBody
 from gateway.entrypoints.http_moderations import ModerationBody
 from gateway.entrypoints.http_optimizations import OptimizationBody
+from gateway.entrypoints.http_policies import PolicyBody, RevertBody
 from gateway.entrypoints.http_uploads import CompleteUploadBody, UploadBody
 from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
 
@@ -91,6 +93,21 @@ OPERATIONS = {
         refusals=TEXT,
     ),
     "moderate": Operation(texts.Moderation, e.MODERATION_ANSWER, MODERATION, refusals=NEIGHBOUR),
+    "get_policy": Operation(policies.Policy, policies.POLICY, refusals=(400, 404, *NEIGHBOUR)),
+    "put_policy": Operation(
+        policies.PolicyChange, policies.CHANGE, Body(PolicyBody, policies.BODY), refusals=STEER
+    ),
+    "list_policies": Operation(
+        policies.PolicyVersionList,
+        {"object": "list", "data": [policies.VERSION], "has_more": False},
+        refusals=NEIGHBOUR,
+    ),
+    "revert_policy": Operation(
+        policies.PolicyChange,
+        policies.REVERTED,
+        Body(RevertBody, {"version": 1}),
+        refusals=(404, *STEER),
+    ),
     "list_models": Operation(
         models.ModelList, {"object": "list", "data": [e.MODEL_ALIAS, e.MODEL_VERSION]}
     ),

@@ -1,0 +1,35 @@
+"""A stack whose processes write to one log file, for commands that need the terminal."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from cli.commands.up import readable
+from cli.stack import Stack, StackOptions, running_stack
+from cli.state_folder import StateFolder
+from cli.system_errors import folder_error
+
+
+@asynccontextmanager
+async def logged_stack(
+    state: StateFolder, options: StackOptions, log_file: Path
+) -> AsyncIterator[Stack]:
+    """Start everything, give it, and stop it at the end of the block; see `running_stack`.
+
+    Raises:
+        PreconditionError: the state folder cannot be made or written, or is in use.
+        UnavailableError: a process did not start; the message has its last line.
+    """
+    try:
+        state.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        log = log_file.open("w")
+    except OSError as error:
+        raise folder_error(state.path, error) from error
+    with log:
+
+        def write_line(name: str, line: str) -> None:
+            log.write(f"{name:>17} {readable(line)}\n")
+            log.flush()
+
+        async with running_stack(state, options, write_line) as stack:
+            yield stack

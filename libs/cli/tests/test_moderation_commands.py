@@ -1,0 +1,272 @@
+"""`mill moderation`: policies from a terminal, and what a policy would do to a file."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli.app import run_app
+from cli.policy_trial import Line, try_policy
+from guard.bundle import CompiledPolicy, compile_policy
+from guard.policy import parse_policy
+from guard.verdict import Direction
+from hypothesis import given
+from hypothesis import strategies as st
+
+POLICY = """rules:
+- {id: fruit, category: illicit, severity: high, action: block, directions: both,
+   keywords: [forbidden fruit]}
+- {id: mail, category: pii, severity: low, action: mask, directions: both, detector: email}
+- {id: leak, category: prompt-leak, severity: low, action: flag, directions: input,
+   keywords: [system prompt]}
+"""
+VERSION = {
+    "object": "moderation.policy",
+    "tenant": "demo",
+    "version": 2,
+    "digest": "sha256:two",
+    "follows_shared": False,
+    "restores_version": 1,
+    "changed_by": "ann\x1b[2J",
+    "changed_at": 1,
+}
+CHANGES = {
+    "added_rules": ["fruit"],
+    "removed_rules": [],
+    "changed_rules": ["mail"],
+    "changed_settings": [],
+}
+
+
+class Gateway(ThreadingHTTPServer):
+    """Keeps what it is told."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[tuple[str, str, Any]] = []
+        self.name = "ours.yaml"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        self._asked()
+        if self.path.endswith("/versions"):
+            self._answer({"object": "list", "data": [VERSION], "has_more": False})
+        else:
+            document = {"name": self.server.name, "text": POLICY}
+            self._answer({**VERSION, "documents": [document]})
+
+    def do_PUT(self) -> None:
+        body = self._asked()
+        self._answer({**VERSION, "written": not body["dry_run"], "changes": CHANGES})
+
+    def do_POST(self) -> None:
+        self._asked()
+        self._answer({**VERSION, "written": True, "changes": CHANGES})
+
+    def _asked(self) -> Any:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        said = json.loads(body) if body else None
+        self.server.asked.append((self.command, self.path.partition("?")[0], said))
+        return said
+
+    def _answer(self, fields: Any) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(fields).encode())
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with Gateway() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MODELMILL_TOKEN", "token")
+        monkeypatch.setenv("COLUMNS", "160")
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Path:
+    file = tmp_path / "ours.yaml"
+    file.write_text(POLICY)
+    return file
+
+
+def said(capsys: pytest.CaptureFixture[str], *words: object, status: int = 0) -> str:
+    assert run_app(["moderation", *map(str, words)]) == status
+    read = capsys.readouterr()
+    return read.out + read.err
+
+
+# Policies --------------------------------------------------------------------------------------
+
+
+def test_files_are_put_in_force_as_one_policy(
+    gateway: Gateway, policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text("rules: []")
+    shown = said(capsys, "apply", policy, other, "--expect", "sha256:one")
+
+    assert gateway.asked == [
+        (
+            "PUT",
+            "/v1/moderation/policy",
+            {
+                "documents": [
+                    {"name": "ours.yaml", "text": POLICY},
+                    {"name": "other.yaml", "text": "rules: []"},
+                ],
+                "dry_run": False,
+                "expected_digest": "sha256:one",
+            },
+        )
+    ]
+    assert "added rules: fruit" in shown
+    assert "version 2 is in force sha256:two" in shown
+    assert "a dry run" in said(capsys, "apply", policy, "--dry-run")
+
+
+def test_versions_are_listed_and_brought_back(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = said(capsys, "versions")
+    assert "version 1 again" in listed
+    assert "\x1b[2J" not in listed
+    said(capsys, "revert", 1)
+    said(capsys, "revert", "--shared")
+    assert [body for _, _, body in gateway.asked[1:]] == [{"version": 1}, {"shared": True}]
+    assert "name a version" in said(capsys, "revert", status=2)
+    assert "name a version" in said(capsys, "revert", 1, "--shared", status=2)
+
+
+def test_the_policy_in_force_is_printed_or_written_to_a_folder_and_nowhere_else(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert POLICY.strip() in said(capsys, "show")
+    gateway.name = "../../outside.yaml"
+    said(capsys, "show", "--output", tmp_path / "inner" / "policy")
+    assert (tmp_path / "inner" / "policy" / "outside.yaml").read_text() == POLICY
+    assert not (tmp_path / "outside.yaml").exists()
+
+
+# Trials ----------------------------------------------------------------------------------------
+
+
+def test_each_line_is_judged_and_counted_by_rule(
+    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text(
+        "a fine day\n\nask a@b.example or c@d.example\nthe forbidden fruit\x1b[2J\n"
+        "[bold]system prompt[/bold]\n"
+    )
+    shown = said(capsys, "test", file, "--policy", policy)
+
+    assert "4 texts: 1 allow, 1 flag, 1 mask, 1 block" in shown
+    assert "4: the ⟦forbidden fruit\\u001b⟧[2J" in shown
+    assert "5: [bold]⟦system prompt⟧[/bold]" in shown
+    mail = next(line for line in shown.splitlines() if " mail " in line)
+    assert [cell.strip() for cell in mail.split("│")[1:-1]] == ["mail", "pii", "mask", "1", "2"]
+    assert "1 flag" not in said(
+        capsys, "test", file, "--policy", policy, "--direction", "output", "--examples", 0
+    )
+
+
+ROWS = [
+    {"text": "a fine day", "label": "allow"},
+    {"text": "the forbidden fruit", "label": "block"},
+    {"text": "the forbidden fruit", "label": "allow"},
+    {"text": "ask a@b.example", "label": True},
+    {"text": "a secret that no rule knows", "label": "block"},
+    {"text": "no label"},
+]
+
+
+def test_labels_give_a_confusion_table_precision_and_recall(
+    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, ROWS)))
+    shown = said(capsys, "test", file, "--policy", policy)
+
+    # Three were touched, two of them rightly; three should be, two of them were.
+    assert "precision (touched or not): 0.6667" in shown
+    assert "recall (touched or not): 0.6667" in shown
+    block = [line for line in shown.splitlines() if line.startswith("│ block ")][-1]
+    assert [cell.strip() for cell in block.split("│")[2:-1]] == ["1", "0", "0", "1"]
+
+    strict = said(capsys, "test", file, "--policy", policy, "--expect-all", status=1)
+    assert "line 3 was to get another action" in strict
+    assert "line 5 was to get another action" in strict
+    file.write_text(json.dumps(ROWS[0]))
+    said(capsys, "test", file, "--policy", policy, "--expect-all")
+
+
+def test_bad_lines_are_named_and_the_others_are_judged(
+    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "rows.jsonl"
+    bad = [b"{", b"[]", b'{"text": 3}', b'{"text": "x", "label": "maybe"}', b"\xff"]
+    file.write_bytes(b"\n".join([*bad, b'{"text": "' + b"x" * 100_001 + b'"}', b'{"text": "x"}']))
+    shown = said(capsys, "test", file, "--policy", policy)
+
+    assert "1 texts: 1 allow" in shown
+    for number, why in enumerate(
+        ["not JSON", "needs an object", "needs an object", "label must be", "not UTF-8", "100001"],
+        1,
+    ):
+        assert f"line {number} was left out: " in shown
+        assert why in shown
+    said(capsys, "test", file, "--policy", policy, "--expect-all", status=1)
+    file.write_bytes(b"{\n" * 30)
+    assert "and 10 lines more" in said(capsys, "test", file, "--policy", policy)
+
+
+def test_without_files_the_policy_in_force_judges(
+    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("the forbidden fruit")
+    shown = said(capsys, "test", file)
+    assert "your own policy, version 2" in shown
+    assert "1 block" in shown
+
+
+def test_a_policy_that_is_wrong_is_refused_with_all_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("rules:\n- {id: X}\n- 3\n")
+    shown = said(capsys, "test", wrong, "--policy", wrong, status=2)
+    assert shown.count("mill: wrong.yaml: rule") == 7
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_precision_and_recall_are_what_their_definitions_say(
+    tmp_path_factory: pytest.TempPathFactory, cases: list[tuple[bool, bool]]
+) -> None:
+    bundle = compile_policy(parse_policy({"p": POLICY}))
+    compiled = CompiledPolicy.from_bundle(bundle.content)
+    file = tmp_path_factory.mktemp("trial") / "rows.jsonl"
+    rows = [Line("forbidden fruit" if hit else "fine", label) for hit, label in cases]
+    file.write_text("\n".join(json.dumps({"text": r.text, "label": r.label}) for r in rows))
+    trial = try_policy(compiled, file, Direction.INPUT, jsonl=True, examples=0)
+
+    right = sum(hit and label for hit, label in cases)
+    hits, labels = sum(hit for hit, _ in cases), sum(label for _, label in cases)
+    assert trial.precision == (right / hits if hits else None)
+    assert trial.recall == (right / labels if labels else None)
+    assert len(trial.mismatches) == sum(hit != label for hit, label in cases)

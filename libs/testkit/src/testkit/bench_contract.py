@@ -1,0 +1,71 @@
+"""What `mill bench methods` counts on, held by the fake gateway and by a real stack."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+ORDERS = ("/v1/datasets", "/v1/fine_tuning/jobs", "/v1/evaluations")
+
+
+class CutOff(Exception):  # noqa: N818  # not an error: what a kill does
+    """The bench ends here, in the moment after its order was accepted."""
+
+
+class Observed:
+    """A gateway whose orders are counted, and which may end the bench.
+
+    Args:
+        gateway: The real one, or its fake.
+        cut_after: Orders after which the bench is cut off; 0 for none.
+    """
+
+    def __init__(self, gateway: Any, cut_after: int = 0) -> None:
+        self._gateway = gateway
+        self._cut_after = cut_after
+        self.orders: list[str] = []
+        self.get = gateway.get
+        self.upload = gateway.upload
+        self.download = gateway.download
+        self.stream = getattr(gateway, "stream", None)
+
+    def post(self, path: str, body: Any, *, headers: dict[str, str] | None = None) -> Any:
+        """Hand it on, and perhaps end."""
+        answer = self._gateway.post(path, body, headers=headers)
+        if path in ORDERS:
+            self.orders.append(path)
+            if len(self.orders) == self._cut_after:
+                raise CutOff
+        return answer
+
+
+def nothing_is_done_twice(run: Callable[[Any], Any], gateway: Any, jobs: Mapping[str, int]) -> Any:
+    """Cut the bench off after each of its orders, let it go on each time, and count its jobs.
+
+    Args:
+        run: The bench on a gateway, always with the same folder to keep; returns what it found.
+        jobs: How many it needs of each kind.
+
+    Returns:
+        What the bench found.
+    """
+    before, cuts = _jobs(gateway), 0
+    while True:
+        # An order that was cut off is given again; the next one is cut off in its turn.
+        try:
+            found = run(Observed(gateway, cut_after=2 if cuts else 1))
+        except CutOff:
+            cuts += 1
+            continue
+        break
+    assert cuts == sum(jobs.values())
+    made = _jobs(gateway) - before
+    assert {kind: made[kind] for kind in jobs} == dict(jobs)
+
+    again = Observed(gateway)
+    assert run(again) == found
+    assert again.orders == []
+    return found
+
+
+def _jobs(gateway: Any) -> Counter[str]:
+    return Counter(job["kind"] for job in gateway.get("/v1/jobs", limit=100)["data"])
