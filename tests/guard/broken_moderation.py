@@ -44,7 +44,8 @@ class BrokenModeration:
         raise RuntimeError("a bug of moderation")
 
     async def _hang(self, request: pb.CheckRequest, context: Any) -> bytes:
-        return await asyncio.get_running_loop().create_future()
+        nothing: bytes = await asyncio.get_running_loop().create_future()
+        return nothing
 
     async def _garbage(self, request: pb.CheckRequest, context: Any) -> bytes:
         return GARBAGE
@@ -75,7 +76,7 @@ async def _aborted(context: Any, status: grpc.StatusCode) -> bytes:
 async def serving(broken: BrokenModeration) -> AsyncIterator[str]:
     """On a socket; its address."""
     server = grpc.aio.server()
-    handler = grpc.unary_unary_rpc_method_handler(broken.check)
+    handler: Any = grpc.unary_unary_rpc_method_handler(broken.check)
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(SERVICE, {"Check": handler}),)
     )

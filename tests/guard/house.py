@@ -8,12 +8,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import grpc
 import httpx
 from cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
 from guard.bundle import Bundle
 from jobs.bus import Bus
 from jobs.subjects import MODEL_READY, policy_state
 from modelmill.common.v1.chat_pb2 import TokenUsage
+from modelmill.gateway.v1 import gateway_service_pb2 as gateway_pb
+from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1.inference_service_pb2_grpc import (
     InferenceServiceServicer,
@@ -32,6 +35,7 @@ from tests.guard.corpus.rows import POLICY_FILE, bundle
 
 MODEL = "mv-said"
 TENANT = "acme"
+RPC_STATUS = {grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.UNAVAILABLE: 503}
 NOBODY = "127.0.0.1:9"
 """A peer that does not answer and is not asked."""
 
@@ -84,7 +88,8 @@ class House:
     moderation: Any
     """A stub of the real service; None when another judges."""
     moderation_process: ServiceProcess | None
-    gateway: ServiceProcess
+    gateway_rpc: Any
+    """A stub of the gateway, with a token."""
 
     async def chat(self, prompt: str) -> Answer:
         """`/v1/chat/completions`, streamed."""
@@ -94,6 +99,21 @@ class House:
     async def complete(self, prompt: str) -> Answer:
         """`/v1/completions`, streamed."""
         return await self._streamed("/v1/completions", {"prompt": prompt})
+
+    async def stream_chat(self, prompt: str) -> Answer:
+        """`GatewayService.StreamChat`, over gRPC; a refusal has its status as HTTP has it."""
+        call = gateway_pb.ChatCall(model=MODEL)
+        call.messages.add(role="user", content=prompt)
+        text, finish = "", ""
+        try:
+            async for said in self.gateway_rpc.StreamChat(
+                gateway_pb.StreamChatRequest(call=call), timeout=30
+            ):
+                text += said.text_delta
+                finish = said.end.finish_reason or finish
+        except grpc.aio.AioRpcError as error:
+            return Answer(RPC_STATUS[error.code()], error.details() or "", text, finish)
+        return Answer(200, "[DONE]", text, finish)
 
     async def knows_the_model(self) -> bool:
         """The gateway has heard of it."""
@@ -141,8 +161,10 @@ async def run_house(folder: Path, *, moderation: str = "") -> AsyncIterator[Hous
         doors = _doors(keys, f"127.0.0.1:{server.port}", moderation)
         await _say_model(bus)
         gateway = await enter(running_service("gateway", settings | doors))
-        http = await enter(_client(gateway, keys))
-        house = House(http, bus, nats, said, stub, process, gateway)
+        token = _token(keys)
+        http = await enter(_client(gateway, token))
+        rpc = GatewayServiceStub(await enter(open_channel(gateway.address, token)))
+        house = House(http, bus, nats, said, stub, process, rpc)
         await eventually(house.knows_the_model, within=20)
         yield house
 
@@ -180,9 +202,12 @@ def _doors(keys: LocalKeys, inference: str, moderation: str) -> dict[str, str]:
     } | {f"{peer}_address": NOBODY for peer in ("data_prep", "trainer", "optimizer_builder")}
 
 
-def _client(gateway: ServiceProcess, keys: LocalKeys) -> httpx.AsyncClient:
+def _token(keys: LocalKeys) -> str:
     life = timedelta(minutes=10)
-    token = keys.issue(subject="ada", tenant=TENANT, scopes=ALL_SCOPES, life=life)
+    return keys.issue(subject="ada", tenant=TENANT, scopes=ALL_SCOPES, life=life)
+
+
+def _client(gateway: ServiceProcess, token: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=f"http://127.0.0.1:{gateway.ports['http']}",
         headers={"authorization": f"Bearer {token}"},

@@ -9,12 +9,15 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
+from guard.bundle import compile_policy
+from guard.policy import parse_policy
 from guard.verdict import Action, Direction
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from testkit.waiting import eventually
 
 from tests.guard.broken_moderation import BrokenModeration, serving
-from tests.guard.corpus.rows import policy
-from tests.guard.house import TENANT, Answer, House, run_house
+from tests.guard.corpus.rows import POLICY_FILE, policy
+from tests.guard.house import TENANT, Answer, House, publish, run_house
 from tests.guard.judged import expected
 
 QUESTION = "What is on the list?"
@@ -128,6 +131,32 @@ async def test_streams_end_guarded_and_new_ones_are_refused_while_moderation_is_
             wanted.hold(answer.text, None, number)
             blocked = wanted.verdict.action is Action.BLOCK
             assert answer.finish_reason == ("content_filter" if blocked else "stop")
+
+
+async def test_where_a_policy_says_so_its_rules_alone_judge_while_moderation_is_gone(
+    tmp_path: Path,
+) -> None:
+    rules = POLICY_FILE.read_text("utf-8")
+    open_door = compile_policy(parse_policy({"p": f"when_unavailable: rules_only\n{rules}"}))
+    async with run_house(tmp_path) as house:
+        await publish(house.bus, TENANT, open_door)
+        assert house.moderation_process is not None
+        house.moderation_process.process.kill()
+
+        async def answers() -> bool:
+            return (await house.chat(QUESTION)).status == 200
+
+        await eventually(answers)
+        for text in ANSWERS:
+            house.said.prompts.clear()
+            answer = await house.chat(text)
+            wanted = expected(policy(), text, Direction.INPUT)
+            if wanted.verdict.action is Action.BLOCK:
+                assert answer.status == 400
+                closed(answer, house)
+            else:
+                assert answer.status == 200
+                assert house.said.prompts == [wanted.approved]
 
 
 async def test_a_text_whose_moderation_dies_is_never_said_to_be_whole(tmp_path: Path) -> None:
