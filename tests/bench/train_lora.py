@@ -4,10 +4,10 @@ train.lora: real tokens a second. Value: tokens of the rows, prompts and answers
 counted / seconds in optimizer steps.
 Ours: the trainer's own TrainingLoop with its defaults. Denominator (the rival): TRL, a process of
 its own; the same rows in the same order, base model (SmolLM2-135M, bf16), rank, alpha, targets,
-rate (linear fall), rows a step and micro-batches; all else as SFTConfig has it (padded batches,
-gradient checkpointing, bf16). Both are stopped between steps and take turns in one run. The loss of
-the last counted step, of the same rows on both sides, is in the note. Floor: a matrix product in
-the same number format. Load: nothing else runs. Sample: the demo's rows, 32 a step.
+rate (linear fall), rows a step and fresh adapters; all else as SFTConfig has it (micro-batches of 8
+padded rows, gradient checkpointing, bf16). Both are stopped between steps and take turns in one
+run. The loss of the last counted step, of the same rows on both sides, is in the note. Floor: a
+matrix product in the same number format. Load: nothing else runs. Sample: the demo's rows, 32 a step.
 
 train.memory: MB resident at most (ru_maxrss) of our process, over TRL's, imports and weights
 included; the note has what each added to what it held when the model was loaded. TRL's default loss

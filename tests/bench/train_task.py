@@ -1,5 +1,11 @@
-"""What both sides of train.lora learn: the same rows in the same order, with the same choices."""
+"""What both sides of train.lora learn: the same rows in the same order, with the same choices.
 
+    python -m tests.bench.train_task BASE_FOLDER FILE
+
+writes the fresh adapters that our side begins with, so that the other side can begin with them.
+"""
+
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,8 +20,8 @@ from trainer.training.rows import encode_rows
 
 from tests.bench.rows_sample import good_nouns
 
-MICRO_BATCH_ROWS = 8
-"""Default of both sides."""
+TRL_MICRO_BATCH_ROWS = 8
+"""TRL's default; ours is a step's rows, whose passes are bounded by nodes of a tree."""
 LEARNING_RATE = 5e-4
 LEAST_WARMUP = 1e-9
 """One step, at the full rate: TRL counts warm-up from 0, we from 1, and without any they agree."""
@@ -30,7 +36,6 @@ def choices_for(steps: int, rows: int) -> HyperParameters:
         {
             "learning_rate": LEARNING_RATE,
             "batch_size": rows,
-            "gradient_accumulation_steps": rows // MICRO_BATCH_ROWS,
             "epochs": 100,
             "warmup_ratio": LEAST_WARMUP,
             "max_steps": steps,
@@ -52,6 +57,15 @@ def examples_and_plan(
     return examples, plan_training(len(examples), choices_for(steps, batch_rows))
 
 
+def write_fresh_adapters(base: Path, file: Path) -> None:
+    """Those of our side, by name of weight."""
+    from safetensors.torch import save_file
+    from trainer.training.model import TrainedModel
+
+    model = TrainedModel.load(base, choices_for(1, 8), "base")
+    save_file({name: weight.detach() for name, weight in model.trainable.items()}, file)
+
+
 def scratch_folder() -> Path:
     """A folder of this process that nobody else writes to."""
     return Path(tempfile.mkdtemp(prefix="bench-train-"))
@@ -64,3 +78,7 @@ def _turns(noun: dict[str, str]) -> list[Turn]:
         Turn(role="user", content=user),
         Turn(role="assistant", content=noun["label"]),
     ]
+
+
+if __name__ == "__main__":
+    write_fresh_adapters(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,7 +1,7 @@
 """The rival of train.lora: TRL's SFTTrainer with its defaults, a few steps at a time.
 
 The rows come as token ids and labels, cut where ours are cut, in the order of our plan. Ours are
-only what both sides must share: rank, alpha, targets, rate, batch, steps. Everything else
+only what both sides must share: fresh adapters, rank, alpha, targets, rate, batch, steps. All else
 (padding, gradient checkpointing, bf16, loss) is what SFTConfig says.
 
 Arguments: the base model's folder, steps in all, rows a step. Question: {"steps"}. Answer:
@@ -10,13 +10,16 @@ Arguments: the base model's folder, steps in all, rows a step. Question: {"steps
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig, TaskType
+from safetensors.torch import load_file
 from service_kit.machine_size import resident_memory
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.training.memory import peak_bytes
@@ -26,8 +29,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from tests.bench.train_task import (
     LORA_TARGETS,
-    MICRO_BATCH_ROWS,
     SEED,
+    TRL_MICRO_BATCH_ROWS,
     choices_for,
     examples_and_plan,
     scratch_folder,
@@ -113,6 +116,7 @@ def main() -> None:
         ),
         callbacks=[pace],
     )
+    _begin_as_we_do(trainer, base, folder)
     pace.loaded_bytes = resident_memory(os.getpid())
     try:
         trainer.train()
@@ -120,11 +124,25 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _begin_as_we_do(trainer: SFTTrainer, base: Path, folder: Path) -> None:
+    """Put our side's fresh adapters in the place of its own; a process of their own makes them."""
+    file = folder / "adapters.safetensors"
+    arguments = ("tests.bench.train_task", str(base), str(file))
+    subprocess.run((sys.executable, "-m", *arguments), check=True, stdout=subprocess.DEVNULL)
+    fresh = load_file(file)
+    model: Any = trainer.model
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.requires_grad:
+                weight.copy_(fresh.pop(name))
+    assert not fresh, f"adapters that the other side lacks: {sorted(fresh)[:3]}"
+
+
 def _arguments(folder: Path, choices: HyperParameters, steps: int) -> SFTConfig:
     return SFTConfig(
         output_dir=str(folder),
-        per_device_train_batch_size=MICRO_BATCH_ROWS,
-        gradient_accumulation_steps=choices.gradient_accumulation_steps,
+        per_device_train_batch_size=TRL_MICRO_BATCH_ROWS,
+        gradient_accumulation_steps=choices.batch_size // TRL_MICRO_BATCH_ROWS,
         max_steps=steps,
         learning_rate=choices.learning_rate,
         warmup_steps=0,

@@ -98,7 +98,8 @@ async def _run(order: Mapping[str, Any], tell: Callable[[int], None]) -> dict[st
         *(sys.executable, str(SCRIPT)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
+        # DeepSpeed, where it is installed, says on stdout which device it has found by itself.
+        env=os.environ | {"OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1", "DS_ACCELERATOR": "cpu"},
         # One line has what all runs left.
         limit=1 << 26,
     )

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from itertools import combinations, pairwise
 
 import pytest
-import re2
 from guard.bundle import CompiledPolicy, compile_policy
-from guard.normalise import is_word_character, normalise
-from guard.policy import Policy, parse_policy
+from guard.normalise import normalise
+from guard.policy import parse_policy
 from guard.stream import StreamGuard
-from guard.verdict import Action, Direction, RuleMatch, Verdict
+from guard.verdict import Action, Direction, Verdict
+from guard_support.oracle import oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,104 +40,6 @@ rules:
 POLICY = parse_policy({"rules": RULES})
 COMPILED = CompiledPolicy.from_bundle(compile_policy(POLICY).content)
 OUTPUT = Direction.OUTPUT
-
-
-# The oracle ------------------------------------------------------------------------------------
-
-
-def oracle(policy: Policy, text: str, direction: Direction, digest: str) -> Verdict:
-    shadow = normalise(text)
-    origins: list[int] = []
-    for index in range(len(text)):
-        grown = len(normalise(text[: index + 1]))
-        origins.extend([index] * (grown - len(origins)))
-    found = sorted(set(_spans(policy, shadow, direction)))
-    blocks = [start for start, _, _, action in found if action is Action.BLOCK]
-    heads = {rule.id: rule for rule in policy.rules}
-    matches = sorted(
-        {
-            RuleMatch(
-                rule_id,
-                heads[rule_id].category,
-                action,
-                origins[start],
-                next((o for o in origins[end:] if o > origins[end - 1]), len(text)),
-            )
-            for start, end, rule_id, action in found
-            if not blocks or start <= min(blocks)
-        },
-        key=lambda match: (match.start, match.end, match.rule_id),
-    )
-    masked = list(text)
-    for match in matches:
-        if match.action is Action.MASK:
-            masked[match.start : match.end] = "*" * (match.end - match.start)
-    action = max((match.action for match in matches), default=Action.ALLOW)
-    return Verdict(action, tuple(matches), "" if blocks else "".join(masked), digest)
-
-
-def _spans(
-    policy: Policy, shadow: str, direction: Direction
-) -> Iterator[tuple[int, int, str, Action]]:
-    for rule in policy.rules:
-        if direction not in rule.directions:
-            continue
-        if rule.pattern is not None:
-            options = re2.Options()
-            options.case_sensitive = False
-            options.longest_match = True
-            for match in re2.compile(rule.pattern, options).finditer(shadow):
-                yield match.start(), match.end(), rule.id, rule.action
-        for keyword in map(normalise, rule.keywords):
-            for start in range(len(shadow)):
-                end = start + len(keyword)
-                if shadow[start:end] != keyword:
-                    continue
-                before, after = shadow[start - 1 : start], shadow[end : end + 1]
-                if rule.within_words or not (
-                    _within(before, keyword[0]) or _within(after, keyword[-1])
-                ):
-                    yield start, end, rule.id, rule.action
-            for start, end in _pulled_apart(keyword, shadow):
-                yield start, end, rule.id, rule.action
-
-
-def _pulled_apart(keyword: str, shadow: str) -> Iterator[tuple[int, int]]:
-    """By trying every letter of the shadow as the first."""
-    letters = [c for c in keyword if c.isalnum()]
-    places = [place for place, character in enumerate(shadow) if character.isalnum()]
-    if len(letters) < (3 if any(map(is_word_character, letters)) else 2):
-        return
-    for first in range(len(places) - len(letters) + 1):
-        taken = places[first : first + len(letters)]
-        if [shadow[place] for place in taken] != letters:
-            continue
-        start, end = taken[0], taken[-1] + 1
-        gaps = [shadow[a + 1 : b] for a, b in pairwise(taken)]
-        touching = [
-            is_word_character(shadow[a]) and is_word_character(shadow[b])
-            for a, b in pairwise(taken)
-        ]
-        sentence = any(set(gap) & set(",;:!?。、") for gap in gaps)
-        if (
-            any(
-                len(gap) > 3 or (not gap and letter)
-                for gap, letter in zip(gaps, touching, strict=True)
-            )
-            or (sentence and (len(letters) < 3 or not all(gaps)))
-            or _touches(shadow[start - 1 : start], letters[0])
-            or _touches(shadow[end : end + 1], letters[-1])
-        ):
-            continue
-        yield start, end
-
-
-def _touches(neighbour: str, edge: str) -> bool:
-    return neighbour.isalnum() and _within(neighbour, edge)
-
-
-def _within(neighbour: str, edge: str) -> bool:
-    return bool(neighbour) and is_word_character(neighbour) and is_word_character(edge)
 
 
 def in_pieces(guard: StreamGuard, pieces: list[str]) -> tuple[str, Verdict]:

@@ -1,17 +1,18 @@
 """Makes the tables in guard/data from published data; run by hand when that data changes.
 
-    python libs/guard/tools/make_tables.py CONFUSABLES.json TSCharacters.txt
+    python libs/guard/tools/make_tables.py CONFUSABLES.json TSCharacters.txt PINYIN.json
 
 The first is `confusable_homoglyphs/confusables.json` of the package confusable-homoglyphs 3.3.1:
 the pairs of Unicode's UTS 39 confusables.txt. The second is OpenCC's dictionary, as in the package
-opencc-python-reimplemented 0.1.7. Lines of a table: what is shown, a tab, what is shown as it.
+opencc-python-reimplemented 0.1.7. The third is `pypinyin/pinyin_dict.json` of the package pypinyin
+0.55.0. `split.txt` is written by hand. Lines of a table: what is shown, a tab, what is shown as it.
 """
 
 import json
 import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 DATA = Path(__file__).parents[1] / "src" / "guard" / "data"
@@ -25,15 +26,16 @@ _HANGUL = (
 )
 
 
-def main(confusables: Path, traditional: Path) -> None:
-    """Write both tables."""
+def main(confusables: Path, traditional: Path, pinyin: Path) -> None:
+    """Write the tables."""
+    _write("pinyin.txt", _pinyin(json.loads(pinyin.read_text("utf-8"))))
     _write("simplified.txt", _simplified(traditional.read_text("utf-8")))
     _write("lookalikes.txt", _lookalikes(json.loads(confusables.read_text("utf-8"))))
 
 
-def _write(name: str, table: Mapping[str, str]) -> None:
+def _write(name: str, table: Mapping[str, str] | Iterable[tuple[str, str]]) -> None:
     grouped: dict[str, list[str]] = defaultdict(list)
-    for source, shown in table.items():
+    for source, shown in table.items() if isinstance(table, Mapping) else table:
         grouped[shown].append(source)
     lines = [f"{shown}\t{''.join(sorted(grouped[shown]))}\n" for shown in sorted(grouped)]
     (DATA / name).write_text("".join(lines), "utf-8")
@@ -52,6 +54,25 @@ def _simplified(dictionary: str) -> dict[str, str]:
         if target != source and len(source) == len(target) == 1:
             table[source] = target
     return table
+
+
+def _pinyin(readings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Toneless readings of the characters of GB 2312; a second one is marked with a 2."""
+    for code, listed in readings.items():
+        character = chr(int(code))
+        try:
+            common = len(character.encode("gb2312")) == 2
+        except UnicodeEncodeError:
+            common = False
+        if common:
+            toneless = list(dict.fromkeys(map(_toneless, listed.split(","))))[:2]
+            for rank, syllable in enumerate(toneless):
+                yield character, syllable + "2" * rank
+
+
+def _toneless(syllable: str) -> str:
+    plain = unicodedata.normalize("NFD", syllable).replace("u\u0308", "v")
+    return "".join(c for c in plain if c.isascii())
 
 
 def _lookalikes(pairs: Mapping[str, list[Mapping[str, str]]]) -> dict[str, str]:
@@ -132,4 +153,4 @@ def _breaks_text(source: str, shown: str) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(*map(Path, sys.argv[1:4]))

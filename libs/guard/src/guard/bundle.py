@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import yaml
 
@@ -10,9 +10,10 @@ from guard.detectors import detector_pattern
 from guard.found import RuleHead
 from guard.normalise import normalise
 from guard.pattern import BoundedPattern, PatternError, parse_pattern
-from guard.policy import Policy, PolicyError, Rule, policy_from_objects
+from guard.policy import MAX_KEYWORD_CHARACTERS, Policy, PolicyError, Rule, policy_from_objects
 from guard.scan import RuleSet
 from guard.stream import StreamGuard
+from guard.variants import LEET, has_leet, spellings
 from guard.verdict import Action, Direction, Verdict
 from guard.when_unavailable import WhenUnavailable
 
@@ -46,6 +47,7 @@ def compile_policy(policy: Policy) -> Bundle:
     Raises:
         PolicyError: its patterns are more than can be matched together.
     """
+    policy = _expanded(policy)
     bundle = _bundle_of(policy)
     CompiledPolicy(policy, bundle.digest)
     return bundle
@@ -105,7 +107,7 @@ class CompiledPolicy:
             raise PolicyError([f"bundle: not JSON: {error}"]) from error
         if not isinstance(bundle, dict) or bundle.get("format") != FORMAT:
             raise PolicyError([f"bundle: not of format {FORMAT}"])
-        policy = policy_from_objects({"bundle": bundle.get("policy")})
+        policy = _expanded(policy_from_objects({"bundle": bundle.get("policy")}))
         if _bundle_of(policy).content != content:
             raise PolicyError(["bundle: not canonical, so its digest does not name its policy"])
         return cls(policy, actual)
@@ -145,8 +147,22 @@ def _rule_object(rule: Rule) -> dict[str, object]:
         return written | {"pattern": rule.pattern}
     if rule.detector is not None:
         return written | {"detector": rule.detector}
-    keywords = sorted({normalise(keyword).strip() for keyword in rule.keywords})
-    return written | {"keywords": keywords, "within_words": rule.within_words}
+    if rule.variants:
+        written["variants"] = list(rule.variants)
+    return written | {"keywords": list(rule.keywords), "within_words": rule.within_words}
+
+
+def _expanded(policy: Policy) -> Policy:
+    """Keywords normalised, with the spellings that are listed and not read at judging."""
+    return replace(policy, rules=tuple(map(_with_spellings, policy.rules)))
+
+
+def _with_spellings(rule: Rule) -> Rule:
+    keywords = {normalise(keyword).strip() for keyword in rule.keywords}
+    listed = {further for keyword in keywords for further in spellings(keyword, rule.variants)}
+    keywords |= {further for further in listed if len(further) <= MAX_KEYWORD_CHARACTERS}
+    read = tuple(variant for variant in rule.variants if variant == LEET)
+    return replace(rule, keywords=tuple(sorted(keywords)), variants=read)
 
 
 def _canonical(value: object) -> bytes:
@@ -175,9 +191,16 @@ def _rule_set(rules: list[Rule]) -> RuleSet:
     heads = {rule.id: RuleHead(rule.id, rule.category, rule.action) for rule in rules}
     return RuleSet(
         keywords=[
-            (normalise(keyword).strip(), heads[rule.id], rule.within_words)
+            (keyword, heads[rule.id], rule.within_words)
             for rule in rules
             for keyword in rule.keywords
+        ],
+        leet=[
+            (keyword, heads[rule.id], rule.within_words)
+            for rule in rules
+            if LEET in rule.variants
+            for keyword in rule.keywords
+            if has_leet(keyword)
         ],
         patterns=[
             (pattern, heads[rule.id])

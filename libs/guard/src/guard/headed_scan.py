@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from guard.found import Found, RuleHead, SeenHead
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern, compile_pattern, ending_in
-from guard.pattern_scan import first_growing, first_match, verified_match, verifying_of
+from guard.pattern_scan import first_growing, first_match
+from guard.proof import proofs_of
 
 
 class HeadedPatterns:
@@ -19,10 +20,10 @@ class HeadedPatterns:
         """Each of `patterns` has heads."""
         self.rules = tuple(rule for _, rule in patterns)
         self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
-        self.verifying = verifying_of(patterns)
         self.growing = tuple(
             compile_pattern(ending_in([pattern.prefixes])) for pattern, _ in patterns
         )
+        self.proofs = proofs_of(pattern for pattern, _ in patterns)
         self.heads = [
             (head, index, pattern.at_boundary)
             for index, (pattern, _) in enumerate(patterns)
@@ -75,14 +76,10 @@ class HeadedScan:
             match = first_match(patterns.matching[index], window, start)
             if match is None or match[0] >= still_at:
                 break
-            verified = verified_match(
-                patterns.matching[index], patterns.verifying[index], window, match
-            )
-            if verified is None:
-                start = match[0] + 1
-                continue
-            found.append(Found(*verified, patterns.rules[index]))
-            start = self._after[index] = verified[1]
+            proven = patterns.proofs[index].of(window, match)
+            if proven is not None:
+                found.append(Found(*proven, patterns.rules[index]))
+            start = self._after[index] = proven[1] if proven else match[0] + 1
             if not finished and start > still_at:
                 still_at = first_growing(patterns.growing[index], window, start)
         return max(start, still_at)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from guard.found import Found, RuleHead, SeenHead
 from guard.normalise import ShadowWindow, is_word_character
+from guard.variants import is_leet
 
 KEYWORD_ENDS, HEAD_ENDS = 1, 2
 
@@ -17,6 +18,8 @@ class _Keyword(NamedTuple):
     """It must not start within a word."""
     ends_word: bool
     """It must not end within a word."""
+    spelled: str
+    """Its letters, where the text is read by a table; else empty."""
 
 
 class KeywordAutomaton:
@@ -30,13 +33,16 @@ class KeywordAutomaton:
         self,
         keywords: Iterable[tuple[str, RuleHead, bool]],
         heads: Iterable[tuple[str, int, bool]] = (),
+        reading: dict[int, str] | None = None,
     ) -> None:
         """Build.
 
         Args:
             keywords: normalised keyword, its rule, whether it may match within words.
             heads: what a pattern's matches begin with, its number, whether at a boundary only.
+            reading: by which text and keywords are read, character for character: leetspeak.
         """
+        self.reading = reading
         self.children: list[dict[str, int]] = [{}]
         self.depth: list[int] = [0]
         self.fallback: list[int] = [0]
@@ -52,14 +58,20 @@ class KeywordAutomaton:
         self.ends: list[int] = []
         """What ends at this node or on its fallback chain: KEYWORD_ENDS, HEAD_ENDS, both or 0."""
         for keyword, rule, within_words in keywords:
-            starts_word = not within_words and is_word_character(keyword[0])
-            ends_word = not within_words and is_word_character(keyword[-1])
-            node = self._add(keyword, starts_word=starts_word)
-            self.keywords[node].append(_Keyword(len(keyword), rule, starts_word, ends_word))
+            self._add_keyword(keyword, rule, within_words=within_words)
         for head, pattern, at_boundary in heads:
             node = self._add(head, at_boundary=at_boundary and _is_ascii_word(head[0]))
             self._heads[node].append(pattern)
         self._link()
+
+    def _add_keyword(self, keyword: str, rule: RuleHead, *, within_words: bool) -> None:
+        starts_word = not within_words and is_word_character(keyword[0])
+        ends_word = not within_words and is_word_character(keyword[-1])
+        read, spelled = keyword, ""
+        if self.reading is not None:
+            read, spelled = keyword.translate(self.reading), keyword
+        node = self._add(read, starts_word=starts_word)
+        self.keywords[node].append(_Keyword(len(read), rule, starts_word, ends_word, spelled))
 
     def _add(self, text: str, *, starts_word: bool = False, at_boundary: bool = False) -> int:
         node = 0
@@ -149,10 +161,14 @@ class KeywordScan:
         awaiting, head_ends = self._awaiting_end, self.head_ends
         if head_ends:
             head_ends.clear()
+        fresh = window.text[self._at - window.start :]
+        if automaton.reading is not None:
+            fresh = fresh.translate(automaton.reading)
         # `automaton.step` written out: this loop sees every character of every text.
-        for position, character in enumerate(window.text[self._at - window.start :], self._at):
+        for position, character in enumerate(fresh, self._at):
             if awaiting:
-                self._decide_awaiting(found, inside_word=is_word_character(character))
+                within = is_word_character(window.character(position))
+                self._decide_awaiting(found, inside_word=within)
             while (child := children[node].get(character)) is None and node:
                 node = fallback[node]
             node = child or 0
@@ -186,6 +202,8 @@ class KeywordScan:
         for keyword in self._automaton.ending_at(node):
             start = end - keyword.length
             if keyword.starts_word and not _starts_word(window, start):
+                continue
+            if keyword.spelled and not is_leet(keyword.spelled, window.between(start, end)):
                 continue
             occurrence = Found(start, end, keyword.rule)
             (self._awaiting_end if keyword.ends_word else found).append(occurrence)

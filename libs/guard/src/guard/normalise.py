@@ -171,6 +171,10 @@ class ShadowWindow:
         """The shadow character at a position inside the window."""
         return self.text[position - self.start]
 
+    def between(self, start: int, end: int) -> str:
+        """The shadow from `start` to before `end`."""
+        return self.text[start - self.start : end - self.start]
+
     def original_start(self, position: int) -> int:
         """Index in the original of the character at `position`; at the end, the length so far."""
         if position == self.end:

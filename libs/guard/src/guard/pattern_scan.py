@@ -1,6 +1,6 @@
 """Patterns over a growing text: each finds its leftmost longest matches, none overlapping."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import re2
@@ -8,18 +8,11 @@ import re2
 from guard.found import Found, RuleHead
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern, compile_pattern, ending_in
+from guard.proof import proofs_of
 
 _UNANCHORED = re2._Anchor.UNANCHORED
 _TOGETHER = 32
 """RE2's time to compile a closure grows with its square: 2 s for a hundred wide ones at once."""
-
-Verifying = tuple[Callable[[str], int | None] | None, bool]
-"""A pattern's `verify` and `shortens`."""
-
-
-def verifying_of(patterns: Sequence[tuple[BoundedPattern, RuleHead]]) -> tuple[Verifying, ...]:
-    """Of each pattern."""
-    return tuple((pattern.verify, pattern.shortens) for pattern, _ in patterns)
 
 
 class PatternSet:
@@ -32,7 +25,7 @@ class PatternSet:
     def __init__(self, patterns: Sequence[tuple[BoundedPattern, RuleHead]]) -> None:
         self.rules = tuple(rule for _, rule in patterns)
         self.matching = tuple(compile_pattern(pattern.source) for pattern, _ in patterns)
-        self.verifying = verifying_of(patterns)
+        self.proofs = proofs_of(pattern for pattern, _ in patterns)
         closures = [pattern.prefixes for pattern, _ in patterns]
         self.growing = tuple(compile_pattern(ending_in([closure])) for closure in closures)
         # Most pieces of most texts match nothing; a search or few find that out for all patterns.
@@ -113,49 +106,12 @@ class PatternScan:
             if match is None or match[0] >= growing_at:
                 self._from[index] = max(start, growing_at)
                 return growing_at
-            verified = verified_match(
-                patterns.matching[index], patterns.verifying[index], window, match
-            )
-            if verified is None:
+            proven = patterns.proofs[index].of(window, match)
+            if proven is None:
                 self._from[index] = match[0] + 1
                 continue
-            found.append(Found(*verified, patterns.rules[index]))
-            self._from[index] = verified[1]
-
-
-def verified_match(
-    pattern: Any, verifying: Verifying, window: ShadowWindow, match: tuple[int, int]
-) -> tuple[int, int] | None:
-    """What is found of a certain match: all, a part, or the longest shorter match that verifies.
-
-    The match is certain, so this depends on the text alone, like the match itself.
-    """
-    verify, shortens = verifying
-    if verify is None:
-        return match
-    start, end = match
-    text = window.text[start - window.start : end - window.start]
-    for length in _lengths(text) if shortens else [len(text)]:
-        # These patterns end with a word, so that a slice has the boundaries that the text has.
-        if length < len(text) and pattern.fullmatch(text[:length]) is None:
-            continue
-        offset = verify(text[:length])
-        if offset is not None:
-            return start + offset, start + length
-    return None
-
-
-def _lengths(text: str) -> Iterator[int]:
-    """The whole length, then every shorter one at which a word ends, longest first."""
-    yield len(text)
-    for length in range(len(text) - 1, 0, -1):
-        if _is_word(text[length - 1]) and not _is_word(text[length]):
-            yield length
-
-
-def _is_word(character: str) -> bool:
-    """What RE2's `\\b` takes for a part of a word."""
-    return character.isascii() and (character.isalnum() or character == "_")
+            found.append(Found(*proven, patterns.rules[index]))
+            self._from[index] = proven[1]
 
 
 def _matching_or_growing(patterns: Sequence[BoundedPattern]) -> Any:

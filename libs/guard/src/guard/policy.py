@@ -11,6 +11,7 @@ import yaml
 from guard.detectors import DETECTOR_NAMES
 from guard.normalise import normalise
 from guard.pattern import PatternError, parse_pattern
+from guard.variants import VARIANTS
 from guard.verdict import Action, Direction
 from guard.when_unavailable import WhenUnavailable, read_when_unavailable, strictest
 
@@ -33,7 +34,7 @@ _POLICY_KEYS = frozenset({"max_check_characters", "when_unavailable", "rules"})
 _KINDS = ("keywords", "pattern", "detector")
 """What a rule looks for: exactly one of them."""
 _RULE_KEYS = frozenset(
-    {"id", "category", "severity", "action", "directions", "within_words", *_KINDS}
+    {"id", "category", "severity", "action", "directions", "within_words", "variants", *_KINDS}
 )
 
 ValueT = TypeVar("ValueT")
@@ -72,6 +73,8 @@ class Rule:
     """Phrases; found in any case, width, spelling with marks or look-alike letters."""
     within_words: bool = False
     """Whether keywords of spaced scripts also match within a longer word."""
+    variants: tuple[str, ...] = ()
+    """Further spellings in which the keywords are found, of `guard.variants.VARIANTS`, sorted."""
     pattern: str | None = None
     """RE2 syntax of bounded width, matched without regard to case on the shadow copy."""
     detector: str | None = None
@@ -207,6 +210,7 @@ class _RuleReader:
         action = self._choice("action", _ACTIONS)
         directions = self._choice("directions", _DIRECTIONS)
         keywords, pattern, detector = self._keywords(), self._pattern(), self._detector()
+        variants = self._variants()
         within_words = self._written.get("within_words", False)
         if not isinstance(within_words, bool):
             self._refuse("within_words must be true or false")
@@ -222,6 +226,7 @@ class _RuleReader:
             directions=directions,
             keywords=keywords,
             within_words=within_words,
+            variants=variants,
             pattern=pattern,
             detector=detector,
         )
@@ -260,14 +265,20 @@ class _RuleReader:
         if not isinstance(keyword, str):
             self._refuse(f"keyword {keyword!r} is not text; put it in quotes")
             return
-        length = len(normalise(keyword).strip())
+        length, most = len(normalise(keyword).strip()), MAX_KEYWORD_CHARACTERS
         if length == 0:
             self._refuse(f"keyword {keyword!r} has no visible character")
-        if length > MAX_KEYWORD_CHARACTERS:
-            self._refuse(
-                f"keyword {keyword[:20]!r}… has {length} characters;"
-                f" the limit is {MAX_KEYWORD_CHARACTERS}"
-            )
+        if length > most:
+            self._refuse(f"keyword {keyword[:20]!r}… has {length} characters; the limit is {most}")
+
+    def _variants(self) -> tuple[str, ...]:
+        written = self._written.get("variants", [])
+        if "variants" in self._written and "keywords" not in self._written:
+            self._refuse("variants are for keywords")
+        if isinstance(written, list) and all(one in VARIANTS for one in written):
+            return tuple(sorted(set(written)))
+        self._refuse(f"variants must be a list of {', '.join(VARIANTS)}")
+        return ()
 
     def _detector(self) -> str | None:
         if "detector" not in self._written:

@@ -9,6 +9,7 @@ from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
 from guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
+from guard.variants import LEET_READING
 
 
 class RuleSet:
@@ -18,6 +19,7 @@ class RuleSet:
         self,
         keywords: Iterable[tuple[str, RuleHead, bool]],
         patterns: Sequence[tuple[BoundedPattern, RuleHead]],
+        leet: Sequence[tuple[str, RuleHead, bool]] = (),
     ) -> None:
         keywords = list(keywords)
         self.headed = HeadedPatterns([both for both in patterns if both[0].heads])
@@ -25,6 +27,7 @@ class RuleSet:
         self.automaton = KeywordAutomaton(
             (keyword for keyword in keywords if not is_unspaced(keyword[0])), self.headed.heads
         )
+        self.leet = KeywordAutomaton(leet, reading=LEET_READING) if leet else None
         self.is_empty = not keywords and not patterns
         self.spaced = SpacedKeywords((keyword, rule) for keyword, rule, _ in keywords)
 
@@ -35,6 +38,7 @@ class RuleScan:
     def __init__(self, rules: RuleSet) -> None:
         self._keywords = KeywordScan(rules.automaton)
         self._spaced = SpacedScan(rules.spaced) if rules.spaced.longest else None
+        self._leet = KeywordScan(rules.leet) if rules.leet is not None else None
         self._headed = HeadedScan(rules.headed)
         self._patterns = PatternScan(rules.patterns) if rules.patterns.rules else None
         self._is_idle = rules.is_empty
@@ -54,6 +58,8 @@ class RuleScan:
         frontier = self._keywords.feed(window, found, finished=finished)
         if self._spaced is not None:
             frontier = min(frontier, self._spaced.feed(window, found, finished=finished))
+        if self._leet is not None:
+            frontier = min(frontier, self._leet.feed(window, found, finished=finished))
         if self._keywords.head_ends or self._headed.open:
             heads = self._keywords.seen_heads()
             found += self._headed.feed(window, heads, finished=finished)

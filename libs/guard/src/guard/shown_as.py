@@ -24,6 +24,26 @@ def lookalikes() -> dict[int, str]:
 
 
 @cache
+def readings() -> dict[int, list[str]]:
+    """The toneless pinyin of each common Chinese character, commonest first, at most two."""
+    table: dict[int, list[str]] = {}
+    for syllable, characters in _lines("pinyin.txt"):
+        rank = 0 if not syllable.endswith("2") else 1
+        for character in characters:
+            table.setdefault(ord(character), []).insert(rank, syllable.rstrip("2"))
+    return table
+
+
+@cache
+def parts() -> dict[int, list[str]]:
+    """Characters written side by side that a reader takes for one: 弓单 for 弹."""
+    table: dict[int, list[str]] = {}
+    for whole, written in _lines("split.txt"):
+        table[ord(whole)] = written.split()
+    return table
+
+
+@cache
 def simplified() -> dict[int, str]:
     """For `str.translate`: each traditional Chinese character's simplified one."""
     return _read("simplified.txt")
@@ -31,8 +51,13 @@ def simplified() -> dict[int, str]:
 
 def _read(name: str) -> dict[int, str]:
     table: dict[int, str] = {}
-    text = (files("guard") / "data" / name).read_text("utf-8")
-    for line in text.split("\n"):
-        shown, _, sources = line.partition("\t")
+    for shown, sources in _lines(name):
         table.update(dict.fromkeys(map(ord, sources), shown))
     return table
+
+
+def _lines(name: str) -> list[tuple[str, str]]:
+    """The two columns of a table."""
+    text = (files("guard") / "data" / name).read_text("utf-8")
+    lines = (line.partition("\t") for line in text.split("\n"))
+    return [(left, right) for left, tab, right in lines if tab]

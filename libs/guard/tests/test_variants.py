@@ -1,0 +1,126 @@
+"""Spellings that a rule asks for are found, masked where they stand, and nowhere else."""
+
+from itertools import pairwise
+
+import pytest
+from guard.bundle import CompiledPolicy, compile_policy
+from guard.policy import PolicyError, parse_policy
+from guard.variants import MOST_SPELLINGS, VARIANTS, spellings
+from guard.verdict import Action, Direction
+from hypothesis import given
+from hypothesis import strategies as st
+
+RULE = "{id: a, category: c, severity: low, action: mask, directions: both, keywords: %s%s}"
+
+
+def compiled(keywords: str, variants: str = "") -> CompiledPolicy:
+    rule = RULE % (keywords, f", variants: {variants}" if variants else "")
+    return CompiledPolicy.from_bundle(
+        compile_policy(parse_policy({"p": f"rules: [{rule}]"})).content
+    )
+
+
+ALL = compiled("[steroids, kill list, 炸弹, 法轮, 女人]", "[leet, pinyin, split]")
+PLAIN = compiled("[steroids, kill list, 炸弹, 法轮, 女人]")
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        "$t3r01ds",
+        "5T3RO!D$",
+        "ster0ids",
+        "ki1l li5t",
+        "k1ll l1st",
+        "zhadan",
+        "Zha Dan",
+        "zhà dàn",
+        "z-h-a-d-a-n",
+        "火乍弓单",
+        "炸弓单",
+        "火乍 弹",
+        "氵去车仑",
+        "水去轮",
+        "nvren",
+        "nu ren",
+        "火乍弓單",
+    ],
+)
+def test_a_listed_spelling_is_masked_and_only_where_the_rule_lists_it(spelled: str) -> None:
+    text = f"x, {spelled} 。"
+    assert ALL.check(text, Direction.INPUT).text == f"x, {'*' * len(spelled)} 。"
+    assert PLAIN.check(text, Direction.INPUT).action is Action.ALLOW
+
+
+@pytest.mark.parametrize("text", ["kiil llst", "klll list", "sterolds", "zhadanu", "zha. dan", "1"])
+def test_what_is_spelled_otherwise_is_left(text: str) -> None:
+    assert ALL.check(text, Direction.INPUT).action is Action.ALLOW
+
+
+@given(st.data())
+def test_spellings_are_found_however_the_text_is_cut(data: st.DataObject) -> None:
+    words = [
+        "$t3r01ds",
+        "k1ll",
+        " ",
+        "l1st",
+        "zha",
+        "dan",
+        "火乍",
+        "弓单",
+        "!",
+        "s",
+        "1",
+        "a ",
+        "人",
+    ]
+    text = "".join(data.draw(st.lists(st.sampled_from(words), max_size=8)))
+    cut = data.draw(st.lists(st.integers(0, len(text)), max_size=5).map(sorted))
+    stream = ALL.stream(Direction.OUTPUT)
+    shown = [stream.push(text[a:b]).text for a, b in pairwise([0, *cut, len(text)])]
+    last = stream.finish()
+
+    assert last.verdict == ALL.check(text, Direction.OUTPUT)
+    assert "".join([*shown, last.text]) == last.verdict.text
+    for original, masked in zip(text, last.verdict.text, strict=True):
+        assert masked in (original, "*")
+
+
+def test_a_bundle_lists_spellings_so_that_judging_needs_no_dictionary(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rule = RULE % ("[炸弹]", ", variants: [pinyin, split, leet, pinyin]")
+    bundle = compile_policy(parse_policy({"p": f"rules: [{rule}]"}))
+    assert "zhadan" in bundle.content.decode()
+    assert '"variants":["leet"]' in bundle.content.decode()
+
+    def missing() -> dict[int, list[str]]:
+        raise AssertionError("the dictionary was read")
+
+    monkeypatch.setattr("guard.variants.readings", missing)
+    monkeypatch.setattr("guard.variants.parts", missing)
+    assert CompiledPolicy.from_bundle(bundle.content).check("zhadan", Direction.INPUT).matches
+
+    unlisted = bundle.content.replace(b'["leet"]', b'["leet","split"]')
+    monkeypatch.undo()
+    with pytest.raises(PolicyError, match="not canonical"):
+        CompiledPolicy.from_bundle(unlisted)
+
+
+def test_a_keyword_has_a_bounded_number_of_spellings() -> None:
+    assert len(list(spellings("长行重系炸弹" * 20, VARIANTS))) <= 2 * MOST_SPELLINGS
+
+
+@pytest.mark.parametrize(
+    ("key", "part"),
+    [
+        ("keywords: [a], variants: [rot13]", "variants must be a list of leet, pinyin, split"),
+        ("keywords: [a], variants: leet", "variants must be a list of"),
+        ("keywords: [a], variants: [[leet]]", "variants must be a list of"),
+        ("pattern: a, variants: [leet]", "variants are for keywords"),
+    ],
+)
+def test_variants_that_cannot_be_used_are_refused(key: str, part: str) -> None:
+    rule = f"{{id: a, category: c, severity: low, action: mask, directions: both, {key}}}"
+    with pytest.raises(PolicyError, match=part):
+        parse_policy({"p": f"rules: [{rule}]"})
