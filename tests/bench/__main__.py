@@ -19,6 +19,10 @@ from tests.bench import (
     dedup_datasketch,
     gateway_latency,
     grammar_held,
+    guard_large,
+    guard_recall,
+    guard_service,
+    guard_speed,
     guard_stream,
     hostile_healthy,
     job_submit,
@@ -44,6 +48,10 @@ from tests.run_record import NotWorthKeepingError, save
 
 GROUPS: tuple[Group, ...] = (
     guard_stream.GROUP,
+    guard_large.GROUP,
+    guard_recall.GROUP,
+    guard_speed.GROUP,
+    guard_service.GROUP,
     job_submit.GROUP,
     submit_latency.GROUP,
     publish_rate.GROUP,

@@ -6,6 +6,7 @@ VLLM = Path("build/vllm")
 LLAMA_CPP = Path("build/llama_cpp")
 DATATROVE = Path("build/datatrove")
 DATA_JUICER = Path("build/data_juicer")
+MATCHERS = Path("build/matchers")
 INSTALLED = "installed"
 """The file that `make` puts into an environment when it is whole."""
 

@@ -1,10 +1,11 @@
-"""Everything that reads what strangers send to data-prep, by name."""
+"""Everything that reads what strangers send to data-prep and the guard, by name."""
 
 from typing import get_args
 
 from data_prep.domain.reading.file_formats import FileFormat
 
 from tests.fuzz.file_parsers import FileParser
+from tests.fuzz.guard_parsers import Normaliser, PolicyLoader, StreamedText
 from tests.fuzz.row_parsers import LayoutParser, TemplateParser
 from tests.fuzz.sound_rows import CALLING, ROWS
 from tests.fuzz.tally import Parser
@@ -22,5 +23,8 @@ PARSERS: dict[str, Parser] = {
     "spec": SpecParser(),
     "clean": TextCleaner(),
     "entities": EntitySearcher(),
+    "guard.normaliser": Normaliser(),
+    "guard.policy": PolicyLoader(),
+    "guard.stream": StreamedText(),
 }
 """File formats, layouts of rows, and the rest."""

@@ -105,6 +105,8 @@ def test_rules_alone_judge_only_where_every_document_that_says_so_agrees() -> No
         (rule(severity="bad"), "severity must be one of low, medium, high, critical"),
         (rule(directions="out"), "directions must be one of input, output, both"),
         (rule(category=None), "category must be a word"),
+        (rule(category="\ud800"), "category must be a word"),
+        (rule(id="\ud800"), "id must be lower-case letters"),
     ],
 )
 def test_a_mistake_is_named_with_its_rule(text: str, part: str) -> None:

@@ -180,6 +180,11 @@ def _rules(name: str, written: object, errors: list[str]) -> Iterator[Rule]:
             yield read
 
 
+def _can_be_written(text: str) -> bool:
+    """False for half a surrogate pair, which YAML's escapes can spell and UTF-8 cannot."""
+    return all(not "\ud800" <= character <= "\udfff" for character in text)
+
+
 class _RuleReader:
     """Reads one rule and gathers what is wrong with it."""
 
@@ -228,13 +233,13 @@ class _RuleReader:
 
     def _id(self) -> str:
         rule_id = self._written.get("id")
-        if not isinstance(rule_id, str) or not _ID.fullmatch(rule_id):
+        if not isinstance(rule_id, str) or not rule_id.isascii() or not _ID.fullmatch(rule_id):
             self._refuse("id must be lower-case letters, digits and hyphens, at most 63")
         return str(rule_id)
 
     def _category(self) -> str:
         category = self._written.get("category")
-        if not isinstance(category, str) or not category:
+        if not isinstance(category, str) or not category or not _can_be_written(category):
             self._refuse("category must be a word, OpenAI's where one fits")
         return str(category)
 

@@ -1,0 +1,56 @@
+"""The moderation service alone beside a broker, on a folder that goes."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from guard.bundle import Bundle
+from jobs.bus import Bus
+from jobs.subjects import policy_state
+from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
+from service_kit.grpc_client import open_channel
+from testkit.nats_server import run_nats
+from testkit.service_process import SECRET, running_service, service_settings
+
+TENANT = "bench"
+
+
+@dataclass(frozen=True)
+class Moderation:
+    """What answers, and what puts policies in force."""
+
+    address: str
+    stub: Any
+    """A `ModerationServiceStub` of grpc.aio."""
+    bus: Bus
+
+    async def put_policy(self, bundle: Bundle) -> None:
+        """Put a tenant's policy in force as an operator would."""
+        last = await self.bus.last(policy_state(TENANT), PolicyState)
+        state = PolicyState(
+            tenant=TENANT,
+            version=last.body.version + 1 if last else 1,
+            digest=bundle.digest,
+            bundle=bundle.content,
+            changed_by="bench",
+        )
+        expected = last.sequence if last else 0
+        await self.bus.publish(policy_state(TENANT), state, expect_last=expected)
+
+
+@asynccontextmanager
+async def moderation_alone() -> AsyncIterator[Moderation]:
+    """Started with its packaged policies, until the block ends."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        async with (
+            run_nats(folder / "nats") as nats,
+            Bus.connect(nats.url, nats.token, name="bench") as bus,
+            running_service("moderation", service_settings(nats, folder)) as service,
+            open_channel(service.address, SECRET) as channel,
+        ):
+            yield Moderation(service.address, ModerationServiceStub(channel), bus)

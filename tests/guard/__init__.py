@@ -1,0 +1,1 @@
+"""What moderation promises, held over a corpus of disguised words and over every door."""
