@@ -8,7 +8,7 @@ from guard.normalise import ShadowWindow
 from guard.pattern import parse_pattern
 from guard.scan import RuleScan, RuleSet
 from guard.verdict import Action
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 
@@ -48,11 +48,12 @@ HEADED = RuleSet([], list(zip(BOUNDED, RULES, strict=True)))
 HEADLESS = RuleSet(
     [], [(replace(one, heads=frozenset()), rule) for one, rule in zip(BOUNDED, RULES, strict=True)]
 )
-WORDS = "a b c ab bb . @ - -- _ 炸 弹 药 é ж 12 345 6789 sk-abc12 sk- b1"
+WORDS = "a b c ab bb . @ - -- _ 炸 弹 药 é ж 12 345 6789 sk-abc12 sk- s k- b1"
 FRAGMENTS = [*WORDS.split(), " ", " "]
 
 
 @settings(max_examples=400, deadline=None)
+@example([["ж"], ["s"], ["k-", "12", "345"]])
 @given(st.lists(st.lists(st.sampled_from(FRAGMENTS), max_size=4), max_size=8))
 def test_waiting_for_heads_changes_neither_matches_nor_what_is_held(
     pieces: list[list[str]],
@@ -61,17 +62,23 @@ def test_waiting_for_heads_changes_neither_matches_nor_what_is_held(
     window, headed, headless = ShadowWindow(), RuleScan(HEADED), RuleScan(HEADLESS)
     found: list[Found] = []
     expected: list[Found] = []
+    decided = 0
     for piece in pieces:
         window.append("".join(piece))
+        decided_before = decided
         now, decided = headed.feed(window, finished=False)
         found += now
+        assert decided >= decided_before
+        assert all(match.start >= decided_before for match in now)
         now, expected_decided = headless.feed(window, finished=False)
         expected += now
         # Patterns decide together or one by one, so one may know a little earlier than the other.
         known = min(decided, expected_decided)
         assert {m for m in found if m.start < known} == {m for m in expected if m.start < known}
         window.drop_before(known - 1)
-    found += headed.feed(window, finished=True)[0]
+    now, _ = headed.feed(window, finished=True)
+    assert all(match.start >= decided for match in now)
+    found += now
     expected += headless.feed(window, finished=True)[0]
 
     assert sorted(found, key=str) == sorted(expected, key=str)

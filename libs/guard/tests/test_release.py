@@ -33,3 +33,23 @@ def test_a_mask_that_ends_within_a_ligature_waits_for_the_marks_of_it() -> None:
     stream = stream_of(action="mask", keyword="oaf", within_words=True)
     shown = [stream.push(character).text for character in "oaﬀ\u0301er"]
     assert "".join([*shown, stream.finish().text]) == "****er"
+
+
+def test_a_word_pulled_apart_is_held_while_it_may_grow_and_decided_at_what_follows() -> None:
+    stream = stream_of(action="mask", keyword="bomb")
+    pieces = ["the b", " - o", "-", "m b", ".", " b o", "dy"]
+    assert [stream.push(piece).text for piece in pieces] == [
+        "the ",
+        "",
+        "",
+        "",
+        "********",  # the last b may begin another
+        "*. ",
+        "b ody",
+    ]
+
+
+def test_chinese_pulled_apart_is_decided_at_the_next_character() -> None:
+    stream = stream_of(action="mask", keyword="炸弹")
+    pieces = ["拿炸", "*弹", "。", "炸", "....", "弹"]
+    assert [stream.push(piece).text for piece in pieces] == ["拿", "", "***。", "", "炸....", "弹"]

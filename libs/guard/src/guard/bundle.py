@@ -84,7 +84,8 @@ class CompiledPolicy:
         self.digest = digest
         self.max_check_characters = policy.max_check_characters
         self.when_unavailable = policy.when_unavailable
-        self._rules = {direction: _rule_sets(policy, direction) for direction in Direction}
+        built: dict[tuple[str, ...], RuleSet] = {}
+        self._rules = {direction: _rule_sets(policy, direction, built) for direction in Direction}
 
     @classmethod
     def from_bundle(cls, content: bytes, digest: str | None = None) -> "CompiledPolicy":
@@ -169,13 +170,15 @@ def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _rule_sets(policy: Policy, direction: Direction) -> tuple[RuleSet, RuleSet]:
-    """Rules that hold text back, and rules that only watch."""
+def _rule_sets(
+    policy: Policy, direction: Direction, built: dict[tuple[str, ...], RuleSet]
+) -> tuple[RuleSet, RuleSet]:
+    """Rules that hold text back, and rules that only watch; equal sets are built once."""
     rules = [rule for rule in policy.rules if direction in rule.directions]
     try:
         return (
-            _rule_set([rule for rule in rules if rule.action > Action.FLAG]),
-            _rule_set([rule for rule in rules if rule.action <= Action.FLAG]),
+            _rule_set([rule for rule in rules if rule.action > Action.FLAG], built),
+            _rule_set([rule for rule in rules if rule.action <= Action.FLAG], built),
         )
     except PatternError as error:
         raise PolicyError([f"the patterns together: {error}"]) from error
@@ -187,7 +190,14 @@ def _pattern_of(rule: Rule) -> BoundedPattern | None:
     return None if rule.pattern is None else parse_pattern(rule.pattern)
 
 
-def _rule_set(rules: list[Rule]) -> RuleSet:
+def _rule_set(rules: list[Rule], built: dict[tuple[str, ...], RuleSet]) -> RuleSet:
+    ids = tuple(rule.id for rule in rules)
+    if ids not in built:
+        built[ids] = _build(rules)
+    return built[ids]
+
+
+def _build(rules: list[Rule]) -> RuleSet:
     heads = {rule.id: RuleHead(rule.id, rule.category, rule.action) for rule in rules}
     return RuleSet(
         keywords=[

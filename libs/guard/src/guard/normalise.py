@@ -135,7 +135,12 @@ class ShadowWindow:
         """Take the next piece of the original, cut anywhere."""
         first = self.original_length
         self.original_length += len(original)
-        if original.isascii() and original.isprintable() and not self._repeats_space(original):
+        if (
+            original.isascii()
+            and original.isprintable()
+            and "  " not in original
+            and not (self._after_space and original[:1] == " ")
+        ):
             shadow = original.lower()
             self._origins.extend(range(first, self.original_length))
         else:
@@ -145,9 +150,6 @@ class ShadowWindow:
             self.text += shadow
             self.end += len(shadow)
             self._after_space = shadow[-1] == " "
-
-    def _repeats_space(self, original: str) -> bool:
-        return "  " in original or (self._after_space and original[:1] == " ")
 
     def _append_slowly(self, original: str, first: int) -> str:
         kept: list[str] = []

@@ -57,7 +57,8 @@ class RuleScan:
         found = self._found
         frontier = self._keywords.feed(window, found, finished=finished)
         if self._spaced is not None:
-            frontier = min(frontier, self._spaced.feed(window, found, finished=finished))
+            spaced_at = self._spaced.feed(window, found, finished=finished)
+            frontier = spaced_at if spaced_at < frontier else frontier
         if self._leet is not None:
             frontier = min(frontier, self._leet.feed(window, found, finished=finished))
         if self._keywords.head_ends or self._headed.open:

@@ -21,7 +21,7 @@ class StreamGuard:
         """Use `CompiledPolicy.stream`; `holding` blocks or masks, `watching` only flags."""
         self._window = ShadowWindow()
         self._holding = RuleScan(holding)
-        self._watching = RuleScan(watching)
+        self._watching = None if watching.is_empty else RuleScan(watching)
         self._digest = policy_digest
         self._held = _HeldText()
         self._shown: list[str] = []
@@ -44,7 +44,7 @@ class StreamGuard:
                 raise ValueError("the text was finished; a new text needs a new stream")
             return Released("", None)
         self._window.append(text)
-        self._held.append(text)
+        self._held.text += text
         return self._advance(finished=False)
 
     def finish(self) -> Released:
@@ -56,11 +56,14 @@ class StreamGuard:
     def _advance(self, *, finished: bool) -> Released:
         blocked_before = self._block_at is not None
         holding, release_to = self._holding.feed(self._window, finished=finished)
-        watching, watched_to = self._watching.feed(self._window, finished=finished)
-        if holding or watching:
-            self._record([*holding, *watching])
+        if holding:
+            self._record(holding)
+        watched_to = self._window.end
+        if self._watching is not None:
+            watching, watched_to = self._watching.feed(self._window, finished=finished)
+            self._record(watching)
         released = "" if blocked_before else self._release(release_to)
-        decided = min(release_to, watched_to)
+        decided = release_to if release_to <= watched_to else watched_to
         if finished or (self._block_at is not None and self._block_at < decided):
             self._verdict = self._judge()
         # One more than what may still match: a word boundary looks back one character.
@@ -83,8 +86,8 @@ class StreamGuard:
                 self._block_at = start if self._block_at is None else min(start, self._block_at)
 
     def _release(self, position: int) -> str:
-        if self._block_at is not None:
-            position = min(position, self._block_at)
+        if self._block_at is not None and self._block_at < position:
+            position = self._block_at
         released = self._held.release(self._window.original_start(position))
         if released:
             self._shown.append(released)
@@ -105,12 +108,9 @@ class _HeldText:
     """Original text that was not released yet, and where masks lie on it."""
 
     def __init__(self) -> None:
-        self._text = ""
+        self.text = ""
         self._start = 0
         self._masks: list[tuple[int, int]] = []
-
-    def append(self, text: str) -> None:
-        self._text += text
 
     def mask(self, start: int, end: int) -> None:
         self._masks.append((start, end))
@@ -120,7 +120,7 @@ class _HeldText:
         length = end - self._start
         if length == 0:
             return ""
-        released, self._text = self._text[:length], self._text[length:]
+        released, self.text = self.text[:length], self.text[length:]
         self._start = end
         if self._masks:
             released = self._masked(released, end)
