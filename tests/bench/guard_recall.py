@@ -1,7 +1,7 @@
 """guard.recall and guard.false: disguised words found, and harmless texts touched.
 
-The evasion corpus (`tests/guard/corpus`): 1,861 texts with a forbidden stand-in word in 20 sorts of
-disguise, Chinese and English, and 829 harmless ones, some of them in the same disguises.
+The evasion corpus (`tests/guard/corpus`): 1,855 texts with a forbidden stand-in word in 20 sorts of
+disguise, Chinese and English, and 828 harmless ones, some of them in the same disguises.
 guard.recall: share of the former in which the word's own rule matches where it stands.
 guard.false: share of the latter in which any rule matches. Rival of both: the same words and
 patterns by Python's `re` in the NFKC form of the text. Counted once: no rounds and no floor;

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 from guard.policy import parse_policy
 
+from tests.bench import guard_recall
 from tests.guard.corpus.disguises import CLASSES, ONLY
 from tests.guard.corpus.make import corpus as made
 from tests.guard.corpus.rows import FILE, POLICY_FILE, corpus, written
@@ -57,3 +58,15 @@ def test_words_are_those_of_the_policy_and_every_rule_has_some() -> None:
     named = {keyword for rule in rules.values() for keyword in rule.keywords}
     assert named == {word.text for word in FORBIDDEN if not word.is_code}
     assert not {word.text for word in HARMLESS} & named
+
+
+def test_a_split_word_has_all_its_parts() -> None:
+    split = {row.text[row.start : row.end] for row in corpus() if row.kind == "split"}
+    assert {"火艹化石", "龙鱼粦米分", "日生钅失石广", "木木日尧山夆"} <= split
+
+
+def test_the_bench_says_how_many_texts_there_are() -> None:
+    forbidden = sum(row.rule is not None for row in corpus())
+    said = " ".join(str(guard_recall.__doc__).split())
+    assert f"{forbidden:,} texts with" in said
+    assert f"{len(corpus()) - forbidden:,} harmless ones" in said

@@ -149,7 +149,7 @@ def _with_tone(syllable: str) -> str:
 
 def split(word: Word, random: Random) -> str | None:
     """Characters taken apart."""
-    return _changed(word.text, _mapped(random, word.text, alphabets.PARTS))
+    return _changed(word.text, word.text.translate(str.maketrans(alphabets.PARTS)))
 
 
 _THINLY = _after_each(alphabets.ZERO_WIDTH, 0.5)

@@ -180,11 +180,6 @@ def _rules(name: str, written: object, errors: list[str]) -> Iterator[Rule]:
             yield read
 
 
-def _can_be_written(text: str) -> bool:
-    """False for half a surrogate pair, which YAML's escapes can spell and UTF-8 cannot."""
-    return all(not "\ud800" <= character <= "\udfff" for character in text)
-
-
 class _RuleReader:
     """Reads one rule and gathers what is wrong with it."""
 
@@ -239,7 +234,7 @@ class _RuleReader:
 
     def _category(self) -> str:
         category = self._written.get("category")
-        if not isinstance(category, str) or not category or not _can_be_written(category):
+        if not isinstance(category, str) or not category or not category.isprintable():
             self._refuse("category must be a word, OpenAI's where one fits")
         return str(category)
 
