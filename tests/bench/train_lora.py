@@ -7,7 +7,8 @@ its own; the same rows in the same order, base model (SmolLM2-135M, bf16), rank,
 rate (linear fall), rows a step and fresh adapters; all else as SFTConfig has it (micro-batches of 8
 padded rows, gradient checkpointing, bf16). Both are stopped between steps and take turns in one
 run. The loss of the last counted step, of the same rows on both sides, is in the note. Floor: a
-matrix product in the same number format. Load: nothing else runs. Sample: the demo's rows, 32 a step.
+matrix product in the same number format. Load: nothing else runs. Sample: the demo's rows, 32 a
+step.
 
 train.memory: MB resident at most (ru_maxrss) of our process, over TRL's, imports and weights
 included; the note has what each added to what it held when the model was loaded. TRL's default loss
