@@ -25,7 +25,7 @@ TRL_MICRO_BATCH_ROWS = 8
 """TRL's default; ours is a step's rows, whose passes are bounded by nodes of a tree."""
 LEARNING_RATE = 5e-4
 NO_WARMUP = 0.0
-"""TRL counts warm-up from 0, we from 1; without any they agree. `decide` takes 0 for its default."""
+"""TRL counts warm-up from 0, we from 1; without any they agree. 0 is the default to `decide`."""
 LORA_TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 SEED = 7
 
