@@ -9,12 +9,12 @@ from typing import Any
 
 from guard.bundle import Bundle
 from jobs.bus import Bus
-from jobs.subjects import policy_state
-from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from service_kit.grpc_client import open_channel
 from testkit.nats_server import run_nats
 from testkit.service_process import SECRET, running_service, service_settings
+
+from tests.put_policy import put_policy
 
 TENANT = "bench"
 
@@ -29,17 +29,8 @@ class Moderation:
     bus: Bus
 
     async def put_policy(self, bundle: Bundle) -> None:
-        """Put a tenant's policy in force as an operator would."""
-        last = await self.bus.last(policy_state(TENANT), PolicyState)
-        state = PolicyState(
-            tenant=TENANT,
-            version=last.body.version + 1 if last else 1,
-            digest=bundle.digest,
-            bundle=bundle.content,
-            changed_by="bench",
-        )
-        expected = last.sequence if last else 0
-        await self.bus.publish(policy_state(TENANT), state, expect_last=expected)
+        """Put it in force for the bench's tenant."""
+        await put_policy(self.bus, TENANT, bundle, by="bench")
 
 
 @asynccontextmanager

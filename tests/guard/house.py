@@ -11,9 +11,8 @@ from typing import Any
 import grpc
 import httpx
 from cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
-from guard.bundle import Bundle
 from jobs.bus import Bus
-from jobs.subjects import MODEL_READY, policy_state
+from jobs.subjects import MODEL_READY
 from modelmill.common.v1.chat_pb2 import TokenUsage
 from modelmill.gateway.v1 import gateway_service_pb2 as gateway_pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
@@ -22,7 +21,6 @@ from modelmill.inference.v1.inference_service_pb2_grpc import (
     InferenceServiceServicer,
     add_InferenceServiceServicer_to_server,
 )
-from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.grpc_client import open_channel
@@ -32,6 +30,7 @@ from testkit.service_process import SECRET, ServiceProcess, running_service, ser
 from testkit.waiting import eventually
 
 from tests.guard.corpus.rows import POLICY_FILE, bundle
+from tests.put_policy import put_policy
 
 MODEL = "mv-said"
 TENANT = "acme"
@@ -152,7 +151,7 @@ async def run_house(folder: Path, *, moderation: str = "") -> AsyncIterator[Hous
             moderation = process.address
             stub = ModerationServiceStub(await enter(open_channel(moderation, SECRET)))
         else:
-            await publish(bus, "shared", bundle())
+            await put_policy(bus, "shared", bundle())
         server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
         add_InferenceServiceServicer_to_server(said, server.grpc)
         await enter(server)
@@ -167,19 +166,6 @@ async def run_house(folder: Path, *, moderation: str = "") -> AsyncIterator[Hous
         house = House(http, bus, nats, said, stub, process, rpc)
         await eventually(house.knows_the_model, within=20)
         yield house
-
-
-async def publish(bus: Bus, tenant: str, compiled: Bundle) -> None:
-    """Put a policy in force as an operator would."""
-    last = await bus.last(policy_state(tenant), PolicyState)
-    state = PolicyState(
-        tenant=tenant,
-        version=last.body.version + 1 if last else 1,
-        digest=compiled.digest,
-        bundle=compiled.content,
-        changed_by="operator",
-    )
-    await bus.publish(policy_state(tenant), state, expect_last=last.sequence if last else 0)
 
 
 async def _say_model(bus: Bus) -> None:

@@ -17,8 +17,9 @@ from testkit.waiting import eventually
 
 from tests.guard.broken_moderation import BrokenModeration, serving
 from tests.guard.corpus.rows import POLICY_FILE, policy
-from tests.guard.house import TENANT, Answer, House, publish, run_house
+from tests.guard.house import TENANT, Answer, House, run_house
 from tests.guard.judged import expected
+from tests.put_policy import put_policy
 
 QUESTION = "What is on the list?"
 ANSWERS = (
@@ -139,7 +140,7 @@ async def test_where_a_policy_says_so_its_rules_alone_judge_while_moderation_is_
     rules = POLICY_FILE.read_text("utf-8")
     open_door = compile_policy(parse_policy({"p": f"when_unavailable: rules_only\n{rules}"}))
     async with run_house(tmp_path) as house:
-        await publish(house.bus, TENANT, open_door)
+        await put_policy(house.bus, TENANT, open_door)
         assert house.moderation_process is not None
         house.moderation_process.process.kill()
 

@@ -1,14 +1,14 @@
 """`mill data`: what a person reads of datasets and their rows in a terminal."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli.app import run_app
+from cli_support.gateways import Handler, told_of
 
 ROW = {
     "messages": [
@@ -65,31 +65,21 @@ class Gateway(ThreadingHTTPServer):
         }
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Gateway
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
         answer = self.server.answers.get(self.path.partition("?")[0])
-        self.send_response(404 if answer is None else 200)
-        self.end_headers()
         error = {"error": {"message": "no such dataset"}}
         body = answer if isinstance(answer, bytes) else json.dumps(answer or error).encode()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        self.answer(body, 404 if answer is None else 200)
 
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    with Gateway() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("MODELMILL_TOKEN", "token")
-        monkeypatch.setenv("COLUMNS", "160")
+    with told_of(Gateway(), monkeypatch) as server:
         yield server
-        server.shutdown()
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:

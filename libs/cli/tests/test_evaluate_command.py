@@ -1,14 +1,14 @@
 """`mill eval`: what is ordered, and what a person reads of what was found."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli.app import run_app
+from cli_support.gateways import Handler, told_of
 
 JOB = "job-0123456789abcdef0123456789abcdef"
 FIGURE = {"value": 0.75, "low": 0.6, "high": 0.9, "rows": 40}
@@ -87,44 +87,30 @@ class Gateway(ThreadingHTTPServer):
         return {"id": JOB, "status": "succeeded", "result": result}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Gateway
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path.endswith("/events"):
             event = {"id": "state-1", "message": "succeeded", "data": {"status": "succeeded"}}
-            self._answer(f"id: state-1\ndata: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
+            self.answer(f"id: state-1\ndata: {json.dumps(event)}\n\ndata: [DONE]\n\n".encode())
         elif path.endswith("/report"):
-            self._answer(b"<!doctype html>" + self.path.encode())
+            self.answer(b"<!doctype html>" + self.path.encode())
         else:
-            self._answer(json.dumps(self.server.job).encode())
+            self.answer(json.dumps(self.server.job).encode())
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         self.server.sent.append((self.path, body))
         answer = {"id": f"file-{len(self.server.sent)}"}
-        self._answer(json.dumps(self.server.job if "evaluations" in self.path else answer).encode())
-
-    def _answer(self, body: bytes) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        self.answer(json.dumps(self.server.job if "evaluations" in self.path else answer).encode())
 
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    server = Gateway()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("MODELMILL_TOKEN", "t")
-    monkeypatch.setenv("COLUMNS", "200")
-    yield server
-    server.shutdown()
-    server.server_close()
+    with told_of(Gateway(), monkeypatch, columns=200) as server:
+        yield server
 
 
 def test_an_order_says_all_and_its_figures_are_shown(

@@ -2,9 +2,8 @@
 
 import io
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from cli.gateway_client import Connection, GatewayClient
 from cli.job_watch import watch_job
 from cli.job_words import turn_words
 from cli.loss_curve import LossCurve
+from cli_support.gateways import Handler, told_of
 from rich.console import Console
 
 QUEUED = {
@@ -54,7 +54,7 @@ class Gateway(ThreadingHTTPServer):
         """Parameters of each question for a page."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Gateway
 
     def do_GET(self) -> None:
@@ -70,23 +70,13 @@ class _Handler(BaseHTTPRequestHandler):
             body = json.dumps({"data": [self.server.job]})
         else:
             body = json.dumps(self.server.job)
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(body.encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        self.answer(body.encode())
 
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    with Gateway() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("MODELMILL_TOKEN", "token")
-        monkeypatch.setenv("COLUMNS", "160")
+    with told_of(Gateway(), monkeypatch) as server:
         yield server
-        server.shutdown()
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:

@@ -2,15 +2,15 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli.app import run_app
 from cli.state_folder import Runtime, StateFolder
+from cli_support.gateways import Handler, told_of
 from registry.store import FolderStore
 
 CARD = "---\nlicense: apache-2.0\n---\n\n# kinds\n\nAn adapter.\n"
@@ -23,17 +23,12 @@ class Gateway(ThreadingHTTPServer):
     models: dict[str, dict[str, Any]]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Gateway
 
     def do_GET(self) -> None:
         model = self.server.models[self.path.rpartition("/")[2]]
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(model).encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        self.answer(json.dumps(model).encode())
 
 
 @pytest.fixture
@@ -49,18 +44,13 @@ def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway
         name: store.commit(tmp_path / name, kind="model", form="adapter").digest
         for name in ("mv-tuned", "mv-import")
     }
-    with Gateway(("127.0.0.1", 0), _Handler) as server:
+    with told_of(Gateway(("127.0.0.1", 0), _Handler), monkeypatch) as server:
         server.models = {
             name: {"id": name, "name": "kinds", "digest": digest, "metrics": {"accuracy": 0.875}}
             for name, digest in digests.items()
         }
         server.models["kinds"] = {"id": "kinds", "version_id": "mv-tuned"}
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("MODELMILL_TOKEN", "token")
-        monkeypatch.setenv("COLUMNS", "160")
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
 """`mill moderation`: policies from a terminal, and what a policy would do to a file."""
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cli.app import run_app
 from cli.policy_trial import Line, try_policy
+from cli_support.gateways import Handler, told_of
 from guard.bundle import CompiledPolicy, compile_policy
 from guard.policy import parse_policy
 from guard.verdict import Direction
@@ -52,7 +52,7 @@ class Gateway(ThreadingHTTPServer):
         self.name = "ours.yaml"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: Gateway
 
     def do_GET(self) -> None:
@@ -78,23 +78,13 @@ class _Handler(BaseHTTPRequestHandler):
         return said
 
     def _answer(self, fields: Any) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(json.dumps(fields).encode())
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Says nothing."""
+        self.answer(json.dumps(fields).encode())
 
 
 @pytest.fixture
 def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    with Gateway() as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("MODELMILL_TOKEN", "token")
-        monkeypatch.setenv("COLUMNS", "160")
+    with told_of(Gateway(), monkeypatch) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture

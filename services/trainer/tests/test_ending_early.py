@@ -65,66 +65,67 @@ def test_a_budget_ends_the_run_with_what_it_has(
     assert summary["cost"] == pytest.approx(float(summary["unit_seconds"]) * 36.0 / 3600)
 
 
-def test_a_plateau_ends_the_run_with_the_best_weights(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
-) -> None:
-    losses = iter([3.0, 1.0, 2.0, 1.5])
-    seen: list[dict[str, Tensor]] = []
+class Measures:
+    """Held-out losses as they shall be, and the weights that each was measured of."""
 
-    def told(_objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
-        seen.append(weights(model))
-        return next(losses)
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Tensor]] = []
+        self._losses = iter([3.0, 1.0, 2.0, 1.5])
 
-    chosen, limits = (
-        choices(max_steps=40, epochs=10),
-        TrainingLimits(evaluation_steps=2, patience=2),
-    )
-    port = Port(tmp_path)
-    model = TrainedModel.load(tiny_base, chosen, "mv-base")
-    plan = plan_training(ROWS, chosen)
-    validation = Validation(model, examples[:2], limits, plan.steps)
-    loop = TrainingLoop(model, examples, plan, chosen, port, validation=validation, limits=limits)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.training.validation.held_out_loss", told)
-        loop.run()
-
-    assert loop.progress.stopped_by == "plateau"
-    assert (loop.progress.step, loop.progress.best_step) == (8, 4)
-    assert same(weights(model), seen[1])
-    assert not same(seen[3], seen[1])
+    def __call__(self, _objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
+        self.seen.append(weights(model))
+        return next(self._losses)
 
 
-def test_the_best_weights_outlive_an_interruption(
-    tmp_path: Path, tiny_base: Path, examples: list[Example]
-) -> None:
-    # The second measure is the best one; the run is stopped after the third.
-    losses = iter([3.0, 1.0, 2.0, 1.5])
-    seen: list[dict[str, Tensor]] = []
+@pytest.fixture
+def measures(monkeypatch: pytest.MonkeyPatch) -> Measures:
+    told = Measures()
+    monkeypatch.setattr("trainer.training.validation.held_out_loss", told)
+    return told
 
-    def told(_objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
-        seen.append(weights(model))
-        return next(losses)
 
+def measured_loop(
+    base: Path, examples: list[Example], port: Port, objective: LearnAnswers
+) -> tuple[TrainingLoop, TrainedModel]:
+    """Measures every second step, and ends after two that are no better."""
     chosen = choices(max_steps=40, epochs=10)
     limits = TrainingLimits(evaluation_steps=2, patience=2)
     plan = plan_training(ROWS, chosen)
+    model = TrainedModel.load(base, chosen, "mv-base")
+    validation = Validation(model, examples[:2], limits, plan.steps)
+    loop = TrainingLoop(
+        *(model, examples, plan, chosen, port),
+        objective=objective,
+        validation=validation,
+        limits=limits,
+    )
+    return loop, model
 
-    def begun(port: Port, objective: LearnAnswers) -> tuple[TrainingLoop, TrainedModel]:
-        model = TrainedModel.load(tiny_base, chosen, "mv-base")
-        validation = Validation(model, examples[:2], limits, plan.steps)
-        parts = {"objective": objective, "validation": validation, "limits": limits}
-        return TrainingLoop(model, examples, plan, chosen, port, **parts), model
 
+def test_a_plateau_ends_the_run_with_the_best_weights(
+    tmp_path: Path, tiny_base: Path, examples: list[Example], measures: Measures
+) -> None:
+    loop, model = measured_loop(tiny_base, examples, Port(tmp_path), LearnAnswers())
+    loop.run()
+
+    assert loop.progress.stopped_by == "plateau"
+    assert (loop.progress.step, loop.progress.best_step) == (8, 4)
+    assert same(weights(model), measures.seen[1])
+    assert not same(measures.seen[3], measures.seen[1])
+
+
+def test_the_best_weights_outlive_an_interruption(
+    tmp_path: Path, tiny_base: Path, examples: list[Example], measures: Measures
+) -> None:
+    # The second measure is the best one; the run is stopped after the third.
     first = Port(tmp_path / "first")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("trainer.training.validation.held_out_loss", told)
-        with pytest.raises(Preempted):
-            begun(first, StopsWithin(first, 5))[0].run()
-        loop, model = begun(Port(tmp_path / "second"), LearnAnswers())
-        loop.resume(first.folder / "checkpoint")
-        loop.run()
+    with pytest.raises(Preempted):
+        measured_loop(tiny_base, examples, first, StopsWithin(first, 5))[0].run()
+    loop, model = measured_loop(tiny_base, examples, Port(tmp_path / "second"), LearnAnswers())
+    loop.resume(first.folder / "checkpoint")
+    loop.run()
 
     assert first.saved == [6]
     assert (loop.progress.step, loop.progress.best_step) == (8, 4)
     assert loop.progress.stopped_by == "plateau"
-    assert same(weights(model), seen[1])
+    assert same(weights(model), measures.seen[1])

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from testkit.models import make_tiny_deepseek, make_tiny_llama, make_tiny_qwen
 from torch import Tensor
-from trainer.domain.hyper_parameters import HyperParameters, decide
+from trainer.domain.hyper_parameters import decide
 from trainer.training import model as model_module
 from trainer.training.fused import tree_blocks
 from trainer.training.model import TrainedModel
 from trainer.training.token_tree import TokenTree
+from trainer_support.speaking import load
 
 pytestmark = pytest.mark.heavy
 
@@ -41,17 +42,6 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 def bases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("fused")
     return {name: make(root / name) for name, make in FAMILIES.items()}
-
-
-def load(folder: Path, choices: HyperParameters | None = None) -> TrainedModel:
-    """A model whose adapters say something: fresh ones are silent."""
-    model = TrainedModel.load(folder, choices or decide("lora", {"lora_rank": 4}), "mv-base")
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for name, weight in model.trainable.items():
-            if "lora_B" in name:
-                weight.normal_(std=0.1, generator=generator)
-    return model
 
 
 def by_modules(model: TrainedModel) -> TrainedModel:

@@ -10,7 +10,7 @@ from evaluation.choices import ChoiceQuestion, answer_in_batches, answer_questio
 from peft import LoraConfig, get_peft_model
 from tokenization.chat_tokenizer import ChatTokenizer
 from torch import Tensor
-from trainer.domain.hyper_parameters import HyperParameters, decide
+from trainer.domain.hyper_parameters import decide
 from trainer.training import model as model_module
 from trainer.training.lora_linear import fuse
 from trainer.training.loss import answer_loss, mean_loss
@@ -19,6 +19,7 @@ from trainer.training.packs import Example, Pack, pack
 from trainer.training.rows import encode_rows
 from trainer.training.scorer import TreeScorer
 from trainer.training.token_tree import TokenTree
+from trainer_support.speaking import load
 from transformers import AutoModelForCausalLM
 
 pytestmark = pytest.mark.heavy
@@ -41,18 +42,6 @@ def tokenizer(tiny_base: Path) -> ChatTokenizer:
 @pytest.fixture
 def examples(tokenizer: ChatTokenizer, toy_rows: Rows) -> list[Example]:
     return encode_rows(toy_rows(8), tokenizer, split="train", max_tokens=512)
-
-
-def load(folder: Path, choices: HyperParameters | None = None) -> TrainedModel:
-    """A model whose adapters say something: fresh ones are silent."""
-    model = TrainedModel.load(folder, choices or decide("lora", {"lora_rank": 4}), "mv-base")
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for name, weight in model.trainable.items():
-            if "lora_B" in name:
-                weight.normal_(std=0.1, generator=generator)
-    model.train(False)
-    return model
 
 
 def plain_loss(model: TrainedModel, example: Example) -> Tensor:

@@ -79,7 +79,7 @@ class RuleScan:
     ) -> tuple[list[Found], int]:
         found = self._found
         if not finished:
-            # The last character of a match may still gather marks, which belong to it.
+            # Of a character that becomes several a match may end within; it may still gather marks.
             open_ended = [m.start for m in found if window.original_end(m.end) is None]
             frontier = min(frontier, *open_ended) if open_ended else frontier
         self._found = [match for match in found if match.start >= frontier]

@@ -4,15 +4,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
 from guard.bundle import Bundle, CompiledPolicy
 from guard.policy import PolicyError
-from jobs.envelope import Stored
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
 from service_kit.errors import ConflictError, InvalidInputError, NotFoundError, PreconditionError
 
+from moderation.domain.history import History
 from moderation.domain.policies import SHARED_TENANT
 from moderation.domain.policy_changes import PolicyChanges, changes_between
 from moderation.domain.policy_documents import compile_documents
@@ -20,14 +19,6 @@ from moderation.publish_default_policy import CHANGED_BY
 
 MAX_RECORD_BYTES = 900_000
 """A broker takes messages up to 1 MB."""
-
-
-class History(Protocol):
-    """See `moderation.adapters.policy_history.PolicyHistory`."""
-
-    async def newest(self, tenant: str) -> Stored[PolicyState] | None: ...
-    async def versions(self, tenant: str) -> list[PolicyState]: ...
-    async def add(self, state: PolicyState, *, after: int) -> None: ...
 
 
 @dataclass(frozen=True)

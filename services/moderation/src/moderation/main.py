@@ -42,7 +42,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     default_policy = load_policy(settings.policy_path)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
-        await PublishDefaultPolicy(bus)(default_policy)
+        history = PolicyHistory(bus)
+        await PublishDefaultPolicy(history)(default_policy)
         policies = PoliciesInForce()
         feed, audit = PolicyFeed(bus, policies), AuditQueue(bus, settings.audit_queue)
 
@@ -53,7 +54,6 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         await _either(feed.ready, stopping)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
-        history = PolicyHistory(bus)
         servicer = ModerationServicer(
             *(CheckText(policies, audit), GuardText(policies, audit)),
             *(ChangePolicy(history), ShowPolicy(history)),

@@ -3,39 +3,20 @@
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Protocol, TypeVar
 
-from google.protobuf.message import Message
 from guard.bundle import Bundle
 from jobs.envelope import Stored
 from jobs.errors import StaleWriteError
-from jobs.subjects import policy_state
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 
+from moderation.domain.history import History
 from moderation.domain.policies import SHARED_TENANT
 
 log = logging.getLogger(__name__)
 
-M = TypeVar("M", bound=Message)
-
 CHANGED_BY = "moderation"
 """Written on the policies that a start of the service put in force."""
 _ATTEMPTS = 5
-
-
-class PolicyBus(Protocol):
-    """The part of the bus that this needs."""
-
-    async def last_by_consumer(self, subject: str, kind: type[M]) -> Stored[M] | None: ...
-
-    async def publish(
-        self,
-        subject: str,
-        body: Message,
-        *,
-        msg_id: str | None = None,
-        expect_last: int | None = None,
-    ) -> int: ...
 
 
 class PublishDefaultPolicy:
@@ -45,9 +26,9 @@ class PublishDefaultPolicy:
     """
 
     def __init__(
-        self, bus: PolicyBus, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self, history: History, now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ) -> None:
-        self._bus = bus
+        self._history = history
         self._now = now
 
     async def __call__(self, bundle: Bundle) -> bool:
@@ -58,7 +39,7 @@ class PublishDefaultPolicy:
             UnavailableError: the bus is away.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            in_force = await self._bus.last_by_consumer(policy_state(SHARED_TENANT), PolicyState)
+            in_force = await self._history.newest(SHARED_TENANT)
             if in_force is not None and not _gives_way(in_force.body, bundle):
                 return False
             try:
@@ -79,8 +60,7 @@ class PublishDefaultPolicy:
             changed_by=CHANGED_BY,
         )
         state.changed_at.FromDatetime(self._now())
-        sequence = in_force.sequence if in_force else 0
-        await self._bus.publish(policy_state(SHARED_TENANT), state, expect_last=sequence)
+        await self._history.add(state, after=in_force.sequence if in_force else 0)
         log.info("policy %s is in force as version %d", state.digest, state.version)
 
 

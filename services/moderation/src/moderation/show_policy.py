@@ -5,7 +5,7 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
 from service_kit.errors import NotFoundError
 
-from moderation.change_policy import History
+from moderation.domain.history import History
 from moderation.domain.policies import SHARED_TENANT
 
 MAX_VERSIONS = 100

@@ -1,0 +1,38 @@
+"""HTTP servers that stand in for a gateway, and a terminal that is told of them."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, TypeVar
+
+import pytest
+
+ServerT = TypeVar("ServerT", bound=HTTPServer)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers, and says nothing on the terminal."""
+
+    def answer(self, body: bytes, status: int = 200) -> None:
+        """The whole answer."""
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def told_of(
+    server: ServerT, monkeypatch: pytest.MonkeyPatch, *, columns: int = 160
+) -> Iterator[ServerT]:
+    """Serve, with the environment of a terminal of so many columns that asks this server."""
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("MODELMILL_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("MODELMILL_TOKEN", "token")
+        monkeypatch.setenv("COLUMNS", str(columns))
+        yield server
+        server.shutdown()

@@ -1,0 +1,14 @@
+"""Every version of every tenant's policy, as use cases see them."""
+
+from typing import Protocol
+
+from jobs.envelope import Stored
+from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+
+
+class History(Protocol):
+    """See `moderation.adapters.policy_history.PolicyHistory`."""
+
+    async def newest(self, tenant: str) -> Stored[PolicyState] | None: ...
+    async def versions(self, tenant: str) -> list[PolicyState]: ...
+    async def add(self, state: PolicyState, *, after: int) -> None: ...

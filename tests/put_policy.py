@@ -1,0 +1,19 @@
+"""Put a tenant's policy in force past moderation's door, as its record on the bus."""
+
+from guard.bundle import Bundle
+from jobs.bus import Bus
+from jobs.subjects import policy_state
+from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+
+
+async def put_policy(bus: Bus, tenant: str, bundle: Bundle, *, by: str = "operator") -> None:
+    """The next version, whatever is in force."""
+    last = await bus.last(policy_state(tenant), PolicyState)
+    state = PolicyState(
+        tenant=tenant,
+        version=last.body.version + 1 if last else 1,
+        digest=bundle.digest,
+        bundle=bundle.content,
+        changed_by=by,
+    )
+    await bus.publish(policy_state(tenant), state, expect_last=last.sequence if last else 0)
