@@ -163,7 +163,9 @@ def test_shares_of_different_texts_are_exact_within_one_row(
     rows = Counter(plan(range(count), shares))
 
     if all(getattr(shares, split) * count >= 1 for split in SPLITS):
-        assert all(abs(rows[split] - getattr(shares, split) * count) <= 1 for split in SPLITS)
+        # A share may be one row and a rounding away: 1 - 0.02 - 0.42 is a little more than 0.56.
+        off = [abs(rows[split] - getattr(shares, split) * count) for split in SPLITS]
+        assert max(off) <= 1 + 1e-9
     assert all(rows[split] for split in SPLITS)
 
 
