@@ -11,10 +11,10 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
 from service_kit.errors import ConflictError, InvalidInputError, NotFoundError, PreconditionError
 
-from moderation.domain.history import History
 from moderation.domain.policies import SHARED_TENANT
 from moderation.domain.policy_changes import PolicyChanges, changes_between
 from moderation.domain.policy_documents import compile_documents
+from moderation.history import History
 from moderation.publish_default_policy import CHANGED_BY
 
 MAX_RECORD_BYTES = 900_000

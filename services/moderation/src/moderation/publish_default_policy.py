@@ -9,8 +9,8 @@ from jobs.envelope import Stored
 from jobs.errors import StaleWriteError
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 
-from moderation.domain.history import History
 from moderation.domain.policies import SHARED_TENANT
+from moderation.history import History
 
 log = logging.getLogger(__name__)
 

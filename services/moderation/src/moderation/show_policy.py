@@ -5,8 +5,8 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
 from service_kit.errors import NotFoundError
 
-from moderation.domain.history import History
 from moderation.domain.policies import SHARED_TENANT
+from moderation.history import History
 
 MAX_VERSIONS = 100
 
