@@ -80,7 +80,7 @@ Global___PolicyState: _TypeAlias = PolicyState  # noqa: Y015
 
 @_typing.final
 class ModerationRecorded(_message.Message):
-    """Body of audit.moderation: one text was judged and something matched."""
+    """Body of audit.moderation: one text was judged, and something matched or was not answered."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -91,6 +91,7 @@ class ModerationRecorded(_message.Message):
     TEXT_SHA256_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    UNANSWERED_JUDGES_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner of the text."""
     direction: _moderation_service_pb2.Direction.ValueType
@@ -109,6 +110,10 @@ class ModerationRecorded(_message.Message):
     def at(self) -> _timestamp_pb2.Timestamp:
         """When."""
 
+    @_builtins.property
+    def unanswered_judges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Judges that gave no opinion on some of it, where the policy lets it pass then."""
+
     def __init__(
         self,
         *,
@@ -119,10 +124,11 @@ class ModerationRecorded(_message.Message):
         text_sha256: _builtins.str = ...,
         policy_digest: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        unanswered_judges: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "direction", b"direction", "policy_digest", b"policy_digest", "rule_ids", b"rule_ids", "tenant", b"tenant", "text_sha256", b"text_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "direction", b"direction", "policy_digest", b"policy_digest", "rule_ids", b"rule_ids", "tenant", b"tenant", "text_sha256", b"text_sha256", "unanswered_judges", b"unanswered_judges"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -513,6 +513,7 @@ class Verdict(_message.Message):
     MATCHES_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    UNANSWERED_JUDGES_FIELD_NUMBER: _builtins.int
     action: Global___Action.ValueType
     """The strongest action among the matches."""
     text: _builtins.str
@@ -523,6 +524,10 @@ class Verdict(_message.Message):
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleMatch]:
         """Every match, in order of position."""
 
+    @_builtins.property
+    def unanswered_judges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of judges that gave no opinion on some of the text, where the policy lets it pass then."""
+
     def __init__(
         self,
         *,
@@ -530,10 +535,11 @@ class Verdict(_message.Message):
         matches: _abc.Iterable[Global___RuleMatch] | None = ...,
         text: _builtins.str = ...,
         policy_digest: _builtins.str = ...,
+        unanswered_judges: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "matches", b"matches", "policy_digest", b"policy_digest", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "matches", b"matches", "policy_digest", b"policy_digest", "text", b"text", "unanswered_judges", b"unanswered_judges"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -541,7 +547,7 @@ Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
 class RuleMatch(_message.Message):
-    """One rule that matched."""
+    """One rule that matched, or one judge that is sure enough."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -550,6 +556,7 @@ class RuleMatch(_message.Message):
     ACTION_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
     rule_id: _builtins.str
     """Id of the rule in its policy."""
     category: _builtins.str
@@ -560,6 +567,8 @@ class RuleMatch(_message.Message):
     """First character of the match in the original text."""
     end: _builtins.int
     """One past its last character."""
+    score: _builtins.float
+    """How sure a judge was, 0 to 1; unset for a rule, which matches or does not."""
     def __init__(
         self,
         *,
@@ -568,12 +577,15 @@ class RuleMatch(_message.Message):
         action: Global___Action.ValueType = ...,
         start: _builtins.int = ...,
         end: _builtins.int = ...,
+        score: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "category", b"category", "end", b"end", "rule_id", b"rule_id", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "action", b"action", "category", b"category", "end", b"end", "rule_id", b"rule_id", "score", b"score", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
 
 Global___RuleMatch: _TypeAlias = RuleMatch  # noqa: Y015
 
@@ -638,3 +650,81 @@ class GuardResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GuardResponse: _TypeAlias = GuardResponse  # noqa: Y015
+
+@_typing.final
+class JudgeWindowRequest(_message.Message):
+    """Asks about one window of a text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    JUDGE_IDS_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    CONTEXT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Whose text it is."""
+    policy_digest: _builtins.str
+    """The policy that judged the text from its beginning."""
+    direction: Global___Direction.ValueType
+    """Which way it goes."""
+    start: _builtins.int
+    """First character of the window in the whole text."""
+    context: _builtins.str
+    """What stands directly before the window."""
+    text: _builtins.str
+    """The window, masks applied; never empty."""
+    @_builtins.property
+    def judge_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the judges to ask, at least one."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        policy_digest: _builtins.str = ...,
+        direction: Global___Direction.ValueType = ...,
+        judge_ids: _abc.Iterable[_builtins.str] | None = ...,
+        start: _builtins.int = ...,
+        context: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "direction", b"direction", "judge_ids", b"judge_ids", "policy_digest", b"policy_digest", "start", b"start", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgeWindowRequest: _TypeAlias = JudgeWindowRequest  # noqa: Y015
+
+@_typing.final
+class JudgeWindowResponse(_message.Message):
+    """What the judges say of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    UNANSWERED_JUDGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleMatch]:
+        """Those whose threshold was reached."""
+
+    @_builtins.property
+    def unanswered_judges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of judges that gave no opinion, where the policy lets the text pass then."""
+
+    def __init__(
+        self,
+        *,
+        matches: _abc.Iterable[Global___RuleMatch] | None = ...,
+        unanswered_judges: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matches", b"matches", "unanswered_judges", b"unanswered_judges"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JudgeWindowResponse: _TypeAlias = JudgeWindowResponse  # noqa: Y015

@@ -45,6 +45,11 @@ class ModerationServiceStub:
                 request_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardRequest.SerializeToString,
                 response_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardResponse.FromString,
                 _registered_method=True)
+        self.JudgeWindow = channel.unary_unary(
+                '/modelmill.moderation.v1.ModerationService/JudgeWindow',
+                request_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.JudgeWindowRequest.SerializeToString,
+                response_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.JudgeWindowResponse.FromString,
+                _registered_method=True)
         self.PutPolicy = channel.unary_unary(
                 '/modelmill.moderation.v1.ModerationService/PutPolicy',
                 request_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.PutPolicyRequest.SerializeToString,
@@ -85,6 +90,16 @@ class ModerationServiceServicer:
         """Judges a text as it grows: each response carries text that is safe to show.
 
         FAILED_PRECONDITION: no valid policy bundle; nothing may pass.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def JudgeWindow(self, request, context):
+        """Asks the judges of a policy about one window of a text that its rules let pass.
+
+        FAILED_PRECONDITION: the policy is not known here (any more).
+        UNAVAILABLE: a judge gives no opinion, and the policy is closed then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -138,6 +153,11 @@ def add_ModerationServiceServicer_to_server(servicer, server):
                     servicer.Guard,
                     request_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardRequest.FromString,
                     response_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardResponse.SerializeToString,
+            ),
+            'JudgeWindow': grpc.unary_unary_rpc_method_handler(
+                    servicer.JudgeWindow,
+                    request_deserializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.JudgeWindowRequest.FromString,
+                    response_serializer=modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.JudgeWindowResponse.SerializeToString,
             ),
             'PutPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.PutPolicy,
@@ -215,6 +235,33 @@ class ModerationService:
             '/modelmill.moderation.v1.ModerationService/Guard',
             modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardRequest.SerializeToString,
             modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.GuardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def JudgeWindow(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.moderation.v1.ModerationService/JudgeWindow',
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.JudgeWindowRequest.SerializeToString,
+            modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2.JudgeWindowResponse.FromString,
             options,
             channel_credentials,
             insecure,
