@@ -5,7 +5,9 @@ from functools import cache
 from random import Random
 
 from guard.bundle import CompiledPolicy, compile_policy
-from guard.policy import Policy, Rule, Severity
+from guard.entry import Severity
+from guard.policy import Policy
+from guard.rule import Rule
 from guard.verdict import Action, Direction
 
 KEYWORDS, PATTERNS = 10_000, 100

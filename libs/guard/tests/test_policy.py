@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from guard.policy import PolicyError, Severity, parse_policy
+from guard.entry import Severity
+from guard.policy import PolicyError, parse_policy
 from guard.verdict import Action, Direction
 
 

@@ -10,7 +10,8 @@ from guard.detectors import detector_pattern
 from guard.found import RuleHead
 from guard.normalise import normalise
 from guard.pattern import BoundedPattern, PatternError, parse_pattern
-from guard.policy import MAX_KEYWORD_CHARACTERS, Policy, PolicyError, Rule, policy_from_objects
+from guard.policy import Policy, PolicyError, policy_from_objects
+from guard.rule import MAX_KEYWORD_CHARACTERS, Rule
 from guard.scan import RuleSet
 from guard.stream import StreamGuard
 from guard.variants import LEET, has_leet, spellings
