@@ -8,6 +8,7 @@ import yaml
 
 from guard.detectors import detector_pattern
 from guard.found import RuleHead
+from guard.judge import Judge
 from guard.normalise import normalise
 from guard.pattern import BoundedPattern, PatternError, parse_pattern
 from guard.policy import Policy, PolicyError, policy_from_objects
@@ -18,7 +19,7 @@ from guard.variants import LEET, has_leet, spellings
 from guard.verdict import Action, Direction, Verdict
 from guard.when_unavailable import WhenUnavailable
 
-FORMAT = "modelmill.guard/2"
+FORMAT = "modelmill.guard/3"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
 _PIECE_CHARACTERS = 4096
 """A whole text is judged in pieces of this size, which bounds what one search looks at."""
@@ -62,6 +63,9 @@ def _bundle_of(policy: Policy) -> Bundle:
     }
     if policy.when_unavailable is not WhenUnavailable.CLOSED:
         written["when_unavailable"] = policy.when_unavailable.value
+    if policy.judges:
+        judges = sorted(policy.judges, key=lambda judge: judge.id)
+        written["judges"] = [judge.as_object() for judge in judges]
     content = _canonical({"format": FORMAT, "policy": written})
     return Bundle(content, digest_of(content))
 
@@ -85,6 +89,10 @@ class CompiledPolicy:
         self.digest = digest
         self.max_check_characters = policy.max_check_characters
         self.when_unavailable = policy.when_unavailable
+        self._judges = {
+            direction: tuple(judge for judge in policy.judges if direction in judge.directions)
+            for direction in Direction
+        }
         built: dict[tuple[str, ...], RuleSet] = {}
         self._rules = {direction: _rule_sets(policy, direction, built) for direction in Direction}
 
@@ -114,13 +122,17 @@ class CompiledPolicy:
             raise PolicyError(["bundle: not canonical, so its digest does not name its policy"])
         return cls(policy, actual)
 
+    def judges(self, direction: Direction) -> tuple[Judge, ...]:
+        """Who is asked about texts that the rules let pass; see `guard.judged_text`."""
+        return self._judges[direction]
+
     def stream(self, direction: Direction) -> StreamGuard:
-        """A guard for one growing text."""
+        """A guard for one growing text, by the rules alone."""
         holding, watching = self._rules[direction]
         return StreamGuard(holding, watching, self.digest)
 
     def check(self, text: str, direction: Direction) -> Verdict:
-        """The verdict on a whole text: by construction the one its stream would get.
+        """The verdict of the rules on a whole text: by construction the one its stream would get.
 
         Raises:
             TextTooLongError: over the policy's `max_check_characters`.

@@ -67,7 +67,11 @@ class EntryReader:
             self._refuse("id must be lower-case letters, digits and hyphens, at most 63")
         return str(entry_id)
 
-    def _choice(self, key: str, choices: Mapping[str, ValueT]) -> ValueT | None:
+    def _choice(
+        self, key: str, choices: Mapping[str, ValueT], *, default: ValueT | None = None
+    ) -> ValueT | None:
+        if default is not None and key not in self._written:
+            return default
         value = self._written.get(key)
         if isinstance(value, str) and value in choices:
             return choices[value]

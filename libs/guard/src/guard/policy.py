@@ -1,11 +1,14 @@
 """Policies as people write them: YAML rules, validated with all errors at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import yaml
 
+from guard.judge import Judge, JudgeReader, OnFailure
 from guard.rule import Rule, RuleReader
+from guard.verdict import Direction
 from guard.when_unavailable import WhenUnavailable, read_when_unavailable, strictest
 
 DEFAULT_MAX_CHECK_CHARACTERS = 100_000
@@ -13,8 +16,12 @@ MAX_CHECK_CHARACTERS = 1_000_000
 MAX_RULES = 10_000
 MAX_PATTERNS = 200
 """Each pattern is searched for in every piece of every text."""
+MAX_JUDGES = 8
+"""Each judge is asked about every window of every text."""
 
-_POLICY_KEYS = frozenset({"max_check_characters", "when_unavailable", "rules"})
+EntryT_co = TypeVar("EntryT_co", covariant=True)
+
+_POLICY_KEYS = frozenset({"max_check_characters", "when_unavailable", "rules", "judges"})
 
 
 class PolicyError(ValueError):
@@ -27,11 +34,12 @@ class PolicyError(ValueError):
 
 @dataclass(frozen=True)
 class Policy:
-    """Rules with distinct ids, the longest text that is judged whole, and who else may judge."""
+    """Rules and judges with distinct ids, and how whole texts are judged."""
 
     rules: tuple[Rule, ...]
     max_check_characters: int = DEFAULT_MAX_CHECK_CHARACTERS
     when_unavailable: WhenUnavailable = WhenUnavailable.CLOSED
+    judges: tuple[Judge, ...] = ()
 
 
 def parse_policy(documents: Mapping[str, str]) -> Policy:
@@ -64,6 +72,7 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
     """
     errors: list[str] = []
     rules: list[Rule] = []
+    judges: list[Judge] = []
     limits: list[int] = []
     behaviours: list[WhenUnavailable] = []
     for name, document in documents.items():
@@ -73,20 +82,35 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
         errors.extend(f"{name}: unknown key {key!r}" for key in document.keys() - _POLICY_KEYS)
         limits.append(_limit(name, document, errors))
         behaviours.extend(read_when_unavailable(name, document, errors))
-        rules.extend(_rules(name, document.get("rules"), errors))
-    errors.extend(_repeated_ids(rules))
-    if len(rules) > MAX_RULES:
-        errors.append(f"{len(rules)} rules; the limit is {MAX_RULES}")
-    patterns = sum(not rule.keywords for rule in rules)
-    if patterns > MAX_PATTERNS:
-        errors.append(f"{patterns} rules with a pattern or detector; the limit is {MAX_PATTERNS}")
-    if errors:
-        raise PolicyError(sorted(errors))
-    return Policy(
+        if "rules" in document or "judges" not in document:
+            rules.extend(_entries(name, document, "rules", RuleReader, errors))
+        if "judges" in document:
+            judges.extend(_entries(name, document, "judges", JudgeReader, errors))
+    policy = Policy(
         tuple(rules),
         min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS),
         strictest(behaviours),
+        tuple(judges),
     )
+    errors.extend(_wrong_together(policy))
+    if errors:
+        raise PolicyError(sorted(errors))
+    return policy
+
+
+def _wrong_together(policy: Policy) -> Iterator[str]:
+    yield from _repeated_ids(policy)
+    if len(policy.rules) > MAX_RULES:
+        yield f"{len(policy.rules)} rules; the limit is {MAX_RULES}"
+    patterns = sum(not rule.keywords for rule in policy.rules)
+    if patterns > MAX_PATTERNS:
+        yield f"{patterns} rules with a pattern or detector; the limit is {MAX_PATTERNS}"
+    if len(policy.judges) > MAX_JUDGES:
+        yield f"{len(policy.judges)} judges; the limit is {MAX_JUDGES}"
+    if policy.when_unavailable is WhenUnavailable.RULES_ONLY:
+        for judge in policy.judges:
+            if judge.on_failure is OnFailure.CLOSED and Direction.INPUT in judge.directions:
+                yield f"judge {judge.id}: `when_unavailable: rules_only` needs `on_failure: open`"
 
 
 def _limit(name: str, document: Mapping[str, object], errors: list[str]) -> int:
@@ -99,20 +123,35 @@ def _limit(name: str, document: Mapping[str, object], errors: list[str]) -> int:
     return limit
 
 
-def _repeated_ids(rules: list[Rule]) -> Iterator[str]:
+def _repeated_ids(policy: Policy) -> Iterator[str]:
     seen: set[str] = set()
-    for rule in rules:
-        if rule.id in seen:
-            yield f"rule {rule.id}: the id is used twice"
-        seen.add(rule.id)
+    kinds: dict[str, Sequence[Rule | Judge]] = {"rule": policy.rules, "judge": policy.judges}
+    for kind, entries in kinds.items():
+        for entry in entries:
+            if entry.id in seen:
+                yield f"{kind} {entry.id}: the id is used twice"
+            seen.add(entry.id)
 
 
-def _rules(name: str, written: object, errors: list[str]) -> Iterator[Rule]:
+class _Reader(Protocol[EntryT_co]):
+    errors: list[str]
+
+    def read(self) -> EntryT_co | None: ...
+
+
+def _entries(
+    name: str,
+    document: Mapping[str, object],
+    key: str,
+    reader_of: Callable[[str, str, int, object], _Reader[EntryT_co]],
+    errors: list[str],
+) -> Iterator[EntryT_co]:
+    written = document.get(key)
     if not isinstance(written, list):
-        errors.append(f"{name}: `rules` must be a list")
+        errors.append(f"{name}: `{key}` must be a list")
         return
-    for number, rule in enumerate(written, 1):
-        reader = RuleReader(name, "rule", number, rule)
+    for number, entry in enumerate(written, 1):
+        reader = reader_of(name, key.removesuffix("s"), number, entry)
         read = reader.read()
         errors.extend(reader.errors)
         if read is not None:

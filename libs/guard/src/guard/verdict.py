@@ -26,7 +26,7 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True)
 class RuleMatch:
-    """One place where one rule matched, in characters of the original text."""
+    """One place where one rule or judge matched, in characters of the original text."""
 
     rule_id: str
     category: str
@@ -35,6 +35,8 @@ class RuleMatch:
     """First character."""
     end: int
     """One past the last, with the combining and invisible characters that belong to it."""
+    score: float | None = None
+    """How sure a judge was, 0 to 1; None for a rule, which matches or does not."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Verdict:
     """The text with masked characters replaced one for one; empty when blocked."""
     policy_digest: str
     """Digest of the bundle that judged."""
+    unanswered: tuple[str, ...] = ()
+    """Judges that gave no opinion on some of it, where the policy lets it pass then; in order."""
 
 
 class Released(NamedTuple):

@@ -660,7 +660,7 @@ class JudgeWindowRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
-    JUDGE_IDS_FIELD_NUMBER: _builtins.int
+    JUDGE_ID_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
@@ -670,30 +670,28 @@ class JudgeWindowRequest(_message.Message):
     """The policy that judged the text from its beginning."""
     direction: Global___Direction.ValueType
     """Which way it goes."""
+    judge_id: _builtins.str
+    """The judge to ask."""
     start: _builtins.int
     """First character of the window in the whole text."""
     context: _builtins.str
     """What stands directly before the window."""
     text: _builtins.str
     """The window, masks applied; never empty."""
-    @_builtins.property
-    def judge_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of the judges to ask, at least one."""
-
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         policy_digest: _builtins.str = ...,
         direction: Global___Direction.ValueType = ...,
-        judge_ids: _abc.Iterable[_builtins.str] | None = ...,
+        judge_id: _builtins.str = ...,
         start: _builtins.int = ...,
         context: _builtins.str = ...,
         text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "direction", b"direction", "judge_ids", b"judge_ids", "policy_digest", b"policy_digest", "start", b"start", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "direction", b"direction", "judge_id", b"judge_id", "policy_digest", b"policy_digest", "start", b"start", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -701,29 +699,27 @@ Global___JudgeWindowRequest: _TypeAlias = JudgeWindowRequest  # noqa: Y015
 
 @_typing.final
 class JudgeWindowResponse(_message.Message):
-    """What the judges say of it."""
+    """What the judge says of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MATCHES_FIELD_NUMBER: _builtins.int
-    UNANSWERED_JUDGES_FIELD_NUMBER: _builtins.int
+    UNANSWERED_FIELD_NUMBER: _builtins.int
+    unanswered: _builtins.bool
+    """The judge gave no opinion, and the policy lets the text pass then."""
     @_builtins.property
     def matches(self) -> _containers.RepeatedCompositeFieldContainer[Global___RuleMatch]:
-        """Those whose threshold was reached."""
-
-    @_builtins.property
-    def unanswered_judges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of judges that gave no opinion, where the policy lets the text pass then."""
+        """One for each category whose threshold was reached."""
 
     def __init__(
         self,
         *,
         matches: _abc.Iterable[Global___RuleMatch] | None = ...,
-        unanswered_judges: _abc.Iterable[_builtins.str] | None = ...,
+        unanswered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["matches", b"matches", "unanswered_judges", b"unanswered_judges"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["matches", b"matches", "unanswered", b"unanswered"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -96,10 +96,10 @@ class ModerationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def JudgeWindow(self, request, context):
-        """Asks the judges of a policy about one window of a text that its rules let pass.
+        """Asks one judge of a policy about one window of a text that its rules let pass.
 
         FAILED_PRECONDITION: the policy is not known here (any more).
-        UNAVAILABLE: a judge gives no opinion, and the policy is closed then.
+        UNAVAILABLE: the judge gives no opinion, and the policy is closed then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,10 +45,10 @@ class ModerationServiceStub:
     FAILED_PRECONDITION: no valid policy bundle; nothing may pass.
     """
     JudgeWindow: _grpc.UnaryUnaryMultiCallable[_moderation_service_pb2.JudgeWindowRequest, _moderation_service_pb2.JudgeWindowResponse]
-    """Asks the judges of a policy about one window of a text that its rules let pass.
+    """Asks one judge of a policy about one window of a text that its rules let pass.
 
     FAILED_PRECONDITION: the policy is not known here (any more).
-    UNAVAILABLE: a judge gives no opinion, and the policy is closed then.
+    UNAVAILABLE: the judge gives no opinion, and the policy is closed then.
     """
     PutPolicy: _grpc.UnaryUnaryMultiCallable[_moderation_service_pb2.PutPolicyRequest, _moderation_service_pb2.PutPolicyResponse]
     """Compiles YAML documents to one policy and puts it in force; or only says what would change.
@@ -87,10 +87,10 @@ class ModerationServiceAsyncStub(ModerationServiceStub):
     FAILED_PRECONDITION: no valid policy bundle; nothing may pass.
     """
     JudgeWindow: _aio.UnaryUnaryMultiCallable[_moderation_service_pb2.JudgeWindowRequest, _moderation_service_pb2.JudgeWindowResponse]  # type: ignore[assignment]
-    """Asks the judges of a policy about one window of a text that its rules let pass.
+    """Asks one judge of a policy about one window of a text that its rules let pass.
 
     FAILED_PRECONDITION: the policy is not known here (any more).
-    UNAVAILABLE: a judge gives no opinion, and the policy is closed then.
+    UNAVAILABLE: the judge gives no opinion, and the policy is closed then.
     """
     PutPolicy: _aio.UnaryUnaryMultiCallable[_moderation_service_pb2.PutPolicyRequest, _moderation_service_pb2.PutPolicyResponse]  # type: ignore[assignment]
     """Compiles YAML documents to one policy and puts it in force; or only says what would change.
@@ -144,10 +144,10 @@ class ModerationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _moderation_service_pb2.JudgeWindowRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_moderation_service_pb2.JudgeWindowResponse, _abc.Awaitable[_moderation_service_pb2.JudgeWindowResponse]]:
-        """Asks the judges of a policy about one window of a text that its rules let pass.
+        """Asks one judge of a policy about one window of a text that its rules let pass.
 
         FAILED_PRECONDITION: the policy is not known here (any more).
-        UNAVAILABLE: a judge gives no opinion, and the policy is closed then.
+        UNAVAILABLE: the judge gives no opinion, and the policy is closed then.
         """
 
     @_abc_1.abstractmethod
