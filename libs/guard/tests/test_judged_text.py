@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 from guard.bundle import CompiledPolicy, compile_policy
 from guard.judge import Judge, OnFailure, Window
-from guard.judged_text import AsksJudge, JudgedText, Ruling, judge_whole
+from guard.judged_text import JudgedText, judge_whole
+from guard.judging import AsksJudge, Ruling
 from guard.policy import parse_policy
 from guard.verdict import Action, Direction, Verdict
 from guard_support.judges import ask, by_hand

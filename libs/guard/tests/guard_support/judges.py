@@ -4,7 +4,7 @@ import asyncio
 
 from guard.bundle import CompiledPolicy
 from guard.judge import Judge, Opinion, Window
-from guard.judged_text import Ruling
+from guard.judging import Ruling
 from guard.verdict import Action, Direction
 from guard.windows import CONTEXT_CHARACTERS
 

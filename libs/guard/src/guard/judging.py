@@ -1,0 +1,183 @@
+"""What judges let pass of a growing text that the rules released."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from guard.judge import Judge, Window
+from guard.stream import MASK
+from guard.verdict import Action, RuleMatch
+from guard.windows import Windows
+
+MAX_ASKED_AT_ONCE = 8
+"""Windows of one text that are being judged at a time."""
+
+
+class Ruling(NamedTuple):
+    """What a judge says of a window."""
+
+    matches: tuple[RuleMatch, ...]
+    answered: bool = True
+    """False: it gave no opinion, and the policy lets the window pass then."""
+
+
+AsksJudge = Callable[[Judge, Window], Awaitable[Ruling]]
+"""Asks one judge; raises where it gives no opinion and the policy is closed then."""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    judge: Judge
+    end: int
+    ruling: "asyncio.Task[Ruling]"
+
+
+class Judging:
+    """Holds a text, given in pieces cut anywhere, until each judge let its windows pass.
+
+    Judges that only flag hold nothing back. Windows count in the order of their ends: the first
+    that is blocked ends the text where it starts. Leave it by `close`, which ends what is being
+    asked.
+    """
+
+    def __init__(self, judges: Sequence[Judge], ask: AsksJudge) -> None:
+        self.matches: list[RuleMatch] = []
+        """Found so far; after a block those of windows that end no later than the blocked one."""
+        self.unanswered: set[str] = set()
+        """Judges that gave no opinion."""
+        self.blocked: tuple[RuleMatch, ...] = ()
+        """The matches that ended the text, all with one end."""
+        self.shown_to = 0
+        """How much of the text left."""
+        self._ask = ask
+        self._windows = [(judge, Windows(judge.window)) for judge in judges]
+        self._room = asyncio.Semaphore(MAX_ASKED_AT_ONCE)
+        self._deciding: list[_Asked] = []
+        """Of judges that block or mask, in the order of the windows' ends."""
+        self._watching: list[_Asked] = []
+        """Of judges that only flag."""
+        self._passed = {judge.id: 0 for judge, _ in self._windows}
+        """How far each judge let the text pass."""
+        self._held = ""
+
+    async def push(self, text: str) -> str:
+        """What may be shown after the next piece, masks applied; nothing after a block.
+
+        Raises:
+            Exception: what asking raised; nothing more of the text may be shown.
+        """
+        if self.blocked:
+            return ""
+        self._held += text
+        for judge, windows in self._windows:
+            self._begin(judge, windows.push(text))
+        if await self._settle(everything=False):
+            return await self._before_block()
+        return self._show(self._frontier())
+
+    async def finish(self, *, complete: bool = True) -> str:
+        """The rest, once the text has ended. Raises like `push`.
+
+        Args:
+            complete: False when a rule ended it: then what no window has been made of is dropped.
+        """
+        if self.blocked:
+            return ""
+        if complete:
+            for judge, windows in self._windows:
+                self._begin(judge, windows.finish())
+        end = self.shown_to + len(self._held)
+        if await self._settle(everything=True):
+            return await self._before_block()
+        await self._watch(to=end)
+        return self._show(end if complete else self._frontier())
+
+    async def close(self) -> None:
+        """End what is being asked; nothing may be pushed after it."""
+        rulings = [asked.ruling for asked in (*self._deciding, *self._watching)]
+        for ruling in rulings:
+            ruling.cancel()
+        await asyncio.gather(*rulings, return_exceptions=True)
+        self._deciding, self._watching = [], []
+
+    def _begin(self, judge: Judge, windows: Iterable[Window]) -> None:
+        for window in windows:
+            ruling = asyncio.ensure_future(self._ruling(judge, window))
+            asked = _Asked(judge, window.start + len(window.text), ruling)
+            if judge.action is Action.FLAG:
+                self._watching.append(asked)
+            else:
+                self._deciding.append(asked)
+                self._deciding.sort(key=lambda asked: (asked.end, asked.judge.id))
+
+    async def _ruling(self, judge: Judge, window: Window) -> Ruling:
+        async with self._room:
+            return await self._ask(judge, window)
+
+    async def _settle(self, *, everything: bool) -> bool:
+        """Take in rulings in the order of their windows' ends; True when one of them blocks.
+
+        Args:
+            everything: else only those that are there, and those that text waits for.
+        """
+        while self._deciding:
+            first = self._deciding[0]
+            if not (everything or first.ruling.done() or self._is_waited_for()):
+                break
+            together = [asked for asked in self._deciding if asked.end == first.end]
+            rulings = [await asked.ruling for asked in together]
+            self._deciding = self._deciding[len(together) :]
+            for asked, ruling in zip(together, rulings, strict=True):
+                self._take(asked, ruling)
+            found = [match for ruling in rulings for match in ruling.matches]
+            self.blocked = tuple(match for match in found if match.action is Action.BLOCK)
+            if self.blocked:
+                return True
+        return False
+
+    def _is_waited_for(self) -> bool:
+        """Whether text is held for the first ruling, or for one behind it."""
+        held_to = self.shown_to + len(self._held)
+        return any(
+            asked.judge.holds or asked.end + asked.judge.window < held_to
+            for asked in self._deciding
+        )
+
+    async def _watch(self, *, to: int) -> None:
+        """Take in what only flags, of windows that end there or before."""
+        for asked in self._watching:
+            if asked.end <= to:
+                self._take(asked, await asked.ruling)
+        self._watching = [asked for asked in self._watching if asked.end > to]
+
+    def _take(self, asked: _Asked, ruling: Ruling) -> None:
+        self._passed[asked.judge.id] = asked.end
+        self.matches += ruling.matches
+        if not ruling.answered:
+            self.unanswered.add(asked.judge.id)
+        for match in ruling.matches:
+            if match.action is Action.MASK:
+                first, last = match.start - self.shown_to, match.end - self.shown_to
+                self._held = self._held[:first] + MASK * (last - first) + self._held[last:]
+
+    def _frontier(self) -> int:
+        """How far text of complete windows may be shown."""
+        frontier = self.shown_to + len(self._held)
+        for judge, _ in self._windows:
+            if judge.action > Action.FLAG:
+                allowed = self._passed[judge.id] + (judge.window if judge.beside else 0)
+                frontier = min(frontier, allowed)
+        return frontier
+
+    def _show(self, end: int) -> str:
+        length = max(end - self.shown_to, 0)
+        text, self._held = self._held[:length], self._held[length:]
+        self.shown_to += length
+        return text
+
+    async def _before_block(self) -> str:
+        text = self._show(min(match.start for match in self.blocked))
+        await self._watch(to=self.blocked[0].end)
+        await self.close()
+        return text
