@@ -1,17 +1,24 @@
 """When text is released: at once, unless a rule that stops or masks may be growing."""
 
+import pytest
 from guard.bundle import CompiledPolicy, compile_policy
 from guard.policy import parse_policy
 from guard.stream import StreamGuard
-from guard.verdict import Direction
+from guard.verdict import Action, Direction
+
+
+def policy_of(*, action: str, keyword: str, within_words: bool = False) -> CompiledPolicy:
+    """A policy with one rule alone."""
+    rule = f"{{id: a, category: c, severity: low, action: {action}, directions: both,"
+    rule += f" keywords: [{keyword}], within_words: {str(within_words).lower()}}}"
+    bundle = compile_policy(parse_policy({"p": f"rules: [{rule}]"}))
+    return CompiledPolicy.from_bundle(bundle.content)
 
 
 def stream_of(*, action: str, keyword: str, within_words: bool = False) -> StreamGuard:
     """A guard with one rule alone, whose release no other rule delays."""
-    rule = f"{{id: a, category: c, severity: low, action: {action}, directions: both,"
-    rule += f" keywords: [{keyword}], within_words: {str(within_words).lower()}}}"
-    bundle = compile_policy(parse_policy({"p": f"rules: [{rule}]"}))
-    return CompiledPolicy.from_bundle(bundle.content).stream(Direction.OUTPUT)
+    policy = policy_of(action=action, keyword=keyword, within_words=within_words)
+    return policy.stream(Direction.OUTPUT)
 
 
 def test_text_that_can_start_no_rule_is_released_at_once() -> None:
@@ -27,6 +34,25 @@ def test_flag_rules_hold_nothing_back() -> None:
     verdict = stream.finish().verdict
     assert verdict is not None
     assert [(match.start, match.end) for match in verdict.matches] == [(3, 16)]
+
+
+@pytest.mark.parametrize("action", ["flag", "mask", "block"])
+def test_a_strict_policy_stops_at_whatever_a_rule_matches(action: str) -> None:
+    policy = policy_of(action=action, keyword="system prompt")
+    strict = policy.strict()
+    stream = strict.stream(Direction.OUTPUT)
+    shown = [stream.push(character).text for character in "my system prompt is"]
+    assert "".join([*shown, stream.finish().text]) == "my "
+    assert strict.check("my system prompt", Direction.INPUT).action is Action.BLOCK
+    assert strict.digest == policy.digest
+
+
+def test_a_strict_policy_is_built_once_and_only_where_it_differs() -> None:
+    flagging = policy_of(action="flag", keyword="system prompt")
+    assert flagging.strict() is flagging.strict() is not flagging
+    assert flagging.strict().strict() is flagging.strict()
+    blocking = policy_of(action="block", keyword="system prompt")
+    assert blocking.strict() is blocking
 
 
 def test_a_mask_that_ends_within_a_ligature_waits_for_the_marks_of_it() -> None:

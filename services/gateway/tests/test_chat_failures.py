@@ -175,7 +175,9 @@ async def test_an_unknown_model_is_named(house: House):
         ({"repetition_penalty": 0}, "repetition_penalty"),
         ({"top_k": -2}, "top_k"),
         ({"logit_bias": {"1": 5}}, "logit_bias"),
-        ({"moderation": {"model": "omni-moderation-latest"}}, "moderation"),
+        ({"moderation": True}, "moderation"),
+        ({"moderation": {"policy": {"input": {}}}}, "moderation.policy.input.mode"),
+        ({"moderation": {"policy": {"output": {"mode": "off"}}}}, "moderation.policy.output.mode"),
     ],
 )
 async def test_a_wrong_field_is_named(house: House, change: dict[str, object], param: str):

@@ -81,7 +81,7 @@ async def test_what_the_policy_blocks_in_an_answer_never_leaves(house: House):
 async def test_what_the_policy_blocks_in_a_question_never_arrives(house: House):
     asked = asking(messages=[said(f"about {BLOCKED}")])
     for ask in (whole, streamed):
-        async with refused(Status.INVALID_ARGUMENT, r"content policy: no-fruit \(illicit\)$"):
+        async with refused(Status.INVALID_ARGUMENT, r"content policy: no-eating \(illicit\)$"):
             await ask(house, asked)
     assert house.inference.requests == []
 

@@ -38,7 +38,7 @@ async def test_what_is_only_masked_is_flagged_under_the_policys_own_category(hou
 
     assert (result["flagged"], result["blocked"]) == (True, False)
     assert (result["categories"]["pii"], result["category_scores"]["pii"]) == (True, 1.0)
-    assert result["rules"] == [{"id": "no-phone", "category": "pii"}]
+    assert result["rules"] == [{"id": "no-number", "category": "pii"}]
 
 
 async def test_parts_of_text_are_one_input(house: House):

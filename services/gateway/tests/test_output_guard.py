@@ -108,7 +108,7 @@ async def test_a_blocked_input_is_refused_by_rule_and_reaches_no_engine(house: H
         error = answer.json()["error"]
         assert answer.status_code == 400
         assert error["code"] == "content_policy_violation"
-        assert error["rules"] == [{"id": "no-fruit", "category": "illicit"}]
+        assert error["rules"] == [{"id": "no-eating", "category": "illicit"}]
         assert error["policy_digest"] == compiled()[0].digest
         assert BLOCKED not in answer.text
     assert house.inference.requests == []

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import yaml
 
@@ -87,6 +88,9 @@ class CompiledPolicy:
     def __init__(self, policy: Policy, digest: str) -> None:
         """Use `from_bundle`, which verifies that policy and digest belong together."""
         self.digest = digest
+        self._policy = policy
+        self._building = Lock()
+        self._strict: CompiledPolicy | None = None
         self.max_check_characters = policy.max_check_characters
         self.when_unavailable = policy.when_unavailable
         self._judges = {
@@ -125,6 +129,18 @@ class CompiledPolicy:
     def judges(self, direction: Direction) -> tuple[Judge, ...]:
         """Who is asked about texts that the rules let pass; see `guard.judged_text`."""
         return self._judges[direction]
+
+    def strict(self) -> "CompiledPolicy":
+        """The same rules and judges, each of which blocks, and before anything of it is shown.
+
+        Built on the first call, which takes a while. Its verdicts name the digest of this policy.
+        """
+        with self._building:
+            if self._strict is None:
+                strict = _blocking(self._policy)
+                same = strict == self._policy
+                self._strict = self if same else CompiledPolicy(strict, self.digest)
+            return self._strict
 
     def stream(self, direction: Direction) -> StreamGuard:
         """A guard for one growing text, by the rules alone."""
@@ -169,6 +185,13 @@ def _rule_object(rule: Rule) -> dict[str, object]:
 def _expanded(policy: Policy) -> Policy:
     """Keywords normalised, with the spellings that are listed and not read at judging."""
     return replace(policy, rules=tuple(map(_with_spellings, policy.rules)))
+
+
+def _blocking(policy: Policy) -> Policy:
+    """The policy with nothing that only flags or masks."""
+    rules = (replace(rule, action=Action.BLOCK) for rule in policy.rules)
+    judges = (replace(judge, action=Action.BLOCK, beside=False) for judge in policy.judges)
+    return replace(policy, rules=tuple(rules), judges=tuple(judges))
 
 
 def _with_spellings(rule: Rule) -> Rule:

@@ -1,5 +1,6 @@
 """Answer a conversation: find the model, judge the input, generate, guard what comes out."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from guard.bundle import CompiledPolicy
+from guard.policy import PolicyError
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from opentelemetry import trace
 from service_kit.errors import UnavailableError
@@ -14,6 +16,7 @@ from service_kit.errors import UnavailableError
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.deadline import Deadline
+from gateway.domain.errors import BadRequestError
 from gateway.domain.models import AskedModel
 from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.guarded_answers import GuardedAnswers
@@ -91,11 +94,13 @@ class AnswerChat:
             asked = self.find_model.asked(caller.tenant, call.model)
             policy = self.policies.of(caller.tenant)
             span.set_attributes(_known(call, policy))
-            call = await self._judged(call, caller.tenant, deadline)
+            call, judged_input = await self._judged(call, caller.tenant, deadline)
+            if call.moderation is not None and call.moderation.blocks_output:
+                policy = await _strict(policy)
             async with self.engines.generate(
                 call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
             ) as pieces:
-                answers = GuardedAnswers(policy, pieces, started, call)
+                answers = GuardedAnswers(policy, pieces, started, call, judged_input)
                 try:
                     await answers.begin()
                     yield answers
@@ -104,17 +109,19 @@ class AnswerChat:
                     _tell(span, answers, call.model)
                     self.usage.record(_usage(answers, caller, request_id, started))
 
-    async def _judged(self, call: ChatCall, tenant: str, deadline: Deadline) -> ChatCall:
+    async def _judged(
+        self, call: ChatCall, tenant: str, deadline: Deadline
+    ) -> tuple[ChatCall, InputVerdict]:
         """The call as the policy lets it pass: all it says judged as one text, masks applied."""
         contents, beside = [turn.content for turn in call.turns], call.beside_contents
         text = "\n".join([*contents, *beside])
         timeout = deadline.remaining(at_most=MODERATION_SECONDS)
         verdict = await self.moderation.check_input(text, tenant=tenant, timeout=timeout)
-        if verdict.blocked:
+        if verdict.blocked or (_is_strict(call) and verdict.flagged):
             BLOCKED.labels("input").inc()
             raise refusal_of(verdict, call.field)
         if verdict.text == text:
-            return call
+            return call, verdict
         if len(verdict.text) != len(text):
             raise UnavailableError("moderation masked the input in a way that cannot be followed")
         masked = _cut_like(verdict.text, [*contents, *beside])
@@ -122,7 +129,22 @@ class AnswerChat:
             # A tool or a call with masks would be another one.
             BLOCKED.labels("input").inc()
             raise refusal_of(verdict, "tools")
-        return call.with_contents(masked[: len(contents)])
+        return call.with_contents(masked[: len(contents)]), verdict
+
+
+async def _strict(policy: CompiledPolicy) -> CompiledPolicy:
+    """The policy with all its rules blocking; the first time it is built, beside other answers."""
+    try:
+        return await asyncio.to_thread(policy.strict)
+    except PolicyError as error:
+        raise BadRequestError(
+            f"moderation: the policy cannot block by all its rules: {error}", param="moderation"
+        ) from error
+
+
+def _is_strict(call: ChatCall) -> bool:
+    """Whether the caller wants an input refused that any rule matches."""
+    return call.moderation is not None and call.moderation.blocks_input
 
 
 def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:

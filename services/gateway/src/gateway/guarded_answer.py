@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from guard.bundle import CompiledPolicy
-from guard.verdict import Action, Direction
+from guard.verdict import Action, Direction, RuleMatch
 
 from gateway.domain.chat import End, Piece, TokenLogprob, ToolCall
+from gateway.domain.verdict import Hit, Judged
 from gateway.guarded_call import guarded_call
 from gateway.guarded_json import GuardedJson
 from gateway.guarded_logprobs import GuardedLogprobs
@@ -32,6 +33,8 @@ class GuardedAnswer:
         self._logprobs: GuardedLogprobs | None = None
         self._waiting: tuple[TokenLogprob, ...] = ()
         """Tokens of JSON that is held back."""
+        self._in_calls: list[RuleMatch] = []
+        """What rules matched in calls."""
         self.end: End | None = None
         """How it ended, once it has."""
 
@@ -58,6 +61,17 @@ class GuardedAnswer:
             self.end = replace(piece.end or UNTOLD, finish_reason=BLOCKED)
         return shown._replace(end=self.end)
 
+    @property
+    def judged(self) -> Judged:
+        """What the policy says of all of it, once it has ended."""
+        verdict = self._guard.finish().verdict
+        matches = [*(verdict.matches if verdict else ()), *self._in_calls]
+        for beside in (self._json, self._logprobs):
+            matches += beside.matches if beside is not None else ()
+        hits = dict.fromkeys(Hit(match.rule_id, match.category) for match in matches)
+        blocked = self.end is not None and self.end.finish_reason == BLOCKED
+        return Judged(blocked, tuple(hits), self._policy.digest)
+
     def _text(self, text: str, *, ended: bool) -> tuple[str, bool]:
         """What may be shown of the text, and whether a rule blocks what comes behind it."""
         blocked = False
@@ -75,9 +89,10 @@ class GuardedAnswer:
         """The calls before the first one that is blocked."""
         for call in calls:
             passed = guarded_call(call, self._policy)
-            if passed is None:
+            self._in_calls += passed.matches
+            if passed.call is None:
                 return
-            yield passed
+            yield passed.call
 
     def _with_logprobs(self, shown: Piece, piece: Piece) -> Piece:
         if self._logprobs is None:

@@ -8,6 +8,7 @@ from opentelemetry import trace
 from service_kit.errors import UnavailableError
 
 from gateway.domain.chat import ChatCall, End, Piece, Usage
+from gateway.domain.verdict import InputVerdict, Judged
 from gateway.guarded_answer import BLOCKED, GuardedAnswer
 
 tracer = trace.get_tracer(__name__)
@@ -25,16 +26,20 @@ class GuardedAnswers:
         pieces: AsyncIterator[Piece],
         started: float,
         call: ChatCall,
+        judged_input: InputVerdict,
     ) -> None:
         self.version_id = ""
         """Which version answers, known once they have begun."""
         self.policy_digest = policy.digest
+        self.input: Judged = judged_input
+        """What the policy said of the request."""
         self.first_piece_seconds = 0.0
         self.first_text_seconds: float | None = None
         echo = call.turns[0].content if call.echo else ""
         form = call.sampling.constraint
         is_json = form is not None and form.kind == "json_schema"
         self._answers = [GuardedAnswer(policy, echo, is_json=is_json) for _ in range(call.answers)]
+        self._are_verdicts_wanted = call.moderation is not None
         self._unended = CANCELLED
         self._pieces = pieces
         self._started = started
@@ -51,6 +56,16 @@ class GuardedAnswers:
     def blocked(self) -> int:
         """How many of them the policy ended."""
         return sum(end.finish_reason == BLOCKED for end in self.ends)
+
+    @property
+    def outputs(self) -> list[Judged]:
+        """What the policy says of each answer, once it has ended."""
+        return [answer.judged for answer in self._answers]
+
+    @property
+    def tells_verdicts(self) -> bool:
+        """Whether the caller hears of verdicts: it asked, or the policy ended an answer."""
+        return self._are_verdicts_wanted or self.blocked > 0
 
     @property
     def end(self) -> End:

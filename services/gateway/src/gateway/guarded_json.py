@@ -5,7 +5,7 @@ from collections import deque
 
 from guard.bundle import CompiledPolicy
 from guard.stream import MASK
-from guard.verdict import Action, Direction, Released
+from guard.verdict import Action, Direction, Released, RuleMatch
 
 _PIECE = re.compile(r"\\u[0-9A-Fa-f]{4}|\\[^u]|\\u(?=.{0,3}[^0-9A-Fa-f])|[^\\]", re.DOTALL)
 """An escape, one that is none, or a character that stands for itself."""
@@ -30,6 +30,8 @@ class GuardedJson:
         self._spelled = ""
         self.blocked = False
         """A rule blocks; nothing comes out any more."""
+        self.matches: tuple[RuleMatch, ...] = ()
+        """What rules matched, once that is settled."""
         self.has_masked = False
         """A character that was escaped was masked."""
 
@@ -92,7 +94,8 @@ class GuardedJson:
 
     def _take(self, released: Released) -> str:
         verdict = released.verdict
-        self.blocked = verdict is not None and verdict.action is Action.BLOCK
+        if verdict is not None:
+            self.blocked, self.matches = verdict.action is Action.BLOCK, verdict.matches
         shown = []
         for place, character in enumerate(released.text):
             written = self._written.popleft()

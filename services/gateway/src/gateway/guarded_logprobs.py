@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from guard.bundle import CompiledPolicy
 from guard.stream import MASK
-from guard.verdict import Action, Direction, Released
+from guard.verdict import Action, Direction, Released, RuleMatch
 
 from gateway.domain.chat import TokenLogprob
 
@@ -33,6 +33,8 @@ class GuardedLogprobs:
         self._harmless: dict[bytes, bool] = {}
         self.blocked = False
         """A rule blocks; nothing comes out any more."""
+        self.matches: tuple[RuleMatch, ...] = ()
+        """What rules matched, once that is settled."""
 
     def push(self, tokens: Sequence[TokenLogprob]) -> tuple[TokenLogprob, ...]:
         """What may be shown of these tokens and of those held back."""
@@ -57,7 +59,8 @@ class GuardedLogprobs:
 
     def _take(self, released: Released) -> list[TokenLogprob]:
         verdict = released.verdict
-        self.blocked = verdict is not None and verdict.action is Action.BLOCK
+        if verdict is not None:
+            self.blocked, self.matches = verdict.action is Action.BLOCK, verdict.matches
         said, self._text = self._text[: len(released.text)], self._text[len(released.text) :]
         for character, shown in zip(said, released.text, strict=True):
             raw = character.encode("utf-8", "surrogateescape")

@@ -48,21 +48,28 @@ SECRET = "between-services"
 WEBHOOK_KEY = "seals-the-secrets-of-webhooks-of-tests"
 BLOCKED = "forbidden fruit"
 MASKED = "phone"
+FLAGGED = "lock pick"
 
 POLICY = f"""
 rules:
-  - id: no-fruit
+  - id: no-eating
     category: illicit
     severity: high
     action: block
     directions: both
     keywords: ["{BLOCKED}"]
-  - id: no-phone
+  - id: no-number
     category: pii
     severity: low
     action: mask
     directions: both
     keywords: ["{MASKED}"]
+  - id: note-locks
+    category: illicit
+    severity: low
+    action: flag
+    directions: both
+    keywords: ["{FLAGGED}"]
 """
 
 BASE = "mv-base"

@@ -73,6 +73,17 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class Moderated:
+    """Verdicts are wanted beside the answer; a side that `blocks` stops at whatever a rule matches.
+
+    What the policy itself blocks stays blocked without it.
+    """
+
+    blocks_input: bool = False
+    blocks_output: bool = False
+
+
+@dataclass(frozen=True)
 class ChatCall:
     """What a caller wants answered.
 
@@ -91,6 +102,7 @@ class ChatCall:
     answers: int = 1
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
+    moderation: Moderated | None = None
 
     @property
     def beside_contents(self) -> list[str]:

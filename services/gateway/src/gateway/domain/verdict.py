@@ -1,4 +1,4 @@
-"""What moderation says of an input."""
+"""What a policy says of a text, as the gateway hands it on: rules and categories."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,24 @@ class Hit:
 
 
 @dataclass(frozen=True)
-class InputVerdict:
-    """`blocked` stops the request; otherwise `text` goes on, with masks applied."""
+class Judged:
+    """Whether a text was stopped, which rules matched, and by which policy."""
 
     blocked: bool
     hits: tuple[Hit, ...]
-    text: str
     policy_digest: str
+
+    @property
+    def flagged(self) -> bool:
+        """Whether any rule matched, whatever it does."""
+        return self.blocked or bool(self.hits)
+
+
+@dataclass(frozen=True)
+class InputVerdict(Judged):
+    """`blocked` stops the request; otherwise `text` goes on, with masks applied."""
+
+    text: str
 
 
 def refusal_of(verdict: InputVerdict, field: str) -> ContentPolicyError:

@@ -18,6 +18,7 @@ from gateway.domain.chat import (
 from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies import ModelT, OpenBody, StrictBody, parse_body
 from gateway.entrypoints.constraint_body import ConstrainedBody
+from gateway.entrypoints.inline_moderation_body import InlineModerationBody
 from gateway.entrypoints.tool_body import (
     MAX_TOOLS,
     ToolBody,
@@ -41,7 +42,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "modalities": (None, ["text"]),
     "audio": (None,),
     "web_search_options": (None,),
-    "moderation": (None,),
 }
 """Fields of OpenAI's that would change the answer and are not served, with the values that would
 not. Anything else is refused by name; fields that are in neither list are ignored."""
@@ -155,6 +155,7 @@ class ChatBody(TextBody):
     top_logprobs: int | None = Field(
         None, ge=0, le=MAX_ALTERNATIVES, description="Alternatives of each token; with logprobs."
     )
+    moderation: InlineModerationBody | None = None
 
     @property
     def alternatives(self) -> int | None:
@@ -204,6 +205,7 @@ def parse_chat(body: bytes) -> ChatRequest:
         answers=parsed.n or 1,
         tools=tools,
         tool_choice=chosen_name(parsed.tool_choice, tools),
+        moderation=parsed.moderation.wish if parsed.moderation else None,
     )
     return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
 

@@ -8,6 +8,7 @@ from gateway.entrypoints.chat_body import ChatRequest, parse_chat, parse_generat
 from gateway.entrypoints.end_views import cascade_field, end_view
 from gateway.entrypoints.http_gate import Receive, Scope, Send
 from gateway.entrypoints.logprob_views import chat_logprobs
+from gateway.entrypoints.moderation_views import moderation_field
 from gateway.entrypoints.sse import ChatChunks
 from gateway.entrypoints.text_replies import (
     Answers,
@@ -45,6 +46,7 @@ class ChatRoute:
             "system_fingerprint": answers.version_id,
             "choices": choices,
             "usage": usage_view([answers.end]),
+            **moderation_field(answers),
         }
         await send_json(send, body, answers)
 
@@ -66,7 +68,9 @@ class ChatRoute:
                 ]
                 await stream.open(answers)
                 await stream.write(answers, chunks)
-            stream.tail = stream.last_end
+            asked_for = asked.call.moderation is not None
+            stream.tail = chunks[0].moderation(moderation_field(answers), asked_for=asked_for)
+            stream.tail += stream.last_end
             usage = usage_view([answers.end])
             if asked.include_usage and usage is not None:
                 stream.tail += chunks[0].usage(usage)

@@ -12,26 +12,9 @@ from gateway.domain.verdict import InputVerdict
 from gateway.entrypoints.bodies import OpenBody
 from gateway.entrypoints.chat_body import parse_open
 from gateway.entrypoints.http_requests import Handlers, caller_of, json_response
-from gateway.entrypoints.job_views import View
+from gateway.entrypoints.moderation_views import result_view
 
 MAX_TEXTS = 64
-
-CATEGORIES = (
-    "harassment",
-    "harassment/threatening",
-    "hate",
-    "hate/threatening",
-    "illicit",
-    "illicit/violent",
-    "self-harm",
-    "self-harm/intent",
-    "self-harm/instructions",
-    "sexual",
-    "sexual/minors",
-    "violence",
-    "violence/graphic",
-)
-"""OpenAI's; every answer has all of them, and those of the policy's own that matched."""
 
 
 class TextPart(OpenBody):
@@ -98,21 +81,3 @@ class ModerationRoutes:
             "results": [result_view(verdict) for verdict in verdicts],
         }
         return json_response(view)
-
-
-def result_view(verdict: InputVerdict) -> View:
-    """A verdict as OpenAI's result; `blocked` and `rules` are ours.
-
-    Scores are 1.0 or 0.0: rules match or do not, they have no probabilities.
-    """
-    hit = {found.category for found in verdict.hits}
-    names = [*CATEGORIES, *sorted(hit.difference(CATEGORIES))]
-    rules = dict.fromkeys((found.rule_id, found.category) for found in verdict.hits)
-    return {
-        "flagged": bool(hit) or verdict.blocked,
-        "categories": {name: name in hit for name in names},
-        "category_scores": {name: float(name in hit) for name in names},
-        "category_applied_input_types": {name: ["text"] for name in names},
-        "blocked": verdict.blocked,
-        "rules": [{"id": rule_id, "category": category} for rule_id, category in rules],
-    }

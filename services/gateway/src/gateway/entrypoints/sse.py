@@ -71,6 +71,15 @@ class ChatChunks:
         """The last chunk before the end, when usage was asked for."""
         return _event({**self._common, "choices": [], "usage": usage})
 
+    def moderation(self, field: dict[str, Any], *, asked_for: bool) -> bytes:
+        """The chunk with the verdicts; none when `field` is empty.
+
+        OpenAI's has no choices. Who did not ask for it may read the first choice of every chunk.
+        """
+        if not field:
+            return b""
+        return self._chunk(*([] if asked_for else [self._choice(Piece(""))]), **field)
+
     def _choice(self, piece: Piece) -> dict[str, Any]:
         delta: dict[str, Any] = {"content": piece.text} if piece.text else {}
         if piece.calls:
@@ -86,8 +95,8 @@ class ChatChunks:
             "finish_reason": None,
         }
 
-    def _chunk(self, choice: dict[str, Any]) -> bytes:
-        chunk = {**self._common, "choices": [choice]}
+    def _chunk(self, *choices: dict[str, Any], **fields: Any) -> bytes:
+        chunk = {**self._common, "choices": choices, **fields}
         return _event(chunk | {"usage": None} if self._with_usage else chunk)
 
 

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from modelmill.common.v1 import chat_pb2 as _chat_pb2
 from modelmill.data_prep.v1 import data_prep_service_pb2 as _data_prep_service_pb2
 from modelmill.inference.v1 import inference_service_pb2 as _inference_service_pb2
@@ -27,6 +28,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ModerationMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModerationModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModerationMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODERATION_MODE_UNSPECIFIED: _ModerationMode.ValueType  # 0
+    """As SCORE."""
+    MODERATION_MODE_SCORE: _ModerationMode.ValueType  # 1
+    """It is told."""
+    MODERATION_MODE_BLOCK: _ModerationMode.ValueType  # 2
+    """It is told, and whatever a rule matches stops, also what the policy would flag or mask."""
+
+class ModerationMode(_ModerationMode, metaclass=_ModerationModeEnumTypeWrapper):
+    """What to do with the verdict on one side of a conversation."""
+
+MODERATION_MODE_UNSPECIFIED: ModerationMode.ValueType  # 0
+"""As SCORE."""
+MODERATION_MODE_SCORE: ModerationMode.ValueType  # 1
+"""It is told."""
+MODERATION_MODE_BLOCK: ModerationMode.ValueType  # 2
+"""It is told, and whatever a rule matches stops, also what the policy would flag or mask."""
+Global___ModerationMode: _TypeAlias = ModerationMode  # noqa: Y015
 
 @_typing.final
 class ChatCall(_message.Message):
@@ -50,6 +75,7 @@ class ChatCall(_message.Message):
     CONSTRAINT_FIELD_NUMBER: _builtins.int
     TOOLS_FIELD_NUMBER: _builtins.int
     TOOL_CHOICE_FIELD_NUMBER: _builtins.int
+    MODERATION_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Alias, version id or name."""
     max_tokens: _builtins.int
@@ -90,6 +116,10 @@ class ChatCall(_message.Message):
     def tools(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.Tool]:
         """Functions that the model may ask for; not together with logprobs."""
 
+    @_builtins.property
+    def moderation(self) -> Global___ChatModeration:
+        """Asks for verdicts beside the answer; what the policy blocks is blocked without it."""
+
     def __init__(
         self,
         *,
@@ -109,10 +139,11 @@ class ChatCall(_message.Message):
         constraint: _inference_service_pb2.Constraint | None = ...,
         tools: _abc.Iterable[_chat_pb2.Tool] | None = ...,
         tool_choice: _builtins.str = ...,
+        moderation: Global___ChatModeration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "constraint", b"constraint", "logprobs", b"logprobs", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "constraint", b"constraint", "logprobs", b"logprobs", "moderation", b"moderation", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "answers", b"answers", "constraint", b"constraint", "frequency_penalty", b"frequency_penalty", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs", "_seed", b"_seed", "answers", b"answers", "constraint", b"constraint", "frequency_penalty", b"frequency_penalty", "logprobs", b"logprobs", "max_tokens", b"max_tokens", "messages", b"messages", "model", b"model", "moderation", b"moderation", "presence_penalty", b"presence_penalty", "repetition_penalty", b"repetition_penalty", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "tool_choice", b"tool_choice", "tools", b"tools", "top_k", b"top_k", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__logprobs: _TypeAlias = _typing.Literal["logprobs"]  # noqa: Y015
     _WhichOneofArgType__logprobs: _TypeAlias = _typing.Literal["_logprobs", b"_logprobs"]  # noqa: Y015
@@ -124,6 +155,124 @@ class ChatCall(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
 
 Global___ChatCall: _TypeAlias = ChatCall  # noqa: Y015
+
+@_typing.final
+class ChatModeration(_message.Message):
+    """Verdicts that a caller wants."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    input: Global___ModerationMode.ValueType
+    """Of the conversation; a block is INVALID_ARGUMENT."""
+    output: Global___ModerationMode.ValueType
+    """Of each answer; a block ends it there."""
+    def __init__(
+        self,
+        *,
+        input: Global___ModerationMode.ValueType = ...,
+        output: Global___ModerationMode.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "output", b"output"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChatModeration: _TypeAlias = ChatModeration  # noqa: Y015
+
+@_typing.final
+class MatchedRule(_message.Message):
+    """A rule of the policy that matched."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Its id."""
+    category: _builtins.str
+    """Its category."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        category: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MatchedRule: _TypeAlias = MatchedRule  # noqa: Y015
+
+@_typing.final
+class ChatVerdict(_message.Message):
+    """The verdict on one text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLAGGED_FIELD_NUMBER: _builtins.int
+    BLOCKED_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    flagged: _builtins.bool
+    """Whether any rule matched, whatever it does."""
+    blocked: _builtins.bool
+    """Whether the text was stopped."""
+    policy_digest: _builtins.str
+    """Digest of the policy bundle that judged it."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedRule]:
+        """Each rule once."""
+
+    def __init__(
+        self,
+        *,
+        flagged: _builtins.bool = ...,
+        blocked: _builtins.bool = ...,
+        rules: _abc.Iterable[Global___MatchedRule] | None = ...,
+        policy_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "flagged", b"flagged", "policy_digest", b"policy_digest", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChatVerdict: _TypeAlias = ChatVerdict  # noqa: Y015
+
+@_typing.final
+class ChatVerdicts(_message.Message):
+    """Verdicts on a conversation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    OUTPUTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def input(self) -> Global___ChatVerdict:
+        """On all that was asked."""
+
+    @_builtins.property
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatVerdict]:
+        """On each answer."""
+
+    def __init__(
+        self,
+        *,
+        input: Global___ChatVerdict | None = ...,
+        outputs: _abc.Iterable[Global___ChatVerdict] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "outputs", b"outputs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChatVerdicts: _TypeAlias = ChatVerdicts  # noqa: Y015
 
 @_typing.final
 class ChatEnd(_message.Message):
@@ -200,6 +349,7 @@ class ChatResponse(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
     ANSWERS_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """The guarded text of the first answer."""
     @_builtins.property
@@ -210,16 +360,21 @@ class ChatResponse(_message.Message):
     def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChatAnswer]:
         """Every answer, the first one included."""
 
+    @_builtins.property
+    def verdicts(self) -> Global___ChatVerdicts:
+        """Set when it was asked for, and when the policy ended an answer."""
+
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         end: Global___ChatEnd | None = ...,
         answers: _abc.Iterable[Global___ChatAnswer] | None = ...,
+        verdicts: Global___ChatVerdicts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "verdicts", b"verdicts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "end", b"end", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "end", b"end", "text", b"text", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -300,6 +455,7 @@ class StreamChatResponse(_message.Message):
     INDEX_FIELD_NUMBER: _builtins.int
     LOGPROBS_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
     text_delta: _builtins.str
     """New text that the guard released; empty on the last message."""
     index: _builtins.int
@@ -316,6 +472,10 @@ class StreamChatResponse(_message.Message):
     def tool_calls(self) -> _containers.RepeatedCompositeFieldContainer[_chat_pb2.ToolCall]:
         """Functions that it asks for, each whole."""
 
+    @_builtins.property
+    def verdicts(self) -> Global___ChatVerdicts:
+        """On a message of its own before the last end, when it was asked for or the policy ended an answer."""
+
     def __init__(
         self,
         *,
@@ -324,10 +484,11 @@ class StreamChatResponse(_message.Message):
         index: _builtins.int = ...,
         logprobs: _abc.Iterable[_inference_service_pb2.TokenLogprob] | None = ...,
         tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
+        verdicts: Global___ChatVerdicts | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "verdicts", b"verdicts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "index", b"index", "logprobs", b"logprobs", "text_delta", b"text_delta", "tool_calls", b"tool_calls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "index", b"index", "logprobs", b"logprobs", "text_delta", b"text_delta", "tool_calls", b"tool_calls", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -115,6 +115,48 @@ class ChatChoice(Answer):
     cascade: CascadePath | None = None
 
 
+class MatchedRule(Answer):
+    """A rule of the policy that matched."""
+
+    id: str
+    category: str
+
+
+class ModerationResult(Answer):
+    """The verdict on one text. `flagged` when any rule matched, `blocked` when the text was
+    stopped. Scores are 1.0 or 0.0: rules match or do not, they have no probabilities."""
+
+    flagged: bool
+    categories: dict[str, bool]
+    category_scores: dict[str, float]
+    category_applied_input_types: dict[str, list[Literal["text"]]]
+    blocked: bool
+    rules: list[MatchedRule]
+
+
+class InlineResult(ModerationResult):
+    """The same beside an answer. `model` is the digest of the policy that judged."""
+
+    type: Literal["moderation_result"]
+    model: str
+
+
+class InlineResults(Answer):
+    """Of the input one result, of the output one for each of the `n` answers."""
+
+    type: Literal["moderation_results"]
+    model: str
+    results: list[InlineResult]
+
+
+class InlineModeration(Answer):
+    """Verdicts of the tenant's policy: there when they were asked for, or when it ended one of the
+    answers."""
+
+    input: InlineResults
+    output: InlineResults
+
+
 class ChatCompletion(Answer):
     """A whole answer. `system_fingerprint` is the version that answered."""
 
@@ -125,6 +167,7 @@ class ChatCompletion(Answer):
     system_fingerprint: str
     choices: list[ChatChoice]
     usage: Usage | None
+    moderation: InlineModeration | None = None
 
 
 class ChatDelta(Answer):
@@ -146,7 +189,9 @@ class ChatChunkChoice(Answer):
 
 
 class ChatCompletionChunk(Answer):
-    """One event of a streamed answer; the event after the last one is `[DONE]`."""
+    """One event of a streamed answer; the event after the last one is `[DONE]`. The one with usage
+    has no choices, nor has that with `moderation` when it was asked for; it comes before the last
+    answer's end."""
 
     id: str
     object: Literal["chat.completion.chunk"]
@@ -155,6 +200,7 @@ class ChatCompletionChunk(Answer):
     system_fingerprint: str
     choices: list[ChatChunkChoice]
     usage: Usage | None = None
+    moderation: InlineModeration | None = None
 
 
 class CompletionChoice(Answer):
@@ -201,25 +247,6 @@ class EmbeddingList(Answer):
     data: list[Embedding]
     model: str
     usage: EmbeddingUsage
-
-
-class MatchedRule(Answer):
-    """A rule of the policy that matched."""
-
-    id: str
-    category: str
-
-
-class ModerationResult(Answer):
-    """The verdict on one input. `flagged` when any rule matched, `blocked` when a chat would be
-    refused. Scores are 1.0 or 0.0: rules match or do not, they have no probabilities."""
-
-    flagged: bool
-    categories: dict[str, bool]
-    category_scores: dict[str, float]
-    category_applied_input_types: dict[str, list[Literal["text"]]]
-    blocked: bool
-    rules: list[MatchedRule]
 
 
 class Moderation(Answer):

@@ -36,6 +36,7 @@ from gateway.entrypoints.chat_body import (
     MAX_STOPS,
 )
 from gateway.entrypoints.grpc.gate import Call, Handlers
+from gateway.entrypoints.grpc.verdicts import mode_errors, moderation_wish, verdicts_message
 from gateway.entrypoints.tool_body import MAX_TOOLS
 from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import ACTIVE_STREAMS
@@ -75,7 +76,9 @@ class ChatProcedures:
             )
             for answer in whole
         ]
-        return pb.ChatResponse(text=said[0].text, end=said[0].end, answers=said)
+        return pb.ChatResponse(
+            text=said[0].text, end=said[0].end, answers=said, verdicts=verdicts_message(answers)
+        )
 
     async def _stream_chat(
         self, request: pb.StreamChatRequest, call: Call
@@ -98,6 +101,8 @@ class ChatProcedures:
                         last = pb.StreamChatResponse(end=end, index=piece.answer)
                         if running:
                             yield last
+        if answers.tells_verdicts:
+            yield pb.StreamChatResponse(verdicts=verdicts_message(answers))
         yield last
 
     def _answer(
@@ -140,6 +145,7 @@ def _chat_call(asked: pb.ChatCall) -> ChatCall:
         answers=asked.answers or 1,
         tools=tuple(Tool(it.name, it.description, it.parameters_schema) for it in asked.tools),
         tool_choice=asked.tool_choice or "auto",
+        moderation=moderation_wish(asked),
     )
 
 
@@ -191,6 +197,7 @@ def _errors(asked: pb.ChatCall) -> list[str]:
         ("logprobs", asked.logprobs <= MAX_ALTERNATIVES, f"must be at most {MAX_ALTERNATIVES}"),
     )
     errors = [f"{field}: {rule}" for field, kept, rule in rules if not kept]
+    errors += mode_errors(asked)
     for number, message in enumerate(asked.messages):
         if message.role not in ROLES:
             errors.append(f"messages.{number}.role: must be one of {', '.join(ROLES)}")

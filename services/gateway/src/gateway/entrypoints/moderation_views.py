@@ -1,0 +1,58 @@
+"""Verdicts in OpenAI's shape: of texts that are only judged, and of a chat's input and answers."""
+
+from gateway.domain.verdict import Judged
+from gateway.entrypoints.job_views import View
+from gateway.guarded_answers import GuardedAnswers
+
+CATEGORIES = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/intent",
+    "self-harm/instructions",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+"""OpenAI's; every answer has all of them, and those of the policy's own that matched."""
+
+
+def result_view(judged: Judged) -> View:
+    """A verdict as OpenAI's result; `blocked` and `rules` are ours.
+
+    Scores are 1.0 or 0.0: rules match or do not, they have no probabilities.
+    """
+    hit = {found.category for found in judged.hits}
+    names = [*CATEGORIES, *sorted(hit.difference(CATEGORIES))]
+    rules = dict.fromkeys((found.rule_id, found.category) for found in judged.hits)
+    return {
+        "flagged": judged.flagged,
+        "categories": {name: name in hit for name in names},
+        "category_scores": {name: float(name in hit) for name in names},
+        "category_applied_input_types": {name: ["text"] for name in names},
+        "blocked": judged.blocked,
+        "rules": [{"id": rule_id, "category": category} for rule_id, category in rules],
+    }
+
+
+def moderation_field(answers: GuardedAnswers) -> dict[str, View]:
+    """The field `moderation` of a chat: asked for, or there to say why an answer was ended."""
+    if not answers.tells_verdicts:
+        return {}
+    sides = {"input": _results([answers.input]), "output": _results(answers.outputs)}
+    return {"moderation": sides}
+
+
+def _results(verdicts: list[Judged]) -> View:
+    model = verdicts[0].policy_digest
+    kind = {"type": "moderation_result", "model": model}
+    return {
+        "type": "moderation_results",
+        "model": model,
+        "results": [kind | result_view(verdict) for verdict in verdicts],
+    }
