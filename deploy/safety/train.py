@@ -1,0 +1,97 @@
+"""Train the judge's model on a running Modelmill: file, dataset, LoRA, int8 build, the alias.
+
+    python deploy/safety/train.py --keep FOLDER [--state .modelmill] [--recipe recipe.yaml]
+
+Each step is a call of the public API, ordered once: the same command goes on where it was cut off.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cli.bench.jobs import Jobs
+from cli.bench.recipe import Recipe, read_recipe
+from cli.bench.steps import Steps
+from cli.commands.models import bring_in
+from cli.demo.base_model import prepare_base
+from cli.demo.recipe import BASE_NAME, DEMO_FOLDER
+from cli.errors import WorkFailedError
+from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
+from cli.job_watch import watch_job
+from cli.state_folder import StateFolder
+from measure import read_judge
+from rich.console import Console
+
+HERE = Path(__file__).parent
+BUILD_WAIT_SECONDS = 60.0
+POLL_SECONDS = 0.5
+
+
+async def bring_base(state: StateFolder) -> None:
+    """The demo's base model, made and brought in."""
+    folder = state.path / "base-model"
+    await prepare_base(DEMO_FOLDER, folder)
+    await bring_in(state, folder, name=BASE_NAME, tenant=DEFAULT_TENANT)
+
+
+def train(recipe: Recipe, steps: Steps) -> dict[str, Any]:
+    """The recipe's one arm: `version_id` of the adapter, and the `summary` of its job."""
+    task = recipe.tasks[0]
+    arm = task.arms[0]
+    dataset = steps.dataset(task, steps.upload(task), pairs=False)
+    made = steps.train(
+        task, arm, arm.seeds[0], start=steps.base(), dataset_id=dataset["dataset_id"]
+    )
+    return made | {"dataset": dataset["summary"]}
+
+
+def build_of(client: GatewayClient, jobs: Jobs, adapter: str) -> dict[str, Any]:
+    """The int8 build that the optimizer-builder orders by itself: `version_id` and `summary`.
+
+    Raises:
+        WorkFailedError: none was ordered.
+    """
+    deadline = time.monotonic() + BUILD_WAIT_SECONDS
+    while time.monotonic() < deadline:
+        for job in client.get("/v1/jobs", kind="optimize")["data"]:
+            if job["spec"].get("source_version_id") == adapter:
+                result: dict[str, Any] = jobs.ended(job["id"], "int8 build")["result"]
+                return result
+        time.sleep(POLL_SECONDS)
+    raise WorkFailedError(f"no build of {adapter} was ordered")
+
+
+def main(arguments: list[str]) -> int:
+    """Train, build and name; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--keep", type=Path, required=True, help="folder for what is done")
+    parser.add_argument("--state", type=Path, default=Path(".modelmill"), help="of `mill up`")
+    parser.add_argument("--recipe", type=Path, default=HERE / "recipe.yaml", help="YAML")
+    chosen = parser.parse_args(arguments)
+    recipe, state = read_recipe(chosen.recipe), StateFolder(chosen.state)
+    console = Console(highlight=False)
+    if recipe.wants_demo_base:
+        asyncio.run(bring_base(state))
+    with GatewayClient(Connection.find(state)) as client:
+
+        def watch(job_id: str, title: str) -> dict[str, Any]:
+            return watch_job(client, job_id, title, console)
+
+        jobs = Jobs(client, watch)
+        steps = Steps(recipe, client, jobs, data=HERE / "data", keep=chosen.keep)
+        made = train(recipe, steps)
+        build = build_of(client, jobs, made["version_id"])
+        alias = read_judge(HERE / "policy.yaml").classifier
+        client.put(f"/v1/aliases/{alias}", {"version_id": build["version_id"]})
+    figures = {"training": made["summary"], "dataset": made["dataset"], "build": build["summary"]}
+    (chosen.keep / "train.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    console.print(f"{alias} is {build['version_id']}; figures are in {chosen.keep / 'train.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
