@@ -13,6 +13,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from opentelemetry import trace
 from service_kit.errors import UnavailableError
 
+from gateway.ask_judges import AskJudges
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.deadline import Deadline
@@ -68,6 +69,7 @@ class AnswerChat:
     moderation: Moderation
     engines: Engines
     policies: Policies
+    judges: AskJudges
     usage: UsageRecords
     request_seconds: float
 
@@ -100,12 +102,13 @@ class AnswerChat:
             async with self.engines.generate(
                 call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
             ) as pieces:
-                answers = GuardedAnswers(policy, pieces, started, call, judged_input)
+                ask = self.judges.of(policy, caller.tenant, deadline)
+                answers = GuardedAnswers(policy, pieces, started, call, judged_input, ask)
                 try:
                     await answers.begin()
                     yield answers
                 finally:
-                    answers.close()
+                    await answers.close()
                     _tell(span, answers, call.model)
                     self.usage.record(_usage(answers, caller, request_id, started))
 

@@ -1,15 +1,18 @@
 """The answers to one request on their way out, each behind a guard of its own."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from guard.bundle import CompiledPolicy
+from guard.judging import AsksJudge
+from guard.verdict import Direction
 from opentelemetry import trace
 from service_kit.errors import UnavailableError
 
 from gateway.domain.chat import ChatCall, End, Piece, Usage
 from gateway.domain.verdict import InputVerdict, Judged
 from gateway.guarded_answer import BLOCKED, GuardedAnswer
+from gateway.judged_answer import JudgedAnswer
 
 tracer = trace.get_tracer(__name__)
 
@@ -18,7 +21,7 @@ CANCELLED = End("cancelled")
 
 
 class GuardedAnswers:
-    """Releases only what no rule can still turn into a match."""
+    """Releases only what no rule can still turn into a match, and what judges let pass."""
 
     def __init__(
         self,
@@ -27,6 +30,7 @@ class GuardedAnswers:
         started: float,
         call: ChatCall,
         judged_input: InputVerdict,
+        ask: AsksJudge,
     ) -> None:
         self.version_id = ""
         """Which version answers, known once they have begun."""
@@ -38,7 +42,11 @@ class GuardedAnswers:
         echo = call.turns[0].content if call.echo else ""
         form = call.sampling.constraint
         is_json = form is not None and form.kind == "json_schema"
-        self._answers = [GuardedAnswer(policy, echo, is_json=is_json) for _ in range(call.answers)]
+        guarded = [GuardedAnswer(policy, echo, is_json=is_json) for _ in range(call.answers)]
+        judges = policy.judges(Direction.OUTPUT)
+        self._answers: Sequence[GuardedAnswer | JudgedAnswer] = (
+            [JudgedAnswer(answer, judges, ask) for answer in guarded] if judges else guarded
+        )
         self._are_verdicts_wanted = call.moderation is not None
         self._unended = CANCELLED
         self._pieces = pieces
@@ -91,7 +99,7 @@ class GuardedAnswers:
         piece = self._first
         try:
             while piece is not None:
-                shown = self._shown(piece)
+                shown = await self._shown(piece)
                 if shown.text and self.first_text_seconds is None:
                     self.first_text_seconds = time.perf_counter() - self._started
                 if any((shown.text, shown.logprobs, shown.calls, shown.end)):
@@ -121,15 +129,22 @@ class GuardedAnswers:
             for index, (pieces, end) in enumerate(zip(texts, self.ends, strict=True))
         ]
 
-    def close(self) -> None:
-        """End the guard's span."""
+    async def close(self) -> None:
+        """End the guard's span and what judges are being asked."""
+        for answer in self._answers:
+            if isinstance(answer, JudgedAnswer):
+                await answer.close()
         self._span.set_attribute("modelmill.guard.seconds", self._guard_seconds)
         self._span.set_attribute("modelmill.finish_reason", self.end.finish_reason)
         self._span.end()
 
-    def _shown(self, piece: Piece) -> Piece:
+    async def _shown(self, piece: Piece) -> Piece:
         begun = time.perf_counter()
-        shown = self._answers[piece.answer].shown(piece)
+        answer = self._answers[piece.answer]
+        if isinstance(answer, GuardedAnswer):
+            shown = answer.shown(piece)
+        else:
+            shown = await answer.shown(piece)
         self._guard_seconds += time.perf_counter() - begun
         return shown
 

@@ -30,6 +30,7 @@ from gateway.adapters.tls import ServedCertificate, open_tls
 from gateway.adapters.tokens import TokenVerifier
 from gateway.adapters.usage import UsageQueue
 from gateway.answer_chat import AnswerChat
+from gateway.ask_judges import AskJudges
 from gateway.control_job import ControlJob
 from gateway.create_dataset import CreateDataset
 from gateway.create_evaluation import CreateEvaluation
@@ -194,6 +195,7 @@ def _answer_chat(
         moderation=RulesAlone(peers.moderation, known.policies),
         engines=peers.engines,
         policies=known.policies,
+        judges=AskJudges(peers.moderation),
         usage=usage,
         request_seconds=settings.request_seconds,
     )

@@ -31,3 +31,7 @@ USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost
 RULES_ALONE = Counter(
     "modelmill_rules_alone", "Inputs that were judged without moderation, as their policy allows."
 )
+UNJUDGED_WINDOWS = Counter(
+    "modelmill_unjudged_windows",
+    "Windows of answers that passed without a judge's opinion, as their policy allows.",
+)

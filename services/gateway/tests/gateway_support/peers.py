@@ -14,6 +14,7 @@ from modelmill.moderation.v1 import moderation_service_pb2 as moderation_pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceServicer
 from service_kit.errors import DomainError, InvalidInputError, NotFoundError, PreconditionError
 
+from gateway_support.judges import FakeJudges
 from gateway_support.policies import FakePolicies
 
 
@@ -174,7 +175,7 @@ class FakeInference(InferenceServiceServicer):
         return inference_pb.LoadModelResponse(engine="fake")
 
 
-class FakeModeration(FakePolicies, ModerationServiceServicer):
+class FakeModeration(FakePolicies, FakeJudges, ModerationServiceServicer):
     """Judges by a real compiled policy."""
 
     def __init__(self, policy: CompiledPolicy) -> None:
@@ -184,6 +185,7 @@ class FakeModeration(FakePolicies, ModerationServiceServicer):
     def reset(self) -> None:
         """Forget what was asked, and answer."""
         self.forget_policies()
+        self.forget_windows()
         self.requests: list[moderation_pb.CheckRequest] = []
         self.fail: DomainError | None = None
 

@@ -1,8 +1,13 @@
-"""The moderation service: the verdict on what a caller sends."""
+"""The moderation service: the verdict on what a caller sends, and on windows of an answer."""
 
 import logging
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import grpc
+from guard.judge import Window
+from guard.judging import Ruling
+from guard.verdict import Action, RuleMatch
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from service_kit.errors import (
@@ -22,6 +27,8 @@ PEER = "moderation"
 _NOTHING_PASSES = "moderation gives no verdict, so nothing passes"
 _PASSING = (pb.ACTION_ALLOW, pb.ACTION_FLAG, pb.ACTION_MASK)
 
+AnswerT = TypeVar("AnswerT")
+
 
 class GrpcModeration:
     """Moderation behind its gRPC port. No verdict, for whatever reason: nothing passes."""
@@ -39,26 +46,69 @@ class GrpcModeration:
         """
         request = pb.CheckRequest(tenant=tenant, text=text, direction=pb.DIRECTION_INPUT)
         try:
-            with domain_errors(PEER):
-                response = await self._stub.Check(request, timeout=timeout)
+            response = await _answer(self._stub.Check(request, timeout=timeout), pb.CheckResponse)
         except InvalidInputError as error:
             raise BadRequestError(error.errors, code="input_too_long") from error
-        except (UnavailableError, DeadlineError) as error:
-            raise ModerationAwayError(_NOTHING_PASSES) from error
-        except PreconditionError as error:
-            raise UnavailableError(_NOTHING_PASSES) from error
-        except grpc.aio.AioRpcError as error:
-            # A bug of moderation is no verdict, either, and no reason to judge without it.
-            log.error("moderation answers %s: %s", error.code(), error.details())
-            raise UnavailableError(_NOTHING_PASSES) from error
-        if not isinstance(response, pb.CheckResponse):
-            # gRPC gives None for bytes that are no message, and logs why.
-            raise UnavailableError(_NOTHING_PASSES)
         verdict = response.verdict
         return InputVerdict(
             # An unset action is a broken peer, one that is not known a newer one: neither allows.
             blocked=verdict.action not in _PASSING,
-            hits=tuple(Hit(match.rule_id, match.category) for match in verdict.matches),
+            hits=tuple(
+                Hit(match.rule_id, match.category, match.score if match.HasField("score") else 1.0)
+                for match in verdict.matches
+            ),
             text=verdict.text,
             policy_digest=verdict.policy_digest,
         )
+
+    async def judge_window(
+        self, judge_id: str, window: Window, *, tenant: str, policy_digest: str, timeout: float
+    ) -> Ruling:
+        """What a judge of the policy of that digest says of a window of an answer.
+
+        Raises:
+            UnavailableError: it says nothing, for whatever reason.
+        """
+        request = pb.JudgeWindowRequest(
+            tenant=tenant,
+            policy_digest=policy_digest,
+            direction=pb.DIRECTION_OUTPUT,
+            judge_id=judge_id,
+            start=window.start,
+            context=window.context,
+            text=window.text,
+        )
+        call = self._stub.JudgeWindow(request, timeout=timeout)
+        try:
+            response = await _answer(call, pb.JudgeWindowResponse)
+        except InvalidInputError as error:
+            log.error("moderation refuses a window: %s", error)
+            raise UnavailableError(_NOTHING_PASSES) from error
+        return Ruling(
+            tuple(_match(match) for match in response.matches), answered=not response.unanswered
+        )
+
+
+async def _answer(call: Awaitable[AnswerT], kind: type[AnswerT]) -> AnswerT:
+    try:
+        with domain_errors(PEER):
+            answer = await call
+    except (UnavailableError, DeadlineError) as error:
+        raise ModerationAwayError(_NOTHING_PASSES) from error
+    except PreconditionError as error:
+        raise UnavailableError(_NOTHING_PASSES) from error
+    except grpc.aio.AioRpcError as error:
+        # A bug of moderation is no verdict, either, and no reason to judge without it.
+        log.error("moderation answers %s: %s", error.code(), error.details())
+        raise UnavailableError(_NOTHING_PASSES) from error
+    if not isinstance(answer, kind):
+        # gRPC gives None for bytes that are no message, and logs why.
+        raise UnavailableError(_NOTHING_PASSES)
+    return answer
+
+
+def _match(match: pb.RuleMatch) -> RuleMatch:
+    # What this does not know, of a newer peer, does not allow.
+    action = Action(match.action) if match.action in _PASSING else Action.BLOCK
+    score = match.score if match.HasField("score") else None
+    return RuleMatch(match.rule_id, match.category, action, match.start, match.end, score)

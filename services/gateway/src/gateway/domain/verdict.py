@@ -7,10 +7,12 @@ from gateway.domain.errors import ContentPolicyError
 
 @dataclass(frozen=True)
 class Hit:
-    """One rule that matched, by id and category."""
+    """One rule or judge that matched, by id and category."""
 
     rule_id: str
     category: str
+    score: float = 1.0
+    """How sure a judge was; rules match or do not."""
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,17 @@ CATEGORIES = (
 def result_view(judged: Judged) -> View:
     """A verdict as OpenAI's result; `blocked` and `rules` are ours.
 
-    Scores are 1.0 or 0.0: rules match or do not, they have no probabilities.
+    Scores are 1.0 or 0.0 of rules, which match or do not, and of judges how sure they were.
     """
-    hit = {found.category for found in judged.hits}
-    names = [*CATEGORIES, *sorted(hit.difference(CATEGORIES))]
+    scores: dict[str, float] = {}
+    for found in judged.hits:
+        scores[found.category] = max(found.score, scores.get(found.category, 0.0))
+    names = [*CATEGORIES, *sorted(scores.keys() - set(CATEGORIES))]
     rules = dict.fromkeys((found.rule_id, found.category) for found in judged.hits)
     return {
         "flagged": judged.flagged,
-        "categories": {name: name in hit for name in names},
-        "category_scores": {name: float(name in hit) for name in names},
+        "categories": {name: name in scores for name in names},
+        "category_scores": {name: scores.get(name, 0.0) for name in names},
         "category_applied_input_types": {name: ["text"] for name in names},
         "blocked": judged.blocked,
         "rules": [{"id": rule_id, "category": category} for rule_id, category in rules],
