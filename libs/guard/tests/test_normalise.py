@@ -92,12 +92,14 @@ def test_every_character_of_unicode_has_a_stable_shadow() -> None:
 
 def test_an_original_character_ends_with_its_marks_once_the_next_is_known() -> None:
     window = ShadowWindow()
-    window.append("e\u0301")
-    assert window.original_end(1) is None
-    window.append("\u200d")
-    assert window.original_end(1) is None
+    for piece, end in (("e\u0301", 2), ("\u200d", 3)):
+        window.append(piece)
+        assert (window.last_start(), window.original_end(1)) == (0, end)
     window.append("x")
-    assert window.original_end(1) == 3
+    assert (window.last_start(), window.original_end(1)) == (1, 3)
+    window.drop_before(1)
+    window.append("yz")
+    assert (window.last_start(), window.original_start(2), window.original_end(3)) == (3, 4, 5)
 
 
 def test_a_ligature_is_never_cut() -> None:
@@ -106,6 +108,9 @@ def test_a_ligature_is_never_cut() -> None:
     assert window.text == "offx"
     assert window.original_start(2) == 1
     assert window.original_end(2) == 2
+    assert window.last_start() == 3
+    window.append("ﬁ")
+    assert window.last_start() == 4
 
 
 @pytest.mark.parametrize(

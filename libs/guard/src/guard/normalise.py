@@ -8,6 +8,7 @@ character of the original it came from. The original is never altered.
 """
 
 import unicodedata
+from bisect import bisect_left
 
 from guard.shown_as import lookalikes, simplified
 
@@ -101,15 +102,29 @@ _UNSPACED_SCRIPTS = (
 )
 
 
+class _WordCharacters(dict[str, bool]):
+    """What `is_word_character` says, remembered; bounded, as texts choose the keys."""
+
+    def __missing__(self, shadow: str) -> bool:
+        if shadow.isascii():
+            known = shadow.isalnum() or shadow == "_"
+        else:
+            code = ord(shadow)
+            known = shadow.isalnum() and not any(code in script for script in _UNSPACED_SCRIPTS)
+        if len(self) < _CACHE_LIMIT:
+            self[shadow] = known
+        return known
+
+
+WORD_CHARACTERS = _WordCharacters()
+
+
 def is_word_character(shadow: str) -> bool:
     """Whether a shadow character is part of a word that spaces or punctuation would end.
 
     False for Chinese, Japanese, Korean and other scripts in which words may touch.
     """
-    if shadow.isascii():
-        return shadow.isalnum() or shadow == "_"
-    code = ord(shadow)
-    return shadow.isalnum() and not any(code in script for script in _UNSPACED_SCRIPTS)
+    return WORD_CHARACTERS[shadow]
 
 
 class ShadowWindow:
@@ -126,36 +141,43 @@ class ShadowWindow:
         """One past the last position."""
         self.original_length = 0
         """Characters of the original text seen so far."""
-        self._origins: list[int] = []
-        """For each character of `text`, the index in the original that it came from."""
+        self._origins: list[int] | None = None
+        """For each character of `text`, the index in the original that it came from; None where
+        one came of one."""
         self._after_space = False
         self._encoded: bytes | None = b""
 
     def append(self, original: str) -> None:
         """Take the next piece of the original, cut anywhere."""
-        first = self.original_length
-        self.original_length += len(original)
-        if (
-            original.isascii()
-            and original.isprintable()
-            and "  " not in original
-            and not (self._after_space and original[:1] == " ")
-        ):
-            shadow = original.lower()
-            self._origins.extend(range(first, self.original_length))
+        if original.isascii() and original.isprintable():
+            shadow, shown = original.lower(), None
         else:
-            shadow = self._append_slowly(original, first)
+            shown = [_TABLE[character] for character in original]
+            shadow = "".join(shown)
+        if (
+            "  " in shadow
+            or (self._after_space and shadow[:1] == " ")
+            or (shown is not None and (len(shadow) != len(original) or "" in shown))
+        ):
+            shadow = self._append_slowly(shown or list(shadow))
+        elif self._origins is not None:
+            first = self.original_length
+            self._origins.extend(range(first, first + len(original)))
+        self.original_length += len(original)
         if shadow:
             self._encoded = None
             self.text += shadow
             self.end += len(shadow)
             self._after_space = shadow[-1] == " "
 
-    def _append_slowly(self, original: str, first: int) -> str:
+    def _append_slowly(self, shown: list[str]) -> str:
+        """By what each character is shown as: not one for one, or with spaces in a row."""
+        if self._origins is None:
+            self._origins = [*range(self.original_length - len(self.text), self.original_length)]
         kept: list[str] = []
         after_space = self._after_space
-        for index, character in enumerate(original, first):
-            for shadow in _TABLE[character]:
+        for index, several in enumerate(shown, self.original_length):
+            for shadow in several:
                 if shadow == " " and after_space:
                     continue
                 after_space = shadow == " "
@@ -179,25 +201,30 @@ class ShadowWindow:
 
     def original_start(self, position: int) -> int:
         """Index in the original of the character at `position`; at the end, the length so far."""
-        if position == self.end:
-            return self.original_length
+        if self._origins is None or position == self.end:
+            return self.original_length - self.end + position
         return self._origins[position - self.start]
 
-    def original_end(self, position: int) -> int | None:
-        """One past the original character before `position`, with what belongs to it.
+    def original_end(self, position: int) -> int:
+        """One past the original character before `position`, with what belongs to it so far.
 
         Marks and invisible characters belong to the character they follow.
-
-        Returns:
-            None when the text ends first: what is still to come may belong to it.
         """
-        origins = self._origins
-        local = position - self.start
+        origins, local = self._origins, position - self.start
+        if origins is None:
+            return self.original_length - self.end + position
         last = origins[local - 1]
         for index in range(local, len(origins)):
             if origins[index] > last:
                 return origins[index]
-        return None
+        return self.original_length
+
+    def last_start(self) -> int:
+        """Where the last original character that is seen begins: more may belong to it."""
+        origins = self._origins
+        if not origins:
+            return self.end - 1
+        return self.start + bisect_left(origins, origins[-1])
 
     def drop_before(self, position: int) -> None:
         """Forget what lies before `position`."""
@@ -205,5 +232,12 @@ class ShadowWindow:
         if count > 0:
             self._encoded = None
             self.text = self.text[count:]
-            del self._origins[:count]
             self.start = position
+            if self._origins is not None:
+                del self._origins[:count]
+                self._straighten(self._origins)
+
+    def _straighten(self, origins: list[int]) -> None:
+        """Once what was not one for one is gone, count on instead of listing."""
+        if not origins or (len(origins) == 1 and origins[0] + 1 == self.original_length):
+            self._origins = None

@@ -60,14 +60,16 @@ class RuleScan:
             spaced_at = self._spaced.feed(window, found, finished=finished)
             frontier = spaced_at if spaced_at < frontier else frontier
         if self._leet is not None:
-            frontier = min(frontier, self._leet.feed(window, found, finished=finished))
+            leet_at = self._leet.feed(window, found, finished=finished)
+            frontier = leet_at if leet_at < frontier else frontier
         if self._keywords.head_ends or self._headed.open:
             heads = self._keywords.seen_heads()
             found += self._headed.feed(window, heads, finished=finished)
             frontier = min(frontier, self._headed.growing_at)
         if self._patterns is not None:
             found += self._patterns.feed(window, finished=finished)
-            frontier = min(frontier, self._patterns.growing_at)
+            pattern_at = self._patterns.growing_at
+            frontier = pattern_at if pattern_at < frontier else frontier
         if finished:
             frontier = window.end
         if not found:
@@ -80,7 +82,7 @@ class RuleScan:
         found = self._found
         if not finished:
             # Of a character that becomes several a match may end within; it may still gather marks.
-            open_ended = [m.start for m in found if window.original_end(m.end) is None]
-            frontier = min(frontier, *open_ended) if open_ended else frontier
-        self._found = [match for match in found if match.start >= frontier]
-        return [match for match in found if match.start < frontier], frontier
+            last = window.last_start()
+            frontier = min([frontier, *[start for start, end, _ in found if end > last]])
+        self._found = [match for match in found if match[0] >= frontier]
+        return [match for match in found if match[0] < frontier] if self._found else found, frontier

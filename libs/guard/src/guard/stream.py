@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from guard.found import Found
+from guard.found import Found, RuleHead
 from guard.normalise import ShadowWindow
 from guard.scan import RuleScan, RuleSet
 from guard.verdict import Action, Released, RuleMatch, Verdict
@@ -25,8 +25,11 @@ class StreamGuard:
         self._digest = policy_digest
         self._held = _HeldText()
         self._shown: list[str] = []
-        self._matches: list[tuple[int, RuleMatch]] = []
-        """Final matches, each with its start in the shadow."""
+        self._matches: list[tuple[int, int, str, int]] = []
+        """Final matches: place in the original, rule, start in the shadow; some come twice.
+        Numbers and text alone, so that the garbage collector leaves a long list alone."""
+        self._rules: dict[str, RuleHead] = {}
+        """Those that matched."""
         self._block_at: int | None = None
         """Shadow position of the first block; nothing from there on is released."""
         self._verdict: Verdict | None = None
@@ -44,7 +47,7 @@ class StreamGuard:
                 raise ValueError("the text was finished; a new text needs a new stream")
             return Released("", None)
         self._window.append(text)
-        self._held.text += text
+        self._held.parts.append(text)
         return self._advance(finished=False)
 
     def finish(self) -> Released:
@@ -71,17 +74,13 @@ class StreamGuard:
         return Released(released, self._verdict)
 
     def _record(self, found: Sequence[Found]) -> None:
-        window = self._window
+        window, masks, matches = self._window, self._held.masks, self._matches
         for start, end, rule in found:
-            original_end = window.original_end(end)
-            if original_end is None:
-                original_end = window.original_length
-            match = RuleMatch(
-                rule.rule_id, rule.category, rule.action, window.original_start(start), original_end
-            )
-            self._matches.append((start, match))
+            first, last = window.original_start(start), window.original_end(end)
+            matches.append((first, last, rule.rule_id, start))
+            self._rules[rule.rule_id] = rule
             if rule.action is Action.MASK:
-                self._held.mask(match.start, match.end)
+                masks.append((first, last))
             elif rule.action is Action.BLOCK:
                 self._block_at = start if self._block_at is None else min(start, self._block_at)
 
@@ -95,10 +94,15 @@ class StreamGuard:
 
     def _judge(self) -> Verdict:
         last = self._block_at
-        matches = {match for start, match in self._matches if last is None or start <= last}
+        found = {match[:3] for match in self._matches if last is None or match[3] <= last}
+        rules = self._rules
+        matches = [
+            RuleMatch(rule_id, rules[rule_id].category, rules[rule_id].action, start, end)
+            for start, end, rule_id in sorted(found)
+        ]
         return Verdict(
             action=max((match.action for match in matches), default=Action.ALLOW),
-            matches=tuple(sorted(matches, key=lambda m: (m.start, m.end, m.rule_id))),
+            matches=tuple(matches),
             text="".join(self._shown) if last is None else "",
             policy_digest=self._digest,
         )
@@ -108,30 +112,31 @@ class _HeldText:
     """Original text that was not released yet, and where masks lie on it."""
 
     def __init__(self) -> None:
-        self.text = ""
+        self.parts: list[str] = []
+        """The text as it came; joined only to be released, as much may come before that."""
+        self.masks: list[tuple[int, int]] = []
+        """First character and one past the last, in the whole text, in any order."""
         self._start = 0
-        self._masks: list[tuple[int, int]] = []
-
-    def mask(self, start: int, end: int) -> None:
-        self._masks.append((start, end))
 
     def release(self, end: int) -> str:
         """Take out what lies before `end`, masked characters replaced one for one."""
         length = end - self._start
         if length == 0:
             return ""
-        released, self.text = self.text[:length], self.text[length:]
+        text = "".join(self.parts)
+        released, self.parts = text[:length], [text[length:]]
         self._start = end
-        if self._masks:
+        if self.masks:
             released = self._masked(released, end)
         return released
 
     def _masked(self, released: str, end: int) -> str:
-        start = end - len(released)
-        for mask_start, mask_end in self._masks:
-            first = max(mask_start - start, 0)
-            last = min(mask_end - start, len(released))
+        start, at = end - len(released), 0
+        shown: list[str] = []
+        for first, last in sorted(self.masks):
+            first, last = max(first - start, at), min(last - start, len(released))
             if first < last:
-                released = released[:first] + MASK * (last - first) + released[last:]
-        self._masks = [span for span in self._masks if span[1] > end]
-        return released
+                shown += released[at:first], MASK * (last - first)
+                at = last
+        self.masks = [span for span in self.masks if span[1] > end]
+        return "".join([*shown, released[at:]])
