@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from guard.found import Found, RuleHead, SeenHead
-from guard.normalise import ShadowWindow, is_word_character
+from guard.normalise import WORD_CHARACTERS, ShadowWindow, is_word_character
+from guard.remembered import LONGEST_REMEMBERED, remember
 from guard.variants import is_leet
 
 KEYWORD_ENDS, HEAD_ENDS = 1, 2
@@ -57,6 +58,8 @@ class KeywordAutomaton:
         """For nodes at which heads end, the numbers of their patterns."""
         self.ends: list[int] = []
         """What ends at this node or on its fallback chain: KEYWORD_ENDS, HEAD_ENDS, both or 0."""
+        self.steps: dict[tuple[int, str], int] = {}
+        """Node after a short piece from a node, of pieces in which nothing ended."""
         for keyword, rule, within_words in keywords:
             self._add_keyword(keyword, rule, within_words=within_words)
         for head, pattern, at_boundary in heads:
@@ -156,14 +159,36 @@ class KeywordScan:
         Returns:
             The first position at which a keyword may be growing; the end when none is.
         """
-        automaton, node = self._automaton, self._node
-        children, fallback, ends = automaton.children, automaton.fallback, automaton.ends
-        awaiting, head_ends = self._awaiting_end, self.head_ends
-        if head_ends:
-            head_ends.clear()
-        fresh = window.text[self._at - window.start :]
+        if self.head_ends:
+            self.head_ends.clear()
+        automaton, at = self._automaton, self._at
+        fresh = window.text[at - window.start :]
         if automaton.reading is not None:
             fresh = fresh.translate(automaton.reading)
+        if self._awaiting_end or not fresh or not self._step(fresh):
+            self._read(window, fresh, found)
+        self._at = end = window.end
+        if finished:
+            self._decide_awaiting(found, inside_word=False)
+            return end
+        return self._frontier(window) if self._node else end
+
+    def _step(self, fresh: str) -> bool:
+        """Go on by a piece in which nothing ends, as is known of it; False when it is not."""
+        automaton, node, first = self._automaton, self._node, fresh[0]
+        children = automaton.children
+        while (child := children[node].get(first)) is None and node:
+            node = automaton.fallback[node]
+        known = automaton.steps.get((child or 0, fresh[1:]))
+        if known is None:
+            return False
+        self._node = known
+        return True
+
+    def _read(self, window: ShadowWindow, fresh: str, found: list[Found]) -> None:
+        automaton, node, awaiting = self._automaton, self._node, self._awaiting_end
+        children, fallback, ends = automaton.children, automaton.fallback, automaton.ends
+        is_quiet = not awaiting
         # `automaton.step` written out: this loop sees every character of every text.
         for position, character in enumerate(fresh, self._at):
             if awaiting:
@@ -173,16 +198,14 @@ class KeywordScan:
                 node = fallback[node]
             node = child or 0
             if what := ends[node]:
+                is_quiet = False
                 if what & KEYWORD_ENDS:
                     self._occurrences(window, node, position + 1, found)
-                if what & HEAD_ENDS and node not in head_ends:
-                    head_ends[node] = position + 1
+                if what & HEAD_ENDS:
+                    self.head_ends.setdefault(node, position + 1)
+        if is_quiet and 0 < len(fresh) <= LONGEST_REMEMBERED:
+            remember(automaton.steps, (automaton.step(self._node, fresh[0]), fresh[1:]), node)
         self._node = node
-        self._at = end = window.end
-        if finished:
-            self._decide_awaiting(found, inside_word=False)
-            return end
-        return self._frontier(window) if node else end
 
     def seen_heads(self) -> list[SeenHead]:
         """Heads in what the last `feed` read: for each, the first place at least."""
@@ -199,19 +222,22 @@ class KeywordScan:
         self._awaiting_end.clear()
 
     def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
-        for keyword in self._automaton.ending_at(node):
-            start = end - keyword.length
-            if keyword.starts_word and not _starts_word(window, start):
-                continue
-            if keyword.spelled and not is_leet(keyword.spelled, window.between(start, end)):
-                continue
-            occurrence = Found(start, end, keyword.rule)
-            (self._awaiting_end if keyword.ends_word else found).append(occurrence)
+        keywords, next_ending = self._automaton.keywords, self._automaton.next_ending
+        while node:
+            for keyword in keywords[node]:
+                start = end - keyword.length
+                if keyword.starts_word and not _starts_word(window, start):
+                    continue
+                if keyword.spelled and not is_leet(keyword.spelled, window.between(start, end)):
+                    continue
+                occurrence = Found(start, end, keyword.rule)
+                (self._awaiting_end if keyword.ends_word else found).append(occurrence)
+            node = next_ending[node]
 
     def _frontier(self, window: ShadowWindow) -> int:
-        automaton, node = self._automaton, self._node
+        automaton, node, end = self._automaton, self._node, window.end
         while node:
-            start = window.end - automaton.depth[node]
+            start = end - automaton.depth[node]
             if (
                 automaton.may_start_in_word[node]
                 or _starts_word(window, start)
@@ -219,14 +245,13 @@ class KeywordScan:
             ):
                 return start
             node = automaton.fallback[node]
-        return window.end
+        return end
 
 
 def _starts_word(window: ShadowWindow, start: int) -> bool:
-    if start == 0:
-        return True
     # What lies before the window was released because no match could start there: it is no start.
-    return start > window.start and not is_word_character(window.character(start - 1))
+    at = start - window.start
+    return not WORD_CHARACTERS[window.text[at - 1]] if at > 0 else start == 0
 
 
 def _at_boundary(window: ShadowWindow, start: int) -> bool:

@@ -13,6 +13,7 @@ import re2
 
 from guard.normalise import normalise
 from guard.pattern_heads import begins_at_boundary, heads_of
+from guard.pattern_letters import letters_of, needed_by
 from guard.pattern_tree import Boundary, Character, Choice, Concatenation, Node, Repeat
 from guard.shown_as import simplified
 
@@ -49,6 +50,10 @@ class BoundedPattern:
     """Beginnings of which every match has one; empty when none can be told."""
     at_boundary: bool
     """Whether a match begins at a word boundary only."""
+    letters: frozenset[str]
+    """All that a match may be spelled with; empty when that is too much to list."""
+    needed: frozenset[str]
+    """Characters of which every match has one; empty when none can be told."""
     verify: Callable[[str], int | None] | None = None
     """Of the shadow text of a match: where in it the thing itself begins; None when it is none.
     It is also asked of beginnings of a match, where `shortens` is set."""
@@ -72,7 +77,13 @@ def parse_pattern(pattern: str) -> BoundedPattern:
     if tree.widest > MAX_WIDTH:
         raise PatternError(f"can match {tree.widest} characters; the limit is {MAX_WIDTH}")
     bounded = BoundedPattern(
-        tree.source(), tree.prefixes(), tree.widest, heads_of(tree), begins_at_boundary(tree)
+        source=tree.source(),
+        prefixes=tree.prefixes(),
+        widest=tree.widest,
+        heads=heads_of(tree),
+        at_boundary=begins_at_boundary(tree),
+        letters=letters_of(tree),
+        needed=needed_by(tree),
     )
     compile_pattern(bounded.source)
     compile_pattern(ending_in([bounded.prefixes]))

@@ -41,7 +41,7 @@ def begins_at_boundary(tree: Node) -> bool:
 
 def _heads(node: Node) -> frozenset[Head]:
     if isinstance(node, Character):
-        characters = _characters(node.written)
+        characters = characters_of(node.written)
         return frozenset((one, True) for one in characters) if characters else _ANYTHING
     if isinstance(node, Concatenation):
         heads: frozenset[Head] = frozenset({("", True)})
@@ -91,7 +91,7 @@ def _beyond_ascii() -> str:
 
 
 @cache
-def _characters(written: str) -> str:
+def characters_of(written: str) -> str:
     """The characters of a shadow copy that a literal or class matches; empty for too many."""
     options = re2.Options()
     options.case_sensitive = False

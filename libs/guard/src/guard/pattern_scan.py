@@ -1,5 +1,6 @@
 """Patterns over a growing text: each finds its leftmost longest matches, none overlapping."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from guard.found import Found, RuleHead
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern, compile_pattern, ending_in
 from guard.proof import proofs_of
+from guard.remembered import LONGEST_REMEMBERED, remember
 
 _UNANCHORED = re2._Anchor.UNANCHORED
 _TOGETHER = 32
@@ -34,6 +36,16 @@ class PatternSet:
             _matching_or_growing([pattern for pattern, _ in patterns[start : start + _TOGETHER]])
             for start in range(0, len(patterns), _TOGETHER)
         )
+        letters = [pattern.letters for pattern, _ in patterns]
+        needed = [pattern.needed for pattern, _ in patterns]
+        self.letters = "".join(sorted(frozenset[str]().union(*letters)))
+        """All that matches may be spelled with, where `needed` is set."""
+        self.needed = _one_of("".join(sorted(frozenset[str]().union(*needed))))
+        """Finds characters of which every match has one; None when that cannot be told."""
+        if not all(letters) or not all(needed):
+            self.needed = None
+        self.known: dict[str, int] = {}
+        """Of short ends of texts, how long the part is in which a match may be growing."""
 
 
 class PatternScan:
@@ -57,10 +69,24 @@ class PatternScan:
         if not self._from:
             self.growing_at = window.end
             return []
-        open_at = self._open_at(window, finished=finished)
-        if open_at is None:
-            return self._feed_each(window, finished=finished)
-        self._first = self.growing_at = open_at
+        text, patterns = window.text, self._patterns
+        at, known = self._first - window.start, patterns.known
+        if patterns.needed is not None and patterns.needed.search(text, at) is None:
+            # Nothing is over, and nothing may be growing but in the last characters.
+            at = len(text) if finished else max(at, len(text.rstrip(patterns.letters)))
+            self._first = self.growing_at = window.start + at
+            if at == len(text):
+                return []
+        # Of what comes before, a search from here sees whether a word goes on.
+        tail = text[at - 1 :] if at > 0 else f" {text}"
+        if finished or (back := known.get(tail)) is None:
+            open_at = self._open_at(window, finished=finished)
+            if open_at is None:
+                return self._feed_each(window, finished=finished)
+            back = window.end - open_at
+            if not finished and len(tail) <= LONGEST_REMEMBERED:
+                remember(known, tail, back)
+        self._first = self.growing_at = window.end - back
         return []
 
     def _open_at(self, window: ShadowWindow, *, finished: bool) -> int | None:
@@ -112,6 +138,10 @@ class PatternScan:
                 continue
             found.append(Found(*proven, patterns.rules[index]))
             self._from[index] = proven[1]
+
+
+def _one_of(characters: str) -> re.Pattern[str] | None:
+    return re.compile(f"[{re.escape(characters)}]") if characters else None
 
 
 def _matching_or_growing(patterns: Sequence[BoundedPattern]) -> Any:
