@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 MIB = 1024 * 1024
 HOUR_SECONDS = 3600.0
+DAY_SECONDS = 24 * HOUR_SECONDS
 
 PLACE = re.compile(r"\{([a-z_]+)\}")
 

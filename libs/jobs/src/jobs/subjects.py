@@ -29,7 +29,7 @@ from modelmill.registry.v1.model_events_pb2 import (
 from service_kit.errors import InvalidInputError
 
 from jobs.kinds import KINDS, OWNER_OF, work_consumer
-from jobs.rows import HOUR_SECONDS, MIB, Durable, Row, Stream
+from jobs.rows import DAY_SECONDS, HOUR_SECONDS, MIB, Durable, Row, Stream
 from jobs.webhook_rows import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD, WEBHOOK_STATE, WEBHOOK_STREAMS
 
 TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -139,7 +139,9 @@ STREAMS = (
     Stream(
         "FEEDBACK",
         (Row("feedback.recorded.{tenant}", FeedbackRecorded, ("gateway",), ("cli",)),),
-        max_bytes=64 * MIB,
+        max_bytes=256 * MIB,
+        # It may hold what people wrote, which is not kept for ever.
+        max_age_seconds=365 * DAY_SECONDS,
     ),
     Stream(
         "AUDIT",

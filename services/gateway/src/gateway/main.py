@@ -21,6 +21,7 @@ from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
 from gateway.adapters.background import Background
+from gateway.adapters.feedback import FeedbackStream
 from gateway.adapters.http_server import serve_http
 from gateway.adapters.key_set import FileKeys, UrlKeys
 from gateway.adapters.peers import Peers, open_peers
@@ -49,6 +50,7 @@ from gateway.find_model import FindModel
 from gateway.judge_texts import JudgeTexts
 from gateway.manage_policy import ManagePolicy
 from gateway.move_alias import MoveAlias
+from gateway.record_feedback import RecordFeedback
 from gateway.rules_alone import RulesAlone
 from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
@@ -77,7 +79,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         peers = await stack.enter_async_context(_peers(settings, secret, identity))
         webhooks = await stack.enter_async_context(_webhooks(settings, bus, stopping))
         watcher = JobWatcher(bus, known.jobs)
-        use_cases = _use_cases(settings, known, peers, usage, watcher, webhooks)
+        feedback = RecordFeedback(FeedbackStream(bus))
+        use_cases = _use_cases(settings, known, peers, usage, watcher, webhooks, feedback)
         servicer = gateway_servicer(
             *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
             *(known.jobs, verifier),
@@ -155,6 +158,7 @@ def _use_cases(
     usage: UsageQueue,
     watcher: JobWatcher,
     webhooks: Webhooks | None,
+    record_feedback: RecordFeedback,
 ) -> UseCases:
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
@@ -166,6 +170,7 @@ def _use_cases(
         embed_texts=EmbedTexts(find_model, judge_texts, peers.engines, usage, seconds),
         judge_texts=judge_texts,
         manage_policy=ManagePolicy(peers.policies),
+        record_feedback=record_feedback,
         show_models=ShowModels(find_model, known.aliases, known.models),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),

@@ -28,6 +28,9 @@ WEBHOOK_DELIVERIES = Counter(
     ["outcome"],
 )
 USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost.")
+FEEDBACK = Counter(
+    "modelmill_feedback", "What people said of answers and verdicts, by its report.", ["report"]
+)
 RULES_ALONE = Counter(
     "modelmill_rules_alone", "Inputs that were judged without moderation, as their policy allows."
 )

@@ -15,6 +15,7 @@ from gateway.embed_texts import EmbedTexts
 from gateway.judge_texts import JudgeTexts
 from gateway.manage_policy import ManagePolicy
 from gateway.move_alias import MoveAlias
+from gateway.record_feedback import RecordFeedback
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
 from gateway.watch_job import WatchJob
@@ -29,6 +30,7 @@ class UseCases:
     embed_texts: EmbedTexts
     judge_texts: JudgeTexts
     manage_policy: ManagePolicy
+    record_feedback: RecordFeedback
     show_models: ShowModels
     move_alias: MoveAlias
     delete_model: DeleteModel

@@ -1,5 +1,6 @@
 """`mill moderation`: the tenant's policy, and what a policy would do to a file of texts."""
 
+import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +13,10 @@ from rich.table import Table
 from service_kit.errors import InvalidInputError
 
 from cli.gateway_client import Connection, GatewayClient
+from cli.interrupts import interruptible
 from cli.plain_text import plain
 from cli.policy_trial import ACTIONS, Trial, try_policy
+from cli.state_folder import StateFolder, write_private
 
 POLICY = "/v1/moderation/policy"
 MAX_NAMED = 20
@@ -129,6 +132,38 @@ def try_file(
     for message in _named(wrong if expect_all else []):
         typer.echo(message, err=True)
     return 1 if expect_all and (trial.mismatches or trial.bad) else 0
+
+
+@app.command()
+def labelled(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="Written, or written anew.")],
+    tenant: Annotated[str | None, typer.Option(help="Only what this tenant reported.")] = None,
+    direction: Annotated[
+        Direction | None, typer.Option(help="Leave out what was said to go the other way.")
+    ] = None,
+) -> None:
+    """Write the texts that people reported with their labels, as `test` reads them."""
+    rows = asyncio.run(interruptible(_labelled(context.obj, tenant, direction), _say_stopping))
+    write_private(file, "".join(f"{row}\n" for row in rows).encode())
+    typer.echo(f"{len(rows):,} texts in {file}")
+
+
+async def _labelled(
+    state: StateFolder, tenant: str | None, direction: Direction | None
+) -> list[str]:
+    # The client of the bus takes long to load, and of these commands one talks to the bus.
+    from jobs.bus import Bus
+
+    from cli.labelled_texts import labelled_rows, reported
+
+    runtime = state.read_runtime()
+    async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
+        return labelled_rows(await reported(bus, tenant), direction)
+
+
+def _say_stopping() -> None:
+    typer.echo("stopping; nothing was written", err=True)
 
 
 def _read(files: list[Path]) -> dict[str, str]:

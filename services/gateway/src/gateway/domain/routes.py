@@ -68,6 +68,7 @@ ROUTES = (
     _route("PUT", POLICY, "put_policy", access.MODERATION, "Put a policy in force."),
     _route("GET", f"{POLICY}/versions", "list_policies", access.MODERATION, "What was in force."),
     _route("POST", f"{POLICY}/revert", "revert_policy", access.MODERATION, "Go back to one."),
+    _route("POST", "/v1/feedback", "record_feedback", access.CHAT, "A word on it, kept."),
     _route("GET", "/v1/models", "list_models", access.MODELS_READ, "Names and versions."),
     _route("GET", "/v1/models/{model}", "get_model", access.MODELS_READ, "One name or version."),
     _route(

@@ -12,6 +12,7 @@ from gateway.entrypoints.http_dataset_stories import DatasetStories, DatasetStor
 from gateway.entrypoints.http_datasets import DatasetRoutes, Previews
 from gateway.entrypoints.http_embeddings import EmbeddingRoutes
 from gateway.entrypoints.http_evaluations import EvaluationRoutes, ReadsEvaluations
+from gateway.entrypoints.http_feedback import FeedbackRoutes
 from gateway.entrypoints.http_files import FileRoutes, Files
 from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
 from gateway.entrypoints.http_gate import App, Verifier
@@ -87,6 +88,7 @@ def _judging_handlers(use_cases: UseCases) -> Handlers:
         **EmbeddingRoutes(use_cases.embed_texts).handlers(),
         **ModerationRoutes(use_cases.judge_texts).handlers(),
         **PolicyRoutes(use_cases.manage_policy).handlers(),
+        **FeedbackRoutes(use_cases.record_feedback).handlers(),
     }
 
 

@@ -11,6 +11,7 @@ from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
 from gateway.entrypoints.document import dataset_answers as datasets
 from gateway.entrypoints.document import evaluation_examples as evaluations
 from gateway.entrypoints.document import examples as e
+from gateway.entrypoints.document import feedback_answers as feedback
 from gateway.entrypoints.document import job_answers as jobs
 from gateway.entrypoints.document import model_answers as models
 from gateway.entrypoints.document import policy_answers as policies
@@ -21,6 +22,7 @@ from gateway.entrypoints.document.shape import Deleted
 from gateway.entrypoints.evaluation_body import EvaluationBody
 from gateway.entrypoints.fine_tuning_body import FineTuningBody
 from gateway.entrypoints.http_embeddings import EmbeddingBody
+from gateway.entrypoints.http_feedback import FeedbackBody
 from gateway.entrypoints.http_models import AliasBody
 from gateway.entrypoints.http_moderations import ModerationBody
 from gateway.entrypoints.http_optimizations import OptimizationBody
@@ -93,6 +95,9 @@ OPERATIONS = {
         refusals=TEXT,
     ),
     "moderate": Operation(texts.Moderation, e.MODERATION_ANSWER, MODERATION, refusals=NEIGHBOUR),
+    "record_feedback": Operation(
+        feedback.Feedback, feedback.ANSWER, Body(FeedbackBody, feedback.BODY), refusals=(503,)
+    ),
     "get_policy": Operation(policies.Policy, policies.POLICY, refusals=(400, 404, *NEIGHBOUR)),
     "put_policy": Operation(
         policies.PolicyChange, policies.CHANGE, Body(PolicyBody, policies.BODY), refusals=STEER
