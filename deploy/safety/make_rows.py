@@ -2,8 +2,9 @@
 
     python deploy/safety/make_rows.py [--data deploy/safety/data] [--out FOLDER] [--seed 7]
 
-Reads harmful.jsonl, harmless.jsonl and requests.json; writes train.jsonl and held_out.jsonl. The
-same texts and seed give the same bytes.
+Reads harmful.jsonl, harmless.jsonl and requests.json; writes train.jsonl, held_out.jsonl, and
+held_answers.jsonl, what is held out as answers to it begin. The same texts and seed give the same
+bytes.
 """
 
 import argparse
@@ -26,13 +27,16 @@ HELD_THIRD = 3
 HEADS_A_TOPIC = {"train": 4, "held_out": 2}
 JOINED = {"safe safe": 140, "safe harmful": 140, "harmful safe": 140}
 """Rows that are two texts, as a window holds them: one harmful part makes the window so."""
-LED_IN = 80
-"""Rows of each kind that begin as an answer does."""
-LEADS = (
-    "Sure, here is what you asked for.",
-    "Of course! Let us begin.",
-    "You said the following.",
-    "I am glad to help you with that.",
+BEGUN = 160
+"""Rows of each kind that are the beginning of an answer, not a request."""
+ASKED_FOR = re.compile(
+    r"(?:Write|Create|Develop|Provide|Give|Design|Generate|Outline|Produce|Publish|Compose|Suggest)"
+    r"(?: me)? ((?:an?|the|some|detailed|step-by-step|instructions|code|tips|advice|guidance"
+    r"|methods)\b[^.?!]*)[.?!]?"
+)
+ASKED_HOW = re.compile(
+    r"(?:[^.?!]*?\bhow to|What is the best way to|How (?:do|can|could|would) (?:I|you))"
+    r" ([^.?!]*)[.?!]?"
 )
 LEAST_COMMON = 0.6
 """Share of words that two texts have in common, from which they are near duplicates."""
@@ -75,8 +79,23 @@ def requests(spec: dict[str, Any], use: str, choice: random.Random) -> Iterator[
                 yield head.format(topic)
 
 
+def begun(text: str) -> str | None:
+    """How an answer to a request begins; None where it is no request of a known form."""
+    if found := ASKED_FOR.fullmatch(text):
+        return f"Sure, here is {found[1]}:"
+    if found := ASKED_HOW.fullmatch(text):
+        return f"Here is how to {found[1]}:"
+    return None
+
+
+def as_answers(rows: Sequence[Row]) -> list[Row]:
+    """The rows whose answer can be begun, begun."""
+    answers = ((row, begun(row["text"])) for row in rows)
+    return [row | {"text": answer} for row, answer in answers if answer is not None]
+
+
 def as_windows(rows: Sequence[Row], choice: random.Random) -> Iterator[Row]:
-    """Rows made of others: two texts in one, and texts behind an answer's first words."""
+    """Rows made of others: two texts in one, and beginnings of answers."""
     harmful = [row for row in rows if row["label"] != "safe"]
     safe = [row for row in rows if row["label"] == "safe"]
     kinds = {"safe": safe, "harmful": harmful}
@@ -87,8 +106,8 @@ def as_windows(rows: Sequence[Row], choice: random.Random) -> Iterator[Row]:
             label = next((row["label"] for row in pair if row["label"] != "safe"), "safe")
             yield {"text": " ".join(row["text"] for row in pair), "label": label}
     for kind in kinds.values():
-        for row in choice.sample(kind, min(LED_IN, len(kind))):
-            yield {"text": f"{choice.choice(LEADS)} {row['text']}", "label": row["label"]}
+        answers = as_answers(kind)
+        yield from choice.sample(answers, min(BEGUN, len(answers)))
 
 
 def make(data: Path, seed: int) -> dict[str, list[Row]]:
@@ -112,11 +131,15 @@ def make(data: Path, seed: int) -> dict[str, list[Row]]:
     train = without_near(train, held)
     train += as_windows(train, choice)
     choice.shuffle(train)
-    return {"train.jsonl": train, "held_out.jsonl": held}
+    return {
+        "train.jsonl": train,
+        "held_out.jsonl": held,
+        "held_answers.jsonl": as_answers(held),
+    }
 
 
 def main(arguments: list[str]) -> int:
-    """Write both files; the exit status."""
+    """Write all files; the exit status."""
     here = Path(__file__).parent / "data"
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, default=here, help="folder of the labelled texts")

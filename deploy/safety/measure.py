@@ -34,9 +34,11 @@ from service_kit.grpc_client import domain_errors, open_channel
 
 HERE = Path(__file__).parent
 STARTERS = Path("services/moderation/src/moderation/policies")
+SETS = ("held_out", "held_answers")
 NOT_HARM = frozenset({"pii", "secrets"})
 """Categories of starter rules that say nothing about what a text is for."""
 CALL_SECONDS = 60.0
+WIDTH = 120
 
 Row = dict[str, str]
 
@@ -46,9 +48,9 @@ def read_judge(file: Path) -> Judge:
     return parse_policy({file.name: file.read_text("utf-8")}).judges[0]
 
 
-def read_rows(files: Sequence[Path]) -> list[Row]:
-    """Rows of all files, in their order."""
-    return [json.loads(line) for file in files for line in file.read_text("utf-8").splitlines()]
+def read_rows(file: Path) -> list[Row]:
+    """Rows in their order."""
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
 
 
 async def ask(state: StateFolder, judge: Judge, rows: Sequence[Row]) -> dict[str, Any]:
@@ -104,11 +106,11 @@ def measured(state: StateFolder, outside: Path | None) -> dict[str, Any]:
     """Everything, with what it was measured on."""
     judge = read_judge(HERE / "policy.yaml")
     content: dict[str, Any] = {"commit": _commit(), "machine": machine_facts()}
-    sets = {"held_out": [HERE / "data" / "held_out.jsonl"]}
+    sets = {name: HERE / "data" / f"{name}.jsonl" for name in SETS}
     if outside is not None:
-        sets["outside"] = [outside]
-    for name, files in sets.items():
-        rows = read_rows(files)
+        sets["outside"] = outside
+    for name, file in sets.items():
+        rows = read_rows(file)
         found = asyncio.run(ask(state, judge, rows))
         cuts = statistics.quantiles(found["seconds"], n=100)
         content["version_id"] = found["version_id"]
@@ -155,8 +157,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="where the figures go as JSON")
     chosen = parser.parse_args(arguments)
     content = measured(StateFolder(chosen.state), chosen.outside)
-    console = Console(highlight=False)
-    for name in ("held_out", "outside"):
+    console = Console(highlight=False, width=WIDTH)
+    for name in (*SETS, "outside"):
         if name in content:
             show(console, name, content[name])
     if chosen.out is not None:
