@@ -44,6 +44,7 @@ POLICIES = [
     policy_with(judge("mask", 60), judge("flag", 90)),
     policy_with(judge("block", 70), judge("mask", 50), judge("flag", 130), judge("flag", 50)),
     policy_with(judge("block", 50), judge("block", 100), judge("mask", 80)),
+    policy_with(judge("block", 50), judge("mask", 170)),
 ]
 WORDS = ("vile", "rude", "odd", "bob", "bomb", "123", "grass", "a", "river stone", "vi", "le")
 words = st.one_of(*[st.sampled_from(WORDS[6:9])] * 3, st.sampled_from(WORDS))

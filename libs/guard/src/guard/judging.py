@@ -177,7 +177,8 @@ class Judging:
         return text
 
     async def _before_block(self) -> str:
-        text = self._show(min(match.start for match in self.blocked))
+        # What a judge of longer windows has not judged by now stays here, too.
+        text = self._show(min(self._frontier(), *(match.start for match in self.blocked)))
         await self._watch(to=self.blocked[0].end)
         await self.close()
         return text

@@ -47,7 +47,13 @@ def by_hand(policy: CompiledPolicy, text: str, direction: Direction) -> tuple[st
     if blocked:
         end = min(match[0] for match in blocked)
         found = [match for match in found if match[0] <= end]
-        shown_to = min(start for at, start, judge in blocked if at == end)
+        # What a judge of longer windows has not judged by then is not shown, either.
+        judged = [
+            end if end == len(released) else end // judge.window * judge.window
+            for judge in policy.judges(direction)
+            if judge.holds
+        ]
+        shown_to = min(*(start for at, start, _ in blocked if at == end), *judged)
     for at, start, judge in found:
         if judge.action is Action.MASK:
             released = released[:start] + "*" * (at - start) + released[at:]
