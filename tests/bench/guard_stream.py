@@ -1,7 +1,8 @@
 """guard.stream: what the output guard costs a streamed answer, over merely looking for one phrase.
 
-Value: microseconds per pushed piece (one word of about 5 characters) of a 2,000-word answer with no
-match, default policy, output direction, one thread. Floor: `str.find` of one phrase in each growing
+Value: microseconds per pushed piece (one word of about 6 characters) of 2,000-word answers with no
+match, no two of the same words (`guard_texts.Answers`), default policy, output direction, one
+thread. Floor: `str.find` of one phrase in each growing
 tail of 64 characters, the least that any hold-back could do. Rival: none.
 """
 
@@ -13,6 +14,7 @@ from guard.policy import parse_policy
 from guard.verdict import Direction
 
 from tests.bench.figures import Figures, Goal, Line
+from tests.bench.guard_texts import Answers
 from tests.bench.harness import Group, Run
 
 ID = "guard.stream"
@@ -33,19 +35,14 @@ def default_policy() -> CompiledPolicy:
     return CompiledPolicy.from_bundle(compile_policy(parse_policy(documents)).content)
 
 
-def pieces() -> list[str]:
-    """A harmless answer, word by word."""
-    words = ("the ", "coffee ", "water ", "under ", "pressure ", "small ", "grows, ", "person. ")
-    return [words[number % len(words)] for number in range(WORDS)]
-
-
 async def measure(run: Run) -> list[Line]:
     """One entry."""
-    policy, text = default_policy(), pieces()
+    policy, answers = default_policy(), Answers()
 
     async def ours() -> Figures:
+        texts = [answers.next(WORDS) for _ in range(OUR_REPEATS)]
         started = time.perf_counter()
-        for _ in range(OUR_REPEATS):
+        for text in texts:
             guard = policy.stream(Direction.OUTPUT)
             for piece in text:
                 guard.push(piece)
@@ -53,7 +50,7 @@ async def measure(run: Run) -> list[Line]:
         return {COST: (time.perf_counter() - started) / WORDS / OUR_REPEATS * 1e6}
 
     async def floor() -> Figures:
-        tail = ""
+        tail, text = "", answers.next(WORDS)
         started = time.perf_counter()
         for _ in range(FLOOR_REPEATS):
             for piece in text:

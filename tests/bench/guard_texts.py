@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import cache
+from itertools import cycle, islice
 from random import Random
 
 from guard.bundle import CompiledPolicy, compile_policy
@@ -9,6 +10,8 @@ from guard.entry import Severity
 from guard.policy import Policy
 from guard.rule import Rule
 from guard.verdict import Action, Direction
+
+from tests.bench.prep_rows import NOUNS, rows_of
 
 KEYWORDS, PATTERNS = 10_000, 100
 ENGLISH_KEYWORDS = 6_000
@@ -18,6 +21,8 @@ MOST_CHARACTERS = 1_000_000
 PLANTED_EVERY = 2_000
 """Characters between two words that a rule masks."""
 SEED = 8
+GLOSSES = 30_000
+"""Some 300,000 words."""
 
 _COMMON = (
     "the coffee water under pressure small grows person green river open market morning paper "
@@ -96,10 +101,19 @@ def text(characters: int) -> tuple[str, int]:
     return "".join(parts), planted
 
 
-def words(count: int) -> list[str]:
-    """English, word by word, none of which completes a keyword."""
-    random = Random(SEED + 3)
-    return [f"{random.choice(COMMON)} " for _ in range(count)]
+class Answers:
+    """English as people write it, word by word: WordNet's glosses, no two answers of the same ones.
+
+    A guard that remembers pieces must not be measured on pieces that it has seen.
+    """
+
+    def __init__(self) -> None:
+        texts = (row["gloss"] for row in rows_of(NOUNS, GLOSSES))
+        self._words = cycle(f"{word} " for text in texts for word in text.split())
+
+    def next(self, count: int) -> list[str]:
+        """The next answer, of so many words."""
+        return list(islice(self._words, count))
 
 
 def _english(random: Random) -> str:
