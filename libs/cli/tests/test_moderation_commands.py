@@ -185,6 +185,20 @@ ROWS = [
 ]
 
 
+def test_judges_that_are_not_asked_are_named(
+    policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    judge = "{id: outside, severity: low, action: flag, directions: output, threshold: 0.5,"
+    judge += " service: any, categories: {hate: hate}}"
+    policy.write_text(f"{POLICY}judges: [{judge}]\n")
+    file = tmp_path / "texts.txt"
+    file.write_text("calm\n")
+
+    assert "judges" not in said(capsys, "test", file, "--policy", policy)
+    shown = said(capsys, "test", file, "--policy", policy, "--direction", "output")
+    assert "judges are asked only where texts are served (outside)" in shown
+
+
 def test_labels_give_a_confusion_table_precision_and_recall(
     policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

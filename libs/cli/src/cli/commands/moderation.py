@@ -125,6 +125,9 @@ def try_file(
     whether any rule should touch it.
     """
     compiled = _compiled(_read(policy) if policy else _in_force(context))
+    if judges := compiled.judges(direction):
+        names = ", ".join(judge.id for judge in judges)
+        typer.echo(f"rules alone: judges are asked only where texts are served ({names})", err=True)
     as_rows = file.suffix == ".jsonl" if jsonl is None else jsonl
     trial = try_policy(compiled, file, direction, jsonl=as_rows, examples=examples)
     _print_trial(trial)
