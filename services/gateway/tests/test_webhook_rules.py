@@ -11,7 +11,6 @@ from gateway.domain.webhooks import (
     Event,
     Schedule,
     delivery_id,
-    retry_after_seconds,
     signed_headers,
     written_secret,
 )
@@ -83,23 +82,6 @@ def test_a_wait_has_jitter_and_is_made_longer_but_never_shorter_by_the_receiver(
     wait = SCHEDULE.wait_after(1, retry_after=retry_after, chance=chance)
 
     assert wait == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize(
-    ("written", "seconds"),
-    [
-        ("120", 120),
-        ("Wed, 25 Nov 2026 12:00:30 GMT", 30),
-        ("Wed, 25 Nov 2026 11:00:00 GMT", 0),
-        ("soon", None),
-        ("-1", None),
-        ("", None),
-        (None, None),
-        ("9" * 400, None),
-    ],
-)
-def test_retry_after_is_read_as_seconds_or_as_a_date(written: str | None, seconds: float | None):
-    assert retry_after_seconds(written, NOW) == seconds
 
 
 def test_an_event_of_days_ago_is_no_news():

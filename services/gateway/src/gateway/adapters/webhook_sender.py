@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import httpx
+from service_kit.retry_after import retry_after_seconds
 
 from gateway.domain.errors import BadRequestError
 from gateway.domain.public_addresses import Target, is_public, target_of
-from gateway.domain.webhooks import DELIVERED, GONE, Reply, retry_after_seconds
+from gateway.domain.webhooks import DELIVERED, GONE, Reply
 
 ANSWER_BYTES = 64 * 1024
 """As much of an answer is read, and thrown away."""

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, Literal, get_args
 
 EventType = Literal[
@@ -145,16 +144,3 @@ class Schedule:
     def gives_up(self, failing_since: datetime, now: datetime) -> bool:
         """Whether an endpoint that has failed since then is to be disabled."""
         return now - failing_since >= self.disable_after
-
-
-def retry_after_seconds(written: str | None, now: datetime) -> float | None:
-    """What a Retry-After header asks for: seconds, or a date; None when it is neither."""
-    if not written:
-        return None
-    if written.isascii() and written.isdigit() and len(written) < 10:
-        return float(written)
-    try:
-        at = parsedate_to_datetime(written)
-    except ValueError:
-        return None
-    return max(0.0, (at.astimezone(UTC) - now).total_seconds())
