@@ -27,7 +27,7 @@ from tests.services.test_each_service_alone import settings_of_the_gateway
 
 PROBE = Path(__file__).parents[2] / "deploy" / "images" / "probe.py"
 OWNERS = ("data_prep", "trainer", "optimizer_builder")
-CALLERS = {"inference": {"gateway", "data-prep", "trainer"}}
+CALLERS = {"inference": {"gateway", "moderation", "data-prep", "trainer"}}
 """Where not the gateway alone calls."""
 BEHIND_THE_GATEWAY = ("moderation", *OWNERS, "inference")
 

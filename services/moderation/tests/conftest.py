@@ -1,12 +1,14 @@
 """The whole service on a real gRPC socket, beside a real broker."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from guard.bundle import compile_policy
 from guard.policy import parse_policy
@@ -21,6 +23,8 @@ from service_kit.grpc_client import domain_errors, open_channel
 from testkit.nats_server import NatsServer, run_nats
 from testkit.ports import free_port
 from testkit.service_process import SECRET
+
+sys.path.append(str(Path(__file__).parent))
 
 
 @dataclass
@@ -51,8 +55,19 @@ class Moderation:
         requests = [pb.GuardRequest(text=piece) for piece in pieces]
         requests[0].tenant, requests[0].direction = tenant, direction
         requests[-1].end_of_text = marks_end
+        responses: list[pb.GuardResponse] = []
+        call = self.stub.Guard(timeout=20)
         with domain_errors():
-            return [r async for r in self.stub.Guard(iter(requests), timeout=20)]
+            # One by one: the service may end the text at any piece, and then hears no more.
+            for request in requests:
+                await call.write(request)
+                responses.append(await call.read())
+                if responses[-1].HasField("verdict"):
+                    break
+            await call.done_writing()
+            if (last := await call.read()) is not grpc.aio.EOF:
+                responses.append(last)
+        return responses
 
     async def put_policy(self, tenant: str, yaml: str, **changes: Any) -> str:
         """Put a policy in force as an operator would; returns its digest."""

@@ -30,7 +30,7 @@ WORKING_SERVICES = ("data_prep", "trainer", "optimizer_builder")
 """Own jobs; `mill up` runs both their roles in one process."""
 
 BEHIND_THE_GATEWAY = ("moderation", *WORKING_SERVICES, "inference")
-ASK_MODELS = ("data_prep", "trainer")
+ASK_MODELS = ("moderation", "data_prep", "trainer")
 """Call inference."""
 STARTS = (
     tuple(name for name in BEHIND_THE_GATEWAY if name not in ASK_MODELS),

@@ -40,7 +40,7 @@ from inference.prepare_version import PrepareVersions
 from inference.settings import Settings
 
 SERVICE = "inference"
-CALLERS = ("gateway", "data-prep", "trainer")
+CALLERS = ("gateway", "moderation", "data-prep", "trainer")
 """Names in the certificates of those who may call, where certificates are used."""
 START_SECONDS = 30.0
 FAREWELL_SECONDS = 2.0

@@ -11,6 +11,7 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
 from service_kit.errors import ConflictError, InvalidInputError, NotFoundError, PreconditionError
 
+from moderation.domain.judges_here import JudgesHere
 from moderation.domain.policies import SHARED_TENANT
 from moderation.domain.policy_changes import PolicyChanges, changes_between
 from moderation.domain.policy_documents import compile_documents
@@ -43,9 +44,13 @@ class ChangePolicy:
     """Each change is a new version, stored by compare-and-set; what is refused changes nothing."""
 
     def __init__(
-        self, history: History, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        history: History,
+        judges: JudgesHere,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._history = history
+        self._judges = judges
         self._now = now
 
     async def put(
@@ -54,11 +59,13 @@ class ChangePolicy:
         """Compile the documents and put them in force, unless they are or `dry` is set.
 
         Raises:
-            InvalidInputError: everything that is wrong with the documents.
+            InvalidInputError: everything that is wrong with the documents, or judges that cannot be
+                asked here.
             ConflictError: another policy than `expected` judges now, or somebody was quicker.
             UnavailableError: the bus is away.
         """
         bundle = await asyncio.to_thread(compile_documents, documents)
+        self._judges.check(bundle)
         standing = await self._standing(tenant, expected)
         own = standing.own
         wanted = [PolicyDocument(name=name, text=text) for name, text in documents.items()]

@@ -3,20 +3,20 @@
 import hashlib
 from functools import partial
 
-from guard.bundle import TextTooLongError
+from guard.judged_text import judge_whole
 from guard.verdict import Direction, Verdict
-from service_kit.errors import InvalidInputError
 
 from moderation.domain.judged import TextJudged
-from moderation.judging import AuditTrail, Policies, judge
+from moderation.judging import AsksJudges, AuditTrail, Policies, asking, check_length, judge
 from moderation.measures import CHECK_SECONDS
 
 
 class CheckText:
     """One text, one verdict, by the policy in force when the call came."""
 
-    def __init__(self, policies: Policies, audit: AuditTrail) -> None:
+    def __init__(self, policies: Policies, ask: AsksJudges, audit: AuditTrail) -> None:
         self._policies = policies
+        self._ask = ask
         self._audit = audit
 
     async def __call__(self, *, tenant: str, text: str, direction: Direction) -> Verdict:
@@ -25,13 +25,16 @@ class CheckText:
         Raises:
             InvalidInputError: the text is over the policy's limit, which the message names.
             PreconditionError: no valid policy bundle.
+            UnavailableError: a judge gives no opinion, and the policy is closed then.
         """
         policy = self._policies.of(tenant)
-        try:
-            with CHECK_SECONDS.time():
-                verdict = await judge(text, partial(policy.check, direction=direction))
-        except TextTooLongError as error:
-            raise InvalidInputError(str(error)) from error
+        check_length(len(text), policy)
+        with CHECK_SECONDS.time():
+            if policy.compiled.judges(direction):
+                ask = asking(self._ask, policy)
+                verdict = await judge_whole(policy.compiled, text, direction, ask)
+            else:
+                verdict = await judge(text, partial(policy.compiled.check, direction=direction))
         digest = hashlib.sha256(text.encode()).hexdigest()
         self._audit.record(TextJudged(tenant, direction, verdict, digest))
         return verdict

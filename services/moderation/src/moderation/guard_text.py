@@ -1,20 +1,40 @@
 """Judge a text while it grows."""
 
 import hashlib
+from typing import Protocol
 
-from guard.bundle import CompiledPolicy
+from guard.judged_text import JudgedText
+from guard.stream import StreamGuard
 from guard.verdict import Direction, Released, Verdict
-from service_kit.errors import InvalidInputError
 
 from moderation.domain.judged import TextJudged
-from moderation.judging import AuditTrail, Policies, judge
+from moderation.domain.policies import PolicyInForce
+from moderation.judging import (
+    AsksJudges,
+    AuditTrail,
+    Policies,
+    asking,
+    check_length,
+    judge,
+)
+
+
+class Growing(Protocol):
+    """A text before the rules, or before rules and judges."""
+
+    async def push(self, text: str) -> Released: ...
+
+    async def finish(self) -> Released: ...
+
+    async def close(self) -> None: ...
 
 
 class GuardText:
     """Opens guards; each keeps the policy that was in force when its text began."""
 
-    def __init__(self, policies: Policies, audit: AuditTrail) -> None:
+    def __init__(self, policies: Policies, ask: AsksJudges, audit: AuditTrail) -> None:
         self._policies = policies
+        self._ask = ask
         self._audit = audit
 
     def open(self, *, tenant: str, direction: Direction) -> "GrowingText":
@@ -23,17 +43,44 @@ class GuardText:
         Raises:
             PreconditionError: no valid policy bundle.
         """
-        return GrowingText(self._policies.of(tenant), self._audit, tenant, direction)
+        policy = self._policies.of(tenant)
+        growing: Growing
+        if policy.compiled.judges(direction):
+            growing = JudgedText(policy.compiled, direction, asking(self._ask, policy))
+        else:
+            growing = RulesAlone(policy.compiled.stream(direction))
+        return GrowingText(policy, growing, self._audit, tenant, direction)
+
+
+class RulesAlone:
+    """A growing text on which nobody is asked."""
+
+    def __init__(self, stream: StreamGuard) -> None:
+        self._stream = stream
+
+    async def push(self, text: str) -> Released:
+        return await judge(text, self._stream.push)
+
+    async def finish(self) -> Released:
+        return self._stream.finish()
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
 
 class GrowingText:
-    """One text on its way through the guard."""
+    """One text on its way through the guard; to be closed, whatever came of it."""
 
     def __init__(
-        self, policy: CompiledPolicy, audit: AuditTrail, tenant: str, direction: Direction
+        self,
+        policy: PolicyInForce,
+        growing: Growing,
+        audit: AuditTrail,
+        tenant: str,
+        direction: Direction,
     ) -> None:
-        self._limit = policy.max_check_characters
-        self._stream = policy.stream(direction)
+        self._policy = policy
+        self._growing = growing
         self._audit = audit
         self._tenant = tenant
         self._direction = direction
@@ -45,24 +92,30 @@ class GrowingText:
 
         Raises:
             InvalidInputError: the text so far is over the policy's limit, which the message names.
+            UnavailableError: a judge gives no opinion, and the policy is closed then.
         """
         self._length += len(text)
-        if self._length > self._limit:
-            raise InvalidInputError(
-                f"the text has {self._length} characters; the limit is {self._limit}"
-            )
+        check_length(self._length, self._policy)
         self._sha256.update(text.encode())
-        released = await judge(text, self._stream.push)
+        released = await self._growing.push(text)
         if released.verdict is not None:
             self._record(released.verdict)
         return released
 
-    def finish(self) -> Released:
-        """The rest and the verdict, once the text is complete; not after a block."""
-        released = self._stream.finish()
+    async def finish(self) -> Released:
+        """The rest and the verdict, once the text is complete; not after a block.
+
+        Raises:
+            UnavailableError: a judge gives no opinion, and the policy is closed then.
+        """
+        released = await self._growing.finish()
         assert released.verdict is not None, "finish always has the verdict"
         self._record(released.verdict)
         return released
+
+    async def close(self) -> None:
+        """Ask nobody any more."""
+        await self._growing.close()
 
     def _record(self, verdict: Verdict) -> None:
         digest = self._sha256.hexdigest()

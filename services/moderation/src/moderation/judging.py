@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeVar
 
-from guard.bundle import CompiledPolicy
+from guard.judge import Judge, Window
+from guard.judging import AsksJudge, Ruling
+from service_kit.errors import InvalidInputError
 
 from moderation.domain.judged import TextJudged
+from moderation.domain.policies import PolicyInForce
 
 ResultT = TypeVar("ResultT")
 
@@ -17,7 +21,7 @@ LONG_TEXT_CHARACTERS = 8192
 class Policies(Protocol):
     """Where policies come from."""
 
-    def of(self, tenant: str) -> CompiledPolicy:
+    def of(self, tenant: str) -> PolicyInForce:
         """The policy that binds a tenant; PreconditionError when none does."""
 
 
@@ -26,6 +30,24 @@ class AuditTrail(Protocol):
 
     def record(self, judged: TextJudged) -> None:
         """Take the record and return at once; never raises."""
+
+
+class AsksJudges(Protocol):
+    """See `moderation.ask_judge.AskJudge`."""
+
+    async def __call__(self, judge: Judge, window: Window, *, owner: str) -> Ruling: ...
+
+
+def asking(ask: AsksJudges, policy: PolicyInForce) -> AsksJudge:
+    """Asks the judges of one policy."""
+    return partial(ask, owner=policy.owner)
+
+
+def check_length(length: int, policy: PolicyInForce) -> None:
+    """Raise InvalidInputError, which names the limit, for a text that is over the policy's."""
+    limit = policy.compiled.max_check_characters
+    if length > limit:
+        raise InvalidInputError(f"the text has {length} characters; the limit is {limit}")
 
 
 async def judge(text: str, judgement: Callable[[str], ResultT]) -> ResultT:

@@ -1,11 +1,13 @@
 """Moderation: judges texts over gRPC by the policies that it puts in force on the bus.
 
 Publishes `policy.state.shared` and `audit.moderation`, follows `policy.state.*`; without the bus it
-goes on judging by the policies it has.
+goes on judging by the policies it has. Judges that a policy names are asked: models at inference,
+services over HTTP.
 """
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvloop
 from jobs.bus import Bus
@@ -17,14 +19,19 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from moderation.adapters.audit import AuditQueue
+from moderation.adapters.classifier_judge import ClassifierJudge, inference_at
 from moderation.adapters.policy_feed import PolicyFeed
 from moderation.adapters.policy_files import load_policy
 from moderation.adapters.policy_history import PolicyHistory
+from moderation.adapters.safety_judge import SafetyJudge, safety_services
+from moderation.ask_judge import AskJudge
 from moderation.change_policy import ChangePolicy
 from moderation.check_text import CheckText
+from moderation.domain.judges_here import JudgesHere
 from moderation.domain.policies import PoliciesInForce
 from moderation.entrypoints.grpc import ModerationServicer
 from moderation.guard_text import GuardText
+from moderation.judge_window import JudgeWindow
 from moderation.publish_default_policy import PublishDefaultPolicy
 from moderation.settings import Settings
 from moderation.show_policy import ShowPolicy
@@ -39,12 +46,14 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Judge texts until `stopping`, then finish the calls in hand."""
     secret = settings.service_secret.get_secret_value()
     identity = settings.mutual_tls()
+    judges = JudgesHere(bool(settings.inference_address), frozenset(settings.safety_services))
     default_policy = load_policy(settings.policy_path)
+    judges.check(default_policy)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
         history = PolicyHistory(bus)
         await PublishDefaultPolicy(history)(default_policy)
-        policies = PoliciesInForce()
+        policies, ask = PoliciesInForce(), await stack.enter_async_context(_asking(settings))
         feed, audit = PolicyFeed(bus, policies), AuditQueue(bus, settings.audit_queue)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -55,14 +64,26 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         servicer = ModerationServicer(
-            *(CheckText(policies, audit), GuardText(policies, audit)),
-            *(ChangePolicy(history), ShowPolicy(history)),
+            *(CheckText(policies, ask, audit), GuardText(policies, ask, audit)),
+            JudgeWindow(policies, ask),
+            *(ChangePolicy(history, judges), ShowPolicy(history)),
         )
         add_ModerationServiceServicer_to_server(servicer, server.grpc)
         await stack.enter_async_context(server)
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         announce_ready(grpc=server.port, metrics=page.port)
         await stopping.wait()
+
+
+@asynccontextmanager
+async def _asking(settings: Settings) -> AsyncIterator[AskJudge]:
+    secret, identity = settings.service_secret.get_secret_value(), settings.mutual_tls()
+    async with (
+        inference_at(settings.inference_address, secret, identity) as stub,
+        safety_services(settings.safety_services) as services,
+    ):
+        classifiers = ClassifierJudge(stub, settings.classifier_seconds)
+        yield AskJudge(classifiers=classifiers, services=SafetyJudge(services))
 
 
 async def _either(*events: asyncio.Event) -> None:

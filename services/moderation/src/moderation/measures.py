@@ -1,7 +1,11 @@
 """Prometheus figures of judging."""
 
+from typing import Literal, get_args
+
 from guard.verdict import Action, Direction
 from prometheus_client import Counter, Histogram
+
+from moderation.domain.no_opinion import Failure
 
 VERDICTS = Counter("modelmill_verdicts", "Texts that were judged.", ["action", "direction"])
 for _action in Action:
@@ -48,3 +52,18 @@ class FirstNames:
 
 
 AUDIT_DROPPED = Counter("modelmill_audit_dropped", "Audit records that were lost.")
+
+JudgeKind = Literal["classifier", "service"]
+JUDGE_SECONDS = Histogram(
+    "modelmill_judge_seconds",
+    "Seconds that a judge took for a window, with or without an opinion.",
+    ["kind"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+JUDGE_FAILURES = Counter(
+    "modelmill_judge_failures", "Windows on which a judge gave no opinion.", ["kind", "reason"]
+)
+for _kind in get_args(JudgeKind):
+    JUDGE_SECONDS.labels(_kind)
+    for _failure in Failure:
+        JUDGE_FAILURES.labels(_kind, _failure.value)

@@ -1,16 +1,27 @@
 """What moderation reads from its environment."""
 
+import json
 from importlib import resources
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import Field
-from pydantic_settings import SettingsConfigDict
+from pydantic import BeforeValidator, Field
+from pydantic_settings import NoDecode, SettingsConfigDict
 from service_kit.settings import ServiceSettings
+
+from moderation.safety_service_settings import SafetyServiceSettings
 
 
 def packaged_policies() -> Path:
     """Folder of the starter policies that come with the service."""
     return Path(str(resources.files("moderation") / "policies"))
+
+
+def _decoded(given: Any) -> Any:
+    """JSON as an environment has it; an empty variable is how a compose file says none."""
+    if not isinstance(given, str):
+        return given
+    return json.loads(given) if given.strip() else {}
 
 
 class Settings(ServiceSettings):
@@ -23,3 +34,14 @@ class Settings(ServiceSettings):
 
     audit_queue: int = Field(default=10_000, gt=0)
     """Audit records that wait while the bus is away; more are dropped and counted."""
+
+    inference_address: str = ""
+    """Of the service whose models are judges; without it such judges give no opinion."""
+
+    classifier_seconds: float = Field(default=2.0, gt=0, le=60)
+    """How long such a judge may take for a window."""
+
+    safety_services: Annotated[
+        dict[str, SafetyServiceSettings], NoDecode, BeforeValidator(_decoded)
+    ] = Field(default_factory=dict)
+    """Content-safety services by the names that policies use, as a JSON object."""

@@ -46,7 +46,7 @@ class AuditBus(Protocol):
 
 
 class AuditQueue:
-    """A bounded queue in front of the bus, for texts in which something matched.
+    """A bounded queue in front of the bus, for texts in which something matched or went unanswered.
 
     While the bus is away records wait, up to the bound; what comes on top is dropped and counted.
     """
@@ -66,7 +66,7 @@ class AuditQueue:
         """Take the record; returns at once, whatever the bus does."""
         verdict = judged.verdict
         VERDICTS.labels(verdict.action.name.lower(), judged.direction.value).inc()
-        if not verdict.matches:
+        if not verdict.matches and not verdict.unanswered:
             return
         self._count_rules(judged)
         recorded = ModerationRecorded(
@@ -76,6 +76,7 @@ class AuditQueue:
             rule_ids=sorted({match.rule_id for match in verdict.matches}),
             text_sha256=judged.text_sha256,
             policy_digest=verdict.policy_digest,
+            unanswered_judges=verdict.unanswered,
         )
         recorded.at.FromDatetime(self._now())
         try:

@@ -4,10 +4,12 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+_LISTS = ("rules", "judges")
+
 
 @dataclass(frozen=True)
 class PolicyChanges:
-    """Ids of rules, and keys of the policy itself, each list in order."""
+    """Ids of rules and judges, and keys of the policy itself, each list in order."""
 
     added_rules: tuple[str, ...]
     removed_rules: tuple[str, ...]
@@ -33,5 +35,6 @@ def changes_between(before: bytes, after: bytes) -> PolicyChanges:
 
 def _parts(bundle: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     policy = json.loads(bundle)["policy"] if bundle else {}
-    rules = {rule["id"]: rule for rule in policy.get("rules", ())}
-    return rules, {key: value for key, value in policy.items() if key != "rules"}
+    # A judge is to its readers one more rule: ids are of both.
+    rules = {rule["id"]: rule for rules in _LISTS for rule in policy.get(rules, ())}
+    return rules, {key: value for key, value in policy.items() if key not in _LISTS}

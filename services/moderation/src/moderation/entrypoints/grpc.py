@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
-from guard.verdict import Direction, Released, Verdict
+from guard.judge import Window
+from guard.verdict import Direction, Released, RuleMatch, Verdict
 from jobs.subjects import token
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1 import moderation_service_pb2_grpc as pb_grpc
@@ -14,6 +15,7 @@ from moderation.change_policy import ChangePolicy
 from moderation.check_text import CheckText
 from moderation.entrypoints.grpc_policies import PolicyProcedures
 from moderation.guard_text import GrowingText, GuardText
+from moderation.judge_window import JudgeWindow
 from moderation.show_policy import ShowPolicy
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -26,12 +28,14 @@ class ModerationServicer(PolicyProcedures, pb_grpc.ModerationServiceServicer):
         self,
         check_text: CheckText,
         guard_text: GuardText,
+        judge_window: JudgeWindow,
         change_policy: ChangePolicy,
         show_policy: ShowPolicy,
     ) -> None:
         super().__init__(change_policy, show_policy)
         self._check_text = check_text
         self._guard_text = guard_text
+        self._judge_window = judge_window
 
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         tenant, direction = _whose(request)
@@ -46,40 +50,64 @@ class ModerationServicer(PolicyProcedures, pb_grpc.ModerationServiceServicer):
         A caller that closes its side without `end_of_text` has ended the text, too.
         """
         growing: GrowingText | None = None
-        async for request in requests:
-            if growing is None:
-                tenant, direction = _whose(request)
-                growing = self._guard_text.open(tenant=tenant, direction=direction)
-            released = await growing.push(request.text)
-            if released.verdict is None and request.end_of_text:
-                released = _joined(released, growing.finish())
-            yield _response(released)
-            if released.verdict is not None:
-                return
-        if growing is not None:
-            yield _response(growing.finish())
+        try:
+            async for request in requests:
+                if growing is None:
+                    tenant, direction = _whose(request)
+                    growing = self._guard_text.open(tenant=tenant, direction=direction)
+                released = await growing.push(request.text)
+                if released.verdict is None and request.end_of_text:
+                    released = _joined(released, await growing.finish())
+                yield _response(released)
+                if released.verdict is not None:
+                    return
+            if growing is not None:
+                yield _response(await growing.finish())
+        finally:
+            if growing is not None:
+                await growing.close()
+
+    async def JudgeWindow(
+        self, request: pb.JudgeWindowRequest, context: Context
+    ) -> pb.JudgeWindowResponse:
+        tenant, direction = _whose(request)
+        ruling = await self._judge_window(
+            tenant=tenant,
+            digest=request.policy_digest,
+            direction=direction,
+            judge_id=request.judge_id,
+            window=Window(request.start, request.context, request.text),
+        )
+        return pb.JudgeWindowResponse(
+            matches=map(_match_message, ruling.matches), unanswered=not ruling.answered
+        )
 
 
 def verdict_message(verdict: Verdict) -> pb.Verdict:
     """A verdict as it goes over the wire."""
     return pb.Verdict(
         action=pb.Action.ValueType(verdict.action),
-        matches=[
-            pb.RuleMatch(
-                rule_id=match.rule_id,
-                category=match.category,
-                action=pb.Action.ValueType(match.action),
-                start=match.start,
-                end=match.end,
-            )
-            for match in verdict.matches
-        ],
+        matches=map(_match_message, verdict.matches),
         text=verdict.text,
         policy_digest=verdict.policy_digest,
+        unanswered_judges=verdict.unanswered,
     )
 
 
-def _whose(request: pb.CheckRequest | pb.GuardRequest) -> tuple[str, Direction]:
+def _match_message(match: RuleMatch) -> pb.RuleMatch:
+    return pb.RuleMatch(
+        rule_id=match.rule_id,
+        category=match.category,
+        action=pb.Action.ValueType(match.action),
+        start=match.start,
+        end=match.end,
+        score=match.score,
+    )
+
+
+def _whose(
+    request: pb.CheckRequest | pb.GuardRequest | pb.JudgeWindowRequest,
+) -> tuple[str, Direction]:
     errors: list[str] = []
     try:
         token(request.tenant, "tenant")

@@ -1,0 +1,125 @@
+"""One request to a content-safety service: no proxy, cookie or redirect, and a bounded answer."""
+
+import json
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from service_kit.errors import InvalidInputError
+from service_kit.retry_after import retry_after_seconds
+
+from moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
+from moderation.safety_service_settings import SafetyServiceSettings
+
+ANSWER_BYTES = 64 * 1024
+CONNECTIONS = 64
+OF_THIS_TEXT = frozenset({400, 413, 414, 415, 422})
+"""Statuses by which a service that is well turns a text down."""
+MEANINGS = {401: Failure.DENIED, 403: Failure.DENIED, 408: Failure.BUSY, 429: Failure.BUSY}
+
+
+class SafetyHttp:
+    """Posts texts in OpenAI's shape.
+
+    Raises:
+        InvalidInputError: a file that the settings name is no good.
+    """
+
+    def __init__(self, name: str, settings: SafetyServiceSettings) -> None:
+        self._settings = settings
+        try:
+            if settings.token_file is not None:
+                token_in(settings.token_file)
+            tls = _tls(settings.ca_file)
+        except (NoOpinionError, OSError) as error:
+            raise InvalidInputError(f"safety service {name}: {error}") from error
+        # Without a client around it nothing is stored, followed or unpacked.
+        self._transport = httpx.AsyncHTTPTransport(
+            verify=tls,
+            trust_env=False,
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+        )
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._transport.aclose()
+
+    async def post(self, text: str) -> bytes:
+        """The body of the answer to `text`.
+
+        Raises:
+            NoOpinionError: there is none that could be read.
+        """
+        try:
+            response = await self._transport.handle_async_request(self._request(text))
+            try:
+                _check_head(response)
+                return await _bounded(response)
+            finally:
+                await response.aclose()
+        except (httpx.HTTPError, OSError) as error:
+            # Without the address, which is not for those who hear of it.
+            raise NoOpinionError(Failure.UNREACHABLE, type(error).__name__) from error
+
+    def _request(self, text: str) -> httpx.Request:
+        settings = self._settings
+        headers = {
+            "content-type": "application/json",
+            "accept": "application/json",
+            # What is small when packed may be more than anybody wants to hold.
+            "accept-encoding": "identity",
+            "user-agent": "Modelmill-Moderation/1",
+        }
+        if settings.token_file is not None:
+            headers["authorization"] = f"Bearer {token_in(settings.token_file)}"
+        asked = {"input": text} | ({"model": settings.model} if settings.model else {})
+        content = json.dumps(asked).encode()
+        return httpx.Request("POST", settings.url, headers=headers, content=content)
+
+
+def _tls(authorities: Path | None) -> ssl.SSLContext:
+    if authorities is not None:
+        return ssl.create_default_context(cafile=authorities)
+    return httpx.create_ssl_context(trust_env=False)
+
+
+def token_in(file: Path) -> str:
+    """The token that a file holds.
+
+    Raises:
+        NoOpinionError: it cannot be read, or holds no token.
+    """
+    try:
+        token = file.read_text("ascii").strip()
+    except (OSError, UnicodeError) as error:
+        what = f"the token's file: {type(error).__name__}"
+        raise NoOpinionError(Failure.DENIED, what) from error
+    if not token or not token.isprintable():
+        raise NoOpinionError(Failure.DENIED, "the token's file holds no token")
+    return token
+
+
+def _check_head(response: httpx.Response) -> None:
+    """Raise unless the answer is one to be read."""
+    status = response.status_code
+    if status == httpx.codes.OK:
+        if response.headers.get("content-encoding", "identity") != "identity":
+            raise bad_answer("is packed, which was not asked for")
+        return
+    if status in OF_THIS_TEXT:
+        failure = Failure.REFUSED
+    else:
+        other = Failure.BROKEN if status >= 500 else Failure.BAD_ANSWER
+        failure = MEANINGS.get(status, other)
+    asked = retry_after_seconds(response.headers.get("retry-after"), datetime.now(UTC))
+    raise NoOpinionError(failure, f"it answered {status}", retry_after_seconds=asked or 0.0)
+
+
+async def _bounded(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for piece in response.stream:  # type: ignore[union-attr]
+        body += piece
+        if len(body) > ANSWER_BYTES:
+            raise bad_answer(f"is longer than {ANSWER_BYTES} bytes")
+    return bytes(body)
