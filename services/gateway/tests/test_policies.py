@@ -113,6 +113,8 @@ async def say_rules_only(house: House) -> None:
 async def test_rules_alone_judge_inputs_where_the_policy_says_so(tmp_path: Path):
     async with run_house(tmp_path) as house:
         await say_rules_only(house)
+        house.moderation.fail = PreconditionError("no valid policy bundle")
+        assert (await chat(house, "hello")).status_code == 503
         for away in (UnavailableError("down"), DeadlineError("late")):
             house.moderation.fail = away
             assert (await chat(house, "hello")).status_code == 200
@@ -124,8 +126,6 @@ async def test_rules_alone_judge_inputs_where_the_policy_says_so(tmp_path: Path)
 
         too_long = await chat(house, "x" * 100_001)
         assert (too_long.status_code, too_long.json()["error"]["code"]) == (400, "input_too_long")
-        house.moderation.fail = PreconditionError("no valid policy bundle")
-        assert (await chat(house, "hello")).status_code == 503
 
 
 async def test_by_default_nothing_passes_while_moderation_is_away(tmp_path: Path):

@@ -25,9 +25,6 @@ from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
 
 tracer = trace.get_tracer(__name__)
 
-MODERATION_SECONDS = 5.0
-"""A verdict that takes longer is no verdict."""
-
 
 class FindsModels(Protocol):
     """See `gateway.find_model.FindModel`."""
@@ -118,7 +115,7 @@ class AnswerChat:
         """The call as the policy lets it pass: all it says judged as one text, masks applied."""
         contents, beside = [turn.content for turn in call.turns], call.beside_contents
         text = "\n".join([*contents, *beside])
-        timeout = deadline.remaining(at_most=MODERATION_SECONDS)
+        timeout = deadline.remaining()
         verdict = await self.moderation.check_input(text, tenant=tenant, timeout=timeout)
         if verdict.blocked or (_is_strict(call) and verdict.flagged):
             BLOCKED.labels("input").inc()

@@ -8,8 +8,6 @@ from gateway.domain.access import Caller
 from gateway.domain.deadline import Deadline
 from gateway.domain.verdict import InputVerdict
 
-CHECK_SECONDS = 5.0
-"""A verdict that takes longer is no verdict."""
 AT_ONCE = 8
 """Texts of one call that moderation judges at a time, so that one call leaves room for others."""
 
@@ -43,9 +41,8 @@ class JudgeTexts:
 
         async def judged(text: str) -> InputVerdict:
             async with room:
-                timeout = deadline.remaining(at_most=CHECK_SECONDS)
                 return await self._moderation.check_input(
-                    text, tenant=caller.tenant, timeout=timeout
+                    text, tenant=caller.tenant, timeout=deadline.remaining()
                 )
 
         tasks = [asyncio.create_task(judged(text)) for text in texts]

@@ -55,6 +55,7 @@ from gateway.rules_alone import RulesAlone
 from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
+from gateway.spared_moderation import SparedModeration
 from gateway.use_cases import UseCases
 from gateway.waiting_room import WaitingRoom
 from gateway.watch_job import WatchJob
@@ -164,9 +165,9 @@ def _use_cases(
     show_datasets = ShowDatasets(known.datasets, known.jobs)
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
     seconds = settings.request_seconds
-    judge_texts = JudgeTexts(RulesAlone(peers.moderation, known.policies), seconds)
+    answer_chat, judge_texts = _judged(settings, known, peers, usage, find_model)
     return UseCases(
-        answer_chat=_answer_chat(settings, known, peers, usage, find_model),
+        answer_chat=answer_chat,
         embed_texts=EmbedTexts(find_model, judge_texts, peers.engines, usage, seconds),
         judge_texts=judge_texts,
         manage_policy=ManagePolicy(peers.policies),
@@ -192,18 +193,22 @@ def _use_cases(
     )
 
 
-def _answer_chat(
+def _judged(
     settings: Settings, known: ReadModels, peers: Peers, usage: UsageQueue, find_model: FindModel
-) -> AnswerChat:
-    return AnswerChat(
+) -> tuple[AnswerChat, JudgeTexts]:
+    """What asks moderation; it is spared by all of them together."""
+    moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
+    rules_alone = RulesAlone(moderation, known.policies)
+    answer_chat = AnswerChat(
         find_model=find_model,
-        moderation=RulesAlone(peers.moderation, known.policies),
+        moderation=rules_alone,
         engines=peers.engines,
         policies=known.policies,
-        judges=AskJudges(peers.moderation),
+        judges=AskJudges(moderation),
         usage=usage,
         request_seconds=settings.request_seconds,
     )
+    return answer_chat, JudgeTexts(rules_alone, settings.request_seconds)
 
 
 @asynccontextmanager

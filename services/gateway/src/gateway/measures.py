@@ -31,6 +31,9 @@ USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost
 FEEDBACK = Counter(
     "modelmill_feedback", "What people said of answers and verdicts, by its report.", ["report"]
 )
+MODERATION_SPARED = Counter(
+    "modelmill_moderation_spared", "Times that moderation was not asked, because it hung just now."
+)
 RULES_ALONE = Counter(
     "modelmill_rules_alone", "Inputs that were judged without moderation, as their policy allows."
 )

@@ -52,6 +52,9 @@ class Settings(ServiceSettings):
     request_seconds: float = 120.0
     """An answer that takes longer is ended; every hop gets what is left of it."""
 
+    moderation_seconds: float = Field(default=5.0, gt=0)
+    """A verdict that takes longer is no verdict; after three of them moderation is spared."""
+
     load_seconds: float = 180.0
     """How long a version may take to load before its alias is moved."""
 

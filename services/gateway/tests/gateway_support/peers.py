@@ -188,11 +188,15 @@ class FakeModeration(FakePolicies, FakeJudges, ModerationServiceServicer):
         self.forget_windows()
         self.requests: list[moderation_pb.CheckRequest] = []
         self.fail: DomainError | None = None
+        self.hang: asyncio.Event | None = None
+        """No text is judged before it is set."""
 
     async def Check(
         self, request: moderation_pb.CheckRequest, context: Any
     ) -> moderation_pb.CheckResponse:
         self.requests.append(request)
+        if self.hang is not None:
+            await self.hang.wait()
         if self.fail is not None:
             raise self.fail
         verdict = self.policy.check(request.text, Direction.INPUT)

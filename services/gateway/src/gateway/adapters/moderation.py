@@ -18,7 +18,7 @@ from service_kit.errors import (
 )
 from service_kit.grpc_client import domain_errors
 
-from gateway.domain.errors import BadRequestError, ModerationAwayError
+from gateway.domain.errors import BadRequestError, ModerationAwayError, ModerationLateError
 from gateway.domain.verdict import Hit, InputVerdict
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,9 @@ async def _answer(call: Awaitable[AnswerT], kind: type[AnswerT]) -> AnswerT:
     try:
         with domain_errors(PEER):
             answer = await call
-    except (UnavailableError, DeadlineError) as error:
+    except DeadlineError as error:
+        raise ModerationLateError(_NOTHING_PASSES) from error
+    except UnavailableError as error:
         raise ModerationAwayError(_NOTHING_PASSES) from error
     except PreconditionError as error:
         raise UnavailableError(_NOTHING_PASSES) from error

@@ -44,5 +44,9 @@ class ModerationAwayError(UnavailableError):
     """Moderation does not answer: nothing passes unless the policy lets its rules judge alone."""
 
 
+class ModerationLateError(ModerationAwayError):
+    """It was asked and gave no verdict in the time that it had."""
+
+
 class ModelNotFoundError(NotFoundError):
     """No model of that name, or none that can do what was asked."""
