@@ -6,9 +6,10 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 
+from service_kit.breaker import Breaker
+
 from moderation.adapters.safety_answer import scores_in
 from moderation.adapters.safety_http import SafetyHttp
-from moderation.domain.breaker import Breaker
 from moderation.domain.kept_scores import KeptScores, Scores
 from moderation.domain.no_opinion import Failure, NoOpinionError
 from moderation.safety_service_settings import SafetyServiceSettings
