@@ -31,6 +31,8 @@ USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost
 FEEDBACK = Counter(
     "modelmill_feedback", "What people said of answers and verdicts, by its report.", ["report"]
 )
+for _report in ("false_positive", "missed", "none"):
+    FEEDBACK.labels(_report)
 MODERATION_SPARED = Counter(
     "modelmill_moderation_spared", "Times that moderation was not asked, because it hung just now."
 )
