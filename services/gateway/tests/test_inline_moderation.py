@@ -99,6 +99,33 @@ async def test_who_asks_for_nothing_and_is_not_stopped_hears_no_verdict(house: H
     assert not any(chunk.moderation for chunk in await streamed(house))
 
 
+async def test_judges_without_whose_opinion_an_input_passed_are_named(house: House):
+    house.moderation.unanswered = ["unsafe-model"]
+    answer = await whole(house, moderation=wish(input="score"))
+    (result,) = answer.moderation.input.results
+    assert (result.flagged, result.unanswered) == (False, ["unsafe-model"])
+
+    async with grpc_door(house) as door:
+        scored = asking(input=pb.MODERATION_MODE_SCORE)
+        said = await door.Chat(pb.ChatRequest(call=scored), timeout=CALL_SECONDS)
+    assert list(said.verdicts.input.unanswered_judges) == ["unsafe-model"]
+
+
+@pytest.mark.parametrize("asked", [{}, {"moderation": wish(output="score")}])
+async def test_the_sdks_own_helper_reads_a_stopped_stream_and_says_that_it_was_stopped(
+    house: House, asked: dict[str, Any]
+):
+    house.inference.pieces = [f"the {BLOCKED}"]
+    messages = [{"role": "user", "content": "hello"}]
+    helper = house.openai().chat.completions.stream(model="default", messages=messages, **asked)
+    async with helper as stream:
+        text = [event.delta async for event in stream if event.type == "content.delta"]
+        with pytest.raises(openai.ContentFilterFinishReasonError):
+            await stream.get_final_completion()
+
+    assert "".join(text) == "the "
+
+
 # Blocking beyond the policy -----------------------------------------------------------------------
 
 

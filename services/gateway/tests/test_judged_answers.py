@@ -202,6 +202,9 @@ async def test_without_an_opinion_an_open_judge_lets_pass(house: House):
     house.moderation.judges_away = True
 
     assert (await there.said())[1:] == (CALM * 4, "stop")
+    answer = (await there.chat(moderation={})).json()
+    (result,) = answer["moderation"]["output"]["results"]
+    assert (result["flagged"], result["unanswered"]) == (False, ["model"])
 
 
 async def test_whoever_wants_a_stop_is_stopped_where_a_judge_would_only_flag(house: House):

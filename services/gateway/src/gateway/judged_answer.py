@@ -34,6 +34,8 @@ class JudgedAnswer:
         """Calls that passed, each with where in the text it stands."""
         self._in_calls: list[RuleMatch] = []
         """What judges found in calls."""
+        self._unanswered: set[str] = set()
+        """Judges that gave no opinion on a call."""
         self.end: End | None = None
         """How it ended, once it has."""
 
@@ -67,7 +69,10 @@ class JudgedAnswer:
         hits = [Hit(match.rule_id, match.category, match.score or 1.0) for match in matches]
         blocked = self.end is not None and self.end.finish_reason == BLOCKED
         return replace(
-            by_rules, blocked=blocked, hits=tuple(dict.fromkeys([*by_rules.hits, *hits]))
+            by_rules,
+            blocked=blocked,
+            hits=tuple(dict.fromkeys([*by_rules.hits, *hits])),
+            unanswered=tuple(sorted(self._judging.unanswered | self._unanswered)),
         )
 
     async def close(self) -> None:
@@ -94,6 +99,7 @@ class JudgedAnswer:
             finally:
                 await judging.close()
             self._in_calls += judging.matches
+            self._unanswered |= judging.unanswered
             # With a mask it would be another call.
             if passed != text:
                 return False

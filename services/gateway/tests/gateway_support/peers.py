@@ -190,6 +190,8 @@ class FakeModeration(FakePolicies, FakeJudges, ModerationServiceServicer):
         self.fail: DomainError | None = None
         self.hang: asyncio.Event | None = None
         """No text is judged before it is set."""
+        self.unanswered: list[str] = []
+        """Judges that give no opinion on inputs."""
 
     async def Check(
         self, request: moderation_pb.CheckRequest, context: Any
@@ -215,5 +217,6 @@ class FakeModeration(FakePolicies, FakeJudges, ModerationServiceServicer):
             matches=matches,
             text=verdict.text,
             policy_digest=verdict.policy_digest,
+            unanswered_judges=self.unanswered,
         )
         return moderation_pb.CheckResponse(verdict=answer)

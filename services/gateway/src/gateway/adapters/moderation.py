@@ -59,6 +59,7 @@ class GrpcModeration:
             ),
             text=verdict.text,
             policy_digest=verdict.policy_digest,
+            unanswered=tuple(verdict.unanswered_judges),
         )
 
     async def judge_window(

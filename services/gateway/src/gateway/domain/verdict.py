@@ -1,6 +1,6 @@
 """What a policy says of a text, as the gateway hands it on: rules and categories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.domain.errors import ContentPolicyError
 
@@ -17,11 +17,13 @@ class Hit:
 
 @dataclass(frozen=True)
 class Judged:
-    """Whether a text was stopped, which rules matched, and by which policy."""
+    """Whether a text was stopped, which rules and judges matched, and by which policy."""
 
     blocked: bool
     hits: tuple[Hit, ...]
     policy_digest: str
+    unanswered: tuple[str, ...] = field(default=(), kw_only=True)
+    """Judges without whose opinion it passed, as the policy lets it."""
 
     @property
     def flagged(self) -> bool:

@@ -23,7 +23,7 @@ CATEGORIES = (
 
 
 def result_view(judged: Judged) -> View:
-    """A verdict as OpenAI's result; `blocked` and `rules` are ours.
+    """A verdict as OpenAI's result; `blocked`, `rules` and `unanswered` are ours.
 
     Scores are 1.0 or 0.0 of rules, which match or do not, and of judges how sure they were.
     """
@@ -39,6 +39,7 @@ def result_view(judged: Judged) -> View:
         "category_applied_input_types": {name: ["text"] for name in names},
         "blocked": judged.blocked,
         "rules": [{"id": rule_id, "category": category} for rule_id, category in rules],
+        "unanswered": list(judged.unanswered),
     }
 
 

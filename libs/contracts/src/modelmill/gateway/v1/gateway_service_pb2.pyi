@@ -184,7 +184,7 @@ Global___ChatModeration: _TypeAlias = ChatModeration  # noqa: Y015
 
 @_typing.final
 class MatchedRule(_message.Message):
-    """A rule of the policy that matched."""
+    """A rule or judge of the policy that matched."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -218,8 +218,9 @@ class ChatVerdict(_message.Message):
     BLOCKED_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    UNANSWERED_JUDGES_FIELD_NUMBER: _builtins.int
     flagged: _builtins.bool
-    """Whether any rule matched, whatever it does."""
+    """Whether any rule or judge matched, whatever it does."""
     blocked: _builtins.bool
     """Whether the text was stopped."""
     policy_digest: _builtins.str
@@ -228,6 +229,10 @@ class ChatVerdict(_message.Message):
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___MatchedRule]:
         """Each rule once."""
 
+    @_builtins.property
+    def unanswered_judges(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Judges without whose opinion it passed, as the policy lets it."""
+
     def __init__(
         self,
         *,
@@ -235,10 +240,11 @@ class ChatVerdict(_message.Message):
         blocked: _builtins.bool = ...,
         rules: _abc.Iterable[Global___MatchedRule] | None = ...,
         policy_digest: _builtins.str = ...,
+        unanswered_judges: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "flagged", b"flagged", "policy_digest", b"policy_digest", "rules", b"rules"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked", b"blocked", "flagged", b"flagged", "policy_digest", b"policy_digest", "rules", b"rules", "unanswered_judges", b"unanswered_judges"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -58,20 +58,6 @@ EMBEDDING_ANSWER = {
     "model": MODEL,
     "usage": {"prompt_tokens": 4, "total_tokens": 4},
 }
-MODERATION_ANSWER = {
-    "id": "modr-0b8f",
-    "model": DIGEST,
-    "results": [
-        {
-            "flagged": True,
-            "categories": {"illicit": True, "violence": False},
-            "category_scores": {"illicit": 1.0, "violence": 0.0},
-            "category_applied_input_types": {"illicit": ["text"], "violence": ["text"]},
-            "blocked": True,
-            "rules": [{"id": "no-lockpicking", "category": "illicit"}],
-        }
-    ],
-}
 MODEL_VERSION = {
     "id": VERSION,
     "object": "model",

@@ -14,6 +14,7 @@ from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import feedback_answers as feedback
 from gateway.entrypoints.document import job_answers as jobs
 from gateway.entrypoints.document import model_answers as models
+from gateway.entrypoints.document import moderation_answers as moderations
 from gateway.entrypoints.document import policy_answers as policies
 from gateway.entrypoints.document import text_answers as texts
 from gateway.entrypoints.document import upload_answers as uploads
@@ -94,7 +95,9 @@ OPERATIONS = {
         Body(EmbeddingBody, {"model": e.MODEL, "input": ["espresso", "oak"]}),
         refusals=TEXT,
     ),
-    "moderate": Operation(texts.Moderation, e.MODERATION_ANSWER, MODERATION, refusals=NEIGHBOUR),
+    "moderate": Operation(
+        moderations.Moderation, moderations.MODERATION, MODERATION, refusals=NEIGHBOUR
+    ),
     "record_feedback": Operation(
         feedback.Feedback, feedback.ANSWER, Body(FeedbackBody, feedback.BODY), refusals=(503,)
     ),

@@ -1,9 +1,10 @@
-"""Shapes of generated texts and of verdicts."""
+"""Shapes of generated texts."""
 
 from typing import Literal
 
 from pydantic import Field
 
+from gateway.entrypoints.document.moderation_answers import InlineModeration
 from gateway.entrypoints.document.shape import Answer
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -115,48 +116,6 @@ class ChatChoice(Answer):
     cascade: CascadePath | None = None
 
 
-class MatchedRule(Answer):
-    """A rule of the policy that matched."""
-
-    id: str
-    category: str
-
-
-class ModerationResult(Answer):
-    """The verdict on one text. `flagged` when any rule matched, `blocked` when the text was
-    stopped. Scores are 1.0 or 0.0: rules match or do not, they have no probabilities."""
-
-    flagged: bool
-    categories: dict[str, bool]
-    category_scores: dict[str, float]
-    category_applied_input_types: dict[str, list[Literal["text"]]]
-    blocked: bool
-    rules: list[MatchedRule]
-
-
-class InlineResult(ModerationResult):
-    """The same beside an answer. `model` is the digest of the policy that judged."""
-
-    type: Literal["moderation_result"]
-    model: str
-
-
-class InlineResults(Answer):
-    """Of the input one result, of the output one for each of the `n` answers."""
-
-    type: Literal["moderation_results"]
-    model: str
-    results: list[InlineResult]
-
-
-class InlineModeration(Answer):
-    """Verdicts of the tenant's policy: there when they were asked for, or when it ended one of the
-    answers."""
-
-    input: InlineResults
-    output: InlineResults
-
-
 class ChatCompletion(Answer):
     """A whole answer. `system_fingerprint` is the version that answered."""
 
@@ -247,11 +206,3 @@ class EmbeddingList(Answer):
     data: list[Embedding]
     model: str
     usage: EmbeddingUsage
-
-
-class Moderation(Answer):
-    """Verdicts in the order of the inputs. `model` is the digest of the policy that judged."""
-
-    id: str
-    model: str
-    results: list[ModerationResult]

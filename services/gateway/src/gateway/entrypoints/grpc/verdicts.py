@@ -41,4 +41,5 @@ def _verdict(judged: Judged) -> pb.ChatVerdict:
         blocked=judged.blocked,
         rules=[pb.MatchedRule(id=rule_id, category=category) for rule_id, category in rules],
         policy_digest=judged.policy_digest,
+        unanswered_judges=judged.unanswered,
     )
