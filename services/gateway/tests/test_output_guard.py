@@ -1,10 +1,13 @@
 """What the guard holds back does not get out, however the engine cuts its text."""
 
+import hashlib
 import json
 
 import pytest
 from gateway_support.house import BLOCKED, MASKED, House, compiled
 from guard.verdict import Direction
+from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -157,3 +160,27 @@ async def test_a_tenants_own_policy_binds_it_and_an_invalid_one_closes_its_door(
         assert "policy" in answer.json()["error"]["message"]
         assert answer.headers["retry-after"]
         assert (await other.post("/v1/chat/completions", json=body)).status_code == 200
+
+
+async def test_what_rules_matched_in_an_answer_is_on_record_without_the_text(house: House):
+    texts = [f"record my {MASKED}", "nothing to record", f"record the {BLOCKED} "]
+    for text in texts:
+        house.inference.pieces = [text[:9], text[9:]]
+        await streamed(house)
+
+    async def both() -> bool:
+        return len(await audited(house, texts)) == 2
+
+    await eventually(both)
+    masked, blocked = await audited(house, texts)
+    assert (masked.action, list(masked.rule_ids)) == (pb.ACTION_MASK, ["no-number"])
+    assert (blocked.action, list(blocked.rule_ids)) == (pb.ACTION_BLOCK, ["no-eating"])
+    assert (blocked.direction, blocked.tenant) == (pb.DIRECTION_OUTPUT, "acme")
+    assert blocked.policy_digest == compiled()[0].digest
+    assert "record" not in str(blocked)
+
+
+async def audited(house: House, texts: list[str]) -> list[ModerationRecorded]:
+    hashes = {hashlib.sha256(text.encode()).hexdigest() for text in texts}
+    stored = [stored.body async for stored in house.bus.replay(["audit.gateway"])]
+    return [record for record in stored if record.text_sha256 in hashes]

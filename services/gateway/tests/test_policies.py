@@ -124,6 +124,12 @@ async def test_rules_alone_judge_inputs_where_the_policy_says_so(tmp_path: Path)
             await chat(house, f"my {MASKED}")
             assert house.inference.requests[-1].conversation.messages[-1].content == "my *****"
 
+        async def recorded() -> bool:
+            audited = [one.body async for one in house.bus.replay(["audit.gateway"])]
+            ids = [list(record.rule_ids) for record in audited]
+            return ids.count(["no-eating"]) == 2 and ids.count(["no-number"]) == 2
+
+        await eventually(recorded)
         too_long = await chat(house, "x" * 100_001)
         assert (too_long.status_code, too_long.json()["error"]["code"]) == (400, "input_too_long")
 

@@ -20,11 +20,12 @@ from gateway_support.house import BLOCKED, POLICY, House, run_house
 from guard.bundle import compile_policy
 from guard.judge import Window
 from guard.policy import parse_policy
+from guard.verdict import Action
 from service_kit.errors import InvalidInputError
 from testkit.waiting import eventually
 
 PATIENCE = 5.0
-FINE = InputVerdict(blocked=False, hits=(), text="hi", policy_digest="sha256:0")
+FINE = InputVerdict(action=Action.ALLOW, hits=(), text="hi", policy_digest="sha256:0")
 
 
 class Moderation:

@@ -3,11 +3,8 @@
 import hashlib
 from typing import Any
 
-from guard.verdict import Action, Direction, RuleMatch, Verdict
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
-from moderation.adapters.audit import AuditQueue
-from moderation.domain.judged import TextJudged
 from prometheus_client import REGISTRY
 from testkit.waiting import eventually
 
@@ -79,19 +76,3 @@ async def test_while_the_broker_is_away_verdicts_go_on_and_records_wait(moderati
         return len(await records(moderation)) == 3
 
     await eventually(all_there, within=30)
-
-
-async def test_a_full_queue_drops_and_counts_and_never_waits() -> None:
-    class NoBus:
-        async def publish(self, *_: object, **__: object) -> int:
-            raise AssertionError("nothing runs the queue in this test")
-
-    match = RuleMatch("r", "c", Action.FLAG, 0, 1)
-    verdict = Verdict(match.action, (match,), "x", "sha256:0")
-    queue = AuditQueue(NoBus(), size=2)
-    dropped = figure("modelmill_audit_dropped_total")
-
-    for _ in range(5):
-        queue.record(TextJudged("acme", Direction.INPUT, verdict, "00"))
-
-    assert figure("modelmill_audit_dropped_total") - dropped == 3

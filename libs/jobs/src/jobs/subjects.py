@@ -145,7 +145,7 @@ STREAMS = (
     ),
     Stream(
         "AUDIT",
-        (Row("audit.{service}", ModerationRecorded, ("moderation",), ("cli",)),),
+        (Row("audit.{service}", ModerationRecorded, ("moderation", "gateway"), ("cli",)),),
         max_bytes=256 * MIB,
     ),
     Stream(

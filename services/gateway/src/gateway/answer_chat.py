@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from audit.text_judged import TextJudged
 from guard.bundle import CompiledPolicy
 from guard.policy import PolicyError
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
@@ -52,6 +53,12 @@ class Policies(Protocol):
     def of(self, tenant: str) -> CompiledPolicy: ...
 
 
+class AuditTrail(Protocol):
+    """Takes verdicts without waiting."""
+
+    def record(self, judged: TextJudged) -> None: ...
+
+
 class UsageRecords(Protocol):
     """Takes records without waiting."""
 
@@ -67,6 +74,7 @@ class AnswerChat:
     engines: Engines
     policies: Policies
     judges: AskJudges
+    audit: AuditTrail
     usage: UsageRecords
     request_seconds: float
 
@@ -107,6 +115,8 @@ class AnswerChat:
                 finally:
                     await answers.close()
                     _tell(span, answers, call.model)
+                    for judged in answers.judged_texts(caller.tenant):
+                        self.audit.record(judged)
                     self.usage.record(_usage(answers, caller, request_id, started))
 
     async def _judged(

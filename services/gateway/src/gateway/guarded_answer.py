@@ -33,6 +33,7 @@ class GuardedAnswer:
         self._logprobs: GuardedLogprobs | None = None
         self._waiting: tuple[TokenLogprob, ...] = ()
         """Tokens of JSON that is held back."""
+        self._said: list[str] = []
         self._in_calls: list[RuleMatch] = []
         """What rules matched in calls."""
         self.end: End | None = None
@@ -47,7 +48,9 @@ class GuardedAnswer:
             if piece.end is not None:
                 self.end = replace(piece.end, finish_reason=self.end.finish_reason)
             return Piece("", answer=piece.answer)
-        text, blocked = self._text(self._echo + piece.text, ended=piece.end is not None)
+        said = self._echo + piece.text
+        self._said += (said, *(f"{call.name}{call.arguments}" for call in piece.calls))
+        text, blocked = self._text(said, ended=piece.end is not None)
         shown = Piece(text, answer=piece.answer)
         if not blocked and (piece.logprobs or self._logprobs):
             shown = self._with_logprobs(shown, piece)
@@ -70,7 +73,14 @@ class GuardedAnswer:
             matches += beside.matches if beside is not None else ()
         hits = dict.fromkeys(Hit(match.rule_id, match.category) for match in matches)
         blocked = self.end is not None and self.end.finish_reason == BLOCKED
-        return Judged(blocked, tuple(hits), self._policy.digest)
+        strongest = max((match.action for match in matches), default=Action.ALLOW)
+        action = Action.BLOCK if blocked else strongest
+        return Judged(action, tuple(hits), self._policy.digest, unanswered=())
+
+    @property
+    def said(self) -> str:
+        """All that was judged, as far as the engine had said it: not to be shown."""
+        return "".join(self._said)
 
     def _text(self, text: str, *, ended: bool) -> tuple[str, bool]:
         """What may be shown of the text, and whether a rule blocks what comes behind it."""

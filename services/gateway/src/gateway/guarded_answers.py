@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
+from hashlib import sha256
 
+from audit.text_judged import TextJudged
 from guard.bundle import CompiledPolicy
 from guard.judging import AsksJudge
 from guard.verdict import Direction
@@ -69,6 +71,21 @@ class GuardedAnswers:
     def outputs(self) -> list[Judged]:
         """What the policy says of each answer, once it has ended."""
         return [answer.judged for answer in self._answers]
+
+    def judged_texts(self, tenant: str) -> list[TextJudged]:
+        """What is to be remembered of each answer, once all have ended."""
+        return [
+            TextJudged(
+                tenant=tenant,
+                direction=Direction.OUTPUT,
+                action=judged.action,
+                matched=frozenset((hit.rule_id, hit.category) for hit in judged.hits),
+                policy_digest=judged.policy_digest,
+                text_sha256=sha256(answer.said.encode("utf-8", "surrogatepass")).hexdigest(),
+                unanswered=judged.unanswered,
+            )
+            for answer, judged in zip(self._answers, self.outputs, strict=True)
+        ]
 
     @property
     def tells_verdicts(self) -> bool:

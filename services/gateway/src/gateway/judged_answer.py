@@ -68,12 +68,18 @@ class JudgedAnswer:
         matches = [*self._judging.matches, *self._in_calls]
         hits = [Hit(match.rule_id, match.category, match.score or 1.0) for match in matches]
         blocked = self.end is not None and self.end.finish_reason == BLOCKED
+        actions = [by_rules.action, *(match.action for match in matches)]
         return replace(
             by_rules,
-            blocked=blocked,
+            action=Action.BLOCK if blocked else max(actions),
             hits=tuple(dict.fromkeys([*by_rules.hits, *hits])),
             unanswered=tuple(sorted(self._judging.unanswered | self._unanswered)),
         )
+
+    @property
+    def said(self) -> str:
+        """See `GuardedAnswer.said`."""
+        return self._answer.said
 
     async def close(self) -> None:
         """End what is being asked."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import uvloop
+from audit.trail import AuditTrail
 from jobs.bus import Bus
 from jobs.watching import JobWatcher
 from modelmill.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
@@ -76,12 +77,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         usage = UsageQueue(bus, settings.usage_queue)
         background.start(usage.run())
         stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
+        audit = AuditTrail(bus, "gateway", settings.audit_queue)
+        background.start(audit.run())
+        stack.push_async_callback(audit.drain, USAGE_DRAIN_SECONDS)
         verifier = await stack.enter_async_context(_verifier(settings, background))
         peers = await stack.enter_async_context(_peers(settings, secret, identity))
         webhooks = await stack.enter_async_context(_webhooks(settings, bus, stopping))
         watcher = JobWatcher(bus, known.jobs)
         feedback = RecordFeedback(FeedbackStream(bus))
-        use_cases = _use_cases(settings, known, peers, usage, watcher, webhooks, feedback)
+        use_cases = _use_cases(settings, known, peers, usage, audit, watcher, webhooks, feedback)
         servicer = gateway_servicer(
             *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
             *(known.jobs, verifier),
@@ -157,6 +161,7 @@ def _use_cases(
     known: ReadModels,
     peers: Peers,
     usage: UsageQueue,
+    audit: AuditTrail,
     watcher: JobWatcher,
     webhooks: Webhooks | None,
     record_feedback: RecordFeedback,
@@ -164,8 +169,9 @@ def _use_cases(
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
+    ordering = (find_model, known.jobs, room)
     seconds = settings.request_seconds
-    answer_chat, judge_texts = _judged(settings, known, peers, usage, find_model)
+    answer_chat, judge_texts = _judged(settings, known, peers, usage, audit, find_model)
     return UseCases(
         answer_chat=answer_chat,
         embed_texts=EmbedTexts(find_model, judge_texts, peers.engines, usage, seconds),
@@ -183,10 +189,8 @@ def _use_cases(
             *(peers.trainer, peers.data_prep, find_model, show_datasets),
             *(known.datasets, known.jobs, room),
         ),
-        create_optimization=CreateOptimization(
-            peers.optimizer_builder, find_model, known.jobs, room
-        ),
-        create_evaluation=CreateEvaluation(peers.evaluations, find_model, known.jobs, room),
+        create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
+        create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
         control_job=ControlJob(peers.job_owners, known.jobs),
         watch_job=WatchJob(watcher, known.jobs, peers.trainer),
         webhooks=webhooks,
@@ -194,17 +198,23 @@ def _use_cases(
 
 
 def _judged(
-    settings: Settings, known: ReadModels, peers: Peers, usage: UsageQueue, find_model: FindModel
+    settings: Settings,
+    known: ReadModels,
+    peers: Peers,
+    usage: UsageQueue,
+    audit: AuditTrail,
+    find_model: FindModel,
 ) -> tuple[AnswerChat, JudgeTexts]:
     """What asks moderation; it is spared by all of them together."""
     moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
-    rules_alone = RulesAlone(moderation, known.policies)
+    rules_alone = RulesAlone(moderation, known.policies, audit)
     answer_chat = AnswerChat(
         find_model=find_model,
         moderation=rules_alone,
         engines=peers.engines,
         policies=known.policies,
         judges=AskJudges(moderation),
+        audit=audit,
         usage=usage,
         request_seconds=settings.request_seconds,
     )

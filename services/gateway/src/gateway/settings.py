@@ -70,6 +70,9 @@ class Settings(ServiceSettings):
     usage_queue: int = 10_000
     """Usage records that may wait for the bus; what comes on top is dropped and counted."""
 
+    audit_queue: int = Field(default=10_000, gt=0)
+    """Audit records that may wait for the bus; what comes on top is dropped and counted."""
+
     webhook_key: SecretStr | None = None
     """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there
     are no webhooks."""

@@ -3,10 +3,10 @@
 import hashlib
 from functools import partial
 
+from audit.text_judged import TextJudged
 from guard.judged_text import judge_whole
 from guard.verdict import Direction, Verdict
 
-from moderation.domain.judged import TextJudged
 from moderation.judging import AsksJudges, AuditTrail, Policies, asking, check_length, judge
 from moderation.measures import CHECK_SECONDS
 
@@ -36,5 +36,7 @@ class CheckText:
             else:
                 verdict = await judge(text, partial(policy.compiled.check, direction=direction))
         digest = hashlib.sha256(text.encode()).hexdigest()
-        self._audit.record(TextJudged(tenant, direction, verdict, digest))
+        self._audit.record(
+            TextJudged.by(verdict, tenant=tenant, direction=direction, text_sha256=digest)
+        )
         return verdict

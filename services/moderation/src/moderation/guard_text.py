@@ -3,11 +3,11 @@
 import hashlib
 from typing import Protocol
 
+from audit.text_judged import TextJudged
 from guard.judged_text import JudgedText
 from guard.stream import StreamGuard
 from guard.verdict import Direction, Released, Verdict
 
-from moderation.domain.judged import TextJudged
 from moderation.domain.policies import PolicyInForce
 from moderation.judging import (
     AsksJudges,
@@ -118,5 +118,11 @@ class GrowingText:
         await self._growing.close()
 
     def _record(self, verdict: Verdict) -> None:
-        digest = self._sha256.hexdigest()
-        self._audit.record(TextJudged(self._tenant, self._direction, verdict, digest))
+        self._audit.record(
+            TextJudged.by(
+                verdict,
+                tenant=self._tenant,
+                direction=self._direction,
+                text_sha256=self._sha256.hexdigest(),
+            )
+        )

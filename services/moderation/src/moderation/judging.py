@@ -5,11 +5,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, TypeVar
 
+from audit.text_judged import TextJudged
 from guard.judge import Judge, Window
 from guard.judging import AsksJudge, Ruling
 from service_kit.errors import InvalidInputError
 
-from moderation.domain.judged import TextJudged
 from moderation.domain.policies import PolicyInForce
 
 ResultT = TypeVar("ResultT")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import uvloop
+from audit.trail import AuditTrail
 from jobs.bus import Bus
 from modelmill.moderation.v1.moderation_service_pb2_grpc import (
     add_ModerationServiceServicer_to_server,
@@ -18,7 +19,6 @@ from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
-from moderation.adapters.audit import AuditQueue
 from moderation.adapters.classifier_judge import ClassifierJudge, inference_at
 from moderation.adapters.policy_feed import PolicyFeed
 from moderation.adapters.policy_files import load_policy
@@ -54,7 +54,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         history = PolicyHistory(bus)
         await PublishDefaultPolicy(history)(default_policy)
         policies, ask = PoliciesInForce(), await stack.enter_async_context(_asking(settings))
-        feed, audit = PolicyFeed(bus, policies), AuditQueue(bus, settings.audit_queue)
+        feed, audit = PolicyFeed(bus, policies), AuditTrail(bus, SERVICE, settings.audit_queue)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         for work in (feed.run(), audit.run()):

@@ -51,8 +51,7 @@ class GrpcModeration:
             raise BadRequestError(error.errors, code="input_too_long") from error
         verdict = response.verdict
         return InputVerdict(
-            # An unset action is a broken peer, one that is not known a newer one: neither allows.
-            blocked=verdict.action not in _PASSING,
+            action=_action(verdict.action),
             hits=tuple(
                 Hit(match.rule_id, match.category, match.score if match.HasField("score") else 1.0)
                 for match in verdict.matches
@@ -111,7 +110,12 @@ async def _answer(call: Awaitable[AnswerT], kind: type[AnswerT]) -> AnswerT:
 
 
 def _match(match: pb.RuleMatch) -> RuleMatch:
-    # What this does not know, of a newer peer, does not allow.
-    action = Action(match.action) if match.action in _PASSING else Action.BLOCK
     score = match.score if match.HasField("score") else None
-    return RuleMatch(match.rule_id, match.category, action, match.start, match.end, score)
+    return RuleMatch(
+        match.rule_id, match.category, _action(match.action), match.start, match.end, score
+    )
+
+
+def _action(action: int) -> Action:
+    # An unset action is a broken peer, one that is not known a newer one: neither allows.
+    return Action(action) if action in _PASSING else Action.BLOCK

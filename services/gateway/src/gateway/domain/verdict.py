@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from guard.verdict import Action
+
 from gateway.domain.errors import ContentPolicyError
 
 
@@ -17,13 +19,18 @@ class Hit:
 
 @dataclass(frozen=True)
 class Judged:
-    """Whether a text was stopped, which rules and judges matched, and by which policy."""
+    """What was done with a text, which rules and judges matched, and by which policy."""
 
-    blocked: bool
+    action: Action
     hits: tuple[Hit, ...]
     policy_digest: str
     unanswered: tuple[str, ...] = field(default=(), kw_only=True)
     """Judges without whose opinion it passed, as the policy lets it."""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it was stopped."""
+        return self.action is Action.BLOCK
 
     @property
     def flagged(self) -> bool:

@@ -1,4 +1,4 @@
-"""Verdicts on their way to `audit.moderation`: behind the answers, never in front of them."""
+"""Verdicts on their way to `audit.<service>`: behind the answers, never in front of them."""
 
 import asyncio
 import logging
@@ -14,8 +14,7 @@ from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
 from service_kit.errors import UnavailableError
 
-from moderation.domain.judged import TextJudged
-from moderation.measures import (
+from audit.measures import (
     AUDIT_DROPPED,
     MAX_RULES,
     MAX_TENANTS,
@@ -24,10 +23,10 @@ from moderation.measures import (
     VERDICTS,
     FirstNames,
 )
+from audit.text_judged import TextJudged
 
 log = logging.getLogger(__name__)
 
-SUBJECT = audit("moderation")
 DIRECTIONS = {Direction.INPUT: pb.DIRECTION_INPUT, Direction.OUTPUT: pb.DIRECTION_OUTPUT}
 RETRY_SECONDS = 1.0
 
@@ -45,38 +44,44 @@ class AuditBus(Protocol):
     ) -> int: ...
 
 
-class AuditQueue:
-    """A bounded queue in front of the bus, for texts in which something matched or went unanswered.
+class AuditTrail:
+    """Counts every verdict, and records those in which something matched or went unanswered.
 
-    While the bus is away records wait, up to the bound; what comes on top is dropped and counted.
+    A bounded queue in front of the bus: while it is away records wait, up to the bound; what comes
+    on top is dropped and counted.
+
+    Args:
+        service: who judges; the subject is `audit.<service>`.
+        size: records that may wait.
     """
 
     def __init__(
         self,
         bus: AuditBus,
+        service: str,
         size: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._bus = bus
+        self._subject = audit(service)
         self._now = now
         self._rule_names, self._tenant_names = FirstNames(MAX_RULES), FirstNames(MAX_TENANTS)
         self._waiting: asyncio.Queue[ModerationRecorded] = asyncio.Queue(size)
 
     def record(self, judged: TextJudged) -> None:
         """Take the record; returns at once, whatever the bus does."""
-        verdict = judged.verdict
-        VERDICTS.labels(verdict.action.name.lower(), judged.direction.value).inc()
-        if not verdict.matches and not verdict.unanswered:
+        VERDICTS.labels(judged.action.name.lower(), judged.direction.value).inc()
+        if not judged.matched and not judged.unanswered:
             return
         self._count_rules(judged)
         recorded = ModerationRecorded(
             tenant=judged.tenant,
             direction=DIRECTIONS[judged.direction],
-            action=pb.Action.ValueType(verdict.action),
-            rule_ids=sorted({match.rule_id for match in verdict.matches}),
+            action=pb.Action.ValueType(judged.action),
+            rule_ids=sorted({rule for rule, _ in judged.matched}),
             text_sha256=judged.text_sha256,
-            policy_digest=verdict.policy_digest,
-            unanswered_judges=verdict.unanswered,
+            policy_digest=judged.policy_digest,
+            unanswered_judges=judged.unanswered,
         )
         recorded.at.FromDatetime(self._now())
         try:
@@ -86,7 +91,7 @@ class AuditQueue:
 
     def _count_rules(self, judged: TextJudged) -> None:
         tenant = self._tenant_names(judged.tenant)
-        for rule, category in {(m.rule_id, m.category) for m in judged.verdict.matches}:
+        for rule, category in judged.matched:
             name = self._rule_names(f"{rule}/{category}")
             labels = (OTHER, OTHER) if name == OTHER else (rule, category)
             RULE_MATCHES.labels(*labels, tenant).inc()
@@ -110,7 +115,7 @@ class AuditQueue:
         msg_id = uuid.uuid4().hex
         while True:
             try:
-                await self._bus.publish(SUBJECT, recorded, msg_id=msg_id)
+                await self._bus.publish(self._subject, recorded, msg_id=msg_id)
                 return
             except UnavailableError as error:
                 log.info("an audit record waits: %s", error)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from audit.measures import AUDIT_DROPPED, MAX_RULES, MAX_TENANTS, RULE_MATCHES, FirstNames
+from audit.text_judged import TextJudged
+from audit.trail import AuditTrail
 from guard.verdict import Action, Direction, RuleMatch, Verdict
 from hypothesis import given
 from hypothesis import strategies as st
-from moderation.adapters.audit import AuditQueue
-from moderation.domain.judged import TextJudged
-from moderation.measures import MAX_RULES, MAX_TENANTS, RULE_MATCHES, FirstNames
 
 
 def judged(tenant: str, *rules: str) -> TextJudged:
@@ -15,7 +15,7 @@ def judged(tenant: str, *rules: str) -> TextJudged:
         RuleMatch(rule, "pii", Action.FLAG, at, at + 1) for at, rule in enumerate(rules)
     )
     verdict = Verdict(Action.FLAG, matches, "x", "sha256:x")
-    return TextJudged(tenant, Direction.INPUT, verdict, "00")
+    return TextJudged.by(verdict, tenant=tenant, direction=Direction.INPUT, text_sha256="00")
 
 
 def series() -> dict[tuple[str, str, str], float]:
@@ -27,9 +27,9 @@ def series() -> dict[tuple[str, str, str], float]:
     }
 
 
-def audit() -> AuditQueue:
+def audit() -> AuditTrail:
     bus: Any = None
-    return AuditQueue(bus, size=1)
+    return AuditTrail(bus, "tests", size=1)
 
 
 def test_a_rule_is_counted_once_a_text_under_its_tenant() -> None:
@@ -61,3 +61,22 @@ def test_a_name_keeps_its_label_and_there_are_no_more_than_the_limit(
     assert [label(name) for name in names] == given_labels or limit == 0
     shown = {name for name, said in zip(names, given_labels, strict=True) if said == name}
     assert len(shown - {"other"}) <= limit
+
+
+def lost() -> float:
+    (metric,) = AUDIT_DROPPED.collect()
+    return next(s.value for s in metric.samples if s.name.endswith("_total"))
+
+
+def test_a_full_queue_drops_and_counts_and_never_waits() -> None:
+    class NoBus:
+        async def publish(self, *_: object, **__: object) -> int:
+            raise AssertionError("nothing runs the queue in this test")
+
+    queue = AuditTrail(NoBus(), "tests", size=2)
+    dropped = lost()
+
+    for _ in range(5):
+        queue.record(judged("acme", "mail"))
+
+    assert lost() - dropped == 3

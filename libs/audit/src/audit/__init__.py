@@ -1,0 +1,1 @@
+"""Verdicts on texts, counted and recorded."""
