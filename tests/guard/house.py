@@ -1,7 +1,7 @@
 """The gateway and moderation as processes, and an inference that says what it is told to."""
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,6 +47,9 @@ class Said(InferenceServiceServicer):
         self.prompts: list[str] = []
         self.between: Any = None
         """Awaited before each piece, when it is set; given the number of the piece."""
+        self.likelihoods: Callable[[str, str], Sequence[float]] = lambda model, text: ()
+        """Of the continuations, in the order asked, by a model behind a text; for judges."""
+        self.scored = 0
 
     async def Generate(
         self, request: pb.GenerateRequest, context: Any
@@ -62,6 +65,14 @@ class Said(InferenceServiceServicer):
         usage = TokenUsage(prompt_tokens=1, completion_tokens=len(pieces))
         end = pb.GenerationEnd(finish_reason="stop", usage=usage, version_id=MODEL)
         yield pb.GenerateResponse(end=end, version_id=MODEL)
+
+    async def Score(self, request: pb.ScoreRequest, context: Any) -> pb.ScoreResponse:
+        self.scored += 1
+        text = request.conversation.messages[-1].content
+        scores = [
+            pb.ContinuationScore(log_likelihood=it) for it in self.likelihoods(request.model, text)
+        ]
+        return pb.ScoreResponse(scores=scores, version_id=MODEL)
 
 
 @dataclass(frozen=True)
@@ -133,11 +144,14 @@ class House:
 
 
 @asynccontextmanager
-async def run_house(folder: Path, *, moderation: str = "") -> AsyncIterator[House]:
+async def run_house(
+    folder: Path, *, moderation: str = "", policy_file: Path = POLICY_FILE
+) -> AsyncIterator[House]:
     """The house with the policy of the corpus in force.
 
     Args:
         moderation: who judges inputs instead of the real one; the policy is still published.
+        policy_file: another policy for the real one.
     """
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -145,19 +159,20 @@ async def run_house(folder: Path, *, moderation: str = "") -> AsyncIterator[Hous
         bus = await enter(Bus.connect(nats.url, nats.token, name="tests"))
         said, process, stub = Said(), None, None
         settings = service_settings(nats, folder)
+        server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
+        add_InferenceServiceServicer_to_server(said, server.grpc)
+        await enter(server)
+        inference = f"127.0.0.1:{server.port}"
         if not moderation:
-            own = {"policy_path": str(POLICY_FILE)}
+            own = {"policy_path": str(policy_file), "inference_address": inference}
             process = await enter(running_service("moderation", settings | own))
             moderation = process.address
             stub = ModerationServiceStub(await enter(open_channel(moderation, SECRET)))
         else:
             await put_policy(bus, "shared", bundle())
-        server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
-        add_InferenceServiceServicer_to_server(said, server.grpc)
-        await enter(server)
         keys = LocalKeys(folder)
         keys.ensure()
-        doors = _doors(keys, f"127.0.0.1:{server.port}", moderation)
+        doors = _doors(keys, inference, moderation)
         await _say_model(bus)
         gateway = await enter(running_service("gateway", settings | doors))
         token = _token(keys)
