@@ -1,55 +1,17 @@
-"""Verdicts beside an answer: asked for with `moderation`, or the reason why the policy ended it."""
+"""Verdicts beside an answer that asks for them with `moderation`."""
 
 from typing import Any
 
 import openai
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
-from gateway_support.house import BLOCKED, FLAGGED, MASKED, House, compiled
+from gateway_support.house import BLOCKED, FLAGGED, MASKED, House
+from gateway_support.verdicts import DIGEST, FINE, MODEL, streamed, text_of, told, whole, wish
 from grpc import StatusCode
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-DIGEST = compiled()[0].digest
-MODEL = "omni-moderation-latest"
-
-
-def wish(**modes: str) -> dict[str, Any]:
-    """The field `moderation` with these modes."""
-    return {"model": MODEL, "policy": {side: {"mode": mode} for side, mode in modes.items()}}
-
-
-async def whole(house: House, content: str = "hello", **fields: Any) -> ChatCompletion:
-    messages = [{"role": "user", "content": content}]
-    return await house.openai().chat.completions.create(
-        model="default", messages=messages, **fields
-    )
-
-
-async def streamed(house: House, **fields: Any) -> list[ChatCompletionChunk]:
-    return [chunk async for chunk in await whole(house, stream=True, **fields)]
-
-
-def told(moderation: Any) -> tuple[list[Any], list[Any]]:
-    """What it says of input and output: flagged, blocked and rules of each text."""
-    for side in (moderation.input, moderation.output):
-        assert (side.type, side.model) == ("moderation_results", DIGEST)
-        assert {(it.type, it.model) for it in side.results} == {("moderation_result", DIGEST)}
-    return tuple(
-        [(it.flagged, it.blocked, [rule["id"] for rule in it.rules]) for it in side.results]
-        for side in (moderation.input, moderation.output)
-    )
-
-
-def text_of(chunks: list[ChatCompletionChunk]) -> str:
-    return "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
-
-
-FINE = (False, False, [])
-
 
 # Asked for ----------------------------------------------------------------------------------------
 
@@ -190,38 +152,12 @@ async def test_what_json_or_tokens_spell_is_scored_and_stopped_like_text(house: 
         assert told(stopped.moderation)[1] == [(True, True, ["note-locks"])]
 
 
-# Stopped by the policy ----------------------------------------------------------------------------
-
-
-async def test_a_stream_that_the_policy_ends_says_why_before_its_end(house: House):
-    house.inference.pieces = [f"a {FLAGGED}, the {BLOCKED}"]
-    *_, why, end = await streamed(house)
-
-    # Clients that know of no such chunk read the first choice of each.
-    assert why.choices[0].delta.content is None
-    assert told(why.moderation) == ([FINE], [(True, True, ["note-locks", "no-eating"])])
-    assert end.choices[0].finish_reason == "content_filter"
-
-
-async def test_a_whole_answer_that_the_policy_ended_says_why(house: House):
-    house.inference.pieces = [f"the {BLOCKED}"]
-    answer = await whole(house, f"my {FLAGGED}")
-
-    assert told(answer.moderation) == (
-        [(True, False, ["note-locks"])],
-        [(True, True, ["no-eating"])],
-    )
-    assert BLOCKED not in answer.model_dump_json()
-
-
-async def test_of_several_answers_each_has_its_verdict(house: House):
-    house.inference.answers = {0: [f"the {BLOCKED}"], 1: ["Hello"], 2: [f"a {FLAGGED}"]}
-    outputs = [(True, True, ["no-eating"]), FINE, (True, False, ["note-locks"])]
-
-    assert told((await whole(house, n=3)).moderation) == ([FINE], outputs)
-    chunks = await streamed(house, n=3)
-    assert told(chunks[-2].moderation) == ([FINE], outputs)
-    assert [chunk.moderation for chunk in chunks[:-2]] == [None] * (len(chunks) - 2)
+async def test_a_text_has_the_same_verdict_beside_an_answer_and_by_itself(house: House):
+    for text in ("hello", f"my {FLAGGED} and {MASKED}"):
+        beside = await whole(house, text, moderation=wish())
+        alone = await house.openai().moderations.create(input=text)
+        ours = beside.moderation.input.results[0].model_dump(exclude={"type", "model"})
+        assert ours == alone.results[0].model_dump(by_alias=True, exclude_none=True)
 
 
 # Over gRPC ----------------------------------------------------------------------------------------

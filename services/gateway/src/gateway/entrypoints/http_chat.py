@@ -92,7 +92,8 @@ class GenerateRoute:
         answering = self._answer_chat(call, state["caller"], request_id=state["request_id"])
         async with answering as answers:
             (answer,) = await answers.whole()
-        await send_json(send, {"text": answer.text, **cascade_field(answer.end)}, answers)
+        body = {"text": answer.text, **cascade_field(answer.end), **moderation_field(answers)}
+        await send_json(send, body, answers)
 
 
 def _choice(answer: Piece) -> dict[str, Any]:

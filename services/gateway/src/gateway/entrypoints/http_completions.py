@@ -10,6 +10,7 @@ from gateway.entrypoints.completion_body import CompletionRequest, parse_complet
 from gateway.entrypoints.end_views import end_view
 from gateway.entrypoints.http_gate import Receive, Scope, Send
 from gateway.entrypoints.logprob_views import CompletionLogprobs
+from gateway.entrypoints.moderation_views import moderation_field
 from gateway.entrypoints.sse import CompletionChunks
 from gateway.entrypoints.text_replies import (
     Answers,
@@ -47,6 +48,7 @@ class CompletionRoute:
             "system_fingerprint": answers[0].version_id,
             "choices": [_choice(piece, index) for index, piece in enumerate(pieces)],
             "usage": usage_view(each.end for each in answers),
+            **moderation_field(*answers),
         }
         await send_json(send, body, answers[0])
 
@@ -96,6 +98,7 @@ class CompletionRoute:
                     ]
                     await stream.open(answers)
                     await stream.write(answers, chunks)
+                await stream.tell(chunks[0].moderation(moderation_field(answers), asked_for=False))
                 await stream.finish()
                 ends.append(answers.end)
             usage = usage_view(ends)

@@ -43,12 +43,16 @@ def result_view(judged: Judged) -> View:
     }
 
 
-def moderation_field(answers: GuardedAnswers) -> dict[str, View]:
-    """The field `moderation` of a chat: asked for, or there to say why an answer was ended."""
-    if not answers.tells_verdicts:
+def moderation_field(*prompts: GuardedAnswers) -> dict[str, View]:
+    """The field `moderation` of answers: asked for, or there to say why one of them was ended.
+
+    Its results are of each prompt, and of each answer, in order.
+    """
+    if not any(answers.tells_verdicts for answers in prompts):
         return {}
-    sides = {"input": _results([answers.input]), "output": _results(answers.outputs)}
-    return {"moderation": sides}
+    outputs = [verdict for answers in prompts for verdict in answers.outputs]
+    sides = {"input": [answers.input for answers in prompts], "output": outputs}
+    return {"moderation": {side: _results(verdicts) for side, verdicts in sides.items()}}
 
 
 def _results(verdicts: list[Judged]) -> View:

@@ -64,6 +64,11 @@ class TextStream:
                 if running:
                     await send(_more(self._last))
 
+    async def tell(self, chunk: bytes) -> None:
+        """Send something beside the answers; nothing when it is empty."""
+        if chunk:
+            await self._send(_more(chunk))
+
     async def finish(self) -> None:
         """Send how the last answer ended, when more is to come."""
         await self._send(_more(self._last))

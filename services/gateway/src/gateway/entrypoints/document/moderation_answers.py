@@ -35,7 +35,7 @@ class InlineResult(ModerationResult):
 
 
 class InlineResults(Answer):
-    """Of the input one result, of the output one for each of the `n` answers."""
+    """Of the input one result for each prompt, of the output one for each of the answers."""
 
     type: Literal["moderation_results"]
     model: str
@@ -43,8 +43,8 @@ class InlineResults(Answer):
 
 
 class InlineModeration(Answer):
-    """Verdicts of the tenant's policy: there when they were asked for, or when it ended one of the
-    answers."""
+    """Verdicts of the tenant's policy: there when a chat asked for them, or when it ended one of
+    the answers."""
 
     input: InlineResults
     output: InlineResults

@@ -35,6 +35,7 @@ class GeneratedText(Answer):
 
     text: str
     cascade: CascadePath | None = None
+    moderation: InlineModeration | None = None
 
 
 class Usage(Answer):
@@ -182,6 +183,7 @@ class Completion(Answer):
     system_fingerprint: str
     choices: list[CompletionChoice]
     usage: Usage | None = None
+    moderation: InlineModeration | None = None
 
 
 class Embedding(Answer):
