@@ -26,6 +26,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.grpc_client import open_channel
 from service_kit.grpc_server import RpcServer
 from testkit.nats_server import NatsServer, run_nats
+from testkit.ports import free_port
 from testkit.service_process import SECRET, ServiceProcess, running_service, service_settings
 from testkit.waiting import eventually
 
@@ -34,6 +35,8 @@ from tests.put_policy import put_policy
 
 MODEL = "mv-said"
 TENANT = "acme"
+SERVICE, SERVICE_TENANT = "ours", "judge"
+"""The gateway's own `/v1/moderations` as a content-safety service; whose policy judges there."""
 RPC_STATUS = {grpc.StatusCode.INVALID_ARGUMENT: 400, grpc.StatusCode.UNAVAILABLE: 503}
 NOBODY = "127.0.0.1:9"
 """A peer that does not answer and is not asked."""
@@ -163,16 +166,17 @@ async def run_house(
         add_InferenceServiceServicer_to_server(said, server.grpc)
         await enter(server)
         inference = f"127.0.0.1:{server.port}"
+        keys, http_port = LocalKeys(folder), free_port()
+        keys.ensure()
         if not moderation:
             own = {"policy_path": str(policy_file), "inference_address": inference}
+            own["safety_services"] = _safety_services(folder, keys, http_port)
             process = await enter(running_service("moderation", settings | own))
             moderation = process.address
             stub = ModerationServiceStub(await enter(open_channel(moderation, SECRET)))
         else:
             await put_policy(bus, "shared", bundle())
-        keys = LocalKeys(folder)
-        keys.ensure()
-        doors = _doors(keys, inference, moderation)
+        doors = _doors(keys, inference, moderation, http_port)
         await _say_model(bus)
         gateway = await enter(running_service("gateway", settings | doors))
         token = _token(keys)
@@ -191,9 +195,16 @@ async def _say_model(bus: Bus) -> None:
     await bus.publish(MODEL_READY, model, msg_id=MODEL)
 
 
-def _doors(keys: LocalKeys, inference: str, moderation: str) -> dict[str, str]:
+def _safety_services(folder: Path, keys: LocalKeys, http_port: int) -> str:
+    token = folder / "safety-token"
+    token.write_text(_token(keys, SERVICE_TENANT))
+    url = f"http://127.0.0.1:{http_port}/v1/moderations"
+    return json.dumps({SERVICE: {"url": url, "token_file": str(token), "timeout_seconds": 4}})
+
+
+def _doors(keys: LocalKeys, inference: str, moderation: str, http_port: int) -> dict[str, str]:
     return {
-        "http_address": "127.0.0.1:0",
+        "http_address": f"127.0.0.1:{http_port}",
         "jwks_path": str(keys.jwks_file),
         "jwt_issuer": ISSUER,
         "jwt_audience": AUDIENCE,
@@ -203,9 +214,9 @@ def _doors(keys: LocalKeys, inference: str, moderation: str) -> dict[str, str]:
     } | {f"{peer}_address": NOBODY for peer in ("data_prep", "trainer", "optimizer_builder")}
 
 
-def _token(keys: LocalKeys) -> str:
+def _token(keys: LocalKeys, tenant: str = TENANT) -> str:
     life = timedelta(minutes=10)
-    return keys.issue(subject="ada", tenant=TENANT, scopes=ALL_SCOPES, life=life)
+    return keys.issue(subject="ada", tenant=tenant, scopes=ALL_SCOPES, life=life)
 
 
 def _client(gateway: ServiceProcess, token: str) -> httpx.AsyncClient:

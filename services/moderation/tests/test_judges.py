@@ -87,6 +87,12 @@ async def test_a_threshold_is_the_judges_own(judged: Judged) -> None:
     assert (verdict.action, list(verdict.matches)) == (pb.ACTION_ALLOW, [])
 
 
+async def test_a_category_that_the_service_does_not_know_is_no_opinion(judged: Judged) -> None:
+    await judged.put(judges().replace("violence: violence", "cruelty: violence"))
+    with pytest.raises(UnavailableError, match="the judge service gives no opinion"):
+        await judged.moderation.check("a fine day")
+
+
 ILLNESSES = {
     "model hangs": {"classifier_seconds": 0.3},
     "model is gone": {},
