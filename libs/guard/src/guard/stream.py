@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from guard.found import Found, RuleHead
+from guard.hidden import HiddenText, has_hidden
 from guard.normalise import ShadowWindow
 from guard.scan import RuleScan, RuleSet
 from guard.verdict import Action, Released, RuleMatch, Verdict
@@ -20,18 +21,22 @@ class StreamGuard:
     def __init__(self, holding: RuleSet, watching: RuleSet, policy_digest: str) -> None:
         """Use `CompiledPolicy.stream`; `holding` blocks or masks, `watching` only flags."""
         self._window = ShadowWindow()
+        self._rule_sets = holding, watching
         self._holding = RuleScan(holding)
         self._watching = None if watching.is_empty else RuleScan(watching)
+        self._hidden: HiddenText | None = None
+        """Once the text has some."""
         self._digest = policy_digest
         self._held = _HeldText()
         self._shown: list[str] = []
         self._matches: list[tuple[int, int, str, int]] = []
-        """Final matches: place in the original, rule, start in the shadow; some come twice.
-        Numbers and text alone, so that the garbage collector leaves a long list alone."""
+        """Final matches: place in the original, rule, start in the shadow, or -1 of a hidden one;
+        some come twice. Numbers and text alone: the garbage collector leaves them alone."""
         self._rules: dict[str, RuleHead] = {}
         """Those that matched."""
-        self._block_at: int | None = None
-        """Shadow position of the first block; nothing from there on is released."""
+        self._block_at: tuple[int, int] | None = None
+        """Start of the first block, in the original and in the shadow, or -1 of a hidden one;
+        nothing from there on is released."""
         self._verdict: Verdict | None = None
 
     def push(self, text: str) -> Released:
@@ -48,53 +53,69 @@ class StreamGuard:
             return Released("", None)
         self._window.append(text)
         self._held.parts.append(text)
-        return self._advance(finished=False)
+        if self._hidden is None and not text.isascii() and has_hidden(text):
+            self._hidden = HiddenText(*self._rule_sets)
+        return self._advance(text, finished=False)
 
     def finish(self) -> Released:
         """Say that the text is complete; the answer always has the verdict."""
         if self._verdict is not None:
             return Released("", self._verdict)
-        return self._advance(finished=True)
+        return self._advance("", finished=True)
 
-    def _advance(self, *, finished: bool) -> Released:
-        blocked_before = self._block_at is not None
-        holding, release_to = self._holding.feed(self._window, finished=finished)
+    def _advance(self, text: str, *, finished: bool) -> Released:
+        window = self._window
+        holding, decided = self._holding.feed(window, finished=finished)
         if holding:
             self._record(holding)
-        watched_to = self._window.end
+        release_to = window.original_start(decided)
         if self._watching is not None:
-            watching, watched_to = self._watching.feed(self._window, finished=finished)
+            watching, watched_to = self._watching.feed(window, finished=finished)
             self._record(watching)
-        released = "" if blocked_before else self._release(release_to)
-        decided = release_to if release_to <= watched_to else watched_to
-        if finished or (self._block_at is not None and self._block_at < decided):
+            decided = watched_to if watched_to < decided else decided
+        if self._hidden is not None:
+            first = window.original_length - len(text)
+            for start, end, rule in self._hidden.feed(text, first, finished=finished):
+                self._add(start, end, -1, rule)
+            release_to = min(release_to, self._hidden.held_at)
+        released = self._release(release_to)
+        if finished or (self._block_at is not None and self._is_known(self._block_at, decided)):
             self._verdict = self._judge()
         # One more than what may still match: a word boundary looks back one character.
-        self._window.drop_before(decided - 1)
+        window.drop_before(decided - 1)
         return Released(released, self._verdict)
 
     def _record(self, found: Sequence[Found]) -> None:
-        window, masks, matches = self._window, self._held.masks, self._matches
+        window = self._window
         for start, end, rule in found:
-            first, last = window.original_start(start), window.original_end(end)
-            matches.append((first, last, rule.rule_id, start))
-            self._rules[rule.rule_id] = rule
-            if rule.action is Action.MASK:
-                masks.append((first, last))
-            elif rule.action is Action.BLOCK:
-                self._block_at = start if self._block_at is None else min(start, self._block_at)
+            self._add(window.original_start(start), window.original_end(end), start, rule)
 
-    def _release(self, position: int) -> str:
-        if self._block_at is not None and self._block_at < position:
-            position = self._block_at
-        released = self._held.release(self._window.original_start(position))
+    def _add(self, start: int, end: int, place: int, rule: RuleHead) -> None:
+        self._matches.append((start, end, rule.rule_id, place))
+        self._rules[rule.rule_id] = rule
+        if rule.action is Action.MASK:
+            self._held.masks.append((start, end))
+        elif rule.action is Action.BLOCK:
+            block_at = start, place
+            self._block_at = min(block_at, self._block_at or block_at)
+
+    def _is_known(self, block_at: tuple[int, int], decided: int) -> bool:
+        """Whether all matches are known that start no later than a block."""
+        if self._hidden is not None and block_at >= (self._hidden.decided_at, -1):
+            return False
+        return block_at < (self._window.original_start(decided), decided)
+
+    def _release(self, end: int) -> str:
+        if self._block_at is not None and self._block_at[0] < end:
+            end = self._block_at[0]
+        released = self._held.release(end)
         if released:
             self._shown.append(released)
         return released
 
     def _judge(self) -> Verdict:
         last = self._block_at
-        found = {match[:3] for match in self._matches if last is None or match[3] <= last}
+        found = {one[:3] for one in self._matches if last is None or (one[0], one[3]) <= last}
         rules = self._rules
         matches = [
             RuleMatch(rule_id, rules[rule_id].category, rules[rule_id].action, start, end)
