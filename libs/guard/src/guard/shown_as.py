@@ -24,19 +24,20 @@ def lookalikes() -> dict[int, str]:
 
 
 @cache
-def readings() -> dict[int, list[str]]:
-    """The toneless pinyin of each common Chinese character, commonest first, at most two."""
-    table: dict[int, list[str]] = {}
-    for syllable, characters in _lines("pinyin.txt"):
-        rank = 0 if not syllable.endswith("2") else 1
+def readings() -> dict[int, list[tuple[str, str]]]:
+    """Pinyin and tone's number of each common Chinese character, commonest first, at most two."""
+    table: dict[int, list[tuple[str, str]]] = {}
+    for reading, characters in _lines("pinyin.txt"):
+        syllable, tone = reading.lstrip("+")[:-1], reading[-1]
         for character in characters:
-            table.setdefault(ord(character), []).insert(rank, syllable.rstrip("2"))
+            known = table.setdefault(ord(character), [])
+            known.insert(len(known) if reading.startswith("+") else 0, (syllable, tone))
     return table
 
 
 @cache
 def parts() -> dict[int, list[str]]:
-    """Characters written side by side that a reader takes for one: 弓单 for 弹."""
+    """Characters that a reader takes for one: 弓单 for 弹; a slash where one is above the other."""
     table: dict[int, list[str]] = {}
     for whole, written in _lines("split.txt"):
         table[ord(whole)] = written.split()

@@ -15,10 +15,12 @@ At its ends a match of a spaced script is bounded as a word is. Positions are th
 import re
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 
 from guard.found import Found, RuleHead
 from guard.keywords import KeywordAutomaton
 from guard.normalise import ShadowWindow, is_word_character
+from guard.variants import is_leet
 
 MOST_SEPARATORS = 3
 _LEAST_LETTERS = 3
@@ -60,12 +62,14 @@ def is_unspaced(keyword: str) -> bool:
 class SpacedKeywords:
     """The automaton over letters; built once, shared by all scans."""
 
-    def __init__(self, keywords: Iterable[tuple[str, RuleHead]]) -> None:
-        """Build from (normalised keyword, its rule)."""
+    def __init__(
+        self, keywords: Iterable[tuple[str, RuleHead]], reading: dict[int, str] | None = None
+    ) -> None:
+        """Build from (normalised keyword, its rule); `reading` is how to read other than as is."""
         pairs = [(letters_of(keyword), rule) for keyword, rule in keywords]
         self.longest = max((len(letters) for letters, _ in pairs), default=0)
         self.automaton = KeywordAutomaton(
-            (letters, rule, False) for letters, rule in pairs if letters
+            ((letters, rule, False) for letters, rule in pairs if letters), reading=reading
         )
 
 
@@ -97,6 +101,8 @@ class SpacedScan:
             The first position at which a keyword may be growing; the end when none is.
         """
         text, start, end = window.text, window.start, window.end
+        if self._automaton.reading is not None:
+            text = text.translate(self._automaton.reading)
         at, self._at = self._at - start, end
         while at < len(text):
             # Most words cannot begin anything here, since their letters touch.
@@ -107,18 +113,18 @@ class SpacedScan:
                     self._last_kind = _SPACED
                     return end
                 at, self._gap = alone.start(), MOST_SEPARATORS + 1
-            at = self._read_on(text, start, at, found)
+            at = self._read_on(window, text, at, found)
         if finished:
             self._decide_awaiting(found, touched=False)
         depth = self._automaton.depth[self._node]
         return self._places[-depth] if depth else end
 
-    def _read_on(self, text: str, start: int, at: int, found: list[Found]) -> int:
+    def _read_on(self, window: ShadowWindow, text: str, at: int, found: list[Found]) -> int:
         """Read until nothing is growing in what may be skipped; return how far."""
         automaton, places = self._automaton, self._places
         children, fallback = automaton.children, automaton.fallback
         ends, awaiting = automaton.ends, self._awaiting_end
-        node, skips = self._node, text.isascii()
+        node, skips, start = self._node, text.isascii(), window.start
         # `automaton.step` and all that is common written out: Chinese passes here as a whole.
         for at in range(at, len(text)):  # noqa: B020
             letter = text[at]
@@ -127,7 +133,9 @@ class SpacedScan:
                 node = self._separator(kind, node, found)
             else:
                 if awaiting:
-                    self._decide_awaiting(found, touched=kind == _SPACED)
+                    # A sign that could be read as a letter ends a word all the same.
+                    touched = _KINDS[window.text[at]] == _SPACED
+                    self._decide_awaiting(found, touched=touched)
                 if self._gap:
                     self._end_gap(start + at)
                 elif kind == _SPACED == self._last_kind:
@@ -143,7 +151,7 @@ class SpacedScan:
                     node = fallback[node]
                 node = child or 0
                 if ends[node]:
-                    self._occurrences(node, start + at + 1, found)
+                    self._occurrences(window, node, start + at + 1, found)
         self._node = node
         return at + 1
 
@@ -162,15 +170,21 @@ class SpacedScan:
             self._clause_before = position
         self._gap, self._clause_in_gap = 0, False
 
-    def _occurrences(self, node: int, end: int, found: list[Found]) -> None:
+    def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
         for keyword in self._automaton.ending_at(node):
             start = self._places[-keyword.length]
             if self._clause_before > start and (
                 keyword.length < _LEAST_LETTERS or self._touching > start
             ):
                 continue
+            if keyword.spelled and not self._is_leet(keyword.spelled, window):
+                continue
             occurrence = Found(start, end, keyword.rule)
             (self._awaiting_end if keyword.ends_word else found).append(occurrence)
+
+    def _is_leet(self, keyword: str, window: ShadowWindow) -> bool:
+        places = islice(self._places, len(self._places) - len(keyword), None)
+        return is_leet(keyword, "".join(map(window.character, places)))
 
     def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
         if not touched:

@@ -6,8 +6,8 @@ a reading of the text: `LEET_READING` maps letters and signs to one, and `is_lee
 place that reads as the keyword is spelled by the substitutions and not by another letter.
 """
 
-from collections.abc import Iterator
-from itertools import islice, product
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice, product
 
 from guard.normalise import normalise
 from guard.shown_as import parts, readings
@@ -16,25 +16,29 @@ LEET, PINYIN, SPLIT = "leet", "pinyin", "split"
 VARIANTS = (LEET, PINYIN, SPLIT)
 MOST_SPELLINGS = 32
 """Of one keyword, by pinyin and by split characters each."""
+_MOST_TRIED = 4 * MOST_SPELLINGS
+"""Some come twice."""
+_MOST_MIXED = 5
+"""Characters of a keyword that is also found partly in pinyin."""
 
 _SUBSTITUTIONS = {
-    "4": "a",
-    "@": "a",
-    "3": "e",
-    "1": "il",
-    "!": "i",
-    "0": "o",
-    "5": "s",
-    "$": "s",
-    "7": "t",
+    **{"0": "o", "1": "il", "2": "z", "3": "e", "4": "a", "5": "s", "6": "g", "7": "t", "8": "b"},
+    **{"9": "g", "@": "a", "!": "i", "|": "il", "$": "s", "+": "t"},
+    **{"€": "e", "£": "l", "¢": "c", "¥": "y"},
 }
-LEET_READING = str.maketrans({sign: for_[0] for sign, for_ in _SUBSTITUTIONS.items()} | {"l": "i"})
-"""`l` is read as `i`, since 1 stands for both."""
+_READ_ALIKE = {"l": "i"}
+"""1 stands for both."""
+LEET_READING = str.maketrans(
+    {sign: _READ_ALIKE.get(for_[0], for_[0]) for sign, for_ in _SUBSTITUTIONS.items()} | _READ_ALIKE
+)
 
 
 def is_leet(keyword: str, written: str) -> bool:
-    """Whether `written`, which reads as the keyword, has its letters or signs for them."""
-    return all(
+    """Whether `written`, which reads as the keyword, has its letters or signs for them.
+
+    A number is a number: digits alone are no word.
+    """
+    return not written.isdigit() and all(
         shown == letter or letter in _SUBSTITUTIONS.get(shown, "")
         for letter, shown in zip(keyword, written, strict=True)
     )
@@ -48,34 +52,71 @@ def has_leet(keyword: str) -> bool:
 def spellings(keyword: str, variants: tuple[str, ...]) -> Iterator[str]:
     """Further keywords, normalised, for a normalised one; none for `leet`."""
     if PINYIN in variants:
-        yield from islice(_pinyin(keyword), MOST_SPELLINGS)
+        yield from islice(_distinct(_pinyin(keyword)), MOST_SPELLINGS)
     if SPLIT in variants:
-        yield from islice(_split(keyword), MOST_SPELLINGS)
+        yield from islice(_distinct(_split(keyword)), MOST_SPELLINGS)
+
+
+def _distinct(listed: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for one in islice(listed, _MOST_TRIED):
+        if one not in seen:
+            seen.add(one)
+            yield one
 
 
 def _pinyin(keyword: str) -> Iterator[str]:
-    """Joined and spaced; for Chinese keywords of two characters or more."""
+    """For Chinese keywords of two characters or more; what stands for more of it comes first."""
     table = readings()
-    if len(keyword) > 1 and all(ord(character) in table for character in keyword):
-        for syllables in product(*(_as_typed(table[ord(character)]) for character in keyword)):
-            yield "".join(syllables)
-            yield " ".join(syllables)
+    if len(keyword) < 2 or not all(ord(character) in table for character in keyword):
+        return
+    known = [table[ord(character)] for character in keyword]
+    for syllables in product(*map(_as_typed, known)):
+        yield from _joined([syllable for syllable, _ in syllables])
+        numbered = [syllable + tone for syllable, tone in syllables]
+        yield "".join(numbered)
+        yield " ".join(numbered)
+        if len(keyword) <= _MOST_MIXED and syllables == tuple(first for first, *_ in known):
+            yield from _partly(keyword, [syllable for syllable, _ in syllables])
 
 
-def _as_typed(syllables: list[str]) -> list[str]:
+def _joined(written: list[str]) -> Iterator[str]:
+    for between in ("", " ", "-"):
+        yield between.join(written)
+
+
+def _partly(keyword: str, syllables: list[str]) -> Iterator[str]:
+    """All but one character in pinyin, and one alone: "zha弹", "huo花shi"."""
+    for at, character in enumerate(keyword):
+        if len(keyword) > 2:
+            yield from _joined([*syllables[:at], character, *syllables[at + 1 :]])
+        if len(syllables[at]) > 1:  # "a片" is met by chance
+            yield from _joined([*keyword[:at], syllables[at], *keyword[at + 1 :]])
+
+
+def _as_typed(readings_of_one: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """`v` for ü is also typed `u`."""
-    return [typed for one in syllables for typed in dict.fromkeys((one, one.replace("v", "u")))]
+    typed = [[(one, tone), (one.replace("v", "u"), tone)] for one, tone in readings_of_one]
+    return list(dict.fromkeys(chain.from_iterable(typed)))
 
 
 def _split(keyword: str) -> Iterator[str]:
-    """All characters that can be, then each alone."""
-    table = parts()
-    where = [at for at, character in enumerate(keyword) if ord(character) in table]
-    ways = max((len(table[ord(keyword[at])]) for at in where), default=0)
-    for way in range(ways):
-        for chosen in [where, *([at] for at in where if len(where) > 1)]:
-            shown = list(keyword)
-            for at in chosen:
-                listed = table[ord(keyword[at])]
-                shown[at] = normalise(listed[min(way, len(listed) - 1)])
-            yield "".join(shown)
+    """All characters that can be, then each alone, then some of them."""
+    ways = [_ways(character, alone=len(keyword) == 1) for character in keyword]
+    split = [at for at, listed in enumerate(ways) if listed]
+    for way in range(max(map(len, ways))):
+        for chosen in [split, *([at] for at in split if len(split) > 1)]:
+            yield _with_parts(keyword, {at: ways[at][min(way, len(ways[at]) - 1)] for at in chosen})
+    for choice in product(*([None, *ways[at]] for at in split)):
+        if any(choice):
+            yield _with_parts(keyword, dict(zip(split, choice, strict=True)))
+
+
+def _ways(character: str, *, alone: bool) -> list[str]:
+    """One above the other is seen through beside other characters only: 日生 is met by chance."""
+    listed = parts().get(ord(character), [])
+    return [normalise(one.replace("/", "")) for one in listed if not alone or "/" not in one]
+
+
+def _with_parts(keyword: str, shown: dict[int, str | None]) -> str:
+    return "".join(shown.get(at) or character for at, character in enumerate(keyword))
