@@ -1,6 +1,7 @@
 """Steps of the loop that are too long to stand among the others."""
 
 import asyncio
+import json
 import secrets
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ from cli.bench.matrix import TaskResult, measure
 from cli.bench.recipe import Recipe
 from cli.bench.steps import Steps
 from cli.job_watch import watch_job
+from openai import NotFoundError
+from openai.types.chat import ChatCompletion
 from rich.console import Console
 from testkit.bench_contract import nothing_is_done_twice
+from testkit.waiting import eventually
 
 from tests.e2e.conftest import HYPER_PARAMETERS, MAPPING, Loop, write_rows
 
@@ -49,6 +53,59 @@ async def answers_alike_whole_and_streamed(
     )
     pieces = [c.choices[0].delta.content or "" async for c in stream if c.choices]
     assert "".join(pieces) == whole.choices[0].message.content
+
+
+async def answered_by_a_cascade(loop: Loop) -> None:
+    """By the small model, and by the large one where the small one is not to be believed."""
+    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
+    small, large = kinds["version_id"], loop.base_version_id
+
+    for threshold, answering, escalated in ((0.0, small, False), (1.5, large, True)):
+        await loop.pair_up("pair", small, large, threshold)
+
+        async def answered(answering=answering) -> ChatCompletion | None:
+            """The alias is followed a moment after it moved, where both versions are warm."""
+            try:
+                answer = await loop.openai.chat.completions.create(
+                    model="pair",
+                    messages=[{"role": "user", "content": "thing 9: something that barks"}],
+                    max_tokens=8,
+                )
+            except NotFoundError:
+                return None
+            return answer if answer.system_fingerprint == answering else None
+
+        answer = await eventually(answered, within=60)
+        path = answer.choices[0].model_extra["cascade"]
+        assert (path["version_id"], path["escalated"]) == (answering, escalated)
+        assert (path["spared_tokens"] > 0, path["extra_tokens"] > 0) == (not escalated, escalated)
+
+
+async def judged_by_what_is_served(loop: Loop) -> None:
+    """A policy's judge is the model behind a name: what it finds likely becomes a verdict."""
+    judge = {
+        **{"id": "kind", "classifier": "kinds", "labels": {"animal": "harassment", "plant": None}},
+        **{"severity": "low", "action": "flag", "directions": "both", "threshold": 0.001},
+    }
+    documents = [{"name": "judge.yaml", "text": json.dumps({"judges": [judge]})}]
+    path = "/v1/moderation/policy"
+    put = await asyncio.to_thread(loop.client.put, path, {"documents": documents})
+
+    async def judged() -> dict[str, Any] | None:
+        turns = [{"role": "user", "content": "thing 9: something that barks"}]
+        wish = {"moderation": {"policy": {"output": {"mode": "score"}}}}
+        answer = await loop.openai.chat.completions.create(
+            model="kinds", messages=turns, max_tokens=8, extra_body=wish
+        )
+        found = answer.model_dump()["moderation"]
+        return found if found["output"]["model"] == put["digest"] else None
+
+    found = await eventually(judged, within=30)
+    for side in ("input", "output"):
+        (result,) = found[side]["results"]
+        assert [rule["id"] for rule in result["rules"]] == ["kind"]
+        assert 0 < result["category_scores"]["harassment"] < 1
+    await asyncio.to_thread(loop.client.post, f"{path}/revert", {"shared": True})
 
 
 async def measured_beside_its_base(loop: Loop, folder: Path) -> None:

@@ -13,15 +13,16 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from jobs.link import open_link
 from jobs.subjects import STREAMS
-from openai import APIStatusError, NotFoundError
-from openai.types.chat import ChatCompletion
+from openai import APIStatusError
 from testkit.bus_document import BusDocument, messages_in
 from testkit.waiting import eventually
 
 from tests.bad_input.mill import mill
 from tests.e2e.conftest import HYPER_PARAMETERS, Loop, events_of, write_rows
 from tests.e2e.steps import (
+    answered_by_a_cascade,
     answers_alike_whole_and_streamed,
+    judged_by_what_is_served,
     measured_beside_its_base,
     methods_are_measured,
     taught_by_what_is_served,
@@ -81,28 +82,11 @@ def trace_is_whole(loop: Loop, trace_id: str, client_span: str, services: set[st
 
 
 async def test_a_cascade_answers_over_http_and_says_which_of_its_models_did(loop: Loop):
-    kinds = await asyncio.to_thread(loop.client.get, "/v1/models/kinds")
-    small, large = kinds["version_id"], loop.base_version_id
+    await answered_by_a_cascade(loop)
 
-    for threshold, answering, escalated in ((0.0, small, False), (1.5, large, True)):
-        await loop.pair_up("pair", small, large, threshold)
 
-        async def answered(answering=answering) -> ChatCompletion | None:
-            """The alias is followed a moment after it moved, where both versions are warm."""
-            try:
-                answer = await loop.openai.chat.completions.create(
-                    model="pair",
-                    messages=[{"role": "user", "content": "thing 9: something that barks"}],
-                    max_tokens=8,
-                )
-            except NotFoundError:
-                return None
-            return answer if answer.system_fingerprint == answering else None
-
-        answer = await eventually(answered, within=60)
-        path = answer.choices[0].model_extra["cascade"]
-        assert (path["version_id"], path["escalated"]) == (answering, escalated)
-        assert (path["spared_tokens"] > 0, path["extra_tokens"] > 0) == (not escalated, escalated)
+async def test_a_served_model_judges_what_goes_in_and_what_comes_out(loop: Loop):
+    await judged_by_what_is_served(loop)
 
 
 async def test_a_dataset_asks_the_served_model_how_hard_rows_are_and_for_other_words(
