@@ -1,6 +1,6 @@
 """`mill chat`: talk to a model through the gateway."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,10 +9,11 @@ from service_kit.errors import UnavailableError
 
 from cli.errors import GatewayError
 from cli.gateway_client import Connection, unreachable
+from cli.plain_text import plain
 
 if TYPE_CHECKING:
-    from openai import OpenAI
-    from openai.types.chat import ChatCompletionMessageParam
+    from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+    from openai.types.chat.chat_completion_chunk import Moderation
 
 
 def chat(
@@ -33,12 +34,11 @@ def chat(
     question = prompt
     while question := (question or console.input("[bold]you:[/bold] ")).strip():
         messages.append({"role": "user", "content": question})
-        answer = ""
         try:
-            for text in _answer(client, model, messages, max_tokens):
-                console.out(text, end="", highlight=False)
-                answer += text
-            console.print()
+            chunks = client.chat.completions.create(
+                model=model, messages=messages, max_tokens=max_tokens, stream=True
+            )
+            answer = _shown(chunks, console)
         except APIConnectionError as error:
             raise UnavailableError(unreachable(error) or str(error)) from error
         except APIStatusError as error:
@@ -54,11 +54,26 @@ def chat(
         question = None
 
 
-def _answer(
-    client: "OpenAI", model: str, messages: "list[ChatCompletionMessageParam]", max_tokens: int
-) -> Iterator[str]:
-    """Pieces of one answer as they come."""
-    for chunk in client.chat.completions.create(
-        model=model, messages=messages, max_tokens=max_tokens, stream=True
-    ):
-        yield (chunk.choices[0].delta.content if chunk.choices else None) or ""
+def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:
+    """An answer's text, printed as it comes; behind it the rules by which the policy ended it."""
+    answer = stopped = ""
+    for chunk in chunks:
+        text = (chunk.choices[0].delta.content if chunk.choices else None) or ""
+        console.out(text, end="", highlight=False)
+        answer += text
+        if chunk.moderation is not None:
+            stopped = _rules_in(chunk.moderation)
+    console.print()
+    if stopped:
+        console.print(f"the policy ended it: {plain(stopped)}", style="red")
+    return answer
+
+
+def _rules_in(moderation: "Moderation") -> str:
+    """What matched in an answer, by rules and categories; our gateway names them."""
+    if moderation.output.type != "moderation_results":
+        return ""
+    rules = [
+        rule for each in moderation.output.results for rule in (each.model_extra or {})["rules"]
+    ]
+    return ", ".join(f"{rule['id']} ({rule['category']})" for rule in rules)

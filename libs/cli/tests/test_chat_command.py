@@ -1,0 +1,79 @@
+"""`mill chat`: an answer as it streams, and why the policy ended it."""
+
+import json
+from collections.abc import Iterator
+from http.server import HTTPServer
+from typing import Any
+
+import pytest
+from cli.app import run_app
+from cli_support.gateways import Handler, told_of
+
+
+def chunk(**fields: Any) -> dict[str, Any]:
+    """A chunk of a stream, as the gateway sends it."""
+    common = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "default"}
+    return {**common, "choices": [], **fields}
+
+
+def said(text: str, finish_reason: str | None = None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish_reason}
+    return chunk(choices=[choice])
+
+
+def verdict(*rules: str) -> dict[str, Any]:
+    """The chunk that says why; of the input nothing matched."""
+
+    def side(named: tuple[str, ...]) -> dict[str, Any]:
+        result = {
+            **{"type": "moderation_result", "model": "sha256:1", "flagged": bool(named)},
+            **{"categories": {}, "category_scores": {}, "category_applied_input_types": {}},
+            "rules": [{"id": rule, "category": "illicit"} for rule in named],
+        }
+        return {"type": "moderation_results", "model": "sha256:1", "results": [result]}
+
+    return {**said(""), "moderation": {"input": side(()), "output": side(rules)}}
+
+
+class Gateway(HTTPServer):
+    """Streams what it is told to."""
+
+    chunks: list[dict[str, Any]]
+
+
+class _Handler(Handler):
+    server: Gateway
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        events = [f"data: {json.dumps(each)}\n\n" for each in self.server.chunks]
+        self.answer("".join([*events, "data: [DONE]\n\n"]).encode())
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with told_of(Gateway(("127.0.0.1", 0), _Handler), monkeypatch) as server:
+        yield server
+
+
+def test_an_answer_that_the_policy_ended_says_by_which_rules(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.chunks = [
+        *(said("eat the "), verdict("no-fruit\x1b[2J", "[b]odd"), said("", "content_filter"))
+    ]
+    assert run_app(["chat", "hello"]) == 0
+
+    shown = capsys.readouterr().out
+    assert shown.startswith("eat the \n")
+    assert "the policy ended it: no-fruit" in shown
+    assert ", [b]odd (illicit)" in shown
+    assert "\x1b[2J" not in shown
+
+
+def test_an_answer_that_came_to_its_end_says_nothing_beside_it(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.chunks = [said("Hello, "), said("world", "stop")]
+    assert run_app(["chat", "hello"]) == 0
+    assert capsys.readouterr().out == "Hello, world\n"
