@@ -15,6 +15,7 @@ from guard.verdict import Direction
 from rich.console import Console
 from rich.table import Table
 
+from tests.guard.corpus.make import corpus as made
 from tests.guard.corpus.rows import POLICY_FILE, Row, corpus, policy
 from tests.guard.plain_list import PlainList
 
@@ -58,8 +59,12 @@ def main() -> None:
     """Print the table, and with `--missed` the texts that were judged wrongly."""
     parser = argparse.ArgumentParser(prog="python -m tests.guard.recall", description=__doc__)
     parser.add_argument("--missed", action="store_true", help="print each text judged wrongly")
+    parser.add_argument(
+        "--seed", type=int, help="other texts by the same makers, which nobody has looked at"
+    )
     asked = parser.parse_args()
-    results, console = judged(corpus()), Console()
+    rows = corpus() if asked.seed is None else made(asked.seed)
+    results, console = judged(rows), Console()
     console.print(_table(results))
     if asked.missed:
         for one in results:
