@@ -104,14 +104,16 @@ async def test_what_says_nothing_or_too_much_is_refused_and_not_kept(
     assert await kept("acme") == []
 
 
-async def test_a_repeat_under_the_same_key_is_the_same_feedback(house: House, kept: Any):
+async def test_the_same_said_again_under_the_same_key_is_kept_once(house: House, kept: Any):
     first, again = [await post(house, REPORT, "k1", tenant="keys") for _ in range(2)]
     another = await post(house, REPORT, "k2", tenant="keys")
     others = await post(house, REPORT, "k1", tenant="strangers")
+    corrected = await post(house, {**REPORT, "comment": "see"}, "k1", tenant="keys")
 
     assert first.json()["id"] == again.json()["id"]
-    assert len({each.json()["id"] for each in (first, another, others)}) == 3
-    assert len(await kept("keys")) == 2
+    answers = (first, another, others, corrected)
+    assert len({each.json()["id"] for each in answers}) == 4
+    assert len(await kept("keys")) == 3
     assert len(await kept("strangers")) == 1
 
 

@@ -42,7 +42,6 @@ class RecordFeedback:
             tenant=caller.tenant,
             caller=caller.subject,
             score=feedback.score,
-            feedback_id=_id_of(caller.tenant, idempotency_key),
             report=REPORTS[feedback.report],
             text=feedback.text,
             direction=feedback.direction,
@@ -50,14 +49,16 @@ class RecordFeedback:
             rules=feedback.rules,
             comment=feedback.comment,
         )
+        record.feedback_id = _id_of(record, idempotency_key)
         record.at.GetCurrentTime()
         await self._records.record(record)
         FEEDBACK.labels(feedback.report.value if feedback.report else "none").inc()
         return record
 
 
-def _id_of(tenant: str, idempotency_key: str) -> str:
-    """A new id, or always the same one for a key of that tenant."""
+def _id_of(said: pb.FeedbackRecorded, idempotency_key: str) -> str:
+    """A new id, or for a key always the same one, as long as the same is said under it."""
     if not idempotency_key:
         return f"fb-{uuid4().hex}"
-    return f"fb-{hashlib.sha256(f'{tenant} {idempotency_key}'.encode()).hexdigest()[:32]}"
+    key = idempotency_key.encode() + b"\0" + said.SerializeToString(deterministic=True)
+    return f"fb-{hashlib.sha256(key).hexdigest()[:32]}"
