@@ -1,7 +1,8 @@
 """Ask one judge of a policy about one window of a text."""
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from guard.judge import Judge, OnFailure, Opinion, Window
@@ -14,6 +15,8 @@ from moderation.measures import JUDGE_FAILURES, JUDGE_SECONDS, JudgeKind
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 2.0
+LOG_SECONDS = 1.0
+"""At most so often the log has a failure; a long text has hundreds of windows, and all count."""
 
 
 class JudgesWindows(Protocol):
@@ -30,11 +33,19 @@ class JudgesWindows(Protocol):
 class AskJudge:
     """Asks models and services, and does what the judge's policy says where they say nothing."""
 
-    def __init__(self, *, classifiers: JudgesWindows, services: JudgesWindows) -> None:
+    def __init__(
+        self,
+        *,
+        classifiers: JudgesWindows,
+        services: JudgesWindows,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._kinds: dict[JudgeKind, JudgesWindows] = {
             "classifier": classifiers,
             "service": services,
         }
+        self._clock = clock
+        self._log_from = clock()
 
     async def __call__(self, judge: Judge, window: Window, *, owner: str) -> Ruling:
         """What the judge says of the window.
@@ -52,7 +63,7 @@ class AskJudge:
                 opinions = await self._kinds[kind].opinions(judge, window, tenant=owner)
         except NoOpinionError as error:
             JUDGE_FAILURES.labels(kind, error.failure.value).inc()
-            log.info("the judge %s of %s gives no opinion: %s", judge.id, owner, error)
+            self._log(judge, owner, error)
             if judge.on_failure is OnFailure.OPEN:
                 return Ruling((), answered=False)
             raise UnavailableError(
@@ -60,3 +71,9 @@ class AskJudge:
                 retry_after_seconds=max(RETRY_SECONDS, error.retry_after_seconds),
             ) from error
         return Ruling(judge.matches(window, opinions))
+
+    def _log(self, judge: Judge, owner: str, error: NoOpinionError) -> None:
+        now = self._clock()
+        if now >= self._log_from:
+            self._log_from = now + LOG_SECONDS
+            log.warning("the judge %s of %s gives no opinion: %s", judge.id, owner, error)
