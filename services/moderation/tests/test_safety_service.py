@@ -12,8 +12,10 @@ from moderation.domain.no_opinion import Failure
 from moderation.safety_service_settings import SafetyServiceSettings
 from moderation_support.safety_client import Clock, asked, failure_of, service_at
 from moderation_support.safety_server import (
+    AZURE_PATH,
     HIGH,
     LOW,
+    PATH,
     Behaviour,
     SafetyServer,
     body,
@@ -45,6 +47,20 @@ async def test_a_text_is_posted_as_openai_has_it_and_its_scores_are_read(tmp_pat
         "Bearer first",
         "Bearer second",
     ]
+
+
+async def test_azure_is_asked_and_read_in_its_own_way(tmp_path: Path) -> None:
+    token = tmp_path / "key"
+    token.write_text("a-key")
+    server = SafetyServer()
+    async with serving(server) as url:
+        azure = url.replace(PATH, f"{AZURE_PATH}?api-version=2024-09-01")
+        async with service_at(azure, style="azure", token_file=token) as (service, _):
+            assert await service.scores("full of hate") == {"Hate": 6 / 7, "Violence": 0}
+    assert server.bodies == [{"text": "full of hate", "outputType": "EightSeverityLevels"}]
+    (headers,) = server.headers
+    assert headers["ocp-apim-subscription-key"] == "a-key"
+    assert "authorization" not in headers
 
 
 NOT_PROBABILITIES = [True, "0.5", None, 1.5, -0.1, float("nan"), float("inf"), [0.5]]

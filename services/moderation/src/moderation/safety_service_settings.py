@@ -16,14 +16,14 @@ class SafetyServiceSettings(BaseModel):
     url: str
     """Where texts are posted, such as https://safety.example/v1/moderations."""
 
-    style: Literal["openai"] = "openai"
-    """Whose requests and answers it speaks."""
+    style: Literal["openai", "azure"] = "openai"
+    """Whose requests and answers it speaks: OpenAI's, or those of Azure's `text:analyze`."""
 
     model: str = ""
-    """Named in requests; its own default when empty."""
+    """Named in requests in OpenAI's style; its own default when empty."""
 
     token_file: Path | None = None
-    """File with the bearer token that it wants; read for each request, so that it can change."""
+    """File with the bearer token or key that it wants; read for each request, so it can change."""
 
     ca_file: Path | None = None
     """Authorities for its certificate, in place of the usual ones."""

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from testkit.waiting import eventually
 
-PATH = "/v1/moderations"
+PATH, AZURE_PATH = "/v1/moderations", "/contentsafety/text:analyze"
 HIGH, LOW = 0.9, 0.1
 
 Behaviour = Callable[[Request], Awaitable[Response]]
@@ -34,15 +34,19 @@ class SafetyServer:
 
     def app(self) -> Starlette:
         """The API."""
-        return Starlette(routes=[Route(PATH, self._answer, methods=["POST"])])
+        paths = (PATH, AZURE_PATH)
+        return Starlette(routes=[Route(path, self._answer, methods=["POST"]) for path in paths])
 
     async def _answer(self, request: Request) -> Response:
         body = await request.json()
         self.bodies.append(body)
-        self.texts.append(body["input"])
+        text = body["input"] if request.url.path == PATH else body["text"]
+        self.texts.append(text)
         self.headers.append(dict(request.headers))
         behaviour = self.next.pop(0) if self.next else self.always
-        return await behaviour(request) if behaviour else JSONResponse(view(body["input"]))
+        if behaviour:
+            return await behaviour(request)
+        return JSONResponse(view(text) if request.url.path == PATH else azure_view(text))
 
 
 def view(text: str, **changes: Any) -> dict[str, Any]:
@@ -51,6 +55,15 @@ def view(text: str, **changes: Any) -> dict[str, Any]:
     flags = {name: score == HIGH for name, score in scores.items()}
     result = {"flagged": any(flags.values()), "categories": flags, "category_scores": scores}
     return {"id": "modr-1", "model": "test", "results": [result]}
+
+
+def azure_view(text: str) -> dict[str, Any]:
+    """An answer as Azure's, by eight levels."""
+    found = [
+        {"category": name, "severity": 6 if name.lower() in text else 0}
+        for name in ("Hate", "Violence")
+    ]
+    return {"blocklistsMatch": [], "categoriesAnalysis": found}
 
 
 def status(code: int, **headers: str) -> Behaviour:

@@ -9,6 +9,9 @@ import httpx
 from service_kit.errors import InvalidInputError
 from service_kit.retry_after import retry_after_seconds
 
+from moderation.adapters.safety_answer import scores_in
+from moderation.adapters.safety_styles import STYLES
+from moderation.domain.kept_scores import Scores
 from moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
 from moderation.safety_service_settings import SafetyServiceSettings
 
@@ -20,7 +23,7 @@ MEANINGS = {401: Failure.DENIED, 403: Failure.DENIED, 408: Failure.BUSY, 429: Fa
 
 
 class SafetyHttp:
-    """Posts texts in OpenAI's shape.
+    """Posts texts, and reads what is said of them.
 
     Raises:
         InvalidInputError: a file that the settings name is no good.
@@ -28,6 +31,7 @@ class SafetyHttp:
 
     def __init__(self, name: str, settings: SafetyServiceSettings) -> None:
         self._settings = settings
+        self._style = STYLES[settings.style]
         try:
             if settings.token_file is not None:
                 token_in(settings.token_file)
@@ -45,8 +49,8 @@ class SafetyHttp:
         """Close what is open."""
         await self._transport.aclose()
 
-    async def post(self, text: str) -> bytes:
-        """The body of the answer to `text`.
+    async def scores(self, text: str) -> Scores:
+        """What the service answers to `text`.
 
         Raises:
             NoOpinionError: there is none that could be read.
@@ -55,12 +59,13 @@ class SafetyHttp:
             response = await self._transport.handle_async_request(self._request(text))
             try:
                 _check_head(response)
-                return await _bounded(response)
+                body = await _bounded(response)
             finally:
                 await response.aclose()
         except (httpx.HTTPError, OSError) as error:
             # Without the address, which is not for those who hear of it.
             raise NoOpinionError(Failure.UNREACHABLE, type(error).__name__) from error
+        return scores_in(body, self._style)
 
     def _request(self, text: str) -> httpx.Request:
         settings = self._settings
@@ -72,9 +77,9 @@ class SafetyHttp:
             "user-agent": "Modelmill-Moderation/1",
         }
         if settings.token_file is not None:
-            headers["authorization"] = f"Bearer {token_in(settings.token_file)}"
-        asked = {"input": text} | ({"model": settings.model} if settings.model else {})
-        content = json.dumps(asked).encode()
+            name, value = self._style.credential(token_in(settings.token_file))
+            headers[name] = value
+        content = json.dumps(self._style.question(text, settings.model)).encode()
         return httpx.Request("POST", settings.url, headers=headers, content=content)
 
 

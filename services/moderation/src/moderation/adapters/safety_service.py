@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable
 
 from service_kit.breaker import Breaker
 
-from moderation.adapters.safety_answer import scores_in
 from moderation.adapters.safety_http import SafetyHttp
 from moderation.domain.kept_scores import KeptScores, Scores
 from moderation.domain.no_opinion import Failure, NoOpinionError
@@ -105,7 +104,7 @@ class SafetyService:
         longest = FIRST_WAIT_SECONDS
         for attempt in range(1, self._settings.attempts + 1):
             try:
-                return scores_in(await self._http.post(text))
+                return await self._http.scores(text)
             except NoOpinionError as error:
                 wait = error.retry_after_seconds + self._chance() * longest
                 is_late = asyncio.get_running_loop().time() + wait >= deadline
