@@ -6,21 +6,20 @@ from typing import NamedTuple
 
 from guard.found import Found, RuleHead, SeenHead
 from guard.normalise import WORD_CHARACTERS, ShadowWindow, is_word_character
+from guard.reading import HYPHENED, Reading
 from guard.remembered import LONGEST_REMEMBERED, remember
-from guard.variants import is_leet
 
 KEYWORD_ENDS, HEAD_ENDS = 1, 2
 
 
 class _Keyword(NamedTuple):
+    text: str
     length: int
     rule: RuleHead
     starts_word: bool
     """It must not start within a word."""
     ends_word: bool
     """It must not end within a word."""
-    spelled: str
-    """Its letters, where the text is read by a table; else empty."""
 
 
 class KeywordAutomaton:
@@ -34,14 +33,14 @@ class KeywordAutomaton:
         self,
         keywords: Iterable[tuple[str, RuleHead, bool]],
         heads: Iterable[tuple[str, int, bool]] = (),
-        reading: dict[int, str] | None = None,
+        reading: Reading = HYPHENED,
     ) -> None:
         """Build.
 
         Args:
             keywords: normalised keyword, its rule, whether it may match within words.
             heads: what a pattern's matches begin with, its number, whether at a boundary only.
-            reading: by which text and keywords are read, character for character: leetspeak.
+            reading: by which text and keywords are read.
         """
         self.reading = reading
         self.children: list[dict[str, int]] = [{}]
@@ -70,15 +69,12 @@ class KeywordAutomaton:
     def _add_keyword(self, keyword: str, rule: RuleHead, *, within_words: bool) -> None:
         starts_word = not within_words and is_word_character(keyword[0])
         ends_word = not within_words and is_word_character(keyword[-1])
-        read, spelled = keyword, ""
-        if self.reading is not None:
-            read, spelled = keyword.translate(self.reading), keyword
-        node = self._add(read, starts_word=starts_word)
-        self.keywords[node].append(_Keyword(len(read), rule, starts_word, ends_word, spelled))
+        node = self._add(keyword, starts_word=starts_word)
+        self.keywords[node].append(_Keyword(keyword, len(keyword), rule, starts_word, ends_word))
 
     def _add(self, text: str, *, starts_word: bool = False, at_boundary: bool = False) -> int:
         node = 0
-        for character in text:
+        for character in self.reading.read(text):
             node = self.children[node].get(character) or self._new_node(node, character)
             self.may_start_in_word[node] |= not starts_word and not at_boundary
             self.begins_head[node] |= at_boundary
@@ -163,8 +159,7 @@ class KeywordScan:
             self.head_ends.clear()
         automaton, at = self._automaton, self._at
         fresh = window.text[at - window.start :]
-        if automaton.reading is not None:
-            fresh = fresh.translate(automaton.reading)
+        fresh = automaton.reading.read(fresh)
         if self._awaiting_end or not fresh or not self._step(fresh):
             self._read(window, fresh, found)
         self._at = end = window.end
@@ -222,13 +217,16 @@ class KeywordScan:
         self._awaiting_end.clear()
 
     def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
-        keywords, next_ending = self._automaton.keywords, self._automaton.next_ending
+        automaton = self._automaton
+        keywords, next_ending = automaton.keywords, automaton.next_ending
+        reading = automaton.reading
         while node:
             for keyword in keywords[node]:
                 start = end - keyword.length
                 if keyword.starts_word and not _starts_word(window, start):
                     continue
-                if keyword.spelled and not is_leet(keyword.spelled, window.between(start, end)):
+                written = window.between(start, end)
+                if written != keyword.text and not reading.spells(keyword.text, written):
                     continue
                 occurrence = Found(start, end, keyword.rule)
                 (self._awaiting_end if keyword.ends_word else found).append(occurrence)

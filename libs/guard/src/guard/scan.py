@@ -9,7 +9,7 @@ from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
 from guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
-from guard.variants import LEET_READING
+from guard.variants import LEETSPEAK
 
 
 class RuleSet:
@@ -27,8 +27,8 @@ class RuleSet:
         self.automaton = KeywordAutomaton(
             (keyword for keyword in keywords if not is_unspaced(keyword[0])), self.headed.heads
         )
-        self.leet = KeywordAutomaton(leet, reading=LEET_READING) if leet else None
-        self.spaced_leet = SpacedKeywords(((word, rule) for word, rule, _ in leet), LEET_READING)
+        self.leet = KeywordAutomaton(leet, reading=LEETSPEAK) if leet else None
+        self.spaced_leet = SpacedKeywords(((word, rule) for word, rule, _ in leet), LEETSPEAK)
         self.is_empty = not keywords and not patterns
         self.spaced = SpacedKeywords((keyword, rule) for keyword, rule, _ in keywords)
 

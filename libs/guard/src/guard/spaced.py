@@ -20,7 +20,7 @@ from itertools import islice
 from guard.found import Found, RuleHead
 from guard.keywords import KeywordAutomaton
 from guard.normalise import ShadowWindow, is_word_character
-from guard.variants import is_leet
+from guard.reading import AS_WRITTEN, Reading
 
 MOST_SEPARATORS = 3
 _LEAST_LETTERS = 3
@@ -63,9 +63,9 @@ class SpacedKeywords:
     """The automaton over letters; built once, shared by all scans."""
 
     def __init__(
-        self, keywords: Iterable[tuple[str, RuleHead]], reading: dict[int, str] | None = None
+        self, keywords: Iterable[tuple[str, RuleHead]], reading: Reading = AS_WRITTEN
     ) -> None:
-        """Build from (normalised keyword, its rule); `reading` is how to read other than as is."""
+        """Build from (normalised keyword, its rule)."""
         pairs = [(letters_of(keyword), rule) for keyword, rule in keywords]
         self.longest = max((len(letters) for letters, _ in pairs), default=0)
         self.automaton = KeywordAutomaton(
@@ -100,9 +100,7 @@ class SpacedScan:
         Returns:
             The first position at which a keyword may be growing; the end when none is.
         """
-        text, start, end = window.text, window.start, window.end
-        if self._automaton.reading is not None:
-            text = text.translate(self._automaton.reading)
+        text, start, end = self._automaton.reading.read(window.text), window.start, window.end
         at, self._at = self._at - start, end
         while at < len(text):
             # Most words cannot begin anything here, since their letters touch.
@@ -171,20 +169,24 @@ class SpacedScan:
         self._gap, self._clause_in_gap = 0, False
 
     def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
+        reading = self._automaton.reading
         for keyword in self._automaton.ending_at(node):
             start = self._places[-keyword.length]
             if self._clause_before > start and (
                 keyword.length < _LEAST_LETTERS or self._touching > start
             ):
                 continue
-            if keyword.spelled and not self._is_leet(keyword.spelled, window):
+            if reading is not AS_WRITTEN and not reading.spells(
+                keyword.text, self._written(window, keyword.length)
+            ):
                 continue
             occurrence = Found(start, end, keyword.rule)
             (self._awaiting_end if keyword.ends_word else found).append(occurrence)
 
-    def _is_leet(self, keyword: str, window: ShadowWindow) -> bool:
-        places = islice(self._places, len(self._places) - len(keyword), None)
-        return is_leet(keyword, "".join(map(window.character, places)))
+    def _written(self, window: ShadowWindow, letters: int) -> str:
+        """The last letters."""
+        places = islice(self._places, len(self._places) - letters, None)
+        return "".join(map(window.character, places))
 
     def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
         if not touched:

@@ -2,14 +2,15 @@
 
 Pinyin and split characters become more keywords when a policy is compiled, so that a bundle says
 all that it finds and judging needs no dictionary. Leetspeak has too many spellings for that. It is
-a reading of the text: `LEET_READING` maps letters and signs to one, and `is_leet` tells whether a
-place that reads as the keyword is spelled by the substitutions and not by another letter.
+a reading of the text: letters and signs are read as one, and a place that reads as the keyword must
+be spelled by the substitutions and not by another letter.
 """
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, product
 
 from guard.normalise import normalise
+from guard.reading import Reading
 from guard.shown_as import parts, readings
 
 LEET, PINYIN, SPLIT = "leet", "pinyin", "split"
@@ -28,12 +29,16 @@ _SUBSTITUTIONS = {
 }
 _READ_ALIKE = {"l": "i"}
 """1 stands for both."""
-LEET_READING = str.maketrans(
+_LETTERS = str.maketrans(
     {sign: _READ_ALIKE.get(for_[0], for_[0]) for sign, for_ in _SUBSTITUTIONS.items()} | _READ_ALIKE
 )
 
 
-def is_leet(keyword: str, written: str) -> bool:
+def _as_letters(text: str) -> str:
+    return text.translate(_LETTERS)
+
+
+def _is_leet(keyword: str, written: str) -> bool:
     """Whether `written`, which reads as the keyword, has its letters or signs for them.
 
     A number is a number: digits alone are no word.
@@ -42,6 +47,9 @@ def is_leet(keyword: str, written: str) -> bool:
         shown == letter or letter in _SUBSTITUTIONS.get(shown, "")
         for letter, shown in zip(keyword, written, strict=True)
     )
+
+
+LEETSPEAK = Reading(_as_letters, _is_leet)
 
 
 def has_leet(keyword: str) -> bool:
@@ -71,22 +79,23 @@ def _pinyin(keyword: str) -> Iterator[str]:
     if len(keyword) < 2 or not all(ord(character) in table for character in keyword):
         return
     known = [table[ord(character)] for character in keyword]
-    for syllables in product(*map(_as_typed, known)):
-        yield from _joined([syllable for syllable, _ in syllables])
-        numbered = [syllable + tone for syllable, tone in syllables]
-        yield "".join(numbered)
-        yield " ".join(numbered)
-        if len(keyword) <= _MOST_MIXED and syllables == tuple(first for first, *_ in known):
-            yield from _partly(keyword, [syllable for syllable, _ in syllables])
+    for number, readings_of_all in enumerate(product(*map(_as_typed, known))):
+        syllables = [syllable for syllable, _ in readings_of_all]
+        yield from _joined(syllables)
+        if number == 0:
+            yield from _joined([syllable + tone for syllable, tone in readings_of_all])
+            yield from _partly(keyword, syllables)
 
 
 def _joined(written: list[str]) -> Iterator[str]:
-    for between in ("", " ", "-"):
-        yield between.join(written)
+    yield "".join(written)
+    yield " ".join(written)
 
 
 def _partly(keyword: str, syllables: list[str]) -> Iterator[str]:
     """All but one character in pinyin, and one alone: "zha弹", "huo花shi"."""
+    if len(keyword) > _MOST_MIXED:
+        return
     for at, character in enumerate(keyword):
         if len(keyword) > 2:
             yield from _joined([*syllables[:at], character, *syllables[at + 1 :]])

@@ -55,7 +55,7 @@ def _spans(
         for keyword in map(normalise, rule.keywords):
             for start in range(len(shadow)):
                 end = start + len(keyword)
-                if shadow[start:end] != keyword:
+                if not _is_written(keyword, shadow[start:end]):
                     continue
                 before, after = shadow[start - 1 : start], shadow[end : end + 1]
                 if rule.within_words or not (
@@ -64,6 +64,14 @@ def _spans(
                     yield start, end, rule.id, rule.action
             for start, end in _pulled_apart(keyword, shadow):
                 yield start, end, rule.id, rule.action
+
+
+def _is_written(keyword: str, written: str) -> bool:
+    """A hyphen stands for a space."""
+    return len(keyword) == len(written) and all(
+        shown in ((letter, "-") if letter == " " else letter)
+        for letter, shown in zip(keyword, written, strict=True)
+    )
 
 
 def _pulled_apart(keyword: str, shadow: str) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,33 @@
+"""Ways to read a text so that several ways to write a keyword look alike, character for character.
+
+Where the text as read has a keyword as read, the text as written decides.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Reading(NamedTuple):
+    """How text and keywords are read."""
+
+    read: Callable[[str], str]
+    """Gives a text of the same length."""
+    spells: Callable[[str, str], bool]
+    """Whether the second, which reads as the keyword, is a way to write it."""
+
+
+AS_WRITTEN = Reading(str, str.__eq__)
+
+
+def _hyphens_read(text: str) -> str:
+    return text.replace("-", " ")
+
+
+def _is_hyphened(keyword: str, written: str) -> bool:
+    return all(
+        shown == letter or letter == " " for letter, shown in zip(keyword, written, strict=True)
+    )
+
+
+HYPHENED = Reading(_hyphens_read, _is_hyphened)
+"""A hyphen stands for a space of a keyword, but no space for a hyphen."""

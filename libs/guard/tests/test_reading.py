@@ -1,0 +1,27 @@
+"""A hyphen stands for the space of a phrase, and nothing else for anything."""
+
+import pytest
+from guard.bundle import CompiledPolicy, compile_policy
+from guard.policy import parse_policy
+from guard.verdict import Direction
+
+RULE = "{id: a, category: c, severity: low, action: mask, directions: both, keywords: %s}"
+BUNDLE = compile_policy(parse_policy({"p": f"rules: [{RULE % '[pipe bomb, c-4, 炸 弹药]'}]"}))
+COMPILED = CompiledPolicy.from_bundle(BUNDLE.content)
+
+
+@pytest.mark.parametrize("written", ["pipe bomb", "Pipe-Bomb", "pipe\u2010bomb", "c-4", "炸-弹药"])
+def test_a_keyword_is_found_with_hyphens_for_its_spaces(written: str) -> None:
+    text = f"x {written} 。"
+    assert COMPILED.check(text, Direction.INPUT).text == f"x {'*' * len(written)} 。"
+
+
+@pytest.mark.parametrize("written", ["pipe--bomb", "pipe - bomb", "pipe.bomb", "pipebomb", "c 4"])
+def test_what_is_joined_otherwise_is_left(written: str) -> None:
+    assert not COMPILED.check(f"x {written} 。", Direction.INPUT).matches
+
+
+def test_after_a_hyphen_a_phrase_may_go_on() -> None:
+    stream = COMPILED.stream(Direction.OUTPUT)
+    pieces = ["a pipe", "-", "bom", "b", "."]
+    assert [stream.push(piece).text for piece in pieces] == ["a ", "", "", "", "*********."]
