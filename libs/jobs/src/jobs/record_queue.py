@@ -1,0 +1,90 @@
+"""Records on their way to the bus: behind the answers, never in front of them."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from google.protobuf.message import Message
+from service_kit.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+
+
+class Publishes(Protocol):
+    """The part of the bus that this needs."""
+
+    async def publish(
+        self,
+        subject: str,
+        body: Message,
+        *,
+        msg_id: str | None = None,
+        expect_last: int | None = None,
+    ) -> int: ...
+
+
+class Waiting(NamedTuple):
+    """A record, and where it goes; one id for all attempts, for one may have been stored."""
+
+    subject: str
+    body: Message
+    msg_id: str
+
+
+class RecordQueue:
+    """A bounded queue in front of the bus, for facts that nobody waits for.
+
+    While the bus is away records wait, up to the bound; what comes on top is dropped and counted.
+
+    Args:
+        what: the records, in the words of the log.
+        size: how many may wait.
+        dropped: counts records that were lost.
+    """
+
+    def __init__(
+        self, bus: Publishes, what: str, size: int, dropped: Callable[[float], None]
+    ) -> None:
+        self._bus = bus
+        self._what = what
+        self._dropped = dropped
+        self._waiting: asyncio.Queue[Waiting] = asyncio.Queue(size)
+
+    def put(self, subject: str, body: Message, *, msg_id: str) -> None:
+        """Take a record; returns at once, whatever the bus does."""
+        try:
+            self._waiting.put_nowait(Waiting(subject, body, msg_id))
+        except asyncio.QueueFull:
+            self._dropped(1)
+
+    async def run(self) -> None:
+        """Publish what waits until cancelled."""
+        while True:
+            await self._publish(await self._waiting.get())
+            self._waiting.task_done()
+
+    async def drain(self, timeout: float) -> None:
+        """Wait until everything is published, at most `timeout` seconds; the rest is dropped."""
+        try:
+            await asyncio.wait_for(self._waiting.join(), timeout)
+        except TimeoutError:
+            # And the one that is under way.
+            lost = self._waiting.qsize() + 1
+            self._dropped(lost)
+            log.warning("%d %s were dropped at the end", lost, self._what)
+
+    async def _publish(self, record: Waiting) -> None:
+        while True:
+            try:
+                await self._bus.publish(record.subject, record.body, msg_id=record.msg_id)
+                return
+            except UnavailableError as error:
+                log.info("%s wait: %s", self._what, error)
+                await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # whatever is wrong with one record must not hold up the next
+                log.exception("of %s one was dropped", self._what)
+                self._dropped(1)
+                return
