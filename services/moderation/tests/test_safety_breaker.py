@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from moderation.adapters.safety_http import AT_ONCE
 from moderation.adapters.safety_service import BREAKER_FAILURES, BREAKER_SECONDS, SafetyService
 from moderation.domain.no_opinion import Failure
 from moderation_support.safety_client import Clock, failure_of, service_at
@@ -71,6 +72,20 @@ async def test_a_service_that_asks_for_time_is_left_alone_for_so_long() -> None:
         assert await it.failure() is Failure.BREAKER_OPEN
         it.clock.now += 1
         assert await it.failure() is Failure.BUSY
+
+
+async def test_after_hundreds_that_waited_in_vain_there_is_room_for_those_who_come_then() -> None:
+    server, clock = SafetyServer(always=hang), Clock()
+    async with (
+        serving(server) as url,
+        service_at(url, clock=clock, timeout_seconds=1) as (service, _),
+    ):
+        waiting = [failure_of(service, f"text {number}") for number in range(4 * AT_ONCE)]
+        assert set(await asyncio.gather(*waiting)) == {Failure.TIMEOUT}
+        server.always, clock.now = None, BREAKER_SECONDS
+        await service.scores("a trial")
+        well = [service.scores(f"well {number}") for number in range(2 * AT_ONCE)]
+        assert len(await asyncio.gather(*well)) == 2 * AT_ONCE
 
 
 async def test_texts_that_it_turns_down_do_not_turn_it_off() -> None:

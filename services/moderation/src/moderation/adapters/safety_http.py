@@ -1,9 +1,12 @@
 """One request to a content-safety service: no proxy, cookie or redirect, and a bounded answer."""
 
+import asyncio
 import json
 import ssl
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 from service_kit.errors import InvalidInputError
@@ -16,7 +19,8 @@ from moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
 from moderation.safety_service_settings import SafetyServiceSettings
 
 ANSWER_BYTES = 64 * 1024
-CONNECTIONS = 64
+AT_ONCE = 64
+"""Texts that one service is asked about at a time; more wait, within their time."""
 OF_THIS_TEXT = frozenset({400, 413, 414, 415, 422})
 """Statuses by which a service that is well turns a text down."""
 MEANINGS = {401: Failure.DENIED, 403: Failure.DENIED, 408: Failure.BUSY, 429: Failure.BUSY}
@@ -42,11 +46,16 @@ class SafetyHttp:
         self._transport = httpx.AsyncHTTPTransport(
             verify=tls,
             trust_env=False,
-            limits=httpx.Limits(max_connections=CONNECTIONS),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=AT_ONCE),
         )
+        # Not the pool's own limit: httpcore 1.0.9 loses a connection for good when a call is
+        # cancelled that waits for one, and a pool that lost all of them answers nobody any more.
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._calls: set[asyncio.Task[bytes]] = set()
 
     async def close(self) -> None:
         """Close what is open."""
+        await asyncio.gather(*self._calls, return_exceptions=True)
         await self._transport.aclose()
 
     async def scores(self, text: str) -> Scores:
@@ -56,16 +65,36 @@ class SafetyHttp:
             NoOpinionError: there is none that could be read.
         """
         try:
-            response = await self._transport.handle_async_request(self._request(text))
-            try:
-                _check_head(response)
-                body = await _bounded(response)
-            finally:
-                await response.aclose()
+            async with self._room:
+                body = await self._cancelled_once(self._post(self._request(text)))
         except (httpx.HTTPError, OSError) as error:
             # Without the address, which is not for those who hear of it.
             raise NoOpinionError(Failure.UNREACHABLE, type(error).__name__) from error
         return scores_in(body, self._style)
+
+    async def _cancelled_once(self, call: Coroutine[Any, Any, bytes]) -> bytes:
+        """What the call returns; whoever leaves it does not disturb how it cleans up.
+
+        Expected: httpcore closes a connection whose call is cancelled. Actual: a second cancel, as
+        of a deadline and then of a caller, ends the closing, and the connection stays.
+        """
+        task = asyncio.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+
+    async def _post(self, request: httpx.Request) -> bytes:
+        response = await self._transport.handle_async_request(request)
+        try:
+            _check_head(response)
+            return await _bounded(response)
+        finally:
+            # The one cancel may come here.
+            await asyncio.shield(response.aclose())
 
     def _request(self, text: str) -> httpx.Request:
         settings = self._settings
