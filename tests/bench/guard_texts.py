@@ -148,6 +148,7 @@ def adversarial(size: int) -> Iterator[tuple[str, str]]:
         "digits for letters": "7h3 c0ff33 ",
         "pinyin": "wo men jin tian zai shi chang ",
         "characters all different": "".join(random.sample(seen, len(seen))),
+        "unseen letters": "t\U000e0061",
         "masked all over": f"{some[0]}. ",
     }
     for name, unit in units.items():

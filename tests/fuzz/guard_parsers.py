@@ -10,6 +10,7 @@ import yaml
 from guard.bundle import CompiledPolicy, compile_policy
 from guard.normalise import ShadowWindow, normalise
 from guard.policy import PolicyError, parse_policy, policy_from_objects
+from guard.variants import VARIANTS
 from guard.verdict import Direction
 from service_kit.errors import InvalidInputError
 
@@ -133,6 +134,9 @@ class StreamedText:
     def make(self, random: Random) -> bytes:
         """As `Parser.make`."""
         text = _text(random)[:120] or "a"
+        if random.random() < 0.3:
+            at = random.randint(0, len(text))
+            text = text[:at] + _unseen(_bit(random, text) + _bit(random, text)) + text[at:]
         rules = [_rule(random, number, text) for number in range(random.randint(1, 6))]
         cuts = [
             sorted(random.randint(0, len(text)) for _ in range(random.randint(1, 8)))
@@ -173,9 +177,15 @@ def _rule(random: Random, number: int, text: str) -> dict[str, Any]:
     }
     bits = [_bit(random, text) for _ in range(random.randint(1, 3))]
     if random.random() < 0.7:
-        return rule | {"keywords": bits, "within_words": random.random() < 0.5}
+        rule |= {"keywords": bits, "within_words": random.random() < 0.5}
+        return rule | ({"variants": sorted(VARIANTS)} if random.random() < 0.3 else {})
     letters = "".join(character for character in normalise(bits[0]) if character.isalnum())
     return rule | {"pattern": f"{letters or 'a'}{random.choice(_ENDS)}"}
+
+
+def _unseen(text: str) -> str:
+    """What of it is ASCII, in characters of the tag block."""
+    return "".join(chr(0xE0000 + ord(one)) if " " <= one <= "~" else one for one in text)
 
 
 def _bit(random: Random, text: str) -> str:
