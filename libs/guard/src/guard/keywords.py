@@ -157,9 +157,7 @@ class KeywordScan:
         """
         if self.head_ends:
             self.head_ends.clear()
-        automaton, at = self._automaton, self._at
-        fresh = window.text[at - window.start :]
-        fresh = automaton.reading.read(fresh)
+        fresh = self._automaton.reading.read(window.text[self._at - window.start :])
         if self._awaiting_end or not fresh or not self._step(fresh):
             self._read(window, fresh, found)
         self._at = end = window.end

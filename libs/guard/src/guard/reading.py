@@ -4,6 +4,7 @@ Where the text as read has a keyword as read, the text as written decides.
 """
 
 from collections.abc import Callable
+from operator import methodcaller
 from typing import NamedTuple
 
 
@@ -19,15 +20,11 @@ class Reading(NamedTuple):
 AS_WRITTEN = Reading(str, str.__eq__)
 
 
-def _hyphens_read(text: str) -> str:
-    return text.replace("-", " ")
-
-
 def _is_hyphened(keyword: str, written: str) -> bool:
     return all(
         shown == letter or letter == " " for letter, shown in zip(keyword, written, strict=True)
     )
 
 
-HYPHENED = Reading(_hyphens_read, _is_hyphened)
+HYPHENED = Reading(methodcaller("replace", "-", " "), _is_hyphened)
 """A hyphen stands for a space of a keyword, but no space for a hyphen."""

@@ -8,6 +8,7 @@ be spelled by the substitutions and not by another letter.
 
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, product
+from operator import methodcaller
 
 from guard.normalise import normalise
 from guard.reading import Reading
@@ -34,10 +35,6 @@ _LETTERS = str.maketrans(
 )
 
 
-def _as_letters(text: str) -> str:
-    return text.translate(_LETTERS)
-
-
 def _is_leet(keyword: str, written: str) -> bool:
     """Whether `written`, which reads as the keyword, has its letters or signs for them.
 
@@ -49,7 +46,7 @@ def _is_leet(keyword: str, written: str) -> bool:
     )
 
 
-LEETSPEAK = Reading(_as_letters, _is_leet)
+LEETSPEAK = Reading(methodcaller("translate", _LETTERS), _is_leet)
 
 
 def has_leet(keyword: str) -> bool:
