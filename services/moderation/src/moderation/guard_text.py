@@ -1,32 +1,13 @@
 """Judge a text while it grows."""
 
 import hashlib
-from typing import Protocol
 
 from audit.text_judged import TextJudged
-from guard.judged_text import JudgedText
-from guard.stream import StreamGuard
 from guard.verdict import Direction, Released, Verdict
 
 from moderation.domain.policies import PolicyInForce
-from moderation.judging import (
-    AsksJudges,
-    AuditTrail,
-    Policies,
-    asking,
-    check_length,
-    judge,
-)
-
-
-class Growing(Protocol):
-    """A text before the rules, or before rules and judges."""
-
-    async def push(self, text: str) -> Released: ...
-
-    async def finish(self) -> Released: ...
-
-    async def close(self) -> None: ...
+from moderation.growing_texts import Growing, open_text
+from moderation.judging import AsksJudges, AuditTrail, Policies, check_length
 
 
 class GuardText:
@@ -44,28 +25,8 @@ class GuardText:
             PreconditionError: no valid policy bundle.
         """
         policy = self._policies.of(tenant)
-        growing: Growing
-        if policy.compiled.judges(direction):
-            growing = JudgedText(policy.compiled, direction, asking(self._ask, policy))
-        else:
-            growing = RulesAlone(policy.compiled.stream(direction))
+        growing = open_text(policy, direction, self._ask)
         return GrowingText(policy, growing, self._audit, tenant, direction)
-
-
-class RulesAlone:
-    """A growing text on which nobody is asked."""
-
-    def __init__(self, stream: StreamGuard) -> None:
-        self._stream = stream
-
-    async def push(self, text: str) -> Released:
-        return await judge(text, self._stream.push)
-
-    async def finish(self) -> Released:
-        return self._stream.finish()
-
-    async def close(self) -> None:
-        """Nothing is open."""
 
 
 class GrowingText:

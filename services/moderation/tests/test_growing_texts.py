@@ -1,0 +1,40 @@
+"""A long text before judges leaves the loop to others, and gets the verdict of the whole."""
+
+import asyncio
+
+from guard.judge import Judge, Window
+from guard.judged_text import judge_whole
+from guard.judging import Ruling
+from guard.verdict import Direction
+from moderation.domain.policies import PolicyInForce
+from moderation.growing_texts import PIECE_CHARACTERS, open_text
+from moderation_support.judged import compiled, judges
+
+TEXT = "grass and bob, " * 3000
+
+
+async def at_once(judge: Judge, window: Window, *, owner: str = "acme") -> Ruling:
+    return Ruling(())
+
+
+async def test_however_long_a_piece_is_others_have_their_turn() -> None:
+    flags = judges().replace("action: block, labels", "action: flag, labels")
+    policy = compiled(flags.replace("action: mask, categories", "action: flag, categories"))
+    turns = 0
+
+    async def beside() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(beside())
+    growing = open_text(PolicyInForce("acme", policy), Direction.INPUT, at_once)
+    shown = (await growing.push(TEXT)).text
+    assert turns >= len(TEXT) // PIECE_CHARACTERS
+    last = await growing.finish()
+    await growing.close()
+    others.cancel()
+
+    assert last.verdict == await judge_whole(policy, TEXT, Direction.INPUT, at_once)
+    assert shown + last.text == TEXT.replace("bob", "***")
