@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from moderation.adapters.classifier_judge import ClassifierJudge, inference_at, shares_of
+from moderation.domain.kept_scores import KeptScores
 from moderation.domain.no_opinion import Failure, NoOpinionError
 from moderation_support.classifier import ALIAS, SURE, Classifier, serving_classifier
+from moderation_support.safety_client import Clock
 from service_kit.errors import (
     DeadlineError,
     InvalidInputError,
@@ -40,13 +43,19 @@ def the_judge() -> Judge:
     return judge
 
 
+def kept(clock: Clock | None = None) -> KeptScores:
+    return KeptScores(entries=100, seconds=300, clock=clock or Clock())
+
+
 @asynccontextmanager
-async def judging(classifier: Classifier, *, timeout: float = 5) -> AsyncIterator[ClassifierJudge]:
+async def judging(
+    classifier: Classifier, *, timeout: float = 5, clock: Clock | None = None
+) -> AsyncIterator[ClassifierJudge]:
     async with (
         serving_classifier(classifier) as address,
         inference_at(address, SECRET, None) as stub,
     ):
-        yield ClassifierJudge(stub, timeout)
+        yield ClassifierJudge(stub, timeout, kept(clock))
 
 
 async def failure_of(judge: ClassifierJudge) -> Failure:
@@ -119,9 +128,44 @@ async def test_a_model_that_says_nothing_or_nobody_there_is_no_opinion() -> None
     async with judging(Classifier(hangs=True), timeout=0.3) as judge:
         assert await failure_of(judge) is Failure.TIMEOUT
     async with inference_at(f"127.0.0.1:{free_port()}", SECRET, None) as stub:
-        assert await failure_of(ClassifierJudge(stub, timeout=5)) is Failure.UNREACHABLE
+        assert await failure_of(ClassifierJudge(stub, 5, kept())) is Failure.UNREACHABLE
     async with inference_at("", SECRET, None) as stub:
-        assert await failure_of(ClassifierJudge(stub, timeout=5)) is Failure.UNKNOWN
+        assert await failure_of(ClassifierJudge(stub, 5, kept())) is Failure.UNKNOWN
+
+
+async def test_a_window_is_asked_about_once_until_that_is_long_ago_or_of_another_version() -> None:
+    classifier, clock = Classifier(), Clock()
+    async with judging(classifier, clock=clock) as judge:
+
+        async def is_asked(text: str, tenant: str = "acme", **changes: Any) -> bool:
+            before = len(classifier.requests)
+            asked = replace(the_judge(), **changes)
+            await judge.opinions(asked, Window(0, "", text), tenant=tenant)
+            return len(classifier.requests) > before
+
+        assert [await is_asked(text) for text in ("one", "one", "two", "one")] == [
+            *(True, False, True, False)
+        ]
+        assert await is_asked("one", instruction="Say something else.")
+        assert await is_asked("one", labels=(("bomb", "illicit"), ("safe", None)))
+        assert not await is_asked("one", threshold=0.1)
+        classifier.aliases.add(("other", ALIAS))
+        assert await is_asked("one", tenant="other")
+
+        classifier.version = "mv-2"
+        assert not await is_asked("two")
+        assert await is_asked("three")
+        assert await is_asked("two")
+        clock.now = 300
+        assert await is_asked("two")
+
+
+async def test_no_refusal_is_remembered() -> None:
+    classifier = Classifier(error=UnavailableError("restarting"))
+    async with judging(classifier) as judge:
+        assert await failure_of(judge) is Failure.UNREACHABLE
+        classifier.error = None
+        await judge.opinions(the_judge(), WINDOW, tenant="acme")
 
 
 @given(st.lists(st.floats(-1e6, 0), min_size=1), st.floats(-1e6, 0))

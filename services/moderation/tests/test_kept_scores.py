@@ -23,9 +23,9 @@ def test_it_gives_what_was_put_last_if_it_is_young_and_was_used_lately(
             now += number
             continue
         if step == "put":
-            kept.put(text, {"hate": number / 10})
+            kept.put(text.encode(), {"hate": number / 10})
             put[text] = (now, number / 10)
-        elif (found := kept.get(text)) is None:
+        elif (found := kept.get(text.encode())) is None:
             in_use = [each for each in dict.fromkeys(reversed(used))][:entries]
             assert text not in in_use or now - put[text][0] >= SECONDS
             used = [each for each in used if each != text]
@@ -38,5 +38,5 @@ def test_it_gives_what_was_put_last_if_it_is_young_and_was_used_lately(
 
 def test_no_text_is_kept() -> None:
     kept = KeptScores(entries=9, seconds=SECONDS, clock=lambda: 0.0)
-    kept.put("my secret", {"hate": 0.5})
+    kept.put(b"my secret", {"hate": 0.5})
     assert "secret" not in repr(vars(kept))

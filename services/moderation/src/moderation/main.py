@@ -6,6 +6,7 @@ services over HTTP.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -28,6 +29,7 @@ from moderation.ask_judge import AskJudge
 from moderation.change_policy import ChangePolicy
 from moderation.check_text import CheckText
 from moderation.domain.judges_here import JudgesHere
+from moderation.domain.kept_scores import KeptScores
 from moderation.domain.policies import PoliciesInForce
 from moderation.entrypoints.grpc import ModerationServicer
 from moderation.guard_text import GuardText
@@ -82,7 +84,12 @@ async def _asking(settings: Settings) -> AsyncIterator[AskJudge]:
         inference_at(settings.inference_address, secret, identity) as stub,
         safety_services(settings.safety_services) as services,
     ):
-        classifiers = ClassifierJudge(stub, settings.classifier_seconds)
+        kept = KeptScores(
+            entries=settings.classifier_cache_entries,
+            seconds=settings.classifier_cache_seconds,
+            clock=time.monotonic,
+        )
+        classifiers = ClassifierJudge(stub, settings.classifier_seconds, kept)
         yield AskJudge(classifiers=classifiers, services=SafetyJudge(services))
 
 

@@ -41,6 +41,12 @@ class Settings(ServiceSettings):
     classifier_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long such a judge may take for a window."""
 
+    classifier_cache_entries: int = Field(default=10_000, ge=0, le=1_000_000)
+    """Their answers that are remembered; 0 for none."""
+
+    classifier_cache_seconds: float = Field(default=300.0, ge=0, le=86_400)
+    """For so long, or until another version answers for the alias."""
+
     safety_services: Annotated[
         dict[str, SafetyServiceSettings], NoDecode, BeforeValidator(_decoded)
     ] = Field(default_factory=dict)

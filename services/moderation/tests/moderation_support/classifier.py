@@ -30,6 +30,8 @@ class Classifier(InferenceServiceServicer):
     error: Exception | None = None
     """Raised in place of an answer."""
     hangs: bool = False
+    version: str = "mv-1"
+    """Behind the alias."""
     answer: pb.ScoreResponse | None = None
     """Given in place of a right one."""
     requests: list[pb.ScoreRequest] = field(default_factory=list)
@@ -42,7 +44,9 @@ class Classifier(InferenceServiceServicer):
             await asyncio.Event().wait()
         if (request.tenant, request.model) not in self.aliases:
             raise NotFoundError(f"no model {request.model}")
-        return self.answer or scored(list(request.continuations), self._label(request))
+        return self.answer or scored(
+            list(request.continuations), self._label(request), self.version
+        )
 
     def _label(self, request: pb.ScoreRequest) -> str:
         text = request.conversation.messages[-1].content
@@ -55,12 +59,13 @@ class Classifier(InferenceServiceServicer):
         return [request.conversation.messages[-1].content for request in self.requests]
 
 
-def scored(labels: list[str], found: str) -> pb.ScoreResponse:
+def scored(labels: list[str], found: str, version: str) -> pb.ScoreResponse:
     """An answer that is sure of one label; a sum of log-likelihoods, far below zero."""
     rest = (1 - SURE) / max(len(labels) - 1, 1)
     shares = [SURE if label == found else rest for label in labels]
     return pb.ScoreResponse(
-        scores=[pb.ContinuationScore(log_likelihood=math.log(share) - 40) for share in shares]
+        scores=[pb.ContinuationScore(log_likelihood=math.log(share) - 40) for share in shares],
+        version_id=version,
     )
 
 

@@ -1,6 +1,7 @@
 """Judges that are models behind the inference service, which finds labels more or less likely."""
 
 import math
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from service_kit.errors import (
 )
 from service_kit.grpc_client import domain_errors, open_channel
 
+from moderation.domain.kept_scores import KeptScores, Scores
 from moderation.domain.no_opinion import Failure, NoOpinionError, bad_answer
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from service_kit.mutual_tls import MutualTls
 
 PEER = "inference"
+ALIASES_KNOWN = 1000
 ROUNDING = 0.01
 """What an engine's sums may lie above zero."""
 FAILURES: dict[type[DomainError], Failure] = {
@@ -65,11 +68,17 @@ class ClassifierJudge:
     Args:
         stub: Of the inference service; None where nobody knows one.
         timeout: Seconds for one window.
+        kept: What was answered a moment ago: a chat comes with all that was said before.
     """
 
-    def __init__(self, stub: "InferenceServiceAsyncStub | None", timeout: float) -> None:
+    def __init__(
+        self, stub: "InferenceServiceAsyncStub | None", timeout: float, kept: KeptScores
+    ) -> None:
         self._stub = stub
         self._timeout = timeout
+        self._kept = kept
+        self._versions: OrderedDict[tuple[str, str], str] = OrderedDict()
+        """That last answered for a tenant's alias: what an older one said does not count."""
 
     async def opinions(self, judge: Judge, window: Window, *, tenant: str) -> Sequence[Opinion]:
         """How likely the model finds each category, among all of the judge's labels.
@@ -80,17 +89,35 @@ class ClassifierJudge:
         Raises:
             NoOpinionError: the model cannot be asked, or says nothing that can be read.
         """
+        shares = await self._shares(_question(judge, window, tenant))
+        found: dict[str, float] = {}
+        for label, category in judge.labels:
+            if category is not None:
+                found[category] = found.get(category, 0.0) + shares[label]
+        return [Opinion(category, min(share, 1.0)) for category, share in found.items()]
+
+    async def _shares(self, request: ScoreRequest) -> Scores:
+        """By label."""
         if self._stub is None:
             raise NoOpinionError(Failure.UNKNOWN, "moderation has no inference service to ask")
-        request = _question(judge, window, tenant)
+        alias, asked = (request.tenant, request.model), request.SerializeToString()
+        version = self._versions.get(alias)
+        if version is not None and (kept := self._kept.get(version.encode() + asked)) is not None:
+            return kept
         with _no_opinions():
             response: ScoreResponse | None = await self._stub.Score(request, timeout=self._timeout)
-        shares = shares_of(_log_likelihoods(response, len(judge.labels)))
-        found: dict[str, float] = {}
-        for (_, category), share in zip(judge.labels, shares, strict=True):
-            if category is not None:
-                found[category] = found.get(category, 0.0) + share
-        return [Opinion(category, min(share, 1.0)) for category, share in found.items()]
+        labels, version = request.continuations, response.version_id if response else ""
+        values = shares_of(_log_likelihoods(response, len(labels)))
+        shares = dict(zip(labels, values, strict=True))
+        self._remember(alias, version)
+        self._kept.put(version.encode() + asked, shares)
+        return shares
+
+    def _remember(self, alias: tuple[str, str], version: str) -> None:
+        self._versions[alias] = version
+        self._versions.move_to_end(alias)
+        while len(self._versions) > ALIASES_KNOWN:
+            self._versions.popitem(last=False)
 
 
 def _question(judge: Judge, window: Window, tenant: str) -> ScoreRequest:

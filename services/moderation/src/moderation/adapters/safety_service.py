@@ -63,7 +63,7 @@ class SafetyService:
         Raises:
             NoOpinionError: none, after all attempts that fit into the time.
         """
-        kept = self._kept.get(text)
+        kept = self._kept.get(text.encode())
         if kept is not None:
             return kept
         period = self._breaker.admit()
@@ -79,7 +79,7 @@ class SafetyService:
             self._breaker.abandoned(period)
             raise
         self._breaker.succeeded(period)
-        self._kept.put(text, scores)
+        self._kept.put(text.encode(), scores)
         return scores
 
     def _learn(self, period: int, error: NoOpinionError) -> None:

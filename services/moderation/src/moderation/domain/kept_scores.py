@@ -1,4 +1,4 @@
-"""Scores that were heard a moment ago, so that the same text is not sent twice."""
+"""Scores that were heard a moment ago, so that the same is not asked twice."""
 
 import hashlib
 from collections import OrderedDict
@@ -11,7 +11,7 @@ Scores = Mapping[str, float]
 class KeptScores:
     """At most `entries` of them, none older than `seconds`; the least used goes first.
 
-    Texts are known by their sha256 alone, and are not kept.
+    Questions are known by their sha256 alone, and are not kept.
     """
 
     def __init__(self, *, entries: int, seconds: float, clock: Callable[[], float]) -> None:
@@ -20,9 +20,9 @@ class KeptScores:
         self._clock = clock
         self._kept: OrderedDict[bytes, tuple[float, Scores]] = OrderedDict()
 
-    def get(self, text: str) -> Scores | None:
-        """What was heard of the text; None when it was not, or too long ago."""
-        digest = _digest(text)
+    def get(self, question: bytes) -> Scores | None:
+        """What was answered; None when it was not asked, or too long ago."""
+        digest = _digest(question)
         heard_at, scores = self._kept.get(digest, (0.0, None))
         if scores is None:
             return None
@@ -32,14 +32,14 @@ class KeptScores:
         self._kept.move_to_end(digest)
         return scores
 
-    def put(self, text: str, scores: Scores) -> None:
+    def put(self, question: bytes, scores: Scores) -> None:
         """Keep what was heard now."""
-        digest = _digest(text)
+        digest = _digest(question)
         self._kept[digest] = (self._clock(), scores)
         self._kept.move_to_end(digest)
         while len(self._kept) > self._entries:
             self._kept.popitem(last=False)
 
 
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode()).digest()
+def _digest(question: bytes) -> bytes:
+    return hashlib.sha256(question).digest()
