@@ -46,7 +46,9 @@ class KeywordAutomaton:
         self.children: list[dict[str, int]] = [{}]
         self.depth: list[int] = [0]
         self.fallback: list[int] = [0]
-        self.keywords: list[list[_Keyword]] = [[]]
+        self.keywords: dict[int, list[_Keyword]] = {}
+        """For nodes at which keywords end, those that do. Not a list for every node: so many
+        objects would keep the garbage collector busy while long texts are judged."""
         self.next_ending: list[int] = [0]
         """Nearest node on the fallback chain at which a keyword ends; 0 when none does."""
         self.may_start_in_word: list[bool] = [False]
@@ -70,7 +72,8 @@ class KeywordAutomaton:
         starts_word = not within_words and is_word_character(keyword[0])
         ends_word = not within_words and is_word_character(keyword[-1])
         node = self._add(keyword, starts_word=starts_word)
-        self.keywords[node].append(_Keyword(keyword, len(keyword), rule, starts_word, ends_word))
+        ending = _Keyword(keyword, len(keyword), rule, starts_word, ends_word)
+        self.keywords.setdefault(node, []).append(ending)
 
     def _add(self, text: str, *, starts_word: bool = False, at_boundary: bool = False) -> int:
         node = 0
@@ -86,7 +89,6 @@ class KeywordAutomaton:
         self.children.append({})
         self.depth.append(self.depth[parent] + 1)
         self.fallback.append(0)
-        self.keywords.append([])
         self.next_ending.append(0)
         self.may_start_in_word.append(False)
         self.begins_head.append(False)
@@ -95,13 +97,13 @@ class KeywordAutomaton:
     def _link(self) -> None:
         """Set the fallbacks, breadth first, so that each finds shallower ones in place."""
         queue = deque(self.children[0].values())
-        self.ends = [bool(keywords) * KEYWORD_ENDS for keywords in self.keywords]
+        self.ends = [KEYWORD_ENDS * (node in self.keywords) for node in range(len(self.children))]
         for node in self._heads:
             self.ends[node] |= HEAD_ENDS
         while queue:
             node = queue.popleft()
             fallback = self.fallback[node]
-            ends = bool(self.keywords[fallback])
+            ends = fallback in self.keywords
             self.ends[node] |= self.ends[fallback]
             self.next_ending[node] = fallback if ends else self.next_ending[fallback]
             for character, child in self.children[node].items():
@@ -133,7 +135,7 @@ class KeywordAutomaton:
     def ending_at(self, node: int) -> Iterator[_Keyword]:
         """Every keyword that ends at `node`."""
         while node:
-            yield from self.keywords[node]
+            yield from self.keywords.get(node, ())
             node = self.next_ending[node]
 
 
@@ -219,7 +221,7 @@ class KeywordScan:
         keywords, next_ending = automaton.keywords, automaton.next_ending
         reading = automaton.reading
         while node:
-            for keyword in keywords[node]:
+            for keyword in keywords.get(node, ()):
                 start = end - keyword.length
                 if keyword.starts_word and not _starts_word(window, start):
                     continue

@@ -115,12 +115,12 @@ class StreamGuard:
 
     def _judge(self) -> Verdict:
         last = self._block_at
-        found = {one[:3] for one in self._matches if last is None or (one[0], one[3]) <= last}
-        rules = self._rules
-        matches = [
-            RuleMatch(rule_id, rules[rule_id].category, rules[rule_id].action, start, end)
-            for start, end, rule_id in sorted(found)
-        ]
+        matches: list[RuleMatch] = []
+        before: tuple[int, int, str] | None = None
+        for start, end, rule_id, place in sorted(self._matches):
+            if (last is None or (start, place) <= last) and before != (start, end, rule_id):
+                rule, before = self._rules[rule_id], (start, end, rule_id)
+                matches.append(RuleMatch(rule_id, rule.category, rule.action, start, end))
         return Verdict(
             action=max((match.action for match in matches), default=Action.ALLOW),
             matches=tuple(matches),
