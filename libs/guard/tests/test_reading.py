@@ -25,3 +25,20 @@ def test_after_a_hyphen_a_phrase_may_go_on() -> None:
     stream = COMPILED.stream(Direction.OUTPUT)
     pieces = ["a pipe", "-", "bom", "b", "."]
     assert [stream.push(piece).text for piece in pieces] == ["a ", "", "", "", "*********."]
+
+
+def test_what_only_reads_like_a_beginning_is_not_held() -> None:
+    fixed = "category: c, severity: low, action: mask, directions: both"
+    rules = [
+        RULE % "[pipe bomb, c-4, -rf]",
+        f"{{id: key, {fixed}, detector: private-key}}",
+        f"{{id: sk, {fixed}, pattern: '\\bsk-\\d{{4}}'}}",
+        f"{{id: go, {fixed}, pattern: 'go on \\d{{4}}'}}",
+    ]
+    bundle = compile_policy(parse_policy({"p": f"rules: [{', '.join(rules)}]"}))
+    stream = CompiledPolicy.from_bundle(bundle.content).stream(Direction.OUTPUT)
+    for piece in ("an ", "sk ", "go-o", " c ", "word "):
+        assert stream.push(piece).text == piece
+    pieces = ["-", "--", "! go ", "on ", "x sk-", "x c-", "x pipe-", "x"]
+    held = [stream.push(piece).text for piece in pieces]
+    assert held == ["", "", "---! ", "", "go on x ", "sk-x ", "c-x ", "pipe-x"]

@@ -59,26 +59,40 @@ class KeywordAutomaton:
         """For nodes at which heads end, the numbers of their patterns."""
         self.ends: list[int] = []
         """What ends at this node or on its fallback chain: KEYWORD_ENDS, HEAD_ENDS, both or 0."""
+        self.spelled: dict[int, set[str]] = {}
+        """For nodes to which other spellings lead too: those with which something begins."""
+        self._freely_spelled: set[int] = set()
         self.steps: dict[tuple[int, str], int] = {}
         """Node after a short piece from a node, of pieces in which nothing ended."""
         for keyword, rule, within_words in keywords:
             self._add_keyword(keyword, rule, within_words=within_words)
         for head, pattern, at_boundary in heads:
-            node = self._add(head, at_boundary=at_boundary and _is_ascii_word(head[0]))
+            bounded = at_boundary and _is_ascii_word(head[0])
+            node = self._add(head, reading.alike, at_boundary=bounded)
             self._heads[node].append(pattern)
+        for node in self.spelled.keys() & self._freely_spelled:
+            del self.spelled[node]
+        self._freely_spelled.clear()
         self._link()
 
     def _add_keyword(self, keyword: str, rule: RuleHead, *, within_words: bool) -> None:
         starts_word = not within_words and is_word_character(keyword[0])
         ends_word = not within_words and is_word_character(keyword[-1])
-        node = self._add(keyword, starts_word=starts_word)
+        node = self._add(keyword, self.reading.exact, starts_word=starts_word)
         ending = _Keyword(keyword, len(keyword), rule, starts_word, ends_word)
         self.keywords.setdefault(node, []).append(ending)
 
-    def _add(self, text: str, *, starts_word: bool = False, at_boundary: bool = False) -> int:
-        node = 0
-        for character in self.reading.read(text):
+    def _add(
+        self, text: str, exact: str, *, starts_word: bool = False, at_boundary: bool = False
+    ) -> int:
+        """Add a text; characters that are `exact` are written as they are, others as they read."""
+        node, free = 0, min((text.index(one) for one in exact if one in text), default=len(text))
+        for length, character in enumerate(self.reading.read(text), 1):
             node = self.children[node].get(character) or self._new_node(node, character)
+            if length <= free:
+                self._freely_spelled.add(node)
+            else:
+                self.spelled.setdefault(node, set()).add(text[:length])
             self.may_start_in_word[node] |= not starts_word and not at_boundary
             self.begins_head[node] |= at_boundary
         return node
@@ -241,7 +255,9 @@ class KeywordScan:
                 or _starts_word(window, start)
                 or (automaton.begins_head[node] and _at_boundary(window, start))
             ):
-                return start
+                spelled = automaton.spelled.get(node)
+                if spelled is None or window.between(start, end) in spelled:
+                    return start
             node = automaton.fallback[node]
         return end
 

@@ -15,6 +15,10 @@ class Reading(NamedTuple):
     """Gives a text of the same length."""
     spells: Callable[[str, str], bool]
     """Whether the second, which reads as the keyword, is a way to write it."""
+    alike: str = ""
+    """Characters that are read alike, though text other than keywords has them as they are."""
+    exact: str = ""
+    """Those that keywords have as they are."""
 
 
 AS_WRITTEN = Reading(str, str.__eq__)
@@ -26,5 +30,5 @@ def _is_hyphened(keyword: str, written: str) -> bool:
     )
 
 
-HYPHENED = Reading(methodcaller("replace", "-", " "), _is_hyphened)
+HYPHENED = Reading(methodcaller("replace", "-", " "), _is_hyphened, alike="- ", exact="-")
 """A hyphen stands for a space of a keyword, but no space for a hyphen."""
