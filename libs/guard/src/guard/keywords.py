@@ -47,8 +47,7 @@ class KeywordAutomaton:
         self.depth: list[int] = [0]
         self.fallback: list[int] = [0]
         self.keywords: dict[int, list[_Keyword]] = {}
-        """For nodes at which keywords end, those that do. Not a list for every node: so many
-        objects would keep the garbage collector busy while long texts are judged."""
+        """By the node at which they end; a list for every node would keep the collector busy."""
         self.next_ending: list[int] = [0]
         """Nearest node on the fallback chain at which a keyword ends; 0 when none does."""
         self.may_start_in_word: list[bool] = [False]
@@ -67,13 +66,13 @@ class KeywordAutomaton:
         for keyword, rule, within_words in keywords:
             self._add_keyword(keyword, rule, within_words=within_words)
         for head, pattern, at_boundary in heads:
-            bounded = at_boundary and _is_ascii_word(head[0])
-            node = self._add(head, reading.alike, at_boundary=bounded)
-            self._heads[node].append(pattern)
-        for node in self.spelled.keys() & self._freely_spelled:
-            del self.spelled[node]
-        self._freely_spelled.clear()
+            self._add_head(head, pattern, at_boundary=at_boundary)
         self._link()
+
+    def _add_head(self, head: str, pattern: int, *, at_boundary: bool) -> None:
+        bounded = at_boundary and _is_ascii_word(head[0])
+        node = self._add(head, self.reading.alike, at_boundary=bounded)
+        self._heads[node].append(pattern)
 
     def _add_keyword(self, keyword: str, rule: RuleHead, *, within_words: bool) -> None:
         starts_word = not within_words and is_word_character(keyword[0])
@@ -110,6 +109,9 @@ class KeywordAutomaton:
 
     def _link(self) -> None:
         """Set the fallbacks, breadth first, so that each finds shallower ones in place."""
+        for node in self.spelled.keys() & self._freely_spelled:
+            del self.spelled[node]
+        self._freely_spelled.clear()
         queue = deque(self.children[0].values())
         self.ends = [KEYWORD_ENDS * (node in self.keywords) for node in range(len(self.children))]
         for node in self._heads:
