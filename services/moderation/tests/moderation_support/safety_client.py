@@ -30,7 +30,7 @@ async def service_at(
     sleeper = Sleeper()
     made = SafetyService(
         "test",
-        SafetyServiceSettings(url=url, **settings),
+        SafetyServiceSettings(**{"url": url, "timeout_seconds": 20} | settings),
         clock=clock or Clock(),
         chance=lambda: chance,
         sleep=sleeper,
