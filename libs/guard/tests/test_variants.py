@@ -20,7 +20,7 @@ def compiled(keywords: str, variants: str = "") -> CompiledPolicy:
     )
 
 
-ENGLISH = "steroids, kill list, zigget, eel bait, sos"
+ENGLISH = "steroids, kill list, zigget, eel bait, sos, ill, leg, lot"
 CHINESE = "炸弹, 法轮, 女人, 花炸, 铁门, 元星, 星, 枪"
 ALL = compiled(f"[{ENGLISH}, {CHINESE}]", "[leet, pinyin, split]")
 PLAIN = compiled(f"[{ENGLISH}, {CHINESE}]")
@@ -71,7 +71,10 @@ def test_a_listed_spelling_is_masked_and_only_where_the_rule_lists_it(spelled: s
     assert PLAIN.check(text, Direction.INPUT).action is Action.ALLOW
 
 
-LEFT = ["kiil llst", "klll list", "sterolds", "zhadanu", "zha. dan", "1", "505", "5-0-5", "日生"]
+LEFT = [
+    *["kiil llst", "klll list", "sterolds", "zhadanu", "zha. dan", "日生"],
+    *["1", "505", "5-0-5", "1e6", "$05", "10+", "$.0.$", "|---|---|---|", "|[3-9"],
+]
 
 
 @pytest.mark.parametrize("text", [*LEFT])

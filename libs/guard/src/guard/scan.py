@@ -9,7 +9,7 @@ from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
 from guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
-from guard.variants import LEETSPEAK
+from guard.variants import LEETSPEAK, LEETSPEAK_APART
 
 
 class RuleSet:
@@ -28,7 +28,7 @@ class RuleSet:
             (keyword for keyword in keywords if not is_unspaced(keyword[0])), self.headed.heads
         )
         self.leet = KeywordAutomaton(leet, reading=LEETSPEAK) if leet else None
-        self.spaced_leet = SpacedKeywords(((word, rule) for word, rule, _ in leet), LEETSPEAK)
+        self.spaced_leet = SpacedKeywords(((word, rule) for word, rule, _ in leet), LEETSPEAK_APART)
         self.is_empty = not keywords and not patterns
         self.spaced = SpacedKeywords((keyword, rule) for keyword, rule, _ in keywords)
 

@@ -6,6 +6,7 @@ a reading of the text: letters and signs are read as one, and a place that reads
 be spelled by the substitutions and not by another letter.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice, product
 from operator import methodcaller
@@ -35,18 +36,24 @@ _LETTERS = str.maketrans(
 )
 
 
-def _is_leet(keyword: str, written: str) -> bool:
-    """Whether `written`, which reads as the keyword, has its letters or signs for them.
+_NUMBER = re.compile(r"[+$€£¥]?[0-9]+(e[0-9]+)?|[0-9]+[+!$€£¢]")
 
-    A number is a number: digits alone are no word.
-    """
-    return not written.isdigit() and all(
+
+def _is_leet(keyword: str, written: str) -> bool:
+    """By letters and signs for them; a number or price is one."""
+    return _NUMBER.fullmatch(written) is None and all(
         shown == letter or letter in _SUBSTITUTIONS.get(shown, "")
         for letter, shown in zip(keyword, written, strict=True)
     )
 
 
+def _is_leet_apart(keyword: str, written: str) -> bool:
+    """With a letter among them: figures and rules of tables lie apart as well."""
+    return any(map(str.isalpha, written)) and _is_leet(keyword, written)
+
+
 LEETSPEAK = Reading(methodcaller("translate", _LETTERS), _is_leet)
+LEETSPEAK_APART = LEETSPEAK._replace(spells=_is_leet_apart)
 
 
 def has_leet(keyword: str) -> bool:
