@@ -54,6 +54,9 @@ def test_letters_apart_are_one_word_up_to_three_others() -> None:
     between, beyond = "x" * MOST_BETWEEN, "x" * (MOST_BETWEEN + 1)
     assert MASKING.check(between.join(unseen("bob")), Direction.INPUT).matches
     assert not MASKING.check(beyond.join(unseen("bob")), Direction.INPUT).matches
+    for between in ("x", " "):
+        text = f"{unseen('pipe ')}{between}{unseen('bomb')}"
+        assert len(MASKING.check(text, Direction.INPUT).matches) == 1
 
 
 @pytest.mark.parametrize(

@@ -37,19 +37,24 @@ class _HiddenWindow(ShadowWindow):
 
     def spell(self, run: str, first: int) -> None:
         """Go on by characters that touch, the first of which is at `first`."""
-        letters = [(index, letter) for index, letter in enumerate(run.translate(_SPELLED), first)]
+        spelled, places = run.translate(_SPELLED), [*range(first, first + len(run))]
         if self.end and first > self.next:
-            letters.insert(0, (first, " "))
-        kept: list[str] = []
-        for index, letter in letters:
-            if letter != " " or not self._after_space:
-                self._listed.append(index)
-                kept.append(letter)
-            self._after_space = letter == " "
-        self._encoded = None
-        self.text += "".join(kept)
-        self.end += len(kept)
+            spelled, places = f" {spelled}", [first, *places]
         self.next = first + len(run)
+        if "  " in spelled or (self._after_space and spelled[0] == " "):
+            spelled, places = self._without_repeated_spaces(spelled, places)
+        if spelled:
+            self._listed += places
+            self._encoded = None
+            self.text += spelled
+            self.end += len(spelled)
+            self._after_space = spelled[-1] == " "
+
+    def _without_repeated_spaces(self, spelled: str, places: list[int]) -> tuple[str, list[int]]:
+        before = f"{' ' if self._after_space else '.'}{spelled}"
+        pairs = zip(before, spelled, places, strict=False)
+        kept = [(letter, place) for last, letter, place in pairs if letter != " " or last != " "]
+        return "".join(letter for letter, _ in kept), [place for _, place in kept]
 
     def original_end(self, position: int) -> int:
         """As `ShadowWindow`; nothing belongs to an unseen character."""
