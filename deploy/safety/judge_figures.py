@@ -32,12 +32,9 @@ class Judged:
         return max(self.shares, key=lambda label: self.shares[label])
 
     def score(self, categories: Mapping[str, str | None]) -> float:
-        """Of the likeliest category, as a policy compares it with its threshold."""
-        sums: dict[str, float] = {}
-        for label, share in self.shares.items():
-            if (category := categories[label]) is not None:
-                sums[category] = sums.get(category, 0.0) + share
-        return max(sums.values())
+        """That something is wrong with it, as a policy compares it with its threshold."""
+        harms = [share for label, share in self.shares.items() if categories[label] is not None]
+        return sum(harms)
 
 
 def shares_of(labels: Sequence[str], log_likelihoods: Sequence[float]) -> dict[str, float]:
@@ -66,7 +63,7 @@ def figures(
 ) -> dict[str, Any]:
     """All figures of one judge.
 
-    `caught` and `false_alarms` are rows whose likeliest category reaches the threshold.
+    `caught` and `false_alarms` are rows that are harmful with the threshold's probability or more.
     """
     rows = [(row, row.score(categories)) for row in judged]
     named = [row for row in judged if row.label in categories]

@@ -77,14 +77,11 @@ async def test_it_is_asked_which_label_follows_the_window_in_its_context() -> No
     assert sorted(request.continuations) == ["bomb", "insult", "knife", "safe"]
 
 
-async def test_labels_of_one_category_count_together_and_safe_ones_are_no_opinion() -> None:
+async def test_it_is_as_sure_as_that_the_text_is_not_safe_of_the_likeliest_category() -> None:
     async with judging(Classifier()) as judge:
         opinions = await judge.opinions(the_judge(), Window(0, "", "a bomb"), tenant="acme")
-    rest = (1 - SURE) / 3
-    assert {category: pytest.approx(score) for category, score in opinions} == {
-        "illicit": SURE + rest,
-        "harassment": rest,
-    }
+    safe = (1 - SURE) / 3
+    assert [(one.category, pytest.approx(one.score)) for one in opinions] == [("illicit", 1 - safe)]
 
 
 @pytest.mark.parametrize(

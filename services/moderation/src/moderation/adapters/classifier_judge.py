@@ -81,7 +81,7 @@ class ClassifierJudge:
         """That last answered for a tenant's alias: what an older one said does not count."""
 
     async def opinions(self, judge: Judge, window: Window, *, tenant: str) -> Sequence[Opinion]:
-        """How likely the model finds each category, among all of the judge's labels.
+        """How likely the model finds any harm, among the judge's labels, and harm of which kind.
 
         Args:
             tenant: whose alias the classifier is.
@@ -94,7 +94,9 @@ class ClassifierJudge:
         for label, category in judge.labels:
             if category is not None:
                 found[category] = found.get(category, 0.0) + shares[label]
-        return [Opinion(category, min(share, 1.0)) for category, share in found.items()]
+        # A text between two categories is as wrong as one that is clearly of one of them.
+        likeliest = max(found, key=lambda category: found[category])
+        return [Opinion(likeliest, min(sum(found.values()), 1.0))]
 
     async def _shares(self, request: ScoreRequest) -> Scores:
         """By label."""
