@@ -37,7 +37,8 @@ judges:
   - {id: watch, severity: low, action: flag, directions: both, threshold: 0.5, window: 80,
      classifier: watch-model, labels: {safe: null, unsafe: violence}}
 """
-HOLDING = (60, 50)
+STRICT = 60
+HOLDING = (STRICT, 50)
 """Windows of the judges that block or mask."""
 HARMFUL_OF = {"strict-model": 12, "veil-model": 4, "watch-model": 3}
 """One window of so many is found harmful by each model."""
@@ -124,14 +125,11 @@ def shown_of(wanted: Verdict, text: str) -> str:
             masked[match.start : match.end] = "*" * (match.end - match.start)
         elif match.action is Action.BLOCK:
             known_to = match.start if match.score is None else match.end
-            judged = [text_or_windows(known_to, size, text) for size in HOLDING]
+            # A window that the text's end cut short comes after all others.
+            is_last = match.score is not None and match.end - match.start < STRICT
+            judged = [known_to if is_last else known_to // size * size for size in HOLDING]
             end = min(end, match.start, *judged)
     return "".join(masked[:end])
-
-
-def text_or_windows(known_to: int, size: int, text: str) -> int:
-    """How far a judge has judged when the text is known so far; the last window may be short."""
-    return known_to if known_to == len(text) else known_to // size * size
 
 
 async def test_the_texts_are_worth_it() -> None:

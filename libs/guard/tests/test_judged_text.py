@@ -102,6 +102,20 @@ def test_beside_a_text_the_verdict_is_the_same_as_on_the_whole(text: str, size: 
     assert verdict == asyncio.run(judge_whole(policy, text, Direction.OUTPUT, ask))
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("length", [50, 60, 100, 120, 150, 170, 200])
+def test_a_window_that_ends_with_the_text_counts_before_those_that_are_cut_short(
+    policy: CompiledPolicy, length: int
+) -> None:
+    for words in ("vile", "vile odd", "rude vile", "odd rude vile"):
+        text = ("a river stone " * 20)[: length - len(words) - 1] + " " + words
+        expected, _ = by_hand(policy, text, Direction.OUTPUT)
+        whole = asyncio.run(judge_whole(policy, text, Direction.OUTPUT, ask))
+        for size in (1, 7, 50, len(text)):
+            pieces = [text[start : start + size] for start in range(0, len(text), size)]
+            assert asyncio.run(in_pieces(policy, pieces)) == (expected, whole)
+
+
 def test_a_window_waits_for_its_ruling_and_for_no_other() -> None:
     async def scene() -> None:
         asked, answer = asyncio.Event(), asyncio.Event()

@@ -29,25 +29,33 @@ AsksJudge = Callable[[Judge, Window], Awaitable[Ruling]]
 @dataclass(frozen=True)
 class _Asked:
     judge: Judge
-    end: int
+    order: tuple[int, bool]
+    """End of the window, and whether the text's end cut it short: such a one comes last."""
     ruling: "asyncio.Task[Ruling]"
+
+    @property
+    def end(self) -> int:
+        """One past the window's last character."""
+        return self.order[0]
 
 
 class Judging:
     """Holds a text, given in pieces cut anywhere, until each judge let its windows pass.
 
-    Judges that only flag hold nothing back. Windows count in the order of their ends: the first
-    that is blocked ends the text where it starts. Leave it by `close`, which ends what is being
-    asked.
+    Judges that only flag hold nothing back. Windows count in the order of their ends, those that
+    the text's end cuts short last: the first that is blocked ends the text where it starts. Leave
+    it by `close`, which ends what is being asked.
     """
 
     def __init__(self, judges: Sequence[Judge], ask: AsksJudge) -> None:
         self.matches: list[RuleMatch] = []
-        """Found so far; after a block those of windows that end no later than the blocked one."""
+        """Found so far; after a block those of windows that count no later than the blocked one."""
         self.unanswered: set[str] = set()
         """Judges that gave no opinion."""
         self.blocked: tuple[RuleMatch, ...] = ()
         """The matches that ended the text, all with one end."""
+        self._blocked_at = (0, False)
+        """What they were taken from, as `_Asked.order` has it."""
         self.shown_to = 0
         """How much of the text left."""
         self._ask = ask
@@ -86,11 +94,11 @@ class Judging:
             return ""
         if complete:
             for judge, windows in self._windows:
-                self._begin(judge, windows.finish())
+                self._begin(judge, windows.finish(), cut_short=True)
         end = self.shown_to + len(self._held)
         if await self._settle(everything=True):
             return await self._before_block()
-        await self._watch(to=end)
+        await self._watch(to=(end, True))
         return self._show(end if complete else self._frontier())
 
     async def close(self) -> None:
@@ -101,15 +109,15 @@ class Judging:
         await asyncio.gather(*rulings, return_exceptions=True)
         self._deciding, self._watching = [], []
 
-    def _begin(self, judge: Judge, windows: Iterable[Window]) -> None:
+    def _begin(self, judge: Judge, windows: Iterable[Window], *, cut_short: bool = False) -> None:
         for window in windows:
             ruling = asyncio.ensure_future(self._ruling(judge, window))
-            asked = _Asked(judge, window.start + len(window.text), ruling)
+            asked = _Asked(judge, (window.start + len(window.text), cut_short), ruling)
             if judge.action is Action.FLAG:
                 self._watching.append(asked)
             else:
                 self._deciding.append(asked)
-                self._deciding.sort(key=lambda asked: (asked.end, asked.judge.id))
+                self._deciding.sort(key=lambda asked: (asked.order, asked.judge.id))
 
     async def _ruling(self, judge: Judge, window: Window) -> Ruling:
         async with self._room:
@@ -125,7 +133,7 @@ class Judging:
             first = self._deciding[0]
             if not (everything or first.ruling.done() or self._is_waited_for()):
                 break
-            together = [asked for asked in self._deciding if asked.end == first.end]
+            together = [asked for asked in self._deciding if asked.order == first.order]
             rulings = [await asked.ruling for asked in together]
             self._deciding = self._deciding[len(together) :]
             for asked, ruling in zip(together, rulings, strict=True):
@@ -133,6 +141,7 @@ class Judging:
             found = [match for ruling in rulings for match in ruling.matches]
             self.blocked = tuple(match for match in found if match.action is Action.BLOCK)
             if self.blocked:
+                self._blocked_at = first.order
                 return True
         return False
 
@@ -144,12 +153,12 @@ class Judging:
             for asked in self._deciding
         )
 
-    async def _watch(self, *, to: int) -> None:
-        """Take in what only flags, of windows that end there or before."""
+    async def _watch(self, *, to: tuple[int, bool]) -> None:
+        """Take in what only flags, of windows that count no later."""
         for asked in self._watching:
-            if asked.end <= to:
+            if asked.order <= to:
                 self._take(asked, await asked.ruling)
-        self._watching = [asked for asked in self._watching if asked.end > to]
+        self._watching = [asked for asked in self._watching if asked.order > to]
 
     def _take(self, asked: _Asked, ruling: Ruling) -> None:
         self._passed[asked.judge.id] = asked.end
@@ -179,6 +188,6 @@ class Judging:
     async def _before_block(self) -> str:
         # What a judge of longer windows has not judged by now stays here, too.
         text = self._show(min(self._frontier(), *(match.start for match in self.blocked)))
-        await self._watch(to=self.blocked[0].end)
+        await self._watch(to=self._blocked_at)
         await self.close()
         return text

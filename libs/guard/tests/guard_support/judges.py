@@ -32,29 +32,31 @@ def by_hand(policy: CompiledPolicy, text: str, direction: Direction) -> tuple[st
     first, last = rules.push(text), rules.finish()
     assert last.verdict is not None
     released, is_blocked = first.text + last.text, last.verdict.action is Action.BLOCK
-    found: list[tuple[int, int, Judge]] = []
+    found: list[tuple[tuple[int, bool], int, Judge]] = []
     shown_to = len(released)
     for judge in policy.judges(direction):
         for start in range(0, len(released), judge.window):
             part = released[start : start + judge.window]
-            if is_blocked and len(part) < judge.window:
+            is_short = len(part) < judge.window
+            if is_blocked and is_short:
                 shown_to = min(shown_to, start if judge.holds else shown_to)
                 continue
             window = Window(start, released[max(start - CONTEXT_CHARACTERS, 0) : start], part)
             if judge.matches(window, opinions(judge, window)):
-                found.append((start + len(part), start, judge))
+                found.append(((start + len(part), is_short), start, judge))
     blocked = [match for match in found if match[2].action is Action.BLOCK]
     if blocked:
-        end = min(match[0] for match in blocked)
-        found = [match for match in found if match[0] <= end]
+        last = min(match[0] for match in blocked)
+        found = [match for match in found if match[0] <= last]
         # What a judge of longer windows has not judged by then is not shown, either.
+        end, is_short = last
         judged = [
-            end if end == len(released) else end // judge.window * judge.window
+            end if is_short else end // judge.window * judge.window
             for judge in policy.judges(direction)
             if judge.holds
         ]
-        shown_to = min(*(start for at, start, _ in blocked if at == end), *judged)
-    for at, start, judge in found:
+        shown_to = min(*(start for at, start, _ in blocked if at == last), *judged)
+    for (end, _), start, judge in found:
         if judge.action is Action.MASK:
-            released = released[:start] + "*" * (at - start) + released[at:]
+            released = released[:start] + "*" * (end - start) + released[end:]
     return released[:shown_to], {judge.id for _, _, judge in found}
