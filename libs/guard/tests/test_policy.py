@@ -119,3 +119,9 @@ def test_the_number_of_patterns_is_limited() -> None:
     assert errors_of("rules:\n" + "\n".join(rules)) == [
         "201 rules with a pattern or detector; the limit is 200"
     ]
+
+
+@pytest.mark.parametrize("value", ["9" * 5_000, "2001-99-99"])
+def test_a_value_that_yaml_cannot_read_is_an_error_of_its_document(value: str) -> None:
+    (error,) = errors_of(f"max_check_characters: {value}")
+    assert error.startswith("p.yaml: not YAML")

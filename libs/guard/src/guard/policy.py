@@ -53,7 +53,8 @@ def parse_policy(documents: Mapping[str, str]) -> Policy:
     for name, text in documents.items():
         try:
             objects[name] = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError) as error:
+        except (yaml.YAMLError, RecursionError, ValueError) as error:
+            # The last is of dates and numbers that only look like some.
             errors.append(f"{name}: not YAML: {' '.join(str(error).split())}")
     try:
         policy = policy_from_objects(objects)
