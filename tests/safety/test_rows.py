@@ -80,6 +80,13 @@ def test_the_judge_asks_as_it_was_taught(judge: Judge) -> None:
     assert (mapping["user_template"], mapping["answer_template"]) == ("{text}", "{label}")
 
 
+def test_the_judge_may_stand_beside_the_starter_rules(judge: Judge) -> None:
+    starters = (SAFETY.parents[1] / "services/moderation/src/moderation/policies").glob("*.yaml")
+    files = [*starters, SAFETY / "policy.yaml"]
+    together = parse_policy({file.name: file.read_text("utf-8") for file in files})
+    assert (len(together.rules) > 10, together.judges) == (True, (judge,))
+
+
 def test_no_text_is_about_sex_with_minors() -> None:
     # Nothing of the kind is kept here, not even to be refused.
     sexual = [row["text"] for row in rows_of(DATA / "harmful.jsonl") if row["label"] == "sexual"]
