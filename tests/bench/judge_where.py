@@ -32,7 +32,7 @@ from tests.bench.worker import running
 P50, P99 = "judge.where.p50", "judge.where.p99"
 FIGURES = {P50: "p50", P99: "p99"}
 GOALS = {P50: Goal(1.25), P99: None}
-WINDOWS = 120
+WINDOWS = 60
 CHARACTERS = 500
 CALL_SECONDS = 30.0
 SECONDS, PREPARE_SECONDS = 240.0, 15.0
