@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 
 import httpx
 import pytest
@@ -128,11 +129,25 @@ async def is_shown_here(prometheus: Prometheus, query: Query) -> bool:
     return query.only_with is None or bool(await prometheus.label_values(query.only_with))
 
 
+async def a_judge_beside_the_rules(watched: Watched) -> None:
+    """The base model, as a judge of the policy in force."""
+    client, path = watched.loop.client, "/v1/moderation/policy"
+    judge = {
+        **{"id": "base", "classifier": watched.loop.base_version_id, "directions": "both"},
+        **{"labels": {"animal": "harassment", "plant": None}, "threshold": 0.9},
+        **{"severity": "low", "action": "flag", "on_failure": "open"},
+    }
+    documents = (await asyncio.to_thread(client.get, path))["documents"]
+    documents.append({"name": "judge.yaml", "text": json.dumps({"judges": [judge]})})
+    await asyncio.to_thread(client.put, path, {"documents": documents})
+
+
 async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: Watched, tmp_path):
     prometheus = watched.prometheus
     if prometheus is None:
         pytest.skip("Debian's prometheus is not installed")
     await watched.loop.make_dataset(write_rows(tmp_path / "more.jsonl", 20, bad=2))
+    await a_judge_beside_the_rules(watched)
     empty: list[str] = []
 
     async def all_have_figures() -> bool:
