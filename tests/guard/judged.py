@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from guard.bundle import CompiledPolicy
 from guard.verdict import Action, Direction, Verdict
+from modelmill.moderation.v1 import moderation_service_pb2 as pb
 
 MASK = "*"
 
@@ -87,3 +88,13 @@ def simple_cuts(text: str) -> Iterator[list[str]]:
     for place in range(1, len(text)):
         yield [text[:place], text[place:]]
     yield list(text)
+
+
+def same_verdict(wanted: Verdict, verdict: pb.Verdict) -> None:
+    """Hold a verdict that came over the wire against the library's."""
+    assert [(m.rule_id, m.category, int(m.action), m.start, m.end) for m in verdict.matches] == [
+        (m.rule_id, m.category, int(m.action), m.start, m.end) for m in wanted.matches
+    ]
+    assert int(verdict.action) == int(wanted.action)
+    assert verdict.text == wanted.text
+    assert verdict.policy_digest == wanted.policy_digest

@@ -24,7 +24,7 @@ from modelmill.moderation.v1 import moderation_service_pb2 as pb
 
 from tests.guard.corpus.rows import POLICY_FILE, corpus
 from tests.guard.house import TENANT, House, run_house
-from tests.guard.judged import cut
+from tests.guard.judged import cut, same_verdict
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -106,15 +106,6 @@ async def house(
     async with run_house(folder, policy_file=policy_file) as running:
         running.said.likelihoods = likelihoods
         yield running
-
-
-def same_verdict(wanted: Verdict, verdict: pb.Verdict) -> None:
-    assert [(m.rule_id, m.category, int(m.action), m.start, m.end) for m in verdict.matches] == [
-        (m.rule_id, m.category, int(m.action), m.start, m.end) for m in wanted.matches
-    ]
-    assert int(verdict.action) == int(wanted.action)
-    assert verdict.text == wanted.text
-    assert verdict.policy_digest == wanted.policy_digest
 
 
 def shown_of(wanted: Verdict, text: str) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from guard.verdict import Direction
-from jobs.record_queue import Publishes, RecordQueue
+from jobs.publishing import Publishes
+from jobs.record_queue import RecordQueue
 from jobs.subjects import audit
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded

@@ -3,27 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from google.protobuf.message import Message
 from service_kit.errors import UnavailableError
 
+from jobs.publishing import Publishes
+
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
-
-
-class Publishes(Protocol):
-    """The part of the bus that this needs."""
-
-    async def publish(
-        self,
-        subject: str,
-        body: Message,
-        *,
-        msg_id: str | None = None,
-        expect_last: int | None = None,
-    ) -> int: ...
 
 
 class Waiting(NamedTuple):

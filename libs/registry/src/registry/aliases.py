@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from jobs.envelope import Stored
+from jobs.publishing import Publishes
 from jobs.subjects import alias_state, token
 from modelmill.registry.v1.model_events_pb2 import AliasState
 
@@ -14,19 +15,10 @@ from registry.read_model import SHARED_TENANT, Follows, ReadModel
 M = TypeVar("M", bound=Message)
 
 
-class AliasBus(Follows, Protocol):
+class AliasBus(Follows, Publishes, Protocol):
     """The part of the bus that aliases need."""
 
     async def last(self, subject: str, kind: type[M]) -> Stored[M] | None: ...
-
-    async def publish(
-        self,
-        subject: str,
-        body: Message,
-        *,
-        msg_id: str | None = None,
-        expect_last: int | None = None,
-    ) -> int: ...
 
 
 class AliasBook(ReadModel):

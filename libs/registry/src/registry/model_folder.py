@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
-from google.protobuf.message import Message
 from jobs.ids import derived_id
+from jobs.publishing import Publishes
 from jobs.subjects import MODEL_READY, token
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import InvalidInputError
@@ -44,19 +44,6 @@ class ModelFolder:
     """Most tokens of prompt and answer together."""
     size_bytes: int
     """Bytes of all files."""
-
-
-class Publishes(Protocol):
-    """The part of the bus that an import needs."""
-
-    async def publish(
-        self,
-        subject: str,
-        body: Message,
-        *,
-        msg_id: str | None = None,
-        expect_last: int | None = None,
-    ) -> int: ...
 
 
 def check_model_folder(folder: Path) -> ModelFolder:

@@ -1,6 +1,7 @@
 """Usage records on their way to the bus: behind the answers, never in front of them."""
 
-from jobs.record_queue import Publishes, RecordQueue
+from jobs.publishing import Publishes
+from jobs.record_queue import RecordQueue
 from jobs.subjects import usage_recorded
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 

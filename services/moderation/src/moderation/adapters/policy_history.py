@@ -6,13 +6,14 @@ from typing import Any, Protocol, TypeVar
 
 from google.protobuf.message import Message
 from jobs.envelope import Stored
+from jobs.publishing import Publishes
 from jobs.subjects import policy_state
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 
 M = TypeVar("M", bound=Message)
 
 
-class HistoryBus(Protocol):
+class HistoryBus(Publishes, Protocol):
     """The part of the bus that this needs."""
 
     async def last_by_consumer(self, subject: str, kind: type[M]) -> Stored[M] | None: ...
@@ -20,15 +21,6 @@ class HistoryBus(Protocol):
     def replay(
         self, subjects: Sequence[str], *, since: datetime | None = None
     ) -> AsyncIterator[Stored[Any]]: ...
-
-    async def publish(
-        self,
-        subject: str,
-        body: Message,
-        *,
-        msg_id: str | None = None,
-        expect_last: int | None = None,
-    ) -> int: ...
 
 
 class PolicyHistory:
