@@ -201,6 +201,22 @@ def test_a_judge_without_an_opinion_is_named_or_ends_the_text() -> None:
         asyncio.run(in_pieces(closed, ["vile " * 20], away))
 
 
+def test_a_closed_judge_that_only_flags_ends_the_text_as_soon_as_it_gives_no_opinion() -> None:
+    async def scene() -> None:
+        async def away(judge: Judge, window: Window) -> Ruling:
+            raise ConnectionError
+
+        judged = JudgedText(policy_with(judge("flag", 50)), Direction.OUTPUT, away)
+        await judged.push("." * 60)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        with pytest.raises(ConnectionError):
+            await judged.push(".")
+        await judged.close()
+
+    asyncio.run(scene())
+
+
 def test_what_is_being_asked_ends_with_the_text() -> None:
     async def scene() -> None:
         async def forever(judge: Judge, window: Window) -> Ruling:

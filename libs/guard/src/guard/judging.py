@@ -68,6 +68,8 @@ class Judging:
         self._passed = {judge.id: 0 for judge, _ in self._windows}
         """How far each judge let the text pass."""
         self._held = ""
+        self._failed: BaseException | None = None
+        """What asking raised first: also of a judge whose ruling no text waits for."""
 
     async def push(self, text: str) -> str:
         """What may be shown after the next piece, masks applied; nothing after a block.
@@ -82,6 +84,8 @@ class Judging:
             self._begin(judge, windows.push(text))
         if await self._settle(everything=False):
             return await self._before_block()
+        if self._failed is not None:
+            raise self._failed
         return self._show(self._frontier())
 
     async def finish(self, *, complete: bool = True) -> str:
@@ -112,6 +116,7 @@ class Judging:
     def _begin(self, judge: Judge, windows: Iterable[Window], *, cut_short: bool = False) -> None:
         for window in windows:
             ruling = asyncio.ensure_future(self._ruling(judge, window))
+            ruling.add_done_callback(self._notice)
             asked = _Asked(judge, (window.start + len(window.text), cut_short), ruling)
             if judge.action is Action.FLAG:
                 self._watching.append(asked)
@@ -122,6 +127,10 @@ class Judging:
     async def _ruling(self, judge: Judge, window: Window) -> Ruling:
         async with self._room:
             return await self._ask(judge, window)
+
+    def _notice(self, ruling: "asyncio.Task[Ruling]") -> None:
+        if not ruling.cancelled():
+            self._failed = self._failed or ruling.exception()
 
     async def _settle(self, *, everything: bool) -> bool:
         """Take in rulings in the order of their windows' ends; True when one of them blocks.
