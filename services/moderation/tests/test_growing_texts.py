@@ -3,11 +3,11 @@
 import asyncio
 
 from guard.judge import Judge, Window
-from guard.judged_text import judge_whole
+from guard.judged_text import PIECE_CHARACTERS, judge_whole
 from guard.judging import Ruling
 from guard.verdict import Direction
 from moderation.domain.policies import PolicyInForce
-from moderation.growing_texts import PIECE_CHARACTERS, open_text
+from moderation.growing_texts import open_text
 from moderation_support.judged import compiled, judges
 
 TEXT = "grass and bob, " * 3000

@@ -1,12 +1,14 @@
 """A growing text before rules and judges: what may be shown, whatever the cuts."""
 
+import asyncio
 from dataclasses import replace
 
 from guard.bundle import CompiledPolicy
 from guard.judging import AsksJudge, Judging
 from guard.verdict import Action, Direction, Released, RuleMatch, Verdict
 
-_PIECE_CHARACTERS = 4096
+PIECE_CHARACTERS = 4096
+"""Rules judge so many in a millisecond or two."""
 
 
 class JudgedText:
@@ -28,7 +30,7 @@ class JudgedText:
         self._verdict: Verdict | None = None
 
     async def push(self, text: str) -> Released:
-        """Take the next piece; see `StreamGuard.push`.
+        """Take the next piece; see `StreamGuard.push`. A long one lets others have their turn.
 
         Raises:
             ValueError: the text was finished.
@@ -36,8 +38,17 @@ class JudgedText:
         """
         if self._verdict is not None and self._verdict.action is Action.BLOCK:
             return Released("", None)
+        shown = [await self._push(text[:PIECE_CHARACTERS])]
+        for start in range(PIECE_CHARACTERS, len(text), PIECE_CHARACTERS):
+            if self._verdict is not None:
+                break
+            await asyncio.sleep(0)
+            shown.append(await self._push(text[start : start + PIECE_CHARACTERS]))
+        return Released("".join(shown), self._verdict)
+
+    async def _push(self, text: str) -> str:
         self._original.append(text)
-        return await self._advance(self._rules.push(text))
+        return (await self._advance(self._rules.push(text))).text
 
     async def finish(self) -> Released:
         """Say that the text is complete; the answer always has the verdict. Raises like `push`."""
@@ -70,8 +81,8 @@ class JudgedText:
 
     def _rules_on(self, text: str) -> tuple[RuleMatch, ...]:
         stream = self._policy.stream(self._direction)
-        for start in range(0, len(text), _PIECE_CHARACTERS):
-            stream.push(text[start : start + _PIECE_CHARACTERS])
+        for start in range(0, len(text), PIECE_CHARACTERS):
+            stream.push(text[start : start + PIECE_CHARACTERS])
         verdict = stream.finish().verdict
         assert verdict is not None, "finish always has the verdict"
         return verdict.matches
@@ -94,11 +105,7 @@ async def judge_whole(
     """The verdict on a whole text: by construction the one its stream would get. Raises like it."""
     judged = JudgedText(policy, direction, ask)
     try:
-        for start in range(0, len(text), _PIECE_CHARACTERS):
-            verdict = (await judged.push(text[start : start + _PIECE_CHARACTERS])).verdict
-            if verdict is not None:
-                return verdict
-        verdict = (await judged.finish()).verdict
+        verdict = (await judged.push(text)).verdict or (await judged.finish()).verdict
     finally:
         await judged.close()
     assert verdict is not None, "finish always has the verdict"

@@ -4,10 +4,10 @@ import hashlib
 from functools import partial
 
 from audit.text_judged import TextJudged
+from guard.judged_text import judge_whole
 from guard.verdict import Direction, Verdict
 
-from moderation.growing_texts import Growing, open_text
-from moderation.judging import AsksJudges, AuditTrail, Policies, check_length, judge
+from moderation.judging import AsksJudges, AuditTrail, Policies, asking, check_length, judge
 from moderation.measures import CHECK_SECONDS
 
 
@@ -31,7 +31,8 @@ class CheckText:
         check_length(len(text), policy)
         with CHECK_SECONDS.time():
             if policy.compiled.judges(direction):
-                verdict = await _whole(open_text(policy, direction, self._ask), text)
+                ask = asking(self._ask, policy)
+                verdict = await judge_whole(policy.compiled, text, direction, ask)
             else:
                 verdict = await judge(text, partial(policy.compiled.check, direction=direction))
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -39,12 +40,3 @@ class CheckText:
             TextJudged.by(verdict, tenant=tenant, direction=direction, text_sha256=digest)
         )
         return verdict
-
-
-async def _whole(growing: Growing, text: str) -> Verdict:
-    try:
-        verdict = (await growing.push(text)).verdict or (await growing.finish()).verdict
-    finally:
-        await growing.close()
-    assert verdict is not None, "finish always has the verdict"
-    return verdict
