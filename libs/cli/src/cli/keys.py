@@ -32,6 +32,9 @@ ALL_SCOPES = (
     "jobs",
     "webhooks",
     "moderation",
+    "keys",
+    "usage",
+    "budgets",
 )
 LONGEST_LIFE = timedelta(hours=24)
 

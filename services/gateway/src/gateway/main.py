@@ -18,7 +18,6 @@ from jobs.watching import JobWatcher
 from modelmill.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
-from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 
 from gateway.adapters.background import Background
@@ -31,35 +30,14 @@ from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.tls import ServedCertificate, open_tls
 from gateway.adapters.tokens import TokenVerifier
 from gateway.adapters.usage import UsageQueue
-from gateway.answer_chat import AnswerChat
-from gateway.ask_judges import AskJudges
-from gateway.control_job import ControlJob
-from gateway.create_dataset import CreateDataset
-from gateway.create_evaluation import CreateEvaluation
-from gateway.create_fine_tuning_job import CreateFineTuningJob
-from gateway.create_optimization import CreateOptimization
-from gateway.delete_dataset import DeleteDataset
-from gateway.delete_file import DeleteFile
-from gateway.delete_model import DeleteModel
+from gateway.composition import Parts, all_use_cases
 from gateway.domain.webhooks import Schedule
-from gateway.embed_texts import EmbedTexts
 from gateway.entrypoints.grpc.servicer import gateway_servicer
 from gateway.entrypoints.http_gate import App
 from gateway.entrypoints.http_routes import gateway_http_app
 from gateway.entrypoints.webhook_views import FACTS
-from gateway.find_model import FindModel
-from gateway.judge_texts import JudgeTexts
-from gateway.manage_policy import ManagePolicy
-from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
-from gateway.rules_alone import RulesAlone
 from gateway.settings import Settings
-from gateway.show_datasets import ShowDatasets
-from gateway.show_models import ShowModels
-from gateway.spared_moderation import SparedModeration
-from gateway.use_cases import UseCases
-from gateway.waiting_room import WaitingRoom
-from gateway.watch_job import WatchJob
 from gateway.webhooks import Webhooks, open_webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
@@ -67,25 +45,13 @@ USAGE_DRAIN_SECONDS = 2.0
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
     """Serve until `stopping`, then finish the answers in hand."""
-    secret = settings.service_secret.get_secret_value()
-    tls, identity = _tls(settings), settings.mutual_tls()
+    tls = _tls(settings)
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name="gateway"))
         background = await stack.enter_async_context(Background(stopping))
-        known = ReadModels(bus)
-        await known.follow(background)
-        usage = UsageQueue(bus, settings.usage_queue)
-        background.start(usage.run())
-        stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
-        audit = AuditTrail(bus, "gateway", settings.audit_queue)
-        background.start(audit.run())
-        stack.push_async_callback(audit.drain, USAGE_DRAIN_SECONDS)
+        parts = await _parts(stack, settings, bus, background, stopping)
         verifier = await stack.enter_async_context(_verifier(settings, background))
-        peers = await stack.enter_async_context(_peers(settings, secret, identity))
-        webhooks = await stack.enter_async_context(_webhooks(settings, bus, stopping))
-        watcher = JobWatcher(bus, known.jobs)
-        feedback = RecordFeedback(FeedbackStream(bus))
-        use_cases = _use_cases(settings, known, peers, usage, audit, watcher, webhooks, feedback)
+        use_cases, known, peers = all_use_cases(parts), parts.known, parts.peers
         servicer = gateway_servicer(
             *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
             *(known.jobs, verifier),
@@ -94,6 +60,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         )
         server = await stack.enter_async_context(_grpc_server(settings, servicer, tls))
         stack.enter_context(known.measured())
+        secret = settings.service_secret.get_secret_value()
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         app = gateway_http_app(
             *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
@@ -104,6 +71,34 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         http_port = await stack.enter_async_context(_http_server(settings, app, tls))
         announce_ready(http=http_port, grpc=server.port, metrics=page.port)
         await stopping.wait()
+
+
+async def _parts(
+    stack: AsyncExitStack,
+    settings: Settings,
+    bus: Bus,
+    background: Background,
+    stopping: asyncio.Event,
+) -> Parts:
+    """What use cases are made of; `stack` closes it."""
+    known = ReadModels(bus)
+    await known.follow(background)
+    usage = UsageQueue(bus, settings.usage_queue)
+    background.start(usage.run())
+    stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
+    audit = AuditTrail(bus, "gateway", settings.audit_queue)
+    background.start(audit.run())
+    stack.push_async_callback(audit.drain, USAGE_DRAIN_SECONDS)
+    return Parts(
+        settings=settings,
+        known=known,
+        peers=await stack.enter_async_context(_peers(settings)),
+        usage=usage,
+        audit=audit,
+        watcher=JobWatcher(bus, known.jobs),
+        webhooks=await stack.enter_async_context(_webhooks(settings, bus, stopping)),
+        record_feedback=RecordFeedback(FeedbackStream(bus)),
+    )
 
 
 def _tls(settings: Settings) -> ServedCertificate | None:
@@ -142,83 +137,16 @@ def _grpc_server(settings: Settings, servicer: Any, tls: ServedCertificate | Non
     return server
 
 
-def _peers(
-    settings: Settings, secret: str, identity: MutualTls | None
-) -> AbstractAsyncContextManager[Peers]:
+def _peers(settings: Settings) -> AbstractAsyncContextManager[Peers]:
     return open_peers(
         inference=settings.inference_address,
         moderation=settings.moderation_address,
         data_prep=settings.data_prep_address,
         trainer=settings.trainer_address,
         optimizer_builder=settings.optimizer_builder_address,
-        secret=secret,
-        identity=identity,
+        secret=settings.service_secret.get_secret_value(),
+        identity=settings.mutual_tls(),
     )
-
-
-def _use_cases(
-    settings: Settings,
-    known: ReadModels,
-    peers: Peers,
-    usage: UsageQueue,
-    audit: AuditTrail,
-    watcher: JobWatcher,
-    webhooks: Webhooks | None,
-    record_feedback: RecordFeedback,
-) -> UseCases:
-    find_model = FindModel(known.aliases, known.models)
-    show_datasets = ShowDatasets(known.datasets, known.jobs)
-    room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
-    ordering = (find_model, known.jobs, room)
-    seconds = settings.request_seconds
-    answer_chat, judge_texts = _judged(settings, known, peers, usage, audit, find_model)
-    return UseCases(
-        answer_chat=answer_chat,
-        embed_texts=EmbedTexts(find_model, judge_texts, peers.engines, usage, seconds),
-        judge_texts=judge_texts,
-        manage_policy=ManagePolicy(peers.policies),
-        record_feedback=record_feedback,
-        show_models=ShowModels(find_model, known.aliases, known.models),
-        move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
-        delete_model=DeleteModel(peers.trainer, known.models),
-        delete_file=DeleteFile(peers.data_prep),
-        create_dataset=CreateDataset(peers.data_prep, find_model, known.jobs, room),
-        show_datasets=show_datasets,
-        delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
-        create_fine_tuning_job=CreateFineTuningJob(
-            *(peers.trainer, peers.data_prep, find_model, show_datasets),
-            *(known.datasets, known.jobs, room),
-        ),
-        create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
-        create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
-        control_job=ControlJob(peers.job_owners, known.jobs),
-        watch_job=WatchJob(watcher, known.jobs, peers.trainer),
-        webhooks=webhooks,
-    )
-
-
-def _judged(
-    settings: Settings,
-    known: ReadModels,
-    peers: Peers,
-    usage: UsageQueue,
-    audit: AuditTrail,
-    find_model: FindModel,
-) -> tuple[AnswerChat, JudgeTexts]:
-    """What asks moderation; it is spared by all of them together."""
-    moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
-    rules_alone = RulesAlone(moderation, known.policies, audit)
-    answer_chat = AnswerChat(
-        find_model=find_model,
-        moderation=rules_alone,
-        engines=peers.engines,
-        policies=known.policies,
-        judges=AskJudges(moderation),
-        audit=audit,
-        usage=usage,
-        request_seconds=settings.request_seconds,
-    )
-    return answer_chat, JudgeTexts(rules_alone, settings.request_seconds)
 
 
 @asynccontextmanager

@@ -12,17 +12,31 @@ DATASETS = "datasets"
 JOBS = "jobs"
 WEBHOOKS = "webhooks"
 MODERATION = "moderation"
+KEYS = "keys"
+"""Make API keys, show and revoke them."""
+USAGE = "usage"
+"""Read what the tenant used."""
+BUDGETS = "budgets"
+"""Say how much the tenant may use: for operators, not for those whom it limits."""
 
-SCOPES = (CHAT, MODELS_READ, MODELS_WRITE, FILES, DATASETS, JOBS, WEBHOOKS, MODERATION)
+SCOPES = (
+    *(CHAT, MODELS_READ, MODELS_WRITE, FILES, DATASETS, JOBS, WEBHOOKS, MODERATION),
+    *(KEYS, USAGE, BUDGETS),
+)
 
 
 @dataclass(frozen=True)
 class Caller:
-    """The holder of a validated token. Every field comes from its claims, none from the request."""
+    """The holder of a validated token or API key; no field comes from anything else it sent.
+
+    `key_id` is empty with a token of an issuer; `models` None is every model of the tenant.
+    """
 
     tenant: str
     subject: str
     scopes: frozenset[str]
+    key_id: str = ""
+    models: frozenset[str] | None = None
 
     def require(self, scope: str) -> None:
         """Raise PermissionDeniedError unless the token grants `scope`."""

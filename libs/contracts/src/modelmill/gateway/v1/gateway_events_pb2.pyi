@@ -185,8 +185,50 @@ class FeedbackRecorded(_message.Message):
 Global___FeedbackRecorded: _TypeAlias = FeedbackRecorded  # noqa: Y015
 
 @_typing.final
+class Limits(_message.Message):
+    """What a key or a tenant may use at most; 0 sets no limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    TOKENS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    PARALLEL_REQUESTS_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    MICROS_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    requests_per_minute: _builtins.int
+    """Requests that may begin in a minute."""
+    tokens_per_minute: _builtins.int
+    """Tokens, of prompts and answers together, in a minute."""
+    parallel_requests: _builtins.int
+    """Requests that may be answered at a time."""
+    tokens: _builtins.int
+    """Tokens in a period."""
+    micros: _builtins.int
+    """Money in a period, in millionths of the operator's currency."""
+    period: _builtins.str
+    """"day" or "month" by UTC; empty: the budget is never filled again."""
+    def __init__(
+        self,
+        *,
+        requests_per_minute: _builtins.int = ...,
+        tokens_per_minute: _builtins.int = ...,
+        parallel_requests: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        micros: _builtins.int = ...,
+        period: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["micros", b"micros", "parallel_requests", b"parallel_requests", "period", b"period", "requests_per_minute", b"requests_per_minute", "tokens", b"tokens", "tokens_per_minute", b"tokens_per_minute"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
 class KeyState(_message.Message):
-    """Body of key.state.<id>: an API key's record; the key itself is never stored."""
+    """Body of key.state.<id>: an API key's record; the key itself is never stored. Its limits are in budget.state.<id>."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -196,6 +238,12 @@ class KeyState(_message.Message):
     SCOPES_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REVOKED_FIELD_NUMBER: _builtins.int
+    PREFIX_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    CREATED_BY_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """"key-<uuid hex>"."""
     tenant: _builtins.str
@@ -203,14 +251,30 @@ class KeyState(_message.Message):
     key_sha256: _builtins.str
     """Hex sha256 of the key."""
     revoked: _builtins.bool
-    """True once revoked."""
+    """True once revoked, for good."""
+    prefix: _builtins.str
+    """First characters of the key, by which people know it again."""
+    name: _builtins.str
+    """What its owner calls it."""
+    created_by: _builtins.str
+    """Subject of whoever made it."""
+    changed_by: _builtins.str
+    """Subject of whoever changed it last."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Scopes that it grants."""
 
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """No longer valid after this."""
+        """No longer valid after this; absent: it does not expire."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of models and aliases that it may ask for; empty: all of the tenant's."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
 
     def __init__(
         self,
@@ -221,10 +285,16 @@ class KeyState(_message.Message):
         scopes: _abc.Iterable[_builtins.str] | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         revoked: _builtins.bool = ...,
+        prefix: _builtins.str = ...,
+        name: _builtins.str = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+        created_by: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        changed_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "key_id", b"key_id", "key_sha256", b"key_sha256", "revoked", b"revoked", "scopes", b"scopes", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "created_at", b"created_at", "created_by", b"created_by", "expires_at", b"expires_at", "key_id", b"key_id", "key_sha256", b"key_sha256", "models", b"models", "name", b"name", "prefix", b"prefix", "revoked", b"revoked", "scopes", b"scopes", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -238,31 +308,33 @@ class BudgetState(_message.Message):
 
     BUDGET_ID_FIELD_NUMBER: _builtins.int
     TENANT_FIELD_NUMBER: _builtins.int
-    LIMIT_TOKENS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
     SPENT_TOKENS_FIELD_NUMBER: _builtins.int
     LEASED_TOKENS_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
-    """Key or tenant id."""
+    """Id of the key, or "tenant-<uuid hex>" made of the tenant's name."""
     tenant: _builtins.str
     """Owner."""
-    limit_tokens: _builtins.int
-    """Tokens that may be spent in the period; 0 means no limit."""
     spent_tokens: _builtins.int
-    """Tokens spent and settled."""
+    """Tokens spent and settled in this period."""
     leased_tokens: _builtins.int
     """Tokens leased to replicas and not yet settled."""
+    @_builtins.property
+    def limits(self) -> Global___Limits:
+        """What may be used."""
+
     def __init__(
         self,
         *,
         budget_id: _builtins.str = ...,
         tenant: _builtins.str = ...,
-        limit_tokens: _builtins.int = ...,
+        limits: Global___Limits | None = ...,
         spent_tokens: _builtins.int = ...,
         leased_tokens: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "leased_tokens", b"leased_tokens", "limit_tokens", b"limit_tokens", "spent_tokens", b"spent_tokens", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "leased_tokens", b"leased_tokens", "limits", b"limits", "spent_tokens", b"spent_tokens", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,115 @@
+"""Every use case with what it needs: the one place where parts of the gateway are put together.
+
+What a use case is made of comes as `Parts`, which `main` opens and closes.
+"""
+
+from dataclasses import dataclass
+
+from audit.trail import AuditTrail
+from jobs.watching import JobWatcher
+
+from gateway.adapters.peers import Peers
+from gateway.adapters.read_models import ReadModels
+from gateway.adapters.usage import UsageQueue
+from gateway.answer_chat import AnswerChat
+from gateway.ask_judges import AskJudges
+from gateway.control_job import ControlJob
+from gateway.create_dataset import CreateDataset
+from gateway.create_evaluation import CreateEvaluation
+from gateway.create_fine_tuning_job import CreateFineTuningJob
+from gateway.create_optimization import CreateOptimization
+from gateway.delete_dataset import DeleteDataset
+from gateway.delete_file import DeleteFile
+from gateway.delete_model import DeleteModel
+from gateway.embed_texts import EmbedTexts
+from gateway.find_model import FindModel
+from gateway.judge_texts import JudgeTexts
+from gateway.manage_policy import ManagePolicy
+from gateway.move_alias import MoveAlias
+from gateway.record_feedback import RecordFeedback
+from gateway.rules_alone import RulesAlone
+from gateway.settings import Settings
+from gateway.show_datasets import ShowDatasets
+from gateway.show_models import ShowModels
+from gateway.spared_moderation import SparedModeration
+from gateway.use_cases import UseCases
+from gateway.waiting_room import WaitingRoom
+from gateway.watch_job import WatchJob
+from gateway.webhooks import Webhooks
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is open while the gateway serves."""
+
+    settings: Settings
+    known: ReadModels
+    peers: Peers
+    usage: UsageQueue
+    audit: AuditTrail
+    watcher: JobWatcher
+    webhooks: Webhooks | None
+    record_feedback: RecordFeedback
+
+
+def all_use_cases(parts: Parts) -> UseCases:
+    """Everything that callers can do."""
+    settings, known, peers = parts.settings, parts.known, parts.peers
+    find_model = FindModel(known.aliases, known.models)
+    show_datasets = ShowDatasets(known.datasets, known.jobs)
+    room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
+    ordering = (find_model, known.jobs, room)
+    answer_chat, judge_texts = _judged(parts, find_model)
+    return UseCases(
+        answer_chat=answer_chat,
+        embed_texts=_embedding(parts, find_model, judge_texts),
+        judge_texts=judge_texts,
+        manage_policy=ManagePolicy(peers.policies),
+        record_feedback=parts.record_feedback,
+        show_models=ShowModels(find_model, known.aliases, known.models),
+        move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
+        delete_model=DeleteModel(peers.trainer, known.models),
+        delete_file=DeleteFile(peers.data_prep),
+        create_dataset=CreateDataset(peers.data_prep, find_model, known.jobs, room),
+        show_datasets=show_datasets,
+        delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
+        create_fine_tuning_job=_training(parts, find_model, show_datasets, room),
+        create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
+        create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
+        control_job=ControlJob(peers.job_owners, known.jobs),
+        watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
+        webhooks=parts.webhooks,
+    )
+
+
+def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> EmbedTexts:
+    seconds = parts.settings.request_seconds
+    return EmbedTexts(find_model, judge_texts, parts.peers.engines, parts.usage, seconds)
+
+
+def _training(
+    parts: Parts, find_model: FindModel, show_datasets: ShowDatasets, room: WaitingRoom
+) -> CreateFineTuningJob:
+    known, peers = parts.known, parts.peers
+    return CreateFineTuningJob(
+        *(peers.trainer, peers.data_prep, find_model, show_datasets),
+        *(known.datasets, known.jobs, room),
+    )
+
+
+def _judged(parts: Parts, find_model: FindModel) -> tuple[AnswerChat, JudgeTexts]:
+    """What asks moderation; it is spared by all of them together."""
+    settings, known, peers = parts.settings, parts.known, parts.peers
+    moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
+    rules_alone = RulesAlone(moderation, known.policies, parts.audit)
+    answer_chat = AnswerChat(
+        find_model=find_model,
+        moderation=rules_alone,
+        engines=peers.engines,
+        policies=known.policies,
+        judges=AskJudges(moderation),
+        audit=parts.audit,
+        usage=parts.usage,
+        request_seconds=settings.request_seconds,
+    )
+    return answer_chat, JudgeTexts(rules_alone, settings.request_seconds)
