@@ -148,11 +148,16 @@ class House:
 
 @asynccontextmanager
 async def run_house(
-    folder: Path, *, moderation: str = "", policy_file: Path = POLICY_FILE
+    folder: Path,
+    *,
+    moderation: str = "",
+    policy_file: Path = POLICY_FILE,
+    asks_always: bool = False,
 ) -> AsyncIterator[House]:
     """The house with the policy of the corpus in force.
 
     Args:
+        asks_always: the gateway asks moderation about every input, also where rules are all of it.
         moderation: who judges inputs instead of the real one; the policy is still published.
         policy_file: another policy for the real one.
     """
@@ -177,6 +182,8 @@ async def run_house(
         else:
             await put_policy(bus, "shared", bundle())
         doors = _doors(keys, inference, moderation, http_port)
+        if asks_always:
+            doors["rules_here_chars"] = "0"
         await _say_model(bus)
         gateway = await enter(running_service("gateway", settings | doors))
         token = _token(keys)

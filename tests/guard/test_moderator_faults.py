@@ -41,7 +41,7 @@ async def broken_house(
 ) -> AsyncIterator[House]:
     async with (
         serving(broken) as address,
-        run_house(tmp_path_factory.mktemp("broken"), moderation=address) as house,
+        run_house(tmp_path_factory.mktemp("broken"), moderation=address, asks_always=True) as house,
     ):
         yield house
 
@@ -104,7 +104,7 @@ async def test_a_verdict_that_does_not_come_is_none(
 async def test_streams_end_guarded_and_new_ones_are_refused_while_moderation_is_gone(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    async with run_house(tmp_path) as house:
+    async with run_house(tmp_path, asks_always=True) as house:
         under_way, go_on = asyncio.Semaphore(0), asyncio.Event()
 
         async def between(piece: int) -> None:
@@ -139,7 +139,7 @@ async def test_where_a_policy_says_so_its_rules_alone_judge_while_moderation_is_
 ) -> None:
     rules = POLICY_FILE.read_text("utf-8")
     open_door = compile_policy(parse_policy({"p": f"when_unavailable: rules_only\n{rules}"}))
-    async with run_house(tmp_path) as house:
+    async with run_house(tmp_path, asks_always=True) as house:
         await put_policy(house.bus, TENANT, open_door)
         assert house.moderation_process is not None
         house.moderation_process.process.kill()
@@ -160,8 +160,32 @@ async def test_where_a_policy_says_so_its_rules_alone_judge_while_moderation_is_
                 assert house.said.prompts == [wanted.approved]
 
 
-async def test_a_text_whose_moderation_dies_is_never_said_to_be_whole(tmp_path: Path) -> None:
+async def test_rules_that_are_all_of_a_policy_need_no_moderation_and_long_texts_do(
+    tmp_path: Path,
+) -> None:
     async with run_house(tmp_path) as house:
+        assert house.moderation_process is not None
+        house.moderation_process.process.kill()
+        for text in ANSWERS:
+            house.said.prompts.clear()
+            answer = await house.chat(text)
+            wanted = expected(policy(), text, Direction.INPUT)
+            if wanted.verdict.action is Action.BLOCK:
+                assert answer.status == 400
+                closed(answer, house)
+            else:
+                assert answer.status == 200
+                assert house.said.prompts == [wanted.approved]
+
+        house.said.prompts.clear()
+        refused = await house.chat("Is anything on the list? " * 200)
+
+        assert refused.status == 503
+        closed(refused, house)
+
+
+async def test_a_text_whose_moderation_dies_is_never_said_to_be_whole(tmp_path: Path) -> None:
+    async with run_house(tmp_path, asks_always=True) as house:
         assert house.moderation_process is not None
         call = house.moderation.Guard(timeout=20)
         first = pb.GuardRequest(tenant=TENANT, direction=pb.DIRECTION_OUTPUT, text="the zorb")

@@ -23,11 +23,11 @@ from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
 from gateway.embed_texts import EmbedTexts
 from gateway.find_model import FindModel
+from gateway.judge_inputs import JudgeInputs
 from gateway.judge_texts import JudgeTexts
 from gateway.manage_policy import ManagePolicy
 from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
-from gateway.rules_alone import RulesAlone
 from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
@@ -101,10 +101,12 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[AnswerChat, JudgeTexts
     """What asks moderation; it is spared by all of them together."""
     settings, known, peers = parts.settings, parts.known, parts.peers
     moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
-    rules_alone = RulesAlone(moderation, known.policies, parts.audit)
+    judge_inputs = JudgeInputs(
+        moderation, known.policies, parts.audit, here_chars=settings.rules_here_chars
+    )
     answer_chat = AnswerChat(
         find_model=find_model,
-        moderation=rules_alone,
+        moderation=judge_inputs,
         engines=peers.engines,
         policies=known.policies,
         judges=AskJudges(moderation),
@@ -112,4 +114,4 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[AnswerChat, JudgeTexts
         usage=parts.usage,
         request_seconds=settings.request_seconds,
     )
-    return answer_chat, JudgeTexts(rules_alone, settings.request_seconds)
+    return answer_chat, JudgeTexts(judge_inputs, settings.request_seconds)

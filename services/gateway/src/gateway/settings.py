@@ -55,6 +55,10 @@ class Settings(ServiceSettings):
     moderation_seconds: float = Field(default=5.0, gt=0)
     """A verdict that takes longer is no verdict; after three of them moderation is spared."""
 
+    rules_here_chars: int = Field(default=4096, ge=0)
+    """Inputs up to this long are judged in this process, where the policy's rules are all of it;
+    0 has moderation judge every input."""
+
     load_seconds: float = 180.0
     """How long a version may take to load before its alias is moved."""
 

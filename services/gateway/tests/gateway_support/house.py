@@ -242,6 +242,8 @@ def _fixed(folder: Path, nats: NatsServer, issuer: Issuer) -> dict[str, Any]:
         "jwks_path": issuer.jwks_file,
         "drain_seconds": 1.0,
         "webhook_key": WEBHOOK_KEY,
+        # Most tests look at what moderation is asked, and what comes when it does not answer.
+        "rules_here_chars": 0,
     }
 
 

@@ -1,4 +1,9 @@
-"""Inputs while moderation is away: closed, unless the policy lets its rules judge alone."""
+"""The policy on inputs: by its rules in this process where they are all of it, else by moderation.
+
+Rules are a pure function of policy and text, and the bundle is here anyway, for the guard of
+outputs: asking another process would cost a chat more than the verdict does. Moderation is asked
+where the policy has judges for inputs, and about long texts, which would hold up everybody else's.
+"""
 
 import asyncio
 import logging
@@ -36,22 +41,35 @@ class AuditTrail(Protocol):
     def record(self, judged: TextJudged) -> None: ...
 
 
-class RulesAlone:
-    """Moderation where it answers; in its place the same rules judge, and this keeps the record."""
+class JudgeInputs:
+    """One verdict, whoever gives it; who judges keeps the record.
 
-    def __init__(self, moderation: Moderation, policies: Policies, audit: AuditTrail) -> None:
+    Args:
+        here_chars: texts up to this long are judged here, if the policy's rules are all that judges
+            inputs; 0 asks moderation about every text.
+    """
+
+    def __init__(
+        self, moderation: Moderation, policies: Policies, audit: AuditTrail, *, here_chars: int
+    ) -> None:
         self._moderation = moderation
         self._policies = policies
         self._audit = audit
+        self._here_chars = here_chars
 
     async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict:
         """The tenant's policy on `text`.
 
         Raises:
             BadRequestError: the text is longer than the policy allows.
-            ModerationAwayError: moderation does not answer, and the policy is `closed`.
+            ModerationAwayError: moderation was to be asked and does not answer, and the policy is
+                `closed`.
             UnavailableError: there is no valid policy.
         """
+        if len(text) <= self._here_chars:
+            policy = self._policies.of(tenant)
+            if not policy.judges(Direction.INPUT):
+                return self._recorded(_judged(text, policy), text, tenant)
         try:
             return await self._moderation.check_input(text, tenant=tenant, timeout=timeout)
         except ModerationAwayError as error:
@@ -60,7 +78,9 @@ class RulesAlone:
                 raise
             log.warning("an input was judged by rules alone: %s", error)
         RULES_ALONE.inc()
-        verdict = await asyncio.to_thread(_judged, text, policy)
+        return self._recorded(await asyncio.to_thread(_judged, text, policy), text, tenant)
+
+    def _recorded(self, verdict: Verdict, text: str, tenant: str) -> InputVerdict:
         digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
         self._audit.record(
             TextJudged.by(verdict, tenant=tenant, direction=Direction.INPUT, text_sha256=digest)
@@ -79,6 +99,6 @@ def _judged(text: str, policy: CompiledPolicy) -> Verdict:
         verdict = policy.check(text, Direction.INPUT)
     except TextTooLongError as error:
         raise BadRequestError(str(error), code="input_too_long") from error
-    # Nobody can ask the judges now, and the policy lets texts pass without them.
+    # Judges, where there are any, cannot be asked now, and the policy lets texts pass without them.
     judges = policy.judges(Direction.INPUT)
-    return replace(verdict, unanswered=tuple(judge.id for judge in judges))
+    return replace(verdict, unanswered=tuple(judge.id for judge in judges)) if judges else verdict
