@@ -167,10 +167,7 @@ async def run_house(
         bus = await enter(Bus.connect(nats.url, nats.token, name="tests"))
         said, process, stub = Said(), None, None
         settings = service_settings(nats, folder)
-        server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
-        add_InferenceServiceServicer_to_server(said, server.grpc)
-        await enter(server)
-        inference = f"127.0.0.1:{server.port}"
+        inference = await _inference(stack, said)
         keys, http_port = LocalKeys(folder), free_port()
         keys.ensure()
         if not moderation:
@@ -182,8 +179,7 @@ async def run_house(
         else:
             await put_policy(bus, "shared", bundle())
         doors = _doors(keys, inference, moderation, http_port)
-        if asks_always:
-            doors["rules_here_chars"] = "0"
+        doors |= {"rules_here_chars": "0"} if asks_always else {}
         await _say_model(bus)
         gateway = await enter(running_service("gateway", settings | doors))
         token = _token(keys)
@@ -192,6 +188,14 @@ async def run_house(
         house = House(http, bus, nats, said, stub, process, rpc)
         await eventually(house.knows_the_model, within=20)
         yield house
+
+
+async def _inference(stack: AsyncExitStack, said: Said) -> str:
+    """Serve what is said; gives the address."""
+    server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
+    add_InferenceServiceServicer_to_server(said, server.grpc)
+    await stack.enter_async_context(server)
+    return f"127.0.0.1:{server.port}"
 
 
 async def _say_model(bus: Bus) -> None:

@@ -1,7 +1,6 @@
 """Inputs that rules alone judge are judged here: the same verdict, and moderation is not asked."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
