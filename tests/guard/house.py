@@ -165,8 +165,7 @@ async def run_house(
         enter = stack.enter_async_context
         nats = await enter(run_nats(folder / "nats"))
         bus = await enter(Bus.connect(nats.url, nats.token, name="tests"))
-        said, process, stub = Said(), None, None
-        settings = service_settings(nats, folder)
+        settings, said, process, stub = service_settings(nats, folder), Said(), None, None
         inference = await _inference(stack, said)
         keys, http_port = LocalKeys(folder), free_port()
         keys.ensure()
@@ -182,9 +181,8 @@ async def run_house(
         doors |= {"rules_here_chars": "0"} if asks_always else {}
         await _say_model(bus)
         gateway = await enter(running_service("gateway", settings | doors))
-        token = _token(keys)
-        http = await enter(_client(gateway, token))
-        rpc = GatewayServiceStub(await enter(open_channel(gateway.address, token)))
+        rpc = GatewayServiceStub(await enter(open_channel(gateway.address, _token(keys))))
+        http = await enter(_client(gateway, _token(keys)))
         house = House(http, bus, nats, said, stub, process, rpc)
         await eventually(house.knows_the_model, within=20)
         yield house
