@@ -88,7 +88,7 @@ class AnswerChat:
             seconds: what the caller itself allows, when that is less than our own limit.
 
         Raises:
-            ModelNotFoundError: the model is unknown, or no engine runs its form.
+            ModelNotAllowedError, ModelNotFoundError: by the caller's key; none that can answer.
             ContentPolicyError: the policy blocks the input.
             BadRequestError: the prompt is too long.
             UnavailableError: moderation, policy or engine is not there.
@@ -98,7 +98,7 @@ class AnswerChat:
         started = time.perf_counter()
         deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
         with tracer.start_as_current_span("gateway.chat", record_exception=False) as span:
-            asked = self.find_model.asked(caller.tenant, call.model)
+            asked = self._asked(call, caller)
             policy = self.policies.of(caller.tenant)
             span.set_attributes(_known(call, policy))
             call, judged_input = await self._judged(call, caller.tenant, deadline)
@@ -118,6 +118,11 @@ class AnswerChat:
                     for judged in answers.judged_texts(caller.tenant):
                         self.audit.record(judged)
                     self.usage.record(_usage(answers, caller, request_id, started))
+
+    def _asked(self, call: ChatCall, caller: Caller) -> AskedModel:
+        """Which model it is, if the caller may ask for it."""
+        caller.require_model(call.model)
+        return self.find_model.asked(caller.tenant, call.model)
 
     async def _judged(
         self, call: ChatCall, tenant: str, deadline: Deadline

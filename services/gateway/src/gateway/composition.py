@@ -3,6 +3,7 @@
 What a use case is made of comes as `Parts`, which `main` opens and closes.
 """
 
+import time
 from dataclasses import dataclass
 
 from audit.trail import AuditTrail
@@ -25,6 +26,7 @@ from gateway.embed_texts import EmbedTexts
 from gateway.find_model import FindModel
 from gateway.judge_inputs import JudgeInputs
 from gateway.judge_texts import JudgeTexts
+from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
 from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
@@ -64,6 +66,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         answer_chat=answer_chat,
         embed_texts=_embedding(parts, find_model, judge_texts),
         judge_texts=judge_texts,
+        manage_keys=ManageKeys(known.keys, known.key_limits, time.time),
         manage_policy=ManagePolicy(peers.policies),
         record_feedback=parts.record_feedback,
         show_models=ShowModels(find_model, known.aliases, known.models),

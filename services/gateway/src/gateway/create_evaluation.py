@@ -66,6 +66,7 @@ class CreateEvaluation:
                 they mean in a chat: what is measured is what is served.
 
         Raises:
+            ModelNotAllowedError: the caller's key is limited to other models.
             ModelNotFoundError: no such model.
             NotFoundError: the dataset or a file is unknown.
             InvalidInputError: the spec or a task is wrong; every error is listed.
@@ -74,7 +75,7 @@ class CreateEvaluation:
             OverloadedError: too many jobs of the tenant's wait.
             UnavailableError: the trainer or the bus does not answer; nothing was accepted.
         """
-        wanted = self._wanted(spec, caller.tenant)
+        wanted = self._wanted(spec, caller)
         with self._room.place(caller.tenant, EVALUATE, idempotency_key):
             accepted = await self._evaluations.create(
                 wanted,
@@ -88,13 +89,17 @@ class CreateEvaluation:
             self._jobs, accepted.job_id, kind=EVALUATE, tenant=caller.tenant, spec=wanted
         )
 
-    def _wanted(self, spec: EvaluationSpec, tenant: str) -> EvaluationSpec:
+    def _wanted(self, spec: EvaluationSpec, caller: Caller) -> EvaluationSpec:
         """The spec with models as inference is asked for them."""
         if not spec.model:
             raise InvalidInputError("model: must be given")
         wanted = EvaluationSpec()
         wanted.CopyFrom(spec)
-        wanted.model = self._find_model.asked(tenant, spec.model).model
+        wanted.model = self._asked(spec.model, caller)
         if spec.compare_to:
-            wanted.compare_to = self._find_model.asked(tenant, spec.compare_to).model
+            wanted.compare_to = self._asked(spec.compare_to, caller)
         return wanted
+
+    def _asked(self, model: str, caller: Caller) -> str:
+        caller.require_model(model)
+        return self._find_model.asked(caller.tenant, model).model

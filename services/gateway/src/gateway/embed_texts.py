@@ -66,6 +66,7 @@ class EmbedTexts:
         """One vector for each text, in their order.
 
         Raises:
+            ModelNotAllowedError: the caller's key is limited to other models.
             ModelNotFoundError: the model is unknown, or no engine runs its form.
             ContentPolicyError: the policy blocks one of the texts.
             BadRequestError: a text is too long, or the model's engine makes no vectors.
@@ -73,6 +74,7 @@ class EmbedTexts:
         """
         started = time.perf_counter()
         deadline = Deadline(self.request_seconds)
+        caller.require_model(model)
         asked = self.find_model.asked(caller.tenant, model)
         verdicts = await self.judge_texts(texts, caller)
         for verdict in verdicts:

@@ -21,6 +21,7 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from gateway.adapters.background import Background
+from gateway.adapters.credentials import Credentials
 from gateway.adapters.feedback import FeedbackStream
 from gateway.adapters.http_server import serve_http
 from gateway.adapters.key_set import FileKeys, UrlKeys
@@ -50,7 +51,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         bus = await stack.enter_async_context(Bus.of(settings, name="gateway"))
         background = await stack.enter_async_context(Background(stopping))
         parts = await _parts(stack, settings, bus, background, stopping)
-        verifier = await stack.enter_async_context(_verifier(settings, background))
+        tokens = await stack.enter_async_context(_verifier(settings, background))
+        verifier = Credentials(parts.known.keys, tokens)
         use_cases, known, peers = all_use_cases(parts), parts.known, parts.peers
         servicer = gateway_servicer(
             *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),

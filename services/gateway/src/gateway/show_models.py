@@ -5,6 +5,7 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 
+from gateway.domain.access import Caller
 from gateway.find_model import FindModel
 
 
@@ -28,14 +29,18 @@ class ShowModels:
         self._aliases = aliases
         self._versions = versions
 
-    def aliases(self, tenant: str) -> Sequence[AliasState]:
-        """Names in force; an own name hides a shared one."""
-        return self._aliases.list(tenant)
+    def aliases(self, caller: Caller) -> Sequence[AliasState]:
+        """Names in force that the caller may ask for; an own name hides a shared one."""
+        found = self._aliases.list(caller.tenant)
+        return [alias for alias in found if caller.may_ask(alias.name)]
 
-    def versions(self, tenant: str) -> Sequence[ModelReady]:
-        """Every version that the tenant may see, newest first."""
-        return self._versions.list(tenant)
+    def versions(self, caller: Caller) -> Sequence[ModelReady]:
+        """Every version that the caller may ask for, by its id or its name; newest first."""
+        found = self._versions.list(caller.tenant)
+        return [each for each in found if caller.may_ask(each.version_id, each.name)]
 
-    def one(self, tenant: str, name: str) -> AliasState | ModelReady:
-        """The alias or version of that name. Raises ModelNotFoundError."""
+    def one(self, caller: Caller, name: str) -> AliasState | ModelReady:
+        """The alias or version of that name. Raises ModelNotAllowedError, ModelNotFoundError."""
+        caller.require_model(name)
+        tenant = caller.tenant
         return self._find_model.alias(tenant, name) or self._find_model.version(tenant, name)

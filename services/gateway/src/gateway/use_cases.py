@@ -13,6 +13,7 @@ from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
 from gateway.embed_texts import EmbedTexts
 from gateway.judge_texts import JudgeTexts
+from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
 from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
@@ -29,6 +30,7 @@ class UseCases:
     answer_chat: AnswerChat
     embed_texts: EmbedTexts
     judge_texts: JudgeTexts
+    manage_keys: ManageKeys
     manage_policy: ManagePolicy
     record_feedback: RecordFeedback
     show_models: ShowModels

@@ -14,6 +14,8 @@ from registry.catalogue import DatasetCatalogue, ModelCatalogue
 from service_kit.errors import UnavailableError
 
 from gateway.adapters.background import Background
+from gateway.adapters.key_book import KeyBook
+from gateway.adapters.key_limits import KeyLimits
 from gateway.adapters.policies import PolicyBook
 
 REPLAY_SECONDS = 300.0
@@ -22,7 +24,7 @@ message is read again."""
 
 
 class ReadModels:
-    """Jobs, models, datasets, aliases and policies."""
+    """Jobs, models, datasets, aliases, policies and API keys with their limits."""
 
     def __init__(self, bus: Bus) -> None:
         self.jobs = JobLedger(bus, Snapshots(bus))
@@ -30,6 +32,8 @@ class ReadModels:
         self.datasets = DatasetCatalogue(bus)
         self.aliases = AliasBook(bus)
         self.policies = PolicyBook(bus)
+        self.keys = KeyBook(bus)
+        self.key_limits = KeyLimits(bus)
 
     async def follow(self, background: Background) -> None:
         """Follow the bus in the background; returns once all of them have caught up.
@@ -37,7 +41,10 @@ class ReadModels:
         Raises:
             UnavailableError: they did not within five minutes.
         """
-        books = (self.jobs, self.models, self.datasets, self.aliases, self.policies)
+        books = (
+            *(self.jobs, self.models, self.datasets, self.aliases, self.policies),
+            *(self.keys, self.key_limits),
+        )
         for book in books:
             background.start(book.run())
         try:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from service_kit.errors import PermissionDeniedError
 
+from gateway.domain.errors import ModelNotAllowedError
+
 CHAT = "chat"
 MODELS_READ = "models:read"
 MODELS_WRITE = "models:write"
@@ -42,3 +44,12 @@ class Caller:
         """Raise PermissionDeniedError unless the token grants `scope`."""
         if scope not in self.scopes:
             raise PermissionDeniedError(f"the token does not grant the scope {scope}")
+
+    def may_ask(self, *names: str) -> bool:
+        """Whether one of `names` is that of a model that the caller may ask for."""
+        return self.models is None or any(name in self.models for name in names)
+
+    def require_model(self, name: str) -> None:
+        """Raise ModelNotAllowedError unless the caller may ask for a model by this very name."""
+        if not self.may_ask(name):
+            raise ModelNotAllowedError(f"the key may not ask for the model {name[:80]!r}")

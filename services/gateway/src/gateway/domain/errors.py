@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-from service_kit.errors import InvalidInputError, NotFoundError, UnavailableError
+from service_kit.errors import (
+    InvalidInputError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 
 
 class BadRequestError(InvalidInputError):
@@ -50,3 +55,10 @@ class ModerationLateError(ModerationAwayError):
 
 class ModelNotFoundError(NotFoundError):
     """No model of that name, or none that can do what was asked."""
+
+
+class ModelNotAllowedError(PermissionDeniedError):
+    """The API key is limited to other models."""
+
+    code = "model_not_allowed"
+    param = "model"

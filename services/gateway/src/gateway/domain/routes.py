@@ -40,6 +40,7 @@ TUNING = "/v1/fine_tuning/jobs"
 UPLOAD = "/v1/uploads/{upload_id}"
 WEBHOOK = "/v1/webhooks/{webhook_id}"
 POLICY = "/v1/moderation/policy"
+KEY = "/v1/keys/{key_id}"
 
 
 def _wishes(path: str, what: str) -> tuple[Route, ...]:
@@ -167,6 +168,12 @@ ROUTES = (
         access.WEBHOOKS,
         "What came of the last attempts to reach it.",
     ),
+    _route("POST", "/v1/keys", "issue_key", access.KEYS, "Make an API key."),
+    _route("GET", "/v1/keys", "list_keys", access.KEYS, "The tenant's API keys."),
+    _route("GET", KEY, "get_key", access.KEYS, "One key's record."),
+    Route("change_key", "PATCH", KEY, access.KEYS, "Change it.", Body.JSON),
+    _route("DELETE", KEY, "revoke_key", access.KEYS, "Revoke it, for good."),
+    Route("rotate_key", "POST", f"{KEY}/rotate", access.KEYS, "Give it a new secret."),
 )
 
 

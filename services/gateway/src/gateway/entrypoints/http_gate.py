@@ -115,13 +115,21 @@ class Gate:
     async def _caller(self, scope: Scope, route: Route) -> Caller | None:
         if route.scope is None:
             return None
-        given = [value for name, value in scope["headers"] if name == b"authorization"]
-        scheme, _, token = (given[0] if len(given) == 1 else b"").decode("latin-1").partition(" ")
-        if scheme.lower() != "bearer":
-            raise UnauthenticatedError("send one header: Authorization: Bearer <token>")
-        caller = await self._verifier.verify(token)
+        caller = await self._verifier.verify(_credential(scope))
         caller.require(route.scope)
         return caller
+
+
+def _credential(scope: Scope) -> str:
+    """The token or key, of OpenAI's header or of Anthropic's; two of them are one too many."""
+    given = [each for each in scope["headers"] if each[0] in (b"authorization", b"x-api-key")]
+    name, value = given[0] if len(given) == 1 else (b"", b"")
+    if name == b"x-api-key":
+        return str(value.decode("latin-1"))
+    scheme, _, token = value.decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthenticatedError("send one header: Authorization: Bearer <token>, or x-api-key")
+    return str(token)
 
 
 def _log_access(scope: Scope, template: str | None, status: int, seconds: float) -> None:

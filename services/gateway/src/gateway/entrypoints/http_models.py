@@ -56,13 +56,13 @@ class ModelRoutes:
         }
 
     async def _list_models(self, request: Request) -> Response:
-        tenant = caller_of(request).tenant
-        aliases = [alias_as_model_view(alias) for alias in self._models.aliases(tenant)]
-        versions = [model_view(version) for version in self._models.versions(tenant)]
+        caller = caller_of(request)
+        aliases = [alias_as_model_view(alias) for alias in self._models.aliases(caller)]
+        versions = [model_view(version) for version in self._models.versions(caller)]
         return json_response({"object": "list", "data": aliases + versions})
 
     async def _get_model(self, request: Request) -> Response:
-        found = self._models.one(caller_of(request).tenant, request.path_params["model"])
+        found = self._models.one(caller_of(request), request.path_params["model"])
         return json_response(_view(found))
 
     async def _delete(self, request: Request) -> Response:
@@ -71,7 +71,7 @@ class ModelRoutes:
         return json_response({**view, "version_ids": list(version_ids)})
 
     async def _list_aliases(self, request: Request) -> Response:
-        return json_response(list_view(self._models.aliases(caller_of(request).tenant), alias_view))
+        return json_response(list_view(self._models.aliases(caller_of(request)), alias_view))
 
     async def _put_alias(self, request: Request) -> Response:
         name = request.path_params["name"]

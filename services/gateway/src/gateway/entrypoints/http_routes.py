@@ -17,6 +17,7 @@ from gateway.entrypoints.http_files import FileRoutes, Files
 from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
 from gateway.entrypoints.http_gate import App, Verifier
 from gateway.entrypoints.http_jobs import JobRoutes, Jobs
+from gateway.entrypoints.http_keys import KeyRoutes
 from gateway.entrypoints.http_models import ModelRoutes
 from gateway.entrypoints.http_moderations import ModerationRoutes
 from gateway.entrypoints.http_optimizations import OptimizationRoutes
@@ -77,6 +78,7 @@ def gateway_http_app(
             **measuring.handlers(),
             **JobRoutes(control_job, events, jobs).handlers(),
             **WebhookRoutes(use_cases.webhooks).handlers(),
+            **KeyRoutes(use_cases.manage_keys).handlers(),
         },
         hot=hot,
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},

@@ -13,6 +13,7 @@ from gateway.entrypoints.document import evaluation_examples as evaluations
 from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import feedback_answers as feedback
 from gateway.entrypoints.document import job_answers as jobs
+from gateway.entrypoints.document import key_answers as keys
 from gateway.entrypoints.document import model_answers as models
 from gateway.entrypoints.document import moderation_answers as moderations
 from gateway.entrypoints.document import policy_answers as policies
@@ -30,6 +31,7 @@ from gateway.entrypoints.http_optimizations import OptimizationBody
 from gateway.entrypoints.http_policies import PolicyBody, RevertBody
 from gateway.entrypoints.http_uploads import CompleteUploadBody, UploadBody
 from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
+from gateway.entrypoints.key_body import ChangedKeyBody, KeyBody
 
 
 @dataclass(frozen=True)
@@ -229,5 +231,15 @@ OPERATIONS = {
     "list_webhook_deliveries": Operation(
         hooks.WebhookDeliveryPage, e.page(hooks.DELIVERY), refusals=(409,)
     ),
+    "issue_key": Operation(
+        keys.IssuedApiKey, keys.ISSUED, Body(KeyBody, keys.BODY), 201, refusals=HOOK
+    ),
+    "list_keys": Operation(keys.ApiKeyPage, e.page(keys.KEY)),
+    "get_key": Operation(keys.ApiKey, keys.KEY),
+    "change_key": Operation(
+        keys.ApiKey, keys.KEY, Body(ChangedKeyBody, keys.CHANGE), refusals=HOOK
+    ),
+    "revoke_key": Operation(Deleted, e.deleted("api_key", keys.KEY_ID), refusals=HOOK),
+    "rotate_key": Operation(keys.IssuedApiKey, keys.ISSUED, refusals=HOOK),
 }
 """By the names of the route table."""

@@ -27,5 +27,5 @@ class Deleted(Answer):
     """That something is deleted."""
 
     id: str
-    object: Literal["file", "dataset", "model", "webhook"]
+    object: Literal["file", "dataset", "model", "webhook", "api_key"]
     deleted: Literal[True]

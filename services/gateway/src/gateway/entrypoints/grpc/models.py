@@ -45,19 +45,18 @@ class ModelProcedures:
         }
 
     async def _list(self, _: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
-        versions = self._models.versions(call.caller.tenant)
+        versions = self._models.versions(call.caller)
         by_id = {version.version_id: version for version in versions}
-        aliases = self._models.aliases(call.caller.tenant)
+        aliases = self._models.aliases(call.caller)
         shown = [_aliased(alias, by_id.get(alias.version_id)) for alias in aliases]
         shown += [pb.Model(id=version.version_id, version=version) for version in versions]
         return pb.ListModelsResponse(models=shown)
 
     async def _get(self, request: pb.GetModelRequest, call: Call) -> pb.GetModelResponse:
-        tenant = call.caller.tenant
-        found = self._models.one(tenant, request.model)
+        found = self._models.one(call.caller, request.model)
         if isinstance(found, ModelReady):
             return pb.GetModelResponse(model=pb.Model(id=request.model, version=found))
-        versions = self._models.versions(tenant)
+        versions = self._models.versions(call.caller)
         meant = next((v for v in versions if v.version_id == found.version_id), None)
         return pb.GetModelResponse(model=_aliased(found, meant))
 

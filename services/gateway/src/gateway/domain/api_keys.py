@@ -1,0 +1,54 @@
+"""API keys: what one looks like, and what its maker may let it do."""
+
+import hashlib
+import re
+import secrets
+from dataclasses import dataclass
+
+from service_kit.errors import PermissionDeniedError
+
+BEGINNING = "mm-"
+"""What tells a key from a token of an issuer, which is three parts with dots between them."""
+SECRET_BYTES = 32
+PREFIX_CHARS = 10
+"""Shown for ever, so that people know a key again; 42 of its 256 bits."""
+MOST_OF_A_TENANT = 1000
+"""Keys that count at a time."""
+
+_KEY = re.compile(r"mm-[A-Za-z0-9_-]{43}")
+
+
+def new_key() -> str:
+    """A key that nobody has had before and nobody can guess."""
+    return BEGINNING + secrets.token_urlsafe(SECRET_BYTES)
+
+
+def sha256_of(key: str) -> str:
+    """What is kept of a key. Its 256 random bits need no salt and no slow function."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def is_key(text: str) -> bool:
+    """Whether `text` has the form of a key."""
+    return _KEY.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Authority:
+    """What a key lets its holder do. `models` None is all of them, `expires` None is for ever."""
+
+    scopes: frozenset[str]
+    models: frozenset[str] | None = None
+    expires: float | None = None
+    """Seconds since 1970."""
+
+    def require_within(self, granter: "Authority") -> None:
+        """Raise PermissionDeniedError unless `granter` has all of this itself."""
+        beyond = sorted(self.scopes - granter.scopes)
+        if beyond:
+            raise PermissionDeniedError(f"you do not have {', '.join(beyond)}, and cannot grant it")
+        if granter.models is not None and (self.models is None or self.models - granter.models):
+            named = ", ".join(sorted(granter.models))
+            raise PermissionDeniedError(f"the key may ask only for what yours may: {named}")
+        if granter.expires is not None and (self.expires or float("inf")) > granter.expires:
+            raise PermissionDeniedError("the key may not outlive yours")

@@ -1,0 +1,213 @@
+"""Make API keys, change them, replace their secrets, and revoke them for good."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jobs.envelope import Stored
+from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
+from service_kit.errors import InvalidInputError, PermissionDeniedError, PreconditionError
+
+from gateway.domain.access import CHAT, MODELS_READ, Caller
+from gateway.domain.api_keys import (
+    MOST_OF_A_TENANT,
+    PREFIX_CHARS,
+    Authority,
+    new_key,
+    sha256_of,
+)
+from gateway.own_writes import CatchesUp, until_seen
+
+USUAL_SCOPES = (CHAT, MODELS_READ)
+AMOUNTS = (
+    *("requests_per_minute", "tokens_per_minute", "parallel_requests"),
+    *("tokens", "micros"),
+)
+
+
+class Keys(CatchesUp, Protocol):
+    """See `gateway.adapters.key_book.KeyBook`."""
+
+    def get(self, tenant: str, key_id: str) -> KeyState: ...
+    def list(self, tenant: str) -> Sequence[KeyState]: ...
+    async def newest(self, tenant: str, key_id: str) -> Stored[KeyState]: ...
+    async def write(self, state: KeyState, *, expected: int) -> int: ...
+
+
+class Budgets(Protocol):
+    """What may be used at most, by the id of a key."""
+
+    def get(self, budget_id: str) -> Limits: ...
+    async def put(self, budget_id: str, tenant: str, limits: Limits) -> None: ...
+
+
+class Clock(Protocol):
+    """Seconds since 1970."""
+
+    def __call__(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class KeyWish:
+    """What somebody wants a key to be; of a change only what is named in `given`."""
+
+    name: str = ""
+    scopes: Sequence[str] | None = None
+    models: Sequence[str] = ()
+    expires: int | None = None
+    """Seconds since 1970; None is never."""
+    limits: Limits = field(default_factory=Limits)
+    given: frozenset[str] = frozenset()
+
+
+class ManageKeys:
+    """Nobody gives a key more than it has itself: scopes, models, time, limits.
+
+    All raise UnavailableError when the bus is away, and what changes a key NotFoundError when the
+    tenant has no such key and StaleWriteError when somebody else changes it at the same time.
+    """
+
+    def __init__(self, keys: Keys, budgets: Budgets, clock: Clock) -> None:
+        self._keys = keys
+        self._budgets = budgets
+        self._clock = clock
+
+    def list(self, caller: Caller) -> Sequence[KeyState]:
+        """The tenant's keys, newest first."""
+        return self._keys.list(caller.tenant)
+
+    def get(self, key_id: str, caller: Caller) -> KeyState:
+        """One of them. Raises NotFoundError."""
+        return self._keys.get(caller.tenant, key_id)
+
+    def limits(self, key_id: str) -> Limits:
+        """What the key may use at most."""
+        return self._budgets.get(key_id)
+
+    async def create(self, wish: KeyWish, caller: Caller) -> tuple[KeyState, str]:
+        """The key's record and the key itself, which nobody can be shown again.
+
+        Raises:
+            PermissionDeniedError: it would be more than the caller has.
+            InvalidInputError: it would have expired already.
+            PreconditionError: the tenant has a thousand keys.
+        """
+        counting = sum(not key.revoked for key in self._keys.list(caller.tenant))
+        if counting >= MOST_OF_A_TENANT:
+            raise PreconditionError(f"there are {MOST_OF_A_TENANT} API keys; revoke one first")
+        state = KeyState(
+            key_id=f"key-{uuid.uuid4().hex}",
+            tenant=caller.tenant,
+            name=wish.name,
+            created_by=caller.subject,
+            scopes=USUAL_SCOPES if wish.scopes is None else dict.fromkeys(wish.scopes),
+        )
+        own = self._own(caller)
+        bounded = own.models is not None and "models" not in wish.given
+        state.models.extend(sorted(own.models or ()) if bounded else wish.models)
+        expires = own.expires if "expires" not in wish.given else wish.expires
+        self._expire(state, expires)
+        state.created_at.FromNanoseconds(int(self._clock() * 1e9))
+        _authority(state).require_within(own)
+        self._require_limits_within(wish.limits, caller)
+        key = _new_secret(state)
+        if wish.limits != Limits():
+            # Before the key, so that it is never without them.
+            await self._budgets.put(state.key_id, caller.tenant, wish.limits)
+        await self._write(state, 0, caller)
+        return state, key
+
+    async def change(self, key_id: str, wish: KeyWish, caller: Caller) -> KeyState:
+        """The key with what is given changed; what it becomes may not be more than the caller has.
+
+        Raises:
+            PermissionDeniedError: it would be, or it is the key that the caller shows.
+            PreconditionError: it is revoked.
+        """
+        stored = await self._changeable(key_id, caller)
+        state = stored.body
+        if key_id == caller.key_id and wish.given - {"name"}:
+            raise PermissionDeniedError("a key may not change what it may do itself")
+        if "name" in wish.given:
+            state.name = wish.name
+        if "models" in wish.given:
+            state.models[:] = wish.models
+        if "expires" in wish.given:
+            self._expire(state, wish.expires)
+        _authority(state).require_within(self._own(caller))
+        if "limits" in wish.given:
+            self._require_limits_within(wish.limits, caller)
+            await self._budgets.put(key_id, caller.tenant, wish.limits)
+        await self._write(state, stored.sequence, caller)
+        return state
+
+    async def rotate(self, key_id: str, caller: Caller) -> tuple[KeyState, str]:
+        """The key's record and its new secret; the one before is refused from now on.
+
+        Raises:
+            PermissionDeniedError: the key may do more than the caller, who would come into it.
+            PreconditionError: it is revoked.
+        """
+        stored = await self._changeable(key_id, caller)
+        state = stored.body
+        _authority(state).require_within(self._own(caller))
+        self._require_limits_within(self._budgets.get(key_id), caller)
+        key = _new_secret(state)
+        await self._write(state, stored.sequence, caller)
+        return state, key
+
+    async def revoke(self, key_id: str, caller: Caller) -> None:
+        """Refuse the key from now on, for good; its record stays, without the hash."""
+        stored = await self._keys.newest(caller.tenant, key_id)
+        state = stored.body
+        if state.revoked:
+            return
+        state.revoked = True
+        state.key_sha256 = ""
+        await self._write(state, stored.sequence, caller)
+
+    def _own(self, caller: Caller) -> Authority:
+        """What the caller has: of a token the scopes alone, for its end is the issuer's."""
+        if not caller.key_id:
+            return Authority(caller.scopes)
+        return _authority(self._keys.get(caller.tenant, caller.key_id))
+
+    def _expire(self, state: KeyState, expires: float | None) -> None:
+        state.ClearField("expires_at")
+        if expires is None:
+            return
+        if expires <= self._clock():
+            raise InvalidInputError("expires_at: must be in the future")
+        state.expires_at.FromNanoseconds(int(expires * 1e9))
+
+    def _require_limits_within(self, limits: Limits, caller: Caller) -> None:
+        own = self._budgets.get(caller.key_id) if caller.key_id else Limits()
+        for name in AMOUNTS:
+            most, wanted = getattr(own, name), getattr(limits, name)
+            if most and not 0 < wanted <= most:
+                raise PermissionDeniedError(f"limits: {name} may be at most that of your own key")
+        if (own.tokens or own.micros) and own.period != limits.period:
+            raise PermissionDeniedError("limits: period must be that of your own key")
+
+    async def _changeable(self, key_id: str, caller: Caller) -> Stored[KeyState]:
+        stored = await self._keys.newest(caller.tenant, key_id)
+        if stored.body.revoked:
+            raise PreconditionError("the key is revoked, for good; make another")
+        return stored
+
+    async def _write(self, state: KeyState, sequence: int, caller: Caller) -> None:
+        state.changed_by = caller.subject
+        await until_seen(self._keys, await self._keys.write(state, expected=sequence))
+
+
+def _authority(state: KeyState) -> Authority:
+    expires = state.expires_at.ToNanoseconds() / 1e9 if state.HasField("expires_at") else None
+    return Authority(frozenset(state.scopes), frozenset(state.models) or None, expires)
+
+
+def _new_secret(state: KeyState) -> str:
+    """A key whose hash and first letters the record takes."""
+    key = new_key()
+    state.key_sha256, state.prefix = sha256_of(key), key[:PREFIX_CHARS]
+    return key
