@@ -117,7 +117,7 @@ async def test_a_stop_text_ends_the_answer(service: Service, version: str) -> No
     cut = await service.answer(version, text="the kind", max_new_tokens=40, stop=[stop])
 
     assert cut.text == whole.text[: whole.text.index(stop)]
-    assert cut.end.finish_reason == "stop"
+    assert (cut.end.finish_reason, cut.end.stop_text, whole.end.stop_text) == ("stop", stop, "")
     assert cut.end.usage.completion_tokens <= whole.end.usage.completion_tokens
 
 

@@ -51,6 +51,8 @@ class FakeInference(InferenceServiceServicer):
         self.cascade: inference_pb.CascadePath | None = None
         """The way that it says an answer came."""
         self.finish_reason = "stop"
+        self.stop_text = ""
+        """What it says ended an answer."""
         self.fail_before: DomainError | None = None
         self.fail_after: DomainError | None = None
         self.fail_load: DomainError | None = None
@@ -148,6 +150,7 @@ class FakeInference(InferenceServiceServicer):
             usage=usage,
             version_id=self._version_of(request),
             cascade=self.cascade,
+            stop_text=self.stop_text,
         )
         return inference_pb.GenerateResponse(end=end, index=index)
 

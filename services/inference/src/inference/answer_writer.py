@@ -31,6 +31,8 @@ class AnswerEnd:
     version_id: str
     first_token_seconds: float
     exact: bool
+    stop_text: str = ""
+    """The stop text that ended it, if one did."""
     cascade: CascadePath | None = None
     """Set when a cascade answered."""
 
@@ -88,6 +90,11 @@ class AnswerWriter:
             self._behind = marks.mark(frame[1])
         self._text = AnswerText(tokenizer, stops, shown)
         self._has_called = False
+
+    @property
+    def stop_text(self) -> str:
+        """The stop text that ended the answer, if one did."""
+        return self._text.stopped_by
 
     def write(self, piece: TokenPiece) -> WrittenPiece:
         """The text that became certain, and whether the answer is over by it."""

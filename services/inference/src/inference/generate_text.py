@@ -151,6 +151,7 @@ class _Answer:
             version_id=self._version.version_id,
             first_token_seconds=self._account.first_token_seconds,
             exact=self._version.engine.abilities.exact,
+            stop_text=self._writer.stop_text,
         )
 
 

@@ -162,7 +162,7 @@ def _refused(error: InvalidInputError, field: str) -> BadRequestError:
 def _end(end: GenerationEnd) -> End:
     usage = Usage(end.usage.prompt_tokens, end.usage.completion_tokens)
     if not end.HasField("cascade"):
-        return End(end.finish_reason, usage)
+        return End(end.finish_reason, usage, stop_text=end.stop_text)
     path = CascadePath(
         version_id=end.version_id,
         escalated=end.cascade.escalated,
@@ -171,7 +171,7 @@ def _end(end: GenerationEnd) -> End:
         spared_tokens=end.cascade.spared_tokens,
         extra_tokens=end.cascade.extra_tokens,
     )
-    return End(end.finish_reason, usage, path)
+    return End(end.finish_reason, usage, path, end.stop_text)
 
 
 def _logprob(token: TokenLogprobMessage) -> TokenLogprob:

@@ -151,12 +151,13 @@ class End:
     """How an answer ended: stop, length, content_filter, cancelled or error.
 
     `usage` is None when the engine was stopped before it told, and so is `cascade`, which is also
-    None when no cascade was asked.
+    None when no cascade was asked. `stop_text` is the caller's that ended it, if one did.
     """
 
     finish_reason: str
     usage: Usage | None = None
     cascade: CascadePath | None = None
+    stop_text: str = ""
 
 
 class TokenLogprob(NamedTuple):

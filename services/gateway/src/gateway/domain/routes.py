@@ -19,6 +19,13 @@ class Body(Enum):
     UPLOAD = "upload"
 
 
+class Dialect(Enum):
+    """Whose clients speak to a route, which decides in what shape it refuses."""
+
+    OPENAI = "openai"
+    ANTHROPIC = "anthropic"
+
+
 @dataclass(frozen=True)
 class Route:
     """One operation. `scope` None opens it to everybody."""
@@ -29,6 +36,7 @@ class Route:
     scope: str | None
     summary: str
     body: Body = Body.NONE
+    dialect: Dialect = Dialect.OPENAI
 
 
 def _route(method: str, path: str, name: str, scope: str | None, summary: str) -> Route:
@@ -63,6 +71,10 @@ ROUTES = (
     _route("POST", "/generate", "generate", access.CHAT, "Answer one prompt."),
     _route("POST", "/v1/chat/completions", "chat", access.CHAT, "Answer a conversation."),
     _route("POST", "/v1/completions", "complete", access.CHAT, "Continue text as it is."),
+    Route(
+        *("messages", "POST", "/v1/messages", access.CHAT, "Answer a conversation of Anthropic's."),
+        *(Body.JSON, Dialect.ANTHROPIC),
+    ),
     _route("POST", "/v1/embeddings", "embed", access.CHAT, "Vectors of texts."),
     _route("POST", "/v1/moderations", "moderate", access.CHAT, "Judge texts by the policy."),
     _route("GET", POLICY, "get_policy", access.MODERATION, "The policy that judges."),

@@ -44,6 +44,19 @@ def http_status(error: DomainError) -> int:
 
 def error_body(error: DomainError, request_id: str) -> bytes:
     """The refusal as JSON: {"error": {...}}."""
+    return json.dumps({"error": error_fields(error, request_id)}, ensure_ascii=False).encode()
+
+
+def error_fields(error: DomainError | None, request_id: str) -> dict[str, Any]:
+    """What a caller hears of a refusal; of a bug (None) nothing but where the log has it."""
+    if error is None:
+        return {
+            "message": "internal error; the request id names it in the log",
+            "type": "server_error",
+            "param": None,
+            "code": "internal",
+            "request_id": request_id,
+        }
     fields: dict[str, Any] = {
         "message": error.message,
         "type": _type(http_status(error)),
@@ -56,7 +69,7 @@ def error_body(error: DomainError, request_id: str) -> bytes:
     if isinstance(error, ContentPolicyError):
         fields["rules"] = [{"id": rule, "category": category} for rule, category in error.rules]
         fields["policy_digest"] = error.policy_digest
-    return json.dumps({"error": fields}, ensure_ascii=False).encode()
+    return fields
 
 
 def error_headers(error: DomainError) -> Headers:
@@ -73,15 +86,8 @@ def error_headers(error: DomainError) -> Headers:
 
 
 def internal_error_body(request_id: str) -> bytes:
-    """What a caller hears of a bug: nothing but the id under which the log has it."""
-    fields = {
-        "message": "internal error; the request id names it in the log",
-        "type": "server_error",
-        "param": None,
-        "code": "internal",
-        "request_id": request_id,
-    }
-    return json.dumps({"error": fields}).encode()
+    """What a caller hears of a bug."""
+    return json.dumps({"error": error_fields(None, request_id)}).encode()
 
 
 def _type(status: int) -> str:

@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect
 
 from gateway.domain.access import Caller
 from gateway.domain.errors import MethodNotAllowedError
-from gateway.domain.routes import Body, Match, Route, match
+from gateway.domain.routes import Body, Dialect, Match, Route, match
+from gateway.entrypoints.anthropic_errors import anthropic_body
 from gateway.entrypoints.http_errors import (
     JSON,
     Headers,
@@ -73,7 +74,7 @@ class Gate:
         """Answer one request, within its span."""
         found = match(scope["method"], scope["path"])
         route = found.route
-        response = _Response(send, f"req-{uuid.uuid4().hex}")
+        response = _Response(send, f"req-{uuid.uuid4().hex}", _dialect(found))
         if route is not None and route.name == PROBE:
             await self._answer(found, scope, receive, response)
             return
@@ -103,11 +104,11 @@ class Gate:
             log.debug("the client of request %s left before it had asked", request_id)
         except DomainError as error:
             await response.finish(
-                http_status(error), error_headers(error), error_body(error, request_id)
+                http_status(error), error_headers(error), _refusal(error, found, request_id)
             )
         except Exception:
             log.exception("unexpected error in %s, request %s", name, request_id)
-            await response.finish(500, JSON, internal_error_body(request_id))
+            await response.finish(500, JSON, _refusal(None, found, request_id))
         finally:
             HTTP_REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
             HTTP_SECONDS.labels(name).observe(time.perf_counter() - started)
@@ -150,18 +151,20 @@ def _log_access(scope: Scope, template: str | None, status: int, seconds: float)
 class _Response:
     """The way out: names the request on every answer and remembers how far it got."""
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, request_id: str, dialect: Dialect) -> None:
         self.status = 0
         self.request_id = request_id
         self._send = send
-        self._name = (b"x-request-id", request_id.encode())
+        self._names = [(b"x-request-id", request_id.encode())]
+        if dialect is Dialect.ANTHROPIC:
+            self._names.append((b"request-id", request_id.encode()))
         self._complete = False
 
     async def send(self, message: Message) -> None:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), self._name]
+            message["headers"] = [*message.get("headers", ()), *self._names]
         else:
             self._complete = not message.get("more_body", False)
         await self._send(message)
@@ -182,6 +185,17 @@ class _Response:
             {"type": "http.response.start", "status": status, "headers": [*headers, length]}
         )
         await self.send({"type": "http.response.body", "body": body})
+
+
+def _dialect(found: Match) -> Dialect:
+    return Dialect.OPENAI if found.route is None else found.route.dialect
+
+
+def _refusal(error: DomainError | None, found: Match, request_id: str) -> bytes:
+    """The body of a refusal in the words of the route's clients; None is a bug of ours."""
+    if _dialect(found) is Dialect.ANTHROPIC:
+        return anthropic_body(error, request_id)
+    return internal_error_body(request_id) if error is None else error_body(error, request_id)
 
 
 def _known(found: Match) -> Route:

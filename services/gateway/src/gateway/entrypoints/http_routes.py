@@ -18,6 +18,7 @@ from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
 from gateway.entrypoints.http_gate import App, Verifier
 from gateway.entrypoints.http_jobs import JobRoutes, Jobs
 from gateway.entrypoints.http_keys import KeyRoutes
+from gateway.entrypoints.http_messages import MessagesRoute
 from gateway.entrypoints.http_models import ModelRoutes
 from gateway.entrypoints.http_moderations import ModerationRoutes
 from gateway.entrypoints.http_optimizations import OptimizationRoutes
@@ -98,5 +99,6 @@ def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]
     return {
         "chat": ChatRoute(use_cases.answer_chat),
         "complete": CompletionRoute(use_cases.answer_chat),
+        "messages": MessagesRoute(use_cases.answer_chat),
         "generate": GenerateRoute(use_cases.answer_chat, settings.default_model),
     }

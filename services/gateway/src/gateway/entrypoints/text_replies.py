@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Protocol
 
@@ -11,10 +11,10 @@ from service_kit.errors import DomainError
 from starlette.requests import ClientDisconnect
 
 from gateway.domain.access import Caller
-from gateway.domain.chat import ChatCall, End
+from gateway.domain.chat import ChatCall, End, Piece
 from gateway.entrypoints.http_errors import error_body, internal_error_body
 from gateway.entrypoints.http_gate import Receive, Send
-from gateway.entrypoints.sse import DONE, ChatChunks, error_event
+from gateway.entrypoints.sse import DONE, error_event
 from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import ACTIVE_STREAMS
 
@@ -27,6 +27,14 @@ class Answers(Protocol):
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str
     ) -> AbstractAsyncContextManager[GuardedAnswers]: ...
+
+
+class AnswerEvents(Protocol):
+    """How one answer is told in a stream: see `gateway.entrypoints.sse.ChatChunks`."""
+
+    def opening(self) -> bytes: ...
+    def more(self, piece: Piece) -> bytes: ...
+    def finish(self, end: End) -> bytes: ...
 
 
 class TextStream:
@@ -46,7 +54,7 @@ class TextStream:
             ACTIVE_STREAMS.inc()
             await self._send(_start(answers, b"text/event-stream", (b"cache-control", b"no-store")))
 
-    async def write(self, answers: GuardedAnswers, chunks: Sequence[ChatChunks]) -> None:
+    async def write(self, answers: GuardedAnswers, chunks: Sequence[AnswerEvents]) -> None:
         """Send what is released of each answer, by its own chunks.
 
         The last one's end is told by `finish` or in the tail, once it is settled.
@@ -79,32 +87,47 @@ class TextStream:
         return self._last
 
 
+def _failed(error: DomainError | None, request_id: str) -> bytes:
+    if error is None:
+        return error_event(internal_error_body(request_id))
+    return error_event(error_body(error, request_id))
+
+
 @asynccontextmanager
-async def text_stream(send: Send, request_id: str) -> AsyncIterator[TextStream]:
-    """A stream that ends well with the block, or with an error as its last event.
+async def text_stream(
+    send: Send,
+    request_id: str,
+    *,
+    done: bytes = DONE,
+    failed: Callable[[DomainError | None, str], bytes] = _failed,
+) -> AsyncIterator[TextStream]:
+    """A stream that ends well with the block and `done`, or with an error as its last event.
 
     What is raised before the stream was opened goes on, and becomes a status.
+
+    Args:
+        failed: the last event, of a refusal and the request's id; None is a bug of ours.
     """
     stream = TextStream(send)
     try:
         try:
             yield stream
-            last = stream.tail + DONE
+            last = stream.tail + done
         except Exception as error:
             if not stream.opened:
                 raise
-            last = error_event(_said_of(error, request_id))
+            last = failed(_said_of(error, request_id), request_id)
         await send({"type": "http.response.body", "body": last})
     finally:
         if stream.opened:
             ACTIVE_STREAMS.dec()
 
 
-def _said_of(error: Exception, request_id: str) -> bytes:
+def _said_of(error: Exception, request_id: str) -> DomainError | None:
     if isinstance(error, DomainError):
-        return error_body(error, request_id)
+        return error
     log.error("unexpected error in the stream of request %s", request_id, exc_info=error)
-    return internal_error_body(request_id)
+    return None
 
 
 async def while_listening(receive: Receive, reply: Awaitable[None]) -> None:

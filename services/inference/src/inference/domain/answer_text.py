@@ -16,19 +16,20 @@ class StopScanner:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
         self._held = ""
-        self.stopped = False
-        """A stop text was found; nothing comes out any more."""
+        self.stopped_by = ""
+        """The stop text that was found; nothing comes out any more."""
 
     def push(self, text: str) -> str:
         """The part of the text so far that no stop text can claim any more."""
-        if self.stopped:
+        if self.stopped_by:
             return ""
         text = self._held + text
         found = [(text.find(stop), stop) for stop in self._stops]
-        ends = [(start + len(stop), start) for start, stop in found if start >= 0]
+        ends = [(start + len(stop), start, stop) for start, stop in found if start >= 0]
         if ends:
-            self.stopped, self._held = True, ""
-            return text[: min(ends)[1]]
+            _, start, self.stopped_by = min(ends)
+            self._held = ""
+            return text[:start]
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)
         out, self._held = text[: len(text) - keep], text[len(text) - keep :]
         return out
@@ -64,7 +65,12 @@ class AnswerText:
     @property
     def stopped(self) -> bool:
         """A stop text was found: the generation is over, whatever the engine still has."""
-        return self._scanner.stopped
+        return bool(self._scanner.stopped_by)
+
+    @property
+    def stopped_by(self) -> str:
+        """That stop text; empty as long as none was found."""
+        return self._scanner.stopped_by
 
     def push(self, ids: Sequence[int]) -> str:
         """The text that became certain with `ids`."""

@@ -228,5 +228,6 @@ def _end(end: AnswerEnd) -> pb.GenerationEnd:
         version_id=end.version_id,
         first_token_seconds=end.first_token_seconds,
         exact=end.exact,
+        stop_text=end.stop_text,
         cascade=None if end.cascade is None else pb.CascadePath(**asdict(end.cascade)),
     )

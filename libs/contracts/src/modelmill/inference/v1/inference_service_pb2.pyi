@@ -465,6 +465,7 @@ class GenerationEnd(_message.Message):
     VERSION_ID_FIELD_NUMBER: _builtins.int
     FIRST_TOKEN_SECONDS_FIELD_NUMBER: _builtins.int
     EXACT_FIELD_NUMBER: _builtins.int
+    STOP_TEXT_FIELD_NUMBER: _builtins.int
     CASCADE_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """"stop", "length" or "tool_calls"."""
@@ -474,6 +475,8 @@ class GenerationEnd(_message.Message):
     """Seconds from arrival to the first token."""
     exact: _builtins.bool
     """The same request with the same seed gives the same text, whatever else is being generated."""
+    stop_text: _builtins.str
+    """The stop text that ended it; empty when none did."""
     @_builtins.property
     def usage(self) -> _chat_pb2.TokenUsage:
         """What this answer cost; the prompt stands in each answer's, but is computed and counted once."""
@@ -490,11 +493,12 @@ class GenerationEnd(_message.Message):
         version_id: _builtins.str = ...,
         first_token_seconds: _builtins.float = ...,
         exact: _builtins.bool = ...,
+        stop_text: _builtins.str = ...,
         cascade: Global___CascadePath | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "exact", b"exact", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "exact", b"exact", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "stop_text", b"stop_text", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

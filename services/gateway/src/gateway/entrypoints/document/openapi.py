@@ -8,8 +8,13 @@ from pydantic.json_schema import models_json_schema
 
 from gateway.domain import access
 from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
-from gateway.domain.routes import ROUTES, Body, Route
+from gateway.domain.routes import ROUTES, Body, Dialect, Route
 from gateway.entrypoints.bodies import StrictBody
+from gateway.entrypoints.document.anthropic_refusals import (
+    ANTHROPIC_ERROR,
+    NAME,
+    anthropic_responses,
+)
 from gateway.entrypoints.document.evaluation_examples import RESULTS
 from gateway.entrypoints.document.operations import OPERATIONS, Operation
 from gateway.entrypoints.document.refusals import ERROR, REFUSALS
@@ -58,15 +63,18 @@ def openapi_document() -> dict[str, Any]:
     for route in ROUTES:
         operation = _operation(route, OPERATIONS[route.name])
         paths.setdefault(route.path, {})[route.method.lower()] = operation
-    error = {"$ref": SCHEMAS.format(model="Error")}
+    error, anthropics = ({"$ref": SCHEMAS.format(model=it)} for it in ("Error", "AnthropicError"))
     return {
         "openapi": "3.1.0",
         "info": {"title": "Modelmill", "version": "1"},
         "paths": paths,
         "webhooks": {"event": {"post": _event()}},
         "components": {
-            "schemas": {**_schemas(), "Error": ERROR},
-            "responses": {each.name: each.response(error) for each in REFUSALS.values()},
+            "schemas": {**_schemas(), "Error": ERROR, "AnthropicError": ANTHROPIC_ERROR},
+            "responses": {
+                **{each.name: each.response(error) for each in REFUSALS.values()},
+                **anthropic_responses(anthropics),
+            },
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -98,7 +106,7 @@ def _operation(route: Route, operation: Operation) -> dict[str, Any]:
         "responses": {
             str(operation.status): {"description": "Done.", "content": _answer(route, operation)},
             **{
-                str(status): {"$ref": RESPONSES.format(name=REFUSALS[status].name)}
+                str(status): {"$ref": RESPONSES.format(name=_refusal_name(status, route.dialect))}
                 for status in _refusals(route, operation)
             },
         },
@@ -168,6 +176,11 @@ def _refusals(route: Route, operation: Operation) -> list[int]:
     if _is_paged(route):
         statuses.add(400)
     return sorted(statuses)
+
+
+def _refusal_name(status: int, dialect: Dialect) -> str:
+    name = REFUSALS[status].name
+    return NAME.format(name=name) if dialect is Dialect.ANTHROPIC else name
 
 
 def _is_paged(route: Route) -> bool:

@@ -14,6 +14,7 @@ from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import feedback_answers as feedback
 from gateway.entrypoints.document import job_answers as jobs
 from gateway.entrypoints.document import key_answers as keys
+from gateway.entrypoints.document import message_answers as messages
 from gateway.entrypoints.document import model_answers as models
 from gateway.entrypoints.document import moderation_answers as moderations
 from gateway.entrypoints.document import policy_answers as policies
@@ -32,6 +33,7 @@ from gateway.entrypoints.http_policies import PolicyBody, RevertBody
 from gateway.entrypoints.http_uploads import CompleteUploadBody, UploadBody
 from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
 from gateway.entrypoints.key_body import ChangedKeyBody, KeyBody
+from gateway.entrypoints.message_body import MessagesBody
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,13 @@ OPERATIONS = {
         e.COMPLETION_ANSWER,
         Body(CompletionBody, e.COMPLETION),
         events=texts.Completion,
+        refusals=TEXT,
+    ),
+    "messages": Operation(
+        messages.Message,
+        messages.MESSAGE,
+        Body(MessagesBody, messages.BODY),
+        events=messages.MessageEvent,
         refusals=TEXT,
     ),
     "embed": Operation(

@@ -1,0 +1,197 @@
+"""Bodies of Anthropic's Messages API: what is asked, in the words of its clients."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field
+
+from gateway.domain.chat import ChatCall, Constraint, Sampling, Tool, Turn
+from gateway.domain.errors import BadRequestError
+from gateway.entrypoints.bodies import OpenBody
+from gateway.entrypoints.chat_body import (
+    LEAST_TEMPERATURE,
+    LEAST_TOP_P,
+    MAX_NEW_TOKENS,
+    StopText,
+    parse_open,
+)
+from gateway.entrypoints.message_blocks import AnyTurn, Texts, joined, turns_of
+from gateway.entrypoints.tool_body import MAX_TOOLS, FunctionName
+
+MAX_STOPS = 16
+CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+"""Anthropic's words for how tools are chosen, and ours."""
+
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "container": (None,),
+    "context_management": (None,),
+    "diagnostics": (None,),
+    "fallbacks": (None, []),
+    "inference_geo": (None,),
+    "mcp_servers": (None, []),
+    "output_format": (None,),
+    "speed": (None, "standard"),
+}
+"""Fields that would change the answer and are not served, with the values that would not. Anything
+else is refused by name; what is in neither list is ignored: `cache_control`, `metadata`,
+`service_tier` and the like change nothing in an answer here."""
+TOOL_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "defer_loading": (None, False),
+    "input_examples": (None, []),
+    "allowed_callers": (None, ["direct"]),
+}
+"""The same for a tool."""
+
+
+class ClientTool(OpenBody):
+    """A function that the client runs; Anthropic's own tools are not served."""
+
+    type: Literal["custom"] | None = None
+    name: FunctionName
+    description: str | None = None
+    input_schema: dict[str, Any] = Field(description="JSON schema of its arguments.")
+
+    @property
+    def tool(self) -> Tool:
+        """As the domain has it."""
+        schema = json.dumps(self.input_schema, ensure_ascii=False)
+        return Tool(self.name, self.description or "", schema)
+
+
+class FreeChoice(OpenBody):
+    """Whether some tool may or must be called."""
+
+    type: Literal["auto", "any", "none"]
+    disable_parallel_tool_use: bool | None = None
+
+
+class OneTool(OpenBody):
+    """The tool that must be called."""
+
+    type: Literal["tool"]
+    name: FunctionName
+    disable_parallel_tool_use: bool | None = None
+
+
+class Thinking(OpenBody):
+    """Thinking is not served."""
+
+    type: Literal["disabled"]
+
+
+class OutputFormat(OpenBody):
+    """The form of the answer."""
+
+    type: Literal["json_schema"]
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+
+class OutputConfig(OpenBody):
+    """What the answer shall be like; there are no efforts to choose from."""
+
+    format: OutputFormat | None = None
+    effort: None = None
+
+
+class MessagesBody(OpenBody):
+    """POST /v1/messages."""
+
+    model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
+    max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS)
+    messages: list[AnyTurn] = Field(min_length=1)
+    system: Texts = Field(default_factory=list)
+    stream: bool | None = None
+    temperature: float | None = Field(None, ge=0, le=1)
+    top_p: float | None = Field(None, ge=0, le=1)
+    top_k: int | None = Field(None, ge=0, lt=2**31)
+    stop_sequences: list[StopText] | None = Field(None, max_length=MAX_STOPS)
+    tools: list[ClientTool] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: Annotated[FreeChoice | OneTool, Discriminator("type")] | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+
+
+@dataclass(frozen=True)
+class MessagesRequest:
+    """A parsed request: what is asked, and how the answer is sent."""
+
+    call: ChatCall
+    stream: bool
+
+
+def parse_messages(body: bytes) -> MessagesRequest:
+    """The request in a body of /v1/messages.
+
+    Raises:
+        BadRequestError: not JSON, not of this shape, or it asks for what is not served; `param` is
+            the first field at fault.
+    """
+    parsed = parse_open(body, MessagesBody)
+    _refuse_unserved(parsed)
+    turns = tuple(turns_of(parsed.messages))
+    if turns[-1].role == "assistant":
+        raise BadRequestError(
+            "messages: an answer that the assistant began is not continued; end with the user's",
+            param="messages",
+        )
+    system = (Turn("system", joined(parsed.system)),) if parsed.system else ()
+    tools = tuple(each.tool for each in parsed.tools or ())
+    call = ChatCall(
+        parsed.model,
+        (*system, *turns),
+        _sampling(parsed),
+        tools=tools,
+        tool_choice=_chosen(parsed.tool_choice, tools),
+    )
+    return MessagesRequest(call, bool(parsed.stream))
+
+
+def _refuse_unserved(parsed: MessagesBody) -> None:
+    wrong = list(_wrong(parsed.model_extra or {}, NEUTRAL))
+    for index, tool in enumerate(parsed.tools or ()):
+        wrong += [f"tools.{index}.{name}" for name in _wrong(tool.model_extra or {}, TOOL_NEUTRAL)]
+    if parsed.tool_choice is not None and _is_single(parsed.tool_choice):
+        wrong.append("tool_choice.disable_parallel_tool_use")
+    if wrong:
+        errors = [f"{name}: this value is not supported" for name in wrong]
+        raise BadRequestError(errors, param=wrong[0], code="unsupported_parameter")
+
+
+def _wrong(given: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]]) -> Iterable[str]:
+    return (name for name, values in neutral.items() if given.get(name) not in values)
+
+
+def _is_single(choice: FreeChoice | OneTool) -> bool:
+    """One call at most is wanted, where there may be several."""
+    # An answer that must be a call is one call.
+    return bool(choice.disable_parallel_tool_use) and choice.type == "auto"
+
+
+def _chosen(choice: FreeChoice | OneTool | None, tools: tuple[Tool, ...]) -> str:
+    if isinstance(choice, OneTool):
+        if choice.name not in {tool.name for tool in tools}:
+            message = f"tool_choice: no tool is named {choice.name}"
+            raise BadRequestError(message, param="tool_choice")
+        return choice.name
+    if choice is not None and choice.type == "any" and not tools:
+        raise BadRequestError("tool_choice: there are no tools", param="tool_choice")
+    return CHOICES[choice.type] if choice is not None else "auto"
+
+
+def _sampling(parsed: MessagesBody) -> Sampling:
+    temperature = 1.0 if parsed.temperature is None else parsed.temperature
+    top_p = 1.0 if parsed.top_p is None else parsed.top_p
+    if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
+        temperature, top_p = 0.0, 1.0
+    form = parsed.output_config.format if parsed.output_config else None
+    schema = json.dumps(form.json_schema, ensure_ascii=False) if form else ""
+    return Sampling(
+        max_tokens=parsed.max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=parsed.top_k or 0,
+        stop=tuple(parsed.stop_sequences or ()),
+        constraint=Constraint("json_schema", schema) if form else None,
+    )
