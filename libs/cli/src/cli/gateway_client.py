@@ -92,6 +92,12 @@ class GatewayClient:
     def put(self, path: str, body: Any) -> Any:
         return self._call("PUT", path, json=body)
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self._call("PATCH", path, json=body)
+
+    def delete(self, path: str) -> Any:
+        return self._call("DELETE", path)
+
     def upload(self, file: Path, *, purpose: str = "fine-tune") -> Any:
         """Send a file, streamed from the disk."""
         with file.open("rb") as content:

@@ -1,13 +1,20 @@
-"""`mill keys`: the key pair of a token issuer, for gateways that `mill up` does not start."""
+"""`mill keys`: API keys of the tenant, and the key pair of a token issuer."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.commands import api_keys
 from cli.keys import AUDIENCE, ISSUER, LocalKeys
 
-app = typer.Typer(no_args_is_help=True, help="Keys that sign tokens.")
+app = typer.Typer(no_args_is_help=True, help="API keys, and keys that sign tokens.")
+app.command()(api_keys.create)
+app.command("list")(api_keys.list_keys)
+app.command()(api_keys.show)
+app.command()(api_keys.limit)
+app.command()(api_keys.rotate)
+app.command()(api_keys.revoke)
 
 
 @app.command()
