@@ -31,6 +31,7 @@ def path_of(route: Route) -> str:
 async def test_only_liveness_and_the_documents_are_open():
     assert {route.name for route in ROUTES} - {route.name for route in GUARDED} == {
         "health",
+        "ready",
         "openapi",
         "asyncapi",
     }

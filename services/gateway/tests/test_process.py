@@ -9,16 +9,11 @@ from typing import Any
 import grpc
 import pytest
 from gateway_support.house import BLOCKED, BUILD, SECRET, House
+from gateway_support.process import running, settings_of
 from google.protobuf.json_format import MessageToDict
-from httpx import AsyncClient as Client
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
-from testkit.service_process import (
-    ServiceProcess,
-    modules_loaded_by,
-    refused_start,
-    running_service,
-)
+from testkit.service_process import modules_loaded_by, refused_start
 from testkit.waiting import eventually
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -46,38 +41,6 @@ async def collector() -> AsyncIterator[tuple[Collector, int]]:
     await server.start()
     yield keeping, port
     await server.stop(None)
-
-
-def settings_of(house: House, **changes: str) -> dict[str, str]:
-    """Those of the house's own gateway, for one in a process; an empty change takes one away."""
-    settings = house.settings
-    values = {
-        "nats_url": settings.nats_url,
-        "nats_token": settings.nats_token.get_secret_value(),
-        "service_secret": SECRET,
-        "artifact_root": str(settings.artifact_root),
-        "http_address": "127.0.0.1:0",
-        "inference_address": settings.inference_address,
-        "moderation_address": settings.moderation_address,
-        "data_prep_address": settings.data_prep_address,
-        "trainer_address": settings.trainer_address,
-        "optimizer_builder_address": settings.optimizer_builder_address,
-        "jwt_issuer": settings.jwt_issuer,
-        "jwt_audience": settings.jwt_audience,
-        "jwks_path": str(settings.jwks_path),
-        "drain_seconds": "2",
-    } | changes
-    return {name: value for name, value in values.items() if value}
-
-
-@asynccontextmanager
-async def running(house: House, **changes: str) -> AsyncIterator[tuple[ServiceProcess, Client]]:
-    """The gateway as a process, and a client of its HTTP door."""
-    async with (
-        running_service("gateway", settings_of(house, **changes)) as service,
-        Client(base_url=f"http://127.0.0.1:{service.ports['http']}") as client,
-    ):
-        yield service, client
 
 
 async def test_it_starts_answers_traces_and_finishes_its_streams_on_sigterm(own_house: House):

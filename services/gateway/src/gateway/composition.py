@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from audit.trail import AuditTrail
 from jobs.watching import JobWatcher
 
+from gateway.adapters.fault_points import FaultPoints
 from gateway.adapters.peers import Peers
 from gateway.adapters.read_models import ReadModels
 from gateway.adapters.usage import UsageQueue
@@ -103,18 +104,19 @@ def _training(
 def _judged(parts: Parts, find_model: FindModel) -> tuple[AnswerChat, JudgeTexts]:
     """What asks moderation; it is spared by all of them together."""
     settings, known, peers = parts.settings, parts.known, parts.peers
+    faults = FaultPoints(settings.fault_at)
     moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
     judge_inputs = JudgeInputs(
         moderation, known.policies, parts.audit, here_chars=settings.rules_here_chars
     )
     answer_chat = AnswerChat(
         find_model=find_model,
-        moderation=judge_inputs,
-        engines=peers.engines,
+        moderation=faults.moderation(judge_inputs),
+        engines=faults.engines(peers.engines),
         policies=known.policies,
         judges=AskJudges(moderation),
         audit=parts.audit,
-        usage=parts.usage,
+        usage=faults.usage(parts.usage),
         request_seconds=settings.request_seconds,
     )
     return answer_chat, JudgeTexts(judge_inputs, settings.request_seconds)

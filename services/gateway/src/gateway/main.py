@@ -22,8 +22,10 @@ from service_kit.process import announce_ready, run_service
 
 from gateway.adapters.background import Background
 from gateway.adapters.credentials import Credentials
+from gateway.adapters.fault_points import FaultPoints
 from gateway.adapters.feedback import FeedbackStream
-from gateway.adapters.http_server import serve_http
+from gateway.adapters.http_protocol import ClientLimits
+from gateway.adapters.http_server import HttpDoor, serve_http
 from gateway.adapters.key_set import FileKeys, UrlKeys
 from gateway.adapters.peers import Peers, open_peers
 from gateway.adapters.read_models import ReadModels
@@ -70,9 +72,18 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             settings=settings,
             stopping=stopping,
         )
-        http_port = await stack.enter_async_context(_http_server(settings, app, tls))
-        announce_ready(http=http_port, grpc=server.port, metrics=page.port)
+        app = FaultPoints(settings.fault_at).app(app)
+        door = await stack.enter_async_context(_http_server(settings, app, tls))
+        announce_ready(http=door.port, grpc=server.port, metrics=page.port)
         await stopping.wait()
+        await _give_notice(settings.drain_notice_seconds, door, server)
+
+
+async def _give_notice(seconds: float, door: HttpDoor, server: RpcServer) -> None:
+    """Say at both doors that the end is near, and answer for so long who has not heard of it."""
+    await server.set_ready(False)
+    door.send_away()
+    await asyncio.sleep(seconds)
 
 
 async def _parts(
@@ -118,12 +129,19 @@ def _tls(settings: Settings) -> ServedCertificate | None:
 
 def _http_server(
     settings: Settings, app: App, tls: ServedCertificate | None
-) -> AbstractAsyncContextManager[int]:
+) -> AbstractAsyncContextManager[HttpDoor]:
+    limits = ClientLimits(
+        head_seconds=settings.head_seconds,
+        stall_seconds=settings.stall_seconds,
+        bytes_per_second=settings.slowest_bytes_per_second,
+        connections=settings.max_connections,
+    )
     return serve_http(
         app,
         settings.http_address,
         drain_seconds=settings.drain_seconds,
         tls=tls.ssl_context() if tls else None,
+        limits=limits,
     )
 
 

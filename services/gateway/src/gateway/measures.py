@@ -12,6 +12,13 @@ HTTP_SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
 )
 ACTIVE_STREAMS = Gauge("modelmill_active_streams", "Answers being streamed over HTTP.")
+SLOW_CLIENTS = Counter(
+    "modelmill_http_cut",
+    "Connections that were cut or refused: for a slow head, body or answer, or as one too many.",
+    ["why"],
+)
+for _why in ("head", "body", "answer", "full"):
+    SLOW_CLIENTS.labels(_why)
 FIRST_TEXT_SECONDS = Histogram(
     "modelmill_first_text_seconds",
     "Seconds from a request's arrival to the first text that the guard released.",

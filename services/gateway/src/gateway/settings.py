@@ -77,6 +77,27 @@ class Settings(ServiceSettings):
     audit_queue: int = Field(default=10_000, gt=0)
     """Audit records that may wait for the bus; what comes on top is dropped and counted."""
 
+    drain_notice_seconds: float = Field(default=0.0, ge=0, le=10)
+    """At the end: how long both doors say "draining" and still answer, before they close."""
+
+    head_seconds: float = Field(default=10.0, gt=0)
+    """A request's head must be complete in this time, or the connection is closed."""
+
+    stall_seconds: float = Field(default=30.0, gt=0)
+    """A body that comes, or an answer that is taken, too slowly for so long is cut."""
+
+    slowest_bytes_per_second: int = Field(default=256, ge=0)
+    """What is too slowly for `stall_seconds`."""
+
+    max_connections: int = Field(default=10_000, ge=0)
+    """HTTP connections of a process; more are refused with 503. 0 sets no limit."""
+
+    fault_points: bool = False
+    """Lets `fault_at` be set: for tests of crashes, never where anybody is served."""
+
+    fault_at: str = ""
+    """"<point>" or "<point>:<n>" of `adapters/fault_points.py`, where the process kills itself."""
+
     webhook_key: SecretStr | None = None
     """Seals the signing secrets of webhooks: random text of 32 characters or more; without it there
     are no webhooks."""
@@ -101,6 +122,12 @@ class Settings(ServiceSettings):
         if len(key.get_secret_value()) < WEBHOOK_KEY_CHARS:
             raise ValueError(f"at least {WEBHOOK_KEY_CHARS} characters")
         return key
+
+    @model_validator(mode="after")
+    def _no_faults_by_accident(self) -> "Settings":
+        if self.fault_at and not self.fault_points:
+            raise ValueError("fault_at needs fault_points")
+        return self
 
     @model_validator(mode="after")
     def _one_source_of_keys(self) -> "Settings":

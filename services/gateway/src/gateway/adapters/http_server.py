@@ -1,4 +1,4 @@
-"""uvicorn inside our own event loop: our signals, our drain, and a limit on headers."""
+"""uvicorn inside our own event loop: our signals, our drain, our limits on clients."""
 
 import asyncio
 import socket
@@ -8,50 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gateway.adapters.http_protocol import ClientLimits, LimitedProtocol, sweep
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
-
-MAX_HEAD_BYTES = 32 * 1024
-"""Request line and headers together; a token takes at most a quarter of it."""
-
-
-class _BoundedHeads(HttpToolsProtocol):
-    """uvicorn's fast parser has no limit on headers of its own, complete or still coming."""
-
-    _in_head = True
-    _received = 0
-    """Bytes that came since the last request was complete."""
-    _parsed = 0
-    """Bytes of the head that the parser has handed out."""
-
-    def data_received(self, data: bytes) -> None:
-        self._received += len(data)
-        super().data_received(data)
-        if self._in_head and self._received > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self.send_400_response("the head of the request is too large")
-
-    def on_url(self, url: bytes) -> None:
-        self._count(url)
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(name + value)
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        self._in_head, self._received, self._parsed = True, 0, 0
-        super().on_message_complete()
-
-    def _count(self, part: bytes) -> None:
-        self._parsed += len(part)
-        if self._parsed > MAX_HEAD_BYTES:
-            # The parser turns it into its own error, and uvicorn that into a 400.
-            raise ValueError("the head of the request is too large")
+CLOSE = (b"connection", b"close")
 
 
 class _QuietServer(Server):
@@ -70,11 +31,30 @@ class _QuietServer(Server):
         yield
 
 
+class HttpDoor:
+    """Where clients are answered."""
+
+    def __init__(self, port: int, server: Server) -> None:
+        self.port = port
+        self._server = server
+
+    def send_away(self) -> None:
+        """From now on every answer tells its client that the connection ends with it."""
+        self._server.config.encoded_headers.append(CLOSE)
+        # Requests in hand have taken this very list; the server makes itself another each second.
+        self._server.server_state.default_headers.append(CLOSE)
+
+
 @asynccontextmanager
 async def serve_http(
-    app: App, address: str, *, drain_seconds: float, tls: ssl.SSLContext | None = None
-) -> AsyncIterator[int]:
-    """Serve `app` at `address` until the block ends, plainly without `tls`; gives the port.
+    app: App,
+    address: str,
+    *,
+    drain_seconds: float,
+    tls: ssl.SSLContext | None = None,
+    limits: ClientLimits | None = None,
+) -> AsyncIterator[HttpDoor]:
+    """Serve `app` at `address` until the block ends, plainly without `tls`.
 
     At the end no connection is taken any more, and answers in hand may go on for `drain_seconds`.
 
@@ -82,29 +62,38 @@ async def serve_http(
         OSError: the port is taken.
     """
     host, _, port = address.rpartition(":")
+    limits = limits or ClientLimits()
     listener = _listen(host.strip("[]"), int(port))
-    config = Config(
+    server = _QuietServer(_config(app, drain_seconds, tls, limits))
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+    listening = asyncio.create_task(server.listening.wait())
+    await asyncio.wait((serving, listening), return_when=asyncio.FIRST_COMPLETED)
+    listening.cancel()
+    sweeping = asyncio.create_task(sweep(server.server_state.connections, limits), name="sweep")
+    try:
+        yield HttpDoor(listener.getsockname()[1], server)
+    finally:
+        server.should_exit = True
+        await serving
+        sweeping.cancel()
+
+
+def _config(
+    app: App, drain_seconds: float, tls: ssl.SSLContext | None, limits: ClientLimits
+) -> Config:
+    return Config(
         app,
-        http=_BoundedHeads,
+        http=LimitedProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        limit_concurrency=limits.connections or None,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
         ssl_context_factory=None if tls is None else lambda *_: tls,
     )
-    server = _QuietServer(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
-    listening = asyncio.create_task(server.listening.wait())
-    await asyncio.wait((serving, listening), return_when=asyncio.FIRST_COMPLETED)
-    listening.cancel()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        await serving
 
 
 def _listen(host: str, port: int) -> socket.socket:

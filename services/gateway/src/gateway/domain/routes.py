@@ -65,7 +65,8 @@ def _wishes(path: str, what: str) -> tuple[Route, ...]:
 
 
 ROUTES = (
-    _route("GET", "/healthz", "health", None, "Whether the process runs."),
+    _route("GET", "/healthz", "health", None, "Whether the process runs and stays."),
+    _route("GET", "/readyz", "ready", None, "Whether to send requests here."),
     _route("GET", "/openapi.json", "openapi", None, "This API as an OpenAPI document."),
     _route("GET", "/asyncapi.json", "asyncapi", None, "The bus as an AsyncAPI document."),
     _route("POST", "/generate", "generate", access.CHAT, "Answer one prompt."),

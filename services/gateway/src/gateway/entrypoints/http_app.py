@@ -1,5 +1,6 @@
 """The HTTP app: handlers hung on the route table, OpenAPI made of it, the gate in front."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from jobs.asyncapi import asyncapi_document
-from service_kit.errors import DomainError
+from service_kit.errors import DomainError, UnavailableError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
@@ -51,6 +52,7 @@ def build_http_app(
     handlers: Handlers,
     hot: Mapping[str, App],
     limits: dict[Body, int],
+    stopping: asyncio.Event,
 ) -> App:
     """The whole HTTP side as one ASGI app.
 
@@ -58,19 +60,20 @@ def build_http_app(
         handlers: by the names of the route table.
         hot: the same for routes that are plain ASGI.
         limits: bytes that a body may have, by its kind.
+        stopping: set when the process is about to end.
 
     Raises:
         LookupError: a route of the table has no handler, or a handler no route.
     """
-    document = openapi_document()
     by_name = {route.name: route for route in ROUTES}
     # FastAPI answers this one itself, with the document that it is given below.
     schema_route = by_name.pop(OPENAPI)
-    app = _TableApp(document, schema_route.path)
+    app = _TableApp(openapi_document(), schema_route.path)
     answering: dict[str, Any] = {
         **handlers,
         **hot,
-        "health": _health,
+        "health": _health(stopping),
+        "ready": _health(stopping),
         "asyncapi": _bus_document(),
     }
     if answering.keys() != by_name.keys():
@@ -85,9 +88,15 @@ def build_http_app(
     return Gate(app, verifier, limits, hot)
 
 
-async def _health(_: Request) -> Response:
-    """The event loop turns; whether peers answer is not asked."""
-    return json_response({"status": "ok"})
+def _health(stopping: asyncio.Event) -> Handler:
+    """The event loop turns, and no end is near; whether peers answer is not asked."""
+
+    async def answer(_: Request) -> Response:
+        if stopping.is_set():
+            raise UnavailableError("the process is about to end").because("DRAINING")
+        return json_response({"status": "ok"})
+
+    return answer
 
 
 def _bus_document() -> Handler:

@@ -38,8 +38,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 CLIENT_GONE = 499
 """Counted, never sent: the client left before an answer began."""
-PROBE = "health"
-"""Comes every few seconds and says nothing worth a line or a span."""
+PROBES = ("health", "ready")
+"""Come every few seconds and say nothing worth a line or a span."""
 
 
 class Verifier(Protocol):
@@ -75,7 +75,7 @@ class Gate:
         found = match(scope["method"], scope["path"])
         route = found.route
         response = _Response(send, f"req-{uuid.uuid4().hex}", _dialect(found))
-        if route is not None and route.name == PROBE:
+        if route is not None and route.name in PROBES:
             await self._answer(found, scope, receive, response)
             return
         template = route.path if route is not None else None

@@ -83,6 +83,7 @@ def gateway_http_app(
         },
         hot=hot,
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
+        stopping=stopping,
     )
 
 

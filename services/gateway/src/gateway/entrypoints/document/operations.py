@@ -75,7 +75,8 @@ def _steered(answer: type[BaseModel], example: dict[str, Any]) -> Operation:
 
 
 OPERATIONS = {
-    "health": Operation(texts.Health, {"status": "ok"}),
+    "health": Operation(texts.Health, {"status": "ok"}, refusals=(503,)),
+    "ready": Operation(texts.Health, {"status": "ok"}, refusals=(503,)),
     "openapi": Operation(None, {}),
     "asyncapi": Operation(None, e.ASYNCAPI),
     "generate": Operation(texts.GeneratedText, {"text": "beverage"}, GENERATE, refusals=TEXT),

@@ -1,0 +1,91 @@
+"""Replicas are replaced one after the other under load, and nobody hears of it."""
+
+import asyncio
+import signal
+from collections import Counter
+from contextlib import AsyncExitStack
+
+import httpx
+import openai
+from gateway_support.balancer import Balancer, balancer
+from gateway_support.house import House
+from gateway_support.process import running
+from testkit.service_process import ServiceProcess
+from testkit.waiting import eventually
+
+QUESTION = {"model": "default", "messages": [{"role": "user", "content": "hello"}]}
+CALLERS = 6
+NOTICE = {"drain_notice_seconds": "0.5", "drain_seconds": "10"}
+
+
+async def ask_without_end(client: openai.AsyncOpenAI, told: Counter[str], *, stream: bool) -> None:
+    while True:
+        try:
+            if stream:
+                chunks = await client.chat.completions.create(**QUESTION, stream=True)
+                ends = [chunk.choices[0].finish_reason async for chunk in chunks]
+                told["whole" if ends[-1] == "stop" else "cut"] += 1
+            else:
+                await client.chat.completions.create(**QUESTION)
+                told["whole"] += 1
+        except (openai.APIError, httpx.TransportError) as error:
+            told[repr(error)] += 1
+
+
+async def start(stack: AsyncExitStack, house: House, balancing: Balancer) -> ServiceProcess:
+    service, _ = await stack.enter_async_context(running(house, **NOTICE))
+    balancing.add(service.ports["http"])
+    await eventually(lambda: service.ports["http"] in balancing.ready, within=20)
+    return service
+
+
+async def test_a_rolling_restart_of_two_replicas_under_load_fails_no_request(own_house: House):
+    own_house.inference.pieces = ["word "] * 50
+    told: Counter[str] = Counter()
+    async with AsyncExitStack() as stack:
+        balancing = await stack.enter_async_context(balancer())
+        replicas = [await start(stack, own_house, balancing) for _ in range(2)]
+        client = openai.AsyncOpenAI(
+            base_url=f"http://127.0.0.1:{balancing.port}/v1",
+            api_key=own_house.issuer.token(),
+            max_retries=0,
+        )
+        callers = [
+            asyncio.create_task(ask_without_end(client, told, stream=number % 2 == 0))
+            for number in range(CALLERS)
+        ]
+        for replica in replicas:
+            await start(stack, own_house, balancing)
+            before = told["whole"]
+            assert await replica.stop(signal.SIGTERM) == 0
+            await eventually(lambda before=before: told["whole"] > before + CALLERS)
+        for caller in callers:
+            caller.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+        await client.close()
+
+    assert told.keys() == {"whole"}, told
+
+
+async def test_a_gateway_that_ends_says_so_and_finishes_what_it_has(own_house: House):
+    own_house.inference.endless = True
+    async with running(own_house, drain_notice_seconds="3", drain_seconds="1") as (service, client):
+        client.headers["authorization"] = f"Bearer {own_house.issuer.token()}"
+        before = await client.get("/readyz")
+        async with client.stream(
+            "POST", "/v1/chat/completions", json=QUESTION | {"stream": True}
+        ) as answer:
+            await anext(answer.aiter_lines())
+            service.process.send_signal(signal.SIGTERM)
+
+            async def draining() -> bool:
+                return (await client.get("/readyz")).status_code == 503
+
+            await eventually(draining)
+            told = await client.get("/healthz")
+            models = await client.get("/v1/models")
+        assert await service.ended() == 0
+
+    assert (before.status_code, "connection" in before.headers) == (200, False)
+    assert (told.json()["error"]["code"], told.headers["connection"]) == ("draining", "close")
+    assert (models.status_code, models.headers["connection"]) == (200, "close")
