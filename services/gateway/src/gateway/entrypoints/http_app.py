@@ -72,8 +72,7 @@ def build_http_app(
     answering: dict[str, Any] = {
         **handlers,
         **hot,
-        "health": _health(stopping),
-        "ready": _health(stopping),
+        **dict.fromkeys(("health", "ready"), _health(stopping)),
         "asyncapi": _bus_document(),
     }
     if answering.keys() != by_name.keys():

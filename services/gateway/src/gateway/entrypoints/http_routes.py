@@ -57,14 +57,11 @@ def gateway_http_app(
     stopping: asyncio.Event,
 ) -> App:
     """The HTTP door; `stopping` ends streams that might go on for hours."""
-    events = JobEventReplies(use_cases.watch_job, stopping)
     models = ModelRoutes(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
-    control_job, hot = use_cases.control_job, _hot_routes(use_cases, settings)
+    events = JobEventReplies(use_cases.watch_job, stopping)
     datasets = DatasetRoutes(
         use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
     )
-    training = FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs)
-    measuring = EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, evaluations)
     return build_http_app(
         verifier=verifier,
         handlers={
@@ -74,17 +71,28 @@ def gateway_http_app(
             **UploadRoutes(data_prep).handlers(),
             **datasets.handlers(),
             **DatasetStoryRoutes(stories).handlers(),
-            **training.handlers(),
-            **OptimizationRoutes(use_cases.create_optimization, control_job, jobs).handlers(),
-            **measuring.handlers(),
-            **JobRoutes(control_job, events, jobs).handlers(),
+            **_job_handlers(use_cases, events, evaluations, jobs),
             **WebhookRoutes(use_cases.webhooks).handlers(),
             **KeyRoutes(use_cases.manage_keys).handlers(),
         },
-        hot=hot,
+        hot=_hot_routes(use_cases, settings),
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
         stopping=stopping,
     )
+
+
+def _job_handlers(
+    use_cases: UseCases, events: JobEventReplies, evaluations: ReadsEvaluations, jobs: Jobs
+) -> Handlers:
+    control_job = use_cases.control_job
+    training = FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs)
+    measuring = EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, evaluations)
+    return {
+        **training.handlers(),
+        **OptimizationRoutes(use_cases.create_optimization, control_job, jobs).handlers(),
+        **measuring.handlers(),
+        **JobRoutes(control_job, events, jobs).handlers(),
+    }
 
 
 def _judging_handlers(use_cases: UseCases) -> Handlers:
