@@ -1,10 +1,10 @@
 """Asking in the words of Anthropic's Messages API."""
 
-import json
 from typing import Any
 
 import httpx
 
+from gateway_support.events import told_events
 from gateway_support.house import House
 
 QUESTION = {"role": "user", "content": "hello"}
@@ -25,15 +25,8 @@ async def post(house: House, **changes: Any) -> httpx.Response:
 
 
 async def events(house: House, **changes: Any) -> list[dict[str, Any]]:
-    """The events of a streamed answer; each says its type twice."""
-    answer = await post(house, stream=True, **changes)
-    assert answer.headers["content-type"] == "text/event-stream"
-    told = []
-    for written in answer.text.removesuffix("\n\n").split("\n\n"):
-        named, _, data = written.partition("\n")
-        told.append(json.loads(data.removeprefix("data: ")))
-        assert named == f"event: {told[-1]['type']}"
-    return told
+    """The events of a streamed one."""
+    return told_events(await post(house, stream=True, **changes), "MessageEvent")
 
 
 def calls(house: House, *arguments: str) -> None:

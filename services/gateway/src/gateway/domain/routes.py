@@ -72,6 +72,7 @@ ROUTES = (
     _route("POST", "/generate", "generate", access.CHAT, "Answer one prompt."),
     _route("POST", "/v1/chat/completions", "chat", access.CHAT, "Answer a conversation."),
     _route("POST", "/v1/completions", "complete", access.CHAT, "Continue text as it is."),
+    _route("POST", "/v1/responses", "respond", access.CHAT, "Answer items; nothing is kept."),
     Route(
         *("messages", "POST", "/v1/messages", access.CHAT, "Answer a conversation of Anthropic's."),
         *(Body.JSON, Dialect.ANTHROPIC),

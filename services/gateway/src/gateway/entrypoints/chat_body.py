@@ -252,10 +252,7 @@ def refuse_unserved(parsed: TextBody, neutral: Mapping[str, tuple[Any, ...]]) ->
 def sampling_of(parsed: TextBody, max_tokens: int, logprobs: int | None) -> Sampling:
     """How to sample; what the engine would refuse as too small to matter becomes greedy."""
     penalty = parsed.repetition_penalty
-    temperature = 1.0 if parsed.temperature is None else parsed.temperature
-    top_p = 1.0 if parsed.top_p is None else parsed.top_p
-    if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
-        temperature, top_p = 0.0, 1.0
+    temperature, top_p = greedy_if_certain(parsed.temperature, parsed.top_p)
     return Sampling(
         max_tokens=max_tokens,
         temperature=temperature,
@@ -269,3 +266,12 @@ def sampling_of(parsed: TextBody, max_tokens: int, logprobs: int | None) -> Samp
         logprobs=logprobs,
         constraint=parsed.constraint,
     )
+
+
+def greedy_if_certain(temperature: float | None, top_p: float | None) -> tuple[float, float]:
+    """Temperature and nucleus, 1 where nothing is said; greedy where they leave no other choice."""
+    temperature = 1.0 if temperature is None else temperature
+    top_p = 1.0 if top_p is None else top_p
+    if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
+        return 0.0, 1.0
+    return temperature, top_p

@@ -24,6 +24,7 @@ from gateway.entrypoints.http_moderations import ModerationRoutes
 from gateway.entrypoints.http_optimizations import OptimizationRoutes
 from gateway.entrypoints.http_policies import PolicyRoutes
 from gateway.entrypoints.http_requests import Handlers
+from gateway.entrypoints.http_responses import ResponsesRoute
 from gateway.entrypoints.http_uploads import UploadRoutes, Uploads
 from gateway.entrypoints.http_webhooks import WebhookRoutes
 from gateway.entrypoints.job_event_replies import JobEventReplies
@@ -108,6 +109,7 @@ def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]
     return {
         "chat": ChatRoute(use_cases.answer_chat),
         "complete": CompletionRoute(use_cases.answer_chat),
+        "respond": ResponsesRoute(use_cases.answer_chat),
         "messages": MessagesRoute(use_cases.answer_chat),
         "generate": GenerateRoute(use_cases.answer_chat, settings.default_model),
     }

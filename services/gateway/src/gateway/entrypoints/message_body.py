@@ -11,10 +11,9 @@ from gateway.domain.chat import ChatCall, Constraint, Sampling, Tool, Turn
 from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies import OpenBody
 from gateway.entrypoints.chat_body import (
-    LEAST_TEMPERATURE,
-    LEAST_TOP_P,
     MAX_NEW_TOKENS,
     StopText,
+    greedy_if_certain,
     parse_open,
 )
 from gateway.entrypoints.message_blocks import AnyTurn, Texts, joined, turns_of
@@ -181,10 +180,7 @@ def _chosen(choice: FreeChoice | OneTool | None, tools: tuple[Tool, ...]) -> str
 
 
 def _sampling(parsed: MessagesBody) -> Sampling:
-    temperature = 1.0 if parsed.temperature is None else parsed.temperature
-    top_p = 1.0 if parsed.top_p is None else parsed.top_p
-    if temperature < LEAST_TEMPERATURE or top_p < LEAST_TOP_P:
-        temperature, top_p = 0.0, 1.0
+    temperature, top_p = greedy_if_certain(parsed.temperature, parsed.top_p)
     form = parsed.output_config.format if parsed.output_config else None
     schema = json.dumps(form.json_schema, ensure_ascii=False) if form else ""
     return Sampling(

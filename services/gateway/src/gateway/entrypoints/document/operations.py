@@ -18,6 +18,7 @@ from gateway.entrypoints.document import message_answers as messages
 from gateway.entrypoints.document import model_answers as models
 from gateway.entrypoints.document import moderation_answers as moderations
 from gateway.entrypoints.document import policy_answers as policies
+from gateway.entrypoints.document import response_answers as responses
 from gateway.entrypoints.document import text_answers as texts
 from gateway.entrypoints.document import upload_answers as uploads
 from gateway.entrypoints.document import webhook_answers as hooks
@@ -34,6 +35,7 @@ from gateway.entrypoints.http_uploads import CompleteUploadBody, UploadBody
 from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
 from gateway.entrypoints.key_body import ChangedKeyBody, KeyBody
 from gateway.entrypoints.message_body import MessagesBody
+from gateway.entrypoints.response_body import ResponseBody
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,13 @@ OPERATIONS = {
         e.COMPLETION_ANSWER,
         Body(CompletionBody, e.COMPLETION),
         events=texts.Completion,
+        refusals=TEXT,
+    ),
+    "respond": Operation(
+        responses.Response,
+        responses.RESPONSE,
+        Body(ResponseBody, responses.BODY),
+        events=responses.ResponseEvent,
         refusals=TEXT,
     ),
     "messages": Operation(
