@@ -1,27 +1,47 @@
 """Keys come from one trusted place, are kept current, and only those count that may sign."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from gateway.adapters.key_set import REFRESH_SECONDS, RETRY_SECONDS, FileKeys, UrlKeys, parse_jwks
 from gateway.settings import Settings
-from gateway_support.issuer import Issuer
+from gateway_support.issuer import Issuer, rsa_key
+from gateway_support.provider import KEYS, running_provider
 from pydantic import ValidationError
 from service_kit.errors import InvalidInputError
 
 
-def test_keys_that_are_not_for_eddsa_signatures_are_left_out(issuer: Issuer):
+def test_keys_that_are_not_for_signatures_that_we_take_are_left_out(issuer: Issuer):
     good = issuer.jwk()
     others = [
         good | {"kid": "enc", "use": "enc"},
         good | {"kid": "alg", "alg": "HS256"},
         good | {"kid": "crv", "crv": "X25519"},
         {"kty": "oct", "kid": "oct", "k": "AAAA"},
+        rsa_jwk(1) | {"kid": "rsa for PS256", "alg": "PS256"},
+        rsa_jwk(1) | {"kid": "rsa to encrypt", "use": "enc"},
+        rsa_jwk(1) | {"kid": "small exponent", "e": "Aw"},
+        rsa_jwk(3, bits=1024) | {"kid": "short"},
         {name: value for name, value in good.items() if name != "kid"},
     ]
 
     assert parse_jwks(json.dumps({"keys": [good, *others]}).encode()).keys() == {"key-1"}
+
+
+def test_each_key_is_for_one_algorithm_whatever_it_leaves_out(issuer: Issuer):
+    unsaid = [rsa_jwk(1) | {"kid": "rsa"}, issuer.jwk()]
+    for jwk in unsaid:
+        del jwk["alg"]
+    keys = parse_jwks(json.dumps({"keys": unsaid}).encode())
+
+    assert {name: key.algorithm for name, key in keys.items()} == {"rsa": "RS256", "key-1": "EdDSA"}
+
+
+def rsa_jwk(number: int, bits: int = 2048) -> dict[str, Any]:
+    return Issuer(Path("/dev/null"), rsa=rsa_key(number, bits)).jwk()
 
 
 @pytest.mark.parametrize("text", [b"", b"[]", b'{"keys": 1}', b'{"keys": []}', b"[" * 9000, b"{}"])
@@ -46,36 +66,29 @@ async def test_a_changed_key_file_is_read_again_and_a_broken_one_is_not(issuer: 
 
 
 async def test_an_issuer_is_asked_about_an_unknown_key_once_in_five_minutes(issuer: Issuer):
-    now, asked = [0.0], []
-    answers = [httpx.Response(503), httpx.Response(200, json={"keys": [issuer.jwk()]})]
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(now[0])
-        return answers[min(len(asked), len(answers)) - 1]
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        keys = UrlKeys("https://issuer.test/jwks", client=client, clock=lambda: now[0])
+    now = [0.0]
+    async with running_provider() as provider, httpx.AsyncClient(trust_env=False) as client:
+        keys = UrlKeys(f"{provider.url}{KEYS}", client=client, clock=lambda: now[0])
         assert await keys.get("key-1") is None
         assert await keys.get("key-1") is None
-        assert len(asked) == 1
+        assert len(provider.asked) == 1
+        provider.publish(issuer)
         now[0] += RETRY_SECONDS
         assert await keys.get("key-1") is not None
         for number in range(100):
             assert await keys.get(f"flood-{number}") is None
-        assert len(asked) == 2
+        assert len(provider.asked) == 2
         now[0] += REFRESH_SECONDS
         assert await keys.get("key-2") is None
-        assert len(asked) == 3
+        assert len(provider.asked) == 3
 
 
 async def test_an_issuer_that_redirects_is_not_followed(issuer: Issuer):
-    def answer(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "issuer.test":
-            return httpx.Response(302, headers={"location": "https://evil.test/jwks"})
-        return httpx.Response(200, json={"keys": [issuer.jwk()]})
-
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        assert await UrlKeys("https://issuer.test/jwks", client=client).get("key-1") is None
+    async with running_provider() as provider, httpx.AsyncClient(trust_env=False) as client:
+        provider.publish(issuer)
+        provider.answers["/moved"] = (302, {"location": f"{provider.url}{KEYS}"}, b"")
+        assert await UrlKeys(f"{provider.url}{KEYS}", client=client).get("key-1") is not None
+        assert await UrlKeys(f"{provider.url}/moved", client=client).get("key-1") is None
 
 
 @pytest.mark.parametrize(

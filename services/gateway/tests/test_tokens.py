@@ -10,12 +10,41 @@ import jwt
 import pytest
 from gateway.adapters.key_set import FILE_CHECK_SECONDS, FileKeys
 from gateway.adapters.tokens import TokenVerifier
-from gateway_support.issuer import AUDIENCE, ISSUER, Issuer, encode, hs256_with_public_key
+from gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer
+from gateway_support.issuer import (
+    AUDIENCE,
+    ISSUER,
+    Issuer,
+    encode,
+    rsa_key,
+    with_public_key_as_secret,
+)
 from service_kit.errors import UnauthenticatedError
 
+OURS, OURS_BY_RSA, OIDC, OIDC_BY_RSA = "ours", "ours, RS256", "OIDC", "OIDC, RS256"
 
-def verifier(issuer: Issuer) -> TokenVerifier:
-    return TokenVerifier(FileKeys(issuer.jwks_file), issuer=ISSUER, audience=AUDIENCE)
+
+@pytest.fixture(params=[OURS, OURS_BY_RSA, OIDC, OIDC_BY_RSA])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Every algorithm of every kind of issuer: each is attacked alike."""
+    return str(request.param)
+
+
+@pytest.fixture
+def issuer(tmp_path: Path, kind: str) -> Issuer:
+    return issuer_of(kind, tmp_path / "jwks.json", 1)
+
+
+def issuer_of(kind: str, file: Path, number: int) -> Issuer:
+    return Issuer(file, rsa=rsa_key(number) if "RS256" in kind else None)
+
+
+def verifier(issuer: Issuer, kind: str, keys: FileKeys | None = None) -> TokenVerifier:
+    keys = keys or FileKeys(issuer.jwks_file)
+    if "OIDC" not in kind:
+        return TokenVerifier([TrustedIssuer(ISSUER, AUDIENCE, keys)])
+    claims = {"tenant_claim": "tenant", "scope_claim": "scope"}
+    return TokenVerifier([OidcIssuer(ISSUER, AUDIENCE, keys, **claims)])
 
 
 async def refused(check: TokenVerifier, token: str) -> bool:
@@ -26,23 +55,23 @@ async def refused(check: TokenVerifier, token: str) -> bool:
     return False
 
 
-async def test_a_good_token_names_tenant_subject_and_scopes(issuer: Issuer):
-    caller = await verifier(issuer).verify(issuer.token(scope="chat files"))
+async def test_a_good_token_names_tenant_subject_and_scopes(issuer: Issuer, kind: str):
+    caller = await verifier(issuer, kind).verify(issuer.token(scope="chat files"))
 
     assert (caller.tenant, caller.subject) == ("acme", "ada")
     assert caller.scopes == {"chat", "files"}
 
 
-async def test_a_token_without_scopes_grants_nothing(issuer: Issuer):
-    assert (await verifier(issuer).verify(issuer.token(scope=None))).scopes == frozenset()
+async def test_a_token_without_scopes_grants_nothing(issuer: Issuer, kind: str):
+    assert (await verifier(issuer, kind).verify(issuer.token(scope=None))).scopes == frozenset()
 
 
-async def test_leeway_is_thirty_seconds_and_no_more(issuer: Issuer):
+async def test_leeway_is_thirty_seconds_and_no_more(issuer: Issuer, kind: str):
     now = int(time.time())
 
-    assert not await refused(verifier(issuer), issuer.token(exp=now - 20))
+    assert not await refused(verifier(issuer, kind), issuer.token(exp=now - 20))
     with pytest.raises(UnauthenticatedError, match="expired"):
-        await verifier(issuer).verify(issuer.token(exp=now - 40))
+        await verifier(issuer, kind).verify(issuer.token(exp=now - 40))
 
 
 @pytest.mark.parametrize(
@@ -56,18 +85,20 @@ async def test_leeway_is_thirty_seconds_and_no_more(issuer: Issuer):
     ],
 )
 async def test_wrong_times_say_by_how_much_the_clocks_differ(
-    issuer: Issuer, shift: dict[str, int], said: str
+    issuer: Issuer, kind: str, shift: dict[str, int], said: str
 ):
     now = int(time.time())
     token = issuer.token(**{name: now + seconds for name, seconds in shift.items()})
     with pytest.raises(UnauthenticatedError, match=said):
-        await verifier(issuer).verify(token)
+        await verifier(issuer, kind).verify(token)
 
 
-async def test_of_a_token_that_nobody_signed_no_time_is_told(issuer: Issuer, tmp_path: Path):
-    stranger = Issuer(tmp_path / "stranger.json")
+async def test_of_a_token_that_nobody_signed_no_time_is_told(
+    issuer: Issuer, kind: str, tmp_path: Path
+):
+    stranger = issuer_of(kind, tmp_path / "stranger.json", 2)
     with pytest.raises(UnauthenticatedError, match=r"^the token is not valid$"):
-        await verifier(issuer).verify(stranger.token(iat=int(time.time()) + 3600))
+        await verifier(issuer, kind).verify(stranger.token(iat=int(time.time()) + 3600))
 
 
 def odd_claims() -> dict[str, dict[str, Any]]:
@@ -84,7 +115,10 @@ def odd_claims() -> dict[str, dict[str, Any]]:
         "future nbf": {"nbf": now + 3600},
         "no aud": {"aud": None},
         "wrong aud": {"aud": "somebody"},
-        "aud as list": {"aud": [AUDIENCE, "somebody"]},
+        "aud as list of others": {"aud": ["somebody", AUDIENCE + "x"]},
+        "aud as empty list": {"aud": []},
+        "aud with a number": {"aud": [AUDIENCE, 7]},
+        "aud as object": {"aud": {AUDIENCE: True}},
         "aud as prefix": {"aud": AUDIENCE + "x"},
         "no iss": {"iss": None},
         "wrong iss": {"iss": "https://evil.test"},
@@ -99,13 +133,16 @@ def odd_claims() -> dict[str, dict[str, Any]]:
         "tenant with dot": {"tenant": "a.b"},
         "tenant with line break": {"tenant": "acme\n"},
         "tenant as list": {"tenant": ["acme"]},
-        "scope as list": {"scope": ["chat"]},
+        "scope as number": {"scope": 7},
+        "scope as object": {"scope": {"chat": True}},
+        "nbf as float": {"nbf": now - 0.5},
+        "negative exp": {"exp": -1},
     }
 
 
 @pytest.mark.parametrize("case", odd_claims().keys())
-async def test_signed_but_odd_claims_are_refused(issuer: Issuer, case: str):
-    assert await refused(verifier(issuer), issuer.token(**odd_claims()[case]))
+async def test_signed_but_odd_claims_are_refused(issuer: Issuer, kind: str, case: str):
+    assert await refused(verifier(issuer, kind), issuer.token(**odd_claims()[case]))
 
 
 def odd_headers(issuer: Issuer) -> dict[str, dict[str, Any]]:
@@ -131,30 +168,43 @@ def odd_headers(issuer: Issuer) -> dict[str, dict[str, Any]]:
         "alg NONE": {"alg": "NONE"},
         "alg HS256": {"alg": "HS256"},
         "alg ES256": {"alg": "ES256"},
-        "alg eddsa": {"alg": "eddsa"},
-        "alg as list": {"alg": ["EdDSA"]},
+        "alg as list": {"alg": [issuer.algorithm]},
+        "alg of another key": {"alg": "EdDSA" if issuer.algorithm == "RS256" else "RS256"},
+        "alg PS256": {"alg": "PS256"},
+        "alg RS512": {"alg": "RS512"},
+        "alg in lower case": {"alg": issuer.algorithm.lower()},
+        "kid as address": {"kid": "https://evil.test/key"},
+        "typ of a logout token": {"typ": "logout+jwt"},
         "no alg": {"alg": None},
     }
 
 
 @pytest.mark.parametrize("case", odd_headers(Issuer(Path("/dev/null"))).keys())
-async def test_signed_but_odd_headers_are_refused(issuer: Issuer, case: str):
+async def test_signed_but_odd_headers_are_refused(issuer: Issuer, kind: str, case: str):
     header = odd_headers(issuer)[case]
 
-    assert await refused(verifier(issuer), issuer.sign(issuer.claims(), **header))
+    assert await refused(verifier(issuer, kind), issuer.sign(issuer.claims(), **header))
 
 
-async def test_forged_and_malformed_tokens_are_refused(issuer: Issuer, tmp_path: Path):
+async def test_forged_and_malformed_tokens_are_refused(issuer: Issuer, kind: str, tmp_path: Path):
     good = issuer.token()
     head, body, signature = good.split(".")
-    stranger = Issuer(tmp_path / "stranger.json")
+    stranger = issuer_of(kind, tmp_path / "stranger.json", 2)
     claims = json.dumps(issuer.claims()).encode()
     swapped = encode(json.dumps(issuer.claims(tenant="x")).encode())
-    header = b'{"alg":"EdDSA","kid":"key-1"}'
+    algorithm = issuer.algorithm
+    header = json.dumps({"alg": algorithm, "kid": "key-1"}).encode()
+    twice = b'{"alg":"none","alg":"%s","kid":"key-1"}' % algorithm.encode()
     doubled = claims.replace(b'"tenant": "acme"', b'"tenant": "acme", "tenant": "other"')
     attacks = {
         "another key under our id": stranger.token(),
-        "HS256 with the public key": hs256_with_public_key(issuer),
+        **{
+            f"{alg} with the public key as {form}": with_public_key_as_secret(
+                issuer, secret, alg=alg
+            )
+            for form, secret in issuer.public_forms().items()
+            for alg in ("HS256", algorithm)
+        },
         "no signature": f"{head}.{body}.",
         "signature of nothing": f"{head}.{body}.{encode(bytes(64))}",
         "body swapped": f"{head}.{swapped}.{signature}",
@@ -171,27 +221,29 @@ async def test_forged_and_malformed_tokens_are_refused(issuer: Issuer, tmp_path:
         "a megabyte": "A" * 1_000_000,
         "a megabyte of claims": issuer.token(junk="A" * 750_000),
         "doubled claim": issuer.sign_raw(header, doubled),
-        "doubled header": issuer.sign_raw(b'{"alg":"none","alg":"EdDSA","kid":"key-1"}', claims),
+        "doubled header": issuer.sign_raw(twice, claims),
         "claims that are a list": issuer.sign_raw(header, b"[]"),
         "claims that are not JSON": issuer.sign_raw(header, b"{"),
         "claims nested deeply": issuer.sign_raw(header, b"[" * 3000),
         "header nested deeply": issuer.sign_raw(b"[" * 3000, claims),
+        "JWE": f"{head}.{encode(bytes(256))}.{encode(bytes(12))}.{encode(bytes(16))}.{body}",
         "a token in a token": issuer.sign_raw(header, good.encode()),
     }
-    check = verifier(issuer)
+    check = verifier(issuer, kind)
 
     passed = [name for name, token in attacks.items() if not await refused(check, token)]
 
     assert passed == []
 
 
-async def test_a_small_order_public_key_signs_nothing_for_us(issuer: Issuer):
+@pytest.mark.parametrize("kind", [OURS, OIDC])
+async def test_a_small_order_public_key_signs_nothing_for_us(issuer: Issuer, kind: str):
     # Under the all-zero point this signature verifies for about one message in four.
     weak = issuer.jwk() | {"x": encode(bytes(32))}
     sound = issuer.jwk() | {"kid": "another"}
     issuer.jwks_file.write_text(json.dumps({"keys": [sound, weak]}))
     identity = encode(b"\x01" + bytes(63))
-    checking = verifier(issuer)
+    checking = verifier(issuer, kind)
 
     for number in range(40):
         head, body, _ = issuer.token(jti=str(number)).split(".")
@@ -202,16 +254,16 @@ async def test_a_small_order_public_key_signs_nothing_for_us(issuer: Issuer):
 
 
 async def test_a_known_token_is_refused_once_its_key_is_removed_or_replaced(
-    issuer: Issuer, tmp_path: Path
+    issuer: Issuer, kind: str, tmp_path: Path
 ):
     seconds = 0.0
     keys = FileKeys(issuer.jwks_file, clock=lambda: seconds)
-    check = TokenVerifier(keys, issuer=ISSUER, audience=AUDIENCE)
+    check = verifier(issuer, kind, keys)
     token = issuer.token()
     for _ in range(2):
         assert not await refused(check, token)
 
-    stranger = Issuer(tmp_path / "stranger.json")
+    stranger = issuer_of(kind, tmp_path / "stranger.json", 2)
     issuer.jwks_file.write_bytes(stranger.jwks_file.read_bytes())
     seconds += FILE_CHECK_SECONDS
 
@@ -231,9 +283,9 @@ class SetClock(datetime):
 
 @pytest.mark.parametrize("shift", [601 + 30, 10**7, -31, -(10**7)])
 async def test_a_known_token_is_refused_once_it_has_expired_or_is_of_the_future(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch, shift: int
+    issuer: Issuer, kind: str, monkeypatch: pytest.MonkeyPatch, shift: int
 ):
-    check = verifier(issuer)
+    check = verifier(issuer, kind)
     token = issuer.token()
     assert not await refused(check, token)
 
@@ -244,8 +296,8 @@ async def test_a_known_token_is_refused_once_it_has_expired_or_is_of_the_future(
     assert await refused(check, token)
 
 
-async def test_tokens_are_told_apart_however_many_are_known(issuer: Issuer):
-    check = verifier(issuer)
+async def test_tokens_are_told_apart_however_many_are_known(issuer: Issuer, kind: str):
+    check = verifier(issuer, kind)
     tokens = {f"ada-{number}": issuer.token(sub=f"ada-{number}") for number in range(1100)}
     for _ in range(2):
         for subject, token in tokens.items():

@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import uvloop
 from audit.trail import AuditTrail
 from jobs.bus import Bus
@@ -26,12 +25,10 @@ from gateway.adapters.fault_points import FaultPoints
 from gateway.adapters.feedback import FeedbackStream
 from gateway.adapters.http_protocol import ClientLimits
 from gateway.adapters.http_server import HttpDoor, serve_http
-from gateway.adapters.key_set import FileKeys, UrlKeys
 from gateway.adapters.peers import Peers, open_peers
 from gateway.adapters.read_models import ReadModels
 from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.tls import ServedCertificate, open_tls
-from gateway.adapters.tokens import TokenVerifier
 from gateway.adapters.usage import UsageQueue
 from gateway.composition import Parts, all_use_cases
 from gateway.domain.webhooks import Schedule
@@ -41,6 +38,7 @@ from gateway.entrypoints.http_routes import gateway_http_app
 from gateway.entrypoints.webhook_views import FACTS
 from gateway.record_feedback import RecordFeedback
 from gateway.settings import Settings
+from gateway.token_issuers import open_verifier
 from gateway.webhooks import Webhooks, open_webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
@@ -53,7 +51,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         bus = await stack.enter_async_context(Bus.of(settings, name="gateway"))
         background = await stack.enter_async_context(Background(stopping))
         parts = await _parts(stack, settings, bus, background, stopping)
-        tokens = await stack.enter_async_context(_verifier(settings, background))
+        tokens = await stack.enter_async_context(open_verifier(settings, background))
         verifier = Credentials(parts.known.keys, tokens)
         use_cases, known, peers = all_use_cases(parts), parts.known, parts.peers
         servicer = gateway_servicer(
@@ -188,21 +186,6 @@ async def _webhooks(
     )
     async with opened as webhooks:
         yield webhooks
-
-
-@asynccontextmanager
-async def _verifier(settings: Settings, background: Background) -> AsyncIterator[TokenVerifier]:
-    issuer, audience = settings.jwt_issuer, settings.jwt_audience
-    if settings.jwks_path is not None:
-        keys = FileKeys(settings.jwks_path)
-        yield TokenVerifier(keys, issuer=issuer, audience=audience)
-        return
-    assert settings.jwks_url is not None, "the settings demand one of the two"
-    # No proxy from the environment: keys come from the configured address and nowhere else.
-    async with httpx.AsyncClient(trust_env=False) as client:
-        fetched = UrlKeys(settings.jwks_url, client=client)
-        background.start(fetched.run())
-        yield TokenVerifier(fetched, issuer=issuer, audience=audience)
 
 
 def main() -> None:

@@ -1,14 +1,48 @@
 """What the gateway reads from its environment, under the prefix GATEWAY_."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 from service_kit.settings import ServiceSettings
 
+from gateway.domain.key_addresses import is_safe_address
+
 WEBHOOK_KEY_CHARS = 32
-LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
+class OidcSettings(BaseModel):
+    """One OpenID provider. Exactly one of the fields about tenants, and of those about scopes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(max_length=1024)
+    """Its `iss`, compared whole; keys are found from here."""
+    audience: str = Field(min_length=1)
+    """What `aud` is, or has among others: what the provider calls this gateway."""
+    tenant: str = Field("", pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$")
+    """The tenant of all its tokens."""
+    tenant_claim: str = ""
+    """The claim that says it."""
+    scopes: tuple[str, ...] = ()
+    """What all its tokens grant."""
+    scope_claim: str = ""
+    """The claim that says it, a text or a list."""
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_an_issuer(cls, issuer: str) -> str:
+        if not is_safe_address(issuer) or "?" in issuer or "#" in issuer:
+            raise ValueError("https, or http on loopback, without query and fragment")
+        return issuer
+
+    @model_validator(mode="after")
+    def _says_whose_and_what(self) -> "OidcSettings":
+        if bool(self.tenant) == bool(self.tenant_claim):
+            raise ValueError("give exactly one of tenant and tenant_claim")
+        if bool(self.scopes) == bool(self.scope_claim):
+            raise ValueError("give exactly one of scopes and scope_claim")
+        return self
 
 
 class Settings(ServiceSettings):
@@ -45,6 +79,9 @@ class Settings(ServiceSettings):
 
     jwks_url: str | None = None
     """https address of the issuer's public keys (http only on loopback)."""
+
+    oidc_issuers: tuple[OidcSettings, ...] = ()
+    """OpenID providers whose tokens count, too: a JSON list of objects."""
 
     default_model: str = "default"
     """What /generate answers with when the body names no model: an alias, version or name."""
@@ -133,9 +170,13 @@ class Settings(ServiceSettings):
     def _one_source_of_keys(self) -> "Settings":
         if (self.jwks_path is None) == (self.jwks_url is None):
             raise ValueError("give exactly one of jwks_path and jwks_url")
-        if self.jwks_url is not None:
-            url = urlsplit(self.jwks_url)
-            loopback = url.scheme == "http" and url.hostname in LOOPBACK_HOSTS
-            if url.scheme != "https" and not loopback:
-                raise ValueError("jwks_url must be https, or http on loopback")
+        if self.jwks_url is not None and not is_safe_address(self.jwks_url):
+            raise ValueError("jwks_url must be https, or http on loopback")
+        return self
+
+    @model_validator(mode="after")
+    def _each_issuer_once(self) -> "Settings":
+        names = [self.jwt_issuer, *(each.issuer for each in self.oidc_issuers)]
+        if len(set(names)) != len(names):
+            raise ValueError("an issuer comes twice in jwt_issuer and oidc_issuers")
         return self

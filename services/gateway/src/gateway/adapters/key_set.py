@@ -7,11 +7,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from service_kit.errors import InvalidInputError
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,20 @@ RETRY_SECONDS = 10.0
 FILE_CHECK_SECONDS = 1.0
 FETCH_SECONDS = 5.0
 
-Keys = Mapping[str, Ed25519PublicKey]
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
+RSA_EXPONENT = 65537
+"""That of every issuer in use; small ones have a history of forged signatures."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SigningKey:
+    """A public key and the one algorithm that it is for; the token has no say in that."""
+
+    algorithm: str
+    public: Ed25519PublicKey | RSAPublicKey
+
+
+Keys = Mapping[str, SigningKey]
 
 SMALL_ORDER = frozenset(
     bytes.fromhex(point)
@@ -45,7 +60,7 @@ Under such a key OpenSSL accepts a signature that anyone can write down, for one
 
 
 def parse_jwks(text: bytes) -> Keys:
-    """The Ed25519 signing keys of a JWKS by key id; keys of other kinds are left out.
+    """The Ed25519 and RSA signing keys of a JWKS by key id; keys of other kinds are left out.
 
     Raises:
         InvalidInputError: not a JWKS, or it holds no usable key.
@@ -58,24 +73,47 @@ def parse_jwks(text: bytes) -> Keys:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InvalidInputError(f"not a JWKS: {error}") from error
     if not keys:
-        raise InvalidInputError("the JWKS holds no Ed25519 signing key with a kid")
+        raise InvalidInputError("the JWKS holds no Ed25519 or RSA signing key with a kid")
     return keys
 
 
-def _signing_key(jwk: Mapping[str, Any]) -> tuple[str, Ed25519PublicKey] | None:
-    """The key, if it says of itself that it is for EdDSA signatures: one algorithm per key."""
-    says = (jwk.get("kty"), jwk.get("crv"), jwk.get("alg", "EdDSA"), jwk.get("use", "sig"))
-    if says != ("OKP", "Ed25519", "EdDSA", "sig") or not isinstance(jwk.get("kid"), str):
+def _signing_key(jwk: Mapping[str, Any]) -> tuple[str, SigningKey] | None:
+    """The key, if it says of itself that it is for signatures of the one kind that we take of it.
+
+    RSA keys without `alg`, as some providers publish them, are for RS256.
+    """
+    key_id, use = jwk.get("kid"), jwk.get("use", "sig")
+    if not isinstance(key_id, str) or use != "sig":
         return None
-    text = str(jwk["x"])
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except binascii.Error as error:
-        raise InvalidInputError(f"the key {jwk['kid'][:80]!r} is not base64url") from error
+    kind = (jwk.get("kty"), jwk.get("crv"))
+    if kind == ("OKP", "Ed25519") and jwk.get("alg", "EdDSA") == "EdDSA":
+        curve = _ed25519(_number(jwk, "x"))
+        return (key_id, SigningKey("EdDSA", curve)) if curve is not None else None
+    if kind == ("RSA", None) and jwk.get("alg", "RS256") == "RS256":
+        rsa = _rsa(_number(jwk, "n"), _number(jwk, "e"))
+        return (key_id, SigningKey("RS256", rsa)) if rsa is not None else None
+    return None
+
+
+def _ed25519(raw: bytes) -> Ed25519PublicKey | None:
     key = Ed25519PublicKey.from_public_bytes(raw)
-    if raw[:-1] + bytes([raw[-1] & 0x7F]) in SMALL_ORDER:
+    return None if raw[:-1] + bytes([raw[-1] & 0x7F]) in SMALL_ORDER else key
+
+
+def _rsa(modulus: bytes, exponent: bytes) -> RSAPublicKey | None:
+    """The key, if it is long enough to be trusted and short enough to be computed with."""
+    n, e = int.from_bytes(modulus), int.from_bytes(exponent)
+    if not MIN_RSA_BITS <= n.bit_length() <= MAX_RSA_BITS or e != RSA_EXPONENT:
         return None
-    return jwk["kid"], key
+    return RSAPublicNumbers(e, n).public_key()
+
+
+def _number(jwk: Mapping[str, Any], name: str) -> bytes:
+    text = str(jwk[name])
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except binascii.Error as error:
+        raise InvalidInputError(f"the key {str(jwk['kid'])[:80]!r} is not base64url") from error
 
 
 class FileKeys:
@@ -91,7 +129,7 @@ class FileKeys:
         self._stamp = self._stat()
         self._keys = parse_jwks(path.read_bytes())
 
-    async def get(self, key_id: str) -> Ed25519PublicKey | None:
+    async def get(self, key_id: str) -> SigningKey | None:
         """The key of that id, or None."""
         now = self._clock()
         if now - self._looked_at >= FILE_CHECK_SECONDS:
@@ -114,7 +152,11 @@ class FileKeys:
 
 
 class UrlKeys:
-    """Keys fetched from the issuer on first use, on an unknown key id, and when they are old."""
+    """Keys fetched from the issuer on first use, on an unknown key id, and when they are old.
+
+    Args:
+        url: where the JWKS lies; `OidcKeys` finds it by the issuer's name.
+    """
 
     def __init__(
         self,
@@ -130,7 +172,7 @@ class UrlKeys:
         self._not_before = clock()
         self._lock = asyncio.Lock()
 
-    async def get(self, key_id: str) -> Ed25519PublicKey | None:
+    async def get(self, key_id: str) -> SigningKey | None:
         """The key of that id, or None. Asks the issuer only as often as the limits allow."""
         if key_id not in self._keys:
             async with self._lock:
@@ -142,8 +184,12 @@ class UrlKeys:
         """Fetch again and again, so that a key that the issuer withdrew stops counting here."""
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
-            async with self._lock:
-                await self._fetch()
+            await self.refresh()
+
+    async def refresh(self) -> None:
+        """Fetch now; what the issuer does not name any more counts no more."""
+        async with self._lock:
+            await self._fetch()
 
     async def _fetch(self) -> None:
         wait = RETRY_SECONDS
@@ -156,13 +202,23 @@ class UrlKeys:
         self._not_before = self._clock() + wait
 
     async def _read(self) -> bytes:
-        """The body, no longer than a JWKS may be; a redirect is an error, not a new address."""
-        body = bytearray()
-        async with self._client.stream("GET", self._url, follow_redirects=False) as response:
-            if response.status_code != httpx.codes.OK:
-                raise InvalidInputError(f"the issuer answered {response.status_code}")
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > MAX_JWKS_BYTES:
-                    break
-        return bytes(body)
+        return await read_document(self._client, self._url)
+
+
+async def read_document(client: httpx.AsyncClient, url: str) -> bytes:
+    """What lies at an issuer's address, as it comes: nothing is unpacked, no redirect followed.
+
+    Raises:
+        InvalidInputError: it is longer than a JWKS may be, or the answer is not 200.
+        httpx.HTTPError: no answer.
+    """
+    body = bytearray()
+    plainly = {"accept-encoding": "identity"}
+    async with client.stream("GET", url, headers=plainly, follow_redirects=False) as response:
+        if response.status_code != httpx.codes.OK:
+            raise InvalidInputError(f"the issuer answered {response.status_code}")
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > MAX_JWKS_BYTES:
+                raise InvalidInputError(f"it is larger than {MAX_JWKS_BYTES} bytes")
+    return bytes(body)
