@@ -142,6 +142,13 @@ ROUTES = (
         access.JOBS,
         "What happened to a training job, as a page or as a stream.",
     ),
+    _route(
+        "GET",
+        f"{TUNING}/{{job_id}}/checkpoints",
+        "list_fine_tuning_checkpoints",
+        access.JOBS,
+        "What a training job has saved.",
+    ),
     *_wishes(TUNING, "fine_tuning"),
     _route("POST", "/v1/optimizations", "create_optimization", access.JOBS, "Build a faster form."),
     _route("GET", "/v1/optimizations", "list_optimizations", access.JOBS, "Builds."),

@@ -11,6 +11,7 @@ from gateway.control_job import ControlJob
 from gateway.create_fine_tuning_job import CreateFineTuningJob
 from gateway.domain.pages import page_of
 from gateway.entrypoints.bodies import read_body
+from gateway.entrypoints.checkpoint_views import checkpoint_views
 from gateway.entrypoints.fine_tuning_body import FineTuningBody, order_from
 from gateway.entrypoints.http_jobs import WISHES, Jobs, job_of
 from gateway.entrypoints.http_requests import (
@@ -50,6 +51,7 @@ class FineTuningRoutes:
             "list_fine_tuning": self._list,
             "get_fine_tuning": self._get,
             "list_fine_tuning_events": self._list_events,
+            "list_fine_tuning_checkpoints": self._list_checkpoints,
             **{f"{name}_fine_tuning": self._steer(wish) for name, wish in WISHES.items()},
         }
 
@@ -70,6 +72,12 @@ class FineTuningRoutes:
     async def _list_events(self, request: Request) -> Response:
         job = job_of(request, self._jobs, TRAIN, WHAT)
         return await self._events.reply(request, job, "fine_tuning.job.event")
+
+    async def _list_checkpoints(self, request: Request) -> Response:
+        job = job_of(request, self._jobs, TRAIN, WHAT)
+        saved = checkpoint_views(job, await self._events.all_events(job))
+        page = page_of(saved, page_request_of(request), lambda view: str(view["id"]))
+        return json_response(page_view(page, lambda view: view))
 
     def _steer(self, wish: JobWish.ValueType) -> Handler:
         async def handler(request: Request) -> Response:

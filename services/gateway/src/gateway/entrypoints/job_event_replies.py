@@ -72,6 +72,10 @@ class JobEventReplies:
         page = page_of(events[::-1], page_request_of(request), lambda event: event.id)
         return json_response(page_view(page, lambda event: event_view(event, kind)))
 
+    async def all_events(self, job: JobRecord) -> Sequence[JobEvent]:
+        """What is kept of a job's events, oldest first."""
+        return await self._watch_job.all_events(job)
+
     async def _stream(self, request: Request, job: JobRecord, kind: str) -> Response:
         after = request.headers.get("last-event-id") or request.query_params.get("after") or None
         events = self._watch_job(caller_of(request), job.requested.job_id, after)

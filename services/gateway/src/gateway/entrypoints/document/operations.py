@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
 from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
+from gateway.entrypoints.document import checkpoint_answers as checkpoints
 from gateway.entrypoints.document import dataset_answers as datasets
 from gateway.entrypoints.document import evaluation_examples as evaluations
 from gateway.entrypoints.document import examples as e
@@ -198,6 +199,9 @@ OPERATIONS = {
     "get_fine_tuning": Operation(jobs.FineTuningJob, e.FINE_TUNING_JOB),
     "list_fine_tuning_events": Operation(
         jobs.JobEventPage, e.page(TUNING_EVENT), events=jobs.JobEvent, refusals=(422,)
+    ),
+    "list_fine_tuning_checkpoints": Operation(
+        checkpoints.CheckpointPage, e.page(checkpoints.CHECKPOINT), refusals=(400,)
     ),
     "cancel_fine_tuning": _steered(jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "wish": "cancel"}),
     "pause_fine_tuning": _steered(jobs.FineTuningJob, {**e.FINE_TUNING_JOB, "wish": "pause"}),
