@@ -63,6 +63,8 @@ class UsageRecorded(_message.Message):
     FINISH_REASON_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    MICROS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id in the x-request-id header."""
     tenant: _builtins.str
@@ -83,6 +85,10 @@ class UsageRecorded(_message.Message):
     """"stop", "length", "tool_calls", "content_filter", "cancelled" or "error"; of several answers a block, else the first."""
     policy_digest: _builtins.str
     """Digest of the policy bundle that judged it."""
+    key_id: _builtins.str
+    """Key of the caller; empty with a token of an issuer."""
+    micros: _builtins.int
+    """What it cost, in millionths of the operator's currency."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
@@ -101,10 +107,12 @@ class UsageRecorded(_message.Message):
         finish_reason: _builtins.str = ...,
         policy_digest: _builtins.str = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        key_id: _builtins.str = ...,
+        micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "caller", b"caller", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "policy_digest", b"policy_digest", "prompt_tokens", b"prompt_tokens", "request_id", b"request_id", "tenant", b"tenant", "total_seconds", b"total_seconds", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "caller", b"caller", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "key_id", b"key_id", "micros", b"micros", "policy_digest", b"policy_digest", "prompt_tokens", b"prompt_tokens", "request_id", b"request_id", "tenant", b"tenant", "total_seconds", b"total_seconds", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -301,8 +309,98 @@ class KeyState(_message.Message):
 Global___KeyState: _TypeAlias = KeyState  # noqa: Y015
 
 @_typing.final
+class Amounts(_message.Message):
+    """An amount of each thing that is limited."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    MINUTE_TOKENS_FIELD_NUMBER: _builtins.int
+    PARALLEL_FIELD_NUMBER: _builtins.int
+    TOKENS_FIELD_NUMBER: _builtins.int
+    MICROS_FIELD_NUMBER: _builtins.int
+    requests: _builtins.int
+    """Requests of a minute."""
+    minute_tokens: _builtins.int
+    """Tokens of a minute."""
+    parallel: _builtins.int
+    """Requests at a time."""
+    tokens: _builtins.int
+    """Tokens of a period."""
+    micros: _builtins.int
+    """Money of a period, in millionths."""
+    def __init__(
+        self,
+        *,
+        requests: _builtins.int = ...,
+        minute_tokens: _builtins.int = ...,
+        parallel: _builtins.int = ...,
+        tokens: _builtins.int = ...,
+        micros: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["micros", b"micros", "minute_tokens", b"minute_tokens", "parallel", b"parallel", "requests", b"requests", "tokens", b"tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Amounts: _TypeAlias = Amounts  # noqa: Y015
+
+@_typing.final
+class BudgetLease(_message.Message):
+    """What one process of the gateway has of a budget; only it writes its row, until it is closed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDER_ID_FIELD_NUMBER: _builtins.int
+    LEASED_FIELD_NUMBER: _builtins.int
+    SETTLED_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    CLOSED_FIELD_NUMBER: _builtins.int
+    ANSWERED_FIELD_NUMBER: _builtins.int
+    WRITE_FIELD_NUMBER: _builtins.int
+    holder_id: _builtins.str
+    """"holder-<uuid hex>", one for each process that keeps a journal."""
+    closed: _builtins.bool
+    """It did not tell for so long that its lease counts as used; it may come back."""
+    answered: _builtins.int
+    """The last recall that it has followed: at that time it had nothing unused."""
+    write: _builtins.int
+    """Counts its writes, so that it knows its own again."""
+    @_builtins.property
+    def leased(self) -> Global___Amounts:
+        """What it may use on top of what is settled: unused, held by requests, or used and not told yet."""
+
+    @_builtins.property
+    def settled(self) -> Global___Amounts:
+        """What it settled in all, of requests, tokens and money; it only grows."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it should have told again."""
+
+    def __init__(
+        self,
+        *,
+        holder_id: _builtins.str = ...,
+        leased: Global___Amounts | None = ...,
+        settled: Global___Amounts | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        closed: _builtins.bool = ...,
+        answered: _builtins.int = ...,
+        write: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "leased", b"leased", "settled", b"settled"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered", b"answered", "closed", b"closed", "expires_at", b"expires_at", "holder_id", b"holder_id", "leased", b"leased", "settled", b"settled", "write", b"write"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetLease: _TypeAlias = BudgetLease  # noqa: Y015
+
+@_typing.final
 class BudgetState(_message.Message):
-    """Body of budget.state.<id>: what may be spent and what is leased out."""
+    """Body of budget.state.<id>: what may be spent, what is spent and what is leased out; written by compare-and-set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -310,18 +408,52 @@ class BudgetState(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     SPENT_TOKENS_FIELD_NUMBER: _builtins.int
-    LEASED_TOKENS_FIELD_NUMBER: _builtins.int
+    SPENT_MICROS_FIELD_NUMBER: _builtins.int
+    PERIOD_START_FIELD_NUMBER: _builtins.int
+    FADING_REQUESTS_FIELD_NUMBER: _builtins.int
+    FADING_TOKENS_FIELD_NUMBER: _builtins.int
+    FADED_AT_MS_FIELD_NUMBER: _builtins.int
+    LEASES_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    GRANTS_AT_RECALL_FIELD_NUMBER: _builtins.int
+    QUIET_BEFORE_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
     budget_id: _builtins.str
     """Id of the key, or "tenant-<uuid hex>" made of the tenant's name."""
     tenant: _builtins.str
     """Owner."""
     spent_tokens: _builtins.int
-    """Tokens spent and settled in this period."""
-    leased_tokens: _builtins.int
-    """Tokens leased to replicas and not yet settled."""
+    """Tokens settled in this period."""
+    spent_micros: _builtins.int
+    """Money settled in this period, in millionths."""
+    fading_requests: _builtins.int
+    """Requests that still count against the minute, times 60,000; they fade by the limit a millisecond."""
+    fading_tokens: _builtins.int
+    """Tokens that still count against the minute, times 60,000."""
+    faded_at_ms: _builtins.int
+    """When the fading ones were counted, in milliseconds since 1970."""
+    recall: _builtins.int
+    """Counts recalls: somebody needs what others have and do not use."""
+    grants: _builtins.int
+    """Counts what was given out."""
+    grants_at_recall: _builtins.int
+    """`grants` when the last recall began."""
+    quiet_before: _builtins.bool
+    """When the last recall began, everybody had followed the one before, and nothing was given out since."""
+    changed_by: _builtins.str
+    """Subject of whoever set the limits last."""
     @_builtins.property
     def limits(self) -> Global___Limits:
         """What may be used."""
+
+    @_builtins.property
+    def period_start(self) -> _timestamp_pb2.Timestamp:
+        """When this period began; absent when the budget is never filled again."""
+
+    @_builtins.property
+    def leases(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetLease]:
+        """Who has a part of it."""
 
     def __init__(
         self,
@@ -330,11 +462,21 @@ class BudgetState(_message.Message):
         tenant: _builtins.str = ...,
         limits: Global___Limits | None = ...,
         spent_tokens: _builtins.int = ...,
-        leased_tokens: _builtins.int = ...,
+        spent_micros: _builtins.int = ...,
+        period_start: _timestamp_pb2.Timestamp | None = ...,
+        fading_requests: _builtins.int = ...,
+        fading_tokens: _builtins.int = ...,
+        faded_at_ms: _builtins.int = ...,
+        leases: _abc.Iterable[Global___BudgetLease] | None = ...,
+        recall: _builtins.int = ...,
+        grants: _builtins.int = ...,
+        grants_at_recall: _builtins.int = ...,
+        quiet_before: _builtins.bool = ...,
+        changed_by: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits", "period_start", b"period_start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "leased_tokens", b"leased_tokens", "limits", b"limits", "spent_tokens", b"spent_tokens", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget_id", b"budget_id", "changed_by", b"changed_by", "faded_at_ms", b"faded_at_ms", "fading_requests", b"fading_requests", "fading_tokens", b"fading_tokens", "grants", b"grants", "grants_at_recall", b"grants_at_recall", "leases", b"leases", "limits", b"limits", "period_start", b"period_start", "quiet_before", b"quiet_before", "recall", b"recall", "spent_micros", b"spent_micros", "spent_tokens", b"spent_tokens", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -360,12 +360,18 @@ class GenerateResponse(_message.Message):
     LOGPROBS_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_FIELD_NUMBER: _builtins.int
     VERSION_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     text_delta: _builtins.str
     """New text, never half a character; empty on the last message when nothing is left."""
     index: _builtins.int
     """Which answer it belongs to, from 0."""
     version_id: _builtins.str
     """Version that answers; on the first message."""
+    prompt_tokens: _builtins.int
+    """Tokens of the prompt; on the first message."""
+    completion_tokens: _builtins.int
+    """Tokens of this answer that were generated so far, shown or not."""
     @_builtins.property
     def end(self) -> Global___GenerationEnd:
         """Set on the last message of each answer."""
@@ -387,10 +393,12 @@ class GenerateResponse(_message.Message):
         logprobs: _abc.Iterable[Global___TokenLogprob] | None = ...,
         tool_calls: _abc.Iterable[_chat_pb2.ToolCall] | None = ...,
         version_id: _builtins.str = ...,
+        prompt_tokens: _builtins.int = ...,
+        completion_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end", "index", b"index", "logprobs", b"logprobs", "text_delta", b"text_delta", "tool_calls", b"tool_calls", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "end", b"end", "index", b"index", "logprobs", b"logprobs", "prompt_tokens", b"prompt_tokens", "text_delta", b"text_delta", "tool_calls", b"tool_calls", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
