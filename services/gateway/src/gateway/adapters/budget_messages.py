@@ -11,18 +11,10 @@ from gateway.domain.ledger.budget import Budget, Lease
 
 def budget_message(budget: Budget) -> pb.BudgetState:
     """The record as it is written."""
-    limits = budget.limits
     return pb.BudgetState(
         budget_id=budget.budget_id,
         tenant=budget.tenant,
-        limits=pb.Limits(
-            requests_per_minute=limits.requests_per_minute,
-            tokens_per_minute=limits.tokens_per_minute,
-            parallel_requests=limits.parallel_requests,
-            tokens=limits.tokens,
-            micros=limits.micros,
-            period=limits.period,
-        ),
+        limits=limits_message(budget.limits),
         spent_tokens=budget.spent_tokens,
         spent_micros=budget.spent_micros,
         period_start=_timestamp(budget.period_start_ms),
@@ -40,18 +32,10 @@ def budget_message(budget: Budget) -> pb.BudgetState:
 
 def budget_of(message: pb.BudgetState) -> Budget:
     """The record as it is reckoned with."""
-    limits = message.limits
     return Budget(
         budget_id=message.budget_id,
         tenant=message.tenant,
-        limits=Limits(
-            limits.requests_per_minute,
-            limits.tokens_per_minute,
-            limits.parallel_requests,
-            limits.tokens,
-            limits.micros,
-            next((period for period in PERIODS if period == limits.period), ""),
-        ),
+        limits=limits_of(message.limits),
         spent_tokens=message.spent_tokens,
         spent_micros=message.spent_micros,
         period_start_ms=_milliseconds(message.period_start),
@@ -63,6 +47,30 @@ def budget_of(message: pb.BudgetState) -> Budget:
         grants_at_recall=message.grants_at_recall,
         quiet_before=message.quiet_before,
         changed_by=message.changed_by,
+    )
+
+
+def limits_message(limits: Limits) -> pb.Limits:
+    """Limits as they are written."""
+    return pb.Limits(
+        requests_per_minute=limits.requests_per_minute,
+        tokens_per_minute=limits.tokens_per_minute,
+        parallel_requests=limits.parallel_requests,
+        tokens=limits.tokens,
+        micros=limits.micros,
+        period=limits.period,
+    )
+
+
+def limits_of(message: pb.Limits) -> Limits:
+    """Limits as they are reckoned with."""
+    return Limits(
+        message.requests_per_minute,
+        message.tokens_per_minute,
+        message.parallel_requests,
+        message.tokens,
+        message.micros,
+        next((period for period in PERIODS if period == message.period), ""),
     )
 
 

@@ -14,6 +14,7 @@ from registry.catalogue import DatasetCatalogue, ModelCatalogue
 from service_kit.errors import UnavailableError
 
 from gateway.adapters.background import Background
+from gateway.adapters.budget_book import BudgetBook
 from gateway.adapters.key_book import KeyBook
 from gateway.adapters.key_limits import KeyLimits
 from gateway.adapters.policies import PolicyBook
@@ -33,7 +34,8 @@ class ReadModels:
         self.aliases = AliasBook(bus)
         self.policies = PolicyBook(bus)
         self.keys = KeyBook(bus)
-        self.key_limits = KeyLimits(bus)
+        self.budgets = BudgetBook(bus)
+        self.key_limits = KeyLimits(self.budgets)
 
     async def follow(self, background: Background) -> None:
         """Follow the bus in the background; returns once all of them have caught up.
@@ -43,7 +45,7 @@ class ReadModels:
         """
         books = (
             *(self.jobs, self.models, self.datasets, self.aliases, self.policies),
-            *(self.keys, self.key_limits),
+            *(self.keys, self.budgets),
         )
         for book in books:
             background.start(book.run())
