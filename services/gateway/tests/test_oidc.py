@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from gateway.adapters.key_set import MAX_JWKS_BYTES, REFRESH_SECONDS, RETRY_SECONDS
 from gateway.adapters.oidc_keys import OidcKeys
-from gateway.settings import OidcSettings
+from gateway.oidc_settings import OidcSettings
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import House
 from gateway_support.issuer import AUDIENCE, Issuer, rsa_key
@@ -40,48 +40,50 @@ class Clock:
         return self.now
 
 
+def tokens_of(ours: Issuer, first: Issuer, second: Issuer) -> list[tuple[str, int]]:
+    """Tokens of three issuers, and how each is answered."""
+    claims = {"aud": ["mill", "else"], "org": "acme", "tenant": None, "scope": None}
+    good = claims | {"roles": ["models:read", "openid"]}
+    told = good | {"roles": "email models:read"}
+    return [
+        (ours.token(), 200),
+        (first.sign(first.claims(**good), typ="JWT", x5t="AAAA"), 200),
+        (first.sign(first.claims(**told)), 200),
+        (first.sign(first.claims(**told), typ=None), 401),
+        (first.sign(first.claims(**good | {"roles": ["chat"]})), 403),
+        (first.sign(first.claims(**good | {"org": None})), 401),
+        (first.sign(first.claims(**good | {"aud": ["else"]})), 401),
+        (first.sign(first.claims(**good) | {"iss": second.name}), 401),
+        (second.token(tenant=None, scope=None), 200),
+        (second.token(iss=first.name), 401),
+        (second.token(iss=ours.name), 401),
+        (second.sign(second.claims(), x5c=["AAAA"]), 401),
+        (ours.token(iss=second.name), 401),
+    ]
+
+
 async def test_tokens_of_several_issuers_count_each_for_what_it_says(
     own_house: House, tmp_path: Path, provider: Provider
 ):
-    key = signer(tmp_path, provider)
-    provider.publish(key)
-    async with running_provider() as second:
-        theirs = signer(tmp_path, second, 2)
-        second.publish(theirs)
+    async with running_provider() as other_provider:
+        first, second = signer(tmp_path, provider), signer(tmp_path, other_provider, 2)
+        provider.publish(first)
+        other_provider.publish(second)
+        by_claims = {"audience": "mill", "tenant_claim": "org", "scope_claim": "roles"}
+        fixed = {"audience": AUDIENCE, "tenant": "fixed", "scopes": ["models:read"]}
         issuers = (
-            OidcSettings(
-                issuer=provider.url, audience="mill", tenant_claim="org", scope_claim="roles"
-            ),
-            OidcSettings(
-                issuer=second.url, audience=AUDIENCE, tenant="fixed", scopes=("models:read",)
-            ),
+            OidcSettings.model_validate({"issuer": first.name, **by_claims}),
+            OidcSettings.model_validate({"issuer": second.name, **fixed}),
         )
         async with another_gateway(own_house, oidc_issuers=issuers) as other:
-            claims = {"aud": ["mill", "else"], "org": "acme", "tenant": None, "scope": None}
-            good = claims | {"roles": ["models:read", "openid"]}
-            expected = [
-                (own_house.issuer.token(), 200),
-                (key.sign(key.claims(**good), typ="JWT", x5t="AAAA"), 200),
-                (key.sign(key.claims(**good | {"roles": "email models:read"}), typ=None), 401),
-                (key.sign(key.claims(**good | {"roles": "email models:read"})), 200),
-                (key.sign(key.claims(**good | {"roles": ["chat"]})), 403),
-                (key.sign(key.claims(**good | {"org": None})), 401),
-                (key.sign(key.claims(**good | {"aud": ["else"]})), 401),
-                (theirs.token(tenant=None, scope=None), 200),
-                (theirs.token(iss=provider.url), 401),
-                (theirs.token(iss="https://issuer.test"), 401),
-                (key.sign(key.claims(**good) | {"iss": second.url}), 401),
-                (own_house.issuer.token(iss=second.url), 401),
-                (theirs.sign(theirs.claims(), x5c=["AAAA"]), 401),
-            ]
-            async with other.house.http() as client:
-                for number, (token, status) in enumerate(expected):
-                    bearer = {"authorization": f"Bearer {token}"}
-                    answer = await client.get("/v1/models", headers=bearer)
-                    assert answer.status_code == status, number
-                # What the token itself says of tenants and scopes is not asked there.
-                forged = {"authorization": f"Bearer {theirs.token(tenant='acme')}"}
-                assert (await client.get("/v1/files", headers=forged)).status_code == 403
+            client = other.house.http()
+            for number, (token, status) in enumerate(tokens_of(own_house.issuer, first, second)):
+                bearer = {"authorization": f"Bearer {token}"}
+                answer = await client.get("/v1/models", headers=bearer)
+                assert answer.status_code == status, number
+            # What such a token itself says of tenants and scopes is not asked.
+            forged = {"authorization": f"Bearer {second.token(tenant='acme')}"}
+            assert (await client.get("/v1/files", headers=forged)).status_code == 403
 
 
 async def test_old_and_new_keys_count_side_by_side_and_a_withdrawn_one_no_more(

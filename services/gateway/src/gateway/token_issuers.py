@@ -10,7 +10,8 @@ from gateway.adapters.key_set import FileKeys, UrlKeys
 from gateway.adapters.oidc_keys import OidcKeys
 from gateway.adapters.tokens import TokenVerifier
 from gateway.adapters.trusted_issuer import KeySource, OidcIssuer, TrustedIssuer
-from gateway.settings import OidcSettings, Settings
+from gateway.oidc_settings import OidcSettings
+from gateway.settings import Settings
 
 
 @asynccontextmanager
