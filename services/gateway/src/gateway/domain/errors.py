@@ -24,6 +24,12 @@ class BadRequestError(InvalidInputError):
         self.code = code
 
 
+def unsupported(*names: str) -> BadRequestError:
+    """Fields whose values would change the answer and are not served; all by name."""
+    errors = [f"{name}: this value is not supported" for name in names]
+    return BadRequestError(errors, param=names[0], code="unsupported_parameter")
+
+
 class MethodNotAllowedError(BadRequestError):
     """The path is known, but not with this method."""
 

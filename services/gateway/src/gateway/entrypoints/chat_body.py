@@ -15,7 +15,7 @@ from gateway.domain.chat import (
     Sampling,
     Turn,
 )
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BadRequestError, unsupported
 from gateway.entrypoints.bodies import ModelT, OpenBody, StrictBody, parse_body
 from gateway.entrypoints.constraint_body import ConstrainedBody
 from gateway.entrypoints.inline_moderation_body import InlineModerationBody
@@ -25,6 +25,7 @@ from gateway.entrypoints.tool_body import (
     ToolCallBody,
     ToolChoice,
     chosen_name,
+    may_call_several,
 )
 
 MAX_NEW_TOKENS = 2**31 - 1
@@ -42,6 +43,9 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "modalities": (None, ["text"]),
     "audio": (None,),
     "web_search_options": (None,),
+    "reasoning_effort": (None, "none"),
+    "verbosity": (None, "medium"),
+    "store": (None, False),
 }
 """Fields of OpenAI's that would change the answer and are not served, with the values that would
 not. Anything else is refused by name; fields that are in neither list are ignored."""
@@ -115,6 +119,7 @@ class StreamOptions(OpenBody):
     """How a stream is sent."""
 
     include_usage: bool | None = None
+    include_obfuscation: Literal[False] | None = Field(None, description="It is not padded.")
 
 
 class TextBody(ConstrainedBody):
@@ -189,7 +194,7 @@ def parse_chat(body: bytes) -> ChatRequest:
             the first field at fault.
     """
     parsed = parse_open(body, ChatBody)
-    refuse_unserved(parsed, NEUTRAL)
+    refuse_unserved(parsed, _neutral(parsed))
     tools = tuple(each.tool for each in parsed.tools or ())
     if tools and parsed.logprobs:
         # Its tokens would say what a call says in escapes that no guard reads.
@@ -208,6 +213,13 @@ def parse_chat(body: bytes) -> ChatRequest:
         moderation=parsed.moderation.wish if parsed.moderation else None,
     )
     return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
+
+
+def _neutral(parsed: ChatBody) -> Mapping[str, tuple[Any, ...]]:
+    """`NEUTRAL` for this request: one call at most is what comes where a call must be made."""
+    if may_call_several(parsed.tool_choice, parsed.tools):
+        return NEUTRAL
+    return {name: values for name, values in NEUTRAL.items() if name != "parallel_tool_calls"}
 
 
 def parse_generate(body: bytes, default_model: str) -> ChatCall:
@@ -243,8 +255,7 @@ def refuse_unserved(parsed: TextBody, neutral: Mapping[str, tuple[Any, ...]]) ->
     extra = parsed.model_extra or {}
     wrong = [name for name, values in neutral.items() if extra.get(name) not in values]
     if wrong:
-        errors = [f"{name}: this value is not supported" for name in wrong]
-        raise BadRequestError(errors, param=wrong[0], code="unsupported_parameter")
+        raise unsupported(*wrong)
     if parsed.stream_options is not None and not parsed.stream:
         raise BadRequestError("stream_options: only with stream", param="stream_options")
 

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.domain.access import Caller
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import unsupported
 from gateway.embed_texts import Embedded
 from gateway.entrypoints.bodies import OpenBody
 from gateway.entrypoints.chat_body import parse_open
@@ -63,11 +63,7 @@ class EmbeddingRoutes:
     async def _post(self, request: Request) -> Response:
         body = parse_open(await request.body(), EmbeddingBody)
         if (body.model_extra or {}).get("dimensions") is not None:
-            raise BadRequestError(
-                "dimensions: this value is not supported",
-                param="dimensions",
-                code="unsupported_parameter",
-            )
+            raise unsupported("dimensions")
         embedded = await self._embed_texts(
             body.model, body.input, caller_of(request), request_id=request.state.request_id
         )

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.delete_file import DeleteFile
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BadRequestError, unsupported
 from gateway.domain.pages import page_of
 from gateway.entrypoints.http_requests import (
     Handlers,
@@ -54,6 +54,8 @@ class FileRoutes:
         await form.open()
         if "purpose" not in form.fields:
             raise BadRequestError("purpose: must be given, before the file", param="purpose")
+        if any(name.startswith("expires_after") for name in form.fields):
+            raise unsupported("expires_after")
         file = await self._files.upload(
             form.chunks(),
             tenant=caller_of(request).tenant,
@@ -66,6 +68,10 @@ class FileRoutes:
         purpose = request.query_params.get("purpose")
         found = await self._files.list(tenant=caller_of(request).tenant)
         files = [file for file in found if purpose in (None, file.purpose)]
+        order = request.query_params.get("order", "desc")
+        if order not in ("asc", "desc"):
+            raise BadRequestError("order must be asc or desc", param="order")
+        files = files[::-1] if order == "asc" else files
         page = page_of(files, page_request_of(request), lambda file: file.file_id)
         return json_response(page_view(page, file_view))
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from gateway.control_job import ControlJob
 from gateway.create_fine_tuning_job import CreateFineTuningJob
+from gateway.domain.errors import unsupported
 from gateway.domain.pages import page_of
 from gateway.entrypoints.bodies import read_body
 from gateway.entrypoints.checkpoint_views import checkpoint_views
@@ -62,6 +63,8 @@ class FineTuningRoutes:
         return json_response(self._training(record))
 
     async def _list(self, request: Request) -> Response:
+        if any(name.startswith("metadata") for name in request.query_params):
+            raise unsupported("metadata")
         records = self._jobs.list(caller_of(request).tenant, TRAIN)
         page = page_of(records, page_request_of(request), lambda job: job.requested.job_id)
         return json_response(page_view(page, self._training))

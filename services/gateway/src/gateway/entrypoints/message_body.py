@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field
 
 from gateway.domain.chat import ChatCall, Constraint, Sampling, Tool, Turn
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BadRequestError, unsupported
 from gateway.entrypoints.bodies import OpenBody
 from gateway.entrypoints.chat_body import (
     MAX_NEW_TOKENS,
@@ -17,7 +17,7 @@ from gateway.entrypoints.chat_body import (
     parse_open,
 )
 from gateway.entrypoints.message_blocks import AnyTurn, Texts, joined, turns_of
-from gateway.entrypoints.tool_body import MAX_TOOLS, FunctionName
+from gateway.entrypoints.tool_body import MAX_TOOLS, FunctionName, may_call_several
 
 MAX_STOPS = 16
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -151,21 +151,16 @@ def _refuse_unserved(parsed: MessagesBody) -> None:
     wrong = list(_wrong(parsed.model_extra or {}, NEUTRAL))
     for index, tool in enumerate(parsed.tools or ()):
         wrong += [f"tools.{index}.{name}" for name in _wrong(tool.model_extra or {}, TOOL_NEUTRAL)]
-    if parsed.tool_choice is not None and _is_single(parsed.tool_choice):
+    choice = parsed.tool_choice
+    is_single = choice is not None and bool(choice.disable_parallel_tool_use)
+    if choice is not None and is_single and may_call_several(choice.type, parsed.tools):
         wrong.append("tool_choice.disable_parallel_tool_use")
     if wrong:
-        errors = [f"{name}: this value is not supported" for name in wrong]
-        raise BadRequestError(errors, param=wrong[0], code="unsupported_parameter")
+        raise unsupported(*wrong)
 
 
 def _wrong(given: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]]) -> Iterable[str]:
     return (name for name, values in neutral.items() if given.get(name) not in values)
-
-
-def _is_single(choice: FreeChoice | OneTool) -> bool:
-    """One call at most is wanted, where there may be several."""
-    # An answer that must be a call is one call.
-    return bool(choice.disable_parallel_tool_use) and choice.type == "auto"
 
 
 def _chosen(choice: FreeChoice | OneTool | None, tools: tuple[Tool, ...]) -> str:

@@ -14,13 +14,13 @@ from gateway.domain.chat import (
     Tool,
     Turn,
 )
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BadRequestError, unsupported
 from gateway.entrypoints.bodies import OpenBody
 from gateway.entrypoints.chat_body import MAX_NEW_TOKENS, greedy_if_certain, parse_open
 from gateway.entrypoints.constraint_body import ANY_OBJECT, Schema
 from gateway.entrypoints.inline_moderation_body import InlineModerationBody
 from gateway.entrypoints.response_items import Input, turns_of
-from gateway.entrypoints.tool_body import MAX_TOOLS, FunctionName
+from gateway.entrypoints.tool_body import MAX_TOOLS, FunctionName, may_call_several
 
 LOGPROBS = "message.output_text.logprobs"
 MAX_METADATA = 16
@@ -189,18 +189,13 @@ def _refuse_unserved(parsed: ResponseBody) -> None:
         wrong.append("reasoning.effort")
     if parsed.text is not None and parsed.text.verbosity not in NEUTRAL_VERBOSITY:
         wrong.append("text.verbosity")
-    if parsed.parallel_tool_calls is False and parsed.tools and _may_call_several(parsed):
+    is_single = parsed.parallel_tool_calls is False
+    if is_single and may_call_several(parsed.tool_choice, parsed.tools):
         wrong.append("parallel_tool_calls")
     if wrong:
-        errors = [f"{name}: this value is not supported" for name in wrong]
-        raise BadRequestError(errors, param=wrong[0], code="unsupported_parameter")
+        raise unsupported(*wrong)
     if parsed.stream_options is not None and not parsed.stream:
         raise BadRequestError("stream_options: only with stream", param="stream_options")
-
-
-def _may_call_several(parsed: ResponseBody) -> bool:
-    # An answer that must be a call is one call.
-    return parsed.tool_choice in (None, "auto")
 
 
 def _chosen(choice: str | OneFunction | None, tools: tuple[Tool, ...]) -> str:

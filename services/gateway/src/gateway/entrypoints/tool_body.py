@@ -1,6 +1,7 @@
 """Functions and their calls, as OpenAI's clients send and read them."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -85,6 +86,11 @@ def chosen_name(choice: ToolChoice | None, tools: tuple[Tool, ...]) -> str:
     if choice == "required" and not tools:
         raise BadRequestError("tool_choice: there are no tools", param="tool_choice")
     return choice or "auto"
+
+
+def may_call_several(choice: object, tools: Sequence[object] | None) -> bool:
+    """Whether an answer may have several calls: one that must be a call is one call."""
+    return bool(tools) and choice in (None, "auto")
 
 
 def call_view(call: ToolCall) -> dict[str, Any]:

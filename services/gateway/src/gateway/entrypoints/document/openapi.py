@@ -203,6 +203,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         named.append(_query("version", {"type": "integer"}, "Not what judges now, but this one."))
     if route.name == "list_files":
         named.append(_query("purpose", text, "Only files of this purpose."))
+        order = {"enum": ["asc", "desc"], "default": "desc"}
+        named.append(_query("order", order, "By age; desc begins with the newest."))
     if route.name.endswith("_events"):
         named.append(_header("Last-Event-ID", text, "Where a stream goes on."))
     if route.name.startswith("create_"):
