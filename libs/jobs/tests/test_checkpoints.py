@@ -7,6 +7,7 @@ from pathlib import Path
 from chain_job import chain
 from chain_worker import ChainHandler
 from jobs.claims import Claim
+from jobs.errors import Preempted
 from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
@@ -166,3 +167,27 @@ async def test_an_overtaken_attempt_clears_what_it_stored_after_the_others_succe
         await eventually(lambda: handler.most_kept and not kept(store))
 
     assert (await jobs.state(job.job_id)).owner == "another"
+
+
+async def test_figures_stay_with_a_job_that_ends_without_a_result(working, jobs, store):
+    class Counting(ChainHandler):
+        async def __call__(self, job):
+            await job.save_checkpoint("sha256:1", 1, {"counted": 1})
+            assert not job.is_to_stop
+            await job.save_summary({"counted": 2})
+            await eventually(lambda: job.is_to_stop)
+            assert job.is_cancelled
+            raise Preempted
+
+    async with working(Counting(store)):
+        job = await jobs.submit(steps=1)
+        await eventually(lambda: counted(jobs, job.job_id))
+        await jobs.cancel(job.job_id)
+        state = await jobs.until(job.job_id, JOB_STATUS_CANCELLED)
+
+    assert state.result.summary["counted"] == 2
+    assert state.checkpoint.digest == "sha256:1"
+
+
+async def counted(jobs, job_id: str) -> bool:
+    return "counted" in (await jobs.state(job_id)).result.summary

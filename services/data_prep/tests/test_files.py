@@ -10,6 +10,7 @@ import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1 import data_prep_service_pb2_grpc as pb_grpc
 from service_kit.errors import (
+    AlreadyExistsError,
     InvalidInputError,
     NotFoundError,
     OverloadedError,
@@ -141,3 +142,27 @@ async def test_without_the_broker_nothing_is_accepted(data_prep: Any) -> None:
 def uploads_of(data_prep: Any) -> Path:
     folder: Path = data_prep.root / "work" / "uploads"
     return folder
+
+
+async def test_a_file_under_a_given_id_is_stored_once(data_prep: Any) -> None:
+    header = pb.UploadHeader(
+        tenant="acme", filename="a.jsonl", purpose="batch_output", file_id="file-given"
+    )
+    given = [pb.UploadFileRequest(header=header), CHUNK]
+    file = await data_prep.upload_requests(given)
+    with pytest.raises(AlreadyExistsError, match="file-given"):
+        await data_prep.upload_requests(given)
+    header.file_id = "../file"
+    with pytest.raises(InvalidInputError):
+        await data_prep.upload_requests([pb.UploadFileRequest(header=header), CHUNK])
+
+    assert file.file_id == "file-given"
+    assert await data_prep.list_ids() == ["file-given"]
+
+
+async def test_requests_and_rows_of_evaluations_come_as_lines_of_json(data_prep: Any) -> None:
+    for purpose in ("batch", "evals"):
+        header = pb.UploadHeader(tenant="acme", filename="a.csv", purpose=purpose)
+        complaint = f"must end in .jsonl for the purpose {purpose}"
+        with pytest.raises(InvalidInputError, match=complaint):
+            await data_prep.upload_requests([pb.UploadFileRequest(header=header), CHUNK])

@@ -18,6 +18,7 @@ PLACES = {
     "{dataset_id}": "ds-x",
     "{upload_id}": "upload_x",
     "{webhook_id}": "wh-x",
+    "{batch_id}": "batch-x",
 }
 
 

@@ -108,6 +108,7 @@ def test_keys_come_from_one_file_or_one_safe_address(source: dict[str, str]):
             "nats_token",
             "service_secret",
             "artifact_root",
+            "work_root",
             "inference_address",
             "moderation_address",
             "data_prep_address",

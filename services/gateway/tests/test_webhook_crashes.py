@@ -33,6 +33,7 @@ async def process(house: House) -> AsyncIterator[tuple[ServiceProcess, AsyncClie
     settings = house.settings
     same = (
         *("nats_url", "jwt_issuer", "jwt_audience", "jwks_path", "artifact_root"),
+        "work_root",
         *("inference_address", "moderation_address", "data_prep_address", "trainer_address"),
         "optimizer_builder_address",
     )

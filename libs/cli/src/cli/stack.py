@@ -26,10 +26,11 @@ from cli.process_supervisor import LogLine, SupervisedProcess, python_module
 from cli.state_folder import Runtime, StateFolder
 from cli.trace_collector import TraceCollector
 
-WORKING_SERVICES = ("data_prep", "trainer", "optimizer_builder")
+OWNERS = ("data_prep", "trainer", "optimizer_builder")
+WORKING_SERVICES = (*OWNERS, "gateway")
 """Own jobs; `mill up` runs both their roles in one process."""
 
-BEHIND_THE_GATEWAY = ("moderation", *WORKING_SERVICES, "inference")
+BEHIND_THE_GATEWAY = ("moderation", *OWNERS, "inference")
 ASK_MODELS = ("moderation", "data_prep", "trainer")
 """Call inference."""
 STARTS = (

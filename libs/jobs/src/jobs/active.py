@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
-from modelmill.jobs.v1.job_pb2 import Checkpoint, JobRequested
+from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, Checkpoint, JobRequested, JobState
 from service_kit.errors import UnavailableError
 
 from jobs.children import ChildProcess
@@ -99,13 +99,40 @@ class ActiveJob:
         self.pulse.beat(phase, done, HANDLER_SILENCE_SECONDS)
         self._progress.report(Report(phase, done, total, unit, dict(metrics or {}), eta_seconds))
 
-    async def save_checkpoint(self, digest: str, step: int) -> None:
-        """Record a durable artifact as the place from which another attempt goes on.
+    @property
+    def is_to_stop(self) -> bool:
+        """Whether the attempt shall end early; a handler without a child then raises Preempted."""
+        return self._stop.is_set()
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether somebody wishes that it stops for good."""
+        return self._stop.heard.wish == JOB_WISH_CANCEL
+
+    async def save_summary(self, summary: Mapping[str, Any]) -> None:
+        """Record figures for people, which stay with the job though it ends without a result.
 
         Raises:
             Fenced: another worker owns the job.
         """
         state = self._claim.copy()
+        _say(state, summary)
+        await self._claim.write(state)
+
+    async def save_checkpoint(
+        self, digest: str, step: int, summary: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record a durable artifact as the place from which another attempt goes on.
+
+        Args:
+            summary: recorded with it, as by `save_summary`.
+
+        Raises:
+            Fenced: another worker owns the job.
+        """
+        state = self._claim.copy()
+        if summary is not None:
+            _say(state, summary)
         if state.checkpoint.digest and state.checkpoint.digest != digest:
             state.checkpoint_before.CopyFrom(state.checkpoint)
         state.checkpoint.CopyFrom(Checkpoint(digest=digest, step=step))
@@ -253,6 +280,11 @@ class _Saving:
             await self.on_saved(named)
         except Exception:
             log.exception("checkpoints that nobody needs stay until the next is saved")
+
+
+def _say(state: JobState, summary: Mapping[str, Any]) -> None:
+    state.result.summary.Clear()
+    state.result.summary.update(summary)
 
 
 def _ignore(_report: Report) -> None:

@@ -15,6 +15,7 @@ OWNER_OF = {
     TRAIN: "trainer",
     EVALUATE: "trainer",
     OPTIMIZE: "optimizer-builder",
+    BATCH: "gateway",
 }
 """The service that takes and does jobs of a kind; the other kinds have none yet."""
 
@@ -26,7 +27,7 @@ def work_consumer(service: str, kind: str) -> str:
 
 def prefix_of(kind: str) -> str:
     """What the ids of a kind's jobs begin with."""
-    return "ftjob" if kind == TRAIN else "job"
+    return {TRAIN: "ftjob", BATCH: "batch"}.get(kind, "job")
 
 
 def dataset_id_of(job_id: str) -> str:

@@ -45,7 +45,7 @@ DEFAULT_BUILDS = "optimizer-builder-default-build"
 """The durable consumer that orders a build of each new model."""
 
 OWNERS_OF_JOBS = tuple(dict.fromkeys(OWNER_OF.values()))
-READERS_OF_JOBS = (*OWNERS_OF_JOBS, "gateway", "cli")
+READERS_OF_JOBS = (*OWNERS_OF_JOBS, "cli")
 READERS_OF_MODELS = ("data-prep", "trainer", "optimizer-builder", "inference", "gateway", "cli")
 READERS_OF_DATASETS = ("data-prep", "trainer", "optimizer-builder", "gateway", "cli")
 

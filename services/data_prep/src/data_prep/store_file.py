@@ -26,6 +26,8 @@ MAX_CHUNK_BYTES = 1024 * 1024
 
 _MAX_FILENAME_CHARACTERS = 255
 _MAX_PURPOSE_CHARACTERS = 64
+_OF_REQUESTS = ("batch", "evals")
+"""Purposes of files that are read a JSON line at a time, without another format's reader."""
 
 
 class SpooledFile(Protocol):
@@ -172,6 +174,8 @@ def check_header(filename: str, purpose: str) -> FileFormat:
     file_format = format_of(filename)
     if file_format is None:
         errors.append(f"filename must end in {ENDINGS}, got {filename[-40:]!r}")
+    if purpose in _OF_REQUESTS and file_format != "jsonl":
+        errors.append(f"filename must end in .jsonl for the purpose {purpose}")
     for field, value, limit in (
         ("filename", filename, _MAX_FILENAME_CHARACTERS),
         ("purpose", purpose, _MAX_PURPOSE_CHARACTERS),

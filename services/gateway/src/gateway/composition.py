@@ -7,15 +7,20 @@ import time
 from dataclasses import dataclass
 
 from audit.trail import AuditTrail
+from jobs.bus import Bus
+from jobs.kinds import BATCH
+from jobs.submit import JobQueue
 from jobs.watching import JobWatcher
 
 from gateway.adapters.fault_points import FaultPoints
+from gateway.adapters.job_owner import OwnJobs
 from gateway.adapters.peers import Peers
 from gateway.adapters.read_models import ReadModels
 from gateway.adapters.usage import UsageQueue
 from gateway.answer_chat import AnswerChat
 from gateway.ask_judges import AskJudges
 from gateway.control_job import ControlJob
+from gateway.create_batch import CreateBatch, SubmitJob
 from gateway.create_dataset import CreateDataset
 from gateway.create_evaluation import CreateEvaluation
 from gateway.create_fine_tuning_job import CreateFineTuningJob
@@ -46,6 +51,7 @@ class Parts:
     """What is open while the gateway serves."""
 
     settings: Settings
+    bus: Bus
     known: ReadModels
     peers: Peers
     usage: UsageQueue
@@ -80,7 +86,10 @@ def all_use_cases(parts: Parts) -> UseCases:
         create_fine_tuning_job=_training(parts, find_model, show_datasets, room),
         create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
         create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
-        control_job=ControlJob(peers.job_owners, known.jobs),
+        create_batch=CreateBatch(peers.data_prep, SubmitJob(JobQueue(parts.bus), known.jobs, room)),
+        control_job=ControlJob(
+            {**peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}, known.jobs
+        ),
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
         webhooks=parts.webhooks,
     )

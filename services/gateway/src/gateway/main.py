@@ -36,6 +36,7 @@ from gateway.entrypoints.grpc.servicer import gateway_servicer
 from gateway.entrypoints.http_gate import App
 from gateway.entrypoints.http_routes import gateway_http_app
 from gateway.entrypoints.webhook_views import FACTS
+from gateway.own_jobs import worker_of, working
 from gateway.record_feedback import RecordFeedback
 from gateway.settings import Settings
 from gateway.token_issuers import open_verifier
@@ -60,7 +61,6 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             max_upload_bytes=settings.max_upload_bytes,
             stopping=stopping,
         )
-        server = await stack.enter_async_context(_grpc_server(settings, servicer, tls))
         stack.enter_context(known.measured())
         secret = settings.service_secret.get_secret_value()
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
@@ -70,8 +70,15 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             settings=settings,
             stopping=stopping,
         )
-        app = FaultPoints(settings.fault_at).app(app)
-        door = await stack.enter_async_context(_http_server(settings, app, tls))
+        if settings.role != "serve":
+            await stack.enter_async_context(working(worker_of(parts, app), stopping))
+        if settings.role == "work":
+            announce_ready(metrics=page.port)
+            await stopping.wait()
+            return
+        server = await stack.enter_async_context(_grpc_server(settings, servicer, tls))
+        faulty = FaultPoints(settings.fault_at).app(app)
+        door = await stack.enter_async_context(_http_server(settings, faulty, tls))
         announce_ready(http=door.port, grpc=server.port, metrics=page.port)
         await stopping.wait()
         await _give_notice(settings.drain_notice_seconds, door, server)
@@ -102,6 +109,7 @@ async def _parts(
     stack.push_async_callback(audit.drain, USAGE_DRAIN_SECONDS)
     return Parts(
         settings=settings,
+        bus=bus,
         known=known,
         peers=await stack.enter_async_context(_peers(settings)),
         usage=usage,

@@ -50,3 +50,8 @@ UNJUDGED_WINDOWS = Counter(
     "modelmill_unjudged_windows",
     "Windows of answers that passed without a judge's opinion, as their policy allows.",
 )
+BATCH_REQUESTS = Counter(
+    "modelmill_batch_requests",
+    "Requests of batches: answered, refused, or waited because there was no room.",
+    ["outcome"],
+)

@@ -1,10 +1,11 @@
 """What the gateway reads from its environment, under the prefix GATEWAY_."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
-from service_kit.settings import ServiceSettings
+from service_kit.settings import WorkerSettings
 
 from gateway.domain.key_addresses import is_safe_address
 from gateway.oidc_settings import OidcSettings
@@ -12,10 +13,19 @@ from gateway.oidc_settings import OidcSettings
 WEBHOOK_KEY_CHARS = 32
 
 
-class Settings(ServiceSettings):
+class Settings(WorkerSettings):
     """Settings of the gateway. Exactly one of `jwks_path` and `jwks_url` must be given."""
 
     model_config = SettingsConfigDict(frozen=True, env_prefix="GATEWAY_")
+
+    role: Literal["serve", "work", "both"] = "both"
+    """serve (answers clients), work (answers batches) or both."""
+
+    worker_slots: int = Field(default=8, ge=1)
+    """Batches that this process works on at a time."""
+
+    batch_parallel: int = Field(default=8, ge=1)
+    """Requests of batches that this process has in flight, of all of them together."""
 
     http_address: str = "127.0.0.1:8080"
     """Where clients are answered over HTTP; port 0 takes a free one."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.answer_chat import AnswerChat
 from gateway.control_job import ControlJob
+from gateway.create_batch import CreateBatch
 from gateway.create_dataset import CreateDataset
 from gateway.create_evaluation import CreateEvaluation
 from gateway.create_fine_tuning_job import CreateFineTuningJob
@@ -43,6 +44,7 @@ class UseCases:
     create_fine_tuning_job: CreateFineTuningJob
     create_optimization: CreateOptimization
     create_evaluation: CreateEvaluation
+    create_batch: CreateBatch
     control_job: ControlJob
     watch_job: WatchJob
     webhooks: Webhooks | None

@@ -237,6 +237,7 @@ def _fixed(folder: Path, nats: NatsServer, issuer: Issuer) -> dict[str, Any]:
         "nats_token": nats.token,
         "service_secret": SECRET,
         "artifact_root": folder / "artifacts",
+        "work_root": folder / "work",
         "jwt_issuer": ISSUER,
         "jwt_audience": AUDIENCE,
         "jwks_path": issuer.jwks_file,

@@ -16,6 +16,7 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 from modelmill.registry.v1.model_events_pb2 import DatasetRetired, FileState, ModelRetired
 from modelmill.trainer.v1 import trainer_service_pb2 as trainer_pb
 from service_kit.errors import (
+    AlreadyExistsError,
     InvalidInputError,
     NotFoundError,
     OverloadedError,
@@ -59,8 +60,10 @@ class FakeDataPrep(FakeUploads):
 
     def keep_file(self, header: data_prep_pb.UploadHeader, content: bytes) -> FileState:
         """Store the bytes as a file."""
+        if header.file_id in self._files:
+            raise AlreadyExistsError(f"there is a file {header.file_id!r}")
         file = FileState(
-            file_id=f"file-{next(self._numbers)}",
+            file_id=header.file_id or f"file-{next(self._numbers)}",
             tenant=header.tenant,
             filename=header.filename,
             purpose=header.purpose,

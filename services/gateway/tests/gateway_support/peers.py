@@ -59,6 +59,9 @@ class FakeInference(InferenceServiceServicer):
         self.load_gates: dict[str, asyncio.Event] = {}
         self.loading: list[str] = []
         self.endless = False
+        self.hold_after: int | None = None
+        """Requests that are answered; those behind them wait for `held`."""
+        self.held = asyncio.Event()
         self.requests: list[inference_pb.GenerateRequest] = []
         self.loaded: list[str] = []
         self.embedded: list[list[str]] = []
@@ -70,12 +73,15 @@ class FakeInference(InferenceServiceServicer):
         self, request: inference_pb.GenerateRequest, context: Any
     ) -> AsyncIterator[inference_pb.GenerateResponse]:
         self.requests.append(request)
+        number = len(self.requests)
         self.deadlines.append(context.time_remaining())
         if self.fail_before is not None:
             raise self.fail_before
         version_id = self._version_of(request)
         self.in_flight += 1
         try:
+            if self.hold_after is not None and number > self.hold_after:
+                await self.held.wait()
             for response in (*self._text(request), *self._calls(request)):
                 response.version_id, version_id = version_id, ""
                 yield response

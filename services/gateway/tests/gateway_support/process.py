@@ -17,6 +17,7 @@ def settings_of(house: House, **changes: str) -> dict[str, str]:
         "nats_token": settings.nats_token.get_secret_value(),
         "service_secret": SECRET,
         "artifact_root": str(settings.artifact_root),
+        "work_root": str(settings.work_root),
         "http_address": "127.0.0.1:0",
         "inference_address": settings.inference_address,
         "moderation_address": settings.moderation_address,

@@ -58,6 +58,7 @@ class DataPrepServicer(UploadRpcs, PreviewRpcs, StoryRpcs):
             filename=first.header.filename,
             purpose=first.header.purpose,
             chunks=_chunks(request_iterator),
+            file_id=token(first.header.file_id) if first.header.file_id else "",
         )
         return pb.UploadFileResponse(file=file)
 

@@ -26,10 +26,23 @@ class GrpcDataPrep:
         self._stub = DataPrepServiceStub(channel)
 
     async def upload(
-        self, chunks: AsyncIterator[bytes], *, tenant: str, filename: str, purpose: str
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        tenant: str,
+        filename: str,
+        purpose: str,
+        file_id: str = "",
     ) -> FileState:
-        """Store the bytes as they come. Each chunk must be at most 1 MiB."""
-        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose)
+        """Store the bytes as they come. Each chunk must be at most 1 MiB.
+
+        Args:
+            file_id: of the file, for who may say the same twice; empty for one of chance.
+
+        Raises:
+            AlreadyExistsError: there is a file of the given id.
+        """
+        header = pb.UploadHeader(tenant=tenant, filename=filename, purpose=purpose, file_id=file_id)
         response: pb.UploadFileResponse = await _streamed(
             self._stub.UploadFile,
             pb.UploadFileRequest(header=header),

@@ -1,12 +1,31 @@
-"""A service that owns jobs: it records what somebody wishes them to do."""
+"""Who owns jobs, and records what somebody wishes them to do."""
+
+from collections.abc import Sequence
 
 import grpc
+from jobs.bus import Bus
+from jobs.control import ControlJob
 from modelmill.jobs.v1.job_pb2 import JobWish
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from service_kit.grpc_client import domain_errors
 
 CALL_SECONDS = 30.0
+
+
+class OwnJobs:
+    """Those that the gateway owns itself."""
+
+    def __init__(self, bus: Bus, kinds: Sequence[str]) -> None:
+        self._control_job = ControlJob(bus, kinds)
+
+    async def control(
+        self, *, tenant: str, job_id: str, wish: JobWish.ValueType, requested_by: str
+    ) -> int:
+        """As `GrpcJobOwner.control`."""
+        return await self._control_job(
+            tenant=tenant, job_id=job_id, wish=wish, requested_by=requested_by
+        )
 
 
 class GrpcJobOwner:

@@ -49,6 +49,7 @@ UPLOAD = "/v1/uploads/{upload_id}"
 WEBHOOK = "/v1/webhooks/{webhook_id}"
 POLICY = "/v1/moderation/policy"
 KEY = "/v1/keys/{key_id}"
+BATCH = "/v1/batches/{batch_id}"
 
 
 def _wishes(path: str, what: str) -> tuple[Route, ...]:
@@ -175,6 +176,10 @@ ROUTES = (
         "What happened to a job, as a page or as a stream.",
     ),
     *_wishes("/v1/jobs", "job"),
+    _route("POST", "/v1/batches", "create_batch", access.CHAT, "Answer a file of requests."),
+    _route("GET", "/v1/batches", "list_batches", access.CHAT, "The tenant's batches."),
+    _route("GET", BATCH, "get_batch", access.CHAT, "One batch."),
+    Route("cancel_batch", "POST", f"{BATCH}/cancel", access.CHAT, "Answer no more of it."),
     _route("POST", "/v1/webhooks", "register_webhook", access.WEBHOOKS, "Be told of events."),
     _route("GET", "/v1/webhooks", "list_webhooks", access.WEBHOOKS, "The tenant's endpoints."),
     _route("GET", WEBHOOK, "get_webhook", access.WEBHOOKS, "One endpoint."),

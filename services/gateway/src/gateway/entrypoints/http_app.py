@@ -53,7 +53,7 @@ def build_http_app(
     hot: Mapping[str, App],
     limits: dict[Body, int],
     stopping: asyncio.Event,
-) -> App:
+) -> Gate:
     """The whole HTTP side as one ASGI app.
 
     Args:

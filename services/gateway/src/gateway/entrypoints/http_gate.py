@@ -3,6 +3,7 @@
 Pure ASGI, so that streams are neither buffered nor cut off from their client's disconnect.
 """
 
+import copy
 import logging
 import time
 import uuid
@@ -69,6 +70,12 @@ class Gate:
         self._hot = hot or {}
         self._verifier = verifier
         self._limits = limits
+
+    def for_callers_of(self, verifier: Verifier) -> "Gate":
+        """The same door for callers that somebody else knows."""
+        other = copy.copy(self)
+        other._verifier = verifier
+        return other
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, within its span."""

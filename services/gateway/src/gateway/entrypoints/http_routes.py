@@ -6,6 +6,7 @@ from typing import Protocol
 
 from gateway.domain.routes import Body
 from gateway.entrypoints.http_app import build_http_app
+from gateway.entrypoints.http_batches import BatchRoutes
 from gateway.entrypoints.http_chat import ChatRoute, GenerateRoute
 from gateway.entrypoints.http_completions import CompletionRoute
 from gateway.entrypoints.http_dataset_stories import DatasetStories, DatasetStoryRoutes
@@ -15,7 +16,7 @@ from gateway.entrypoints.http_evaluations import EvaluationRoutes, ReadsEvaluati
 from gateway.entrypoints.http_feedback import FeedbackRoutes
 from gateway.entrypoints.http_files import FileRoutes, Files
 from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
-from gateway.entrypoints.http_gate import App, Verifier
+from gateway.entrypoints.http_gate import App, Gate, Verifier
 from gateway.entrypoints.http_jobs import JobRoutes, Jobs
 from gateway.entrypoints.http_keys import KeyRoutes
 from gateway.entrypoints.http_messages import MessagesRoute
@@ -56,7 +57,7 @@ def gateway_http_app(
     *,
     settings: HttpChoices,
     stopping: asyncio.Event,
-) -> App:
+) -> Gate:
     """The HTTP door; `stopping` ends streams that might go on for hours."""
     models = ModelRoutes(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
     events = JobEventReplies(use_cases.watch_job, stopping)
@@ -93,6 +94,7 @@ def _job_handlers(
         **OptimizationRoutes(use_cases.create_optimization, control_job, jobs).handlers(),
         **measuring.handlers(),
         **JobRoutes(control_job, events, jobs).handlers(),
+        **BatchRoutes(use_cases.create_batch, control_job, jobs).handlers(),
     }
 
 

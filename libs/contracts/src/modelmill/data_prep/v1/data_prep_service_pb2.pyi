@@ -59,22 +59,26 @@ class UploadHeader(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
+    FILE_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     filename: _builtins.str
     """Name given by the uploader; its ending says the format."""
     purpose: _builtins.str
     """OpenAI's purpose."""
+    file_id: _builtins.str
+    """Id that the file is to have, from a service that may say the same twice; empty for one of chance."""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         filename: _builtins.str = ...,
         purpose: _builtins.str = ...,
+        file_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filename", b"filename", "purpose", b"purpose", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_id", b"file_id", "filename", b"filename", "purpose", b"purpose", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

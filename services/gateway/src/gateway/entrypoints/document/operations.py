@@ -9,6 +9,7 @@ from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
 from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
 from gateway.entrypoints.document import checkpoint_answers as checkpoints
+from gateway.entrypoints.document import batch_answers as batches
 from gateway.entrypoints.document import dataset_answers as datasets
 from gateway.entrypoints.document import evaluation_examples as evaluations
 from gateway.entrypoints.document import examples as e
@@ -26,6 +27,7 @@ from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.shape import Deleted
 from gateway.entrypoints.evaluation_body import EvaluationBody
 from gateway.entrypoints.fine_tuning_body import FineTuningBody
+from gateway.entrypoints.http_batches import BatchBody
 from gateway.entrypoints.http_embeddings import EmbeddingBody
 from gateway.entrypoints.http_feedback import FeedbackBody
 from gateway.entrypoints.http_models import AliasBody
@@ -237,6 +239,12 @@ OPERATIONS = {
     "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "cancel"}),
     "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "pause"}),
     "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
+    "create_batch": Operation(
+        batches.Batch, batches.BATCH, Body(BatchBody, batches.BODY), refusals=(422, *ORDER)
+    ),
+    "list_batches": Operation(batches.BatchPage, e.page(batches.BATCH)),
+    "get_batch": Operation(batches.Batch, batches.BATCH),
+    "cancel_batch": _steered(batches.Batch, {**batches.BATCH, "status": "cancelling"}),
     "register_webhook": Operation(
         hooks.RegisteredWebhook,
         hooks.REGISTERED,
