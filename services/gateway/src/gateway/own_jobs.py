@@ -26,8 +26,9 @@ def worker_of(parts: Parts, gate: Gate) -> Worker:
     settings, files, store = parts.settings, parts.peers.data_prep, store_of(parts.settings)
     most = settings.batch_parallel
     answer_many = AnswerMany(InnerCalls(gate), most, asyncio.Semaphore(most))
+    standing = StandingOfCallers(parts.known.keys)
     answer_batch = AnswerBatch(
-        *(files, KeepBatchFiles(files), store, answer_many, StandingOfCallers()),
+        *(files, KeepBatchFiles(files), store, answer_many, standing),
         max_bytes=settings.max_body_bytes,
     )
     return Worker(
