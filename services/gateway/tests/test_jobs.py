@@ -221,6 +221,7 @@ async def test_jobs_of_other_kinds_are_not_training_jobs(house: House):
 async def test_every_route_that_creates_takes_an_idempotency_key():
     creating = {route.name for route in ROUTES if route.name.startswith("create_")}
     assert creating == {
+        "create_batch",
         "create_dataset",
         "create_evaluation",
         "create_fine_tuning",

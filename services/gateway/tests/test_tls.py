@@ -251,6 +251,7 @@ def _fields(**changes: Any) -> dict[str, Any]:
         "nats_token": "none",
         "service_secret": "none",
         "artifact_root": "/nowhere",
+        "work_root": "/nowhere",
         "jwt_issuer": "none",
         "jwt_audience": "none",
         "jwks_path": "/nowhere/jwks.json",
