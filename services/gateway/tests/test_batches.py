@@ -39,11 +39,12 @@ async def test_each_request_of_a_file_is_answered_as_its_route_answers_it(house:
     assert kept.purpose == "batch_output"
 
 
-async def test_completions_and_embeddings_are_answered_as_well(house: House):
+async def test_completions_embeddings_and_responses_are_answered_as_well(house: House):
     client = house.openai()
     bodies: dict[str, dict[str, Any]] = {
         "/v1/completions": {"model": "default", "prompt": "once"},
         "/v1/embeddings": {"model": "default", "input": "once"},
+        "/v1/responses": {"model": "default", "input": "once"},
     }
     for endpoint, body in bodies.items():
         asked = [line("only", url=endpoint, body=body)]
@@ -51,7 +52,9 @@ async def test_completions_and_embeddings_are_answered_as_well(house: House):
         rows = await rows_of(client, batch.output_file_id)
 
         assert batch.status == "completed"
-        assert rows["only"]["response"]["body"]["object"] in ("text_completion", "list")
+        assert rows["only"]["response"]["body"]["object"] in (
+            *("text_completion", "list", "response"),
+        )
 
 
 async def test_what_is_refused_over_http_is_refused_in_a_batch_and_stands_in_the_errors(

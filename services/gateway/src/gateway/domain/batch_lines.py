@@ -5,9 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
-"""Routes whose requests a batch may hold."""
-
 MAX_LINES = 50_000
 MAX_ERRORS = 100
 """Wrong lines that are told; the others are counted."""

@@ -41,9 +41,9 @@ class BatchBody(OpenBody):
     input_file_id: str = Field(
         min_length=1, max_length=128, description="Of purpose `batch`: requests, a line each."
     )
-    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"] = Field(
-        description="Where each of them would be sent."
-    )
+    endpoint: Literal[
+        "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"
+    ] = Field(description="Where each of them would be sent.")
     completion_window: Literal["24h"] = Field(
         description="What is not answered by then is told in the errors."
     )

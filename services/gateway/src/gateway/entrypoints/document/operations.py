@@ -8,8 +8,8 @@ from pydantic import BaseModel
 from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
 from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
-from gateway.entrypoints.document import checkpoint_answers as checkpoints
 from gateway.entrypoints.document import batch_answers as batches
+from gateway.entrypoints.document import checkpoint_answers as checkpoints
 from gateway.entrypoints.document import dataset_answers as datasets
 from gateway.entrypoints.document import evaluation_examples as evaluations
 from gateway.entrypoints.document import examples as e
