@@ -39,6 +39,8 @@ class FakeDataPrep(FakeUploads):
         self._bus = bus
         self._numbers = itertools.count()
         self._files: dict[str, tuple[FileState, bytes]] = {}
+        self._owners: dict[str, str] = {}
+        """Of datasets that were ordered here."""
         self.chunk_sizes: list[int] = []
         self.specs: list[data_prep_pb.DatasetSpec] = []
         self.busy = False
@@ -105,8 +107,10 @@ class FakeDataPrep(FakeUploads):
             spec=request.spec,
             priority=request.priority,
         )
+        dataset_id = derived_id("ds", job.job_id)
+        self._owners[dataset_id] = request.tenant
         return data_prep_pb.CreateDatasetResponse(
-            job_id=job.job_id, dataset_id=derived_id("ds", job.job_id), sequence=job.sequence
+            job_id=job.job_id, dataset_id=dataset_id, sequence=job.sequence
         )
 
     async def DeleteFile(
@@ -119,7 +123,8 @@ class FakeDataPrep(FakeUploads):
     async def DeleteDataset(
         self, request: data_prep_pb.DeleteDatasetRequest, context: Any
     ) -> data_prep_pb.DeleteDatasetResponse:
-        if request.dataset_id in ("", "ds-nobody"):
+        owner = self._owners.get(request.dataset_id, request.tenant)
+        if request.dataset_id in ("", "ds-nobody") or owner != request.tenant:
             raise NotFoundError(f"no dataset {request.dataset_id!r}")
         retired = DatasetRetired(dataset_id=request.dataset_id, tenant=request.tenant)
         sequence = await self._bus.publish(DATASET_RETIRED, retired)
@@ -154,8 +159,13 @@ class FakeDataPrep(FakeUploads):
             yield data_prep_pb.DownloadReportResponse(chunk=chunk)
 
     def _dataset(self, tenant: str, dataset_id: str) -> None:
-        if not dataset_id.startswith(f"ds-{tenant}"):
+        mine = self._owners.get(dataset_id) == tenant or dataset_id.startswith(f"ds-{tenant}")
+        if not mine:
             raise NotFoundError(f"no dataset {dataset_id!r}")
+
+    def owner_of(self, file_id: str) -> str | None:
+        file = self._files.get(file_id)
+        return file[0].tenant if file is not None else None
 
     def _file(self, tenant: str, file_id: str) -> tuple[FileState, bytes]:
         file = self._files.get(file_id)

@@ -33,6 +33,10 @@ class FakeUploads(DataPrepServiceServicer):
         """Store the bytes as a file."""
         raise NotImplementedError
 
+    def owner_of(self, file_id: str) -> str | None:
+        """Whose file it is, as far as that is known."""
+        raise NotImplementedError
+
     async def CreateUpload(
         self, request: pb.CreateUploadRequest, context: Any
     ) -> pb.CreateUploadResponse:
@@ -83,7 +87,8 @@ class FakeUploads(DataPrepServiceServicer):
     async def PreviewDataset(
         self, request: pb.PreviewDatasetRequest, context: Any
     ) -> pb.PreviewDatasetResponse:
-        if request.spec.file_id == "file-nobody":
+        owner = self.owner_of(request.spec.file_id) or request.tenant
+        if request.spec.file_id == "file-nobody" or owner != request.tenant:
             raise NotFoundError(f"no file {request.spec.file_id!r}")
         self.previewed.append(request)
         rows = [

@@ -1,0 +1,112 @@
+"""What one tenant has, found by the paths of the route table: for callers who must not reach it.
+
+Kinds of things that the table learns later are made by their own POST, with the document's example.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from gateway.domain.routes import ROUTES, Route
+from gateway.entrypoints.document import examples as e
+from gateway.entrypoints.document import webhook_answers as hooks
+from gateway.entrypoints.document.operations import OPERATIONS
+
+from gateway_support.house import House
+
+OWNER = "owner"
+FILE = b'{"messages": [{"role": "user", "content": "of the owner"}]}\n'
+PLACE = re.compile(r"\{(\w+)\}")
+HOOK = "http://127.0.0.1:9/hook"
+UNREAD = ("issue_key",)
+"""Routes whose bodies name things that are not looked up."""
+FIXED = {"{line}": "1", "{step}": "1"}
+"""Places of a path that name no object."""
+
+
+@dataclass
+class Estate:
+    """Ids by where they stand in paths, for example `/v1/files/`."""
+
+    ids: dict[str, str] = field(default_factory=dict)
+    of_examples: dict[str, str] = field(default_factory=dict)
+    """What stands for the ids in the document's examples."""
+
+    def path(self, route: Route) -> str:
+        """The route's path to something that the owner has."""
+        path = route.path.replace("{other_dataset_id}", self.ids["/v1/datasets/"])
+        while found := PLACE.search(path):
+            before = path[: found.start()]
+            given = FIXED.get(found[0]) or self.ids[before]
+            path = f"{before}{given}{path[found.end() :]}"
+        return path
+
+    def body(self, route: Route) -> dict[str, Any] | None:
+        """The document's example, about things that the owner has."""
+        body = OPERATIONS[route.name].body
+        if body is None:
+            return None
+        text = json.dumps(body.example)
+        own_ids = self.of_examples if route.name not in UNREAD else {}
+        for example, own in {**own_ids, hooks.BODY["url"]: HOOK}.items():
+            text = text.replace(f'"{example}"', f'"{own}"')
+        made: dict[str, Any] = json.loads(text)
+        return made
+
+    def mentioned(self, text: str) -> list[str]:
+        """Which of the owner's ids stand in a text."""
+        known = {*self.ids.values(), *self.of_examples.values()}
+        return [each for each in known if re.search(rf"\b{re.escape(each)}\b", text)]
+
+
+def names_an_object(route: Route) -> bool:
+    """Whether its path leads to something that somebody has."""
+    return any(
+        place not in FIXED for place in (f"{{{name}}}" for name in PLACE.findall(route.path))
+    )
+
+
+async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
+    """Something of every kind that a path can name."""
+    await house.say_model("mv-own", tenant=OWNER, name="own", form="openvino-int8")
+    await house.say_model("mv-own-base", tenant=OWNER, name="own-base", form="safetensors")
+    await house.say_alias(OWNER, "private", "mv-own")
+    upload = {"file": ("a.jsonl", FILE)}
+    file = (await owner.post("/v1/files", files=upload, data={"purpose": "fine-tune"})).json()["id"]
+    estate = Estate(
+        ids={"/v1/models/": "mv-own", "/v1/aliases/": "private", "/v1/files/": file},
+        of_examples={
+            **{e.MODEL: "mv-own", e.VERSION: "mv-own", e.BASE: "mv-own-base", e.FILE: file},
+            **{"smollm2-135m": "mv-own-base", "kinds": "mv-own-base"},
+        },
+    )
+    making = await _made(owner, estate, "create_dataset")
+    estate.ids |= {"/v1/datasets/": making["id"], "/v1/jobs/": making["job_id"]}
+    estate.of_examples[e.DATASET] = making["id"]
+    for route in ROUTES:
+        if names_an_object(route):
+            await _own_one(owner, estate, route)
+    return estate
+
+
+async def _own_one(owner: httpx.AsyncClient, estate: Estate, route: Route) -> None:
+    """Make what the first unknown place of the path names, by the POST on the path before it."""
+    for found in PLACE.finditer(route.path.replace("{other_dataset_id}", "x")):
+        before = route.path[: found.start()]
+        if found[0] in FIXED or before in estate.ids or "{" in before:
+            continue
+        makers = [
+            each.name for each in ROUTES if (each.method, f"{each.path}/") == ("POST", before)
+        ]
+        assert makers, f"nothing makes what {route.path} names: say it in furnished()"
+        estate.ids[before] = (await _made(owner, estate, makers[0]))["id"]
+
+
+async def _made(owner: httpx.AsyncClient, estate: Estate, name: str) -> dict[str, Any]:
+    route = next(each for each in ROUTES if each.name == name)
+    answer = await owner.post(route.path, json=estate.body(route))
+    assert answer.is_success, f"{name}: {answer.text}"
+    made: dict[str, Any] = answer.json()
+    return made
