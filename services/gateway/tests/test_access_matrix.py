@@ -121,6 +121,10 @@ async def asked(scene: Scene, route: Route, token: str | None) -> httpx.Response
     return await client.request(route.method, scene.estate.path(route), headers=headers, **content)
 
 
+async def test_there_is_something_of_every_kind_that_could_be_reached(scene: Scene):
+    assert scene.estate.unmade == []
+
+
 @pytest.mark.parametrize("route", GUARDED, ids=lambda route: route.name)
 async def test_no_route_answers_who_may_not_pass(scene: Scene, route: Route):
     assert (await asked(scene, route, None)).status_code == 401

@@ -19,6 +19,10 @@ from gateway_support.house import House
 OWNER = "owner"
 FILE = b'{"messages": [{"role": "user", "content": "of the owner"}]}\n'
 PLACE = re.compile(r"\{(\w+)\}")
+REQUESTS = (
+    b'{"custom_id": "one", "method": "POST", "url": "/v1/chat/completions", "body": '
+    b'{"model": "mv-own", "messages": [{"role": "user", "content": "of the owner"}]}}\n'
+)
 HOOK = "http://127.0.0.1:9/hook"
 UNREAD = ("issue_key",)
 """Routes whose bodies name things that are not looked up."""
@@ -33,6 +37,10 @@ class Estate:
     ids: dict[str, str] = field(default_factory=dict)
     of_examples: dict[str, str] = field(default_factory=dict)
     """What stands for the ids in the document's examples."""
+    of_routes: dict[str, dict[str, str]] = field(default_factory=dict)
+    """The same where a route wants another."""
+    unmade: list[str] = field(default_factory=list)
+    """Why things of a kind could not be made."""
 
     def path(self, route: Route) -> str:
         """The route's path to something that the owner has."""
@@ -49,7 +57,8 @@ class Estate:
         if body is None:
             return None
         text = json.dumps(body.example)
-        own_ids = self.of_examples if route.name not in UNREAD else {}
+        own_ids = self.of_examples | self.of_routes.get(route.name, {})
+        own_ids = own_ids if route.name not in UNREAD else {}
         for example, own in {**own_ids, hooks.BODY["url"]: HOOK}.items():
             text = text.replace(f'"{example}"', f'"{own}"')
         made: dict[str, Any] = json.loads(text)
@@ -73,8 +82,8 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
     await house.say_model("mv-own", tenant=OWNER, name="own", form="openvino-int8")
     await house.say_model("mv-own-base", tenant=OWNER, name="own-base", form="safetensors")
     await house.say_alias(OWNER, "private", "mv-own")
-    upload = {"file": ("a.jsonl", FILE)}
-    file = (await owner.post("/v1/files", files=upload, data={"purpose": "fine-tune"})).json()["id"]
+    file = await _uploaded(owner, "fine-tune", FILE)
+    batch = await _uploaded(owner, "batch", REQUESTS)
     estate = Estate(
         ids={"/v1/models/": "mv-own", "/v1/aliases/": "private", "/v1/files/": file},
         of_examples={
@@ -82,6 +91,7 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
             **{"smollm2-135m": "mv-own-base", "kinds": "mv-own-base"},
         },
     )
+    estate.of_routes["create_batch"] = {e.FILE: batch}
     making = await _made(owner, estate, "create_dataset")
     estate.ids |= {"/v1/datasets/": making["id"], "/v1/jobs/": making["job_id"]}
     estate.of_examples[e.DATASET] = making["id"]
@@ -101,7 +111,17 @@ async def _own_one(owner: httpx.AsyncClient, estate: Estate, route: Route) -> No
             each.name for each in ROUTES if (each.method, f"{each.path}/") == ("POST", before)
         ]
         assert makers, f"nothing makes what {route.path} names: say it in furnished()"
-        estate.ids[before] = (await _made(owner, estate, makers[0]))["id"]
+        try:
+            estate.ids[before] = (await _made(owner, estate, makers[0]))["id"]
+        except AssertionError as error:
+            estate.unmade.append(str(error))
+            estate.ids[before] = "nobody"
+
+
+async def _uploaded(owner: httpx.AsyncClient, purpose: str, content: bytes) -> str:
+    upload = {"file": ("a.jsonl", content)}
+    answer = await owner.post("/v1/files", files=upload, data={"purpose": purpose})
+    return str(answer.json()["id"])
 
 
 async def _made(owner: httpx.AsyncClient, estate: Estate, name: str) -> dict[str, Any]:
