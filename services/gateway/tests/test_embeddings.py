@@ -66,7 +66,7 @@ async def test_a_blocked_text_refuses_all_and_a_masked_one_is_embedded_masked(ho
     [
         (prompt_too_long(), 400, "context_length_exceeded"),
         (engine_cannot(), 400, "engine_cannot"),
-        (OverloadedError("full"), 429, "overloaded"),
+        (OverloadedError("full"), 503, "overloaded"),
     ],
 )
 async def test_what_the_engine_refuses_has_its_status(

@@ -134,7 +134,7 @@ async def test_an_unknown_model_is_not_found(house: House):
     ("failure", "status"),
     [
         (prompt_too_long(), Status.INVALID_ARGUMENT),
-        (OverloadedError("all slots are taken"), Status.RESOURCE_EXHAUSTED),
+        (OverloadedError("all slots are taken"), Status.UNAVAILABLE),
         (UnavailableError("no engine is up"), Status.UNAVAILABLE),
     ],
 )

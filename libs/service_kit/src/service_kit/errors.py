@@ -118,6 +118,10 @@ class UnavailableError(DomainError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class UnreachableError(UnavailableError):
+    """Nobody answers at the address: gRPC itself says so, and no service of ours."""
+
+
 class DeadlineError(DomainError):
     """The caller's deadline passed before the answer was there."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from service_kit.errors import DeadlineError, UnavailableError
+from service_kit.errors import DeadlineError, UnavailableError, UnreachableError
 from service_kit.grpc_server import MAX_MESSAGE_BYTES
 from service_kit.observed_channel import ObservedChannel
 from service_kit.status import error_from_rpc, was_said_by_a_service
@@ -71,7 +71,7 @@ def domain_errors(peer: str = "the service") -> Iterator[None]:
             raise DeadlineError(f"{peer} did not answer in time") from error
         if isinstance(refusal, UnavailableError):
             _say_why_not_believed(peer, error)
-            raise UnavailableError(f"{peer} does not answer") from error
+            raise UnreachableError(f"{peer} does not answer") from error
         raise
 
 

@@ -3,6 +3,7 @@
 What a use case is made of comes as `Parts`, which `main` opens and closes.
 """
 
+import random
 import time
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from gateway.adapters.job_owner import OwnJobs
 from gateway.adapters.peers import Peers
 from gateway.adapters.read_models import ReadModels
 from gateway.adapters.usage import UsageQueue
+from gateway.admitted_answers import AdmittedAnswers
 from gateway.answer_chat import AnswerChat
 from gateway.ask_judges import AskJudges
 from gateway.control_job import ControlJob
@@ -28,12 +30,14 @@ from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
+from gateway.domain.admission import Admission
 from gateway.embed_texts import EmbedTexts
 from gateway.find_model import FindModel
 from gateway.judge_inputs import JudgeInputs
 from gateway.judge_texts import JudgeTexts
 from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
+from gateway.measures import TOKENS_IN_HAND
 from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
 from gateway.settings import Settings
@@ -110,7 +114,19 @@ def _training(
     )
 
 
-def _judged(parts: Parts, find_model: FindModel) -> tuple[AnswerChat, JudgeTexts]:
+def _admitted(answer_chat: AnswerChat, settings: Settings) -> AdmittedAnswers:
+    """Answers, as many as there is room for."""
+    admission = Admission(
+        settings.tokens_in_hand,
+        settings.admission_seconds,
+        clock=time.monotonic,
+        jitter=random.random,
+    )
+    TOKENS_IN_HAND.set_function(lambda: admission.tokens)
+    return AdmittedAnswers(answer_chat, admission, settings.request_seconds)
+
+
+def _judged(parts: Parts, find_model: FindModel) -> tuple[AdmittedAnswers, JudgeTexts]:
     """What asks moderation; it is spared by all of them together."""
     settings, known, peers = parts.settings, parts.known, parts.peers
     faults = FaultPoints(settings.fault_at)
@@ -128,4 +144,4 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[AnswerChat, JudgeTexts
         usage=faults.usage(parts.usage),
         request_seconds=settings.request_seconds,
     )
-    return answer_chat, JudgeTexts(judge_inputs, settings.request_seconds)
+    return _admitted(answer_chat, settings), JudgeTexts(judge_inputs, settings.request_seconds)

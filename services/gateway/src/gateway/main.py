@@ -165,7 +165,7 @@ def _grpc_server(settings: Settings, servicer: Any, tls: ServedCertificate | Non
 
 def _peers(settings: Settings) -> AbstractAsyncContextManager[Peers]:
     return open_peers(
-        inference=settings.inference_address,
+        inference=settings.inference_addresses,
         moderation=settings.moderation_address,
         data_prep=settings.data_prep_address,
         trainer=settings.trainer_address,

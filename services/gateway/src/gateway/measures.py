@@ -19,6 +19,16 @@ SLOW_CLIENTS = Counter(
 )
 for _why in ("head", "body", "answer", "full"):
     SLOW_CLIENTS.labels(_why)
+ADMISSION_REFUSED = Counter(
+    "modelmill_answers_refused", "Answers that were not begun, because there was no room in time."
+)
+ADMISSION_WAITING = Gauge("modelmill_answers_waiting", "Requests that wait for room.")
+TOKENS_IN_HAND = Gauge(
+    "modelmill_answer_tokens_in_hand", "What requests in hand may come to, prompts and answers."
+)
+INFERENCE_RETRIES = Counter(
+    "modelmill_inference_retries", "Times that inference was asked again, before the first piece."
+)
 FIRST_TEXT_SECONDS = Histogram(
     "modelmill_first_text_seconds",
     "Seconds from a request's arrival to the first text that the guard released.",

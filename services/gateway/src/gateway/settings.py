@@ -40,6 +40,8 @@ class Settings(WorkerSettings):
     """Lets doors that other machines can reach answer without TLS: a proxy in front ends it."""
 
     inference_address: str
+    """One address or several, with commas; a name may stand for several replicas by itself."""
+
     moderation_address: str
     data_prep_address: str
     trainer_address: str
@@ -72,6 +74,12 @@ class Settings(WorkerSettings):
     rules_here_chars: int = Field(default=4096, ge=0)
     """Inputs up to this long are judged in this process, where the policy's rules are all of it;
     0 has moderation judge every input."""
+
+    tokens_in_hand: int = Field(default=1_000_000, ge=0)
+    """Of prompts and what their answers may come to, at a time; more waits. 0 sets no limit."""
+
+    admission_seconds: float = Field(default=10.0, gt=0)
+    """Who is expected to wait longer for room is refused at once, with 503."""
 
     load_seconds: float = 180.0
     """How long a version may take to load before its alias is moved."""
@@ -128,6 +136,11 @@ class Settings(WorkerSettings):
     webhook_disable_seconds: float = Field(default=3 * 24 * 3600.0, gt=0)
     """An endpoint of which all attempts failed for so long is disabled."""
 
+    @property
+    def inference_addresses(self) -> tuple[str, ...]:
+        """Each of them."""
+        return tuple(each.strip() for each in self.inference_address.split(",") if each.strip())
+
     @field_validator("webhook_key")
     @classmethod
     def _is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
@@ -136,6 +149,12 @@ class Settings(WorkerSettings):
         if len(key.get_secret_value()) < WEBHOOK_KEY_CHARS:
             raise ValueError(f"at least {WEBHOOK_KEY_CHARS} characters")
         return key
+
+    @model_validator(mode="after")
+    def _somebody_generates(self) -> "Settings":
+        if not self.inference_addresses:
+            raise ValueError("inference_address must not be empty")
+        return self
 
     @model_validator(mode="after")
     def _no_faults_by_accident(self) -> "Settings":

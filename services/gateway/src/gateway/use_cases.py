@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from gateway.answer_chat import AnswerChat
+from gateway.admitted_answers import Answers
 from gateway.control_job import ControlJob
 from gateway.create_batch import CreateBatch
 from gateway.create_dataset import CreateDataset
@@ -28,7 +28,7 @@ from gateway.webhooks import Webhooks
 class UseCases:
     """What the doors have in common: a rule that stands in one stands in the other."""
 
-    answer_chat: AnswerChat
+    answer_chat: Answers
     embed_texts: EmbedTexts
     judge_texts: JudgeTexts
     manage_keys: ManageKeys

@@ -22,8 +22,10 @@ from modelmill.inference.v1.inference_service_pb2 import Constraint as Constrain
 from modelmill.inference.v1.inference_service_pb2 import TokenLogprob as TokenLogprobMessage
 from modelmill.inference.v1.inference_service_pb2_grpc import InferenceServiceStub
 from service_kit.errors import (
+    DiskFullError,
     InvalidInputError,
     NotFoundError,
+    OverloadedError,
     PreconditionError,
     UnavailableError,
 )
@@ -41,7 +43,7 @@ from gateway.domain.chat import (
     Turn,
     Usage,
 )
-from gateway.domain.errors import BadRequestError, ModelNotFoundError
+from gateway.domain.errors import BadRequestError, FullError, ModelNotFoundError
 from gateway.domain.models import AskedModel
 from gateway.embed_texts import Embedded
 
@@ -146,6 +148,12 @@ def _refusals(field: str) -> Iterator[None]:
         raise ModelNotFoundError(error.message) from error
     except InvalidInputError as error:
         raise _refused(error, field) from error
+    except OverloadedError as error:
+        if isinstance(error, DiskFullError):
+            raise
+        # Its places are everybody's: no quota of this caller's is used up.
+        full = FullError(error.message, retry_after_seconds=error.retry_after_seconds)
+        raise full.because(error.reason) from error
     except PreconditionError as error:
         if error.reason == "ENGINE_CANNOT":
             raise BadRequestError(error.message, code="engine_cannot") from error

@@ -1,6 +1,6 @@
 """The services that the gateway calls, one long-lived channel each."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from gateway.adapters import trainer as trainer_adapter
 from gateway.adapters.data_prep import GrpcDataPrep
 from gateway.adapters.dataset_stories import GrpcDatasetStories
 from gateway.adapters.evaluations import GrpcEvaluations
+from gateway.adapters.fleet import Fleet
 from gateway.adapters.inference import GrpcEngines
 from gateway.adapters.job_owner import GrpcJobOwner
 from gateway.adapters.moderation import GrpcModeration
@@ -27,7 +28,7 @@ from gateway.adapters.trainer import GrpcTrainer
 class Peers:
     """Connected on first use."""
 
-    engines: GrpcEngines
+    engines: Fleet
     moderation: GrpcModeration
     policies: GrpcPolicies
     data_prep: GrpcDataPrep
@@ -42,7 +43,7 @@ class Peers:
 @asynccontextmanager
 async def open_peers(
     *,
-    inference: str,
+    inference: Sequence[str],
     moderation: str,
     data_prep: str,
     trainer: str,
@@ -52,21 +53,23 @@ async def open_peers(
 ) -> AsyncIterator[Peers]:
     """Channels to the given addresses, closed when the block ends; `identity` proves who calls."""
     addresses = {
-        "inference": inference,
         "moderation": moderation,
         "data-prep": data_prep,
         "trainer": trainer,
         "optimizer-builder": optimizer_builder,
     }
     async with AsyncExitStack() as stack:
-        to_inference, to_moderation, to_data_prep, to_trainer, to_optimizer = [
-            await stack.enter_async_context(
-                open_channel(address, secret, identity=identity, peer=name)
-            )
-            for name, address in addresses.items()
+
+        async def opened(name: str, address: str) -> Channel:
+            channel = open_channel(address, secret, identity=identity, peer=name)
+            return await stack.enter_async_context(channel)
+
+        to_inference = [await opened("inference", address) for address in inference]
+        to_moderation, to_data_prep, to_trainer, to_optimizer = [
+            await opened(name, address) for name, address in addresses.items()
         ]
         yield Peers(
-            engines=GrpcEngines(to_inference),
+            engines=Fleet([GrpcEngines(channel) for channel in to_inference]),
             moderation=GrpcModeration(to_moderation),
             policies=GrpcPolicies(to_moderation),
             data_prep=GrpcDataPrep(to_data_prep),

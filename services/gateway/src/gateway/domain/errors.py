@@ -59,6 +59,12 @@ class ModerationLateError(ModerationAwayError):
     """It was asked and gave no verdict in the time that it had."""
 
 
+class FullError(UnavailableError):
+    """We have no room for it now, whoever asks: 503, where 429 would blame the caller's quota."""
+
+    reason = "OVERLOADED"
+
+
 class ModelNotFoundError(NotFoundError):
     """No model of that name, or none that can do what was asked."""
 

@@ -14,7 +14,8 @@ from service_kit.errors import DomainError, NotFoundError, TooLargeError, Unauth
 from starlette.requests import ClientDisconnect
 
 from gateway.domain.access import Caller
-from gateway.domain.errors import MethodNotAllowedError
+from gateway.domain.deadline import ALLOWED_SECONDS
+from gateway.domain.errors import BadRequestError, MethodNotAllowedError
 from gateway.domain.routes import Body, Dialect, Match, Route, match
 from gateway.entrypoints.anthropic_errors import anthropic_body
 from gateway.entrypoints.http_errors import (
@@ -37,6 +38,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+SECONDS_HEADER = b"x-request-timeout"
 CLIENT_GONE = 499
 """Counted, never sent: the client left before an answer began."""
 PROBES = ("health", "ready")
@@ -105,6 +107,7 @@ class Gate:
         try:
             route = _known(found)
             scope["state"]["caller"] = await self._caller(scope, route)
+            _allow_seconds(scope)
             limited = _limited(receive, scope, self._limits.get(route.body))
             await self._hot.get(name, self._app)(scope, limited, response.send)
         except ClientDisconnect:
@@ -211,6 +214,24 @@ def _known(found: Match) -> Route:
     if found.allowed:
         raise MethodNotAllowedError(found.allowed)
     raise NotFoundError("there is no such path")
+
+
+def _allow_seconds(scope: Scope) -> None:
+    """Take the caller's own limit; a request has a task and so a context of its own.
+
+    Raises:
+        BadRequestError: it is no number of seconds.
+    """
+    for name, value in scope["headers"]:
+        if name == SECONDS_HEADER:
+            try:
+                seconds = float(value)
+            except ValueError:
+                seconds = 0.0
+            if not 0 < seconds < float("inf"):
+                said = f"{SECONDS_HEADER.decode()}: must be a number of seconds above 0"
+                raise BadRequestError(said, param=SECONDS_HEADER.decode())
+            ALLOWED_SECONDS.set(seconds)
 
 
 def _limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:

@@ -1,0 +1,198 @@
+"""Inference at one address or several: which one is asked, and when another one is.
+
+The only layer that asks again: before the first piece, only what nobody answered or what a replica
+says that it cannot answer now, at most twice, and no more than a tenth of what succeeds. An address
+where nobody answered five times in a row is left alone for a second, then tried by one request.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    aclosing,
+    asynccontextmanager,
+    contextmanager,
+)
+from typing import Protocol
+
+from service_kit.breaker import Breaker
+from service_kit.errors import DeadlineError, DomainError, UnavailableError, UnreachableError
+
+from gateway.domain.chat import ChatCall, Piece
+from gateway.domain.errors import FullError
+from gateway.domain.models import AskedModel
+from gateway.domain.retry_budget import RetryBudget
+from gateway.embed_texts import Embedded
+from gateway.measures import INFERENCE_RETRIES
+
+ATTEMPTS = 3
+FAILURES_IN_A_ROW = 5
+LEFT_ALONE_SECONDS = 1.0
+PAUSE_SECONDS = 0.05
+"""Before the second attempt, at most; twice as long before the third."""
+
+
+class Engines(Protocol):
+    """Inference at one address."""
+
+    def generate(
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
+
+    async def embed(
+        self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
+    ) -> Embedded: ...
+
+    async def load(self, *, tenant: str, version_id: str, timeout: float) -> None: ...
+
+
+class _Replica:
+    def __init__(self, engines: Engines) -> None:
+        self.engines = engines
+        self.breaker = Breaker(
+            failures=FAILURES_IN_A_ROW, seconds=LEFT_ALONE_SECONDS, clock=time.monotonic
+        )
+        self.in_flight = 0
+        self.asked = 0
+        """How often, so that idle ones take turns."""
+
+
+class Fleet:
+    """All addresses as one; the replica with the fewest answers in flight is asked.
+
+    Args:
+        replicas: at least one.
+    """
+
+    def __init__(self, replicas: Sequence[Engines]) -> None:
+        self._replicas = [_Replica(engines) for engines in replicas]
+        self._budget = RetryBudget()
+
+    @asynccontextmanager
+    async def generate(
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
+    ) -> AsyncIterator[AsyncIterator[Piece]]:
+        """Pieces of the answer; leaving the block, however it is left, frees the engine's slot."""
+        async with aclosing(self._pieces(call, tenant, asked, timeout)) as pieces:
+            yield pieces
+
+    async def embed(
+        self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
+    ) -> Embedded:
+        """A vector for each text; errors as of one replica's."""
+        ends_at = time.monotonic() + timeout
+        tried: list[_Replica] = []
+        while True:
+            picked = self._pick(tried)
+            try:
+                with self._counted(picked) as (replica, period), self._noted(replica, period):
+                    left = ends_at - time.monotonic()
+                    return await replica.engines.embed(
+                        texts, tenant=tenant, asked=asked, timeout=left
+                    )
+            except UnavailableError as error:
+                await self._before_another(tried, error, ends_at)
+
+    async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
+        """Return once the version is warm at every address that answers.
+
+        Raises:
+            UnavailableError: none does.
+            NotFoundError, PreconditionError: as of a replica's.
+        """
+        loading = (
+            replica.engines.load(tenant=tenant, version_id=version_id, timeout=timeout)
+            for replica in self._replicas
+        )
+        failures = [
+            outcome
+            for outcome in await asyncio.gather(*loading, return_exceptions=True)
+            if outcome is not None
+        ]
+        away = [failure for failure in failures if isinstance(failure, UnavailableError)]
+        if len(away) < len(failures):
+            raise next(failure for failure in failures if failure not in away)
+        if len(away) == len(self._replicas):
+            raise away[0]
+
+    async def _pieces(
+        self, call: ChatCall, tenant: str, asked: AskedModel, timeout: float
+    ) -> AsyncGenerator[Piece]:
+        ends_at = time.monotonic() + timeout
+        tried: list[_Replica] = []
+        has_begun = False
+        while True:
+            picked = self._pick(tried)
+            try:
+                with self._counted(picked) as (replica, period):
+                    generating = replica.engines.generate(
+                        call, tenant=tenant, asked=asked, timeout=ends_at - time.monotonic()
+                    )
+                    async with generating as pieces:
+                        with self._noted(replica, period):
+                            first = await anext(pieces, None)
+                            if first is None:
+                                raise UnavailableError("the engine stopped before it had begun")
+                        has_begun = True
+                        yield first
+                        async for piece in pieces:
+                            yield piece
+                        return
+            except UnavailableError as error:
+                if has_begun:
+                    raise
+                await self._before_another(tried, error, ends_at)
+
+    def _pick(self, tried: list[_Replica]) -> tuple[_Replica, int]:
+        """Who is asked next, one that was not tried if there is any, and the breaker's number."""
+        untried = [replica for replica in self._replicas if replica not in tried]
+        for replica in sorted(untried or self._replicas, key=lambda it: (it.in_flight, it.asked)):
+            period = replica.breaker.admit()
+            if period is not None:
+                tried.append(replica)
+                return replica, period
+        seconds = min(replica.breaker.remaining_seconds for replica in self._replicas)
+        raise UnreachableError("inference does not answer", retry_after_seconds=max(seconds, 1.0))
+
+    @contextmanager
+    def _counted(self, picked: tuple[_Replica, int]) -> Iterator[tuple[_Replica, int]]:
+        replica, _ = picked
+        replica.in_flight += 1
+        replica.asked += 1
+        try:
+            yield picked
+        finally:
+            replica.in_flight -= 1
+
+    @contextmanager
+    def _noted(self, replica: _Replica, period: int) -> Iterator[None]:
+        """Within the block it turns out whether somebody answers there."""
+        try:
+            yield
+        except UnreachableError:
+            replica.breaker.failed(period)
+            raise
+        except DeadlineError:
+            replica.breaker.abandoned(period)
+            raise
+        except DomainError:
+            replica.breaker.succeeded(period)
+            raise
+        except BaseException:
+            replica.breaker.abandoned(period)
+            raise
+        replica.breaker.succeeded(period)
+        self._budget.earn()
+
+    async def _before_another(
+        self, tried: list[_Replica], error: UnavailableError, ends_at: float
+    ) -> None:
+        """Wait for the next attempt; raises `error` when there is to be none."""
+        pause = random.random() * PAUSE_SECONDS * 2 ** (len(tried) - 1)
+        is_last = len(tried) >= ATTEMPTS or isinstance(error, FullError)
+        if is_last or time.monotonic() + pause >= ends_at or not self._budget.spend():
+            raise error
+        INFERENCE_RETRIES.inc()
+        await asyncio.sleep(pause)

@@ -1,0 +1,192 @@
+"""How much may be in hand at a time, in tokens, and who is next when it is more.
+
+What fits begins at once. What does not waits in a queue that is fair between tenants: the one with
+the fewest tokens in hand is next, among equals who was served longest ago. Nobody overtakes.
+Who would not begin soon enough is refused at once. Inference has a queue of its own, which knows
+each engine's budget: this one bounds what a gateway holds for all of them.
+
+Plain bookkeeping: the clock is an argument of the class, and whoever asked looks at the place.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gateway.domain.errors import FullError
+
+HALF_LIFE_SECONDS = 5.0
+"""Of what was seen of the rate at which room comes free; only time in which it was full counts."""
+LEAST_SECONDS = 0.5
+"""Of fullness, before there is a rate."""
+DEADLINE_SHARE = 0.8
+"""Of a request's time, what waiting and answering may be expected to take."""
+LEAST_RETRY_SECONDS = 1.0
+MEMORY = 16
+"""Answers over which their duration is averaged."""
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """One request's."""
+
+    tenant: str
+    tokens: int
+    begun_at: float | None = None
+    """None as long as it waits."""
+    tell: Callable[[], None] | None = None
+    """Called when its turn has come."""
+
+
+@dataclass(slots=True)
+class _Tenant:
+    turn: int
+    in_hand: int = 0
+    waiting: dict[Place, None] = field(default_factory=dict)
+    waiting_tokens: int = 0
+
+
+class Admission:
+    """The budget of a process, and the queue in front of it.
+
+    Args:
+        tokens: in hand at a time; 0 sets no limit.
+        wait_seconds: nobody is let wait who is expected to wait longer.
+        clock: seconds that only grow.
+        jitter: a number from 0 to 1, another each time.
+    """
+
+    def __init__(
+        self,
+        tokens: int,
+        wait_seconds: float,
+        *,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
+        self._limit = tokens
+        self._wait_seconds = wait_seconds
+        self._clock = clock
+        self._jitter = jitter
+        self._tenants: dict[str, _Tenant] = {}
+        self._turns = itertools.count()
+        self._freed = 0.0
+        self._full_seconds = 0.0
+        self._looked_at = clock()
+        self._lasts = 0.0
+        self._answered = 0
+        self.tokens = 0
+        """In hand."""
+        self.waiting = 0
+        """Requests in the queue."""
+
+    def ask(self, tenant: str, tokens: int, seconds: float) -> Place:
+        """A place, begun when there is room.
+
+        Args:
+            tokens: what it may come to; what is over the limit counts as all of it.
+            seconds: until its deadline.
+
+        Raises:
+            FullError: it would wait too long.
+        """
+        self._time_passes()
+        tokens = min(tokens, self._limit) if self._limit else tokens
+        place = Place(tenant, tokens)
+        known = self._tenants.setdefault(tenant, _Tenant(next(self._turns)))
+        if not self.waiting and self._fits(tokens):
+            self._begin(place)
+            return place
+        wait = self._expected_wait(place, known)
+        lasts = self._lasts if wait is not None else 0.0
+        is_late = wait is not None and wait + lasts > DEADLINE_SHARE * seconds
+        is_long = wait is None or wait > self._wait_seconds
+        if is_late or is_long:
+            self._forget_if_idle(tenant)
+            raise self._full(wait)
+        known.waiting[place] = None
+        known.waiting_tokens += tokens
+        self.waiting += 1
+        return place
+
+    def leave(self, place: Place, *, answered: bool = False) -> None:
+        """Give the place back, and tell those whose turn has come.
+
+        Args:
+            answered: it came to its end, so that its duration says something.
+        """
+        self._time_passes()
+        tenant = self._tenants[place.tenant]
+        if place.begun_at is None:
+            self._unqueue(place, tenant)
+        else:
+            if answered:
+                self._answered = min(self._answered + 1, MEMORY)
+                self._lasts += (self._clock() - place.begun_at - self._lasts) / self._answered
+            self._freed += place.tokens if self._is_full else 0
+            tenant.in_hand -= place.tokens
+            self.tokens -= place.tokens
+        self._forget_if_idle(place.tenant)
+        while (following := self._next()) is not None and self._fits(following.tokens):
+            self._unqueue(following, self._tenants[following.tenant])
+            self._begin(following)
+            if following.tell is not None:
+                following.tell()
+
+    @property
+    def _is_full(self) -> bool:
+        return self.waiting > 0
+
+    def _fits(self, tokens: int) -> bool:
+        return not self._limit or self.tokens + tokens <= self._limit
+
+    def _next(self) -> Place | None:
+        waiting = [tenant for tenant in self._tenants.values() if tenant.waiting]
+        if not waiting:
+            return None
+        return next(iter(min(waiting, key=lambda it: (it.in_hand, it.turn)).waiting))
+
+    def _expected_wait(self, place: Place, tenant: _Tenant) -> float | None:
+        """Until its turn; None when nothing is known and the queue is as long as the budget."""
+        share = tenant.in_hand + tenant.waiting_tokens + place.tokens
+        ahead = tenant.waiting_tokens + place.tokens
+        for other in self._tenants.values():
+            if other is not tenant:
+                # It has its turns until it was given as much.
+                ahead += min(other.waiting_tokens, max(0, share - other.in_hand))
+        missing = ahead + self.tokens - self._limit
+        if self._full_seconds < LEAST_SECONDS or not self._freed:
+            return 0.0 if ahead <= self._limit else None
+        return max(0.0, missing * self._full_seconds / self._freed)
+
+    def _full(self, wait: float | None) -> FullError:
+        seconds = max(LEAST_RETRY_SECONDS, wait or 0.0)
+        # Spread over as long again: who was refused together does not come back together.
+        return FullError(
+            "more is being answered than there is room for; retry",
+            retry_after_seconds=seconds * (1 + self._jitter()),
+        )
+
+    def _begin(self, place: Place) -> None:
+        tenant = self._tenants[place.tenant]
+        tenant.turn = next(self._turns)
+        tenant.in_hand += place.tokens
+        self.tokens += place.tokens
+        place.begun_at = self._clock()
+
+    def _unqueue(self, place: Place, tenant: _Tenant) -> None:
+        del tenant.waiting[place]
+        tenant.waiting_tokens -= place.tokens
+        self.waiting -= 1
+
+    def _forget_if_idle(self, name: str) -> None:
+        tenant = self._tenants[name]
+        if not tenant.in_hand and not tenant.waiting:
+            del self._tenants[name]
+
+    def _time_passes(self) -> None:
+        now = self._clock()
+        elapsed, self._looked_at = now - self._looked_at, now
+        if self._is_full:
+            fading = 0.5 ** (elapsed / HALF_LIFE_SECONDS)
+            self._freed *= fading
+            self._full_seconds = self._full_seconds * fading + elapsed
