@@ -1,0 +1,1 @@
+"""More load than can be answered, and callers who all leave at once, before a real gateway."""
