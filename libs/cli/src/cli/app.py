@@ -25,6 +25,7 @@ from cli.commands import (
     store,
     token,
     up,
+    usage,
 )
 from cli.errors import WorkFailedError
 from cli.interrupts import Interrupted
@@ -47,6 +48,7 @@ app.command("demo")(demo.demo)
 app.command("token")(token.token)
 app.command("certs")(certs.certs)
 app.command("chat")(chat.chat)
+app.command("usage")(usage.usage)
 app.add_typer(bench.app, name="bench")
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")

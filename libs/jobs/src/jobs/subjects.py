@@ -133,7 +133,7 @@ STREAMS = (
     *WEBHOOK_STREAMS,
     Stream(
         "USAGE",
-        (Row("usage.recorded.{tenant}", UsageRecorded, ("gateway",), ("cli",)),),
+        (Row("usage.recorded.{tenant}", UsageRecorded, ("gateway",), ("gateway", "cli")),),
         max_bytes=256 * MIB,
     ),
     Stream(

@@ -43,6 +43,7 @@ from gateway.record_feedback import RecordFeedback
 from gateway.settings import Settings
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
+from gateway.show_usage import ShowUsage
 from gateway.spared_moderation import SparedModeration
 from gateway.use_cases import UseCases
 from gateway.waiting_room import WaitingRoom
@@ -90,6 +91,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         create_fine_tuning_job=_training(parts, find_model, show_datasets, room),
         create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
         create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
+        show_usage=ShowUsage(known.usage),
         create_batch=CreateBatch(peers.data_prep, SubmitJob(JobQueue(parts.bus), known.jobs, room)),
         control_job=ControlJob(
             {**peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}, known.jobs

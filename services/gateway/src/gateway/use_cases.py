@@ -20,6 +20,7 @@ from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
+from gateway.show_usage import ShowUsage
 from gateway.watch_job import WatchJob
 from gateway.webhooks import Webhooks
 
@@ -45,6 +46,7 @@ class UseCases:
     create_optimization: CreateOptimization
     create_evaluation: CreateEvaluation
     create_batch: CreateBatch
+    show_usage: ShowUsage
     control_job: ControlJob
     watch_job: WatchJob
     webhooks: Webhooks | None

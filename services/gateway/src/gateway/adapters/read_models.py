@@ -18,6 +18,7 @@ from gateway.adapters.budget_book import BudgetBook
 from gateway.adapters.key_book import KeyBook
 from gateway.adapters.key_limits import KeyLimits
 from gateway.adapters.policies import PolicyBook
+from gateway.adapters.usage_book import UsageBook
 
 REPLAY_SECONDS = 300.0
 """How long the read models may take to catch up at the start; without a snapshot of the jobs every
@@ -35,6 +36,7 @@ class ReadModels:
         self.policies = PolicyBook(bus)
         self.keys = KeyBook(bus)
         self.budgets = BudgetBook(bus)
+        self.usage = UsageBook(bus)
         self.key_limits = KeyLimits(self.budgets)
 
     async def follow(self, background: Background) -> None:
@@ -49,6 +51,8 @@ class ReadModels:
         )
         for book in books:
             background.start(book.run())
+        # Not waited for: only who asks what was used needs it, and it may be long.
+        background.start(self.usage.run())
         try:
             async with asyncio.timeout(REPLAY_SECONDS):
                 for book in books:

@@ -27,6 +27,7 @@ from gateway.entrypoints.http_policies import PolicyRoutes
 from gateway.entrypoints.http_requests import Handlers
 from gateway.entrypoints.http_responses import ResponsesRoute
 from gateway.entrypoints.http_uploads import UploadRoutes, Uploads
+from gateway.entrypoints.http_usage import UsageRoutes
 from gateway.entrypoints.http_webhooks import WebhookRoutes
 from gateway.entrypoints.job_event_replies import JobEventReplies
 from gateway.use_cases import UseCases
@@ -74,6 +75,7 @@ def gateway_http_app(
             **datasets.handlers(),
             **DatasetStoryRoutes(stories).handlers(),
             **_job_handlers(use_cases, events, evaluations, jobs),
+            **UsageRoutes(use_cases.show_usage).handlers(),
             **WebhookRoutes(use_cases.webhooks).handlers(),
             **KeyRoutes(use_cases.manage_keys).handlers(),
         },

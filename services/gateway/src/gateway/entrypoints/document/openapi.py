@@ -18,6 +18,7 @@ from gateway.entrypoints.document.anthropic_refusals import (
 from gateway.entrypoints.document.evaluation_examples import RESULTS
 from gateway.entrypoints.document.operations import OPERATIONS, Operation
 from gateway.entrypoints.document.refusals import ERROR, REFUSALS
+from gateway.entrypoints.document.usage_answers import QUERY
 from gateway.entrypoints.document.webhook_answers import EVENT, WebhookEvent
 from gateway.entrypoints.http_requests import MAX_KEY_CHARS
 
@@ -197,6 +198,8 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
         named.append(_query("after", text, "Id of the last entry that you have."))
         named.append(_query("limit", limit, "Entries at most."))
+    if route.scope == access.USAGE:
+        named += [_query(*each) for each in QUERY]
     if route.name == "list_jobs":
         named.append(_query("kind", text, "Only jobs of this kind."))
     if route.name == "get_policy":

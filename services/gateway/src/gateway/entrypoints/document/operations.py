@@ -23,6 +23,7 @@ from gateway.entrypoints.document import policy_answers as policies
 from gateway.entrypoints.document import response_answers as responses
 from gateway.entrypoints.document import text_answers as texts
 from gateway.entrypoints.document import upload_answers as uploads
+from gateway.entrypoints.document import usage_answers as usages
 from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.shape import Deleted
 from gateway.entrypoints.evaluation_body import EvaluationBody
@@ -239,6 +240,8 @@ OPERATIONS = {
     "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "cancel"}),
     "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "pause"}),
     "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
+    "get_usage": Operation(usages.UsagePage, usages.USAGE, refusals=(400, 503)),
+    "get_organization_usage": Operation(usages.UsagePage, usages.USAGE, refusals=(400, 503)),
     "create_batch": Operation(
         batches.Batch, batches.BATCH, Body(BatchBody, batches.BODY), refusals=(422, *ORDER)
     ),

@@ -1,0 +1,82 @@
+"""`mill usage`: pages of buckets as one table."""
+
+import json
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from cli.app import run_app
+from cli_support.gateways import Handler, told_of
+
+DAY = 86400
+MONDAY = 1_795_392_000
+
+
+def result(model: str | None, requests: int) -> dict[str, Any]:
+    return {
+        "num_model_requests": requests,
+        "input_tokens": 1_234_567,
+        "output_tokens": 20,
+        "cost_micros": 2_500_001,
+        **{"model": model, "api_key_id": "key-1\x1b[2J", "user_id": None},
+    }
+
+
+class Gateway(ThreadingHTTPServer):
+    """Two pages."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[dict[str, list[str]]] = []
+
+
+class _Handler(Handler):
+    server: Gateway
+
+    def do_GET(self) -> None:
+        query = parse_qs(urlsplit(self.path).query)
+        self.server.asked.append(query)
+        second = "page" in query
+        begin = MONDAY + DAY * second
+        results = [result("mv-b", 3), result(None, 4)] if second else [result("mv-a", 2)]
+        bucket = {"start_time": begin, "end_time": begin + DAY, "results": results}
+        page = {"data": [bucket], "has_more": not second}
+        page["next_page"] = None if second else "page_2"
+        self.answer(json.dumps(page).encode())
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with told_of(Gateway(), monkeypatch) as serving:
+        yield serving
+
+
+def test_every_page_is_in_the_table_and_nothing_in_it_moves_the_cursor(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    assert run_app(["usage", "--by", "model", "--by", "key", "--last", "40"]) == 0
+    said = capsys.readouterr().out
+
+    assert "\x1b" not in said
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in said.splitlines()]
+    assert [row[1:] for row in rows if row] == [
+        ["mv-a", "key-1\\u001b[2J", "2", "1,234,567", "20", "2.500001"],
+        ["mv-b", "key-1\\u001b[2J", "3", "1,234,567", "20", "2.500001"],
+        ["-", "key-1\\u001b[2J", "4", "1,234,567", "20", "2.500001"],
+    ]
+    first, second = gateway.asked
+    assert (first["group_by"], first["bucket_width"]) == (["model,api_key_id"], ["1d"])
+    assert second["page"] == ["page_2"]
+    begin, end = int(first["start_time"][0]), int(first["end_time"][0])
+    assert begin % DAY == 0
+    assert 39 * DAY < end - begin <= 40 * DAY + 1
+
+
+def test_what_is_no_group_is_refused(gateway: Gateway, capsys: pytest.CaptureFixture[str]):
+    assert run_app(["usage", "--by", "colour"]) == 2
+    assert "model, key, caller" in capsys.readouterr().err
+    assert gateway.asked == []
