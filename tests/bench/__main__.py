@@ -42,6 +42,7 @@ from tests.bench import (
 )
 from tests.bench.built_model import NotBuiltError
 from tests.bench.figures import Entry, Line, Unmeasured
+from tests.bench.front_door import added
 from tests.bench.harness import FEWEST_ROUNDS, FULL_ROUNDS, QUICK_ROUNDS, Group, Run
 from tests.bench.report import document, keep, show
 from tests.bench.worker import WorkerFailedError
@@ -61,6 +62,7 @@ GROUPS: tuple[Group, ...] = (
     prep_memory.GROUP,
     dedup_datasketch.GROUP,
     gateway_latency.GROUP,
+    added.GROUP,
     decode_path.GROUP,
     serve.GROUP,
     batch_gain.GROUP,

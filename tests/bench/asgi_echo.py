@@ -21,8 +21,8 @@ from modelmill.moderation.v1.moderation_service_pb2_grpc import ModerationServic
 from pydantic_settings import SettingsConfigDict
 from service_kit.process import announce_ready, run_service
 from service_kit.settings import ServiceSettings
-from testkit.waiting import eventually
-from uvicorn import Config, Server
+
+from tests.bench.asgi_serving import asgi_app
 
 ANSWER = b'{"text": "' + b"x" * 1010 + b'"}'
 CALL_SECONDS = 10.0
@@ -86,28 +86,8 @@ async def serve(settings: EchoSettings, stopping: asyncio.Event) -> None:
         if settings.peers_address:
             channel = grpc.aio.insecure_channel(settings.peers_address)
             app = Hops(await stack.enter_async_context(channel))
-        server = Server(_config(app))
-        # Not serve(): it would take the process's signals for itself.
-        serving = asyncio.create_task(server._serve())
-        await eventually(lambda: server.started, within=10)
-        announce_ready(http=server.servers[0].sockets[0].getsockname()[1])
+        announce_ready(http=await stack.enter_async_context(asgi_app(app)))
         await stopping.wait()
-        server.should_exit = True
-        await serving
-
-
-def _config(app: Any) -> Config:
-    return Config(
-        app,
-        port=0,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-    )
 
 
 if __name__ == "__main__":

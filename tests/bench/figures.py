@@ -78,6 +78,10 @@ class Rounds:
         self._turns = turns
         self._enforce = enforce
 
+    def turns(self, contestant: str) -> Sequence[Figures]:
+        """All that it measured, round by round."""
+        return self._turns[contestant]
+
     def series(self, contestant: str, figure: str) -> list[float]:
         """One figure, round by round."""
         return [turn[figure] for turn in self._turns[contestant]]

@@ -12,10 +12,10 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from service_kit.machine_metrics import version_of
 from service_kit.settings import ServiceSettings
+from service_kit.silent_tracer import SilentTracerProvider
 
 EXPORT_SECONDS = 3.0
 """How long a batch of spans may take, retries included: a stop waits for the last one."""
@@ -63,10 +63,12 @@ def telemetry(service: str, settings: ServiceSettings) -> Iterator[None]:
         provider.shutdown()
 
 
-def _tracer_provider(service: str, settings: ServiceSettings) -> TracerProvider:
+def _tracer_provider(
+    service: str, settings: ServiceSettings
+) -> TracerProvider | SilentTracerProvider:
     if not settings.otlp_endpoint:
         # Nobody would read them: spans record nothing, but their ids go into logs and to peers.
-        return TracerProvider(sampler=ALWAYS_OFF)
+        return SilentTracerProvider()
     resource = Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version_of(service)})
     provider = TracerProvider(resource=resource)
     token = settings.otlp_token
