@@ -45,7 +45,7 @@ from gateway.webhooks import Webhooks, open_webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
 YOUNG_OBJECTS = 10_000
-"""New objects before the collector looks; an answer makes some hundred, and most go by themselves."""
+"""New objects before the collector looks; an answer makes hundreds, and most go by themselves."""
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:
@@ -65,8 +65,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             stopping=stopping,
         )
         stack.enter_context(known.measured())
-        secret = settings.service_secret.get_secret_value()
-        page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
+        page = stack.enter_context(_metrics(settings))
         app = gateway_http_app(
             *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
             *(known.jobs, verifier),
@@ -122,6 +121,10 @@ async def _parts(
         webhooks=await stack.enter_async_context(_webhooks(settings, bus, stopping)),
         record_feedback=RecordFeedback(FeedbackStream(bus)),
     )
+
+
+def _metrics(settings: Settings) -> MetricsPage:
+    return MetricsPage(settings.metrics_address, settings.service_secret.get_secret_value())
 
 
 def _keep_what_stays() -> None:
