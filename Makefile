@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test bench-rivals bench-gateway
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test bench-rivals bench-gateway
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -108,6 +108,14 @@ build/ray/installed: deploy/ray/requirements.txt services/data_prep/pyproject.to
 		$(addprefix -e ./libs/,asking contracts jobs registry service_kit token_files tokenization)
 	@touch $@
 
+api-test: install build/api/installed ## A running gateway asked everything that its document describes; three minutes
+	@$(BIN)/python -m tests.api
+
+build/api/installed: deploy/api/requirements.txt .venv/installed
+	@test -x build/api/bin/python || $(BIN)/python -m venv --without-pip build/api
+	$(BIN)/uv pip install -p build/api/bin/python --no-deps --require-hashes -r $<
+	@touch $@
+
 browser-test: install ## The report of a dataset in a real browser; needs Debian's chromium
 	$(BIN)/python -m pytest -q tests/browser
 
@@ -146,6 +154,7 @@ lock: install ## Resolve dependencies again: one resolution, one hashed file a s
 	$(COMPILE) -o deploy/triton/requirements.txt deploy/triton/requirements.in
 	$(COMPILE) -c deploy/triton/requirements.txt -o deploy/triton/server.txt deploy/triton/server.in
 	$(COMPILE) -c constraints.txt -o deploy/ray/requirements.txt deploy/ray/requirements.in services/data_prep/pyproject.toml
+	$(COMPILE) -c constraints.txt -o deploy/api/requirements.txt deploy/api/requirements.in
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
 
 define newline

@@ -108,6 +108,33 @@ async def test_a_domain_error_comes_back_as_itself_from_a_stream(running, error)
     assert vars(caught.value) == vars(error)
 
 
+LONG = [
+    "short",
+    "a" * 100_000,
+    "%" * 4000,
+    "\n" * 4000,
+    "é漢😀" * 20_000,
+    "\ud800" * 2000,
+]
+
+
+@pytest.mark.parametrize("text", LONG, ids=range(len(LONG)))
+async def test_however_much_there_is_to_say_the_reason_arrives(running, text):
+    for error in (NotFoundError(text), InvalidInputError([text] * 300), InvalidInputError([])):
+        running.servicer.error = error
+        for _ in range(5):
+            async with open_channel(running.target, SECRET) as channel:
+                with pytest.raises(type(error)) as caught, domain_errors():
+                    await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)
+            assert caught.value.reason == error.reason
+    running.servicer.error = InvalidInputError([f"wrong {number}" for number in range(2000)])
+    async with open_channel(running.target, SECRET) as channel:
+        with pytest.raises(InvalidInputError) as wrong, domain_errors():
+            await pb_grpc.ModerationServiceStub(channel).Check(pb.CheckRequest(), timeout=5)
+    assert wrong.value.errors[:2] == ["wrong 0", "wrong 1"]
+    assert wrong.value.errors[-1] == f"and {2001 - len(wrong.value.errors)} more"
+
+
 async def test_a_bug_is_answered_without_its_text_and_logged_with_it(running, caplog):
     running.servicer.error = ValueError("password=hunter2")
     async with open_channel(running.target, SECRET) as channel:

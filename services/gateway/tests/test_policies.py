@@ -85,7 +85,9 @@ async def test_versions_are_listed_shown_and_brought_back(house: House):
     assert (await client.get(PATH, params={"version": "x"})).status_code == 400
 
 
-@pytest.mark.parametrize("body", [{}, {"version": 1, "shared": True}, {"version": 0}])
+@pytest.mark.parametrize(
+    "body", [{}, {"version": 1, "shared": True}, {"version": 0}, {"version": 2**64}]
+)
 async def test_a_way_back_names_one_place(house: House, body: Any):
     assert (await house.http().post(f"{PATH}/revert", json=body)).status_code == 422
     assert house.moderation.reverts == []

@@ -33,6 +33,15 @@ async def test_a_response_that_breaks_off_is_incomplete_and_says_why(
     assert (answer.moderation is not None) == (reason == "content_filter")
 
 
+@pytest.mark.parametrize("item", [None, 7, True, "text", ["text"], []])
+async def test_an_item_that_is_no_object_is_refused_as_a_wrong_one(house: House, item: Any):
+    async with house.http() as client:
+        answer = await client.post(PATH, json={"model": "default", "input": [item]})
+
+    assert answer.status_code == 400
+    assert "input.0" in answer.json()["error"]["message"]
+
+
 async def test_verdicts_stand_beside_an_answer_that_asked_for_them(house: House):
     answer = await ask(house, input=f"how to {FLAGGED}", moderation={"model": "any"})
 

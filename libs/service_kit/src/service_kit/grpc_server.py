@@ -19,7 +19,7 @@ from service_kit.errors import (
 )
 from service_kit.handler_interceptor import HandlerInterceptor
 from service_kit.settings import ServiceSettings
-from service_kit.status import status_of, trailing_metadata
+from service_kit.status import details_of, status_of, trailing_metadata
 
 if TYPE_CHECKING:
     from service_kit.mutual_tls import MutualTls
@@ -68,7 +68,7 @@ class DomainErrorInterceptor(HandlerInterceptor):
 
 async def _refuse(context: Any, error: DomainError) -> None:
     context.set_trailing_metadata(trailing_metadata(error))
-    await context.abort(status_of(error).grpc, f"{error.reason}: {error.message}")
+    await context.abort(status_of(error).grpc, details_of(error))
 
 
 class GateInterceptor(HandlerInterceptor):

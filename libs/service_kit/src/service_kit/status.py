@@ -1,8 +1,9 @@
 """The one table from domain errors to statuses, and the way back on the client's side."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+from urllib.parse import quote
 
 import grpc
 
@@ -54,6 +55,11 @@ REASON_METADATA = "modelmill-reason"
 """On every refusal by a service; gRPC itself has no such metadata on the statuses it makes up."""
 ERRORS_METADATA = "modelmill-errors"
 RETRY_METADATA = "retry-after"
+MAX_SAID_BYTES = 3000
+"""Of the message and of the list of errors, each as it is on the wire: gRPC drops calls whose
+metadata is larger than 8 KiB, now and then, and with it the reason."""
+CUT = " …"
+_PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
 def status_of(error: DomainError) -> Status:
@@ -65,10 +71,43 @@ def trailing_metadata(error: DomainError) -> tuple[tuple[str, str], ...]:
     """What a status message cannot carry: the reason, the list of errors, the time to wait."""
     reason = (REASON_METADATA, error.reason)
     if isinstance(error, InvalidInputError):
-        return (reason, (ERRORS_METADATA, json.dumps(error.errors)))
+        return (reason, (ERRORS_METADATA, _listed(error.errors)))
     if isinstance(error, OverloadedError | UnavailableError):
         return (reason, (RETRY_METADATA, f"{error.retry_after_seconds:g}"))
     return (reason,)
+
+
+def details_of(error: DomainError) -> str:
+    """The message as a status carries it: its reason in front, cut where it is too long."""
+    whole = f"{error.reason}: {error.message}"
+    # Halves of characters, which cannot be sent, become question marks.
+    said = whole[:MAX_SAID_BYTES].encode(errors="replace").decode()
+    while _bytes_on_the_wire(said) > MAX_SAID_BYTES:
+        said = said[: len(said) * 3 // 4]
+    return said if len(said) == len(whole) else said + CUT
+
+
+def _bytes_on_the_wire(text: str) -> int:
+    """gRPC writes what is not printable ASCII as %XX."""
+    return len(quote(text, safe=_PLAIN))
+
+
+def _listed(errors: Sequence[str]) -> str:
+    """The errors as JSON, as many of them and as much of each as there is room for."""
+    if (
+        sum(map(len, errors)) <= MAX_SAID_BYTES
+        and len(whole := json.dumps(errors)) <= MAX_SAID_BYTES
+    ):
+        return whole
+    kept: list[str] = []
+    room = MAX_SAID_BYTES - 100
+    for number, error in enumerate(errors):
+        said = error if len(error) <= 200 else error[:200] + CUT
+        room -= len(json.dumps(said)) + 2
+        if room < 0:
+            return json.dumps([*kept, f"and {len(errors) - number} more"])
+        kept.append(said)
+    return json.dumps(kept)
 
 
 def was_said_by_a_service(error: grpc.aio.AioRpcError) -> bool:

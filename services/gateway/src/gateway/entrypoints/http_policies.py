@@ -36,7 +36,7 @@ class PolicyBody(StrictBody):
 class RevertBody(StrictBody):
     """POST /v1/moderation/policy/revert."""
 
-    version: int | None = Field(None, ge=1, description="An earlier version.")
+    version: int | None = Field(None, ge=1, lt=2**63, description="An earlier version.")
     shared: bool = Field(False, description="Let the shared policy judge.")
     expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
 

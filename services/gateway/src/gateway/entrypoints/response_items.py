@@ -87,7 +87,7 @@ class CallOutputItem(OpenBody):
 
 def _type_of(item: Any) -> str:
     # What has no type is a message, as OpenAI has it.
-    given = item.get("type") if isinstance(item, dict) else item.type
+    given = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
     return str(given or "message")
 
 
