@@ -100,6 +100,18 @@ async def test_only_its_owner_retires_a_version_and_others_are_not_named_to_it(
     assert await retired_ids(trainer) == []
 
 
+async def test_a_variant_of_an_alias_is_in_use_like_its_version(trainer: Any) -> None:
+    for version_id in ("mv-first", "mv-second"):
+        await trainer.announce_model(version_id=version_id, form="safetensors")
+    alias = AliasState(tenant="acme", name="split", version_id="mv-first")
+    variants = [{"name": "b", "version_id": "mv-second", "weight": 1}]
+    alias.options.update({"kind": "split", "variants": variants})
+    await trainer.bus.publish(alias_state("acme", "split"), alias)
+
+    with pytest.raises(PreconditionError, match="alias 'split' names mv-second"):
+        await retire(trainer, "mv-second")
+
+
 async def test_without_the_broker_nothing_is_retired(trainer: Any) -> None:
     await trainer.announce_model(version_id="mv-1", form="safetensors")
     trainer.nats.kill()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from jobs.envelope import Stored
 from jobs.publishing import Publishes
@@ -13,6 +14,21 @@ from modelmill.registry.v1.model_events_pb2 import AliasState
 from registry.read_model import SHARED_TENANT, Follows, ReadModel
 
 M = TypeVar("M", bound=Message)
+
+
+def split_versions(alias: AliasState) -> list[str]:
+    """Versions that an alias of kind split names beside its own: variants, shadow and fallback."""
+    fields = alias.options.fields
+    if "kind" not in fields or fields["kind"].string_value != "split":
+        return []
+    said = MessageToDict(alias.options)
+    entries = [*_many(said.get("variants")), said.get("shadow")]
+    named = [entry.get("version_id") for entry in entries if isinstance(entry, dict)]
+    return [each for each in (*named, *_many(said.get("fallback"))) if isinstance(each, str)]
+
+
+def _many(said: Any) -> list[Any]:
+    return said if isinstance(said, list) else []
 
 
 class AliasBus(Follows, Publishes, Protocol):

@@ -20,6 +20,7 @@ from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.deadline import Deadline
 from gateway.domain.errors import BadRequestError
 from gateway.domain.models import AskedModel
+from gateway.domain.split import sticky_key
 from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.guarded_answers import GuardedAnswers
 from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
@@ -30,7 +31,7 @@ tracer = trace.get_tracer(__name__)
 class FindsModels(Protocol):
     """See `gateway.find_model.FindModel`."""
 
-    def asked(self, tenant: str, name: str) -> AskedModel: ...
+    def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel: ...
 
 
 class Moderation(Protocol):
@@ -122,7 +123,7 @@ class AnswerChat:
     def _asked(self, call: ChatCall, caller: Caller) -> AskedModel:
         """Which model it is, if the caller may ask for it."""
         caller.require_model(call.model)
-        return self.find_model.asked(caller.tenant, call.model)
+        return self.find_model.asked(caller.tenant, call.model, sticky_key(call))
 
     async def _judged(
         self, call: ChatCall, tenant: str, deadline: Deadline

@@ -40,11 +40,14 @@ from gateway.manage_policy import ManagePolicy
 from gateway.measures import TOKENS_IN_HAND
 from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
+from gateway.routed_engines import RoutedEngines
 from gateway.settings import Settings
+from gateway.shadow_answers import ShadowAnswers
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
 from gateway.show_usage import ShowUsage
 from gateway.spared_moderation import SparedModeration
+from gateway.split_alias import SplitAlias
 from gateway.use_cases import UseCases
 from gateway.waiting_room import WaitingRoom
 from gateway.watch_job import WatchJob
@@ -60,6 +63,7 @@ class Parts:
     known: ReadModels
     peers: Peers
     usage: UsageQueue
+    shadows: ShadowAnswers
     audit: AuditTrail
     watcher: JobWatcher
     webhooks: Webhooks | None
@@ -83,6 +87,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         record_feedback=parts.record_feedback,
         show_models=ShowModels(find_model, known.aliases, known.models),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
+        split_alias=SplitAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),
         delete_file=DeleteFile(peers.data_prep),
         create_dataset=CreateDataset(peers.data_prep, find_model, known.jobs, room),
@@ -139,7 +144,7 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[AdmittedAnswers, Judge
     answer_chat = AnswerChat(
         find_model=find_model,
         moderation=faults.moderation(judge_inputs),
-        engines=faults.engines(peers.engines),
+        engines=faults.engines(RoutedEngines(peers.engines, parts.shadows)),
         policies=known.policies,
         judges=AskJudges(moderation),
         audit=parts.audit,

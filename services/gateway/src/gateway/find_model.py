@@ -6,9 +6,11 @@ from typing import Protocol
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError
 
+from gateway.alias_split import alias_split
 from gateway.domain import models
 from gateway.domain.errors import ModelNotFoundError
 from gateway.domain.models import AskedModel
+from gateway.domain.split import Split
 
 
 class Aliases(Protocol):
@@ -33,6 +35,7 @@ class FindModel:
     def __init__(self, aliases: Aliases, catalogue: Models) -> None:
         self._aliases = aliases
         self._catalogue = catalogue
+        self._splits: dict[tuple[str, str], tuple[AliasState, Split | None]] = {}
 
     def alias(self, tenant: str, name: str) -> AliasState | None:
         """The alias of that name, the tenant's own before the shared one."""
@@ -46,17 +49,29 @@ class FindModel:
         """
         return self._candidates(tenant, name)[0]
 
-    def asked(self, tenant: str, name: str) -> AskedModel:
+    def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel:
         """What inference is asked for, which has the last word on what it can run.
 
-        An alias goes on as it is. A version id means that very version, a name its best.
+        An alias goes on as it is, but for one with variants, of which `key` has one, always the
+        same; without a key it goes on, too, and means the first. A version id means that very
+        version, a name its best.
 
         Raises:
             ModelNotFoundError: there is none that the tenant may see.
         """
         alias = self.alias(tenant, name)
         if alias is not None:
-            return AskedModel(name, alias.version_id)
+            split = self._split(alias) if key is not None else None
+            if split is None:
+                return AskedModel(name, alias.version_id)
+            variant = split.pick(alias.tenant, name, key or "")
+            return AskedModel(
+                variant.version_id,
+                variant.version_id,
+                variant=variant.name,
+                fallbacks=split.fallback,
+                shadow=split.shadow,
+            )
         found = self._candidates(tenant, name)
         best = self._best_of(found, tenant).version_id
         return AskedModel(name if found[0].version_id == name else best, best)
@@ -104,6 +119,16 @@ class FindModel:
             raise ModelNotFoundError(
                 f"what the model {name[:80]!r} was built from is gone"
             ) from error
+
+    def _split(self, alias: AliasState) -> Split | None:
+        """As the alias says, read once for each of its states."""
+        if not alias.options.fields:
+            return None
+        place = (alias.tenant, alias.name)
+        known = self._splits.get(place)
+        if known is None or known[0] is not alias:
+            known = self._splits[place] = (alias, alias_split(alias))
+        return known[1]
 
     def _best_of(self, found: Sequence[ModelReady], tenant: str) -> ModelReady:
         for version in found:

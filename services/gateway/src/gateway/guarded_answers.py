@@ -36,6 +36,8 @@ class GuardedAnswers:
     ) -> None:
         self.version_id = ""
         """Which version answers, known once they have begun."""
+        self.variant = ""
+        """Which of an alias's variants that is; empty where it has none."""
         self.policy_digest = policy.digest
         self.input: Judged = judged_input
         """What the policy said of the request."""
@@ -108,7 +110,7 @@ class GuardedAnswers:
         except Exception:
             self._unended = End("error")
             raise
-        self.version_id = self._first.version_id
+        self.version_id, self.variant = self._first.version_id, self._first.variant
         self.first_piece_seconds = time.perf_counter() - self._started
 
     async def pieces(self) -> AsyncIterator[Piece]:

@@ -6,6 +6,7 @@ answers from what it knows when the bus is away.
 
 import asyncio
 import gc
+import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -40,6 +41,7 @@ from gateway.entrypoints.webhook_views import FACTS
 from gateway.own_jobs import worker_of, working
 from gateway.record_feedback import RecordFeedback
 from gateway.settings import Settings
+from gateway.shadow_answers import ShadowAnswers
 from gateway.token_issuers import open_verifier
 from gateway.webhooks import Webhooks, open_webhooks
 
@@ -110,12 +112,16 @@ async def _parts(
     audit = AuditTrail(bus, "gateway", settings.audit_queue)
     background.start(audit.run())
     stack.push_async_callback(audit.drain, USAGE_DRAIN_SECONDS)
+    peers = await stack.enter_async_context(_peers(settings))
+    shadows = ShadowAnswers(peers.engines, usage, settings.request_seconds, draw=random.random)
+    stack.push_async_callback(shadows.close)
     return Parts(
         settings=settings,
         bus=bus,
         known=known,
-        peers=await stack.enter_async_context(_peers(settings)),
+        peers=peers,
         usage=usage,
+        shadows=shadows,
         audit=audit,
         watcher=JobWatcher(bus, known.jobs),
         webhooks=await stack.enter_async_context(_webhooks(settings, bus, stopping)),

@@ -29,6 +29,17 @@ TOKENS_IN_HAND = Gauge(
 INFERENCE_RETRIES = Counter(
     "modelmill_inference_retries", "Times that inference was asked again, before the first piece."
 )
+FALLBACKS = Counter(
+    "modelmill_fallbacks", "Times that a version could not begin and another was asked instead."
+)
+SHADOWS = Counter("modelmill_shadows", "Copies of requests for shadows, by outcome.", ["outcome"])
+for _outcome in ("answered", "failed", "dropped"):
+    SHADOWS.labels(_outcome)
+SHADOW_SECONDS = Histogram(
+    "modelmill_shadow_seconds",
+    "Seconds of a shadow's whole answer.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)
 FIRST_TEXT_SECONDS = Histogram(
     "modelmill_first_text_seconds",
     "Seconds from a request's arrival to the first text that the guard released.",

@@ -21,6 +21,7 @@ from gateway.record_feedback import RecordFeedback
 from gateway.show_datasets import ShowDatasets
 from gateway.show_models import ShowModels
 from gateway.show_usage import ShowUsage
+from gateway.split_alias import SplitAlias
 from gateway.watch_job import WatchJob
 from gateway.webhooks import Webhooks
 
@@ -37,6 +38,7 @@ class UseCases:
     record_feedback: RecordFeedback
     show_models: ShowModels
     move_alias: MoveAlias
+    split_alias: SplitAlias
     delete_model: DeleteModel
     delete_file: DeleteFile
     create_dataset: CreateDataset

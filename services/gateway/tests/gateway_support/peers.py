@@ -59,6 +59,10 @@ class FakeInference(InferenceServiceServicer):
         self.load_gates: dict[str, asyncio.Event] = {}
         self.loading: list[str] = []
         self.endless = False
+        self.endless_versions: set[str] = set()
+        """Those whose answers go on as long as they stand here."""
+        self.fail_versions: dict[str, DomainError] = {}
+        """What those that fail before the first piece say."""
         self.hold_after: int | None = None
         """Requests that are answered; those behind them wait for `held`."""
         self.held = asyncio.Event()
@@ -77,6 +81,8 @@ class FakeInference(InferenceServiceServicer):
         self.deadlines.append(context.time_remaining())
         if self.fail_before is not None:
             raise self.fail_before
+        if request.model in self.fail_versions:
+            raise self.fail_versions[request.model]
         version_id = self._version_of(request)
         self.in_flight += 1
         try:
@@ -87,6 +93,9 @@ class FakeInference(InferenceServiceServicer):
                 yield response
             for number in itertools.count() if self.endless else ():
                 yield inference_pb.GenerateResponse(text_delta=f"{number} ")
+                await asyncio.sleep(0.01)
+            while request.model in self.endless_versions:
+                yield inference_pb.GenerateResponse(text_delta="on ")
                 await asyncio.sleep(0.01)
             if self.fail_after is not None:
                 raise self.fail_after

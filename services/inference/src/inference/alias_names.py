@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 from jobs.envelope import Stored
 from modelmill.registry.v1.model_events_pb2 import AliasState
+from registry.aliases import split_versions
 from registry.read_model import SHARED_TENANT
 
 from inference.domain.cascade import Cascade
 
-CASCADE = "cascade"
+CASCADE, SPLIT = "cascade", "split"
 Alias = tuple[str, str]
 """Tenant and name."""
 Named = tuple[str, str]
@@ -29,6 +30,8 @@ class Target:
     """Empty: nothing any more."""
     cascade: Cascade | None = None
     """Set when a small version is asked first."""
+    beside: tuple[str, ...] = ()
+    """Versions that the gateway asks for by their ids: the name is shared out among them."""
 
     def versions(self) -> Iterator[str]:
         """All that it takes to answer."""
@@ -36,6 +39,7 @@ class Target:
             yield self.version_id
             if self.cascade is not None:
                 yield self.cascade.small
+            yield from self.beside
 
 
 class AliasNames:
@@ -101,6 +105,9 @@ class AliasNames:
 def _target(state: AliasState) -> Target:
     """An alias of another kind, or a cascade that is not whole, is by its version alone."""
     options = state.options.fields
+    if "kind" in options and options["kind"].string_value == SPLIT:
+        named = dict.fromkeys(split_versions(state))
+        return Target(state.version_id, beside=tuple(it for it in named if it != state.version_id))
     small = options["small"].string_value if "small" in options else ""
     if "kind" not in options or options["kind"].string_value != CASCADE or not small:
         return Target(state.version_id)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
+from registry.aliases import split_versions
 from service_kit.errors import NotFoundError, PreconditionError
 
 ADAPTER = "adapter"
@@ -102,6 +103,6 @@ class RetireModel:
         for alias in await self._aliases.naming(version_ids):
             mine = alias.tenant == tenant
             named = f"alias {alias.name!r}" if mine else "an alias of another tenant"
-            raise PreconditionError(
-                f"{named} names {alias.version_id}; move or remove the alias first"
-            )
+            versions = (alias.version_id, *split_versions(alias))
+            version_id = next(each for each in versions if each in version_ids)
+            raise PreconditionError(f"{named} names {version_id}; move or remove the alias first")

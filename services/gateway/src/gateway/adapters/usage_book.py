@@ -43,6 +43,8 @@ class UsageBook(ReadModel):
         if stored.sequence <= self._applied:
             return
         record = stored.body
+        if record.shadow:
+            return
         self._rows.setdefault(record.tenant, UsageRows()).add(
             UsedRequest(
                 at=record.at.seconds,

@@ -103,6 +103,8 @@ class ChatCall:
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
     moderation: Moderated | None = None
+    user: str = ""
+    """The caller's own user, as far as it says so."""
 
     @property
     def beside_contents(self) -> list[str]:
@@ -171,7 +173,7 @@ class TokenLogprob(NamedTuple):
 class Piece(NamedTuple):
     """What is new of one of the answers, counted from 0; `end` is set on its last piece.
 
-    The request's first piece names the version that answers.
+    The request's first piece names the version that answers, and which variant of an alias it is.
 
     From the engine as it said it; from the guard as it may be shown.
     """
@@ -182,6 +184,7 @@ class Piece(NamedTuple):
     logprobs: tuple[TokenLogprob, ...] = ()
     calls: tuple[ToolCall, ...] = ()
     version_id: str = ""
+    variant: str = ""
 
 
 def spoken_texts(document: str) -> list[str]:

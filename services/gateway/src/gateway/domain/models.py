@@ -26,6 +26,15 @@ class Version(Protocol):
 VersionT = TypeVar("VersionT", bound=Version)
 
 
+class Shadow(Protocol):
+    """See `gateway.domain.split.Shadow`."""
+
+    @property
+    def version_id(self) -> str: ...
+    @property
+    def share(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class AskedModel:
     """What inference is asked for: `model` is an alias, which it resolves, or a version id.
@@ -35,6 +44,12 @@ class AskedModel:
 
     model: str
     fallback_version_id: str = ""
+    variant: str = ""
+    """Name of the variant that `model` is, where an alias has several."""
+    fallbacks: tuple[str, ...] = ()
+    """Versions that are asked in order where it cannot begin."""
+    shadow: Shadow | None = None
+    """Asked the same behind the answer."""
 
 
 def candidates(

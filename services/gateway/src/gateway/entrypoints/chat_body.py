@@ -142,6 +142,9 @@ class TextBody(ConstrainedBody):
         None, ge=0.01, le=100, description="Of tokens in prompt or answer; 1 changes nothing."
     )
     top_k: int | None = Field(None, ge=-1, lt=2**31, description="0 and -1 mean all tokens.")
+    user: str | None = Field(
+        None, max_length=512, description="Has the same variant of an alias each time."
+    )
 
     @property
     def include_usage(self) -> bool:
@@ -211,6 +214,7 @@ def parse_chat(body: bytes) -> ChatRequest:
         tools=tools,
         tool_choice=chosen_name(parsed.tool_choice, tools),
         moderation=parsed.moderation.wish if parsed.moderation else None,
+        user=parsed.user or "",
     )
     return ChatRequest(call, bool(parsed.stream), parsed.include_usage)
 

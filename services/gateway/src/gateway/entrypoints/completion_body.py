@@ -84,6 +84,7 @@ def parse_completion(body: bytes) -> CompletionRequest:
             echo=bool(parsed.echo),
             field="prompt",
             answers=answers,
+            user=parsed.user or "",
         )
         for prompt in parsed.prompt
     )

@@ -17,6 +17,7 @@ from gateway.domain.access import Caller
 from gateway.domain.deadline import ALLOWED_SECONDS
 from gateway.domain.errors import BadRequestError, MethodNotAllowedError
 from gateway.domain.routes import Body, Dialect, Match, Route, match
+from gateway.domain.split import STICKY_KEY
 from gateway.entrypoints.anthropic_errors import anthropic_body
 from gateway.entrypoints.http_errors import (
     JSON,
@@ -39,6 +40,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 SECONDS_HEADER = b"x-request-timeout"
+STICKY_HEADER = b"x-modelmill-sticky"
 CLIENT_GONE = 499
 """Counted, never sent: the client left before an answer began."""
 PROBES = ("health", "ready")
@@ -107,7 +109,7 @@ class Gate:
         try:
             route = _known(found)
             scope["state"]["caller"] = await self._caller(scope, route)
-            _allow_seconds(scope)
+            _take_wishes(scope)
             limited = _limited(receive, scope, self._limits.get(route.body))
             await self._hot.get(name, self._app)(scope, limited, response.send)
         except ClientDisconnect:
@@ -216,14 +218,16 @@ def _known(found: Match) -> Route:
     raise NotFoundError("there is no such path")
 
 
-def _allow_seconds(scope: Scope) -> None:
-    """Take the caller's own limit; a request has a task and so a context of its own.
+def _take_wishes(scope: Scope) -> None:
+    """Take the caller's own limit and key; a request has a task and so a context of its own.
 
     Raises:
-        BadRequestError: it is no number of seconds.
+        BadRequestError: the limit is no number of seconds.
     """
     for name, value in scope["headers"]:
-        if name == SECONDS_HEADER:
+        if name == STICKY_HEADER:
+            STICKY_KEY.set(value.decode("latin-1"))
+        elif name == SECONDS_HEADER:
             try:
                 seconds = float(value)
             except ValueError:

@@ -4,13 +4,14 @@ from typing import Protocol
 
 from jobs.subjects import token
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.delete_model import DeleteModel
 from gateway.domain.access import Caller
-from gateway.entrypoints.bodies import StrictBody, read_body
+from gateway.domain.split import Split
+from gateway.entrypoints.alias_body import AliasBody
+from gateway.entrypoints.bodies import read_body
 from gateway.entrypoints.http_requests import Handlers, caller_of, json_response
 from gateway.entrypoints.job_views import View
 from gateway.entrypoints.views import (
@@ -29,20 +30,25 @@ class MovesAliases(Protocol):
     async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState: ...
 
 
-class AliasBody(StrictBody):
-    """PUT /v1/aliases/{name}."""
+class SplitsAliases(Protocol):
+    """See `gateway.split_alias.SplitAlias`."""
 
-    version_id: str = Field(min_length=1, max_length=256, description="Version id or name.")
+    async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState: ...
 
 
 class ModelRoutes:
     """/v1/models and /v1/aliases."""
 
     def __init__(
-        self, models: ShowModels, move_alias: MovesAliases, delete_model: DeleteModel
+        self,
+        models: ShowModels,
+        move_alias: MovesAliases,
+        split_alias: SplitsAliases,
+        delete_model: DeleteModel,
     ) -> None:
         self._models = models
         self._move_alias = move_alias
+        self._split_alias = split_alias
         self._delete_model = delete_model
 
     def handlers(self) -> Handlers:
@@ -77,7 +83,11 @@ class ModelRoutes:
         name = request.path_params["name"]
         token(name, "alias")
         body = await read_body(request, AliasBody)
-        moved = await self._move_alias(name, body.version_id, caller_of(request))
+        caller, split = caller_of(request), body.split
+        if split is None:
+            moved = await self._move_alias(name, body.version_id or "", caller)
+        else:
+            moved = await self._split_alias(name, split, caller)
         return json_response(alias_view(moved))
 
 

@@ -60,7 +60,10 @@ def gateway_http_app(
     stopping: asyncio.Event,
 ) -> Gate:
     """The HTTP door; `stopping` ends streams that might go on for hours."""
-    models = ModelRoutes(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
+    models = ModelRoutes(
+        *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
+        use_cases.delete_model,
+    )
     events = JobEventReplies(use_cases.watch_job, stopping)
     datasets = DatasetRoutes(
         use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep

@@ -211,6 +211,8 @@ def _start(answers: GuardedAnswers, content_type: bytes, *more: tuple[bytes, byt
         (b"x-policy-digest", answers.policy_digest.encode()),
         *more,
     ]
+    if answers.variant:
+        headers.append((b"x-model-variant", answers.variant.encode()))
     return {"type": "http.response.start", "status": 200, "headers": headers}
 
 

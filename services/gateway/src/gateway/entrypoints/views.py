@@ -13,6 +13,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import (
 )
 from modelmill.registry.v1.model_events_pb2 import AliasState, DatasetReady, FileState, ModelReady
 
+from gateway.alias_split import alias_split
 from gateway.domain.pages import Page, T
 from gateway.entrypoints.job_views import STATUS, View, job_view, unix_seconds
 
@@ -78,6 +79,19 @@ def alias_view(alias: AliasState) -> View:
         "owned_by": alias.tenant,
         "moved_by": alias.moved_by,
         "moved_at": unix_seconds(alias.moved_at),
+        **_split_fields(alias),
+    }
+
+
+def _split_fields(alias: AliasState) -> View:
+    """What an alias with variants has beyond a version."""
+    split = alias_split(alias)
+    if split is None:
+        return {}
+    return {
+        "variants": [dict(vars(variant)) for variant in split.variants],
+        "shadow": dict(vars(split.shadow)) if split.shadow else None,
+        "fallback": list(split.fallback),
     }
 
 

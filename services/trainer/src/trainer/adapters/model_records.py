@@ -7,6 +7,7 @@ from collections.abc import Collection
 from jobs.bus import Bus
 from jobs.subjects import MODEL_READY, MODEL_RETIRED, alias_state
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
+from registry.aliases import split_versions
 from registry.catalogue import ModelCatalogue
 from registry.read_model import SHARED_TENANT
 from service_kit.errors import DeadlineError, UnavailableError
@@ -79,7 +80,11 @@ class AliasRecords:
             UnavailableError: The bus does not answer.
         """
         newest = await self._newest("alias.state.*.*")
-        return [alias for alias in newest.values() if alias.version_id in version_ids]
+        return [
+            alias
+            for alias in newest.values()
+            if alias.version_id and {alias.version_id, *split_versions(alias)} & set(version_ids)
+        ]
 
     async def find(self, tenant: str, name: str) -> AliasState | None:
         """The tenant's alias of that name, or the shared one; None where there is none.

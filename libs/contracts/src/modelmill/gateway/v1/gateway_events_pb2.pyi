@@ -65,6 +65,7 @@ class UsageRecorded(_message.Message):
     AT_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
     MICROS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Id in the x-request-id header."""
     tenant: _builtins.str
@@ -89,6 +90,8 @@ class UsageRecorded(_message.Message):
     """Key of the caller; empty with a token of an issuer."""
     micros: _builtins.int
     """What it cost, in millionths of the operator's currency."""
+    shadow: _builtins.bool
+    """A copy that an alias's shadow was asked: nobody saw its answer, nobody is charged for it."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp:
         """When it ended."""
@@ -109,10 +112,11 @@ class UsageRecorded(_message.Message):
         at: _timestamp_pb2.Timestamp | None = ...,
         key_id: _builtins.str = ...,
         micros: _builtins.int = ...,
+        shadow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "caller", b"caller", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "key_id", b"key_id", "micros", b"micros", "policy_digest", b"policy_digest", "prompt_tokens", b"prompt_tokens", "request_id", b"request_id", "tenant", b"tenant", "total_seconds", b"total_seconds", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "caller", b"caller", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "first_token_seconds", b"first_token_seconds", "key_id", b"key_id", "micros", b"micros", "policy_digest", b"policy_digest", "prompt_tokens", b"prompt_tokens", "request_id", b"request_id", "shadow", b"shadow", "tenant", b"tenant", "total_seconds", b"total_seconds", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -291,12 +291,15 @@ class ChatEnd(_message.Message):
     VERSION_ID_FIELD_NUMBER: _builtins.int
     POLICY_DIGEST_FIELD_NUMBER: _builtins.int
     CASCADE_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """"stop", "length", "tool_calls" or "content_filter"."""
     version_id: _builtins.str
     """Version that answered."""
     policy_digest: _builtins.str
     """Digest of the policy bundle that judged it."""
+    variant: _builtins.str
+    """Which variant of the alias answered, or "fallback"; empty when it has none."""
     @_builtins.property
     def usage(self) -> _chat_pb2.TokenUsage:
         """What it cost; unset when the guard ended it."""
@@ -313,10 +316,11 @@ class ChatEnd(_message.Message):
         version_id: _builtins.str = ...,
         policy_digest: _builtins.str = ...,
         cascade: _inference_service_pb2.CascadePath | None = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "finish_reason", b"finish_reason", "policy_digest", b"policy_digest", "usage", b"usage", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cascade", b"cascade", "finish_reason", b"finish_reason", "policy_digest", b"policy_digest", "usage", b"usage", "variant", b"variant", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -54,6 +54,21 @@ class DeletedModel(Deleted):
     version_ids: list[str]
 
 
+class AliasVariant(Answer):
+    """One of an alias's versions; its share is its weight over the sum of all."""
+
+    name: str
+    version_id: str
+    weight: float
+
+
+class AliasShadow(Answer):
+    """Asked the same behind a share of the answers; what it says is thrown away."""
+
+    version_id: str
+    share: float
+
+
 class Alias(Answer):
     """A name and the version that it means."""
 
@@ -64,6 +79,9 @@ class Alias(Answer):
     owned_by: str
     moved_by: str
     moved_at: int
+    variants: list[AliasVariant] | None = None
+    shadow: AliasShadow | None = None
+    fallback: list[str] | None = None
 
 
 class AliasList(Answer):

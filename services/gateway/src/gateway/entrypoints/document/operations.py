@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from gateway.entrypoints.alias_body import AliasBody
 from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
 from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
@@ -31,7 +32,6 @@ from gateway.entrypoints.fine_tuning_body import FineTuningBody
 from gateway.entrypoints.http_batches import BatchBody
 from gateway.entrypoints.http_embeddings import EmbeddingBody
 from gateway.entrypoints.http_feedback import FeedbackBody
-from gateway.entrypoints.http_models import AliasBody
 from gateway.entrypoints.http_moderations import ModerationBody
 from gateway.entrypoints.http_optimizations import OptimizationBody
 from gateway.entrypoints.http_policies import PolicyBody, RevertBody

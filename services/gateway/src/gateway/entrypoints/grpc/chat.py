@@ -228,6 +228,7 @@ def _end(ended: End, answers: GuardedAnswers) -> pb.ChatEnd:
         finish_reason=ended.finish_reason,
         version_id=answers.version_id,
         policy_digest=answers.policy_digest,
+        variant=answers.variant,
     )
     path = ended.cascade
     if path is not None:
