@@ -19,6 +19,7 @@ from gateway.entrypoints.http_requests import (
 )
 from gateway.entrypoints.multipart import MultipartUpload
 from gateway.entrypoints.views import deleted_view, file_view, page_view
+from gateway.entrypoints.whole_form import whole_form
 
 
 class Files(Protocol):
@@ -52,16 +53,17 @@ class FileRoutes:
     async def _upload(self, request: Request) -> Response:
         form = MultipartUpload(request.headers.get("content-type", ""), request.stream())
         await form.open()
-        if "purpose" not in form.fields:
-            raise BadRequestError("purpose: must be given, before the file", param="purpose")
-        if any(name.startswith("expires_after") for name in form.fields):
-            raise unsupported("expires_after")
-        file = await self._files.upload(
-            form.chunks(),
-            tenant=caller_of(request).tenant,
-            filename=form.filename,
-            purpose=form.fields["purpose"],
-        )
+        async with whole_form(form, "purpose") as (fields, chunks):
+            if "purpose" not in fields:
+                raise BadRequestError("purpose: must be given", param="purpose")
+            if any(name.startswith("expires_after") for name in fields):
+                raise unsupported("expires_after")
+            file = await self._files.upload(
+                chunks,
+                tenant=caller_of(request).tenant,
+                filename=form.filename,
+                purpose=fields["purpose"],
+            )
         return json_response(file_view(file))
 
     async def _list(self, request: Request) -> Response:

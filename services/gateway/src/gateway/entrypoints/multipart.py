@@ -26,7 +26,7 @@ class MultipartUpload:
     """One file with the fields before it.
 
     `open` reads up to the file; `chunks` yields its bytes, at most 1 MiB at a time. Fields behind
-    the file are read and do not count: where the body was cut on its way must change nothing.
+    the file are kept apart: where the body was cut on its way must change nothing.
     """
 
     def __init__(
@@ -57,6 +57,11 @@ class MultipartUpload:
             )
         self.fields = self._reading.fields
         self.filename = self._reading.filename
+
+    @property
+    def later_fields(self) -> dict[str, str]:
+        """Fields behind the file; all of them once its last chunk was taken."""
+        return self._reading.later_fields
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The file's bytes, in order."""
@@ -92,6 +97,7 @@ class _Reading:
     def __init__(self, file_field: str) -> None:
         self._file_field = file_field
         self.fields: dict[str, str] = {}
+        self.later_fields: dict[str, str] = {}
         self.filename = ""
         self.file_bytes = bytearray()
         self.in_file = False
@@ -140,11 +146,10 @@ class _Reading:
         if self._part.filename is not None:
             self.in_file, self.file_ended = False, True
             return
-        if self.file_ended:
-            return
-        if len(self.fields) >= MAX_FIELDS:
+        fields = self.later_fields if self.file_ended else self.fields
+        if len(fields) >= MAX_FIELDS:
             raise BadRequestError("the form has too many fields")
-        self.fields[self._part.name] = self._value.decode("utf-8", "replace")
+        fields[self._part.name] = self._value.decode("utf-8", "replace")
 
     def end(self) -> None:
         self.complete = True

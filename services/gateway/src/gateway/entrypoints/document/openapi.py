@@ -31,7 +31,7 @@ UPLOAD: dict[str, Any] = {
     "type": "object",
     "required": ["purpose", "file"],
     "properties": {
-        "purpose": {"type": "string", "description": "Must come before the file."},
+        "purpose": {"type": "string", "description": "Best before the file."},
         "file": {"type": "string", "format": "binary"},
     },
 }
