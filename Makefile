@@ -10,7 +10,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 	--custom-compile-command "make lock" $(addprefix --no-emit-package ,$(OWN_NAMES))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test bench-rivals bench-gateway
+.PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
 
 help: ## Show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -116,6 +116,21 @@ build/api/installed: deploy/api/requirements.txt .venv/installed
 	$(BIN)/uv pip install -p build/api/bin/python --no-deps --require-hashes -r $<
 	@touch $@
 
+clients-test: build/clients/installed build/clients-node/installed ## Unmodified clients of others against a live gateway: a table of their calls; needs Node
+	@$(BIN)/python -m tests.clients $(ARGS)
+
+# Their packages clash with ours and with nobody of theirs: they share an environment.
+build/clients/installed: deploy/clients/requirements.txt .venv/installed
+	@test -x build/clients/bin/python || $(BIN)/uv venv -q -p $(BIN)/python build/clients
+	$(BIN)/uv pip install -p build/clients/bin/python --no-deps --require-hashes -r $<
+	@touch $@
+
+build/clients-node/installed: deploy/clients/node/package-lock.json
+	@mkdir -p build/clients-node
+	@cp deploy/clients/node/package.json $< build/clients-node
+	npm ci --prefix build/clients-node --ignore-scripts
+	@touch $@
+
 browser-test: install ## The report of a dataset in a real browser; needs Debian's chromium
 	$(BIN)/python -m pytest -q tests/browser
 
@@ -155,6 +170,7 @@ lock: install ## Resolve dependencies again: one resolution, one hashed file a s
 	$(COMPILE) -c deploy/triton/requirements.txt -o deploy/triton/server.txt deploy/triton/server.in
 	$(COMPILE) -c constraints.txt -o deploy/ray/requirements.txt deploy/ray/requirements.in services/data_prep/pyproject.toml
 	$(COMPILE) -c constraints.txt -o deploy/api/requirements.txt deploy/api/requirements.in
+	$(COMPILE) -o deploy/clients/requirements.txt deploy/clients/requirements.in
 	grep -A99 '^uv==' constraints.txt | awk 'NR>1 && !/^ /{exit} {print}' > deploy/bootstrap.txt
 
 define newline
