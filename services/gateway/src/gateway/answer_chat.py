@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,6 +19,7 @@ from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.deadline import Deadline
 from gateway.domain.errors import BadRequestError
+from gateway.domain.ledger.prices import Price
 from gateway.domain.models import AskedModel
 from gateway.domain.split import sticky_key
 from gateway.domain.verdict import InputVerdict, refusal_of
@@ -78,6 +79,8 @@ class AnswerChat:
     audit: AuditTrail
     usage: UsageRecords
     request_seconds: float
+    price_of: Callable[[str, str], Price] = lambda _tenant, _model: Price()
+    """What a tenant pays for a model that it asks for by this name."""
 
     @asynccontextmanager
     async def __call__(
@@ -118,7 +121,15 @@ class AnswerChat:
                     _tell(span, answers, call.model)
                     for judged in answers.judged_texts(caller.tenant):
                         self.audit.record(judged)
-                    self.usage.record(_usage(answers, caller, request_id, started))
+                    self._record(_usage(answers, caller, request_id, started), answers, call)
+
+    def _record(self, usage: UsageRecorded, answers: GuardedAnswers, call: ChatCall) -> None:
+        """Keep what was used, with what it costs as far as the engine told."""
+        used = answers.end.usage
+        if used is not None:
+            price = self.price_of(usage.tenant, call.model)
+            usage.micros = price.cost(used.prompt_tokens, used.completion_tokens)
+        self.usage.record(usage)
 
     def _asked(self, call: ChatCall, caller: Caller) -> AskedModel:
         """Which model it is, if the caller may ask for it."""
@@ -212,6 +223,7 @@ def _usage(
         total_seconds=time.perf_counter() - started,
         finish_reason=answers.end.finish_reason,
         policy_digest=answers.policy_digest,
+        key_id=caller.key_id,
     )
     record.at.GetCurrentTime()
     return record

@@ -18,7 +18,7 @@ from gateway.adapters.job_owner import OwnJobs
 from gateway.adapters.peers import Peers
 from gateway.adapters.read_models import ReadModels
 from gateway.adapters.usage import UsageQueue
-from gateway.admitted_answers import AdmittedAnswers
+from gateway.admitted_answers import AdmittedAnswers, Answers
 from gateway.answer_chat import AnswerChat
 from gateway.ask_judges import AskJudges
 from gateway.control_job import ControlJob
@@ -31,6 +31,7 @@ from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
 from gateway.domain.admission import Admission
+from gateway.domain.ledger.prices import Prices
 from gateway.embed_texts import EmbedTexts
 from gateway.find_model import FindModel
 from gateway.judge_inputs import JudgeInputs
@@ -38,7 +39,11 @@ from gateway.judge_texts import JudgeTexts
 from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
 from gateway.measures import TOKENS_IN_HAND
+from gateway.meter import MeteredEngines
+from gateway.metered_answers import Embeds, MeteredAnswers, MeteredEmbeds, MeteredJudges
 from gateway.move_alias import MoveAlias
+from gateway.price_of_model import PriceOfModel
+from gateway.quotas import Quotas
 from gateway.record_feedback import RecordFeedback
 from gateway.routed_engines import RoutedEngines
 from gateway.settings import Settings
@@ -68,6 +73,7 @@ class Parts:
     watcher: JobWatcher
     webhooks: Webhooks | None
     record_feedback: RecordFeedback
+    quotas: Quotas
 
 
 def all_use_cases(parts: Parts) -> UseCases:
@@ -81,7 +87,7 @@ def all_use_cases(parts: Parts) -> UseCases:
     return UseCases(
         answer_chat=answer_chat,
         embed_texts=_embedding(parts, find_model, judge_texts),
-        judge_texts=judge_texts,
+        judge_texts=MeteredJudges(judge_texts, parts.quotas),
         manage_keys=ManageKeys(known.keys, known.key_limits, time.time),
         manage_policy=ManagePolicy(peers.policies),
         record_feedback=parts.record_feedback,
@@ -106,9 +112,11 @@ def all_use_cases(parts: Parts) -> UseCases:
     )
 
 
-def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> EmbedTexts:
-    seconds = parts.settings.request_seconds
-    return EmbedTexts(find_model, judge_texts, parts.peers.engines, parts.usage, seconds)
+def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> Embeds:
+    settings, price_of = parts.settings, PriceOfModel(Prices(parts.settings.prices), find_model)
+    engines, seconds = parts.peers.engines, settings.request_seconds
+    embed = EmbedTexts(find_model, judge_texts, engines, parts.usage, seconds, price_of)
+    return MeteredEmbeds(embed, parts.quotas, price_of)
 
 
 def _training(
@@ -133,7 +141,7 @@ def _admitted(answer_chat: AnswerChat, settings: Settings) -> AdmittedAnswers:
     return AdmittedAnswers(answer_chat, admission, settings.request_seconds)
 
 
-def _judged(parts: Parts, find_model: FindModel) -> tuple[AdmittedAnswers, JudgeTexts]:
+def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
     """What asks moderation; it is spared by all of them together."""
     settings, known, peers = parts.settings, parts.known, parts.peers
     faults = FaultPoints(settings.fault_at)
@@ -141,14 +149,20 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[AdmittedAnswers, Judge
     judge_inputs = JudgeInputs(
         moderation, known.policies, parts.audit, here_chars=settings.rules_here_chars
     )
+    price_of = PriceOfModel(Prices(settings.prices), find_model)
     answer_chat = AnswerChat(
         find_model=find_model,
         moderation=faults.moderation(judge_inputs),
-        engines=faults.engines(RoutedEngines(peers.engines, parts.shadows)),
+        engines=MeteredEngines(faults.engines(RoutedEngines(peers.engines, parts.shadows))),
         policies=known.policies,
         judges=AskJudges(moderation),
         audit=parts.audit,
         usage=faults.usage(parts.usage),
         request_seconds=settings.request_seconds,
+        price_of=price_of,
     )
-    return _admitted(answer_chat, settings), JudgeTexts(judge_inputs, settings.request_seconds)
+    metered = MeteredAnswers(
+        *(_admitted(answer_chat, settings), parts.quotas, price_of),
+        settings.ledger_answer_tokens,
+    )
+    return metered, JudgeTexts(judge_inputs, settings.request_seconds)

@@ -1,7 +1,7 @@
 """Embed texts: find the model, judge each text, ask the engine for vectors."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ from service_kit.errors import UnavailableError
 
 from gateway.domain.access import Caller
 from gateway.domain.deadline import Deadline
+from gateway.domain.ledger.prices import Price
 from gateway.domain.models import AskedModel
 from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.measures import BLOCKED
@@ -59,6 +60,8 @@ class EmbedTexts:
     engines: Embedders
     usage: UsageRecords
     request_seconds: float
+    price_of: Callable[[str, str], Price] = lambda _tenant, _model: Price()
+    """See `gateway.answer_chat.AnswerChat`."""
 
     async def __call__(
         self, model: str, texts: Sequence[str], caller: Caller, *, request_id: str
@@ -90,6 +93,7 @@ class EmbedTexts:
             timeout=deadline.remaining(),
         )
         record = _usage(embedded, caller, request_id, verdicts[0].policy_digest)
+        record.micros = self.price_of(caller.tenant, model).cost(embedded.tokens, 0)
         record.total_seconds = time.perf_counter() - started
         self.usage.record(record)
         return embedded
@@ -106,6 +110,7 @@ def _usage(
         prompt_tokens=embedded.tokens,
         finish_reason="stop",
         policy_digest=policy_digest,
+        key_id=caller.key_id,
     )
     record.at.GetCurrentTime()
     return record

@@ -41,6 +41,8 @@ class GuardedAnswers:
         self.policy_digest = policy.digest
         self.input: Judged = judged_input
         """What the policy said of the request."""
+        self.headers: Sequence[tuple[bytes, bytes]] = ()
+        """What is to be told beside them, before them."""
         self.first_piece_seconds = 0.0
         self.first_text_seconds: float | None = None
         echo = call.turns[0].content if call.echo else ""

@@ -22,23 +22,27 @@ from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
 
 from gateway.adapters.background import Background
+from gateway.adapters.budget_book import milliseconds
 from gateway.adapters.credentials import Credentials
 from gateway.adapters.fault_points import FaultPoints
 from gateway.adapters.feedback import FeedbackStream
 from gateway.adapters.http_protocol import ClientLimits
 from gateway.adapters.http_server import HttpDoor, serve_http
+from gateway.adapters.journal import open_journal
 from gateway.adapters.peers import Peers, open_peers
 from gateway.adapters.read_models import ReadModels
 from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.tls import ServedCertificate, open_tls
 from gateway.adapters.usage import UsageQueue
 from gateway.composition import Parts, all_use_cases
+from gateway.domain.ledger.waiting import Terms
 from gateway.domain.webhooks import Schedule
 from gateway.entrypoints.grpc.servicer import gateway_servicer
 from gateway.entrypoints.http_gate import App
 from gateway.entrypoints.http_routes import gateway_http_app
 from gateway.entrypoints.webhook_views import FACTS
 from gateway.own_jobs import worker_of, working
+from gateway.quotas import Quotas, QuotaTerms
 from gateway.record_feedback import RecordFeedback
 from gateway.settings import Settings
 from gateway.shadow_answers import ShadowAnswers
@@ -126,6 +130,7 @@ async def _parts(
         watcher=JobWatcher(bus, known.jobs),
         webhooks=await stack.enter_async_context(_webhooks(settings, bus, stopping)),
         record_feedback=RecordFeedback(FeedbackStream(bus)),
+        quotas=await stack.enter_async_context(_quotas(settings, known, background)),
     )
 
 
@@ -142,6 +147,24 @@ def _keep_what_stays() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+
+
+@asynccontextmanager
+async def _quotas(
+    settings: Settings, known: ReadModels, background: Background
+) -> AsyncIterator[Quotas]:
+    with open_journal(settings.ledger_folder or settings.work_root / "ledger") as journal:
+        leases = Terms(
+            lease_ms=round(settings.ledger_lease_seconds * 1000),
+            grace_ms=round(settings.ledger_grace_seconds * 1000),
+        )
+        terms = QuotaTerms(leases, settings.ledger_wait_seconds)
+        quotas = Quotas(known.budgets, journal.holder_id, journal.slots, terms, milliseconds)
+        background.start(quotas.run())
+        try:
+            yield quotas
+        finally:
+            await quotas.drain(USAGE_DRAIN_SECONDS)
 
 
 def _tls(settings: Settings) -> ServedCertificate | None:

@@ -76,3 +76,18 @@ BATCH_REQUESTS = Counter(
     "Requests of batches: answered, refused, or waited because there was no room.",
     ["outcome"],
 )
+QUOTA_REQUESTS = Counter("modelmill_quota_requests", "Requests of callers with limits.")
+QUOTA_WAITS = Counter(
+    "modelmill_quota_waits", "Requests of callers with limits that had to wait for the bus."
+)
+QUOTA_REFUSED = Counter(
+    "modelmill_quota_refused", "Requests that limits refused, by what was exceeded.", ["reason"]
+)
+"""`unknown` is a doubt, answered 503; all others are facts, answered 429."""
+QUOTA_SETTLED = Counter("modelmill_quota_settled_tokens", "Tokens that limited requests used.")
+QUOTA_BOUNDS_BROKEN = Counter(
+    "modelmill_quota_bounds_broken", "Requests that used more tokens than was reserved for them."
+)
+QUOTA_LEASES = Gauge("modelmill_quota_leases", "Budgets of which this process has a lease.")
+for _reason in ("requests", "minute_tokens", "parallel", "tokens", "micros", "unknown"):
+    QUOTA_REFUSED.labels(_reason)

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from service_kit.settings import WorkerSettings
 
 from gateway.domain.key_addresses import is_safe_address
+from gateway.domain.ledger.prices import Prices
 from gateway.oidc_settings import OidcSettings
 
 WEBHOOK_KEY_CHARS = 32
@@ -93,6 +94,26 @@ class Settings(WorkerSettings):
     max_waiting_jobs: int = Field(default=0, ge=0)
     """Jobs of one tenant that may wait; more are refused with 429. 0 sets no limit."""
 
+    ledger_folder: Path | None = None
+    """Journals of what limited requests use; must outlive the process, not the machine. Unset: the
+    folder `ledger` under the work root."""
+
+    ledger_lease_seconds: float = Field(default=6.0, gt=0)
+    """A replica's part of a budget is its own for so long, and renewed at half that time."""
+
+    ledger_grace_seconds: float = Field(default=30.0, gt=0)
+    """So long after that, the part of a replica that does not return counts as used."""
+
+    ledger_wait_seconds: float = Field(default=1.0, gt=0)
+    """A limited request whose replica must ask the bus first waits no longer than this."""
+
+    ledger_answer_tokens: int = Field(default=1024, gt=0)
+    """The answer's tokens at most where a caller with limits names none."""
+
+    prices: dict[str, tuple[str, str]] = Field(default_factory=dict)
+    """JSON: model name or alias to the price of a million prompt tokens and of a million answer
+    tokens, as decimal strings in one currency; "*" is for all others."""
+
     usage_queue: int = 10_000
     """Usage records that may wait for the bus; what comes on top is dropped and counted."""
 
@@ -140,6 +161,14 @@ class Settings(WorkerSettings):
     def inference_addresses(self) -> tuple[str, ...]:
         """Each of them."""
         return tuple(each.strip() for each in self.inference_address.split(",") if each.strip())
+
+    @field_validator("prices")
+    @classmethod
+    def _are_whole_millionths(
+        cls, prices: dict[str, tuple[str, str]]
+    ) -> dict[str, tuple[str, str]]:
+        Prices(prices)
+        return prices
 
     @field_validator("webhook_key")
     @classmethod

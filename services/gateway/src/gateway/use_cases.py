@@ -12,10 +12,9 @@ from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
-from gateway.embed_texts import EmbedTexts
-from gateway.judge_texts import JudgeTexts
 from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
+from gateway.metered_answers import Embeds, Judges
 from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
 from gateway.show_datasets import ShowDatasets
@@ -31,8 +30,8 @@ class UseCases:
     """What the doors have in common: a rule that stands in one stands in the other."""
 
     answer_chat: Answers
-    embed_texts: EmbedTexts
-    judge_texts: JudgeTexts
+    embed_texts: Embeds
+    judge_texts: Judges
     manage_keys: ManageKeys
     manage_policy: ManagePolicy
     record_feedback: RecordFeedback

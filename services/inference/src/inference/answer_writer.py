@@ -50,6 +50,10 @@ class AnswerPart:
     """Calls that became complete."""
     version_id: str = ""
     """Version that answers."""
+    prompt_tokens: int = 0
+    """Of the prompt that it answers."""
+    tokens: int = 0
+    """Of this answer, generated so far."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,8 @@ class _Answer:
                         written.logprobs,
                         written.calls,
                         self._version.version_id,
+                        prompt_tokens=self._account.prompt_tokens,
+                        tokens=self._tokens,
                     )
                 if end:
                     return

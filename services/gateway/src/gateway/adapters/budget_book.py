@@ -1,7 +1,7 @@
 """Budgets of keys and tenants: followed from CONFIG, written by compare-and-set."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -41,14 +41,10 @@ class BudgetBook(ReadModel):
         stored = self._budgets.get(budget_id)
         return budget_of(stored.body).at(milliseconds()) if stored is not None else None
 
-    def sequence(self, budget_id: str) -> int:
-        """Of the record that is known here, 0 when there is none."""
-        stored = self._budgets.get(budget_id)
-        return stored.sequence if stored is not None else 0
-
-    def ids(self) -> list[str]:
-        """All budgets that are known here."""
-        return list(self._budgets)
+    def known(self) -> Iterator[tuple[Budget, int]]:
+        """All budgets that are known here, as they were written, with their sequences."""
+        for stored in self._budgets.values():
+            yield budget_of(stored.body), stored.sequence
 
     async def put(
         self, budget_id: str, tenant: str, limits: Limits, *, changed_by: str = ""

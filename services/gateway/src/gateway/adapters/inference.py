@@ -131,8 +131,12 @@ async def _pieces(
                         ended.set()
                 logprobs = tuple(map(_logprob, response.logprobs))
                 calls = tuple(ToolCall(it.id, it.name, it.arguments) for it in response.tool_calls)
-                version_id = response.version_id
-                yield Piece(response.text_delta, end, response.index, logprobs, calls, version_id)
+                yield Piece(
+                    *(response.text_delta, end, response.index, logprobs, calls),
+                    version_id=response.version_id,
+                    prompt_tokens=response.prompt_tokens,
+                    tokens=response.completion_tokens,
+                )
     except grpc.aio.AioRpcError as error:
         if error.code() is grpc.StatusCode.CANCELLED:
             raise UnavailableError("the engine stopped before the answer was complete") from error

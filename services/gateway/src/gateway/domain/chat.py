@@ -173,7 +173,8 @@ class TokenLogprob(NamedTuple):
 class Piece(NamedTuple):
     """What is new of one of the answers, counted from 0; `end` is set on its last piece.
 
-    The request's first piece names the version that answers, and which variant of an alias it is.
+    The request's first piece names the version that answers, which variant of an alias it is, and
+    may tell the prompt's tokens; `tokens` are those of this answer by now, where an engine counts.
 
     From the engine as it said it; from the guard as it may be shown.
     """
@@ -185,6 +186,8 @@ class Piece(NamedTuple):
     calls: tuple[ToolCall, ...] = ()
     version_id: str = ""
     variant: str = ""
+    prompt_tokens: int = 0
+    tokens: int = 0
 
 
 def spoken_texts(document: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from service_kit.errors import (
     InvalidInputError,
     NotFoundError,
+    OverloadedError,
     PermissionDeniedError,
     UnavailableError,
 )
@@ -74,3 +75,17 @@ class ModelNotAllowedError(PermissionDeniedError):
 
     code = "model_not_allowed"
     param = "model"
+
+
+class QuotaExceededError(OverloadedError):
+    """What is used and this request together exceed a limit: a fact. Nothing was begun."""
+
+    def __init__(self, message: str, *, code: str, retry_after_seconds: float) -> None:
+        super().__init__(message, retry_after_seconds=retry_after_seconds)
+        self.code = code
+
+
+class QuotaUnknownError(UnavailableError):
+    """Whether it is within its limits could not be found out in time. Nothing was begun."""
+
+    code = "quota_unknown"

@@ -209,6 +209,7 @@ def _start(answers: GuardedAnswers, content_type: bytes, *more: tuple[bytes, byt
         (b"content-type", content_type),
         (b"x-model-version", answers.version_id.encode()),
         (b"x-policy-digest", answers.policy_digest.encode()),
+        *answers.headers,
         *more,
     ]
     if answers.variant:

@@ -52,7 +52,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         is_first = True
         async with aclosing(answer) as parts:
             async for part in parts:
-                yield _response(part, part.version_id if is_first else "")
+                yield _response(part, is_first=is_first)
                 is_first = False
 
     async def Score(self, request: pb.ScoreRequest, context: Context) -> pb.ScoreResponse:
@@ -198,9 +198,11 @@ def _constraint(constraint: pb.Constraint) -> Constraint | None:
             return None
 
 
-def _response(part: AnswerPart, version_id: str) -> pb.GenerateResponse:
+def _response(part: AnswerPart, *, is_first: bool) -> pb.GenerateResponse:
     return pb.GenerateResponse(
-        version_id=version_id,
+        version_id=part.version_id if is_first else "",
+        prompt_tokens=part.prompt_tokens if is_first else 0,
+        completion_tokens=part.tokens,
         text_delta=part.text,
         end=None if part.end is None else _end(part.end),
         index=part.index,

@@ -73,6 +73,28 @@ class Account:
         """What it has and does not use; below zero where it used more than it had."""
         return minus(self._ceiling, self.used)
 
+    @property
+    def wanted(self) -> Amounts:
+        """What the lease should have unused, by what was asked for of late."""
+        demand, ahead = self.demand, self.terms.ahead
+        of_late = plus(demand.taken, demand.before)._replace(parallel=self.held.parallel)
+        twice = Amounts(*(2 * each for each in of_late))
+        return most(Amounts(*(ahead * each for each in demand.dearest)), twice)
+
+    @property
+    def is_low(self) -> bool:
+        """Whether half of what is wanted is used, so that it is time to get more."""
+        if not any(self.demand.dearest):
+            return False
+        unused, wanted = self.unused, self.wanted
+        return any(2 * unused[index] < wanted[index] for index in self.limited)
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether its row in the record has anything."""
+        mine = self.budget.lease_of(self.holder_id)
+        return mine is not None and any(mine.leased)
+
     def fits(self, need: Amounts, now_ms: int) -> bool:
         """Whether the lease covers the need."""
         ceiling, settled, held = self._ceiling, self.settled.amounts, self.held

@@ -25,7 +25,7 @@ def plan(account: Account, now_ms: int) -> Write | None:
     is_new = not account.met and (any(mine.leased) or bool(account.waiters))
     follows = budget.recall > mine.answered and any(mine.leased)
     renews = any(mine.leased) and now_ms > mine.expires_ms - account.terms.lease_ms // 2
-    if not (is_new or follows or renews or account.waiters or is_low(account)):
+    if not (is_new or follows or renews or account.waiters or account.is_low):
         return None
     if follows:
         account.modest_until_ms = now_ms + MODEST_MS
@@ -47,21 +47,13 @@ def plan(account: Account, now_ms: int) -> Write | None:
     return _written(account, budget, mine, ceiling, now_ms)
 
 
-def is_low(account: Account) -> bool:
-    """Whether half of what is needed ahead is used, so that it is time to get more."""
-    if not any(account.demand.dearest):
-        return False
-    unused, wanted = account.unused, _wanted(account)
-    return any(2 * unused[index] < wanted[index] for index in account.limited)
-
-
-def _wanted(account: Account) -> Amounts:
-    """What a lease should have unused."""
-    demand, ahead = account.demand, account.terms.ahead
-    of_late = plus(demand.taken, demand.before)._replace(parallel=account.held.parallel)
-    return most(
-        Amounts(*(ahead * each for each in demand.dearest)), Amounts(*(2 * it for it in of_late))
-    )
+def farewell(account: Account, now_ms: int) -> Write | None:
+    """The record without what this holder does not use; None when there is nothing to give back."""
+    budget = account.budget.at(now_ms)
+    mine = budget.lease_of(account.holder_id)
+    if mine is None or not _exceeds(account, mine.ceiling, account.used):
+        return None
+    return _written(account, budget, mine, account.used, now_ms)
 
 
 def _kept(account: Account, *, follows: bool, renews: bool) -> Amounts:
@@ -76,7 +68,7 @@ def _kept(account: Account, *, follows: bool, renews: bool) -> Amounts:
     if not any(demand.taken) and not any(demand.before) and not any(account.held):
         account.demand = Demand()
         return used
-    wanted = _wanted(account)
+    wanted = account.wanted
     most_unused = plus(used, Amounts(*(2 * each for each in wanted)))
     return Amounts(*map(min, ceiling, most_unused))
 
@@ -98,7 +90,7 @@ def _ahead(
     """With what will be needed soon, but never more than half of what is left to others."""
     free = minus(told.free, minus(ceiling, kept))
     unused = minus(minus(ceiling, account.used), promised)
-    wanted = minus(_wanted(account), unused)
+    wanted = minus(account.wanted, unused)
     return plus(
         ceiling,
         Amounts(*(max(0, min(want, left // 2)) for want, left in zip(wanted, free, strict=True))),

@@ -121,7 +121,7 @@ OPERATIONS = {
         refusals=TEXT,
     ),
     "moderate": Operation(
-        moderations.Moderation, moderations.MODERATION, MODERATION, refusals=NEIGHBOUR
+        moderations.Moderation, moderations.MODERATION, MODERATION, refusals=(429, *NEIGHBOUR)
     ),
     "record_feedback": Operation(
         feedback.Feedback, feedback.ANSWER, Body(FeedbackBody, feedback.BODY), refusals=(503,)

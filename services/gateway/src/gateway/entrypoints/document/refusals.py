@@ -125,7 +125,8 @@ REFUSALS = {
     ),
     429: Refusal(
         "Overloaded",
-        "There is no room now; come back after Retry-After seconds.",
+        "There is no room now, or a limit of the key or the tenant would be exceeded; come back "
+        "after Retry-After seconds.",
         "the engine is full",
         "rate_limit_error",
         "overloaded",

@@ -1,0 +1,135 @@
+"""What one limited request uses, counted while it is answered."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Protocol
+
+from service_kit.errors import DomainError
+
+from gateway.domain.chat import ChatCall, Piece
+from gateway.domain.ledger.account import Account
+from gateway.domain.ledger.amounts import Amounts
+from gateway.domain.ledger.slots import Slot
+from gateway.domain.models import AskedModel
+from gateway.measures import QUOTA_BOUNDS_BROKEN, QUOTA_SETTLED
+
+METER: ContextVar["Meter | None"] = ContextVar("meter", default=None)
+"""Of the request that this task answers; None where nothing limits it."""
+
+
+class Engines(Protocol):
+    """See `gateway.answer_chat.Engines`."""
+
+    def generate(
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
+
+
+class Meter:
+    """Tells the journal how far a request has come, and its accounts how much it used."""
+
+    def __init__(
+        self, accounts: list[Account], need: Amounts, slot: Slot, clock: Callable[[], int]
+    ) -> None:
+        self.accounts = accounts
+        self._need = need
+        self._slot = slot
+        self._clock = clock
+        self._answers: dict[int, int] = {}
+        self._is_open = True
+
+    def asked(self) -> None:
+        """An engine is about to be asked: from now on the prompt counts."""
+        if self._is_open:
+            self._slot.asked()
+
+    def refused(self) -> None:
+        """The engine did not begin: the prompt counts no more."""
+        if self._is_open:
+            self._slot.unasked()
+
+    def prompt(self, tokens: int) -> None:
+        """The engine has told how long the prompt is."""
+        if self._is_open:
+            self._slot.prompt(tokens)
+
+    def delivered(self, answer: int, tokens: int) -> None:
+        """The answer of that number has so many tokens by now."""
+        if self._is_open:
+            self._answers[answer] = tokens
+            answers = self._answers.values()
+            self._slot.delivered(tokens if len(answers) == 1 else sum(answers))
+
+    def settle(self) -> None:
+        """Count what was used, once."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        tokens, micros = self._slot.settle()
+        if tokens > self._need.tokens:
+            QUOTA_BOUNDS_BROKEN.inc()
+        QUOTA_SETTLED.inc(tokens)
+        now = self._clock()
+        for account in self.accounts:
+            account.settle(self._need, tokens, micros, now)
+
+    async def watch(self, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece]:
+        """The pieces as they are, counted."""
+        is_first = True
+        async for piece in pieces:
+            if is_first and piece.prompt_tokens:
+                self.prompt(piece.prompt_tokens)
+            is_first = False
+            self._count(piece)
+            yield piece
+
+    def _count(self, piece: Piece) -> None:
+        usage = piece.end.usage if piece.end is not None else None
+        if usage is not None:
+            self.prompt(usage.prompt_tokens)
+            self.delivered(piece.answer, usage.completion_tokens)
+        elif piece.tokens:
+            self.delivered(piece.answer, piece.tokens)
+        elif piece.text:  # an engine that does not count as it goes: a piece is a token or more
+            self.delivered(piece.answer, self._answers.get(piece.answer, 0) + 1)
+
+
+@dataclass(frozen=True)
+class MeteredEngines:
+    """Engines whose answers are counted where the request of this task is limited."""
+
+    engines: Engines
+
+    @asynccontextmanager
+    async def generate(
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
+    ) -> AsyncIterator[AsyncIterator[Piece]]:
+        """As the engines do.
+
+        An engine that fails before its first piece costs nothing; one that is left before that is
+        counted with the prompt's bound.
+        """
+        generating = self.engines.generate(call, tenant=tenant, asked=asked, timeout=timeout)
+        meter = METER.get()
+        if meter is None:
+            async with generating as pieces:
+                yield pieces
+            return
+        meter.asked()
+        async with generating as pieces, aclosing(_begun(meter, pieces)) as counted:
+            yield counted
+
+
+async def _begun(meter: Meter, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece]:
+    has_begun = False
+    try:
+        async with aclosing(meter.watch(pieces)) as counted:
+            async for piece in counted:
+                has_begun = True
+                yield piece
+    except DomainError:
+        if not has_begun:
+            meter.refused()
+        raise
