@@ -1,10 +1,11 @@
-"""Everything that reads what strangers send to data-prep and the guard, by name."""
+"""Everything that reads what strangers send to data-prep, the guard and the gateway, by name."""
 
 from typing import get_args
 
 from data_prep.domain.reading.file_formats import FileFormat
 
 from tests.fuzz.file_parsers import FileParser
+from tests.fuzz.gateway_parsers import Events, Forms, Tokens
 from tests.fuzz.guard_parsers import Normaliser, PolicyLoader, StreamedText
 from tests.fuzz.row_parsers import LayoutParser, TemplateParser
 from tests.fuzz.sound_rows import CALLING, ROWS
@@ -26,5 +27,8 @@ PARSERS: dict[str, Parser] = {
     "guard.normaliser": Normaliser(),
     "guard.policy": PolicyLoader(),
     "guard.stream": StreamedText(),
+    "gateway.jwt": Tokens(),
+    "gateway.multipart": Forms(),
+    "gateway.sse": Events(),
 }
 """File formats, layouts of rows, and the rest."""

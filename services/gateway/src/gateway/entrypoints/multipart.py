@@ -42,6 +42,8 @@ class MultipartUpload:
         self._file_field = file_field
         self._reading = _Reading(file_field)
         self._parser = _parser(boundary, self._reading)
+        self._opening = b"--" + boundary
+        self._begun = b""
 
     async def open(self) -> None:
         """Read until the file begins.
@@ -82,6 +84,7 @@ class MultipartUpload:
         received = await anext(self._stream, None)
         if received is None:
             return False
+        received = self._from_the_boundary_on(received)
         try:
             self._parser.write(received)
         except FormParserError as error:
@@ -89,6 +92,24 @@ class MultipartUpload:
                 "the form is not valid multipart", param=self._file_field
             ) from error
         return True
+
+    def _from_the_boundary_on(self, received: bytes) -> bytes:
+        """What may be parsed by now: nothing, until it is known that the form begins as forms do.
+
+        The parser reads what stands before the first boundary in one way or another, depending on
+        where the body was cut on its way.
+        """
+        if len(self._begun) == len(self._opening):
+            return received
+        missing = len(self._opening) - len(self._begun)
+        self._begun += received[:missing]
+        if not self._opening.startswith(self._begun):
+            raise BadRequestError(
+                "the form does not begin with its boundary", param=self._file_field
+            )
+        if len(self._begun) < len(self._opening):
+            return b""
+        return self._begun + received[missing:]
 
 
 class _Reading:
@@ -124,7 +145,9 @@ class _Reading:
     def headers_finished(self) -> None:
         disposition = self._part.headers.get(b"content-disposition", b"")
         _, options = parse_options_header(disposition)
-        self._part.name = options.get(b"name", b"").decode("utf-8", "replace")
+        if b"name" not in options:
+            raise BadRequestError("the form has a part without a name", param=self._file_field)
+        self._part.name = options[b"name"].decode("utf-8", "replace")
         filename = options.get(b"filename")
         if filename is None:
             return

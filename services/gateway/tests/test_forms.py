@@ -1,0 +1,44 @@
+"""Forms are read alike, wherever they were cut on their way."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from gateway.domain.errors import BadRequestError
+from gateway.entrypoints.multipart import MultipartUpload
+
+HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+END = b"\r\n--b--\r\n"
+
+
+async def read(*pieces: bytes) -> bytes:
+    """The file of the form in these pieces."""
+
+    async def stream() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    upload = MultipartUpload("multipart/form-data; boundary=b", stream())
+    await upload.open()
+    return b"".join([chunk async for chunk in upload.chunks()])
+
+
+async def test_a_file_is_the_same_wherever_its_form_was_cut():
+    file = b"a\r\n--\r\n--bc\r--b"
+    form = HEAD + file + END
+    for at in range(len(form) + 1):
+        assert await read(form[:at], form[at:]) == file
+    assert await read(*(form[at : at + 1] for at in range(len(form)))) == file
+
+
+@pytest.mark.parametrize("before", [b"\r\n", b"\r\nne\r\n", b"preamble\r\n", b"-"])
+async def test_nothing_stands_before_the_first_boundary(before: bytes):
+    form = before + HEAD + b"a" + END
+    for at in range(len(before) + 5):
+        with pytest.raises(BadRequestError, match="begin with its boundary"):
+            await read(form[:at], form[at:])
+
+
+async def test_a_part_without_a_name_is_refused():
+    nameless = b'--b\r\nContent-Disposition: form-data; nam}e="x"\r\n\r\nvalue\r\n'
+    with pytest.raises(BadRequestError, match="without a name"):
+        await read(nameless + HEAD + b"a" + END)
