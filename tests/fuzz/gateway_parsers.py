@@ -183,7 +183,7 @@ def _read(pieces: list[bytes]) -> tuple[dict[str, str], bytes] | None:
         upload = MultipartUpload(FORM, stream())
         await upload.open()
         content = b"".join([chunk async for chunk in upload.chunks()])
-        return upload.fields, content
+        return upload.fields | upload.later_fields, content
 
     try:
         return asyncio.run(read())
