@@ -53,14 +53,15 @@ def as_markdown(kept: dict[str, Any]) -> str:
         "|---|" + "---|" * len(clients),
     ]
     for call in [*(it for it in CALLS if it in made), *sorted(made - set(CALLS))]:
-        cells = [
-            "pass"
-            if (it := client["results"].get(call)) == "pass"
-            else (NO_CALL if it is None else "fail")
-            for client in clients
-        ]
+        cells = (_word(client["results"].get(call)) for client in clients)
         lines.append(f"| {call} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _word(result: str | None) -> str:
+    if result is None:
+        return NO_CALL
+    return result if result == "pass" else "fail"
 
 
 def _cell(column: Column, call: str) -> str:

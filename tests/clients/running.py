@@ -45,7 +45,7 @@ async def column_of(client: Client, site: Site) -> Column:
         process.kill()
         await process.wait()
         return Column(client, results={"the program": f"not within {LONGEST_SECONDS} s"})
-    column = _read(client, out.decode())
+    column = read_told(client, out.decode())
     if process.returncode:
         last = (complaints.decode().strip().splitlines() or ["no word"])[-1]
         column.results["the program"] = f"ended with {process.returncode}: {last[:200]}"
@@ -56,7 +56,8 @@ async def column_of(client: Client, site: Site) -> Column:
     return column
 
 
-def _read(client: Client, out: str) -> Column:
+def read_told(client: Client, out: str) -> Column:
+    """The column that a program's lines make."""
     column = Column(client)
     for line in out.splitlines():
         said = json.loads(line)
