@@ -18,8 +18,9 @@ NO_SUITABLE_PEERS, REPLICAS_NEED_A_CLUSTER = 10005, 10074
 
 
 async def ensure_streams(js: JetStreamContext, replicas: int = 1) -> None:
-    """Create what is missing and add subjects that are new; several processes may do so at once.
+    """Create what is missing, add subjects that are new and take out those that moved.
 
+    Several processes may do so at once.
     Limits and replicas of a stream that exists are left alone: an operator may have raised them.
 
     Raises:
@@ -32,12 +33,13 @@ async def ensure_streams(js: JetStreamContext, replicas: int = 1) -> None:
         except NotFoundError:
             await _make(js, stream, replicas)
             continue
-        missing = sorted(set(stream.subjects) - set(found.config.subjects or ()))
-        if missing:
-            log.info("stream %s gets subjects %s", stream.name, missing)
-            await js.update_stream(
-                found.config.evolve(subjects=[*(found.config.subjects or ()), *missing])
-            )
+        has = set(found.config.subjects or ())
+        # A subject is in one stream only: one that moved leaves the old one first.
+        moved = {each for other in STREAMS if other is not stream for each in other.subjects}
+        wanted = sorted((has | set(stream.subjects)) - moved)
+        if has != set(wanted):
+            log.info("stream %s gets subjects %s", stream.name, wanted)
+            await js.update_stream(found.config.evolve(subjects=wanted))
 
 
 async def missing_streams(js: JetStreamContext, names: Sequence[str]) -> list[str]:

@@ -125,10 +125,16 @@ STREAMS = (
                 ("moderation", "gateway", "cli"),
             ),
             Row("key.state.{key_id}", KeyState, ("gateway",), ("gateway", "cli")),
-            Row("budget.state.{budget_id}", BudgetState, ("gateway",), ("gateway", "cli")),
             WEBHOOK_STATE,
         ),
         max_bytes=64 * MIB,
+    ),
+    Stream(
+        # Every replica writes to every budget in use some times a minute; only the last counts.
+        "BUDGETS",
+        (Row("budget.state.{budget_id}", BudgetState, ("gateway",), ("gateway", "cli")),),
+        max_bytes=256 * MIB,
+        max_per_subject=4,
     ),
     *WEBHOOK_STREAMS,
     Stream(

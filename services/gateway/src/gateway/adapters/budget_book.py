@@ -1,4 +1,4 @@
-"""Budgets of keys and tenants: followed from CONFIG, written by compare-and-set."""
+"""Budgets of keys and tenants: followed from BUDGETS, written by compare-and-set."""
 
 import time
 from collections.abc import Callable, Iterator
