@@ -19,6 +19,9 @@ PLACES = {
     "{upload_id}": "upload_x",
     "{webhook_id}": "wh-x",
     "{batch_id}": "batch-x",
+    "{eval_id}": "eval-x",
+    "{run_id}": "evalrun-x",
+    "{output_item_id}": "evalrun-x-0",
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from gateway_support.batches import ended, line, ordered, rows_of
+from gateway_support.evals import items_of, made, rows, run_ended, sampled
 from gateway_support.house import House, run_house
 from gateway_support.process import settings_of
 from testkit.service_process import ServiceProcess, running_service
@@ -100,3 +101,23 @@ async def test_a_batch_that_was_cancelled_with_its_worker_dead_ends_with_what_wa
         batch = await ended(client, batch.id, within=60)
 
     assert batch.status == "cancelled"
+
+
+async def test_a_run_of_an_eval_whose_worker_is_killed_goes_on_behind_what_it_had(
+    house: House, tmp_path: Path
+):
+    client = house.openai()
+    found = await made(client)
+    content = rows(*["Hello, world"] * LINES)
+    run = await client.evals.runs.create(found.id, data_source=sampled(content))
+    async with worker(house, tmp_path / "work") as service:
+        await stands_still(house, 9)
+        await service.stop(signal.SIGKILL)
+    house.inference.hold_after = None
+    async with worker(house, tmp_path / "work"):
+        run = await run_ended(client, found.id, run.id)
+    items = await items_of(client, run)
+
+    assert (run.result_counts.passed, len(items)) == (LINES, LINES)
+    assert len({item.id for item in items}) == LINES
+    assert len(house.inference.requests) <= LINES + PARALLEL

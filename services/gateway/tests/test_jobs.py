@@ -222,6 +222,8 @@ async def test_every_route_that_creates_takes_an_idempotency_key():
     creating = {route.name for route in ROUTES if route.name.startswith("create_")}
     assert creating == {
         "create_batch",
+        "create_eval",
+        "create_eval_run",
         "create_dataset",
         "create_evaluation",
         "create_fine_tuning",

@@ -42,6 +42,7 @@ PLACES = {
     "name": "The alias.",
     "key_id": "The API key.",
     "budget_id": "Key or tenant.",
+    "eval_id": "The eval.",
     "webhook_id": "The webhook endpoint.",
     "service": "Who judged.",
     "model": "The read model.",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 from modelmill.gateway.v1.gateway_events_pb2 import (
     BudgetState,
+    EvalState,
     FeedbackRecorded,
     KeyState,
     UsageRecorded,
@@ -125,6 +126,7 @@ STREAMS = (
                 ("moderation", "gateway", "cli"),
             ),
             Row("key.state.{key_id}", KeyState, ("gateway",), ("gateway", "cli")),
+            Row("eval.state.{eval_id}", EvalState, ("gateway",), ("gateway", "cli")),
             WEBHOOK_STATE,
         ),
         max_bytes=64 * MIB,
@@ -260,6 +262,11 @@ def key_state(key_id: str) -> str:
 def budget_state(budget_id: str) -> str:
     """Subject of a budget's record."""
     return f"budget.state.{token(budget_id)}"
+
+
+def eval_state(eval_id: str) -> str:
+    """Subject of how answers are graded."""
+    return f"eval.state.{token(eval_id)}"
 
 
 def usage_recorded(tenant: str) -> str:

@@ -67,6 +67,14 @@ class BatchJournal:
         """Keep one row; a second one of the same id would be none of ours."""
         self._write(custom_id, kind, json.dumps(row, ensure_ascii=False).encode() + b"\n")
 
+    def read(self) -> dict[str, dict[str, Any]]:
+        """All rows by their custom ids; blocks."""
+        found: dict[str, dict[str, Any]] = {}
+        for kind in KINDS:
+            with self.path(kind).open("rb") as rows:
+                found |= {row["custom_id"]: row for row in map(json.loads, rows)}
+        return found
+
     async def save(self, summary: dict[str, Any]) -> None:
         """Make all rows durable, with what is said of the job so far.
 

@@ -6,12 +6,14 @@ What a use case is made of comes as `Parts`, which `main` opens and closes.
 import random
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from audit.trail import AuditTrail
 from jobs.bus import Bus
 from jobs.kinds import BATCH
 from jobs.submit import JobQueue
 from jobs.watching import JobWatcher
+from registry.stores import store_of
 
 from gateway.adapters.fault_points import FaultPoints
 from gateway.adapters.job_owner import OwnJobs
@@ -24,6 +26,7 @@ from gateway.ask_judges import AskJudges
 from gateway.control_job import ControlJob
 from gateway.create_batch import CreateBatch, SubmitJob
 from gateway.create_dataset import CreateDataset
+from gateway.create_eval_run import CreateEvalRun
 from gateway.create_evaluation import CreateEvaluation
 from gateway.create_fine_tuning_job import CreateFineTuningJob
 from gateway.create_optimization import CreateOptimization
@@ -36,6 +39,7 @@ from gateway.embed_texts import EmbedTexts
 from gateway.find_model import FindModel
 from gateway.judge_inputs import JudgeInputs
 from gateway.judge_texts import JudgeTexts
+from gateway.manage_evals import ManageEvals
 from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
 from gateway.measures import TOKENS_IN_HAND
@@ -49,6 +53,7 @@ from gateway.routed_engines import RoutedEngines
 from gateway.settings import Settings
 from gateway.shadow_answers import ShadowAnswers
 from gateway.show_datasets import ShowDatasets
+from gateway.show_eval_runs import ShowEvalRuns
 from gateway.show_models import ShowModels
 from gateway.show_usage import ShowUsage
 from gateway.spared_moderation import SparedModeration
@@ -84,6 +89,8 @@ def all_use_cases(parts: Parts) -> UseCases:
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
     ordering = (find_model, known.jobs, room)
     answer_chat, judge_texts = _judged(parts, find_model)
+    submit_job = SubmitJob(JobQueue(parts.bus), known.jobs, room)
+    manage_evals = ManageEvals(known.evals)
     return UseCases(
         answer_chat=answer_chat,
         embed_texts=_embedding(parts, find_model, judge_texts),
@@ -103,7 +110,10 @@ def all_use_cases(parts: Parts) -> UseCases:
         create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
         create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
         show_usage=ShowUsage(known.usage),
-        create_batch=CreateBatch(peers.data_prep, SubmitJob(JobQueue(parts.bus), known.jobs, room)),
+        create_batch=CreateBatch(peers.data_prep, submit_job),
+        manage_evals=manage_evals,
+        create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, submit_job),
+        show_eval_runs=ShowEvalRuns(manage_evals, known.jobs, partial(store_of, settings)),
         control_job=ControlJob(
             {**peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}, known.jobs
         ),

@@ -18,6 +18,7 @@ from gateway.domain.errors import BadRequestError
 from gateway.own_writes import CatchesUp, until_seen
 from gateway.waiting_room import WaitingRoom
 
+PREFIX = prefix_of(BATCH)
 PURPOSE = "batch"
 MAX_FILE_BYTES = 200 * 1024 * 1024
 WINDOW_SECONDS = 24 * 3600
@@ -58,8 +59,13 @@ class SubmitJob:
     jobs: Jobs
     room: WaitingRoom
 
-    async def __call__(self, spec: Message, caller: Caller, idempotency_key: str) -> JobRecord:
+    async def __call__(
+        self, spec: Message, caller: Caller, idempotency_key: str, *, prefix: str = PREFIX
+    ) -> JobRecord:
         """Order it under the caller's name.
+
+        Args:
+            prefix: of the job's id.
 
         Raises:
             AlreadyExistsError: the key was used for another spec.
@@ -69,7 +75,7 @@ class SubmitJob:
         with self.room.place(caller.tenant, BATCH, idempotency_key):
             submitted = await self.queue.submit(
                 kind=BATCH,
-                prefix=prefix_of(BATCH),
+                prefix=prefix,
                 tenant=caller.tenant,
                 requested_by=caller.subject,
                 idempotency_key=idempotency_key,

@@ -17,6 +17,7 @@ from gateway.entrypoints.http_gate import Gate
 from gateway.entrypoints.inner_calls import InnerCalls
 from gateway.entrypoints.jobs import BatchHandler
 from gateway.keep_batch_files import KeepBatchFiles
+from gateway.run_eval import RunEval
 
 SERVICE = "gateway"
 
@@ -33,7 +34,7 @@ def worker_of(parts: Parts, gate: Gate) -> Worker:
     )
     return Worker(
         parts.bus,
-        [BatchHandler(answer_batch)],
+        [BatchHandler(answer_batch, RunEval(files, store, answer_many, standing))],
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,

@@ -6,18 +6,21 @@ from gateway.admitted_answers import Answers
 from gateway.control_job import ControlJob
 from gateway.create_batch import CreateBatch
 from gateway.create_dataset import CreateDataset
+from gateway.create_eval_run import CreateEvalRun
 from gateway.create_evaluation import CreateEvaluation
 from gateway.create_fine_tuning_job import CreateFineTuningJob
 from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
+from gateway.manage_evals import ManageEvals
 from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
 from gateway.metered_answers import Embeds, Judges
 from gateway.move_alias import MoveAlias
 from gateway.record_feedback import RecordFeedback
 from gateway.show_datasets import ShowDatasets
+from gateway.show_eval_runs import ShowEvalRuns
 from gateway.show_models import ShowModels
 from gateway.show_usage import ShowUsage
 from gateway.split_alias import SplitAlias
@@ -47,6 +50,9 @@ class UseCases:
     create_optimization: CreateOptimization
     create_evaluation: CreateEvaluation
     create_batch: CreateBatch
+    manage_evals: ManageEvals
+    create_eval_run: CreateEvalRun
+    show_eval_runs: ShowEvalRuns
     show_usage: ShowUsage
     control_job: ControlJob
     watch_job: WatchJob

@@ -15,6 +15,7 @@ from service_kit.errors import UnavailableError
 
 from gateway.adapters.background import Background
 from gateway.adapters.budget_book import BudgetBook
+from gateway.adapters.eval_book import EvalBook
 from gateway.adapters.key_book import KeyBook
 from gateway.adapters.key_limits import KeyLimits
 from gateway.adapters.policies import PolicyBook
@@ -37,6 +38,7 @@ class ReadModels:
         self.keys = KeyBook(bus)
         self.budgets = BudgetBook(bus)
         self.usage = UsageBook(bus)
+        self.evals = EvalBook(bus)
         self.key_limits = KeyLimits(self.budgets)
 
     async def follow(self, background: Background) -> None:
@@ -47,7 +49,7 @@ class ReadModels:
         """
         books = (
             *(self.jobs, self.models, self.datasets, self.aliases, self.policies),
-            *(self.keys, self.budgets),
+            *(self.keys, self.budgets, self.evals),
         )
         for book in books:
             background.start(book.run())

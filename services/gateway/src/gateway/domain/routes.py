@@ -50,6 +50,8 @@ WEBHOOK = "/v1/webhooks/{webhook_id}"
 POLICY = "/v1/moderation/policy"
 KEY = "/v1/keys/{key_id}"
 BATCH = "/v1/batches/{batch_id}"
+EVAL = "/v1/evals/{eval_id}"
+RUN = f"{EVAL}/runs/{{run_id}}"
 
 
 def _wishes(path: str, what: str) -> tuple[Route, ...]:
@@ -176,6 +178,24 @@ ROUTES = (
         "What happened to a job, as a page or as a stream.",
     ),
     *_wishes("/v1/jobs", "job"),
+    _route("POST", "/v1/evals", "create_eval", access.CHAT, "Say how answers are graded."),
+    _route("GET", "/v1/evals", "list_evals", access.CHAT, "The tenant's evals."),
+    _route("GET", EVAL, "get_eval", access.CHAT, "One eval."),
+    _route("POST", EVAL, "change_eval", access.CHAT, "Give it another name."),
+    _route("DELETE", EVAL, "delete_eval", access.CHAT, "Delete it and its runs."),
+    _route("POST", f"{EVAL}/runs", "create_eval_run", access.CHAT, "Sample and grade rows."),
+    _route("GET", f"{EVAL}/runs", "list_eval_runs", access.CHAT, "Runs of an eval."),
+    _route("GET", RUN, "get_eval_run", access.CHAT, "One run."),
+    Route("cancel_eval_run", "POST", RUN, access.CHAT, "Answer no more of it."),
+    _route("DELETE", RUN, "delete_eval_run", access.CHAT, "Show it no more."),
+    _route("GET", f"{RUN}/output_items", "list_eval_items", access.CHAT, "Rows of a run."),
+    _route(
+        "GET",
+        f"{RUN}/output_items/{{output_item_id}}",
+        "get_eval_item",
+        access.CHAT,
+        "One row, its answer and its grades.",
+    ),
     _route("GET", "/v1/usage", "get_usage", access.USAGE, "What the tenant used."),
     _route(
         "GET",

@@ -12,6 +12,7 @@ from gateway.entrypoints.http_completions import CompletionRoute
 from gateway.entrypoints.http_dataset_stories import DatasetStories, DatasetStoryRoutes
 from gateway.entrypoints.http_datasets import DatasetRoutes, Previews
 from gateway.entrypoints.http_embeddings import EmbeddingRoutes
+from gateway.entrypoints.http_evals import EvalRoutes
 from gateway.entrypoints.http_evaluations import EvaluationRoutes, ReadsEvaluations
 from gateway.entrypoints.http_feedback import FeedbackRoutes
 from gateway.entrypoints.http_files import FileRoutes, Files
@@ -100,6 +101,10 @@ def _job_handlers(
         **measuring.handlers(),
         **JobRoutes(control_job, events, jobs).handlers(),
         **BatchRoutes(use_cases.create_batch, control_job, jobs).handlers(),
+        **EvalRoutes(
+            *(use_cases.manage_evals, use_cases.create_eval_run, use_cases.show_eval_runs),
+            control_job,
+        ).handlers(),
     }
 
 

@@ -705,3 +705,87 @@ class WebhookAttempt(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WebhookAttempt: _TypeAlias = WebhookAttempt  # noqa: Y015
+
+@_typing.final
+class EvalState(_message.Message):
+    """Body of eval.state.<id>: how answers of models are graded; written by compare-and-set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EVAL_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    DATA_SOURCE_CONFIG_FIELD_NUMBER: _builtins.int
+    TESTING_CRITERIA_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    DELETED_RUNS_FIELD_NUMBER: _builtins.int
+    eval_id: _builtins.str
+    """"eval-<uuid hex>"."""
+    tenant: _builtins.str
+    """Owner."""
+    name: _builtins.str
+    """What its owner calls it."""
+    data_source_config: _builtins.str
+    """Where rows come from, as JSON."""
+    testing_criteria: _builtins.str
+    """What is asked of each answer, as JSON; it never changes."""
+    changed_by: _builtins.str
+    """Subject of whoever changed it last."""
+    deleted: _builtins.bool
+    """True once deleted, for good."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The caller's own words."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was made."""
+
+    @_builtins.property
+    def deleted_runs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Runs that are not shown any more."""
+
+    def __init__(
+        self,
+        *,
+        eval_id: _builtins.str = ...,
+        tenant: _builtins.str = ...,
+        name: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        data_source_config: _builtins.str = ...,
+        testing_criteria: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        changed_by: _builtins.str = ...,
+        deleted: _builtins.bool = ...,
+        deleted_runs: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "created_at", b"created_at", "data_source_config", b"data_source_config", "deleted", b"deleted", "deleted_runs", b"deleted_runs", "eval_id", b"eval_id", "metadata", b"metadata", "name", b"name", "tenant", b"tenant", "testing_criteria", b"testing_criteria"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvalState: _TypeAlias = EvalState  # noqa: Y015

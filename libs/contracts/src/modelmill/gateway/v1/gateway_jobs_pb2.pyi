@@ -121,3 +121,77 @@ class BatchSpec(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchSpec: _TypeAlias = BatchSpec  # noqa: Y015
+
+@_typing.final
+class EvalRunSpec(_message.Message):
+    """Rows of a file, each sampled from a model if the run says so, and graded by the criteria of an eval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EVAL_ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    FILE_ID_FIELD_NUMBER: _builtins.int
+    DATA_SOURCE_FIELD_NUMBER: _builtins.int
+    TESTING_CRITERIA_FIELD_NUMBER: _builtins.int
+    WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
+    AUTHORITY_FIELD_NUMBER: _builtins.int
+    eval_id: _builtins.str
+    """The eval."""
+    name: _builtins.str
+    """What its owner calls the run."""
+    file_id: _builtins.str
+    """File of rows, a line each: {"item": {...}, "sample": {...}}."""
+    data_source: _builtins.str
+    """The run's data source as JSON, its rows left out."""
+    testing_criteria: _builtins.str
+    """The eval's criteria as JSON, as they were."""
+    window_seconds: _builtins.int
+    """Seconds from the order on, after which what is left is not answered."""
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The caller's own words."""
+
+    @_builtins.property
+    def authority(self) -> Global___Authority:
+        """Whose."""
+
+    def __init__(
+        self,
+        *,
+        eval_id: _builtins.str = ...,
+        name: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        file_id: _builtins.str = ...,
+        data_source: _builtins.str = ...,
+        testing_criteria: _builtins.str = ...,
+        window_seconds: _builtins.int = ...,
+        authority: Global___Authority | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "data_source", b"data_source", "eval_id", b"eval_id", "file_id", b"file_id", "metadata", b"metadata", "name", b"name", "testing_criteria", b"testing_criteria", "window_seconds", b"window_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvalRunSpec: _TypeAlias = EvalRunSpec  # noqa: Y015

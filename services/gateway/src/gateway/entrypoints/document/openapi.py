@@ -16,7 +16,8 @@ from gateway.entrypoints.document.anthropic_refusals import (
     anthropic_responses,
 )
 from gateway.entrypoints.document.evaluation_examples import RESULTS
-from gateway.entrypoints.document.operations import OPERATIONS, Operation
+from gateway.entrypoints.document.operation import Operation
+from gateway.entrypoints.document.operations import OPERATIONS
 from gateway.entrypoints.document.refusals import ERROR, REFUSALS
 from gateway.entrypoints.document.usage_answers import QUERY
 from gateway.entrypoints.document.webhook_answers import EVENT, WebhookEvent
@@ -198,6 +199,11 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
         named.append(_query("after", text, "Id of the last entry that you have."))
         named.append(_query("limit", limit, "Entries at most."))
+    if route.name.startswith("list_eval") and route.path.startswith("/v1/evals"):
+        order = {"enum": ["asc", "desc"], "default": "asc"}
+        named.append(_query("order", order, "Oldest first, or newest."))
+    if route.name in ("list_eval_runs", "list_eval_items"):
+        named.append(_query("status", text, "Only those."))
     if route.scope == access.USAGE:
         named += [_query(*each) for each in QUERY]
     if route.name == "list_jobs":

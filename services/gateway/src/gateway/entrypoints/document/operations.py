@@ -1,6 +1,5 @@
 """What each route of the table takes and gives: the table behind the API document."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -26,6 +25,8 @@ from gateway.entrypoints.document import text_answers as texts
 from gateway.entrypoints.document import upload_answers as uploads
 from gateway.entrypoints.document import usage_answers as usages
 from gateway.entrypoints.document import webhook_answers as hooks
+from gateway.entrypoints.document.eval_operations import EVAL_OPERATIONS
+from gateway.entrypoints.document.operation import Body, Operation
 from gateway.entrypoints.document.shape import Deleted
 from gateway.entrypoints.evaluation_body import EvaluationBody
 from gateway.entrypoints.fine_tuning_body import FineTuningBody
@@ -40,29 +41,6 @@ from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
 from gateway.entrypoints.key_body import ChangedKeyBody, KeyBody
 from gateway.entrypoints.message_body import MessagesBody
 from gateway.entrypoints.response_body import ResponseBody
-
-
-@dataclass(frozen=True)
-class Body:
-    """A JSON body and an example of it."""
-
-    shape: type[BaseModel]
-    example: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One route. `refusals` are those beyond what its scope, path and body bring with them."""
-
-    answer: type[BaseModel] | None
-    """None when it is no JSON of a shape of its own."""
-    example: dict[str, Any]
-    body: Body | None = None
-    status: int = 200
-    events: type[BaseModel] | None = None
-    """What a stream of server-sent events carries, for who asks for one."""
-    refusals: tuple[int, ...] = ()
-
 
 NEIGHBOUR = (503, 504)
 TEXT = (404, 429, *NEIGHBOUR)
@@ -242,6 +220,7 @@ OPERATIONS = {
     "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
     "get_usage": Operation(usages.UsagePage, usages.USAGE, refusals=(400, 503)),
     "get_organization_usage": Operation(usages.UsagePage, usages.USAGE, refusals=(400, 503)),
+    **EVAL_OPERATIONS,
     "create_batch": Operation(
         batches.Batch, batches.BATCH, Body(BatchBody, batches.BODY), refusals=(422, *ORDER)
     ),

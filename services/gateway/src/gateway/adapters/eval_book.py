@@ -1,0 +1,58 @@
+"""Evals as this process knows them: followed from CONFIG, written by compare-and-set."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jobs.bus import Bus
+from jobs.envelope import Stored
+from jobs.subjects import TOKEN, eval_state
+from modelmill.gateway.v1.gateway_events_pb2 import EvalState
+from registry.read_model import ReadModel
+from service_kit.errors import NotFoundError
+
+
+class EvalBook(ReadModel):
+    """Read model of `eval.state.*`."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__(bus, ("eval.state.*",))
+        self._store = bus
+        self._evals: dict[str, EvalState] = {}
+
+    def get(self, tenant: str, eval_id: str) -> EvalState:
+        """One eval. Raises NotFoundError: none, deleted, or another tenant's."""
+        found = self._evals.get(eval_id)
+        if found is None or found.deleted or found.tenant != tenant:
+            raise NotFoundError(f"no eval {eval_id[:80]!r}")
+        return found
+
+    def list(self, tenant: str) -> Sequence[EvalState]:
+        """The tenant's, oldest first."""
+        mine = [each for each in self._evals.values() if each.tenant == tenant and not each.deleted]
+        return sorted(mine, key=lambda each: each.created_at.ToNanoseconds())
+
+    async def newest(self, tenant: str, eval_id: str) -> Stored[EvalState]:
+        """As the bus has it, to be changed and given to `write`.
+
+        Raises:
+            NotFoundError: none, deleted, or another tenant's.
+            UnavailableError: the bus is away.
+        """
+        stored = None
+        if TOKEN.fullmatch(eval_id):
+            stored = await self._store.last(eval_state(eval_id), EvalState)
+        if stored is None or stored.body.deleted or stored.body.tenant != tenant:
+            raise NotFoundError(f"no eval {eval_id[:80]!r}")
+        return stored
+
+    async def write(self, state: EvalState, *, expected: int) -> int:
+        """Store it if the last one has this sequence, 0 for none yet; its own sequence.
+
+        Raises:
+            StaleWriteError: somebody else wrote first.
+            UnavailableError: the bus is away; it may have been written.
+        """
+        return await self._store.publish(eval_state(state.eval_id), state, expect_last=expected)
+
+    def _apply(self, stored: Stored[Any]) -> None:
+        self._evals[stored.body.eval_id] = stored.body

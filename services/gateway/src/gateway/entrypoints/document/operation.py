@@ -1,0 +1,28 @@
+"""What is said of one route in the API document."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Body:
+    """A JSON body and an example of it."""
+
+    shape: type[BaseModel]
+    example: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route. `refusals` are those beyond what its scope, path and body bring with them."""
+
+    answer: type[BaseModel] | None
+    """None when it is no JSON of a shape of its own."""
+    example: dict[str, Any]
+    body: Body | None = None
+    status: int = 200
+    events: type[BaseModel] | None = None
+    """What a stream of server-sent events carries, for who asks for one."""
+    refusals: tuple[int, ...] = ()
