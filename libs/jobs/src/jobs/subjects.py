@@ -264,11 +264,6 @@ def budget_state(budget_id: str) -> str:
     return f"budget.state.{token(budget_id)}"
 
 
-def eval_state(eval_id: str) -> str:
-    """Subject of how answers are graded."""
-    return f"eval.state.{token(eval_id)}"
-
-
 def usage_recorded(tenant: str) -> str:
     """Subject of the requests that a tenant made."""
     return f"usage.recorded.{token(tenant, 'tenant')}"

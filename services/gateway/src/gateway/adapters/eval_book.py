@@ -5,7 +5,8 @@ from typing import Any
 
 from jobs.bus import Bus
 from jobs.envelope import Stored
-from jobs.subjects import TOKEN, eval_state
+from jobs.eval_subjects import eval_state
+from jobs.subjects import TOKEN
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from registry.read_model import ReadModel
 from service_kit.errors import NotFoundError
