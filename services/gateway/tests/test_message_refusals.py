@@ -26,6 +26,19 @@ async def test_an_answer_that_the_policy_ends_is_a_refusal_that_names_the_rule(h
     assert told[-1]["type"] == "message_stop"
 
 
+async def test_usage_is_told_as_far_as_the_engine_has_counted(house: House):
+    house.inference.counts = True
+    house.inference.pieces = ["my ", *BLOCKED, " more"]
+    whole = (await post(house)).json()["usage"]
+    told = await events(house)
+    begun, ended = told[0]["message"]["usage"], told[-2]["usage"]
+
+    assert (begun["input_tokens"], begun["output_tokens"]) == (7, 0)
+    for usage in (whole, ended):
+        assert usage["input_tokens"] == 7
+        assert len(BLOCKED) <= usage["output_tokens"] <= len(BLOCKED) + 2
+
+
 @pytest.mark.parametrize("arguments", [f'{{"city": "{BLOCKED}"}}', f'{{"{MASKED}": 1}}'])
 async def test_a_call_that_the_policy_forbids_never_leaves(house: House, arguments: str):
     house.inference.pieces = []

@@ -188,3 +188,23 @@ async def test_usage_is_recorded_as_of_a_chat(house: House):
     usage = (await eventually(recorded)).body
     assert usage.request_id == answer.headers["request-id"]
     assert (usage.version_id, usage.completion_tokens) == (BUILD, 3)
+
+
+async def test_a_prompt_is_counted_as_it_would_be_asked_and_nothing_is_generated(house: House):
+    body = asking(system="be brief", tools=[TOOL], tool_choice={"type": "any"})
+    del body["max_tokens"]
+    answer = await house.http().post(f"{PATH}/count_tokens", json=body)
+
+    assert answer.json() == {"input_tokens": 20}
+    assert answer.headers["x-model-version"] == BUILD
+    (counted,) = house.inference.counted
+    assert house.inference.requests == []
+    await post(house, system="be brief", tools=[TOOL], tool_choice={"type": "any"})
+    assert house.inference.requests[0].conversation == counted.conversation
+
+
+async def test_what_cannot_be_counted_is_refused_in_anthropics_shape(house: House):
+    for changes, status in (({"model": "nobody"}, 404), ({"messages": []}, 400)):
+        answer = await house.http().post(f"{PATH}/count_tokens", json=asking(**changes))
+
+        assert (answer.status_code, answer.json()["type"]) == (status, "error")

@@ -12,6 +12,7 @@ import pytest
 from inference.adapters.openvino import EXACT, OpenVinoKind, PipelineOptions
 from inference.admit_requests import Admissions
 from inference.answer_writer import AnswerWriter
+from inference.count_tokens import CountTokens
 from inference.demand_call import demanded_call
 from inference.domain.generation import EngineCannotError, TokenPiece
 from inference.domain.grammar.held_form import hold
@@ -166,3 +167,19 @@ async def test_a_real_engine_calls_as_it_is_told(family: Family, openvino_folder
             await anext(generate(command("q", 0, constraint=form)))
         with pytest.raises(InvalidInputError, match=r"needs \d+ tokens"):
             await anext(generate(command("q", 0, max_new_tokens=4)))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("choice", ["none", "auto", "required", "q"])
+async def test_a_prompt_is_counted_as_its_answer_counts_it(
+    openvino_folder: Path, family: Family, choice: str
+) -> None:
+    async with opened(openvino_folder, family(HERMES)) as version:
+        asked = command(choice, 1, max_new_tokens=100)
+        generate = GenerateText(OneVersion(version), Admissions(PATIENT))
+        counted = await CountTokens(OneVersion(version))("acme", "mv-1", asked.prompt)
+        async with aclosing(generate(asked)) as parts:
+            ends = [part.end async for part in parts if part.end]
+
+    assert counted.version_id == "mv-1"
+    assert counted.tokens == ends[0].prompt_tokens > 0

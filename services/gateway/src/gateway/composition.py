@@ -24,6 +24,7 @@ from gateway.admitted_answers import AdmittedAnswers, Answers
 from gateway.answer_chat import AnswerChat
 from gateway.ask_judges import AskJudges
 from gateway.control_job import ControlJob
+from gateway.count_prompt import CountPrompt
 from gateway.create_batch import CreateBatch, SubmitJob
 from gateway.create_dataset import CreateDataset
 from gateway.create_eval_run import CreateEvalRun
@@ -93,6 +94,7 @@ def all_use_cases(parts: Parts) -> UseCases:
     manage_evals = ManageEvals(known.evals)
     return UseCases(
         answer_chat=answer_chat,
+        count_prompt=CountPrompt(find_model, peers.engines, settings.request_seconds),
         embed_texts=_embedding(parts, find_model, judge_texts),
         judge_texts=MeteredJudges(judge_texts, parts.quotas),
         manage_keys=ManageKeys(known.keys, known.key_limits, time.time),

@@ -38,6 +38,10 @@ class GuardedAnswers:
         """Which version answers, known once they have begun."""
         self.variant = ""
         """Which of an alias's variants that is; empty where it has none."""
+        self.prompt_tokens = 0
+        """As inference told with the first piece; 0 where it did not."""
+        self.generated_tokens = [0] * call.answers
+        """Of each answer by now, shown or not, where inference counts as it goes."""
         self.policy_digest = policy.digest
         self.input: Judged = judged_input
         """What the policy said of the request."""
@@ -113,6 +117,7 @@ class GuardedAnswers:
             self._unended = End("error")
             raise
         self.version_id, self.variant = self._first.version_id, self._first.variant
+        self.prompt_tokens = self._first.prompt_tokens
         self.first_piece_seconds = time.perf_counter() - self._started
 
     async def pieces(self) -> AsyncIterator[Piece]:
@@ -161,6 +166,7 @@ class GuardedAnswers:
 
     async def _shown(self, piece: Piece) -> Piece:
         begun = time.perf_counter()
+        self.generated_tokens[piece.answer] = piece.tokens
         answer = self._answers[piece.answer]
         if isinstance(answer, GuardedAnswer):
             shown = answer.shown(piece)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from gateway.admitted_answers import Answers
 from gateway.control_job import ControlJob
+from gateway.count_prompt import CountPrompt
 from gateway.create_batch import CreateBatch
 from gateway.create_dataset import CreateDataset
 from gateway.create_eval_run import CreateEvalRun
@@ -33,6 +34,7 @@ class UseCases:
     """What the doors have in common: a rule that stands in one stands in the other."""
 
     answer_chat: Answers
+    count_prompt: CountPrompt
     embed_texts: Embeds
     judge_texts: Judges
     manage_keys: ManageKeys

@@ -51,6 +51,8 @@ class FakeInference(InferenceServiceServicer):
         self.cascade: inference_pb.CascadePath | None = None
         """The way that it says an answer came."""
         self.finish_reason = "stop"
+        self.counts = False
+        """It tells the tokens of a prompt and of an answer as it goes; of one answer."""
         self.stop_text = ""
         """What it says ended an answer."""
         self.fail_before: DomainError | None = None
@@ -69,6 +71,7 @@ class FakeInference(InferenceServiceServicer):
         self.requests: list[inference_pb.GenerateRequest] = []
         self.loaded: list[str] = []
         self.embedded: list[list[str]] = []
+        self.counted: list[inference_pb.CountTokensRequest] = []
         self.in_flight = 0
         self.cancelled = 0
         self.deadlines: list[float] = []
@@ -88,7 +91,7 @@ class FakeInference(InferenceServiceServicer):
         try:
             if self.hold_after is not None and number > self.hold_after:
                 await self.held.wait()
-            for response in (*self._text(request), *self._calls(request)):
+            for response in self._said(request):
                 response.version_id, version_id = version_id, ""
                 yield response
             for number in itertools.count() if self.endless else ():
@@ -110,7 +113,12 @@ class FakeInference(InferenceServiceServicer):
         finally:
             self.in_flight -= 1
 
-    def _version_of(self, request: inference_pb.GenerateRequest | inference_pb.EmbedRequest) -> str:
+    def _version_of(
+        self,
+        request: inference_pb.GenerateRequest
+        | inference_pb.EmbedRequest
+        | inference_pb.CountTokensRequest,
+    ) -> str:
         """By the rule of the real one; what is no version id is an alias."""
         if request.model in self.names:
             return self.names[request.model]
@@ -120,6 +128,15 @@ class FakeInference(InferenceServiceServicer):
         if version_id in self.cannot_run:
             raise NotFoundError(f"model version {version_id} cannot be served: no engine runs it")
         return version_id
+
+    def _said(
+        self, request: inference_pb.GenerateRequest
+    ) -> Iterator[inference_pb.GenerateResponse]:
+        for place, response in enumerate((*self._text(request), *self._calls(request)), 1):
+            if self.counts:
+                response.prompt_tokens = 7 if place == 1 else 0
+                response.completion_tokens = place
+            yield response
 
     def _text(
         self, request: inference_pb.GenerateRequest
@@ -179,6 +196,17 @@ class FakeInference(InferenceServiceServicer):
             embeddings=[inference_pb.Embedding(values=[0.6, -0.8]) for _ in request.texts],
             version_id=self._version_of(request),
             usage=TokenUsage(prompt_tokens=3 * len(request.texts)),
+        )
+
+    async def CountTokens(
+        self, request: inference_pb.CountTokensRequest, context: Any
+    ) -> inference_pb.CountTokensResponse:
+        self.counted.append(request)
+        if self.fail_before is not None:
+            raise self.fail_before
+        return inference_pb.CountTokensResponse(
+            prompt_tokens=len(request.conversation.messages) * 10,
+            version_id=self._version_of(request),
         )
 
     async def LoadModel(

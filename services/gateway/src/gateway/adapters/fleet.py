@@ -8,24 +8,34 @@ where nobody answered five times in a row is left alone for a second, then tried
 import asyncio
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Sequence,
+)
 from contextlib import (
     AbstractAsyncContextManager,
     aclosing,
     asynccontextmanager,
     contextmanager,
 )
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from service_kit.breaker import Breaker
 from service_kit.errors import DeadlineError, DomainError, UnavailableError, UnreachableError
 
+from gateway.count_prompt import CountedPrompt
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.errors import FullError
 from gateway.domain.models import AskedModel
 from gateway.domain.retry_budget import RetryBudget
 from gateway.embed_texts import Embedded
 from gateway.measures import INFERENCE_RETRIES
+
+AnswerT = TypeVar("AnswerT")
 
 ATTEMPTS = 3
 FAILURES_IN_A_ROW = 5
@@ -44,6 +54,10 @@ class Engines(Protocol):
     async def embed(
         self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
     ) -> Embedded: ...
+
+    async def count(
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
+    ) -> CountedPrompt: ...
 
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None: ...
 
@@ -82,18 +96,19 @@ class Fleet:
         self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
     ) -> Embedded:
         """A vector for each text; errors as of one replica's."""
-        ends_at = time.monotonic() + timeout
-        tried: list[_Replica] = []
-        while True:
-            picked = self._pick(tried)
-            try:
-                with self._counted(picked) as (replica, period), self._noted(replica, period):
-                    left = ends_at - time.monotonic()
-                    return await replica.engines.embed(
-                        texts, tenant=tenant, asked=asked, timeout=left
-                    )
-            except UnavailableError as error:
-                await self._before_another(tried, error, ends_at)
+        return await self._answer(
+            lambda engines, left: engines.embed(texts, tenant=tenant, asked=asked, timeout=left),
+            timeout,
+        )
+
+    async def count(
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
+    ) -> CountedPrompt:
+        """How long the prompt is; errors as of one replica's."""
+        return await self._answer(
+            lambda engines, left: engines.count(call, tenant=tenant, asked=asked, timeout=left),
+            timeout,
+        )
 
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
         """Return once the version is warm at every address that answers.
@@ -116,6 +131,20 @@ class Fleet:
             raise next(failure for failure in failures if failure not in away)
         if len(away) == len(self._replicas):
             raise away[0]
+
+    async def _answer(
+        self, ask: Callable[[Engines, float], Awaitable[AnswerT]], timeout: float
+    ) -> AnswerT:
+        """What one replica answers, which is told how many seconds are left."""
+        ends_at = time.monotonic() + timeout
+        tried: list[_Replica] = []
+        while True:
+            picked = self._pick(tried)
+            try:
+                with self._counted(picked) as (replica, period), self._noted(replica, period):
+                    return await ask(replica.engines, ends_at - time.monotonic())
+            except UnavailableError as error:
+                await self._before_another(tried, error, ends_at)
 
     async def _pieces(
         self, call: ChatCall, tenant: str, asked: AskedModel, timeout: float

@@ -11,6 +11,7 @@ from modelmill.common.v1 import chat_pb2
 from modelmill.inference.v1.inference_service_pb2 import (
     Choices,
     Conversation,
+    CountTokensRequest,
     EmbedRequest,
     GenerateRequest,
     GenerateResponse,
@@ -31,6 +32,7 @@ from service_kit.errors import (
 )
 from service_kit.grpc_client import domain_errors
 
+from gateway.count_prompt import CountedPrompt
 from gateway.domain.chat import (
     CascadePath,
     ChatCall,
@@ -102,6 +104,25 @@ class GrpcEngines:
             struct.pack(f"<{len(each.values)}f", *each.values) for each in answer.embeddings
         )
         return Embedded(answer.version_id, vectors, answer.usage.prompt_tokens)
+
+    async def count(
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
+    ) -> CountedPrompt:
+        """How many tokens its prompt has.
+
+        Raises:
+            BadRequestError: it is too long, or the model's template does not take it.
+            ModelNotFoundError: no engine runs it.
+        """
+        request = CountTokensRequest(
+            tenant=tenant,
+            model=asked.model,
+            fallback_version_id=asked.fallback_version_id,
+            conversation=_conversation(call),
+        )
+        with _refusals(call.field), domain_errors(PEER):
+            counted = await self._stub.CountTokens(request, timeout=timeout)
+        return CountedPrompt(counted.version_id, counted.prompt_tokens)
 
     async def load(self, *, tenant: str, version_id: str, timeout: float) -> None:
         """Return once the version is loaded and warm.
@@ -202,18 +223,19 @@ def _request(call: ChatCall, tenant: str, asked: AskedModel) -> GenerateRequest:
     if call.raw:
         request.text = call.turns[0].content
     else:
-        tools = [
-            chat_pb2.Tool(
-                name=tool.name, description=tool.description, parameters_schema=tool.parameters
-            )
-            for tool in call.tools
-        ]
-        messages = map(_message, call.turns)
-        choice = call.tool_choice if tools else ""
-        request.conversation.CopyFrom(
-            Conversation(messages=messages, tools=tools, tool_choice=choice)
-        )
+        request.conversation.CopyFrom(_conversation(call))
     return request
+
+
+def _conversation(call: ChatCall) -> Conversation:
+    tools = [
+        chat_pb2.Tool(
+            name=tool.name, description=tool.description, parameters_schema=tool.parameters
+        )
+        for tool in call.tools
+    ]
+    choice = call.tool_choice if tools else ""
+    return Conversation(messages=map(_message, call.turns), tools=tools, tool_choice=choice)
 
 
 def _message(turn: Turn) -> chat_pb2.ChatMessage:

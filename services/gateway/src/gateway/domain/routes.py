@@ -80,6 +80,10 @@ ROUTES = (
         *("messages", "POST", "/v1/messages", access.CHAT, "Answer a conversation of Anthropic's."),
         *(Body.JSON, Dialect.ANTHROPIC),
     ),
+    Route(
+        *("count_tokens", "POST", "/v1/messages/count_tokens", access.CHAT, "How long it is."),
+        *(Body.JSON, Dialect.ANTHROPIC),
+    ),
     _route("POST", "/v1/embeddings", "embed", access.CHAT, "Vectors of texts."),
     _route("POST", "/v1/moderations", "moderate", access.CHAT, "Judge texts by the policy."),
     _route("GET", POLICY, "get_policy", access.MODERATION, "The policy that judges."),

@@ -1,9 +1,12 @@
 """Anthropic's conversations, as plain ASGI like chat, by the same use case."""
 
+import json
 from typing import Any
 
+from gateway.count_prompt import CountPrompt
+from gateway.entrypoints.http_errors import JSON
 from gateway.entrypoints.http_gate import Receive, Scope, Send
-from gateway.entrypoints.message_body import MessagesRequest, parse_messages
+from gateway.entrypoints.message_body import MessagesRequest, parse_counted, parse_messages
 from gateway.entrypoints.message_views import MessageEvents, failed_event, message_view
 from gateway.entrypoints.text_replies import (
     Answers,
@@ -12,6 +15,26 @@ from gateway.entrypoints.text_replies import (
     while_listening,
     whole_body,
 )
+
+
+class CountTokensRoute:
+    """POST /v1/messages/count_tokens."""
+
+    def __init__(self, count_prompt: CountPrompt) -> None:
+        self._count_prompt = count_prompt
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        call = parse_counted(await whole_body(receive))
+        counted = await self._count_prompt(call, scope["state"]["caller"])
+        body = json.dumps({"input_tokens": counted.tokens}).encode()
+        headers = [
+            *JSON,
+            (b"content-length", str(len(body)).encode()),
+            (b"x-model-version", counted.version_id.encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 class MessagesRoute:

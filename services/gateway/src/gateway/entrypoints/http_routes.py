@@ -20,7 +20,7 @@ from gateway.entrypoints.http_fine_tuning import FineTuningRoutes
 from gateway.entrypoints.http_gate import App, Gate, Verifier
 from gateway.entrypoints.http_jobs import JobRoutes, Jobs
 from gateway.entrypoints.http_keys import KeyRoutes
-from gateway.entrypoints.http_messages import MessagesRoute
+from gateway.entrypoints.http_messages import CountTokensRoute, MessagesRoute
 from gateway.entrypoints.http_models import ModelRoutes
 from gateway.entrypoints.http_moderations import ModerationRoutes
 from gateway.entrypoints.http_optimizations import OptimizationRoutes
@@ -122,6 +122,7 @@ def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]
         "chat": ChatRoute(use_cases.answer_chat),
         "complete": CompletionRoute(use_cases.answer_chat),
         "respond": ResponsesRoute(use_cases.answer_chat),
+        "count_tokens": CountTokensRoute(use_cases.count_prompt),
         "messages": MessagesRoute(use_cases.answer_chat),
         "generate": GenerateRoute(use_cases.answer_chat, settings.default_model),
     }

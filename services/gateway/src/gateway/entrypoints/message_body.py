@@ -94,22 +94,27 @@ class OutputConfig(OpenBody):
     effort: None = None
 
 
-class MessagesBody(OpenBody):
-    """POST /v1/messages."""
+class CountedBody(OpenBody):
+    """POST /v1/messages/count_tokens."""
 
     model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
-    max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS)
     messages: list[AnyTurn] = Field(min_length=1)
     system: Texts = Field(default_factory=list)
+    tools: list[ClientTool] | None = Field(None, max_length=MAX_TOOLS)
+    tool_choice: Annotated[FreeChoice | OneTool, Discriminator("type")] | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+
+
+class MessagesBody(CountedBody):
+    """POST /v1/messages."""
+
+    max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS)
     stream: bool | None = None
     temperature: float | None = Field(None, ge=0, le=1)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=0, lt=2**31)
     stop_sequences: list[StopText] | None = Field(None, max_length=MAX_STOPS)
-    tools: list[ClientTool] | None = Field(None, max_length=MAX_TOOLS)
-    tool_choice: Annotated[FreeChoice | OneTool, Discriminator("type")] | None = None
-    thinking: Thinking | None = None
-    output_config: OutputConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,19 @@ def parse_messages(body: bytes) -> MessagesRequest:
             the first field at fault.
     """
     parsed = parse_open(body, MessagesBody)
+    return MessagesRequest(_call(parsed, _sampling(parsed)), bool(parsed.stream))
+
+
+def parse_counted(body: bytes) -> ChatCall:
+    """The prompt in a body of /v1/messages/count_tokens.
+
+    Raises:
+        BadRequestError: as of `parse_messages`.
+    """
+    return _call(parse_open(body, CountedBody), Sampling())
+
+
+def _call(parsed: CountedBody, sampling: Sampling) -> ChatCall:
     _refuse_unserved(parsed)
     turns = tuple(turns_of(parsed.messages))
     if turns[-1].role == "assistant":
@@ -137,17 +155,16 @@ def parse_messages(body: bytes) -> MessagesRequest:
         )
     system = (Turn("system", joined(parsed.system)),) if parsed.system else ()
     tools = tuple(each.tool for each in parsed.tools or ())
-    call = ChatCall(
+    return ChatCall(
         parsed.model,
         (*system, *turns),
-        _sampling(parsed),
+        sampling,
         tools=tools,
         tool_choice=_chosen(parsed.tool_choice, tools),
     )
-    return MessagesRequest(call, bool(parsed.stream))
 
 
-def _refuse_unserved(parsed: MessagesBody) -> None:
+def _refuse_unserved(parsed: CountedBody) -> None:
     wrong = list(_wrong(parsed.model_extra or {}, NEUTRAL))
     for index, tool in enumerate(parsed.tools or ()):
         wrong += [f"tools.{index}.{name}" for name in _wrong(tool.model_extra or {}, TOOL_NEUTRAL)]

@@ -32,7 +32,7 @@ def message_view(request_id: str, model: str, answers: GuardedAnswers, said: Pie
         **_opened(request_id, model),
         "content": [*blocks, *calls],
         **_ended(end, answers),
-        "usage": _usage(end),
+        "usage": _usage(end, answers),
         **cascade_field(end),
     }
 
@@ -49,14 +49,14 @@ class MessageEvents:
         self._prefix = self._suffix = b""
 
     def opening(self) -> bytes:
-        """That an answer begins; what it costs is told at its end."""
+        """That an answer begins, and how long its prompt is."""
         message = {
             **_opened(self._request_id, self._model),
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
             "stop_details": None,
-            "usage": _usage(End("")),
+            "usage": _usage(End(""), self._answers),
         }
         return event("message_start", message=message) + event("ping")
 
@@ -74,7 +74,7 @@ class MessageEvents:
     def finish(self, end: End) -> bytes:
         """How it ended, and what it cost."""
         delta = _ended(end, self._answers)
-        cost = _usage(end)
+        cost = _usage(end, self._answers)
         del cost["service_tier"]
         ended = event("message_delta", delta=delta, usage=cost, **cascade_field(end))
         return self._close_text() + ended + event("message_stop")
@@ -141,11 +141,12 @@ def _refusal(judged: Judged) -> dict[str, Any]:
     return {"type": "refusal", "category": None, "explanation": explanation}
 
 
-def _usage(end: End) -> dict[str, Any]:
-    """What it cost; zeros when its engine was stopped before it told."""
+def _usage(end: End, answers: GuardedAnswers) -> dict[str, Any]:
+    """What it cost; of an answer that was stopped, as far as its engine had counted."""
+    (generated,) = answers.generated_tokens
     return {
-        "input_tokens": end.usage.prompt_tokens if end.usage else 0,
-        "output_tokens": end.usage.completion_tokens if end.usage else 0,
+        "input_tokens": end.usage.prompt_tokens if end.usage else answers.prompt_tokens,
+        "output_tokens": end.usage.completion_tokens if end.usage else generated,
         "cache_creation_input_tokens": 0,
         "cache_read_input_tokens": 0,
         "service_tier": "standard",

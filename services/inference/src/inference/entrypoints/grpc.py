@@ -17,6 +17,7 @@ from inference.alias_names import AliasNames
 from inference.answer_writer import AnswerEnd, AnswerPart, TokenLogprob
 from inference.calibrate_cascade import CalibrateCascade, CalibrateCommand, Question
 from inference.cascade_text import CascadeText
+from inference.count_tokens import CountTokens
 from inference.domain.sampling import Constraint, SamplingOptions
 from inference.embed_texts import EmbedCommand, EmbedTexts
 from inference.find_target import FindTarget
@@ -38,6 +39,7 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         self._calibrate_cascade = CalibrateCascade(self._generate_text)
         self._score_texts = ScoreTexts(versions, admissions)
         self._embed_texts = EmbedTexts(versions, admissions)
+        self._count_tokens = CountTokens(versions)
         self._versions = versions
 
     async def Generate(
@@ -90,6 +92,13 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
             version_id=embedded.version_id,
             usage=TokenUsage(prompt_tokens=embedded.tokens),
         )
+
+    async def CountTokens(
+        self, request: pb.CountTokensRequest, context: Context
+    ) -> pb.CountTokensResponse:
+        target = self._find_target(request.tenant, request.model, request.fallback_version_id)
+        counted = await self._count_tokens(request.tenant, target.version_id, _prompt(request))
+        return pb.CountTokensResponse(prompt_tokens=counted.tokens, version_id=counted.version_id)
 
     async def LoadModel(
         self, request: pb.LoadModelRequest, context: Context
@@ -162,7 +171,9 @@ def _command(request: pb.GenerateRequest, version_id: str, context: Context) -> 
     )
 
 
-def _prompt(request: pb.GenerateRequest | pb.ScoreRequest | pb.CascadeExample) -> Prompt:
+def _prompt(
+    request: pb.GenerateRequest | pb.ScoreRequest | pb.CountTokensRequest | pb.CascadeExample,
+) -> Prompt:
     if request.WhichOneof("prompt") != "conversation":
         return Prompt(None, request.text)
     conversation = request.conversation

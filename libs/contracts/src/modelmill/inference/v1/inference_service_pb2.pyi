@@ -659,6 +659,74 @@ class ContinuationScore(_message.Message):
 Global___ContinuationScore: _TypeAlias = ContinuationScore  # noqa: Y015
 
 @_typing.final
+class CountTokensRequest(_message.Message):
+    """Asks how long a prompt is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    FALLBACK_VERSION_ID_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Whose request it is."""
+    model: _builtins.str
+    """Version to run, or an alias."""
+    text: _builtins.str
+    """Text as it is."""
+    fallback_version_id: _builtins.str
+    """As of Generate."""
+    @_builtins.property
+    def conversation(self) -> Global___Conversation:
+        """Turns, rendered by the model's chat template."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        model: _builtins.str = ...,
+        conversation: Global___Conversation | None = ...,
+        text: _builtins.str = ...,
+        fallback_version_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "prompt", b"prompt", "text", b"text"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conversation", b"conversation", "fallback_version_id", b"fallback_version_id", "model", b"model", "prompt", b"prompt", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_prompt: _TypeAlias = _typing.Literal["conversation", "text"]  # noqa: Y015
+    _WhichOneofArgType_prompt: _TypeAlias = _typing.Literal["prompt", b"prompt"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_prompt) -> _WhichOneofReturnType_prompt | None: ...
+
+Global___CountTokensRequest: _TypeAlias = CountTokensRequest  # noqa: Y015
+
+@_typing.final
+class CountTokensResponse(_message.Message):
+    """How long it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    VERSION_ID_FIELD_NUMBER: _builtins.int
+    prompt_tokens: _builtins.int
+    """Tokens, the template's own among them."""
+    version_id: _builtins.str
+    """Version whose tokenizer counted."""
+    def __init__(
+        self,
+        *,
+        prompt_tokens: _builtins.int = ...,
+        version_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["prompt_tokens", b"prompt_tokens", "version_id", b"version_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountTokensResponse: _TypeAlias = CountTokensResponse  # noqa: Y015
+
+@_typing.final
 class EmbedRequest(_message.Message):
     """Asks for vectors."""
 

@@ -45,6 +45,11 @@ class InferenceServiceStub:
                 request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreRequest.SerializeToString,
                 response_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreResponse.FromString,
                 _registered_method=True)
+        self.CountTokens = channel.unary_unary(
+                '/modelmill.inference.v1.InferenceService/CountTokens',
+                request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CountTokensRequest.SerializeToString,
+                response_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CountTokensResponse.FromString,
+                _registered_method=True)
         self.Embed = channel.unary_unary(
                 '/modelmill.inference.v1.InferenceService/Embed',
                 request_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.EmbedRequest.SerializeToString,
@@ -87,6 +92,13 @@ class InferenceServiceServicer:
 
     def Score(self, request, context):
         """Log-likelihoods of continuations of one prompt, which is computed once. Errors as of Generate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountTokens(self, request, context):
+        """Tokens of one prompt as Generate would count them; nothing is generated. Errors as of Generate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,6 +147,11 @@ def add_InferenceServiceServicer_to_server(servicer, server):
                     servicer.Score,
                     request_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreRequest.FromString,
                     response_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreResponse.SerializeToString,
+            ),
+            'CountTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountTokens,
+                    request_deserializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CountTokensRequest.FromString,
+                    response_serializer=modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CountTokensResponse.SerializeToString,
             ),
             'Embed': grpc.unary_unary_rpc_method_handler(
                     servicer.Embed,
@@ -212,6 +229,33 @@ class InferenceService:
             '/modelmill.inference.v1.InferenceService/Score',
             modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreRequest.SerializeToString,
             modelmill_dot_inference_dot_v1_dot_inference__service__pb2.ScoreResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.inference.v1.InferenceService/CountTokens',
+            modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CountTokensRequest.SerializeToString,
+            modelmill_dot_inference_dot_v1_dot_inference__service__pb2.CountTokensResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class InferenceServiceStub:
     """
     Score: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.ScoreRequest, _inference_service_pb2.ScoreResponse]
     """Log-likelihoods of continuations of one prompt, which is computed once. Errors as of Generate."""
+    CountTokens: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.CountTokensRequest, _inference_service_pb2.CountTokensResponse]
+    """Tokens of one prompt as Generate would count them; nothing is generated. Errors as of Generate."""
     Embed: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.EmbedRequest, _inference_service_pb2.EmbedResponse]
     """Vectors of texts. Errors as of Generate."""
     LoadModel: _grpc.UnaryUnaryMultiCallable[_inference_service_pb2.LoadModelRequest, _inference_service_pb2.LoadModelResponse]
@@ -75,6 +77,8 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     """
     Score: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.ScoreRequest, _inference_service_pb2.ScoreResponse]  # type: ignore[assignment]
     """Log-likelihoods of continuations of one prompt, which is computed once. Errors as of Generate."""
+    CountTokens: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.CountTokensRequest, _inference_service_pb2.CountTokensResponse]  # type: ignore[assignment]
+    """Tokens of one prompt as Generate would count them; nothing is generated. Errors as of Generate."""
     Embed: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.EmbedRequest, _inference_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Vectors of texts. Errors as of Generate."""
     LoadModel: _aio.UnaryUnaryMultiCallable[_inference_service_pb2.LoadModelRequest, _inference_service_pb2.LoadModelResponse]  # type: ignore[assignment]
@@ -114,6 +118,14 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inference_service_pb2.ScoreResponse, _abc.Awaitable[_inference_service_pb2.ScoreResponse]]:
         """Log-likelihoods of continuations of one prompt, which is computed once. Errors as of Generate."""
+
+    @_abc_1.abstractmethod
+    def CountTokens(
+        self,
+        request: _inference_service_pb2.CountTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inference_service_pb2.CountTokensResponse, _abc.Awaitable[_inference_service_pb2.CountTokensResponse]]:
+        """Tokens of one prompt as Generate would count them; nothing is generated. Errors as of Generate."""
 
     @_abc_1.abstractmethod
     def Embed(

@@ -34,7 +34,7 @@ class StopDetails(Answer):
 
 
 class MessageUsage(Answer):
-    """Tokens as the engine counted them; zeros when it was stopped before it told."""
+    """Tokens as the engine counted them; when it was stopped, as far as it had counted."""
 
     input_tokens: int
     output_tokens: int
@@ -88,7 +88,14 @@ class MessageEvent(Answer):
     request_id: str = ""
 
 
-BODY = {"model": MODEL, "max_tokens": 16, "messages": [QUESTION], "system": "Name the kind."}
+class CountedTokens(Answer):
+    """Tokens of a prompt, the template's own among them."""
+
+    input_tokens: int
+
+
+COUNTED = {"model": MODEL, "messages": [QUESTION], "system": "Name the kind."}
+BODY = {**COUNTED, "max_tokens": 16}
 MESSAGE = {
     "id": "msg_0b8f",
     "type": "message",

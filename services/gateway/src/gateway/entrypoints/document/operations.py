@@ -39,7 +39,7 @@ from gateway.entrypoints.http_policies import PolicyBody, RevertBody
 from gateway.entrypoints.http_uploads import CompleteUploadBody, UploadBody
 from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
 from gateway.entrypoints.key_body import ChangedKeyBody, KeyBody
-from gateway.entrypoints.message_body import MessagesBody
+from gateway.entrypoints.message_body import CountedBody, MessagesBody
 from gateway.entrypoints.response_body import ResponseBody
 
 NEIGHBOUR = (503, 504)
@@ -83,6 +83,12 @@ OPERATIONS = {
         responses.RESPONSE,
         Body(ResponseBody, responses.BODY),
         events=responses.ResponseEvent,
+        refusals=TEXT,
+    ),
+    "count_tokens": Operation(
+        messages.CountedTokens,
+        {"input_tokens": 21},
+        Body(CountedBody, messages.COUNTED),
         refusals=TEXT,
     ),
     "messages": Operation(
