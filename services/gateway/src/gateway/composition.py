@@ -23,7 +23,7 @@ from gateway.adapters.usage import UsageQueue
 from gateway.admitted_answers import AdmittedAnswers, Answers
 from gateway.answer_chat import AnswerChat
 from gateway.ask_judges import AskJudges
-from gateway.control_job import ControlJob
+from gateway.control_job import ControlJob, SteersJobs
 from gateway.count_prompt import CountPrompt
 from gateway.create_batch import CreateBatch, SubmitJob
 from gateway.create_dataset import CreateDataset
@@ -116,12 +116,15 @@ def all_use_cases(parts: Parts) -> UseCases:
         manage_evals=manage_evals,
         create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, submit_job),
         show_eval_runs=ShowEvalRuns(manage_evals, known.jobs, partial(store_of, settings)),
-        control_job=ControlJob(
-            {**peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}, known.jobs
-        ),
+        control_job=ControlJob(_job_owners(parts), known.jobs),
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
         webhooks=parts.webhooks,
     )
+
+
+def _job_owners(parts: Parts) -> dict[str, SteersJobs]:
+    """Who steers a job, by its kind."""
+    return {**parts.peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
 
 
 def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> Embeds:

@@ -68,6 +68,9 @@ class FakeInference(InferenceServiceServicer):
         self.hold_after: int | None = None
         """Requests that are answered; those behind them wait for `held`."""
         self.held = asyncio.Event()
+        self._forget()
+
+    def _forget(self) -> None:
         self.requests: list[inference_pb.GenerateRequest] = []
         self.loaded: list[str] = []
         self.embedded: list[list[str]] = []
