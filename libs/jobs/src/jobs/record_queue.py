@@ -13,6 +13,8 @@ from jobs.publishing import Publishes
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+AT_ONCE = 8
+"""Records on their way at a time: the bus answers each only once it is on disk."""
 
 
 class Waiting(NamedTuple):
@@ -27,6 +29,7 @@ class RecordQueue:
     """A bounded queue in front of the bus, for facts that nobody waits for.
 
     While the bus is away records wait, up to the bound; what comes on top is dropped and counted.
+    Records that were put one after the other may be stored the other way round.
 
     Args:
         what: the records, in the words of the log.
@@ -41,6 +44,7 @@ class RecordQueue:
         self._what = what
         self._dropped = dropped
         self._waiting: asyncio.Queue[Waiting] = asyncio.Queue(size)
+        self._under_way = 0
 
     def put(self, subject: str, body: Message, *, msg_id: str) -> None:
         """Take a record; returns at once, whatever the bus does."""
@@ -51,19 +55,28 @@ class RecordQueue:
 
     async def run(self) -> None:
         """Publish what waits until cancelled."""
-        while True:
-            await self._publish(await self._waiting.get())
-            self._waiting.task_done()
+        async with asyncio.TaskGroup() as publishing:
+            for _ in range(AT_ONCE):
+                publishing.create_task(self._work())
 
     async def drain(self, timeout: float) -> None:
         """Wait until everything is published, at most `timeout` seconds; the rest is dropped."""
         try:
             await asyncio.wait_for(self._waiting.join(), timeout)
         except TimeoutError:
-            # And the one that is under way.
-            lost = self._waiting.qsize() + 1
+            lost = self._waiting.qsize() + self._under_way
             self._dropped(lost)
             log.warning("%d %s were dropped at the end", lost, self._what)
+
+    async def _work(self) -> None:
+        while True:
+            record = await self._waiting.get()
+            self._under_way += 1
+            try:
+                await self._publish(record)
+            finally:
+                self._under_way -= 1
+            self._waiting.task_done()
 
     async def _publish(self, record: Waiting) -> None:
         while True:

@@ -6,6 +6,7 @@ reach the wire as a wildcard, a second token or a line break.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from google.protobuf.message import Message
 from modelmill.gateway.v1.gateway_events_pb2 import (
@@ -183,6 +184,7 @@ class Route:
     body: type[Message]
 
 
+@lru_cache(maxsize=4096)
 def route(subject: str) -> Route:
     """The row of one concrete subject.
 

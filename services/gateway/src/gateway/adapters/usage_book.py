@@ -1,5 +1,6 @@
 """What is on record of the requests of all tenants, in memory, as the stream has it."""
 
+import asyncio
 from typing import Any
 
 from jobs.bus import Bus
@@ -17,14 +18,21 @@ RETRY_SECONDS = 5.0
 class UsageBook(ReadModel):
     """Read model of `usage.recorded.*`.
 
-    It is read from its beginning at each start, beside the answers: who asks before that is over
-    is told to come back.
+    It is read from its beginning when somebody first asks, beside the answers, and followed from
+    then on; who asks before it is read is told to come back. Most replicas are never asked, and
+    following would cost every answer a tenth more.
     """
 
     def __init__(self, bus: Bus) -> None:
         super().__init__(bus, (FILTER,))
         self._store = bus
         self._rows: dict[str, UsageRows] = {}
+        self._is_wanted = asyncio.Event()
+
+    async def run(self) -> None:
+        """Follow as soon as somebody asks, until cancelled."""
+        await self._is_wanted.wait()
+        await super().run()
 
     async def rows_of(self, tenant: str) -> UsageRows:
         """Everything of the tenant that the stream holds at this moment.
@@ -32,6 +40,7 @@ class UsageBook(ReadModel):
         Raises:
             UnavailableError: the bus is away, or it takes too long to read up to here.
         """
+        self._is_wanted.set()
         newest = await self._store.newest_sequence(FILTER)
         try:
             await self.wait_for(newest, CATCH_UP_SECONDS)
