@@ -30,6 +30,7 @@ from modelmill.registry.v1.model_events_pb2 import (
 )
 from service_kit.errors import InvalidInputError
 
+from jobs.change_rows import CHANGES
 from jobs.kinds import KINDS, OWNER_OF, work_consumer
 from jobs.rows import DAY_SECONDS, HOUR_SECONDS, MIB, Durable, Row, Stream
 from jobs.webhook_rows import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD, WEBHOOK_STATE, WEBHOOK_STREAMS
@@ -157,6 +158,7 @@ STREAMS = (
         (Row("audit.{service}", ModerationRecorded, ("moderation", "gateway"), ("cli",)),),
         max_bytes=256 * MIB,
     ),
+    CHANGES,
     Stream(
         "SNAPSHOTS",
         (

@@ -49,6 +49,7 @@ from gateway.metered_answers import Embeds, MeteredAnswers, MeteredEmbeds, Meter
 from gateway.move_alias import MoveAlias
 from gateway.price_of_model import PriceOfModel
 from gateway.quotas import Quotas
+from gateway.record_changes import RecordChanges
 from gateway.record_feedback import RecordFeedback
 from gateway.routed_engines import RoutedEngines
 from gateway.settings import Settings
@@ -78,6 +79,7 @@ class Parts:
     audit: AuditTrail
     watcher: JobWatcher
     webhooks: Webhooks | None
+    record_changes: RecordChanges
     record_feedback: RecordFeedback
     quotas: Quotas
 
@@ -99,6 +101,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         judge_texts=MeteredJudges(judge_texts, parts.quotas),
         manage_keys=ManageKeys(known.keys, known.key_limits, time.time),
         manage_policy=ManagePolicy(peers.policies),
+        record_changes=parts.record_changes,
         record_feedback=parts.record_feedback,
         show_models=ShowModels(find_model, known.aliases, known.models),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),

@@ -23,6 +23,7 @@ from service_kit.process import announce_ready, run_service
 
 from gateway.adapters.background import Background
 from gateway.adapters.budget_book import milliseconds
+from gateway.adapters.change_trail import ChangeLog, ChangeTrail
 from gateway.adapters.credentials import Credentials
 from gateway.adapters.fault_points import FaultPoints
 from gateway.adapters.feedback import FeedbackStream
@@ -43,6 +44,7 @@ from gateway.entrypoints.http_routes import gateway_http_app
 from gateway.entrypoints.webhook_views import FACTS
 from gateway.own_jobs import worker_of, working
 from gateway.quotas import Quotas, QuotaTerms
+from gateway.record_changes import RecordChanges
 from gateway.record_feedback import RecordFeedback
 from gateway.settings import Settings
 from gateway.shadow_answers import ShadowAnswers
@@ -129,9 +131,21 @@ async def _parts(
         audit=audit,
         watcher=JobWatcher(bus, known.jobs),
         webhooks=await stack.enter_async_context(_webhooks(settings, bus, stopping)),
+        record_changes=_record_changes(stack, settings, bus, background),
         record_feedback=RecordFeedback(FeedbackStream(bus)),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),
     )
+
+
+def _record_changes(
+    stack: AsyncExitStack, settings: Settings, bus: Bus, background: Background
+) -> RecordChanges:
+    trail, shown = ChangeTrail(bus, settings.audit_queue), ChangeLog(bus)
+    background.start(trail.run())
+    # Nothing waits for it: a list that is still being read is shorter for a while.
+    background.start(shown.run())
+    stack.push_async_callback(trail.drain, USAGE_DRAIN_SECONDS)
+    return RecordChanges(trail, shown)
 
 
 def _metrics(settings: Settings) -> MetricsPage:

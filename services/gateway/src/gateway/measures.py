@@ -56,6 +56,10 @@ WEBHOOK_DELIVERIES = Counter(
     ["outcome"],
 )
 USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost.")
+CHANGES_DROPPED = Counter(
+    "modelmill_changes_dropped",
+    "Records of who changed what that were lost, because the bus was away for too long.",
+)
 FEEDBACK = Counter(
     "modelmill_feedback", "What people said of answers and verdicts, by its report.", ["report"]
 )

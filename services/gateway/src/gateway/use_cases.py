@@ -19,6 +19,7 @@ from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
 from gateway.metered_answers import Embeds, Judges
 from gateway.move_alias import MoveAlias
+from gateway.record_changes import RecordChanges
 from gateway.record_feedback import RecordFeedback
 from gateway.show_datasets import ShowDatasets
 from gateway.show_eval_runs import ShowEvalRuns
@@ -39,6 +40,7 @@ class UseCases:
     judge_texts: Judges
     manage_keys: ManageKeys
     manage_policy: ManagePolicy
+    record_changes: RecordChanges
     record_feedback: RecordFeedback
     show_models: ShowModels
     move_alias: MoveAlias

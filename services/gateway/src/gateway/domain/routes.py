@@ -226,6 +226,7 @@ ROUTES = (
         access.WEBHOOKS,
         "What came of the last attempts to reach it.",
     ),
+    _route("GET", "/v1/audit", "list_changes", access.KEYS, "Who changed what."),
     _route("POST", "/v1/keys", "issue_key", access.KEYS, "Make an API key."),
     _route("GET", "/v1/keys", "list_keys", access.KEYS, "The tenant's API keys."),
     _route("GET", KEY, "get_key", access.KEYS, "One key's record."),

@@ -7,6 +7,7 @@ from typing import Protocol
 from gateway.domain.routes import Body
 from gateway.entrypoints.http_app import build_http_app
 from gateway.entrypoints.http_batches import BatchRoutes
+from gateway.entrypoints.http_changes import ChangeRoutes, with_records
 from gateway.entrypoints.http_chat import ChatRoute, GenerateRoute
 from gateway.entrypoints.http_completions import CompletionRoute
 from gateway.entrypoints.http_dataset_stories import DatasetStories, DatasetStoryRoutes
@@ -69,20 +70,19 @@ def gateway_http_app(
     datasets = DatasetRoutes(
         use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
     )
+    handlers = {
+        **_judging_handlers(use_cases),
+        **models.handlers(),
+        **FileRoutes(data_prep, use_cases.delete_file).handlers(),
+        **UploadRoutes(data_prep).handlers(),
+        **datasets.handlers(),
+        **DatasetStoryRoutes(stories).handlers(),
+        **_job_handlers(use_cases, events, evaluations, jobs),
+        **_tenant_handlers(use_cases),
+    }
     return build_http_app(
         verifier=verifier,
-        handlers={
-            **_judging_handlers(use_cases),
-            **models.handlers(),
-            **FileRoutes(data_prep, use_cases.delete_file).handlers(),
-            **UploadRoutes(data_prep).handlers(),
-            **datasets.handlers(),
-            **DatasetStoryRoutes(stories).handlers(),
-            **_job_handlers(use_cases, events, evaluations, jobs),
-            **UsageRoutes(use_cases.show_usage).handlers(),
-            **WebhookRoutes(use_cases.webhooks).handlers(),
-            **KeyRoutes(use_cases.manage_keys).handlers(),
-        },
+        handlers=with_records(handlers, use_cases.record_changes),
         hot=_hot_routes(use_cases, settings),
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
         stopping=stopping,
@@ -105,6 +105,16 @@ def _job_handlers(
             *(use_cases.manage_evals, use_cases.create_eval_run, use_cases.show_eval_runs),
             control_job,
         ).handlers(),
+    }
+
+
+def _tenant_handlers(use_cases: UseCases) -> Handlers:
+    """Of what a tenant has beside its models and data."""
+    return {
+        **UsageRoutes(use_cases.show_usage).handlers(),
+        **WebhookRoutes(use_cases.webhooks).handlers(),
+        **KeyRoutes(use_cases.manage_keys).handlers(),
+        **ChangeRoutes(use_cases.record_changes).handlers(),
     }
 
 

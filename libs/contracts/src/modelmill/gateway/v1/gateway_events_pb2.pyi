@@ -197,6 +197,54 @@ class FeedbackRecorded(_message.Message):
 Global___FeedbackRecorded: _TypeAlias = FeedbackRecorded  # noqa: Y015
 
 @_typing.final
+class ChangeRecorded(_message.Message):
+    """Body of change.recorded.<tenant>: somebody changed something, and it was done. Holds no texts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
+    OBJECT_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Tenant of the caller."""
+    subject: _builtins.str
+    """Subject of the token, or the id of the key."""
+    key_id: _builtins.str
+    """The API key that was shown; empty for a token of an issuer."""
+    route: _builtins.str
+    """Name of the route, for example "move_alias"; that of the equal one over gRPC."""
+    object_id: _builtins.str
+    """What was changed, as the path or the answer names it; empty when neither does."""
+    request_id: _builtins.str
+    """As the answer named it."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When it was done."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        subject: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        route: _builtins.str = ...,
+        object_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "key_id", b"key_id", "object_id", b"object_id", "request_id", b"request_id", "route", b"route", "subject", b"subject", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChangeRecorded: _TypeAlias = ChangeRecorded  # noqa: Y015
+
+@_typing.final
 class Limits(_message.Message):
     """What a key or a tenant may use at most; 0 sets no limit."""
 

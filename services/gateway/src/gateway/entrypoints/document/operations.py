@@ -9,6 +9,7 @@ from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
 from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
 from gateway.entrypoints.document import batch_answers as batches
+from gateway.entrypoints.document import change_answers as changes
 from gateway.entrypoints.document import checkpoint_answers as checkpoints
 from gateway.entrypoints.document import dataset_answers as datasets
 from gateway.entrypoints.document import evaluation_examples as evaluations
@@ -250,6 +251,7 @@ OPERATIONS = {
     "list_webhook_deliveries": Operation(
         hooks.WebhookDeliveryPage, e.page(hooks.DELIVERY), refusals=(409,)
     ),
+    "list_changes": Operation(changes.ChangePage, e.page(changes.CHANGE)),
     "issue_key": Operation(
         keys.IssuedApiKey, keys.ISSUED, Body(KeyBody, keys.BODY), 201, refusals=HOOK
     ),

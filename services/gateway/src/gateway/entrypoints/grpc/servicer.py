@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from gateway.entrypoints.grpc.changes import with_records
 from gateway.entrypoints.grpc.chat import ChatProcedures
 from gateway.entrypoints.grpc.datasets import DatasetProcedures, DatasetStoryProcedures
 from gateway.entrypoints.grpc.evaluations import EvaluationProcedures
@@ -53,4 +54,4 @@ def gateway_servicer(
         **EvaluationProcedures(use_cases.create_evaluation, evaluations).handlers(),
         **watching.handlers(),
     }
-    return build_servicer(handlers, verifier)
+    return build_servicer(with_records(handlers, use_cases.record_changes), verifier)
