@@ -24,7 +24,8 @@ REQUESTS = (
     b'{"model": "mv-own", "messages": [{"role": "user", "content": "of the owner"}]}}\n'
 )
 HOOK = "http://127.0.0.1:9/hook"
-UNREAD = ("issue_key",)
+NOBODY = "nobody"
+UNREAD = ("issue_key", "create_eval")
 """Routes whose bodies name things that are not looked up."""
 FIXED = {"{line}": "1", "{step}": "1"}
 """Places of a path that name no object."""
@@ -44,7 +45,7 @@ class Estate:
 
     def path(self, route: Route) -> str:
         """The route's path to something that the owner has."""
-        path = route.path.replace("{other_dataset_id}", self.ids["/v1/datasets/"])
+        path = route.path.replace("{other_dataset_id}", self.ids.get("/v1/datasets/", NOBODY))
         while found := PLACE.search(path):
             before = path[: found.start()]
             given = FIXED.get(found[0]) or self.ids[before]
@@ -66,7 +67,7 @@ class Estate:
 
     def mentioned(self, text: str) -> list[str]:
         """Which of the owner's ids stand in a text."""
-        known = {*self.ids.values(), *self.of_examples.values()}
+        known = {*self.ids.values(), *self.of_examples.values()} - {NOBODY}
         return [each for each in known if re.search(rf"\b{re.escape(each)}\b", text)]
 
 
@@ -92,6 +93,8 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
         },
     )
     estate.of_routes["create_batch"] = {e.FILE: batch}
+    evals = await _uploaded(owner, "evals", b'{"item": {"text": "of the owner"}}\n')
+    estate.of_routes["create_eval_run"] = {e.FILE: evals}
     making = await _made(owner, estate, "create_dataset")
     estate.ids |= {"/v1/datasets/": making["id"], "/v1/jobs/": making["job_id"]}
     estate.of_examples[e.DATASET] = making["id"]
@@ -102,20 +105,26 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
 
 
 async def _own_one(owner: httpx.AsyncClient, estate: Estate, route: Route) -> None:
-    """Make what the first unknown place of the path names, by the POST on the path before it."""
-    for found in PLACE.finditer(route.path.replace("{other_dataset_id}", "x")):
-        before = route.path[: found.start()]
-        if found[0] in FIXED or before in estate.ids or "{" in before:
-            continue
-        makers = [
-            each.name for each in ROUTES if (each.method, f"{each.path}/") == ("POST", before)
-        ]
-        assert makers, f"nothing makes what {route.path} names: say it in furnished()"
-        try:
-            estate.ids[before] = (await _made(owner, estate, makers[0]))["id"]
-        except AssertionError as error:
-            estate.unmade.append(str(error))
-            estate.ids[before] = "nobody"
+    """Make what unknown places of the path name, by the POSTs on the paths before them."""
+    template = path = route.path.replace("{other_dataset_id}", estate.ids["/v1/datasets/"])
+    while found := PLACE.search(path):
+        before, above = path[: found.start()], template[: template.index(found[0])]
+        if found[0] not in FIXED and before not in estate.ids:
+            estate.ids[before] = await _id_of_one(owner, estate, above)
+        given = FIXED.get(found[0]) or estate.ids[before]
+        path = f"{before}{given}{path[found.end() :]}"
+
+
+async def _id_of_one(owner: httpx.AsyncClient, estate: Estate, above: str) -> str:
+    posts = [each for each in ROUTES if (each.method, f"{each.path}/") == ("POST", above)]
+    if not posts:
+        # It comes to be by work that nobody does here.
+        return NOBODY
+    try:
+        return str((await _made(owner, estate, posts[0].name))["id"])
+    except AssertionError as error:
+        estate.unmade.append(str(error))
+        return NOBODY
 
 
 async def _uploaded(owner: httpx.AsyncClient, purpose: str, content: bytes) -> str:
@@ -126,7 +135,7 @@ async def _uploaded(owner: httpx.AsyncClient, purpose: str, content: bytes) -> s
 
 async def _made(owner: httpx.AsyncClient, estate: Estate, name: str) -> dict[str, Any]:
     route = next(each for each in ROUTES if each.name == name)
-    answer = await owner.post(route.path, json=estate.body(route))
+    answer = await owner.post(estate.path(route), json=estate.body(route))
     assert answer.is_success, f"{name}: {answer.text}"
     made: dict[str, Any] = answer.json()
     return made
