@@ -155,7 +155,7 @@ async def test_refusals_have_anthropics_types(house: House):
     assert (await refused(400)).json()["error"]["type"] == "invalid_request_error"
     house.inference.fail_before = OverloadedError("full", retry_after_seconds=3)
     overloaded = await refused(503)
-    assert overloaded.json()["error"]["type"] == "api_error"
+    assert overloaded.json()["error"]["type"] == "overloaded_error"
     assert int(overloaded.headers["retry-after"]) >= 3
     house.inference.fail_before = UnavailableError("away")
     assert (await refused(503)).json()["error"]["type"] == "api_error"

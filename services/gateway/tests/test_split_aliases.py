@@ -6,7 +6,7 @@ import httpx
 import pytest
 from gateway.measures import SHADOWS
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
-from gateway_support.house import ADAPTER, BASE, BUILD, MASKED, TUNED, House
+from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, MASKED, TUNED, House
 from jobs.subjects import usage_recorded
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -220,6 +220,18 @@ async def test_a_shadow_that_fails_or_hangs_is_nobodys_matter(house: House):
     assert SHADOWS.labels("dropped")._value.get() == dropped + 2
     house.inference.endless_versions = set()
     await eventually(lambda: house.inference.in_flight == 0)
+
+
+async def test_an_answer_that_the_policy_ended_has_no_shadow(house: House):
+    await put(house, "ending", version_id=BUILD, shadow={"version_id": TUNED, "share": 1})
+    house.inference.pieces = [f"eat {BLOCKED} ", "now"]
+    answer = await chat(house, "ending")
+
+    assert answer.json()["choices"][0]["finish_reason"] == "content_filter"
+    house.inference.pieces = ["fine"]
+    await chat(house, "ending")
+    await eventually(lambda: len(house.inference.requests) == 3)
+    assert [request.model for request in house.inference.requests] == [BUILD, BUILD, TUNED]
 
 
 async def test_an_answer_that_was_left_has_no_shadow(house: House):

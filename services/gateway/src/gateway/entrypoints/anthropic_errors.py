@@ -5,6 +5,7 @@ from typing import Any
 
 from service_kit.errors import DomainError
 
+from gateway.domain.errors import FullError
 from gateway.entrypoints.http_errors import error_fields, http_status
 
 TYPES = {
@@ -18,6 +19,9 @@ TYPES = {
 }
 """Anthropic's `type` by status; the rest is the caller's mistake or ours."""
 
+OVERLOADED = "overloaded_error"
+"""Of a refusal for want of room, which is ours and has its own status there."""
+
 
 def anthropic_type(status: int) -> str:
     """Anthropic's `type` of a refusal with that status."""
@@ -28,6 +32,8 @@ def anthropic_body(error: DomainError | None, request_id: str) -> bytes:
     """The refusal as JSON, with all that OpenAI's shape tells; None is a bug of ours."""
     fields = error_fields(error, request_id)
     kind = anthropic_type(500 if error is None else http_status(error))
+    if isinstance(error, FullError):
+        kind = OVERLOADED
     body: dict[str, Any] = {
         "type": "error",
         "error": fields | {"type": kind},

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from service_kit.errors import DomainError, NotFoundError, TooLargeError, UnauthenticatedError
 from starlette.requests import ClientDisconnect
 
-from gateway.domain.access import Caller
+from gateway.domain.access import CHAT, Caller
 from gateway.domain.deadline import ALLOWED_SECONDS
 from gateway.domain.errors import BadRequestError, MethodNotAllowedError
 from gateway.domain.routes import Body, Dialect, Match, Route, match
@@ -109,7 +109,8 @@ class Gate:
         try:
             route = _known(found)
             scope["state"]["caller"] = await self._caller(scope, route)
-            _take_wishes(scope)
+            if route.scope == CHAT:
+                _take_wishes(scope)
             limited = _limited(receive, scope, self._limits.get(route.body))
             await self._hot.get(name, self._app)(scope, limited, response.send)
         except ClientDisconnect:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gateway.entrypoints.anthropic_errors import anthropic_type
+from gateway.entrypoints.anthropic_errors import OVERLOADED, anthropic_type
 from gateway.entrypoints.document.refusals import ERROR, REFUSALS
 
 NAME = "Anthropic{name}"
@@ -11,7 +11,7 @@ NAME = "Anthropic{name}"
 
 def _schema() -> dict[str, Any]:
     inner = ERROR["properties"]["error"]
-    types = {"enum": sorted({anthropic_type(status) for status in REFUSALS})}
+    types = {"enum": sorted({OVERLOADED, *(anthropic_type(status) for status in REFUSALS)})}
     return {
         "type": "object",
         "additionalProperties": False,

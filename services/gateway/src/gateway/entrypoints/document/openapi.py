@@ -28,6 +28,8 @@ RESPONSES = "#/components/responses/{name}"
 PAGED = "list_"
 UNPAGED = frozenset({"list_models", "list_aliases", "list_policies"})
 
+GENERATING = frozenset({"chat", "complete", "generate", "messages"})
+
 UPLOAD: dict[str, Any] = {
     "type": "object",
     "required": ["purpose", "file"],
@@ -214,6 +216,15 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         named.append(_query("purpose", text, "Only files of this purpose."))
         order = {"enum": ["asc", "desc"], "default": "desc"}
         named.append(_query("order", order, "By age; desc begins with the newest."))
+    return named + _headers(route)
+
+
+def _headers(route: Route) -> list[dict[str, Any]]:
+    text = {"type": "string"}
+    named = []
+    if route.name in GENERATING:
+        said = "Who says the same has the same variant of an alias each time."
+        named.append(_header("x-modelmill-sticky", text, said))
     if route.name.endswith("_events"):
         named.append(_header("Last-Event-ID", text, "Where a stream goes on."))
     if route.name.startswith("create_"):
