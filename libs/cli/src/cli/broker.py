@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service_kit.errors import PreconditionError
+from service_kit.process_supervisor import LogLine
 
-from cli.process_supervisor import LogLine
 from cli.state_folder import StateFolder, write_private
 
 ROOM_BYTES = 1 << 40

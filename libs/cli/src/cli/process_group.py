@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cli.process_supervisor import LogLine, SupervisedProcess
+from service_kit.process_supervisor import LogLine, SupervisedProcess
 
 
 @dataclass(frozen=True)

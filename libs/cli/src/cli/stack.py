@@ -16,13 +16,13 @@ from jobs.identities import Identities
 from jobs.permissions import DEPLOY
 from service_kit.bus_access import SEED_SUFFIX
 from service_kit.errors import UnavailableError
+from service_kit.process_supervisor import LogLine, SupervisedProcess, python_module
 
 from cli.broker import FullDiskWatch, broker_command
 from cli.certificates import CertificateFolder, kept_renewed
 from cli.keys import AUDIENCE, ISSUER, LocalKeys
 from cli.ports import HOST, free_port, refuse_taken_ports
 from cli.process_group import Command, ProcessGroup
-from cli.process_supervisor import LogLine, SupervisedProcess, python_module
 from cli.state_folder import Runtime, StateFolder
 from cli.trace_collector import TraceCollector
 

@@ -99,6 +99,8 @@ class RpcServer:
         credentials: what TLS is served with; None serves without.
         callers: names, one of which must be in a caller's certificate; None asks for none.
         ready: what health says from the start; otherwise NOT_SERVING until `set_ready`.
+        shares_port: other processes of the same service listen at the same address, too; without it
+            a taken port is an error.
     """
 
     def __init__(
@@ -110,6 +112,7 @@ class RpcServer:
         credentials: grpc.ServerCredentials | None = None,
         callers: Collection[str] | None = None,
         ready: bool = True,
+        shares_port: bool = False,
     ) -> None:
         interceptors: list[grpc.aio.ServerInterceptor] = [
             CallObserver(),
@@ -122,7 +125,7 @@ class RpcServer:
         options = [
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(shares_port)),
             # Clients look a name up again when a connection ends: new replicas are found that way.
             ("grpc.max_connection_age_ms", 30_000),
             ("grpc.max_connection_age_grace_ms", 600_000),

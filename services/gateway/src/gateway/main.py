@@ -47,6 +47,7 @@ from gateway.quotas import Quotas, QuotaTerms
 from gateway.record_changes import RecordChanges
 from gateway.record_feedback import RecordFeedback
 from gateway.settings import Settings
+from gateway.several_processes import serve_by_several
 from gateway.shadow_answers import ShadowAnswers
 from gateway.token_issuers import open_verifier
 from gateway.webhooks import Webhooks, open_webhooks
@@ -209,6 +210,7 @@ def _http_server(
         drain_seconds=settings.drain_seconds,
         tls=tls.ssl_context() if tls else None,
         limits=limits,
+        shares_port=settings.shares_ports,
     )
 
 
@@ -219,6 +221,7 @@ def _grpc_server(settings: Settings, servicer: Any, tls: ServedCertificate | Non
         None,
         drain_seconds=settings.drain_seconds,
         credentials=tls.grpc_credentials() if tls else None,
+        shares_port=settings.shares_ports,
     )
     add_GatewayServiceServicer_to_server(servicer, server.grpc)
     return server
@@ -257,9 +260,15 @@ async def _webhooks(
         yield webhooks
 
 
+async def _serve(settings: Settings, stopping: asyncio.Event) -> None:
+    """By this process, or by several that it looks after."""
+    is_one = settings.processes == 1 or settings.role == "work"
+    await (serve if is_one else serve_by_several)(settings, stopping)
+
+
 def main() -> None:
     """Run as a process."""
-    run_service("gateway", Settings, serve, loop_factory=uvloop.new_event_loop)
+    run_service("gateway", Settings, _serve, loop_factory=uvloop.new_event_loop)
 
 
 if __name__ == "__main__":

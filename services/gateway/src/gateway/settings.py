@@ -22,6 +22,12 @@ class Settings(WorkerSettings):
     role: Literal["serve", "work", "both"] = "both"
     """serve (answers clients), work (answers batches) or both."""
 
+    processes: int = Field(default=1, ge=1, le=64)
+    """Processes that answer at the same two ports; one uses one core."""
+
+    shares_ports: bool = False
+    """Set by the process that starts several: others listen at the same ports."""
+
     worker_slots: int = Field(default=8, ge=1)
     """Batches that this process works on at a time."""
 

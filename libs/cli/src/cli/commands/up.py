@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from service_kit.process_supervisor import LogLine
 
 from cli.interrupts import Interrupted, interruptible
-from cli.process_supervisor import LogLine
 from cli.stack import StackOptions, running_stack
 from cli.state_folder import StateFolder
 

@@ -53,17 +53,21 @@ async def serve_http(
     drain_seconds: float,
     tls: ssl.SSLContext | None = None,
     limits: ClientLimits | None = None,
+    shares_port: bool = False,
 ) -> AsyncIterator[HttpDoor]:
     """Serve `app` at `address` until the block ends, plainly without `tls`.
 
     At the end no connection is taken any more, and answers in hand may go on for `drain_seconds`.
+
+    Args:
+        shares_port: other processes listen there, too, and the kernel deals out connections.
 
     Raises:
         OSError: the port is taken.
     """
     host, _, port = address.rpartition(":")
     limits = limits or ClientLimits()
-    listener = _listen(host.strip("[]"), int(port))
+    listener = _listen(host.strip("[]"), int(port), shares_port=shares_port)
     server = _QuietServer(_config(app, drain_seconds, tls, limits))
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
     listening = asyncio.create_task(server.listening.wait())
@@ -96,10 +100,13 @@ def _config(
     )
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _listen(host: str, port: int, *, shares_port: bool) -> socket.socket:
     try:
         listener = socket.create_server(
-            (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024
+            (host, port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
+            backlog=1024,
+            reuse_port=shares_port,
         )
     except OSError as error:
         raise OSError(f"cannot listen on {host}:{port}: {error.strerror}") from error

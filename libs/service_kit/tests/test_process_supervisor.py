@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from cli.process_supervisor import SupervisedProcess
 from service_kit.errors import UnavailableError
+from service_kit.process_supervisor import SupervisedProcess
 from testkit.waiting import eventually
 
 READY = (
