@@ -18,6 +18,7 @@ CALLS = (
     *("evals", "evals: run"),
     *("responses", "responses, streamed", "responses: tools"),
     *("messages", "messages, streamed", "messages: tools", "messages: json_schema"),
+    "messages: count_tokens",
     *("error 400", "error 401", "error 404", "policy's block", "leaves in mid-stream"),
 )
 

@@ -1,4 +1,4 @@
-// What runs for long, by OpenAI's client for Node: training jobs and batches.
+// What runs for long, by OpenAI's client for Node: training jobs, batches, evals.
 import { MODEL, QUESTION, ROWS, all, assert, until } from "./telling.mjs";
 
 const EPOCHS = 100; // so many that the job still runs when it is paused
@@ -6,6 +6,7 @@ const EPOCHS = 100; // so many that the job still runs when it is paused
 export function jobCalls(client, toFile) {
   const { jobs } = client.fineTuning;
   let id = "";
+  let evalId = "";
   const is = async (status) => (await jobs.retrieve(id)).status === status;
   const stored = async (text, purpose) =>
     (await client.files.create({ file: await toFile(Buffer.from(text), "rows.jsonl"), purpose })).id;
@@ -52,6 +53,41 @@ export function jobCalls(client, toFile) {
       });
       const answers = await (await client.files.content(done.output_file_id)).text();
       assert.equal(JSON.parse(answers.split("\n")[0]).custom_id, "first");
+    },
+    evals: async () => {
+      const item_schema = { type: "object", properties: { word: { type: "string" } } };
+      const made = await client.evals.create({
+        name: "kinds",
+        data_source_config: { type: "custom", item_schema, include_sample_schema: true },
+        testing_criteria: [
+          {
+            type: "string_check",
+            name: "says it",
+            input: "{{ sample.output_text }}",
+            reference: "{{ item.word }}",
+            operation: "ne",
+          },
+        ],
+      });
+      evalId = made.id;
+    },
+    "evals: run": async () => {
+      const template = [{ role: "user", content: "{{ item.word }}" }];
+      const run = await client.evals.runs.create(evalId, {
+        name: "one",
+        data_source: {
+          type: "completions",
+          model: MODEL,
+          input_messages: { type: "template", template },
+          sampling_params: { max_completion_tokens: 4 },
+          source: { type: "file_content", content: [{ item: { word: "oak" } }] },
+        },
+      });
+      const done = await until(60, async () => {
+        const now = await client.evals.runs.retrieve(run.id, { eval_id: evalId });
+        return now.status === "completed" && now;
+      });
+      assert.equal(done.result_counts.passed, 1);
     },
   };
 }

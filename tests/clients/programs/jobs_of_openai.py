@@ -1,4 +1,4 @@
-"""What runs for long, by OpenAI's client: training jobs and batches."""
+"""What runs for long, by OpenAI's client: training jobs, batches, evals."""
 
 import json
 from collections.abc import Callable
@@ -84,9 +84,60 @@ def _ended(client: OpenAI, batch_id: str) -> Any:
     return batch if batch.status in ("completed", "failed", "expired", "cancelled") else None
 
 
+class Eval:
+    """A definition and a run of it."""
+
+    def __init__(self, client: OpenAI) -> None:
+        self._evals = client.evals
+        self._id = ""
+
+    def create(self) -> None:
+        schema = {"type": "object", "properties": {"word": {"type": "string"}}}
+        made = self._evals.create(
+            name="kinds",
+            data_source_config={
+                "type": "custom",
+                "item_schema": schema,
+                "include_sample_schema": True,
+            },
+            testing_criteria=[
+                {
+                    "type": "string_check",
+                    "name": "says it",
+                    "input": "{{ sample.output_text }}",
+                    "reference": "{{ item.word }}",
+                    "operation": "ne",
+                }
+            ],
+        )
+        self._id = made.id
+        assert self._id in [it.id for it in self._evals.list()]
+
+    def run(self) -> None:
+        template = [{"role": "user", "content": "{{ item.word }}"}]
+        run = self._evals.runs.create(
+            self._id,
+            name="one",
+            data_source={
+                "type": "completions",
+                "model": MODEL,
+                "input_messages": {"type": "template", "template": template},
+                "sampling_params": {"max_completion_tokens": 4},
+                "source": {"type": "file_content", "content": [{"item": {"word": "oak"}}]},
+            },
+        )
+        ended = until(60, lambda: self._ended(run.id))
+        assert ended.status == "completed", ended
+        assert ended.result_counts.passed == 1
+
+    def _ended(self, run_id: str) -> Any:
+        run = self._evals.runs.retrieve(run_id, eval_id=self._id)
+        return run if run.status in ("completed", "failed", "canceled") else None
+
+
 def job_calls(client: OpenAI) -> dict[str, Callable[[], None]]:
     """The calls by their rows."""
-    job = TrainingJob(client)
+    job, measured = TrainingJob(client), Eval(client)
     return {
         "fine_tuning: create": job.create,
         "fine_tuning: list": job.listed,
@@ -96,4 +147,6 @@ def job_calls(client: OpenAI) -> dict[str, Callable[[], None]]:
         "fine_tuning: resume": job.resume,
         "fine_tuning: cancel": job.cancel,
         "batches": lambda: batches(client),
+        "evals": measured.create,
+        "evals: run": measured.run,
     }

@@ -34,6 +34,10 @@ const calls = {
     const output_config = { format: { type: "json_schema", schema: SCHEMA } };
     isOfSchema((await client.messages.create({ ...ASKED, max_tokens: 64, output_config })).content[0].text);
   },
+  "messages: count_tokens": async () => {
+    const { input_tokens } = await client.messages.countTokens({ model: MODEL, messages: QUESTION });
+    assert.equal(input_tokens, (await client.messages.create(ASKED)).usage.input_tokens);
+  },
   stop: async () => {
     const whole = [...(await client.messages.create(ASKED)).content[0].text];
     const cut = await client.messages.create({ ...ASKED, stop_sequences: [whole[2]] });

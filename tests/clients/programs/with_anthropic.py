@@ -59,6 +59,13 @@ def json_schema() -> None:
     is_of_schema(answer.content[0].text)
 
 
+def count() -> None:
+    prompt = {"model": MODEL, "messages": QUESTION, "tools": [TOOL]}
+    counted = client.messages.count_tokens(**prompt).input_tokens
+    asked = client.messages.create(**(ASKED | {"tools": [TOOL]}))
+    assert counted == asked.usage.input_tokens
+
+
 def stop() -> None:
     whole = client.messages.create(**ASKED).content[0].text
     cut = client.messages.create(**ASKED, stop_sequences=[whole[2]])
@@ -101,6 +108,7 @@ tell(
         "messages, streamed": streamed,
         "messages: tools": tools,
         "messages: json_schema": json_schema,
+        "messages: count_tokens": count,
         "stop": stop,
         "models": models,
         "error 400": error_400,
