@@ -22,6 +22,7 @@ from tests.run_record import NotWorthKeepingError, circumstances, keep, save
 
 RESULT = ROOT / "build" / "clients.json"
 LOG = ROOT / "build" / "clients.log"
+README = ROOT / "tests" / "clients" / "README.md"
 KEPT = ROOT / "deploy" / "clients" / "last.json"
 PACKAGES = ("modelmill-gateway", "fastapi", "uvicorn")
 
@@ -44,7 +45,8 @@ def main() -> int:
         except NotWorthKeepingError as error:
             print(error, file=sys.stderr)
             return 1
-        print(report.as_markdown(run))
+        said, _, _ = README.read_text().partition(report.MEASURED)
+        README.write_text(said + report.as_measured(run))
     return 1 if problems else 0
 
 

@@ -10,6 +10,8 @@ from tests.clients.calls import CALLS
 from tests.clients.running import Column
 
 NO_CALL = "–"
+MEASURED = "Measured on"
+"""Begins the part of the README that a kept run writes anew."""
 
 
 def document(columns: Sequence[Column]) -> dict[str, Any]:
@@ -56,6 +58,14 @@ def as_markdown(kept: dict[str, Any]) -> str:
         cells = (_word(client["results"].get(call)) for client in clients)
         lines.append(f"| {call} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def as_measured(kept: dict[str, Any]) -> str:
+    """The end of the README: when, of what and where it was measured, and the table."""
+    machine = kept["machine"]
+    where = f"{machine['cores']} cores ({machine['cpu']}), Python {machine['python']}"
+    line = f"{MEASURED} {kept['date'][:10]} at commit {kept['commit'][:7]}, on {where}:"
+    return f"{line}\n\n{as_markdown(kept)}\n"
 
 
 def _word(result: str | None) -> str:
