@@ -6,10 +6,12 @@ from typing import Any
 
 import openai
 import pytest
-from gateway_support.batches import batch_of, ended, line, ordered, rows_of
+from gateway_support.batches import CHAT, batch_of, ended, line, ordered, rows_of
 from gateway_support.house import BLOCKED, BUILD, House
 from jobs.subjects import usage_recorded
+from jobs.submit import JobQueue
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
 from service_kit.errors import OverloadedError, UnavailableError
 from testkit.waiting import eventually
 
@@ -260,3 +262,44 @@ async def test_a_key_for_some_models_asks_no_others_in_a_batch(house: House):
 
     assert list(await rows_of(client, batch.output_file_id)) == ["may"]
     assert list(await rows_of(client, batch.error_file_id)) == ["may-not"]
+
+
+async def test_what_is_not_answered_within_the_window_is_told_in_the_errors(house: House):
+    client = house.openai(tenant="late")
+    stored = await batch_of(client, [line(f"ask-{number}") for number in range(20)])
+    house.inference.hold_after = 3
+    authority = Authority(subject="ann", scopes=["chat"])
+    spec = BatchSpec(endpoint=CHAT, input_file_id=stored.id, window_seconds=2, authority=authority)
+    order = {"kind": "batch", "prefix": "batch", "tenant": "late", "requested_by": "ann"}
+    job = await JobQueue(house.bus).submit(**order, idempotency_key="", spec=spec)
+    await eventually(lambda: house.inference.in_flight >= 8)
+    batch = await ended(client, job.job_id)
+    errors = await rows_of(client, batch.error_file_id)
+
+    assert (batch.status, batch.errors) == ("expired", None)
+    assert batch.expired_at >= batch.expires_at
+    assert len(await rows_of(client, batch.output_file_id)) == 3
+    assert {row["error"]["code"] for row in errors.values()} == {"batch_expired"}
+    assert len(errors) == 17
+
+
+async def test_a_paused_batch_goes_on_where_it_was(house: House):
+    client, http = house.openai(tenant="pauser"), house.http(tenant="pauser")
+    house.inference.hold_after = 5
+    batch = await ordered(client, [line(f"ask-{number}") for number in range(12)])
+    await eventually(lambda: house.inference.in_flight >= 7)
+    await http.post(f"/v1/jobs/{batch.id}/pause")
+
+    async def paused() -> bool:
+        return bool((await http.get(f"/v1/jobs/{batch.id}")).json()["status"] == "paused")
+
+    await eventually(paused, within=20)
+    seen = await client.batches.retrieve(batch.id)
+    assert (seen.status, seen.request_counts.completed) == ("in_progress", 5)
+    asked = len(house.inference.requests)
+    house.inference.hold_after = None
+    await http.post(f"/v1/jobs/{batch.id}/resume")
+    batch = await ended(client, batch.id)
+
+    assert batch.request_counts.completed == 12
+    assert len(house.inference.requests) - asked == 7
