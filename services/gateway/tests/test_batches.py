@@ -236,34 +236,6 @@ async def test_the_job_behind_a_batch_is_one_of_the_tenants_jobs(house: House):
     assert json.dumps(job).count("Hello") == 0
 
 
-async def test_a_revoked_key_ends_its_batches_and_what_is_done_is_kept(house: House):
-    admin = house.http(tenant="key-owner")
-    made = await admin.post("/v1/keys", json={"name": "batches", "scopes": ["chat", "files"]})
-    key = made.json()
-    client = house.openai(tenant="key-owner").with_options(api_key=key["key"])
-    house.inference.hold_after = 3
-    batch = await ordered(client, [line(f"ask-{number}") for number in range(20)])
-    await eventually(lambda: house.inference.in_flight >= 8)
-    assert (await admin.delete(f"/v1/keys/{key['id']}")).is_success
-    reader = house.openai(tenant="key-owner")
-    batch = await ended(reader, batch.id)
-
-    assert (batch.status, [each.code for each in batch.errors.data]) == ("failed", ["key_revoked"])
-    assert len(await rows_of(reader, batch.output_file_id)) == 3
-
-
-async def test_a_key_for_some_models_asks_no_others_in_a_batch(house: House):
-    admin = house.http(tenant="key-owner")
-    body = {"name": "one model", "scopes": ["chat", "files"], "models": ["default"]}
-    key = (await admin.post("/v1/keys", json=body)).json()
-    client = house.openai(tenant="key-owner").with_options(api_key=key["key"])
-    asked = [line("may"), line("may-not", model="kinds")]
-    batch = await ended(client, (await ordered(client, asked)).id)
-
-    assert list(await rows_of(client, batch.output_file_id)) == ["may"]
-    assert list(await rows_of(client, batch.error_file_id)) == ["may-not"]
-
-
 async def test_what_is_not_answered_within_the_window_is_told_in_the_errors(house: House):
     client = house.openai(tenant="late")
     stored = await batch_of(client, [line(f"ask-{number}") for number in range(20)])
