@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from cli.commands import (
     bench,
+    budget,
     bus,
     certs,
     chat,
@@ -50,6 +51,7 @@ app.command("certs")(certs.certs)
 app.command("chat")(chat.chat)
 app.command("usage")(usage.usage)
 app.add_typer(bench.app, name="bench")
+app.add_typer(budget.app, name="budget")
 app.add_typer(bus.app, name="bus")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="eval")

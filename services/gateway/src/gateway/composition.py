@@ -40,6 +40,7 @@ from gateway.embed_texts import EmbedTexts
 from gateway.find_model import FindModel
 from gateway.judge_inputs import JudgeInputs
 from gateway.judge_texts import JudgeTexts
+from gateway.manage_budget import ManageBudget
 from gateway.manage_evals import ManageEvals
 from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
@@ -90,7 +91,6 @@ def all_use_cases(parts: Parts) -> UseCases:
     find_model = FindModel(known.aliases, known.models)
     show_datasets = ShowDatasets(known.datasets, known.jobs)
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
-    ordering = (find_model, known.jobs, room)
     answer_chat, judge_texts = _judged(parts, find_model)
     submit_job = SubmitJob(JobQueue(parts.bus), known.jobs, room)
     manage_evals = ManageEvals(known.evals)
@@ -99,6 +99,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         count_prompt=CountPrompt(find_model, peers.engines, settings.request_seconds),
         embed_texts=_embedding(parts, find_model, judge_texts),
         judge_texts=MeteredJudges(judge_texts, parts.quotas),
+        manage_budget=ManageBudget(known.budgets),
         manage_keys=ManageKeys(known.keys, known.key_limits, time.time),
         manage_policy=ManagePolicy(peers.policies),
         record_changes=parts.record_changes,
@@ -112,8 +113,10 @@ def all_use_cases(parts: Parts) -> UseCases:
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
         create_fine_tuning_job=_training(parts, find_model, show_datasets, room),
-        create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
-        create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
+        create_optimization=CreateOptimization(
+            peers.optimizer_builder, find_model, known.jobs, room
+        ),
+        create_evaluation=CreateEvaluation(peers.evaluations, find_model, known.jobs, room),
         show_usage=ShowUsage(known.usage),
         create_batch=CreateBatch(peers.data_prep, submit_job),
         manage_evals=manage_evals,

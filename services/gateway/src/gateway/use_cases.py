@@ -14,6 +14,7 @@ from gateway.create_optimization import CreateOptimization
 from gateway.delete_dataset import DeleteDataset
 from gateway.delete_file import DeleteFile
 from gateway.delete_model import DeleteModel
+from gateway.manage_budget import ManageBudget
 from gateway.manage_evals import ManageEvals
 from gateway.manage_keys import ManageKeys
 from gateway.manage_policy import ManagePolicy
@@ -38,6 +39,7 @@ class UseCases:
     count_prompt: CountPrompt
     embed_texts: Embeds
     judge_texts: Judges
+    manage_budget: ManageBudget
     manage_keys: ManageKeys
     manage_policy: ManagePolicy
     record_changes: RecordChanges

@@ -53,7 +53,7 @@ def create(
     quiet: Quiet = False,
 ) -> None:
     """Make an API key; it is printed this once, and stored nowhere."""
-    limits = _limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
+    limits = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
     body: dict[str, Any] = {"name": name}
     body |= {"scopes": scopes} if scopes else {}
     body |= {"models": models} if models else {}
@@ -103,7 +103,7 @@ def limit(
     unlimited: Annotated[bool, typer.Option("--none", help="Take all limits away.")] = False,
 ) -> None:
     """Say how much an API key may use; limits that are not named stay."""
-    wanted = _limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
+    wanted = named_limits(requests_per_minute, tokens_per_minute, parallel, tokens, money, period)
     if unlimited == bool(wanted):
         raise InvalidInputError("name a limit, or say --none")
     with GatewayClient(Connection.find(context.obj)) as client:
@@ -125,7 +125,7 @@ def revoke(context: typer.Context, key_id: KeyId) -> None:
     typer.echo(f"{plain(key_id)} is revoked")
 
 
-def _limits(
+def named_limits(
     requests: int | None,
     tokens_a_minute: int | None,
     parallel: int | None,

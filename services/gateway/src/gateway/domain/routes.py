@@ -200,6 +200,8 @@ ROUTES = (
         access.CHAT,
         "One row, its answer and its grades.",
     ),
+    _route("GET", "/v1/budget", "get_budget", access.BUDGETS, "What the tenant may use."),
+    Route("put_budget", "PUT", "/v1/budget", access.BUDGETS, "Set that.", Body.JSON),
     _route("GET", "/v1/usage", "get_usage", access.USAGE, "What the tenant used."),
     _route(
         "GET",

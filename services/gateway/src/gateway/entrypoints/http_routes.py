@@ -7,6 +7,7 @@ from typing import Protocol
 from gateway.domain.routes import Body
 from gateway.entrypoints.http_app import build_http_app
 from gateway.entrypoints.http_batches import BatchRoutes
+from gateway.entrypoints.http_budget import BudgetRoutes
 from gateway.entrypoints.http_changes import ChangeRoutes, with_records
 from gateway.entrypoints.http_chat import ChatRoute, GenerateRoute
 from gateway.entrypoints.http_completions import CompletionRoute
@@ -111,6 +112,7 @@ def _job_handlers(
 def _tenant_handlers(use_cases: UseCases) -> Handlers:
     """Of what a tenant has beside its models and data."""
     return {
+        **BudgetRoutes(use_cases.manage_budget).handlers(),
         **UsageRoutes(use_cases.show_usage).handlers(),
         **WebhookRoutes(use_cases.webhooks).handlers(),
         **KeyRoutes(use_cases.manage_keys).handlers(),

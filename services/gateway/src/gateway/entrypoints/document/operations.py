@@ -9,6 +9,7 @@ from gateway.entrypoints.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.completion_body import CompletionBody
 from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
 from gateway.entrypoints.document import batch_answers as batches
+from gateway.entrypoints.document import budget_answers as budgets
 from gateway.entrypoints.document import change_answers as changes
 from gateway.entrypoints.document import checkpoint_answers as checkpoints
 from gateway.entrypoints.document import dataset_answers as datasets
@@ -32,6 +33,7 @@ from gateway.entrypoints.document.shape import Deleted
 from gateway.entrypoints.evaluation_body import EvaluationBody
 from gateway.entrypoints.fine_tuning_body import FineTuningBody
 from gateway.entrypoints.http_batches import BatchBody
+from gateway.entrypoints.http_budget import BudgetBody
 from gateway.entrypoints.http_embeddings import EmbeddingBody
 from gateway.entrypoints.http_feedback import FeedbackBody
 from gateway.entrypoints.http_moderations import ModerationBody
@@ -225,6 +227,10 @@ OPERATIONS = {
     "cancel_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "cancel"}),
     "pause_job": _steered(jobs.Job, {**e.JOB_ANSWER, "wish": "pause"}),
     "resume_job": _steered(jobs.Job, e.JOB_ANSWER),
+    "get_budget": Operation(budgets.Budget, budgets.BUDGET),
+    "put_budget": Operation(
+        budgets.Budget, budgets.BUDGET, Body(BudgetBody, budgets.BODY), refusals=HOOK
+    ),
     "get_usage": Operation(usages.UsagePage, usages.USAGE, refusals=(400, 503)),
     "get_organization_usage": Operation(usages.UsagePage, usages.USAGE, refusals=(400, 503)),
     **EVAL_OPERATIONS,

@@ -1,0 +1,45 @@
+"""Show and set what a whole tenant may use."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.domain.access import Caller
+from gateway.domain.ledger.amounts import Limits
+from gateway.domain.ledger.budget import Budget
+from gateway.domain.ledger.names import tenant_budget
+
+
+class Budgets(Protocol):
+    """See `gateway.adapters.budget_book.BudgetBook`."""
+
+    def get(self, budget_id: str) -> Budget | None: ...
+    async def put(
+        self, budget_id: str, tenant: str, limits: Limits, *, changed_by: str = ""
+    ) -> Budget: ...
+
+
+@dataclass(frozen=True)
+class ManageBudget:
+    """The caller's own tenant's; keys have theirs by `ManageKeys`."""
+
+    budgets: Budgets
+
+    def show(self, caller: Caller) -> Budget:
+        """Limits, and what is used of them; without any when nobody set one."""
+        budget_id = tenant_budget(caller.tenant)
+        return self.budgets.get(budget_id) or Budget(budget_id, caller.tenant)
+
+    def of_key(self, key_id: str, caller: Caller) -> Budget:
+        """The same of a key of the caller's tenant."""
+        return self.budgets.get(key_id) or Budget(key_id, caller.tenant)
+
+    async def change(self, limits: Limits, caller: Caller) -> Budget:
+        """Let these limits hold, in place of those before; what is used stays.
+
+        Raises:
+            ConflictError: replicas write to the budget faster than we can.
+            UnavailableError: the bus is away; it may have been written.
+        """
+        return await self.budgets.put(
+            *(tenant_budget(caller.tenant), caller.tenant, limits), changed_by=caller.subject
+        )
