@@ -88,9 +88,9 @@ class Parts:
 def all_use_cases(parts: Parts) -> UseCases:
     """Everything that callers can do."""
     settings, known, peers = parts.settings, parts.known, parts.peers
-    find_model = FindModel(known.aliases, known.models)
-    show_datasets = ShowDatasets(known.datasets, known.jobs)
+    find_model, show_datasets = _readers(known)
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
+    ordering = (find_model, known.jobs, room)
     answer_chat, judge_texts = _judged(parts, find_model)
     submit_job = SubmitJob(JobQueue(parts.bus), known.jobs, room)
     manage_evals = ManageEvals(known.evals)
@@ -113,10 +113,8 @@ def all_use_cases(parts: Parts) -> UseCases:
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),
         create_fine_tuning_job=_training(parts, find_model, show_datasets, room),
-        create_optimization=CreateOptimization(
-            peers.optimizer_builder, find_model, known.jobs, room
-        ),
-        create_evaluation=CreateEvaluation(peers.evaluations, find_model, known.jobs, room),
+        create_optimization=CreateOptimization(peers.optimizer_builder, *ordering),
+        create_evaluation=CreateEvaluation(peers.evaluations, *ordering),
         show_usage=ShowUsage(known.usage),
         create_batch=CreateBatch(peers.data_prep, submit_job),
         manage_evals=manage_evals,
@@ -126,6 +124,10 @@ def all_use_cases(parts: Parts) -> UseCases:
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
         webhooks=parts.webhooks,
     )
+
+
+def _readers(known: ReadModels) -> tuple[FindModel, ShowDatasets]:
+    return FindModel(known.aliases, known.models), ShowDatasets(known.datasets, known.jobs)
 
 
 def _job_owners(parts: Parts) -> dict[str, SteersJobs]:
