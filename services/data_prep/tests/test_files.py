@@ -64,6 +64,18 @@ async def test_what_is_no_file_of_rows_is_refused(data_prep: Any) -> None:
         (gzip.compress(b"\0" * 9), "rows.jsonl.gz", "not UTF-8 text"),
         (gzip.compress(gzip.compress(b"{}" * 99)), "rows.jsonl.gz", "not UTF-8 text"),
         (b"{}\n", "rows.jsonl.gz", "no .gz file"),
+        (b"<html>\n<body>{}</body>", "rows.jsonl", "no rows of JSON"),
+        (b"#!/bin/sh\nrm -r /\n", "rows.jsonl", "no rows of JSON"),
+        (b"\xef\xbb\xbfq,a\n1,2\n", "rows.jsonl", "no rows of JSON"),
+        (gzip.compress(b"q,a\n1,2\n"), "rows.jsonl.gz", "no rows of JSON"),
+        (b"PK\x03\x04\x14\x01\x08\x08", "rows.jsonl", "a ZIP archive"),
+        (b"%PDF-1.7\n{}\n", "rows.jsonl", "a PDF document"),
+        (b"%PDF-1.7\n", "rows.txt", "a PDF document"),
+        (b"\x7fELF\x02\x01\x01", "rows.csv", "a program"),
+        (b"\x80\x04\x95\x20{}", "rows.jsonl", "a pickle"),
+        (b"BZh91AY&SYabc", "rows.txt", "compressed by bzip2"),
+        (b"a" * 257 + b"ustar  {}", "rows.txt", "a tar archive"),
+        (gzip.compress(b"%PDF-1.7\n"), "rows.txt.gz", "a PDF document"),
         (gzip.compress(b"{}\n"), "rows.jsonl.zst", "no .zst file"),
         (gzip.compress(b"{}\n")[:12], "rows.jsonl.gz", "damaged"),
         (b"PAR1 and more", "rows.parquet", "no Parquet file"),
@@ -82,6 +94,19 @@ async def test_what_is_no_file_of_rows_is_refused(data_prep: Any) -> None:
     assert await data_prep.list_ids() == []
 
 
+async def test_a_file_is_what_its_bytes_are_however_small_its_chunks_are_cut(
+    data_prep: Any,
+) -> None:
+    for content in (b"%PDF-1.7\n{}\n", b"{}\n" + b"\0" * 9, b"<html>\n", b"PK\x03\x04{}"):
+        pieces = [pb.UploadFileRequest(chunk=content[at : at + 1]) for at in range(len(content))]
+        with pytest.raises(InvalidInputError, match=r"not UTF-8 text|no rows of JSON"):
+            await data_prep.upload_requests([HEADER, *pieces])
+    kept = await data_prep.upload(b"not a row\n\n{}\n", filename="rows.jsonl")
+    assert kept.size_bytes == 14
+    for name in ("rows.txt", "rows.csv"):
+        await data_prep.upload(b"BZhang and MZ wrote %PDF-\n", filename=name)
+
+
 async def test_the_name_of_a_file_is_never_a_path(data_prep: Any) -> None:
     name = "../../../../evil.jsonl"
     before = {path.name for path in data_prep.root.parent.iterdir()}
@@ -95,9 +120,9 @@ async def test_the_name_of_a_file_is_never_a_path(data_prep: Any) -> None:
 
 async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(start_data_prep: Any) -> None:
     async with start_data_prep(role="serve", max_upload_bytes=1000) as data_prep:
-        await data_prep.upload(b"x" * 1000)
+        await data_prep.upload(b"{" * 1000)
         with pytest.raises(TooLargeError, match="larger than 1000 bytes"):
-            await data_prep.upload(b"x" * 1001, chunk_bytes=100)
+            await data_prep.upload(b"{" * 1001, chunk_bytes=100)
         assert list(uploads_of(data_prep).iterdir()) == []
 
 

@@ -16,8 +16,13 @@ from data_prep.domain.reading.file_formats import (
     PLAIN_FORMATS,
     FileFormat,
     format_of,
+    row_format_of,
 )
-from data_prep.domain.reading.text_opening import check_text_opening
+from data_prep.domain.reading.text_opening import (
+    SNIFFED_BYTES,
+    check_rows_opening,
+    check_text_opening,
+)
 
 CONTENT = "content"
 """The one file of a file's artifact. Its name is ours: a caller's is never a path."""
@@ -149,19 +154,30 @@ class StoreFile:
     async def _receive(
         self, chunks: AsyncIterator[bytes], spooled: SpooledFile, file_format: FileFormat
     ) -> int:
-        size = 0
+        size, opening = 0, b""
         async for chunk in chunks:
             if len(chunk) > MAX_CHUNK_BYTES:
                 raise InvalidInputError(f"a chunk is larger than {MAX_CHUNK_BYTES} bytes")
-            if not size and file_format in PLAIN_FORMATS:
-                check_text_opening(chunk)
+            if len(opening) < SNIFFED_BYTES:
+                # Of all that has come of it, however small the chunks are cut.
+                opening += chunk[: SNIFFED_BYTES - len(opening)]
+                _check_opening(opening, file_format, whole=len(opening) == SNIFFED_BYTES)
             size += len(chunk)
             if size > self._max_bytes:
                 raise TooLargeError(f"the file is larger than {self._max_bytes} bytes")
             await spooled.write(chunk)
         if not size:
             raise InvalidInputError("the file is empty")
+        _check_opening(opening, file_format, whole=True)
         return size
+
+
+def _check_opening(opening: bytes, file_format: FileFormat, *, whole: bool) -> None:
+    """Refuse text that is none; `whole` when no more of the opening comes."""
+    if file_format in PLAIN_FORMATS:
+        check_text_opening(opening)
+        if whole and row_format_of(file_format) == "jsonl":
+            check_rows_opening(opening)
 
 
 def check_header(filename: str, purpose: str) -> FileFormat:

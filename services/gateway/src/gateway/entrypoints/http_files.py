@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import FileState
+from service_kit.errors import InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
@@ -58,12 +59,16 @@ class FileRoutes:
                 raise BadRequestError("purpose: must be given", param="purpose")
             if any(name.startswith("expires_after") for name in fields):
                 raise unsupported("expires_after")
-            file = await self._files.upload(
-                chunks,
-                tenant=caller_of(request).tenant,
-                filename=form.filename,
-                purpose=fields["purpose"],
-            )
+            try:
+                file = await self._files.upload(
+                    chunks,
+                    tenant=caller_of(request).tenant,
+                    filename=form.filename,
+                    purpose=fields["purpose"],
+                )
+            except InvalidInputError as error:
+                # As OpenAI answers: a file that is not what it says is a bad request.
+                raise BadRequestError(error.errors, param="file") from error
         return json_response(file_view(file))
 
     async def _list(self, request: Request) -> Response:

@@ -11,6 +11,7 @@ from data_prep.domain.reading.jsonl_blocks import read_jsonl_blocks
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.parquet_blocks import check_parquet, read_parquet_blocks
 from data_prep.domain.reading.text_blocks import read_text_blocks
+from data_prep.domain.reading.text_opening import SNIFFED_BYTES, check_rows_opening
 
 _READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits], Iterator[Block]]] = {
     "jsonl": read_jsonl_blocks,
@@ -47,5 +48,6 @@ def check_opening(path: Path, file_format: FileFormat) -> None:
     if row_format_of(file_format) == "parquet":
         check_parquet(path, ReadLimits())
         return
-    with open_content(path, file_format, ReadLimits()):
-        pass
+    with open_content(path, file_format, ReadLimits()) as content:
+        if row_format_of(file_format) == "jsonl":
+            check_rows_opening(content.read(SNIFFED_BYTES))
