@@ -5,6 +5,9 @@ import json
 from typing import Any
 
 import pytest
+from gateway.entrypoints.chat_body import parse_chat
+from gateway.entrypoints.message_body import parse_messages
+from gateway.entrypoints.response_body import parse_response
 from gateway_support.house import BUILD, House
 from gateway_support.messages import PATH, QUESTION, SCHEMA, TOOL, asking, calls, events, post
 from jobs.subjects import usage_recorded
@@ -208,3 +211,12 @@ async def test_what_cannot_be_counted_is_refused_in_anthropics_shape(house: Hous
         answer = await house.http().post(f"{PATH}/count_tokens", json=asking(**changes))
 
         assert (answer.status_code, answer.json()["type"]) == (status, "error")
+
+
+async def test_who_it_is_for_decides_for_a_variant_in_every_dialect():
+    bodies = (
+        (parse_messages, asking(metadata={"user_id": "ada"})),
+        (parse_response, {"model": "default", "input": "a", "user": "ada"}),
+        (parse_chat, {"model": "default", "messages": [QUESTION], "user": "ada"}),
+    )
+    assert [parse(json.dumps(body).encode()).call.user for parse, body in bodies] == 3 * ["ada"]

@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from openai.types import (
+    batch_create_params,
+    batch_list_params,
     completion_create_params,
     embedding_create_params,
+    eval_create_params,
+    eval_list_params,
+    eval_update_params,
     file_create_params,
     file_list_params,
     moderation_create_params,
@@ -17,6 +22,8 @@ from openai.types import (
 )
 from openai.types.chat import ChatCompletionStreamOptionsParam
 from openai.types.chat import completion_create_params as chat_create_params
+from openai.types.evals import run_create_params, run_list_params
+from openai.types.evals.runs import output_item_list_params
 from openai.types.fine_tuning import job_create_params, job_list_events_params, job_list_params
 from openai.types.fine_tuning.jobs import checkpoint_list_params
 from openai.types.responses import response_create_params
@@ -49,7 +56,7 @@ class Fields:
 
 SAMPLING = {"temperature": 0.5, "top_p": 0.5, "stream": True}
 NAMELESS = {"user": "u"}
-"""What says who asks, or how it may be cached: nothing here depends on it."""
+"""What says who asks: only the variant of an alias that is shared out depends on it."""
 CACHED = {
     "safety_identifier": "s",
     "prompt_cache_key": "k",
@@ -214,6 +221,23 @@ OTHERS = {
     "uploads completed": (upload_complete_params.UploadCompleteParams, {"part_ids", "md5"}),
     "jobs listed": (job_list_params.JobListParams, {"after", "limit", "metadata"}),
     "events": (job_list_events_params.JobListEventsParams, {"after", "limit"}),
+    "batches": (
+        batch_create_params.BatchCreateParams,
+        {"input_file_id", "endpoint", "completion_window", "metadata", "output_expires_after"},
+    ),
+    "batches listed": (batch_list_params.BatchListParams, {"after", "limit"}),
+    "evals": (
+        eval_create_params.EvalCreateParams,
+        {"name", "data_source_config", "testing_criteria", "metadata"},
+    ),
+    "evals changed": (eval_update_params.EvalUpdateParams, {"name", "metadata"}),
+    "evals listed": (eval_list_params.EvalListParams, {"after", "limit", "order", "order_by"}),
+    "runs": (run_create_params.RunCreateParams, {"name", "data_source", "metadata"}),
+    "runs listed": (run_list_params.RunListParams, {"after", "limit", "order", "status"}),
+    "output items": (
+        output_item_list_params.OutputItemListParams,
+        {"eval_id", "after", "limit", "order", "status"},
+    ),
     "checkpoints": (checkpoint_list_params.CheckpointListParams, {"after", "limit"}),
 }
 """What is no body of JSON, or within one; their tests are elsewhere or one by one."""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from gateway.control_job import ControlJob
 from gateway.create_batch import CreateBatch
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import unsupported
 from gateway.domain.pages import page_of
 from gateway.entrypoints.batch_views import batch_view
 from gateway.entrypoints.bodies import OpenBody
@@ -70,11 +70,7 @@ class BatchRoutes:
     async def _post(self, request: Request) -> Response:
         body = parse_open(await request.body(), BatchBody)
         if (body.model_extra or {}).get("output_expires_after") is not None:
-            raise BadRequestError(
-                "output_expires_after: this value is not supported",
-                param="output_expires_after",
-                code="unsupported_parameter",
-            )
+            raise unsupported("output_expires_after")
         record = await self._create_batch(
             endpoint=body.endpoint,
             input_file_id=body.input_file_id,

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from gateway.control_job import ControlJob
 from gateway.create_eval_run import CreateEvalRun, RunWish
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BadRequestError, unsupported
 from gateway.domain.pages import page_of
 from gateway.entrypoints.chat_body import parse_open
 from gateway.entrypoints.eval_body import ChangedEvalBody, parse_eval, parse_run
@@ -74,6 +74,8 @@ class EvalRoutes:
         return json_response(eval_view(state))
 
     async def _list(self, request: Request) -> Response:
+        if request.query_params.get("order_by", "created_at") != "created_at":
+            raise unsupported("order_by")
         found = _ordered(request, self._manage_evals.list(caller_of(request)))
         page = page_of(found, page_request_of(request), lambda state: state.eval_id)
         return json_response(page_view(page, eval_view))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field
@@ -34,8 +34,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "speed": (None, "standard"),
 }
 """Fields that would change the answer and are not served, with the values that would not. Anything
-else is refused by name; what is in neither list is ignored: `cache_control`, `metadata`,
-`service_tier` and the like change nothing in an answer here."""
+else is refused by name; what is in neither list is ignored: `cache_control`, `service_tier` and
+the like change nothing in an answer here."""
 TOOL_NEUTRAL: dict[str, tuple[Any, ...]] = {
     "defer_loading": (None, False),
     "input_examples": (None, []),
@@ -94,6 +94,12 @@ class OutputConfig(OpenBody):
     effort: None = None
 
 
+class MessageMetadata(OpenBody):
+    """Who it is for."""
+
+    user_id: str | None = Field(None, max_length=512)
+
+
 class CountedBody(OpenBody):
     """POST /v1/messages/count_tokens."""
 
@@ -111,6 +117,7 @@ class MessagesBody(CountedBody):
 
     max_tokens: int = Field(ge=1, le=MAX_NEW_TOKENS)
     stream: bool | None = None
+    metadata: MessageMetadata | None = None
     temperature: float | None = Field(None, ge=0, le=1)
     top_p: float | None = Field(None, ge=0, le=1)
     top_k: int | None = Field(None, ge=0, lt=2**31)
@@ -133,7 +140,9 @@ def parse_messages(body: bytes) -> MessagesRequest:
             the first field at fault.
     """
     parsed = parse_open(body, MessagesBody)
-    return MessagesRequest(_call(parsed, _sampling(parsed)), bool(parsed.stream))
+    user = parsed.metadata.user_id if parsed.metadata else None
+    call = replace(_call(parsed, _sampling(parsed)), user=user or "")
+    return MessagesRequest(call, bool(parsed.stream))
 
 
 def parse_counted(body: bytes) -> ChatCall:

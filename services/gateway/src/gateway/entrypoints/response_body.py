@@ -171,6 +171,7 @@ def parse_response(body: bytes) -> ResponseRequest:
         (*told, *turns_of(parsed.input)),
         _sampling(parsed, wants_logprobs=wants_logprobs),
         field="input",
+        user=parsed.user or "",
         tools=tools,
         tool_choice=_chosen(parsed.tool_choice, tools),
         moderation=parsed.moderation.wish if parsed.moderation else None,
