@@ -23,7 +23,7 @@ RECORDED = ("before_done", "after_done")
 """Points behind the record of what was used, which may still have been lost with the process."""
 CASES = [
     *((point, True) for point in POINTS),
-    *((point, False) for point in POINTS if point != "mid_stream"),
+    *((point, False) for point in ("called", "opened", "before_usage", "after_done")),
 ]
 
 
