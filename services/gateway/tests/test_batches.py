@@ -166,6 +166,18 @@ async def test_a_cancelled_batch_keeps_what_is_done(house: House):
     await eventually(lambda: house.inference.in_flight == 0)
 
 
+async def test_a_batch_may_be_cancelled_before_anything_of_it_is_answered(house: House):
+    client = house.openai()
+    house.inference.hold_after = 0
+    batch = await ordered(client, [line("one"), line("two")])
+    await eventually(lambda: house.inference.in_flight == 2)
+    await client.batches.cancel(batch.id)
+    batch = await ended(client, batch.id)
+
+    assert (batch.status, batch.output_file_id, batch.error_file_id) == ("cancelled", None, None)
+    assert batch.request_counts.model_dump() == {"total": 2, "completed": 0, "failed": 0}
+
+
 async def test_the_counts_are_live(house: House):
     client = house.openai()
     house.inference.hold_after = 4

@@ -74,6 +74,7 @@ class AnswerBatch:
         try:
             await asyncio.to_thread(journal.open)
             work = _Work(job, spec, path, read.lines, journal)
+            await work.tell()
             why = await self._answer_many(job, journal, self._many(work))
             return await self._finish(work, why)
         finally:

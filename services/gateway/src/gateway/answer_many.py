@@ -55,12 +55,20 @@ class AnswerMany:
     Args:
         most: requests of one job in flight.
         room: for those of all jobs of this process.
+        others_wait: whether anybody waits for room: nothing more is begun meanwhile.
     """
 
-    def __init__(self, ask: AnswersRequests, most: int, room: asyncio.Semaphore) -> None:
+    def __init__(
+        self,
+        ask: AnswersRequests,
+        most: int,
+        room: asyncio.Semaphore,
+        others_wait: Callable[[], bool],
+    ) -> None:
         self._ask = ask
         self._most = most
         self._room = room
+        self._others_wait = others_wait
 
     async def __call__(self, job: ActiveJob, journal: BatchJournal, many: ManyRequests) -> str:
         """Answer until nothing is left or something ends it; gives what.
@@ -68,26 +76,35 @@ class AnswerMany:
         Raises:
             Fenced: another worker owns the job.
         """
-        running = _Running(self._ask, self._room, BatchPace(self._most), job, journal, many)
+        flight = _Flight(self._ask, self._room, BatchPace(self._most), self._others_wait)
+        running = _Running(flight, job, journal, many)
         try:
             return await running.work()
         finally:
             await running.close()
 
 
+@dataclass(frozen=True)
+class _Flight:
+    """How requests of one job are asked, and when."""
+
+    ask: AnswersRequests
+    room: asyncio.Semaphore
+    pace: BatchPace
+    others_wait: Callable[[], bool]
+
+    def must_wait(self) -> bool:
+        """Whether none may begin now."""
+        return self.pace.pause(time.monotonic()) > 0 or self.others_wait()
+
+
 class _Running:
     """One job's requests in flight."""
 
     def __init__(
-        self,
-        ask: AnswersRequests,
-        room: asyncio.Semaphore,
-        pace: BatchPace,
-        job: ActiveJob,
-        journal: BatchJournal,
-        many: ManyRequests,
+        self, flight: _Flight, job: ActiveJob, journal: BatchJournal, many: ManyRequests
     ) -> None:
-        self._ask, self._room, self._pace = ask, room, pace
+        self._flight, self._pace = flight, flight.pace
         self._job, self._journal, self._many = job, journal, many
         self._again: deque[InnerRequest] = deque()
         self._faults: dict[str, int] = {}
@@ -95,11 +112,13 @@ class _Running:
         self._saving: asyncio.Task[None] | None = None
         self._began = self._saved_at = time.monotonic()
         self._saved_rows = len(journal.done)
+        self._is_drained = False
+        """Whether all requests were begun."""
 
     async def work(self) -> str:
         while (why := self._why_to_end()) is None:
             self._start()
-            if not self._flying and not self._again:
+            if not self._flying and not self._again and self._is_drained:
                 return ALL
             await self._land(LOOK_SECONDS)
             self._save_if_due()
@@ -129,16 +148,17 @@ class _Running:
 
     def _start(self) -> None:
         """Let fly what may."""
-        if self._pace.pause(time.monotonic()) > 0:
+        if self._flight.must_wait():
             # Waiting is no standstill, however long there is no room.
             self._job.pulse.beat("wait", int(time.monotonic()), HANDLER_SILENCE_SECONDS)
             return
-        while len(self._flying) < self._pace.allowed:
+        while len(self._flying) < self._pace.allowed and not self._flight.others_wait():
             with suppress(IndexError):
                 self._fly(self._again.popleft())
                 continue
             request = next(self._many.requests, None)
             if request is None:
+                self._is_drained = True
                 return
             self._fly(request)
 
@@ -146,8 +166,8 @@ class _Running:
         self._flying[asyncio.create_task(self._answer(request))] = request
 
     async def _answer(self, request: InnerRequest) -> InnerAnswer:
-        async with self._room:
-            return await self._ask(request.path, request.body, self._many.caller())
+        async with self._flight.room:
+            return await self._flight.ask(request.path, request.body, self._many.caller())
 
     async def _land(self, seconds: float) -> None:
         if not self._flying:

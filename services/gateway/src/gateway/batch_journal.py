@@ -83,6 +83,10 @@ class BatchJournal:
             UnavailableError: the store stayed away.
         """
         step = len(self.done)
+        if not step:
+            # An artifact has a file at least.
+            await self._job.save_summary(summary)
+            return
         self._cut_new_parts()
         digest = await self._stored(step)
         await self._job.save_checkpoint(digest, step, summary)

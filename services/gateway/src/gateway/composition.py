@@ -83,6 +83,7 @@ class Parts:
     record_changes: RecordChanges
     record_feedback: RecordFeedback
     quotas: Quotas
+    admission: Admission
 
 
 def all_use_cases(parts: Parts) -> UseCases:
@@ -152,8 +153,8 @@ def _training(
     )
 
 
-def _admitted(answer_chat: AnswerChat, settings: Settings) -> AdmittedAnswers:
-    """Answers, as many as there is room for."""
+def admission_of(settings: Settings) -> Admission:
+    """How much this process may have in hand."""
     admission = Admission(
         settings.tokens_in_hand,
         settings.admission_seconds,
@@ -161,7 +162,7 @@ def _admitted(answer_chat: AnswerChat, settings: Settings) -> AdmittedAnswers:
         jitter=random.random,
     )
     TOKENS_IN_HAND.set_function(lambda: admission.tokens)
-    return AdmittedAnswers(answer_chat, admission, settings.request_seconds)
+    return admission
 
 
 def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
@@ -184,8 +185,9 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
         request_seconds=settings.request_seconds,
         price_of=price_of,
     )
+    admitted = AdmittedAnswers(answer_chat, parts.admission, settings.request_seconds)
     metered = MeteredAnswers(
-        *(_admitted(answer_chat, settings), parts.quotas, price_of),
+        *(admitted, parts.quotas, price_of),
         settings.ledger_answer_tokens,
     )
     return metered, JudgeTexts(judge_inputs, settings.request_seconds)

@@ -35,7 +35,7 @@ from gateway.adapters.read_models import ReadModels
 from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.tls import ServedCertificate, open_tls
 from gateway.adapters.usage import UsageQueue
-from gateway.composition import Parts, all_use_cases
+from gateway.composition import Parts, admission_of, all_use_cases
 from gateway.domain.ledger.waiting import Terms
 from gateway.domain.webhooks import Schedule
 from gateway.entrypoints.grpc.servicer import gateway_servicer
@@ -134,6 +134,7 @@ async def _parts(
         webhooks=await stack.enter_async_context(_webhooks(settings, bus, stopping)),
         record_changes=_record_changes(stack, settings, bus, background),
         record_feedback=RecordFeedback(FeedbackStream(bus)),
+        admission=admission_of(settings),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),
     )
 

@@ -26,7 +26,10 @@ def worker_of(parts: Parts, gate: Gate) -> Worker:
     """What works on batches, through the same door as people."""
     settings, files, store = parts.settings, parts.peers.data_prep, store_of(parts.settings)
     most = settings.batch_parallel
-    answer_many = AnswerMany(InnerCalls(gate), most, asyncio.Semaphore(most))
+    answer_many = AnswerMany(
+        *(InnerCalls(gate), most, asyncio.Semaphore(most)),
+        others_wait=lambda: parts.admission.waiting > 0,
+    )
     standing = StandingOfCallers(parts.known.keys)
     answer_batch = AnswerBatch(
         *(files, KeepBatchFiles(files), store, answer_many, standing),
