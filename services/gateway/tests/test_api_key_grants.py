@@ -38,6 +38,7 @@ async def test_a_bounded_key_makes_only_keys_within_its_bounds(house: House):
     )
     limits = {"requests_per_minute": 6, "money": "1", "period": "month"}
     free = await issued(house.http(), scopes=["chat"])
+    unlimited = await issued(house.http(), scopes=["chat"], models=["tiny"], expires_in_seconds=60)
     async with with_key(house, parent["key"]) as client:
         child = await issued(client, limits=limits)
         for wish in (
@@ -59,7 +60,9 @@ async def test_a_bounded_key_makes_only_keys_within_its_bounds(house: House):
         for own in ({"limits": limits}, {"models": ["tiny"]}, {"expires_in_seconds": 5}):
             path = f"/v1/keys/{parent['id']}"
             assert (await client.patch(path, json=own)).status_code == 403
-        assert (await client.post(f"/v1/keys/{free['id']}/rotate")).status_code == 403
+        for more in (free, unlimited):
+            assert (await client.post(f"/v1/keys/{more['id']}/rotate")).status_code == 403
+        assert (await client.post(f"/v1/keys/{child['id']}/rotate")).status_code == 200
 
     assert (child["models"], child["expires_at"]) == (["default", "tiny"], soon)
     assert child["limits"]["money"] == "1"

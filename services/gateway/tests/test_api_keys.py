@@ -192,4 +192,10 @@ async def test_a_key_of_some_models_asks_for_no_other_and_is_shown_no_other(hous
             ), path
         shown = (await client.get("/v1/models")).json()["data"]
         assert [each["id"] for each in shown] == ["default"]
+        assert (await client.get("/v1/aliases")).json()["data"][0]["name"] == "default"
         assert (await client.get("/v1/models/tiny")).status_code == 403
+    by_name = await issued(house.http(), scopes=["models:read"], models=["tiny"])
+    async with with_key(house, by_name["key"]) as client:
+        shown = (await client.get("/v1/models")).json()["data"]
+        assert {each.get("name") for each in shown} == {"tiny"}
+        assert (await client.get("/v1/aliases")).json()["data"] == []

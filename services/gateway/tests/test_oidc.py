@@ -1,5 +1,7 @@
 """OpenID providers beside our own issuer: real ones, each on a socket of its own."""
 
+import gzip
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -123,6 +125,8 @@ def broken(provider: Provider, key: Issuer) -> dict[str, Any]:
     about = {"issuer": provider.url, "jwks_uri": f"{provider.url}{KEYS}"}
     to_keys = (302, {"location": f"{provider.url}{KEYS}"}, b"")
 
+    packed = gzip.compress(json.dumps({"keys": [key.jwk()]}).encode())
+
     def says(**changes: Any) -> Any:
         return lambda: provider.publish(key, **changes)
 
@@ -146,7 +150,7 @@ def broken(provider: Provider, key: Issuer) -> dict[str, Any]:
         "a document without end": answers(DISCOVERY, (200, {}, b" " * (MAX_JWKS_BYTES + 1))),
         "keys that moved": answers(KEYS, to_keys),
         "keys without end": answers(KEYS, (200, {}, b" " * (MAX_JWKS_BYTES + 1))),
-        "keys that are packed": answers(KEYS, (200, {"content-encoding": "gzip"}, b"\x1f\x8b")),
+        "keys that are packed": answers(KEYS, (200, {"content-encoding": "gzip"}, packed)),
         "an error": answers(KEYS, (500, {}, b"")),
     }
 

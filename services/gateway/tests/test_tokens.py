@@ -38,6 +38,12 @@ async def test_a_good_token_names_tenant_subject_and_scopes(issuer: Issuer, kind
     assert caller.scopes == {"chat", "files"}
 
 
+async def test_scopes_that_are_not_ours_grant_a_provider_nothing(issuer: Issuer, kind: str):
+    caller = await verifier(issuer, kind).verify(issuer.token(scope="chat openid"))
+
+    assert caller.scopes == ({"chat"} if "OIDC" in kind else {"chat", "openid"})
+
+
 async def test_a_token_without_scopes_grants_nothing(issuer: Issuer, kind: str):
     assert (await verifier(issuer, kind).verify(issuer.token(scope=None))).scopes == frozenset()
 

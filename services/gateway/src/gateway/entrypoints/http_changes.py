@@ -67,7 +67,7 @@ def _recorded(route_name: str, handler: Handler, changes: RecordChanges) -> Hand
     async def answer(request: Request) -> Response:
         response = await handler(request)
         told = _told(response)
-        if response.status_code < 400 and told.get("written") is not False:
+        if told.get("written") is not False:
             named = "/".join(map(str, request.path_params.values()))
             object_id = named or str(told.get("id") or "")
             changes.record(route_name, object_id, request.state.request_id, caller_of(request))
