@@ -28,7 +28,7 @@ from tests.bench.rivals import absence, is_installed
 ADDED = {"front.added.p50": "added.p50", "front.added.p99": "added.p99"}
 TTFT = {"front.ttft.p99": "ttft.p99"}
 RATE, STREAMS = "front.rate", "front.streams"
-SECONDS, PREPARE_SECONDS = 700.0, 60.0
+SECONDS, PREPARE_SECONDS = 480.0, 60.0
 GOALS: Mapping[str, Goal | None] = {
     "front.added.p50": None,
     "front.added.p99": Goal(1 / 15),

@@ -5,6 +5,7 @@ upstream over gRPC. LiteLLM: its proxy (master key verified), asking the same pr
 Traces are off in both. Rules: a policy without rules, and no guardrail in LiteLLM.
 Direct: the same requests to the upstream without anything between, over each of the two protocols.
 Echo: a raw ASGI app that answers 1 KB, the floor of HTTP.
+Cores do not halt, where the machine lets us (`steady_cores`): the same for all.
 """
 
 import asyncio
@@ -24,11 +25,12 @@ from tests.bench.front_door.mock_upstream import PACE_SECONDS, WHOLE
 from tests.bench.gateway_latency import echo_process
 from tests.bench.harness import Measure, Run
 from tests.bench.serving import Serving, serving
+from tests.bench.steady_cores import awake_cores
 from tests.bench.worker import Worker, running
 
 BODY_BYTES = 1024
 WARM, IN_FLIGHT = 60, 32
-FIRSTS, DELTAS = 8, 64
+FIRSTS, DELTAS = 3, 64
 """Deltas of a stream that tells the first token's time, and of one that tells stalls."""
 NO_RULES = {"documents": [{"name": "none.yaml", "text": "rules: []\n"}]}
 STALL_SECONDS = 1.5 * PACE_SECONDS
@@ -144,6 +146,7 @@ async def contestants(
             await enter(running(name))
             for name in ("load_client", "front_door.stream_load", "front_door.grpc_load")
         ]
+        stack.enter_context(awake_cores())
         turns = Turns(run, *workers)
         ours = HttpSide(served.port, served.token, served.version_id, served)
         litellm = HttpSide(proxy.port, proxy.key, MODEL, proxy)
