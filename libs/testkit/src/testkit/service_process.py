@@ -76,14 +76,17 @@ class ServiceProcess:
 
 
 @asynccontextmanager
-async def running_service(name: str, settings: Mapping[str, str]) -> AsyncIterator[ServiceProcess]:
+async def running_service(
+    name: str, settings: Mapping[str, str], *, module: str | None = None
+) -> AsyncIterator[ServiceProcess]:
     """`python -m <name>.main`, READY; killed when the block ends, if it still runs.
 
     Args:
         settings: by their names without the prefix, which is the service's own.
+        module: what is run in place of `<name>.main`.
     """
     with tempfile.TemporaryFile() as errors:
-        process = await _start(name, settings, errors)
+        process = await _start(name, settings, errors, module)
         try:
             assert process.stdout is not None
             line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
@@ -125,11 +128,11 @@ async def modules_loaded_by(module: str) -> set[str]:
 
 
 async def _start(
-    name: str, settings: Mapping[str, str], errors: BinaryIO
+    name: str, settings: Mapping[str, str], errors: BinaryIO, module: str | None = None
 ) -> asyncio.subprocess.Process:
     # A file takes whatever is logged; a pipe that nobody reads would stop the service when full.
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", f"{name}.main"),
+        *(sys.executable, "-m", module or f"{name}.main"),
         env=os.environ | {f"{name}_{key}".upper(): value for key, value in settings.items()},
         stdout=asyncio.subprocess.PIPE,
         stderr=errors,

@@ -60,6 +60,7 @@ class Account:
         self.modest_until_ms = 0
         """Until then nothing is taken ahead of need: others wait for it."""
         self._ceiling = NOTHING
+        self._is_overdrawn = False
         self._usable_ms = 0
         self._number = 0
 
@@ -98,6 +99,8 @@ class Account:
     def fits(self, need: Amounts, now_ms: int) -> bool:
         """Whether the lease covers the need."""
         ceiling, settled, held = self._ceiling, self.settled.amounts, self.held
+        if self._is_overdrawn:
+            return False
         for index in self.limited:
             if settled[index] + held[index] + need[index] > ceiling[index]:
                 return False
@@ -167,6 +170,9 @@ class Account:
         self.limited = budget.limits.limited
         if mine is not None:
             self._number = max(self._number, mine.write)
+        free = budget.free
+        # A limit was lowered, or a bound was broken: what is unused is not used before it fits.
+        self._is_overdrawn = any(free[index] < 0 for index in self.limited if index >= PARALLEL)
         self._reckon()
         self.serve(now_ms)
 

