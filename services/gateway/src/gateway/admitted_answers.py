@@ -29,8 +29,10 @@ class Answers(Protocol):
 
 def tokens_of(call: ChatCall) -> int:
     """What a call may come to, prompt and answers."""
-    chars = sum(len(turn.content) for turn in call.turns)
-    prompt = 1 + (chars + sum(map(len, call.beside_contents))) // CHARS_A_TOKEN
+    chars = sum([len(turn.content) for turn in call.turns])
+    if call.tools:
+        chars += sum(map(len, call.beside_contents))
+    prompt = 1 + chars // CHARS_A_TOKEN
     return prompt + call.answers * (call.sampling.max_tokens or DEFAULT_TOKENS)
 
 

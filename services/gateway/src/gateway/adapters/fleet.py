@@ -13,14 +13,11 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Iterator,
     Sequence,
 )
 from contextlib import (
     AbstractAsyncContextManager,
     aclosing,
-    asynccontextmanager,
-    contextmanager,
 )
 from typing import Protocol, TypeVar
 
@@ -84,13 +81,11 @@ class Fleet:
         self._replicas = [_Replica(engines) for engines in replicas]
         self._budget = RetryBudget()
 
-    @asynccontextmanager
-    async def generate(
+    def generate(
         self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
-    ) -> AsyncIterator[AsyncIterator[Piece]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
         """Pieces of the answer; leaving the block, however it is left, frees the engine's slot."""
-        async with aclosing(self._pieces(call, tenant, asked, timeout)) as pieces:
-            yield pieces
+        return aclosing(self._pieces(call, tenant, asked, timeout))
 
     async def embed(
         self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
@@ -139,79 +134,74 @@ class Fleet:
         ends_at = time.monotonic() + timeout
         tried: list[_Replica] = []
         while True:
-            picked = self._pick(tried)
+            replica, period = self._pick(tried)
             try:
-                with self._counted(picked) as (replica, period), self._noted(replica, period):
-                    return await ask(replica.engines, ends_at - time.monotonic())
-            except UnavailableError as error:
-                await self._before_another(tried, error, ends_at)
+                answer = await ask(replica.engines, ends_at - time.monotonic())
+                self._began(replica, period)
+                return answer
+            except BaseException as error:
+                _note(replica, period, error)
+                if not isinstance(error, UnavailableError):
+                    raise
+                failure = error
+            finally:
+                replica.in_flight -= 1
+            await self._before_another(tried, failure, ends_at)
 
     async def _pieces(
         self, call: ChatCall, tenant: str, asked: AskedModel, timeout: float
     ) -> AsyncGenerator[Piece]:
         ends_at = time.monotonic() + timeout
         tried: list[_Replica] = []
-        has_begun = False
         while True:
-            picked = self._pick(tried)
+            replica, period = self._pick(tried)
+            has_begun = False
             try:
-                with self._counted(picked) as (replica, period):
-                    generating = replica.engines.generate(
-                        call, tenant=tenant, asked=asked, timeout=ends_at - time.monotonic()
-                    )
-                    async with generating as pieces:
-                        with self._noted(replica, period):
-                            first = await anext(pieces, None)
-                            if first is None:
-                                raise UnavailableError("the engine stopped before it had begun")
-                        has_begun = True
-                        yield first
-                        async for piece in pieces:
-                            yield piece
-                        return
-            except UnavailableError as error:
+                async with replica.engines.generate(
+                    call, tenant=tenant, asked=asked, timeout=ends_at - time.monotonic()
+                ) as pieces:
+                    first = await anext(pieces, None)
+                    if first is None:
+                        raise UnavailableError("the engine stopped before it had begun")
+                    self._began(replica, period)
+                    has_begun = True
+                    yield first
+                    async for piece in pieces:
+                        yield piece
+                    return
+            except BaseException as error:
                 if has_begun:
                     raise
-                await self._before_another(tried, error, ends_at)
+                _note(replica, period, error)
+                if not isinstance(error, UnavailableError):
+                    raise
+                failure = error
+            finally:
+                replica.in_flight -= 1
+            await self._before_another(tried, failure, ends_at)
 
     def _pick(self, tried: list[_Replica]) -> tuple[_Replica, int]:
-        """Who is asked next, one that was not tried if there is any, and the breaker's number."""
-        untried = [replica for replica in self._replicas if replica not in tried]
-        for replica in sorted(untried or self._replicas, key=lambda it: (it.in_flight, it.asked)):
+        """Who is asked next, one that was not tried if there is any, and the breaker's number.
+
+        It counts as one more in flight there, until the caller says otherwise.
+        """
+        for replica in self._order(tried):
             period = replica.breaker.admit()
             if period is not None:
                 tried.append(replica)
+                replica.in_flight += 1
+                replica.asked += 1
                 return replica, period
         seconds = min(replica.breaker.remaining_seconds for replica in self._replicas)
         raise UnreachableError("inference does not answer", retry_after_seconds=max(seconds, 1.0))
 
-    @contextmanager
-    def _counted(self, picked: tuple[_Replica, int]) -> Iterator[tuple[_Replica, int]]:
-        replica, _ = picked
-        replica.in_flight += 1
-        replica.asked += 1
-        try:
-            yield picked
-        finally:
-            replica.in_flight -= 1
+    def _order(self, tried: list[_Replica]) -> list[_Replica]:
+        if len(self._replicas) == 1:
+            return self._replicas
+        untried = [replica for replica in self._replicas if replica not in tried]
+        return sorted(untried or self._replicas, key=lambda it: (it.in_flight, it.asked))
 
-    @contextmanager
-    def _noted(self, replica: _Replica, period: int) -> Iterator[None]:
-        """Within the block it turns out whether somebody answers there."""
-        try:
-            yield
-        except UnreachableError:
-            replica.breaker.failed(period)
-            raise
-        except DeadlineError:
-            replica.breaker.abandoned(period)
-            raise
-        except DomainError:
-            replica.breaker.succeeded(period)
-            raise
-        except BaseException:
-            replica.breaker.abandoned(period)
-            raise
+    def _began(self, replica: _Replica, period: int) -> None:
         replica.breaker.succeeded(period)
         self._budget.earn()
 
@@ -225,3 +215,13 @@ class Fleet:
             raise error
         INFERENCE_RETRIES.inc()
         await asyncio.sleep(pause)
+
+
+def _note(replica: _Replica, period: int, error: BaseException) -> None:
+    """What an attempt that came to nothing says of whether somebody answers there."""
+    if isinstance(error, UnreachableError):
+        replica.breaker.failed(period)
+    elif isinstance(error, DomainError) and not isinstance(error, DeadlineError):
+        replica.breaker.succeeded(period)
+    else:
+        replica.breaker.abandoned(period)

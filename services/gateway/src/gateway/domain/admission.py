@@ -92,7 +92,9 @@ class Admission:
         self._time_passes()
         tokens = min(tokens, self._limit) if self._limit else tokens
         place = Place(tenant, tokens)
-        known = self._tenants.setdefault(tenant, _Tenant(next(self._turns)))
+        known = self._tenants.get(tenant)
+        if known is None:
+            known = self._tenants[tenant] = _Tenant(next(self._turns))
         if not self.waiting and self._fits(tokens):
             self._begin(place)
             return place
@@ -140,9 +142,9 @@ class Admission:
         return not self._limit or self.tokens + tokens <= self._limit
 
     def _next(self) -> Place | None:
-        waiting = [tenant for tenant in self._tenants.values() if tenant.waiting]
-        if not waiting:
+        if not self.waiting:
             return None
+        waiting = [tenant for tenant in self._tenants.values() if tenant.waiting]
         return next(iter(min(waiting, key=lambda it: (it.in_hand, it.turn)).waiting))
 
     def _expected_wait(self, place: Place, tenant: _Tenant) -> float | None:
