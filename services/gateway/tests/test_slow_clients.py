@@ -3,14 +3,18 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from gateway.measures import ACTIVE_STREAMS, SLOW_CLIENTS
 from gateway_support.another_gateway import another_gateway
+from gateway_support.certificates import CertificateFiles
 from gateway_support.house import House
+from gateway_support.process import running
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -150,3 +154,27 @@ async def test_one_connection_too_many_is_told_to_come_back(strict: House):
     assert {answer[:12] for answer in answers[:-1]} == {b"HTTP/1.1 200"}
     assert answers[-1].startswith(b"HTTP/1.1 503 ")
     assert b"retry-after: 2" in answers[-1]
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_gateways_own_event_loop_cuts_them_too(house: House, tmp_path: Path, tls: bool):
+    files = CertificateFiles.inside(tmp_path)
+    pair = {"tls_certificate_path": str(files.certificate), "tls_key_path": str(files.key)}
+    trust = ssl.create_default_context(cafile=files.certificate) if tls else None
+    house.inference.pieces = ["x" * 4000] * 5000
+    house.inference.endless = True
+    limits = {"head_seconds": "1", "stall_seconds": str(STALL_SECONDS)}
+    async with running(house, **limits, **(pair if tls else {})) as (service, _):
+        port = service.ports["http"]
+        silent, quiet = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+        _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust, limit=1024)
+        writer.transport.pause_reading()
+        writer.write(request(house, QUESTION | {"stream": True}))
+        await eventually(lambda: house.inference.in_flight == 1)
+        await eventually(lambda: house.inference.in_flight == 0, within=20)
+        answer = await asyncio.wait_for(silent.read(), LONG)
+        for each in (quiet, writer):
+            each.transport.abort()
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert house.inference.cancelled == 1
