@@ -21,6 +21,7 @@ from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
 from tests.telemetry.prometheus_server import Prometheus, run_prometheus
 from tests.telemetry.span_tap import SpanTap
 
+HERE_CHARS = 12
 TAPPED = ("GATEWAY", "MODERATION", "INFERENCE")
 """The services on the way of a chat."""
 
@@ -91,6 +92,8 @@ async def watched(tmp_path_factory) -> AsyncIterator[Watched]:
     log: list[str] = []
     async with SpanTap.running() as tap:
         overrides = {f"{service}_OTLP_ENDPOINT": tap.url for service in TAPPED}
+        # What is longer moderation judges, so that both ways are watched.
+        overrides["GATEWAY_RULES_HERE_CHARS"] = str(HERE_CHARS)
         options = StackOptions(http_port=free_port(), overrides=overrides)
         async with running_stack(state, options, lambda name, line: log.append(line)) as up:
             tap.hand_on_to(up.processes["trainer"].environment["TRAINER_OTLP_ENDPOINT"])

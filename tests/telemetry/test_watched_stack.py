@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 from service_kit.trace_edges import (
+    ASKED_ABOUT_EDGES,
     CHAT_EDGES,
     TRAINING_EDGES,
     TraceCount,
@@ -16,7 +17,7 @@ from service_kit.trace_edges import (
 from testkit.waiting import eventually
 
 from tests.e2e.conftest import write_rows
-from tests.telemetry.conftest import Watched, traced
+from tests.telemetry.conftest import HERE_CHARS, Watched, traced
 from tests.telemetry.dashboards import Query, metrics_in, queries
 from tests.telemetry.prometheus_server import Prometheus
 
@@ -45,18 +46,24 @@ async def counted(watched: Watched, requests: dict[str, str], edges) -> TraceCou
 
 async def test_each_of_a_hundred_chats_leaves_one_complete_trace(watched: Watched):
     requests: dict[str, str] = {}
+    long: dict[str, str] = {}
     room = asyncio.Semaphore(AT_A_TIME)
 
     async def one(number: int) -> None:
         trace_id, span_id, headers = traced()
+        text = f"thing {number}"
+        if number % 4 < 2:
+            text += "." * HERE_CHARS
+            long[trace_id] = span_id
         requests[trace_id] = span_id
         async with room:
-            await watched.chat(f"thing {number}", headers=headers, stream=number % 2 == 0)
+            await watched.chat(text, headers=headers, stream=number % 2 == 0)
 
     await asyncio.gather(*(one(number) for number in range(CHATS)))
 
-    count = await counted(watched, requests, CHAT_EDGES)
-    assert count.complete == CHATS, f"{count}: {list(count.faults.items())[:3]}"
+    for those, edges in ((requests, CHAT_EDGES), (long, ASKED_ABOUT_EDGES)):
+        count = await counted(watched, those, edges)
+        assert count.complete == len(those), f"{count}: {list(count.faults.items())[:3]}"
     spans = read_spans(watched.loop.state.spans)
     wrong = {span["name"] for span in spans if span["trace"] in requests and span["error"]}
     assert not wrong, "good answers look like failures"

@@ -27,13 +27,17 @@ GENERATE = "modelmill.inference.v1.InferenceService/Generate"
 ORDER_TRAINING = "modelmill.trainer.v1.TrainerService/CreateFineTuningJob"
 
 CHAT_EDGES = (
-    Edge("gateway", "gateway", CHECK),
-    Edge("gateway", "moderation", CHECK),
     Edge("gateway", "gateway", GENERATE),
     Edge("gateway", "inference", GENERATE),
     Edge("inference", "inference", "inference.prefill"),
 )
 """What one answered prompt leaves."""
+
+ASKED_ABOUT_EDGES = (
+    Edge("gateway", "gateway", CHECK),
+    Edge("gateway", "moderation", CHECK),
+)
+"""What it leaves besides where moderation judges it."""
 
 TRAINING_EDGES = (
     Edge("gateway", "trainer", ORDER_TRAINING),
