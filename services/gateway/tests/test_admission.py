@@ -1,13 +1,21 @@
 """Who is let in, who waits, who is next and who is refused, by the bookkeeping alone."""
 
+import asyncio
+import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import pytest
+from gateway.admitted_answers import AdmittedAnswers
+from gateway.domain.access import Caller
 from gateway.domain.admission import Admission, Place
+from gateway.domain.chat import ChatCall, Sampling, Turn
 from gateway.domain.errors import FullError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from testkit.waiting import eventually
 
 LIMIT = 100
 
@@ -103,6 +111,33 @@ def test_before_anything_is_known_a_budgets_worth_may_wait():
     house.ask("a", LIMIT)
     with pytest.raises(FullError):
         house.ask("a", LIMIT)
+
+
+async def test_who_is_cancelled_as_its_turn_comes_is_not_answered_and_leaves_its_place():
+    admission = Admission(1, 10.0, clock=time.monotonic, jitter=lambda: 0.5)
+    running = admission.ask("a", 1, 60.0)
+    began: list[str] = []
+
+    @asynccontextmanager
+    async def answers(*_: Any, **__: Any) -> AsyncIterator[None]:
+        began.append("answer")
+        yield
+
+    async def ask() -> None:
+        caller = Caller("a", "ada", frozenset())
+        call = ChatCall("m", (Turn("user", "hi"),), Sampling(max_tokens=1))
+        async with AdmittedAnswers(answers, admission, 60.0)(call, caller, request_id="r"):
+            pass
+
+    asking = asyncio.create_task(ask())
+    await eventually(lambda: admission.waiting == 1)
+    admission.leave(running)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    assert began == []
+    assert (admission.tokens, admission.waiting) == (0, 0)
 
 
 steps = st.lists(

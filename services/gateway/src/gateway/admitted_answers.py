@@ -74,8 +74,11 @@ class AdmittedAnswers:
         turn = asyncio.get_running_loop().create_future()
         place.tell = lambda: None if turn.done() else turn.set_result(None)
         try:
+            # Not `wait_for`: it forgets a cancellation that comes with the turn, and the answer
+            # would be generated for a client who has left.
             with ADMISSION_WAITING.track_inprogress():
-                await asyncio.wait_for(turn, deadline.remaining())
+                async with asyncio.timeout(deadline.remaining()):
+                    await turn
             return deadline.remaining()
         except TimeoutError as error:
             self._admission.leave(place)
