@@ -13,6 +13,8 @@ from gateway.domain.ledger.bounds import prompt_bound
 
 from tests.ledger.site import MODEL, Replica
 
+NUMBERS = itertools.count()
+"""Of all callers: inference knows requests by their names."""
 REST_SECONDS = 0.5
 """Between a refusal and the next request."""
 
@@ -51,7 +53,6 @@ class Callers:
         self._token = token
         self._replicas = replicas
         self._random = random.Random(f"{seed}-{tenant}")
-        self._numbers = itertools.count()
 
     async def run(self, most_tokens: int) -> None:
         """One stream after the other, until told to stop; a dead replica is another one's turn."""
@@ -62,7 +63,7 @@ class Callers:
                 continue
             replica = self._random.choice(serving)
             tokens = self._random.randint(1, most_tokens)
-            name = f"{self._tenant} {next(self._numbers)} {tokens}"
+            name = f"{self._tenant} {next(NUMBERS)} {tokens}"
             call = ChatCall(MODEL, (Turn("user", name),), Sampling())
             prompt = prompt_bound(call)
             asked = Asked(

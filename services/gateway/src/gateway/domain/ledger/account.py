@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.domain.ledger.amounts import (
+    EVERY,
     NOTHING,
     PARALLEL,
+    REQUESTS,
     Amounts,
     Settled,
     least,
@@ -22,6 +24,9 @@ from gateway.domain.ledger.amounts import (
 )
 from gateway.domain.ledger.budget import Budget, Lease
 from gateway.domain.ledger.waiting import HELD, UNKNOWN, Demand, Outcome, Terms, Verdict, Waiter
+
+AFTER_REQUESTS = EVERY[1:]
+"""All but the requests of a minute, which are settled when a request begins."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Account:
         self.budget = budget
         self.sequence = 0
         self.settled = settled
-        self.held = NOTHING
+        self._held = [0] * len(NOTHING)
         self.terms = terms
         self.demand = Demand()
         self.waiters: deque[Waiter] = deque()
@@ -61,8 +66,15 @@ class Account:
         """Until then nothing is taken ahead of need: others wait for it."""
         self._ceiling = NOTHING
         self._is_overdrawn = False
+        self.free = budget.free
+        """What nobody had when the record was written."""
         self._usable_ms = 0
         self._number = 0
+
+    @property
+    def held(self) -> Amounts:
+        """What its requests in flight hold."""
+        return Amounts(*self._held)
 
     @property
     def used(self) -> Amounts:
@@ -85,10 +97,15 @@ class Account:
     @property
     def is_low(self) -> bool:
         """Whether half of what is wanted is used, so that it is time to get more."""
-        if not any(self.demand.dearest):
-            return False
-        unused, wanted = self.unused, self.wanted
-        return any(2 * unused[index] < wanted[index] for index in self.limited)
+        demand, ahead, held = self.demand, self.terms.ahead, self._held
+        ceiling, settled = self._ceiling, self.settled.amounts
+        for index in self.limited:
+            of_late = demand.taken[index] + demand.before[index]
+            twice = 2 * (held[index] if index == PARALLEL else of_late)
+            wanted = max(ahead * demand.dearest[index], twice)
+            if 2 * (ceiling[index] - settled[index] - held[index]) < wanted:
+                return True
+        return False
 
     @property
     def has_lease(self) -> bool:
@@ -98,7 +115,7 @@ class Account:
 
     def fits(self, need: Amounts, now_ms: int) -> bool:
         """Whether the lease covers the need."""
-        ceiling, settled, held = self._ceiling, self.settled.amounts, self.held
+        ceiling, settled, held = self._ceiling, self.settled.amounts, self._held
         if self._is_overdrawn:
             return False
         for index in self.limited:
@@ -110,7 +127,10 @@ class Account:
 
     def hold(self, need: Amounts, now_ms: int) -> Verdict:
         """Hold the need if the lease covers it; refuse it if it can never fit as things stand."""
-        self.demand.dearest = most(self.demand.dearest, need)
+        dearest = self.demand.dearest
+        for index in self.limited:
+            if need[index] > dearest[index]:
+                dearest[index] = need[index]
         if not self.waiters and self.fits(need, now_ms):
             self._take(need)
             return HELD
@@ -129,21 +149,24 @@ class Account:
 
     def begin(self, need: Amounts) -> None:
         """The request of a need that is held begins: it counts against the minute for good."""
-        self.held = self.held._replace(requests=self.held.requests - need.requests)
-        self.settled = self.settled._replace(requests=self.settled.requests + need.requests)
+        self._held[REQUESTS] -= need.requests
+        requests, tokens, micros = self.settled
+        self.settled = Settled(requests + need.requests, tokens, micros)
 
     def release(self, need: Amounts, now_ms: int) -> None:
         """What was held is not needed: nothing began."""
-        self.held = minus(self.held, need)
+        for index in EVERY:
+            self._held[index] -= need[index]
         self.serve(now_ms)
 
     def settle(self, need: Amounts, tokens: int, micros: int, now_ms: int) -> None:
         """A request that began has ended, and used so much of what was held."""
-        self.held = minus(self.held, need._replace(requests=0))
-        self.settled = Settled(
-            self.settled.requests, self.settled.tokens + tokens, self.settled.micros + micros
-        )
-        self.serve(now_ms)
+        for index in AFTER_REQUESTS:
+            self._held[index] -= need[index]
+        before = self.settled
+        self.settled = Settled(before.requests, before.tokens + tokens, before.micros + micros)
+        if self.waiters:
+            self.serve(now_ms)
 
     def serve(self, now_ms: int) -> None:
         """Tell those who wait, in their order, as far as their outcome is known."""
@@ -170,7 +193,7 @@ class Account:
         self.limited = budget.limits.limited
         if mine is not None:
             self._number = max(self._number, mine.write)
-        free = budget.free
+        self.free = free = budget.free
         # A limit was lowered, or a bound was broken: what is unused is not used before it fits.
         self._is_overdrawn = any(free[index] < 0 for index in self.limited if index >= PARALLEL)
         self._reckon()
@@ -198,8 +221,10 @@ class Account:
             waiter.since_recall = waiter.since_recall or write.recall
 
     def _take(self, need: Amounts) -> None:
-        self.held = plus(self.held, need)
-        self.demand.taken = plus(self.demand.taken, need)
+        held, taken = self._held, self.demand.taken
+        for index in EVERY:
+            held[index] += need[index]
+            taken[index] += need[index]
 
     def _reckon(self) -> None:
         """The least ceiling of all rows that are in the record or may get there."""

@@ -43,7 +43,7 @@ def plan(account: Account, now_ms: int) -> Write | None:
     if not (grew or follows or renews or is_new):
         return None
     if renews:
-        account.demand = Demand(account.demand.dearest, NOTHING, account.demand.taken)
+        account.demand = Demand(account.demand.dearest, before=account.demand.taken)
     return _written(account, budget, mine, ceiling, now_ms)
 
 

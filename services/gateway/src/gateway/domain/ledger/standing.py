@@ -9,10 +9,13 @@ from gateway.domain.ledger.budget import MINUTE_MS, Budget
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-def remaining(account: Account, budget: Budget, index: int) -> int:
+def remaining(account: Account, index: int, now_ms: int) -> int:
     """What is left of one limit: nobody's, or this process's own and unused."""
-    left = max(0, budget.free[index]) + max(0, account.unused[index])
-    return min(left, budget.limits.caps[index])
+    budget = account.budget
+    cap, free = budget.limits.caps[index], account.free[index]
+    if index in RATES:
+        free += cap * (now_ms - budget.faded_at_ms) // MINUTE_MS
+    return min(max(0, free) + max(0, account.unused[index]), cap)
 
 
 def quota_headers(accounts: Sequence[Account], now_ms: int) -> Headers:
@@ -22,18 +25,16 @@ def quota_headers(accounts: Sequence[Account], now_ms: int) -> Headers:
     """
     headers: list[tuple[bytes, bytes]] = []
     for name, choices in (("requests", (REQUESTS,)), ("tokens", (MINUTE_TOKENS, TOKENS))):
-        known = [
-            (remaining(account, budget, index), budget, index)
-            for account in accounts
-            for budget in (account.budget.at(now_ms),)
-            for index in choices
-            if budget.limits.caps[index]
-        ]
-        minute = [each for each in known if each[2] in RATES]
-        if not known:
-            continue
-        left, budget, index = min(minute or known, key=lambda each: each[0])
-        headers += _of(name, budget, index, left, now_ms)
+        for index in choices:
+            known = [
+                (remaining(account, index, now_ms), account.budget)
+                for account in accounts
+                if index in account.limited
+            ]
+            if known:
+                left, budget = min(known, key=lambda each: each[0])
+                headers += _of(name, budget, index, left, now_ms)
+                break
     return tuple(headers)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
-from gateway.domain.ledger.amounts import Amounts
+from gateway.domain.ledger.amounts import NOTHING, Amounts
 
 
 class Outcome(Enum):
@@ -53,8 +53,8 @@ class Terms:
 class Demand:
     """What is asked for of late, by which the size of a lease is chosen."""
 
-    dearest: Amounts = field(default_factory=Amounts)
-    taken: Amounts = field(default_factory=Amounts)
+    dearest: list[int] = field(default_factory=lambda: [0] * len(NOTHING))
+    taken: list[int] = field(default_factory=lambda: [0] * len(NOTHING))
     """Since the last renewal."""
-    before: Amounts = field(default_factory=Amounts)
+    before: list[int] = field(default_factory=lambda: [0] * len(NOTHING))
     """From the renewal before to the last."""
