@@ -2,45 +2,18 @@
 
 import json
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
-import grpc
 import pytest
+from gateway_support.collector import Collector, collector
 from gateway_support.house import BLOCKED, BUILD, SECRET, House
 from gateway_support.process import running, settings_of
 from google.protobuf.json_format import MessageToDict
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as otlp
-from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as otlp_grpc
 from testkit.service_process import modules_loaded_by, refused_start
 from testkit.waiting import eventually
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
-
-
-class Collector(otlp_grpc.TraceServiceServicer):
-    """Keeps the spans that it is sent."""
-
-    def __init__(self) -> None:
-        self.spans: list[Any] = []
-
-    async def Export(self, request: Any, context: Any) -> Any:
-        for resource in request.resource_spans:
-            for scope in resource.scope_spans:
-                self.spans += scope.spans
-        return otlp.ExportTraceServiceResponse()
-
-
-@asynccontextmanager
-async def collector() -> AsyncIterator[tuple[Collector, int]]:
-    keeping, server = Collector(), grpc.aio.server()
-    otlp_grpc.add_TraceServiceServicer_to_server(keeping, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    yield keeping, port
-    await server.stop(None)
 
 
 async def test_it_starts_answers_traces_and_finishes_its_streams_on_sigterm(own_house: House):

@@ -84,7 +84,8 @@ def openapi_document() -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": f"Scopes: {' '.join(access.SCOPES)}.",
+                    "description": "A token, or an API key; `x-api-key` takes either, alone. "
+                    f"Scopes: {' '.join(access.SCOPES)}.",
                 }
             },
         },
