@@ -1,5 +1,6 @@
 """What limited callers ask for is reserved before and settled after; others pass as they are."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -105,7 +106,11 @@ class MeteredEmbeds:
             return await self.embed_texts(model, texts, caller, request_id=request_id)
         price, bound = self.price_of(caller.tenant, model), texts_bound(texts)
         async with self.quotas.admit(accounts, need(bound, 0, price), bound, price) as meter:
-            embedded = await self.embed_texts(model, texts, caller, request_id=request_id)
+            try:
+                embedded = await self.embed_texts(model, texts, caller, request_id=request_id)
+            except asyncio.CancelledError:
+                meter.asked()  # how far the engine came is not known
+                raise
             meter.asked()
             meter.prompt(embedded.tokens)
             return embedded
