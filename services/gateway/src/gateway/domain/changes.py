@@ -4,7 +4,7 @@ from gateway.domain.routes import Route
 
 ANSWERING = frozenset(
     {
-        *("generate", "chat", "complete", "respond", "messages", "embed"),
+        *("generate", "chat", "complete", "respond", "messages", "count_tokens", "embed"),
         *("moderate", "record_feedback", "preview_dataset", "test_webhook"),
         # The file is a change once its parts are joined.
         "add_upload_part",
