@@ -28,12 +28,17 @@ class Outcomes:
     others: list[str] = field(default_factory=list)
 
 
+KEPT_SECONDS = 3.0
+"""The gateway closes what was idle for five."""
+
+
 class Connection:
     """One that is kept between requests."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.idle_since = 0.0
 
     @classmethod
     async def open(cls, port: int) -> "Connection":
@@ -116,14 +121,24 @@ class Callers:
         await asyncio.gather(*asked)
         return outcomes
 
+    def _kept(self) -> Connection | None:
+        """The connection that was used last; none that the gateway may be closing by now."""
+        while self._idle:
+            connection = self._idle.pop()
+            if time.perf_counter() - connection.idle_since < KEPT_SECONDS:
+                return connection
+            connection.drop()
+        return None
+
     async def one(self, outcomes: Outcomes, counted: Sequence[float]) -> None:
         """One request, and what became of it."""
-        connection = self._idle.pop() if self._idle else await Connection.open(self._site.port)
+        connection = self._kept() or await Connection.open(self._site.port)
         sent = time.perf_counter()
         head = await connection.ask(self.request())
         answered = time.perf_counter()
         rest = await connection.rest(head)
         ended = time.perf_counter()
+        connection.idle_since = ended
         self._idle.append(connection)
         status = head[9:12]
         if status == b"503":

@@ -53,7 +53,7 @@ from gateway.token_issuers import open_verifier
 from gateway.webhooks import Webhooks, open_webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
-YOUNG_OBJECTS = 10_000
+YOUNG_OBJECTS = 100_000
 """New objects before the collector looks; an answer makes hundreds, and most go by themselves."""
 
 
