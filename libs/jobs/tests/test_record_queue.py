@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from jobs.record_queue import RecordQueue
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch
 from service_kit.errors import InvalidInputError, UnavailableError
 from testkit.waiting import eventually
 
@@ -40,7 +40,7 @@ def queue_on(bus: Bus, lost: list[float], size: int = 10) -> RecordQueue:
 
 def put(queue: RecordQueue, *ids: str) -> None:
     for each in ids:
-        queue.put("usage.recorded.acme", UsageRecorded(), msg_id=each)
+        queue.put("usage.recorded.acme", UsageBatch(), msg_id=each)
 
 
 async def test_while_the_bus_is_away_a_record_waits_and_keeps_its_id() -> None:

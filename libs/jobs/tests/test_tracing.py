@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from chain_worker import ChainHandler
 from jobs.subjects import MODEL_READY, usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_PAUSED, JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -65,9 +65,9 @@ async def test_one_trace_runs_from_the_submit_to_whoever_hears_of_the_model(
 
 
 async def test_what_nobodys_request_brings_about_begins_no_trace(spans, bus):
-    await bus.publish(usage_recorded("acme"), UsageRecorded(tenant="acme"))
+    await bus.publish(usage_recorded("acme"), UsageBatch(tenant="acme"))
 
-    stored = await bus.last(usage_recorded("acme"), UsageRecorded)
+    stored = await bus.last(usage_recorded("acme"), UsageBatch)
     assert not trace.get_current_span(stored.trace).get_span_context().is_valid
     assert [span.name for span in spans.get_finished_spans() if "usage" in span.name] == []
 

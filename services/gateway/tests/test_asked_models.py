@@ -9,7 +9,7 @@ import httpx
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, TUNED, House
-from jobs.subjects import usage_recorded
+from gateway_support.usage import last_usage
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
@@ -59,7 +59,7 @@ def events_of(answer: httpx.Response) -> list[Any]:
 
 def recorded(house: House, tenant: str) -> Callable[[], Coroutine[Any, Any, UsageRecorded | None]]:
     async def usage() -> UsageRecorded | None:
-        last = await house.bus.last(usage_recorded(tenant), UsageRecorded)
+        last = await last_usage(house.bus, tenant)
         return None if last is None else last.body
 
     return usage

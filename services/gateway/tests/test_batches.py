@@ -8,7 +8,7 @@ import openai
 import pytest
 from gateway_support.batches import CHAT, batch_of, ended, line, ordered, rows_of
 from gateway_support.house import BLOCKED, BUILD, House
-from jobs.subjects import usage_recorded
+from gateway_support.usage import all_usage
 from jobs.submit import JobQueue
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from modelmill.gateway.v1.gateway_jobs_pb2 import Authority, BatchSpec
@@ -201,8 +201,8 @@ async def test_each_answer_has_a_record_of_usage_of_its_own(house: House):
     seen: dict[str, UsageRecorded] = {}
 
     async def all_there() -> bool:
-        async for stored in house.bus.replay([usage_recorded("batch-payer")]):
-            seen[stored.body.request_id] = stored.body
+        for record in await all_usage(house.bus, "batch-payer"):
+            seen[record.request_id] = record
         return set(seen) == expected
 
     await eventually(all_there)

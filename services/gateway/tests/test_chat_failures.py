@@ -7,8 +7,7 @@ import httpx
 import pytest
 from gateway_support.house import BUILD, House
 from gateway_support.peers import prompt_too_long
-from jobs.subjects import usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from gateway_support.usage import last_usage
 from service_kit.errors import (
     DeadlineError,
     InvalidInputError,
@@ -232,7 +231,7 @@ async def test_a_client_that_leaves_takes_its_generation_with_it(house: House, s
     assert house.inference.in_flight == 0
 
     async def recorded() -> bool:
-        usage = await house.bus.last(usage_recorded("leaver"), UsageRecorded)
+        usage = await last_usage(house.bus, "leaver")
         return usage is not None and usage.body.finish_reason == "cancelled"
 
     await eventually(recorded)

@@ -6,8 +6,7 @@ import httpx
 import pytest
 from gateway_support.house import BLOCKED, BUILD, MASKED, House
 from gateway_support.peers import prompt_too_long
-from jobs.subjects import usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from gateway_support.usage import last_usage
 from service_kit.errors import UnavailableError
 from testkit.waiting import eventually
 
@@ -50,7 +49,7 @@ async def test_every_prompt_of_a_list_has_its_answer_and_all_of_them_one_usage(h
     assert answer.usage.total_tokens == 30
 
     async def recorded() -> bool:
-        last = await house.bus.last(usage_recorded("many"), UsageRecorded)
+        last = await last_usage(house.bus, "many")
         return last is not None and last.body.request_id.endswith(("-1", "-2"))
 
     await eventually(recorded)

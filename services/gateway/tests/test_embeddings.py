@@ -7,8 +7,7 @@ import openai
 import pytest
 from gateway_support.house import BLOCKED, BUILD, MASKED, House
 from gateway_support.peers import engine_cannot, prompt_too_long
-from jobs.subjects import usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from gateway_support.usage import last_usage
 from service_kit.errors import OverloadedError
 from testkit.waiting import eventually
 
@@ -39,7 +38,7 @@ async def test_each_text_has_its_vector_in_either_form(house: House, form: Any):
     assert house.inference.embedded == [["a", "b"]]
 
     async def recorded() -> object:
-        return await house.bus.last(usage_recorded("embedder"), UsageRecorded)
+        return await last_usage(house.bus, "embedder")
 
     usage = (await eventually(recorded)).body
     assert (usage.version_id, usage.prompt_tokens, usage.completion_tokens) == (BUILD, 6, 0)

@@ -8,8 +8,7 @@ import pytest
 from gateway.adapters.fault_points import POINTS
 from gateway_support.house import House
 from gateway_support.process import running, settings_of
-from jobs.subjects import usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from gateway_support.usage import last_usage
 from testkit.service_process import refused_start
 from testkit.waiting import eventually
 
@@ -62,7 +61,7 @@ async def test_a_client_of_a_killed_gateway_hears_an_error_or_a_whole_answer(
     assert answer in ((None, SAID) if point in ANSWERED else (None,))
     # Inference is left with nothing to do for a client that is gone.
     await eventually(lambda: house.inference.in_flight == 0)
-    recorded = await house.bus.last(usage_recorded(tenant), UsageRecorded)
+    recorded = await last_usage(house.bus, tenant)
     assert recorded is None or point in RECORDED
 
 

@@ -10,8 +10,7 @@ from gateway.entrypoints.message_body import parse_messages
 from gateway.entrypoints.response_body import parse_response
 from gateway_support.house import BUILD, House
 from gateway_support.messages import PATH, QUESTION, SCHEMA, TOOL, asking, calls, events, post
-from jobs.subjects import usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from gateway_support.usage import last_usage
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -186,7 +185,7 @@ async def test_usage_is_recorded_as_of_a_chat(house: House):
     answer = await house.http(tenant="anthropics").post(PATH, json=asking())
 
     async def recorded() -> object:
-        return await house.bus.last(usage_recorded("anthropics"), UsageRecorded)
+        return await last_usage(house.bus, "anthropics")
 
     usage = (await eventually(recorded)).body
     assert usage.request_id == answer.headers["request-id"]

@@ -6,8 +6,7 @@ import json
 import openai
 import pytest
 from gateway_support.house import BASE, BUILD, TUNED, House
-from jobs.subjects import usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from gateway_support.usage import last_usage
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -186,7 +185,7 @@ async def test_usage_is_recorded_behind_the_answer(house: House):
     )
 
     async def recorded() -> object:
-        return await house.bus.last(usage_recorded("payer"), UsageRecorded)
+        return await last_usage(house.bus, "payer")
 
     usage = (await eventually(recorded)).body
     assert usage.request_id.removeprefix("req-") == answer.id.removeprefix("chatcmpl-")

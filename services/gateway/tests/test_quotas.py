@@ -8,6 +8,7 @@ import pytest_asyncio
 from gateway_support.budgets import chat, limited_key, set_tenant_limits, whole_budget
 from gateway_support.grpc_door import open_channel
 from gateway_support.house import House, run_house
+from gateway_support.usage import all_usage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import BudgetState, UsageRecorded
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
@@ -184,8 +185,7 @@ async def test_usage_names_the_key_and_what_it_cost(house: House):
         usage = (await client.post("/v1/chat/completions", json=chat())).json()["usage"]
 
     async def of_key() -> list[UsageRecorded]:
-        found = [stored.body async for stored in house.bus.replay(["usage.recorded.*"])]
-        return [body for body in found if body.key_id == key]
+        return [record for record in await all_usage(house.bus) if record.key_id == key]
 
     async def is_there() -> bool:
         return len(await of_key()) == 1

@@ -7,8 +7,7 @@ import pytest
 from gateway_support.document import schema_validator
 from gateway_support.house import BUILD, House
 from gateway_support.responses import ARGUMENTS, SCHEMA, TOOL, ask, calls, events
-from jobs.subjects import usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from gateway_support.usage import last_usage
 from pydantic import BaseModel
 from testkit.waiting import eventually
 
@@ -174,7 +173,7 @@ async def test_usage_is_recorded_as_of_a_chat(house: House):
     answer = await house.openai(tenant="responder").responses.create(model="default", input="a")
 
     async def recorded() -> object:
-        return await house.bus.last(usage_recorded("responder"), UsageRecorded)
+        return await last_usage(house.bus, "responder")
 
     usage = (await eventually(recorded)).body
     assert usage.request_id.removeprefix("req-") == answer.id.removeprefix("resp_")

@@ -5,9 +5,8 @@ import json
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BLOCKED, MASKED, House
-from jobs.subjects import usage_recorded
+from gateway_support.usage import last_usage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,7 +27,7 @@ async def test_each_answer_is_a_choice_and_the_prompt_costs_once(house: House):
     assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (7, 7)
 
     async def recorded() -> object:
-        return await house.bus.last(usage_recorded("several"), UsageRecorded)
+        return await last_usage(house.bus, "several")
 
     usage = (await eventually(recorded)).body
     assert (usage.prompt_tokens, usage.completion_tokens) == (7, 7)

@@ -7,10 +7,9 @@ import pytest
 from gateway.measures import SHADOWS
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, MASKED, TUNED, House
-from jobs.subjects import usage_recorded
+from gateway_support.usage import last_usage
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from service_kit.errors import OverloadedError, PreconditionError, UnavailableError
 from testkit.waiting import eventually
 
@@ -163,7 +162,7 @@ async def test_a_fallback_answers_where_the_first_cannot_begin(
     house.inference.cannot_run = set() if failure else {BUILD}
     house.inference.fail_versions = {BUILD: failure} if failure else {}
     answer = await chat(house, "falling")
-    usage = await eventually(lambda: house.bus.last(usage_recorded("falling"), UsageRecorded))
+    usage = await eventually(lambda: last_usage(house.bus, "falling"))
 
     assert variant_of(answer) == ("fallback", TUNED)
     assert usage.body.version_id == TUNED
@@ -199,7 +198,7 @@ async def test_a_shadow_is_asked_the_same_behind_the_answer_and_charged_to_nobod
     assert asked == [(BUILD, "my *****"), (TUNED, "my *****")]
 
     async def recorded() -> bool:
-        usage = await house.bus.last(usage_recorded("shady"), UsageRecorded)
+        usage = await last_usage(house.bus, "shady")
         return usage is not None and usage.body.shadow and usage.body.version_id == TUNED
 
     await eventually(recorded)

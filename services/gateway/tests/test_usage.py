@@ -11,7 +11,7 @@ from gateway_support.house import BUILD, House
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jobs.subjects import usage_recorded
-from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
 from openai import AsyncOpenAI
 from testkit.waiting import eventually
 
@@ -42,7 +42,8 @@ async def recorded(house: House, tenant: str) -> None:
             micros=micros,
         )
         record.at.FromSeconds(MONDAY + after)
-        await house.bus.publish(usage_recorded(tenant), record, msg_id=record.request_id)
+        batch = UsageBatch(tenant=tenant, requests=[record])
+        await house.bus.publish(usage_recorded(tenant), batch, msg_id=record.request_id)
 
 
 async def asked(house: House, tenant: str, **query: Any) -> dict[str, Any]:

@@ -79,14 +79,23 @@ class RecordQueue:
             self._waiting.task_done()
 
     async def _publish(self, record: Waiting) -> None:
-        while True:
-            try:
-                await self._bus.publish(record.subject, record.body, msg_id=record.msg_id)
-                return
-            except UnavailableError as error:
-                log.info("%s wait: %s", self._what, error)
-                await asyncio.sleep(RETRY_SECONDS)
-            except Exception:  # whatever is wrong with one record must not hold up the next
-                log.exception("of %s one was dropped", self._what)
-                self._dropped(1)
-                return
+        if not await publish_patiently(self._bus, self._what, record):
+            self._dropped(1)
+
+
+async def publish_patiently(bus: Publishes, what: str, record: Waiting) -> bool:
+    """Publish, however long the bus is away; whether it was done.
+
+    Args:
+        what: the records, in the words of the log.
+    """
+    while True:
+        try:
+            await bus.publish(record.subject, record.body, msg_id=record.msg_id)
+            return True
+        except UnavailableError as error:
+            log.info("%s wait: %s", what, error)
+            await asyncio.sleep(RETRY_SECONDS)
+        except Exception:  # whatever is wrong with one record must not hold up the next
+            log.exception("of %s one was dropped", what)
+            return False

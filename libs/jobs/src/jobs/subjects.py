@@ -14,7 +14,7 @@ from modelmill.gateway.v1.gateway_events_pb2 import (
     EvalState,
     FeedbackRecorded,
     KeyState,
-    UsageRecorded,
+    UsageBatch,
 )
 from modelmill.jobs.v1.job_pb2 import JobControl, JobProgress, JobRequested, JobResumed, JobState
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
@@ -143,7 +143,7 @@ STREAMS = (
     *WEBHOOK_STREAMS,
     Stream(
         "USAGE",
-        (Row("usage.recorded.{tenant}", UsageRecorded, ("gateway",), ("gateway", "cli")),),
+        (Row("usage.recorded.{tenant}", UsageBatch, ("gateway",), ("gateway", "cli")),),
         max_bytes=256 * MIB,
     ),
     Stream(

@@ -5,6 +5,7 @@ from typing import Any
 
 from jobs.bus import Bus
 from jobs.envelope import Stored
+from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from registry.read_model import ReadModel
 from service_kit.errors import DeadlineError, UnavailableError
 
@@ -51,17 +52,19 @@ class UsageBook(ReadModel):
     def _apply(self, stored: Stored[Any]) -> None:
         if stored.sequence <= self._applied:
             return
-        record = stored.body
-        if record.shadow:
-            return
-        self._rows.setdefault(record.tenant, UsageRows()).add(
-            UsedRequest(
-                at=record.at.seconds,
-                model=record.version_id,
-                api_key_id=record.key_id,
-                user_id=record.caller,
-                input_tokens=record.prompt_tokens,
-                output_tokens=record.completion_tokens,
-                micros=record.micros,
-            )
-        )
+        rows = self._rows.setdefault(stored.body.tenant, UsageRows())
+        for record in stored.body.requests:
+            if not record.shadow:
+                rows.add(_used(record))
+
+
+def _used(record: UsageRecorded) -> UsedRequest:
+    return UsedRequest(
+        at=record.at.seconds,
+        model=record.version_id,
+        api_key_id=record.key_id,
+        user_id=record.caller,
+        input_tokens=record.prompt_tokens,
+        output_tokens=record.completion_tokens,
+        micros=record.micros,
+    )

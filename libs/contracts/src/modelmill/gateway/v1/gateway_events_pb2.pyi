@@ -48,7 +48,7 @@ Global___FeedbackReport: _TypeAlias = FeedbackReport  # noqa: Y015
 
 @_typing.final
 class UsageRecorded(_message.Message):
-    """Body of usage.recorded.<tenant>: one answered request."""
+    """One answered request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -121,6 +121,34 @@ class UsageRecorded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UsageRecorded: _TypeAlias = UsageRecorded  # noqa: Y015
+
+@_typing.final
+class UsageBatch(_message.Message):
+    """Body of usage.recorded.<tenant>: requests that ended within the same moments."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    tenant: _builtins.str
+    """Owner of all of them."""
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRecorded]:
+        """In the order in which they ended."""
+
+    def __init__(
+        self,
+        *,
+        tenant: _builtins.str = ...,
+        requests: _abc.Iterable[Global___UsageRecorded] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests", "tenant", b"tenant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageBatch: _TypeAlias = UsageBatch  # noqa: Y015
 
 @_typing.final
 class FeedbackRecorded(_message.Message):
