@@ -107,6 +107,7 @@ class Crashes:
 
         def each_was_asked() -> bool:
             self._journey.chat(self._model)
+            self._journey.judge_long_text()
             return all(self._calls_answered_by(one.id) for one in replicas)
 
         until(each_was_asked, within=FIND_SECONDS, what=f"each replica of {service} is asked")

@@ -24,6 +24,8 @@ HYPER_PARAMETERS = {
 }
 ENDED = ("succeeded", "failed", "cancelled")
 JOB_SECONDS = 300.0
+LONG_TEXT = "something that barks, " * 300
+"""Longer than what the gateway judges itself."""
 QUESTION = [{"role": "user", "content": "thing 7: something that barks"}]
 POLL_SECONDS = 0.3
 REQUEST_SECONDS = 120.0
@@ -129,6 +131,10 @@ class Journey:
                     return str(job["id"])
             time.sleep(POLL_SECONDS)
         raise ComposeError(f"no build was ordered for {adapter_version_id}")
+
+    def judge_long_text(self) -> None:
+        """A verdict on a text that the gateway leaves to moderation."""
+        self.call("POST", "/v1/moderations", json={"input": LONG_TEXT})
 
     def chat(self, model: str, *, patience: float = 90.0) -> str:
         """The model's answer to one question, without chance."""
