@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 
 GATHER_SECONDS = 0.25
 """Records of so long go out in one message: one each cost an answer a quarter of a millisecond."""
-MOST_AT_ONCE = 500
-"""Records of a message, far below what the bus takes."""
+MOST_AT_ONCE = 250
+"""Records of a message: half of what the bus takes, were each as long as one can be."""
 
 
 class UsageQueue:
