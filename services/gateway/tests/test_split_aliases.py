@@ -1,12 +1,14 @@
 """Aliases with variants, a shadow and fallbacks, at both doors."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from gateway.domain.deadline import MARGIN_SECONDS
 from gateway.measures import SHADOWS
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
-from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, MASKED, TUNED, House
+from gateway_support.house import ADAPTER, BASE, BLOCKED, BUILD, MASKED, TUNED, House, run_house
 from gateway_support.usage import last_usage
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
@@ -152,6 +154,16 @@ async def test_a_variant_that_cannot_be_loaded_moves_nothing(house: House):
 
     assert answer.status_code == 409
     assert (await chat(house, "careful")).status_code == 404
+
+
+async def test_variants_that_take_too_long_together_move_nothing_and_are_no_fault_of_ours(
+    tmp_path: Path,
+):
+    async with run_house(tmp_path, load_seconds=MARGIN_SECONDS / 2) as hurried:
+        answer = await put(hurried, "late", variants=HALVES)
+
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "deadline_exceeded")
+        assert (await chat(hurried, "late")).status_code == 404
 
 
 @pytest.mark.parametrize("failure", [OverloadedError("full"), UnavailableError("away"), None])

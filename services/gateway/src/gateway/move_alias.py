@@ -1,6 +1,7 @@
 """Let a name mean another version: bring the version up first, then swap by compare-and-set."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 
@@ -25,7 +26,14 @@ class AliasBook(Protocol):
 
     def sequence(self, tenant: str, name: str) -> int: ...
     async def move(
-        self, tenant: str, name: str, version_id: str, *, moved_by: str, expected: int | None = None
+        self,
+        tenant: str,
+        name: str,
+        version_id: str,
+        *,
+        moved_by: str,
+        expected: int | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> int: ...
     async def wait_for(self, sequence: int, timeout: float) -> None: ...
 
@@ -56,15 +64,33 @@ class MoveAlias:
         await self._engines.load(
             tenant=caller.tenant, version_id=version.version_id, timeout=self._load_seconds
         )
-        sequence = await self._aliases.move(
-            caller.tenant, name, version.version_id, moved_by=caller.subject, expected=seen
-        )
-        await until_seen(self._aliases, sequence)
-        moved = AliasState(
-            tenant=caller.tenant,
-            name=name,
-            version_id=version.version_id,
-            moved_by=caller.subject,
-        )
-        moved.moved_at.GetCurrentTime()
-        return moved
+        return await swapped(self._aliases, name, version.version_id, caller, seen)
+
+
+async def swapped(
+    aliases: AliasBook,
+    name: str,
+    version_id: str,
+    caller: Caller,
+    seen: int,
+    options: Mapping[str, Any] | None = None,
+) -> AliasState:
+    """The caller's alias as it is now, which everything that is asked here sees.
+
+    Args:
+        seen: sequence of the alias when its change began.
+
+    Raises:
+        StaleWriteError: somebody moved the alias since.
+        UnavailableError: the bus does not answer.
+    """
+    sequence = await aliases.move(
+        caller.tenant, name, version_id, moved_by=caller.subject, expected=seen, options=options
+    )
+    await until_seen(aliases, sequence)
+    alias = AliasState(
+        tenant=caller.tenant, name=name, version_id=version_id, moved_by=caller.subject
+    )
+    alias.options.update(options or {})
+    alias.moved_at.GetCurrentTime()
+    return alias
