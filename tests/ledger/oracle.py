@@ -96,9 +96,11 @@ def _over(budget: Budget) -> int:
 def _life(asked: Asked, calls: dict[str, Generated], kills: dict[str, list[float]]) -> Life | None:
     """None of a request that was refused. A replica's death ends what it held."""
     call = calls.get(asked.name)
-    if call is None:
-        return None
     died = min((at for at in kills[asked.replica] if at >= asked.sent), default=float("inf"))
+    if call is None:
+        # Cut before inference heard of it: it may have had its place all the while.
+        held = Life(asked.sent, asked.sent, asked.sent, min(asked.ended, died), asked.bound, 0, 0)
+        return held if not asked.status else None
     left = call.ended if call.whole else asked.ended
     ended = max(asked.ended, call.ended or asked.ended)
     used = PROMPT_TOKENS + call.tokens

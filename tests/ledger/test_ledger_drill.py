@@ -81,3 +81,13 @@ def test_what_was_settled_twice_or_not_at_all_is_found(spent: int):
 
     (wrong,) = wrongs(judged([first], replace(BUDGET, spent_tokens=spent)))
     assert f"{spent} settled" in wrong
+
+
+def test_who_was_cut_before_inference_heard_of_it_may_have_held_its_place():
+    cut = asked("first", 1.0, bound=60, status=0)
+    refused = asked("second", 1.5, bound=60, status=429, code="insufficient_quota")
+    unspent = replace(BUDGET, spent_tokens=0)
+
+    assert wrongs(judged([cut, refused], unspent)) == []
+    late = replace(refused, sent=cut.ended + 1, answered=cut.ended + 1.1)
+    assert wrongs(judged([cut, late], unspent)) == ["false_refusals: 1"]
