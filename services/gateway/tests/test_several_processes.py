@@ -27,11 +27,18 @@ def listening(service: ServiceProcess) -> dict[int, psutil.Process]:
     return {
         child.pid: child
         for child in psutil.Process(service.pid).children(recursive=True)
-        if any(
-            each.status == psutil.CONN_LISTEN and each.laddr.port == port
-            for each in child.net_connections("tcp")
-        )
+        if listens(child, port)
     }
+
+
+def listens(process: psutil.Process, port: int) -> bool:
+    try:
+        return any(
+            each.status == psutil.CONN_LISTEN and each.laddr.port == port
+            for each in process.net_connections("tcp")
+        )
+    except psutil.NoSuchProcess:  # it ended while it was looked at, as one that was killed may
+        return False
 
 
 def connections_of(process: psutil.Process, port: int) -> int:

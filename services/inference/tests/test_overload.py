@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import pytest_asyncio
 from prometheus_client import REGISTRY
 from registry.read_model import SHARED_TENANT
 from service_kit.errors import DomainError, TooLargeError
 from service_kit.grpc_client import domain_errors
+from testkit.processes import children_that_run
 from testkit.waiting import eventually
 
 from .support import Answer, Service, nats_and_inference
@@ -69,8 +69,7 @@ async def engines_rest() -> bool:
     """Whether engine processes took no CPU for a moment."""
 
     def spent() -> float:
-        children = psutil.Process().children(recursive=True)
-        engines = [one for one in children if "inference.children" in " ".join(one.cmdline())]
+        engines = children_that_run("inference.children")
         assert engines
         return sum(sum(one.cpu_times()[:2]) for one in engines)
 

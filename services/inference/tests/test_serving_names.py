@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 from modelmill.registry.v1.model_events_pb2 import ServingState
 from opentelemetry import trace
@@ -13,6 +12,7 @@ from prometheus_client import REGISTRY
 from registry.aliases import AliasBook
 from service_kit.errors import NotFoundError
 from testkit.nats_server import run_nats
+from testkit.processes import children_that_run
 from testkit.waiting import eventually
 
 from .support import Service, nats_and_inference, run_inference
@@ -62,9 +62,9 @@ async def test_what_an_alias_names_is_loaded_kept_and_freed_when_retired(
         with pytest.raises(NotFoundError):
             await service.answer(second, text="x")
         replica = service.running.replica
-        children = psutil.Process().children(recursive=True)
+        engines = children_that_run("inference.children")
 
-    assert not [c for c in children if c.is_running() and "inference.children" in str(c.cmdline())]
+    assert not [one for one in engines if one.is_running()]
     assert replica.startswith("inference-")
 
 

@@ -14,6 +14,7 @@ from registry.aliases import AliasBook
 from registry.store import FolderStore
 from service_kit.errors import DomainError, NotFoundError, PreconditionError
 from testkit.models import make_other_openvino
+from testkit.processes import children_that_run
 from testkit.waiting import eventually
 
 from .adapter_folders import write_adapter
@@ -81,11 +82,10 @@ class Load:
 def kill_engines() -> int:
     """SIGKILL to every engine of this process; how many there were."""
     killed = 0
-    for child in psutil.Process().children(recursive=True):
+    for child in children_that_run("inference.children.openvino"):
         with suppress(psutil.NoSuchProcess):
-            if "inference.children.openvino" in child.cmdline():
-                child.kill()
-                killed += 1
+            child.kill()
+            killed += 1
     return killed
 
 

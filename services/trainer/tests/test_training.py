@@ -29,6 +29,7 @@ from registry.job_checkpoints import JobCheckpoints
 from safetensors import safe_open
 from service_kit.errors import NotFoundError
 from service_kit.grpc_client import domain_errors
+from testkit.processes import children_that_run
 from testkit.waiting import eventually
 from token_files.tokenizer_digest import tokenizer_digest
 from trainer_support.runs import pair_rows
@@ -40,10 +41,7 @@ Rows = Callable[..., list[dict[str, Any]]]
 
 def child_of_this_process() -> psutil.Process | None:
     """The work process, when there is one."""
-    for process in psutil.Process().children(recursive=True):
-        if "trainer.child" in process.cmdline():
-            return process
-    return None
+    return next(iter(children_that_run("trainer.child")), None)
 
 
 def read_tokens() -> float:

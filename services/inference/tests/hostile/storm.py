@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-import psutil
 from grpc.aio import AioRpcError
 from inference.adapters.engine_process import EngineProcess
 from inference.adapters.openvino import EXACT, MODULE, OpenVinoKind, PipelineOptions
 from inference.domain.generation import ScoreRequest
 from service_kit.errors import DomainError
+from testkit.processes import children_that_run
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from ..support import Service, nats_and_inference
@@ -108,8 +108,7 @@ async def _storm(ask: Ask, healthy: Sequence[Healthy], *, count: int, seed: int)
 
 
 def _engine_processes() -> set[int]:
-    children = psutil.Process().children(recursive=True)
-    return {child.pid for child in children if MODULE in child.cmdline()}
+    return {child.pid for child in children_that_run(MODULE)}
 
 
 def _asking_engine(engine: EngineProcess) -> Ask:

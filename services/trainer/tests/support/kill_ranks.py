@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 from jobs.children import ChildProcess
 from testkit.models import make_tiny_llama
+from testkit.processes import children_that_run
 from testkit.waiting import eventually
 from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import decide
@@ -66,12 +67,9 @@ def request_of(root: Path) -> dict[str, Any]:
 
 def rank_processes(above: int) -> list[psutil.Process]:
     """The ranks that this process or a child of it has started, in their order."""
-    found = []
-    for process in psutil.Process(above).children(recursive=True):
-        command = process.cmdline()
-        if RANK_MODULE in command and "torch.distributed.run" not in command:
-            found.append(process)
-    return sorted(found, key=lambda process: process.environ()["RANK"])
+    launchers = {one.pid for one in children_that_run("torch.distributed.run", of=above)}
+    ranks = [one for one in children_that_run(RANK_MODULE, of=above) if one.pid not in launchers]
+    return sorted(ranks, key=lambda process: process.environ()["RANK"])
 
 
 class Run:
