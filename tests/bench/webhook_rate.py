@@ -18,8 +18,8 @@ import uvloop
 from gateway.adapters.secret_vault import SecretVault
 from gateway.domain.access import SCOPES, Caller
 from gateway.domain.webhooks import Schedule
-from gateway.entrypoints.webhook_views import FACTS
-from gateway.webhooks import Webhooks, open_webhooks
+from gateway.entrypoints.views.webhook_views import FACTS
+from gateway.webhooks.open_webhooks import Webhooks, open_webhooks
 from jobs.bus import Bus
 from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState

@@ -23,10 +23,10 @@ from gateway.adapters.tokens import TokenVerifier
 from gateway.adapters.trusted_issuer import OidcIssuer, TrustedIssuer
 from gateway.domain.chat import Piece
 from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.http_errors import error_body
-from gateway.entrypoints.job_event_replies import sse_event
-from gateway.entrypoints.multipart import MultipartUpload
-from gateway.entrypoints.sse import DONE, ChatChunks, CompletionChunks, error_event
+from gateway.entrypoints.http.errors import error_body
+from gateway.entrypoints.http.job_event_replies import sse_event
+from gateway.entrypoints.http.multipart import MultipartUpload
+from gateway.entrypoints.http.sse import DONE, ChatChunks, CompletionChunks, error_event
 from jobs.subjects import TOKEN
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import FormParser

@@ -15,8 +15,8 @@ from data_prep.domain.mapping.map_block import map_block
 from data_prep.domain.mapping.row_mapping import plan_mapping
 from data_prep.domain.reading.parse_block import MAX_DEPTH, NestedTooDeeplyError, parse_json
 from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.bodies import parse_body
-from gateway.entrypoints.dataset_body import DatasetSpecBody
+from gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
+from gateway.entrypoints.bodies.parsing import parse_body
 from google.protobuf.json_format import MessageToDict
 from service_kit.errors import InvalidInputError
 

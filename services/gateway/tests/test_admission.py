@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from gateway.admitted_answers import AdmittedAnswers
+from gateway.answers.admitted_answers import AdmittedAnswers
 from gateway.domain.access import Caller
 from gateway.domain.admission import Admission, Place
 from gateway.domain.chat import ChatCall, Sampling, Turn

@@ -2,8 +2,8 @@
 
 import signal
 
-from gateway.entrypoints.key_body import LimitsBody
-from gateway.entrypoints.key_views import limits_view
+from gateway.entrypoints.bodies.key_body import LimitsBody
+from gateway.entrypoints.views.key_views import limits_view
 from gateway_support.api_keys import issued, with_key
 from gateway_support.collector import collector
 from gateway_support.house import House

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from gateway.entrypoints.dataset_body import DatasetSpecBody
+from gateway.entrypoints.bodies.dataset_body import DatasetSpecBody
 from gateway_support.house import BASE, House
 from google.protobuf.json_format import MessageToDict
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec

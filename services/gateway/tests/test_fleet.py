@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from gateway.adapters import fleet
 from gateway.adapters.fleet import ATTEMPTS, FAILURES_IN_A_ROW, Fleet
+from gateway.answers.embed_texts import Embedded
 from gateway.domain.chat import ChatCall, End, Piece, Sampling, Turn
 from gateway.domain.errors import FullError, ModelNotFoundError
 from gateway.domain.models import AskedModel
-from gateway.embed_texts import Embedded
 from service_kit.errors import DomainError, NotFoundError, UnavailableError, UnreachableError
 from testkit.waiting import eventually
 

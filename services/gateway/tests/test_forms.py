@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.multipart import MultipartUpload
+from gateway.entrypoints.http.multipart import MultipartUpload
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
 END = b"\r\n--b--\r\n"

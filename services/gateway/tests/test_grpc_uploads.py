@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from gateway.entrypoints.http_uploads import MAX_PARTS
+from gateway.entrypoints.http.uploads import MAX_PARTS
 from gateway_support.another_gateway import another_gateway
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import House

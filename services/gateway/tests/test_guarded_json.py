@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 from gateway.domain.chat import End, Piece, TokenLogprob, Usage
-from gateway.guarded_answer import GuardedAnswer
-from gateway.guarded_json import GuardedJson
+from gateway.guarding.guarded_answer import GuardedAnswer
+from gateway.guarding.guarded_json import GuardedJson
 from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway.domain.access import Caller
-from gateway.entrypoints.job_event_replies import HEARTBEAT, RETRY, JobEventReplies
+from gateway.entrypoints.http.job_event_replies import HEARTBEAT, RETRY, JobEventReplies
 from gateway_support.house import House
 from jobs.ledger import JobEvent, JobRecord
 from jobs.subjects import job_progress, job_state

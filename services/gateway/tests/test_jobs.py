@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway.domain.routes import ROUTES
-from gateway.entrypoints.job_views import STATUS
+from gateway.entrypoints.views.job_views import STATUS
 from gateway_support.house import ADAPTER, BASE, BUILD, House
 from gateway_support.job_orders import MAPPING, order, say_state, upload
 from jobs.subjects import DATASET_READY, job_progress

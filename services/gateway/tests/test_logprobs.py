@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway.domain.chat import TokenLogprob
-from gateway.guarded_logprobs import GuardedLogprobs
+from gateway.guarding.guarded_logprobs import GuardedLogprobs
 from gateway_support.house import BLOCKED, MASKED, House, compiled
 from hypothesis import given
 from hypothesis import strategies as st

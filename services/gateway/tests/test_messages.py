@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 import pytest
-from gateway.entrypoints.chat_body import parse_chat
-from gateway.entrypoints.message_body import parse_messages
-from gateway.entrypoints.response_body import parse_response
+from gateway.entrypoints.bodies.chat_body import parse_chat
+from gateway.entrypoints.bodies.message_body import parse_messages
+from gateway.entrypoints.bodies.response_body import parse_response
 from gateway_support.house import BUILD, House
 from gateway_support.messages import PATH, QUESTION, SCHEMA, TOOL, asking, calls, events, post
 from gateway_support.usage import last_usage

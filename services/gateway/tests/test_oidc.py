@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from gateway.adapters.key_set import MAX_JWKS_BYTES, REFRESH_SECONDS, RETRY_SECONDS
 from gateway.adapters.oidc_keys import OidcKeys
-from gateway.oidc_settings import OidcSettings
+from gateway.identity.oidc_settings import OidcSettings
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import House
 from gateway_support.issuer import AUDIENCE, Issuer, rsa_key

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from gateway.domain.errors import ModerationAwayError, ModerationLateError
 from gateway.domain.verdict import InputVerdict
-from gateway.spared_moderation import (
+from gateway.guarding.spared_moderation import (
     LATE_IN_A_ROW,
     SPARED_SECONDS,
     TRIAL_SECONDS,

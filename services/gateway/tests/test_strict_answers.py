@@ -3,8 +3,8 @@
 from typing import Any
 
 from gateway.domain.chat import End, Piece
-from gateway.guarded_answer import BLOCKED as STOPPED
-from gateway.guarded_answer import GuardedAnswer
+from gateway.guarding.guarded_answer import BLOCKED as STOPPED
+from gateway.guarding.guarded_answer import GuardedAnswer
 from gateway_support.house import BLOCKED, FLAGGED, MASKED, compiled
 from guard.verdict import Action, Direction
 from hypothesis import given

@@ -6,7 +6,7 @@ from typing import Any
 import openai
 import pytest
 from gateway.domain.chat import ToolCall
-from gateway.guarded_call import guarded_call
+from gateway.guarding.guarded_call import guarded_call
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BLOCKED, MASKED, House
 from guard.bundle import CompiledPolicy, compile_policy

@@ -10,12 +10,12 @@ from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.webhook_book import WebhookBook
 from gateway.adapters.webhook_log import WebhookLog
 from gateway.adapters.webhook_sender import WebhookSender, threaded_lookups
-from gateway.attempt_delivery import AttemptDelivery
 from gateway.domain.access import SCOPES, Caller
 from gateway.domain.webhooks import Schedule
-from gateway.entrypoints.webhook_views import FACTS
-from gateway.register_webhook import RegisterWebhook
-from gateway.tell_webhooks import TellWebhooks
+from gateway.entrypoints.views.webhook_views import FACTS
+from gateway.webhooks.attempt_delivery import AttemptDelivery
+from gateway.webhooks.register_webhook import RegisterWebhook
+from gateway.webhooks.tell_webhooks import TellWebhooks
 from gateway_support.receiver import receiving
 from jobs.bus import Bus
 from jobs.subjects import job_state

@@ -20,51 +20,51 @@ from gateway.adapters.job_owner import OwnJobs
 from gateway.adapters.peers import Peers
 from gateway.adapters.read_models import ReadModels
 from gateway.adapters.usage import UsageQueue
-from gateway.admitted_answers import AdmittedAnswers, Answers
-from gateway.answer_chat import AnswerChat
-from gateway.ask_judges import AskJudges
-from gateway.control_job import ControlJob, SteersJobs
-from gateway.count_prompt import CountPrompt
-from gateway.create_batch import CreateBatch, SubmitJob
-from gateway.create_dataset import CreateDataset
-from gateway.create_eval_run import CreateEvalRun
-from gateway.create_evaluation import CreateEvaluation
-from gateway.create_fine_tuning_job import CreateFineTuningJob
-from gateway.create_optimization import CreateOptimization
-from gateway.delete_dataset import DeleteDataset
-from gateway.delete_file import DeleteFile
-from gateway.delete_model import DeleteModel
+from gateway.answers.admitted_answers import AdmittedAnswers, Answers
+from gateway.answers.answer_chat import AnswerChat
+from gateway.answers.count_prompt import CountPrompt
+from gateway.answers.embed_texts import EmbedTexts
+from gateway.answers.metered_answers import Embeds, MeteredAnswers, MeteredEmbeds, MeteredJudges
+from gateway.batches.create_batch import CreateBatch, SubmitJob
 from gateway.domain.admission import Admission
 from gateway.domain.ledger.prices import Prices
-from gateway.embed_texts import EmbedTexts
-from gateway.find_model import FindModel
-from gateway.judge_inputs import JudgeInputs
-from gateway.judge_texts import JudgeTexts
-from gateway.manage_budget import ManageBudget
-from gateway.manage_evals import ManageEvals
-from gateway.manage_keys import ManageKeys
-from gateway.manage_policy import ManagePolicy
+from gateway.evals.create_eval_run import CreateEvalRun
+from gateway.evals.manage_evals import ManageEvals
+from gateway.evals.show_eval_runs import ShowEvalRuns
+from gateway.guarding.ask_judges import AskJudges
+from gateway.guarding.judge_inputs import JudgeInputs
+from gateway.guarding.judge_texts import JudgeTexts
+from gateway.guarding.manage_policy import ManagePolicy
+from gateway.guarding.record_feedback import RecordFeedback
+from gateway.guarding.spared_moderation import SparedModeration
+from gateway.identity.manage_keys import ManageKeys
+from gateway.identity.record_changes import RecordChanges
 from gateway.measures import TOKENS_IN_HAND
-from gateway.meter import MeteredEngines
-from gateway.metered_answers import Embeds, MeteredAnswers, MeteredEmbeds, MeteredJudges
-from gateway.move_alias import MoveAlias
-from gateway.price_of_model import PriceOfModel
-from gateway.quotas import Quotas
-from gateway.record_changes import RecordChanges
-from gateway.record_feedback import RecordFeedback
-from gateway.routed_engines import RoutedEngines
+from gateway.ordering.control_job import ControlJob, SteersJobs
+from gateway.ordering.create_dataset import CreateDataset
+from gateway.ordering.create_evaluation import CreateEvaluation
+from gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
+from gateway.ordering.create_optimization import CreateOptimization
+from gateway.ordering.delete_dataset import DeleteDataset
+from gateway.ordering.delete_file import DeleteFile
+from gateway.ordering.show_datasets import ShowDatasets
+from gateway.ordering.waiting_room import WaitingRoom
+from gateway.ordering.watch_job import WatchJob
+from gateway.routing.delete_model import DeleteModel
+from gateway.routing.find_model import FindModel
+from gateway.routing.move_alias import MoveAlias
+from gateway.routing.routed_engines import RoutedEngines
+from gateway.routing.shadow_answers import ShadowAnswers
+from gateway.routing.show_models import ShowModels
+from gateway.routing.split_alias import SplitAlias
 from gateway.settings import Settings
-from gateway.shadow_answers import ShadowAnswers
-from gateway.show_datasets import ShowDatasets
-from gateway.show_eval_runs import ShowEvalRuns
-from gateway.show_models import ShowModels
-from gateway.show_usage import ShowUsage
-from gateway.spared_moderation import SparedModeration
-from gateway.split_alias import SplitAlias
+from gateway.spending.manage_budget import ManageBudget
+from gateway.spending.meter import MeteredEngines
+from gateway.spending.price_of_model import PriceOfModel
+from gateway.spending.quotas import Quotas
+from gateway.spending.show_usage import ShowUsage
 from gateway.use_cases import UseCases
-from gateway.waiting_room import WaitingRoom
-from gateway.watch_job import WatchJob
-from gateway.webhooks import Webhooks
+from gateway.webhooks.open_webhooks import Webhooks
 
 
 @dataclass(frozen=True)

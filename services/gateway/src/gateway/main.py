@@ -39,18 +39,18 @@ from gateway.composition import Parts, admission_of, all_use_cases
 from gateway.domain.ledger.waiting import Terms
 from gateway.domain.webhooks import Schedule
 from gateway.entrypoints.grpc.servicer import gateway_servicer
-from gateway.entrypoints.http_gate import App
-from gateway.entrypoints.http_routes import gateway_http_app
-from gateway.entrypoints.webhook_views import FACTS
+from gateway.entrypoints.http.gate import App
+from gateway.entrypoints.http.routes import gateway_http_app
+from gateway.entrypoints.views.webhook_views import FACTS
+from gateway.guarding.record_feedback import RecordFeedback
+from gateway.identity.record_changes import RecordChanges
+from gateway.identity.token_issuers import open_verifier
 from gateway.own_jobs import worker_of, working
-from gateway.quotas import Quotas, QuotaTerms
-from gateway.record_changes import RecordChanges
-from gateway.record_feedback import RecordFeedback
+from gateway.routing.shadow_answers import ShadowAnswers
 from gateway.settings import Settings
 from gateway.several_processes import serve_by_several
-from gateway.shadow_answers import ShadowAnswers
-from gateway.token_issuers import open_verifier
-from gateway.webhooks import Webhooks, open_webhooks
+from gateway.spending.quotas import Quotas, QuotaTerms
+from gateway.webhooks.open_webhooks import Webhooks, open_webhooks
 
 USAGE_DRAIN_SECONDS = 2.0
 YOUNG_OBJECTS = 100_000

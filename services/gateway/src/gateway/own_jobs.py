@@ -10,14 +10,14 @@ from registry.job_checkpoints import forget_checkpoints
 from registry.stores import store_of
 
 from gateway.adapters.standing import StandingOfCallers
-from gateway.answer_batch import AnswerBatch
-from gateway.answer_many import AnswerMany
+from gateway.batches.answer_batch import AnswerBatch
+from gateway.batches.answer_many import AnswerMany
+from gateway.batches.keep_batch_files import KeepBatchFiles
 from gateway.composition import Parts
-from gateway.entrypoints.http_gate import Gate
+from gateway.entrypoints.http.gate import Gate
 from gateway.entrypoints.inner_calls import InnerCalls
 from gateway.entrypoints.jobs import BatchHandler
-from gateway.keep_batch_files import KeepBatchFiles
-from gateway.run_eval import RunEval
+from gateway.evals.run_eval import RunEval
 
 SERVICE = "gateway"
 

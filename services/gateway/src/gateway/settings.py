@@ -9,7 +9,7 @@ from service_kit.settings import WorkerSettings
 
 from gateway.domain.key_addresses import is_safe_address
 from gateway.domain.ledger.prices import Prices
-from gateway.oidc_settings import OidcSettings
+from gateway.identity.oidc_settings import OidcSettings
 
 WEBHOOK_KEY_CHARS = 32
 

@@ -2,33 +2,33 @@
 
 from dataclasses import dataclass
 
-from gateway.admitted_answers import Answers
-from gateway.control_job import ControlJob
-from gateway.count_prompt import CountPrompt
-from gateway.create_batch import CreateBatch
-from gateway.create_dataset import CreateDataset
-from gateway.create_eval_run import CreateEvalRun
-from gateway.create_evaluation import CreateEvaluation
-from gateway.create_fine_tuning_job import CreateFineTuningJob
-from gateway.create_optimization import CreateOptimization
-from gateway.delete_dataset import DeleteDataset
-from gateway.delete_file import DeleteFile
-from gateway.delete_model import DeleteModel
-from gateway.manage_budget import ManageBudget
-from gateway.manage_evals import ManageEvals
-from gateway.manage_keys import ManageKeys
-from gateway.manage_policy import ManagePolicy
-from gateway.metered_answers import Embeds, Judges
-from gateway.move_alias import MoveAlias
-from gateway.record_changes import RecordChanges
-from gateway.record_feedback import RecordFeedback
-from gateway.show_datasets import ShowDatasets
-from gateway.show_eval_runs import ShowEvalRuns
-from gateway.show_models import ShowModels
-from gateway.show_usage import ShowUsage
-from gateway.split_alias import SplitAlias
-from gateway.watch_job import WatchJob
-from gateway.webhooks import Webhooks
+from gateway.answers.admitted_answers import Answers
+from gateway.answers.count_prompt import CountPrompt
+from gateway.answers.metered_answers import Embeds, Judges
+from gateway.batches.create_batch import CreateBatch
+from gateway.evals.create_eval_run import CreateEvalRun
+from gateway.evals.manage_evals import ManageEvals
+from gateway.evals.show_eval_runs import ShowEvalRuns
+from gateway.guarding.manage_policy import ManagePolicy
+from gateway.guarding.record_feedback import RecordFeedback
+from gateway.identity.manage_keys import ManageKeys
+from gateway.identity.record_changes import RecordChanges
+from gateway.ordering.control_job import ControlJob
+from gateway.ordering.create_dataset import CreateDataset
+from gateway.ordering.create_evaluation import CreateEvaluation
+from gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
+from gateway.ordering.create_optimization import CreateOptimization
+from gateway.ordering.delete_dataset import DeleteDataset
+from gateway.ordering.delete_file import DeleteFile
+from gateway.ordering.show_datasets import ShowDatasets
+from gateway.ordering.watch_job import WatchJob
+from gateway.routing.delete_model import DeleteModel
+from gateway.routing.move_alias import MoveAlias
+from gateway.routing.show_models import ShowModels
+from gateway.routing.split_alias import SplitAlias
+from gateway.spending.manage_budget import ManageBudget
+from gateway.spending.show_usage import ShowUsage
+from gateway.webhooks.open_webhooks import Webhooks
 
 
 @dataclass(frozen=True)

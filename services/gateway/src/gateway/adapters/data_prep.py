@@ -12,7 +12,7 @@ from modelmill.jobs.v1.job_pb2 import JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.grpc_client import domain_errors
 
-from gateway.create_dataset import AcceptedDataset
+from gateway.ordering.create_dataset import AcceptedDataset
 
 PEER = "data-prep"
 CALL_SECONDS = 30.0

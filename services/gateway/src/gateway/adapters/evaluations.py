@@ -8,9 +8,9 @@ from modelmill.trainer.v1 import evaluation_pb2 as pb
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from service_kit.grpc_client import domain_errors
 
-from gateway.accepted_job import AcceptedJob
 from gateway.adapters.data_prep import TRANSFER_SECONDS
 from gateway.adapters.trainer import CALL_SECONDS, PEER
+from gateway.ordering.accepted_job import AcceptedJob
 
 
 class GrpcEvaluations:

@@ -24,12 +24,12 @@ from typing import Protocol, TypeVar
 from service_kit.breaker import Breaker
 from service_kit.errors import DeadlineError, DomainError, UnavailableError, UnreachableError
 
-from gateway.count_prompt import CountedPrompt
+from gateway.answers.count_prompt import CountedPrompt
+from gateway.answers.embed_texts import Embedded
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.errors import FullError
 from gateway.domain.models import AskedModel
 from gateway.domain.retry_budget import RetryBudget
-from gateway.embed_texts import Embedded
 from gateway.measures import INFERENCE_RETRIES
 
 AnswerT = TypeVar("AnswerT")

@@ -32,7 +32,8 @@ from service_kit.errors import (
 )
 from service_kit.grpc_client import domain_errors
 
-from gateway.count_prompt import CountedPrompt
+from gateway.answers.count_prompt import CountedPrompt
+from gateway.answers.embed_texts import Embedded
 from gateway.domain.chat import (
     CascadePath,
     ChatCall,
@@ -47,7 +48,6 @@ from gateway.domain.chat import (
 )
 from gateway.domain.errors import BadRequestError, FullError, ModelNotFoundError
 from gateway.domain.models import AskedModel
-from gateway.embed_texts import Embedded
 
 PEER = "inference"
 UINT64_MASK = 2**64 - 1

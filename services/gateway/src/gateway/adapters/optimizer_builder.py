@@ -11,7 +11,7 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
 )
 from service_kit.grpc_client import domain_errors
 
-from gateway.accepted_job import AcceptedJob
+from gateway.ordering.accepted_job import AcceptedJob
 
 PEER = "the optimizer-builder"
 CALL_SECONDS = 30.0

@@ -14,8 +14,8 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 from modelmill.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from service_kit.grpc_client import domain_errors
 
-from gateway.accepted_job import AcceptedJob
-from gateway.delete_model import RetiredVersions
+from gateway.ordering.accepted_job import AcceptedJob
+from gateway.routing.delete_model import RetiredVersions
 
 PEER = "the trainer"
 CALL_SECONDS = 30.0

@@ -8,9 +8,9 @@ from typing import Any
 
 from service_kit.errors import UnauthenticatedError
 
+from gateway.answers.inner_answers import InnerAnswer
 from gateway.domain.access import Caller
-from gateway.entrypoints.http_gate import Gate, Message
-from gateway.inner_answers import InnerAnswer
+from gateway.entrypoints.http.gate import Gate, Message
 
 
 class InnerCalls:

@@ -7,8 +7,8 @@ from jobs.kinds import BATCH
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec, EvalRunSpec
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobResult
 
-from gateway.answer_batch import AnswerBatch
-from gateway.run_eval import RunEval
+from gateway.batches.answer_batch import AnswerBatch
+from gateway.evals.run_eval import RunEval
 
 
 class BatchHandler:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from gateway.entrypoints.anthropic_errors import OVERLOADED, anthropic_type
 from gateway.entrypoints.document.refusals import ERROR, REFUSALS
+from gateway.entrypoints.http.anthropic_errors import OVERLOADED, anthropic_type
 
 NAME = "Anthropic{name}"
 """Of a response object, after that of the refusal."""

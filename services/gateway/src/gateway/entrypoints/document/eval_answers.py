@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from gateway.entrypoints.bodies.eval_body import CriterionBody
 from gateway.entrypoints.document.examples import AT, MODEL
 from gateway.entrypoints.document.shape import Answer, Page
-from gateway.entrypoints.eval_body import CriterionBody
 
 
 class EvalDataSourceConfig(Answer):

@@ -1,9 +1,9 @@
 """What the routes of evals take and give."""
 
+from gateway.entrypoints.bodies.eval_body import ChangedEvalBody, EvalBody, EvalRunBody
 from gateway.entrypoints.document import eval_answers as evals
 from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document.operation import Body, Operation
-from gateway.entrypoints.eval_body import ChangedEvalBody, EvalBody, EvalRunBody
 
 BUS = (503,)
 

@@ -9,7 +9,7 @@ from pydantic.json_schema import models_json_schema
 from gateway.domain import access
 from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
 from gateway.domain.routes import ROUTES, Body, Dialect, Route
-from gateway.entrypoints.bodies import StrictBody
+from gateway.entrypoints.bodies.parsing import StrictBody
 from gateway.entrypoints.document.anthropic_refusals import (
     ANTHROPIC_ERROR,
     NAME,
@@ -21,7 +21,7 @@ from gateway.entrypoints.document.operations import OPERATIONS
 from gateway.entrypoints.document.refusals import ERROR, REFUSALS
 from gateway.entrypoints.document.usage_answers import QUERY
 from gateway.entrypoints.document.webhook_answers import EVENT, WebhookEvent
-from gateway.entrypoints.http_requests import MAX_KEY_CHARS
+from gateway.entrypoints.http.requests import MAX_KEY_CHARS
 
 SCHEMAS = "#/components/schemas/{model}"
 RESPONSES = "#/components/responses/{name}"

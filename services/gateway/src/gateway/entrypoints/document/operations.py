@@ -4,10 +4,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.entrypoints.alias_body import AliasBody
-from gateway.entrypoints.chat_body import ChatBody, GenerateBody
-from gateway.entrypoints.completion_body import CompletionBody
-from gateway.entrypoints.dataset_body import DatasetBody, PreviewBody
+from gateway.entrypoints.bodies.alias_body import AliasBody
+from gateway.entrypoints.bodies.chat_body import ChatBody, GenerateBody
+from gateway.entrypoints.bodies.completion_body import CompletionBody
+from gateway.entrypoints.bodies.dataset_body import DatasetBody, PreviewBody
+from gateway.entrypoints.bodies.evaluation_body import EvaluationBody
+from gateway.entrypoints.bodies.fine_tuning_body import FineTuningBody
+from gateway.entrypoints.bodies.key_body import ChangedKeyBody, KeyBody
+from gateway.entrypoints.bodies.message_body import CountedBody, MessagesBody
+from gateway.entrypoints.bodies.response_body import ResponseBody
 from gateway.entrypoints.document import batch_answers as batches
 from gateway.entrypoints.document import budget_answers as budgets
 from gateway.entrypoints.document import change_answers as changes
@@ -30,20 +35,15 @@ from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.eval_operations import EVAL_OPERATIONS
 from gateway.entrypoints.document.operation import Body, Operation
 from gateway.entrypoints.document.shape import Deleted
-from gateway.entrypoints.evaluation_body import EvaluationBody
-from gateway.entrypoints.fine_tuning_body import FineTuningBody
-from gateway.entrypoints.http_batches import BatchBody
-from gateway.entrypoints.http_budget import BudgetBody
-from gateway.entrypoints.http_embeddings import EmbeddingBody
-from gateway.entrypoints.http_feedback import FeedbackBody
-from gateway.entrypoints.http_moderations import ModerationBody
-from gateway.entrypoints.http_optimizations import OptimizationBody
-from gateway.entrypoints.http_policies import PolicyBody, RevertBody
-from gateway.entrypoints.http_uploads import CompleteUploadBody, UploadBody
-from gateway.entrypoints.http_webhooks import ChangedWebhookBody, WebhookBody
-from gateway.entrypoints.key_body import ChangedKeyBody, KeyBody
-from gateway.entrypoints.message_body import CountedBody, MessagesBody
-from gateway.entrypoints.response_body import ResponseBody
+from gateway.entrypoints.http.batches import BatchBody
+from gateway.entrypoints.http.budget import BudgetBody
+from gateway.entrypoints.http.embeddings import EmbeddingBody
+from gateway.entrypoints.http.feedback import FeedbackBody
+from gateway.entrypoints.http.moderations import ModerationBody
+from gateway.entrypoints.http.optimizations import OptimizationBody
+from gateway.entrypoints.http.policies import PolicyBody, RevertBody
+from gateway.entrypoints.http.uploads import CompleteUploadBody, UploadBody
+from gateway.entrypoints.http.webhooks import ChangedWebhookBody, WebhookBody
 
 NEIGHBOUR = (503, 504)
 TEXT = (404, 429, *NEIGHBOUR)

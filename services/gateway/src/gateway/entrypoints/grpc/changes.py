@@ -6,7 +6,7 @@ from typing import Any
 from gateway.domain.changes import is_change
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.grpc.gate import ROUTE_OF, Call, Handlers
-from gateway.record_changes import RecordChanges
+from gateway.identity.record_changes import RecordChanges
 
 NAMING = ("name", "model")
 """Fields beside those that end in `id` by which a request names what it changes."""

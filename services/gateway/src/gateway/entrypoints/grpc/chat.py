@@ -28,17 +28,17 @@ from gateway.domain.chat import (
     ToolCall,
     Turn,
 )
-from gateway.entrypoints.chat_body import (
+from gateway.entrypoints.bodies.chat_body import (
     LEAST_TEMPERATURE,
     LEAST_TOP_P,
     MAX_NEW_TOKENS,
     MAX_STOP_CHARS,
     MAX_STOPS,
 )
+from gateway.entrypoints.bodies.tool_body import MAX_TOOLS
 from gateway.entrypoints.grpc.gate import Call, Handlers
 from gateway.entrypoints.grpc.verdicts import mode_errors, moderation_wish, verdicts_message
-from gateway.entrypoints.tool_body import MAX_TOOLS
-from gateway.guarded_answers import GuardedAnswers
+from gateway.guarding.guarded_answers import GuardedAnswers
 from gateway.measures import ACTIVE_STREAMS
 
 ROLES = ("system", "user", "assistant", "tool")

@@ -12,8 +12,8 @@ from gateway.domain.errors import BadRequestError
 from gateway.domain.pages import page_of
 from gateway.entrypoints.grpc.gate import Call, Handlers
 from gateway.entrypoints.grpc.messages import dataset_message, page_request
-from gateway.entrypoints.http_dataset_stories import MAX_LINE, DatasetStories
-from gateway.entrypoints.http_datasets import Previews
+from gateway.entrypoints.http.dataset_stories import MAX_LINE, DatasetStories
+from gateway.entrypoints.http.datasets import Previews
 
 
 class ShowsDatasets(Protocol):

@@ -11,7 +11,7 @@ from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from gateway.domain.access import Caller
 from gateway.entrypoints.grpc.gate import Call, Handlers
 from gateway.entrypoints.grpc.messages import checked_key, job_message
-from gateway.entrypoints.http_evaluations import ReadsEvaluations
+from gateway.entrypoints.http.evaluations import ReadsEvaluations
 
 
 class CreatesEvaluations(Protocol):

@@ -11,7 +11,7 @@ from gateway.domain.pages import page_of
 from gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from gateway.entrypoints.grpc.gate import Call, Handlers
 from gateway.entrypoints.grpc.messages import page_request
-from gateway.entrypoints.http_files import Files
+from gateway.entrypoints.http.files import Files
 
 
 class DeletesFiles(Protocol):

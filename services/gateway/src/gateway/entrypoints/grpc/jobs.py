@@ -19,9 +19,6 @@ from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSp
 from modelmill.trainer.v1.trainer_service_pb2 import TRAINING_OBJECTIVE_ANSWERS, TrainSpec
 from service_kit.errors import InvalidInputError, UnavailableError
 
-from gateway.accepted_job import accepted_record
-from gateway.create_dataset import AcceptedDataset
-from gateway.create_fine_tuning_job import FineTuningOrder
 from gateway.domain.access import Caller
 from gateway.domain.errors import BadRequestError
 from gateway.domain.pages import page_of
@@ -32,6 +29,9 @@ from gateway.entrypoints.grpc.messages import (
     job_message,
     page_request,
 )
+from gateway.ordering.accepted_job import accepted_record
+from gateway.ordering.create_dataset import AcceptedDataset
+from gateway.ordering.create_fine_tuning_job import FineTuningOrder
 
 
 class CreatesDatasets(Protocol):

@@ -17,7 +17,7 @@ from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from gateway.domain.errors import BadRequestError
 from gateway.domain.log_tail import shown_tail
 from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT, PageRequest
-from gateway.entrypoints.job_views import trained_tokens
+from gateway.entrypoints.views.job_views import trained_tokens
 
 MAX_KEY_CHARS = 255
 

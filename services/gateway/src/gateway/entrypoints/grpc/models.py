@@ -10,7 +10,7 @@ from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
 from gateway.entrypoints.grpc.gate import Call, Handlers
-from gateway.show_models import ShowModels
+from gateway.routing.show_models import ShowModels
 
 
 class MovesAliases(Protocol):

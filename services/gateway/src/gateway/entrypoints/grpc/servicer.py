@@ -12,9 +12,9 @@ from gateway.entrypoints.grpc.gate import Verifier, build_servicer
 from gateway.entrypoints.grpc.jobs import JobProcedures, Jobs, OrderProcedures
 from gateway.entrypoints.grpc.models import ModelProcedures
 from gateway.entrypoints.grpc.uploads import UploadProcedures
-from gateway.entrypoints.http_dataset_stories import DatasetStories
-from gateway.entrypoints.http_evaluations import ReadsEvaluations
-from gateway.entrypoints.http_routes import DataPrep
+from gateway.entrypoints.http.dataset_stories import DatasetStories
+from gateway.entrypoints.http.evaluations import ReadsEvaluations
+from gateway.entrypoints.http.routes import DataPrep
 from gateway.use_cases import UseCases
 
 

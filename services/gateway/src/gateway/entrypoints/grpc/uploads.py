@@ -8,7 +8,7 @@ from service_kit.errors import InvalidInputError
 from gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from gateway.entrypoints.grpc.files import check_file_header
 from gateway.entrypoints.grpc.gate import Call, Handlers
-from gateway.entrypoints.http_uploads import MAX_PARTS, Uploads
+from gateway.entrypoints.http.uploads import MAX_PARTS, Uploads
 
 
 class UploadProcedures:

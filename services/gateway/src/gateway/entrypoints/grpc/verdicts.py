@@ -4,7 +4,7 @@ from modelmill.gateway.v1 import gateway_service_pb2 as pb
 
 from gateway.domain.chat import Moderated
 from gateway.domain.verdict import Judged
-from gateway.guarded_answers import GuardedAnswers
+from gateway.guarding.guarded_answers import GuardedAnswers
 
 
 def mode_errors(asked: pb.ChatCall) -> list[str]:

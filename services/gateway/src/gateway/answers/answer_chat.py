@@ -1,0 +1,229 @@
+"""Answer a conversation: find the model, judge the input, generate, guard what comes out."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from audit.text_judged import TextJudged
+from guard.bundle import CompiledPolicy
+from guard.policy import PolicyError
+from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
+from opentelemetry import trace
+from service_kit.errors import UnavailableError
+
+from gateway.domain.access import Caller
+from gateway.domain.chat import ChatCall, Piece
+from gateway.domain.deadline import Deadline
+from gateway.domain.errors import BadRequestError
+from gateway.domain.ledger.prices import Price
+from gateway.domain.models import AskedModel
+from gateway.domain.split import sticky_key
+from gateway.domain.verdict import InputVerdict, refusal_of
+from gateway.guarding.ask_judges import AskJudges
+from gateway.guarding.guarded_answers import GuardedAnswers
+from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
+
+tracer = trace.get_tracer(__name__)
+
+
+class FindsModels(Protocol):
+    """See `gateway.find_model.FindModel`."""
+
+    def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel: ...
+
+
+class Moderation(Protocol):
+    """Judges inputs."""
+
+    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict: ...
+
+
+class Engines(Protocol):
+    """Generates text; leaving the block stops the generation."""
+
+    def generate(
+        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
+
+
+class Policies(Protocol):
+    """The policy in force for a tenant; raises when there is none."""
+
+    def of(self, tenant: str) -> CompiledPolicy: ...
+
+
+class AuditTrail(Protocol):
+    """Takes verdicts without waiting."""
+
+    def record(self, judged: TextJudged) -> None: ...
+
+
+class UsageRecords(Protocol):
+    """Takes records without waiting."""
+
+    def record(self, usage: UsageRecorded) -> None: ...
+
+
+@dataclass(frozen=True)
+class AnswerChat:
+    """The use case behind every route that generates text, over HTTP and gRPC alike."""
+
+    find_model: FindsModels
+    moderation: Moderation
+    engines: Engines
+    policies: Policies
+    judges: AskJudges
+    audit: AuditTrail
+    usage: UsageRecords
+    request_seconds: float
+    price_of: Callable[[str, str], Price] = lambda _tenant, _model: Price()
+    """What a tenant pays for a model that it asks for by this name."""
+
+    @asynccontextmanager
+    async def __call__(
+        self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
+    ) -> AsyncIterator[GuardedAnswers]:
+        """Answers whose first piece is there; leaving the block stops the generation.
+
+        Args:
+            seconds: what the caller itself allows, when that is less than our own limit.
+
+        Raises:
+            ModelNotAllowedError, ModelNotFoundError: by the caller's key; none that can answer.
+            ContentPolicyError: the policy blocks the input.
+            BadRequestError: the prompt is too long.
+            UnavailableError: moderation, policy or engine is not there.
+            OverloadedError: the engine is full.
+            DeadlineError: the time is over.
+        """
+        started = time.perf_counter()
+        deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
+        with tracer.start_as_current_span("gateway.chat", record_exception=False) as span:
+            asked = self._asked(call, caller)
+            policy = self.policies.of(caller.tenant)
+            span.set_attributes(_known(call, policy))
+            call, judged_input = await self._judged(call, caller.tenant, deadline)
+            if call.moderation is not None and call.moderation.blocks_output:
+                policy = await _strict(policy)
+            async with self.engines.generate(
+                call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
+            ) as pieces:
+                ask = self.judges.of(policy, caller.tenant, deadline)
+                answers = GuardedAnswers(policy, pieces, started, call, judged_input, ask)
+                try:
+                    await answers.begin()
+                    yield answers
+                finally:
+                    await answers.close()
+                    _tell(span, answers, call.model)
+                    for judged in answers.judged_texts(caller.tenant):
+                        self.audit.record(judged)
+                    self._record(_usage(answers, caller, request_id, started), answers, call)
+
+    def _record(self, usage: UsageRecorded, answers: GuardedAnswers, call: ChatCall) -> None:
+        """Keep what was used, with what it costs as far as the engine told."""
+        used = answers.end.usage
+        if used is not None:
+            price = self.price_of(usage.tenant, call.model)
+            usage.micros = price.cost(used.prompt_tokens, used.completion_tokens)
+        self.usage.record(usage)
+
+    def _asked(self, call: ChatCall, caller: Caller) -> AskedModel:
+        """Which model it is, if the caller may ask for it."""
+        caller.require_model(call.model)
+        return self.find_model.asked(caller.tenant, call.model, sticky_key(call))
+
+    async def _judged(
+        self, call: ChatCall, tenant: str, deadline: Deadline
+    ) -> tuple[ChatCall, InputVerdict]:
+        """The call as the policy lets it pass: all it says judged as one text, masks applied."""
+        contents, beside = [turn.content for turn in call.turns], call.beside_contents
+        text = "\n".join([*contents, *beside])
+        timeout = deadline.remaining()
+        verdict = await self.moderation.check_input(text, tenant=tenant, timeout=timeout)
+        if verdict.blocked or (_is_strict(call) and verdict.flagged):
+            BLOCKED.labels("input").inc()
+            raise refusal_of(verdict, call.field)
+        if verdict.text == text:
+            return call, verdict
+        if len(verdict.text) != len(text):
+            raise UnavailableError("moderation masked the input in a way that cannot be followed")
+        masked = _cut_like(verdict.text, [*contents, *beside])
+        if masked[len(contents) :] != tuple(beside):
+            # A tool or a call with masks would be another one.
+            BLOCKED.labels("input").inc()
+            raise refusal_of(verdict, "tools")
+        return call.with_contents(masked[: len(contents)]), verdict
+
+
+async def _strict(policy: CompiledPolicy) -> CompiledPolicy:
+    """The policy with all its rules blocking; the first time it is built, beside other answers."""
+    try:
+        return await asyncio.to_thread(policy.strict)
+    except PolicyError as error:
+        raise BadRequestError(
+            f"moderation: the policy cannot block by all its rules: {error}", param="moderation"
+        ) from error
+
+
+def _is_strict(call: ChatCall) -> bool:
+    """Whether the caller wants an input refused that any rule matches."""
+    return call.moderation is not None and call.moderation.blocks_input
+
+
+def _cut_like(masked: str, contents: Sequence[str]) -> tuple[str, ...]:
+    """The turns in a text that was joined from `contents`; a mask keeps every length."""
+    cut, start = [], 0
+    for content in contents:
+        cut.append(masked[start : start + len(content)])
+        start += len(content) + 1
+    return tuple(cut)
+
+
+def _known(call: ChatCall, policy: CompiledPolicy) -> dict[str, str]:
+    """What a span says from the beginning."""
+    return {
+        "gen_ai.operation.name": call.operation,
+        "gen_ai.provider.name": "modelmill",
+        "gen_ai.request.model": call.model,
+        "modelmill.policy.digest": policy.digest,
+    }
+
+
+def _tell(span: trace.Span, answers: GuardedAnswers, model: str) -> None:
+    """Say in trace and metrics how it ended; figures and words of ours only, never text."""
+    reasons = [end.finish_reason for end in answers.ends]
+    span.set_attribute("gen_ai.response.finish_reasons", reasons)
+    if answers.version_id:
+        span.set_attribute("gen_ai.response.model", answers.version_id)
+    usage = answers.end.usage
+    if usage is not None:
+        span.set_attribute("gen_ai.usage.input_tokens", usage.prompt_tokens)
+        span.set_attribute("gen_ai.usage.output_tokens", usage.completion_tokens)
+    if answers.first_text_seconds is not None:
+        FIRST_TEXT_SECONDS.labels(model).observe(answers.first_text_seconds)
+    BLOCKED.labels("output").inc(answers.blocked)
+
+
+def _usage(
+    answers: GuardedAnswers, caller: Caller, request_id: str, started: float
+) -> UsageRecorded:
+    tokens = answers.end.usage
+    record = UsageRecorded(
+        request_id=request_id,
+        tenant=caller.tenant,
+        caller=caller.subject,
+        version_id=answers.version_id,
+        prompt_tokens=tokens.prompt_tokens if tokens else 0,
+        completion_tokens=tokens.completion_tokens if tokens else 0,
+        first_token_seconds=answers.first_piece_seconds,
+        total_seconds=time.perf_counter() - started,
+        finish_reason=answers.end.finish_reason,
+        policy_digest=answers.policy_digest,
+        key_id=caller.key_id,
+    )
+    record.at.GetCurrentTime()
+    return record

@@ -1,0 +1,1 @@
+"""Files of requests, answered in the background."""

@@ -1,0 +1,124 @@
+"""The HTTP app: handlers hung on the route table, OpenAPI made of it, the gate in front."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
+from jobs.asyncapi import asyncapi_document
+from service_kit.errors import DomainError, UnavailableError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as StarletteRoute
+
+from gateway.domain.routes import ROUTES, Body
+from gateway.entrypoints.document.openapi import openapi_document
+from gateway.entrypoints.http.errors import (
+    error_body,
+    error_headers,
+    http_status,
+    internal_error_body,
+)
+from gateway.entrypoints.http.gate import CLIENT_GONE, App, Gate, Verifier
+from gateway.entrypoints.http.requests import Handler, Handlers, json_response
+
+OPENAPI = "openapi"
+OWN_SPANS: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "auto_configure": False,
+}
+"""FastAPI's own telemetry would give every request a second span, and log messages of errors."""
+
+
+class _TableApp(FastAPI):
+    """FastAPI, whose document comes from the route table instead of from signatures."""
+
+    def __init__(self, document: dict[str, Any], url: str) -> None:
+        self._document = document
+        super().__init__(telemetry=OWN_SPANS, openapi_url=url, docs_url=None, redoc_url=None)
+
+    def openapi(self) -> dict[str, Any]:
+        """The document."""
+        return self._document
+
+
+def build_http_app(
+    *,
+    verifier: Verifier,
+    handlers: Handlers,
+    hot: Mapping[str, App],
+    limits: dict[Body, int],
+    stopping: asyncio.Event,
+) -> Gate:
+    """The whole HTTP side as one ASGI app.
+
+    Args:
+        handlers: by the names of the route table.
+        hot: the same for routes that are plain ASGI.
+        limits: bytes that a body may have, by its kind.
+        stopping: set when the process is about to end.
+
+    Raises:
+        LookupError: a route of the table has no handler, or a handler no route.
+    """
+    by_name = {route.name: route for route in ROUTES}
+    # FastAPI answers this one itself, with the document that it is given below.
+    schema_route = by_name.pop(OPENAPI)
+    app = _TableApp(openapi_document(), schema_route.path)
+    answering: dict[str, Any] = {
+        **handlers,
+        **hot,
+        **dict.fromkeys(("health", "ready"), _health(stopping)),
+        "asyncapi": _bus_document(),
+    }
+    if answering.keys() != by_name.keys():
+        raise LookupError(f"routes and handlers differ: {answering.keys() ^ by_name.keys()}")
+    for name, route in by_name.items():
+        app.router.routes.append(
+            StarletteRoute(route.path, answering[name], methods=[route.method])
+        )
+    app.add_exception_handler(DomainError, _refuse)
+    app.add_exception_handler(ClientDisconnect, _gone)
+    app.add_exception_handler(Exception, _failed)
+    return Gate(app, verifier, limits, hot)
+
+
+def _health(stopping: asyncio.Event) -> Handler:
+    """The event loop turns, and no end is near; whether peers answer is not asked."""
+
+    async def answer(_: Request) -> Response:
+        if stopping.is_set():
+            raise UnavailableError("the process is about to end").because("DRAINING")
+        return json_response({"status": "ok"})
+
+    return answer
+
+
+def _bus_document() -> Handler:
+    # Written once: whoever asks needs no token.
+    written = json.dumps(asyncapi_document(), ensure_ascii=False).encode()
+
+    async def answer(_: Request) -> Response:
+        return Response(written, media_type="application/json")
+
+    return answer
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)
+    response = Response(error_body(error, request.state.request_id), http_status(error))
+    response.raw_headers.extend(error_headers(error))
+    return response
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_GONE)
+
+
+async def _failed(request: Request, _error: Exception) -> Response:
+    body = internal_error_body(request.state.request_id)
+    return Response(body, 500, media_type="application/json")

@@ -1,0 +1,102 @@
+"""Files: in and out in pieces, never whole in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import FileState
+from service_kit.errors import InvalidInputError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from gateway.domain.errors import BadRequestError, unsupported
+from gateway.domain.pages import page_of
+from gateway.entrypoints.bodies.whole_form import whole_form
+from gateway.entrypoints.http.multipart import MultipartUpload
+from gateway.entrypoints.http.requests import (
+    Handlers,
+    caller_of,
+    json_response,
+    page_request_of,
+    with_first,
+)
+from gateway.entrypoints.views.objects import deleted_view, file_view, page_view
+from gateway.ordering.delete_file import DeleteFile
+
+
+class Files(Protocol):
+    """Where files are kept; every call is for one tenant."""
+
+    async def upload(
+        self, chunks: AsyncIterator[bytes], *, tenant: str, filename: str, purpose: str
+    ) -> FileState: ...
+    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
+    async def list(self, *, tenant: str) -> Sequence[FileState]: ...
+    def content(self, *, tenant: str, file_id: str) -> AsyncIterator[bytes]: ...
+
+
+class FileRoutes:
+    """/v1/files."""
+
+    def __init__(self, files: Files, delete_file: DeleteFile) -> None:
+        self._files = files
+        self._delete_file = delete_file
+
+    def handlers(self) -> Handlers:
+        """By the names of the route table."""
+        return {
+            "upload_file": self._upload,
+            "list_files": self._list,
+            "get_file": self._get,
+            "get_content": self._content,
+            "delete_file": self._delete,
+        }
+
+    async def _upload(self, request: Request) -> Response:
+        form = MultipartUpload(request.headers.get("content-type", ""), request.stream())
+        await form.open()
+        async with whole_form(form, "purpose") as (fields, chunks):
+            if "purpose" not in fields:
+                raise BadRequestError("purpose: must be given", param="purpose")
+            if any(name.startswith("expires_after") for name in fields):
+                raise unsupported("expires_after")
+            try:
+                file = await self._files.upload(
+                    chunks,
+                    tenant=caller_of(request).tenant,
+                    filename=form.filename,
+                    purpose=fields["purpose"],
+                )
+            except InvalidInputError as error:
+                # As OpenAI answers: a file that is not what it says is a bad request.
+                raise BadRequestError(error.errors, param="file") from error
+        return json_response(file_view(file))
+
+    async def _list(self, request: Request) -> Response:
+        purpose = request.query_params.get("purpose")
+        found = await self._files.list(tenant=caller_of(request).tenant)
+        files = [file for file in found if purpose in (None, file.purpose)]
+        order = request.query_params.get("order", "desc")
+        if order not in ("asc", "desc"):
+            raise BadRequestError("order must be asc or desc", param="order")
+        files = files[::-1] if order == "asc" else files
+        page = page_of(files, page_request_of(request), lambda file: file.file_id)
+        return json_response(page_view(page, file_view))
+
+    async def _get(self, request: Request) -> Response:
+        file = await self._files.get(
+            tenant=caller_of(request).tenant, file_id=request.path_params["file_id"]
+        )
+        return json_response(file_view(file))
+
+    async def _delete(self, request: Request) -> Response:
+        file_id = request.path_params["file_id"]
+        await self._delete_file(file_id, caller_of(request))
+        return json_response(deleted_view("file", file_id))
+
+    async def _content(self, request: Request) -> Response:
+        chunks = self._files.content(
+            tenant=caller_of(request).tenant, file_id=request.path_params["file_id"]
+        )
+        # Before any header is sent, so that an unknown file is still a 404.
+        first = await anext(chunks, b"")
+        return StreamingResponse(with_first(first, chunks), media_type="application/octet-stream")

@@ -1,0 +1,264 @@
+"""What every HTTP request passes before a handler sees it: table, token, size; and what it leaves.
+
+Pure ASGI, so that streams are neither buffered nor cut off from their client's disconnect.
+"""
+
+import copy
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Protocol
+
+from service_kit.errors import DomainError, NotFoundError, TooLargeError, UnauthenticatedError
+from starlette.requests import ClientDisconnect
+
+from gateway.domain.access import CHAT, Caller
+from gateway.domain.deadline import ALLOWED_SECONDS
+from gateway.domain.errors import BadRequestError, MethodNotAllowedError
+from gateway.domain.routes import Body, Dialect, Match, Route, match
+from gateway.domain.split import STICKY_KEY
+from gateway.entrypoints.http.anthropic_errors import anthropic_body
+from gateway.entrypoints.http.errors import (
+    JSON,
+    Headers,
+    error_body,
+    error_headers,
+    http_status,
+    internal_error_body,
+)
+from gateway.entrypoints.http.span import server_span
+from gateway.measures import HTTP_REQUESTS, HTTP_SECONDS
+
+log = logging.getLogger(__name__)
+access_log = logging.getLogger("gateway.access")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SECONDS_HEADER = b"x-request-timeout"
+STICKY_HEADER = b"x-modelmill-sticky"
+CLIENT_GONE = 499
+"""Counted, never sent: the client left before an answer began."""
+PROBES = ("health", "ready")
+"""Come every few seconds and say nothing worth a line or a span."""
+
+
+class Verifier(Protocol):
+    """Turns a bearer token into a caller, or raises UnauthenticatedError."""
+
+    async def verify(self, token: str) -> Caller: ...
+
+
+class Gate:
+    """Deny by default: a request without a row in the table, or without its scope, goes no further.
+
+    Leaves `request_id`, `route` and `caller` (None on open routes) in `scope["state"]`.
+
+    Args:
+        app: answers what is not hot.
+        hot: by the names of the route table, apps that are reached without what lies before others.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        verifier: Verifier,
+        limits: dict[Body, int],
+        hot: Mapping[str, App] | None = None,
+    ) -> None:
+        self._app = app
+        self._hot = hot or {}
+        self._verifier = verifier
+        self._limits = limits
+
+    def for_callers_of(self, verifier: Verifier) -> "Gate":
+        """The same door for callers that somebody else knows."""
+        other = copy.copy(self)
+        other._verifier = verifier
+        return other
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, within its span."""
+        found = match(scope["method"], scope["path"])
+        route = found.route
+        response = _Response(send, f"req-{uuid.uuid4().hex}", _dialect(found))
+        if route is not None and route.name in PROBES:
+            await self._answer(found, scope, receive, response)
+            return
+        template = route.path if route is not None else None
+        started = time.perf_counter()
+        with server_span(scope["method"], template, scope["headers"]) as span:
+            try:
+                await self._answer(found, scope, receive, response)
+            finally:
+                status = response.status or CLIENT_GONE
+                span.answered(status)
+                _log_access(scope, template, status, time.perf_counter() - started)
+
+    async def _answer(
+        self, found: Match, scope: Scope, receive: Receive, response: "_Response"
+    ) -> None:
+        request_id = response.request_id
+        name = found.route.name if found.route else "unknown"
+        started = time.perf_counter()
+        scope["state"] |= {"request_id": request_id, "route": found.route, "caller": None}
+        try:
+            route = _known(found)
+            scope["state"]["caller"] = await self._caller(scope, route)
+            if route.scope == CHAT:
+                _take_wishes(scope)
+            limited = _limited(receive, scope, self._limits.get(route.body))
+            await self._hot.get(name, self._app)(scope, limited, response.send)
+        except ClientDisconnect:
+            log.debug("the client of request %s left before it had asked", request_id)
+        except DomainError as error:
+            await response.finish(
+                http_status(error), error_headers(error), _refusal(error, found, request_id)
+            )
+        except Exception:
+            log.exception("unexpected error in %s, request %s", name, request_id)
+            await response.finish(500, JSON, _refusal(None, found, request_id))
+        finally:
+            HTTP_REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
+            HTTP_SECONDS.labels(name).observe(time.perf_counter() - started)
+
+    async def _caller(self, scope: Scope, route: Route) -> Caller | None:
+        if route.scope is None:
+            return None
+        caller = await self._verifier.verify(_credential(scope))
+        caller.require(route.scope)
+        return caller
+
+
+def _credential(scope: Scope) -> str:
+    """The token or key, of OpenAI's header or of Anthropic's; two of them are one too many."""
+    given = [each for each in scope["headers"] if each[0] in (b"authorization", b"x-api-key")]
+    name, value = given[0] if len(given) == 1 else (b"", b"")
+    if name == b"x-api-key":
+        return str(value.decode("latin-1"))
+    scheme, _, token = value.decode("latin-1").partition(" ")
+    if scheme.lower() != "bearer":
+        raise UnauthenticatedError("send one header: Authorization: Bearer <token>, or x-api-key")
+    return str(token)
+
+
+def _log_access(scope: Scope, template: str | None, status: int, seconds: float) -> None:
+    """One line a request. The route's template, never the path or query that a caller wrote."""
+    caller: Caller | None = scope["state"]["caller"]
+    fields = {
+        "method": scope["method"] if template is not None else "unknown",
+        "route": template or "unknown",
+        "status": status,
+        "seconds": round(seconds, 6),
+        "request_id": scope["state"]["request_id"],
+        "tenant": caller.tenant if caller is not None else None,
+    }
+    line = "%s %s %d"
+    access_log.info(line, fields["method"], fields["route"], status, extra={"fields": fields})
+
+
+class _Response:
+    """The way out: names the request on every answer and remembers how far it got."""
+
+    def __init__(self, send: Send, request_id: str, dialect: Dialect) -> None:
+        self.status = 0
+        self.request_id = request_id
+        self._send = send
+        self._names = [(b"x-request-id", request_id.encode())]
+        if dialect is Dialect.ANTHROPIC:
+            self._names.append((b"request-id", request_id.encode()))
+        self._complete = False
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._names]
+        else:
+            self._complete = not message.get("more_body", False)
+        await self._send(message)
+
+    async def finish(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer this way if nothing was answered yet.
+
+        Raises:
+            ConnectionAbortedError: an answer had begun; the server must cut the connection, or the
+                client would take half an answer for a whole one.
+        """
+        if self._complete:
+            return
+        if self.status:
+            raise ConnectionAbortedError("an answer broke off")
+        length = (b"content-length", str(len(body)).encode())
+        await self.send(
+            {"type": "http.response.start", "status": status, "headers": [*headers, length]}
+        )
+        await self.send({"type": "http.response.body", "body": body})
+
+
+def _dialect(found: Match) -> Dialect:
+    return Dialect.OPENAI if found.route is None else found.route.dialect
+
+
+def _refusal(error: DomainError | None, found: Match, request_id: str) -> bytes:
+    """The body of a refusal in the words of the route's clients; None is a bug of ours."""
+    if _dialect(found) is Dialect.ANTHROPIC:
+        return anthropic_body(error, request_id)
+    return internal_error_body(request_id) if error is None else error_body(error, request_id)
+
+
+def _known(found: Match) -> Route:
+    if found.route is not None:
+        return found.route
+    if found.allowed:
+        raise MethodNotAllowedError(found.allowed)
+    raise NotFoundError("there is no such path")
+
+
+def _take_wishes(scope: Scope) -> None:
+    """Take the caller's own limit and key; a request has a task and so a context of its own.
+
+    Raises:
+        BadRequestError: the limit is no number of seconds.
+    """
+    for name, value in scope["headers"]:
+        if name == STICKY_HEADER:
+            STICKY_KEY.set(value.decode("latin-1"))
+        elif name == SECONDS_HEADER:
+            try:
+                seconds = float(value)
+            except ValueError:
+                seconds = 0.0
+            if not 0 < seconds < float("inf"):
+                said = f"{SECONDS_HEADER.decode()}: must be a number of seconds above 0"
+                raise BadRequestError(said, param=SECONDS_HEADER.decode())
+            ALLOWED_SECONDS.set(seconds)
+
+
+def _limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
+    """`receive`, which raises TooLargeError beyond `limit` bytes of body; None does not look.
+
+    Raises:
+        TooLargeError: the headers already say that the body is too large.
+    """
+    if limit is None:
+        return receive
+    declared = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
+    message = f"the body is larger than {limit} bytes"
+    if int(declared) > limit:
+        raise TooLargeError(message)
+    seen = 0
+
+    async def counting() -> Message:
+        nonlocal seen
+        event = await receive()
+        seen += len(event.get("body", b""))
+        if seen > limit:
+            raise TooLargeError(message)
+        return event
+
+    return counting

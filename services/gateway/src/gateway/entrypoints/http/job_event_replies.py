@@ -1,0 +1,131 @@
+"""What happened to a job: a page of it, or all of it as server-sent events while it happens."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Protocol
+
+from jobs.ledger import JobEvent, JobRecord
+from service_kit.errors import DomainError
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from gateway.domain.access import Caller
+from gateway.domain.pages import page_of
+from gateway.entrypoints.http.errors import error_body
+from gateway.entrypoints.http.requests import caller_of, json_response, page_request_of
+from gateway.entrypoints.views.job_views import View, event_view
+from gateway.entrypoints.views.objects import page_view
+
+EVENT_STREAM = "text/event-stream"
+HEARTBEAT_SECONDS = 15.0
+REFUSAL_SECONDS = 1.0
+"""How long a stream that goes on after an id may wait for its headers."""
+HEARTBEAT = b": alive\n\n"
+"""A comment, so that nothing on the way takes a quiet stream for a dead one."""
+RETRY = b"retry: 2000\n\n"
+"""Milliseconds after which a client whose stream broke comes back with its Last-Event-ID."""
+
+
+class Watches(Protocol):
+    """See `gateway.watch_job.WatchJob`."""
+
+    def __call__(
+        self, caller: Caller, job_id: str, after: str | None
+    ) -> AsyncIterator[JobEvent]: ...
+
+    async def all_events(self, record: JobRecord) -> Sequence[JobEvent]: ...
+
+
+class JobEventReplies:
+    """Answers for both paths that tell of a job's events.
+
+    Args:
+        stopping: set when the process is to end; streams then end at once, and their clients come
+            back to another replica.
+        heartbeat_seconds: how long a stream may be quiet.
+    """
+
+    def __init__(
+        self,
+        watch_job: Watches,
+        stopping: asyncio.Event,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._watch_job = watch_job
+        self._stopping = stopping
+        self._heartbeat_seconds = heartbeat_seconds
+
+    async def reply(self, request: Request, job: JobRecord, kind: str) -> Response:
+        """A stream for who accepts one, else a page, newest first.
+
+        Args:
+            kind: what the events are called.
+
+        Raises:
+            BadRequestError: there is no such page.
+            InvalidInputError: the id after which to go on is none of ours.
+        """
+        if EVENT_STREAM in request.headers.get("accept", ""):
+            return await self._stream(request, job, kind)
+        events = await self._watch_job.all_events(job)
+        page = page_of(events[::-1], page_request_of(request), lambda event: event.id)
+        return json_response(page_view(page, lambda event: event_view(event, kind)))
+
+    async def all_events(self, job: JobRecord) -> Sequence[JobEvent]:
+        """What is kept of a job's events, oldest first."""
+        return await self._watch_job.all_events(job)
+
+    async def _stream(self, request: Request, job: JobRecord, kind: str) -> Response:
+        after = request.headers.get("last-event-id") or request.query_params.get("after") or None
+        events = self._watch_job(caller_of(request), job.requested.job_id, after)
+        first = asyncio.ensure_future(anext(events, None))
+        # The first event of a job may take hours; what is wrong with an id is found out sooner.
+        await asyncio.wait((first,), timeout=REFUSAL_SECONDS if after else 0)
+        if first.done() and first.result() is None:
+            # Browsers come back after every end of a stream; this status is what stops them.
+            return Response(status_code=204)
+        return StreamingResponse(
+            self._lines(first, events, kind, request.state.request_id),
+            media_type=EVENT_STREAM,
+            headers={"cache-control": "no-store"},
+        )
+
+    async def _lines(
+        self,
+        first: "asyncio.Future[JobEvent | None]",
+        events: AsyncIterator[JobEvent],
+        kind: str,
+        request_id: str,
+    ) -> AsyncGenerator[bytes]:
+        """The stream; its last event is the job's last, unless the process ends before."""
+        step = first
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            yield RETRY
+            while True:
+                await asyncio.wait(
+                    (step, stopping),
+                    timeout=self._heartbeat_seconds,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if step.done():
+                    event = step.result()
+                    if event is None:
+                        return
+                    yield sse_event(event.id, event_view(event, kind))
+                    step = asyncio.ensure_future(anext(events, None))
+                elif stopping.done():
+                    return
+                else:
+                    yield HEARTBEAT
+        except DomainError as error:
+            yield b"event: error\ndata: " + error_body(error, request_id) + b"\n\n"
+        finally:
+            stopping.cancel()
+            step.cancel()
+
+
+def sse_event(event_id: str, view: View) -> bytes:
+    """One event. ASCII only: some clients split lines at characters like U+2028."""
+    return f"id: {event_id}\ndata: {json.dumps(view)}\n\n".encode()

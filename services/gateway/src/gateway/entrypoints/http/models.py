@@ -1,0 +1,95 @@
+"""Models and the names that stand for them."""
+
+from typing import Protocol
+
+from jobs.subjects import token
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.domain.access import Caller
+from gateway.domain.split import Split
+from gateway.entrypoints.bodies.alias_body import AliasBody
+from gateway.entrypoints.bodies.parsing import read_body
+from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
+from gateway.entrypoints.views.job_views import View
+from gateway.entrypoints.views.objects import (
+    alias_as_model_view,
+    alias_view,
+    deleted_view,
+    list_view,
+    model_view,
+)
+from gateway.routing.delete_model import DeleteModel
+from gateway.routing.show_models import ShowModels
+
+
+class MovesAliases(Protocol):
+    """See `gateway.move_alias.MoveAlias`."""
+
+    async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState: ...
+
+
+class SplitsAliases(Protocol):
+    """See `gateway.split_alias.SplitAlias`."""
+
+    async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState: ...
+
+
+class ModelRoutes:
+    """/v1/models and /v1/aliases."""
+
+    def __init__(
+        self,
+        models: ShowModels,
+        move_alias: MovesAliases,
+        split_alias: SplitsAliases,
+        delete_model: DeleteModel,
+    ) -> None:
+        self._models = models
+        self._move_alias = move_alias
+        self._split_alias = split_alias
+        self._delete_model = delete_model
+
+    def handlers(self) -> Handlers:
+        """By the names of the route table."""
+        return {
+            "list_models": self._list_models,
+            "get_model": self._get_model,
+            "list_aliases": self._list_aliases,
+            "move_alias": self._put_alias,
+            "delete_model": self._delete,
+        }
+
+    async def _list_models(self, request: Request) -> Response:
+        caller = caller_of(request)
+        aliases = [alias_as_model_view(alias) for alias in self._models.aliases(caller)]
+        versions = [model_view(version) for version in self._models.versions(caller)]
+        return json_response({"object": "list", "data": aliases + versions})
+
+    async def _get_model(self, request: Request) -> Response:
+        found = self._models.one(caller_of(request), request.path_params["model"])
+        return json_response(_view(found))
+
+    async def _delete(self, request: Request) -> Response:
+        version_ids = await self._delete_model(request.path_params["model"], caller_of(request))
+        view = deleted_view("model", request.path_params["model"])
+        return json_response({**view, "version_ids": list(version_ids)})
+
+    async def _list_aliases(self, request: Request) -> Response:
+        return json_response(list_view(self._models.aliases(caller_of(request)), alias_view))
+
+    async def _put_alias(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        token(name, "alias")
+        body = await read_body(request, AliasBody)
+        caller, split = caller_of(request), body.split
+        if split is None:
+            moved = await self._move_alias(name, body.version_id or "", caller)
+        else:
+            moved = await self._split_alias(name, split, caller)
+        return json_response(alias_view(moved))
+
+
+def _view(found: AliasState | ModelReady) -> View:
+    return alias_as_model_view(found) if isinstance(found, AliasState) else model_view(found)

@@ -1,0 +1,127 @@
+"""The tenant's own policy: shown, put in force, listed and brought back."""
+
+from typing import Self
+
+from modelmill.moderation.v1 import moderation_service_pb2 as pb
+from pydantic import Field, model_validator
+from service_kit.errors import InvalidInputError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway.domain.errors import BadRequestError
+from gateway.entrypoints.bodies.parsing import StrictBody, read_body
+from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
+from gateway.entrypoints.views.job_views import View, unix_seconds
+from gateway.entrypoints.views.objects import list_view
+from gateway.guarding.manage_policy import ManagePolicy
+
+EXPECTED = "Refuse unless the policy in force has this digest."
+
+
+class PolicyDocumentBody(StrictBody):
+    """One YAML document of a policy."""
+
+    name: str = Field(min_length=1, max_length=128, description="Shown in errors.")
+    text: str = Field(description="YAML.")
+
+
+class PolicyBody(StrictBody):
+    """PUT /v1/moderation/policy."""
+
+    documents: list[PolicyDocumentBody] = Field(min_length=1, max_length=32)
+    dry_run: bool = Field(False, description="Only say what would change.")
+    expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
+
+
+class RevertBody(StrictBody):
+    """POST /v1/moderation/policy/revert."""
+
+    version: int | None = Field(None, ge=1, lt=2**63, description="An earlier version.")
+    shared: bool = Field(False, description="Let the shared policy judge.")
+    expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.version is None) != self.shared:
+            raise ValueError("needs a version, or shared: true, and not both")
+        return self
+
+
+class PolicyRoutes:
+    """/v1/moderation/policy."""
+
+    def __init__(self, manage_policy: ManagePolicy) -> None:
+        self._manage_policy = manage_policy
+
+    def handlers(self) -> Handlers:
+        """By the names of the route table."""
+        return {
+            "get_policy": self._get,
+            "put_policy": self._put,
+            "list_policies": self._list,
+            "revert_policy": self._revert,
+        }
+
+    async def _get(self, request: Request) -> Response:
+        version = _version_of(request)
+        found = await self._manage_policy.get(version, caller_of(request))
+        documents = [{"name": each.name, "text": each.text} for each in found.documents]
+        return json_response({**policy_view(found.policy), "documents": documents})
+
+    async def _put(self, request: Request) -> Response:
+        body = await read_body(request, PolicyBody)
+        documents = {document.name: document.text for document in body.documents}
+        if len(documents) < len(body.documents):
+            raise InvalidInputError("documents: two have the same name")
+        answer = await self._manage_policy.put(
+            documents,
+            caller_of(request),
+            dry_run=body.dry_run,
+            expected_digest=body.expected_digest,
+        )
+        return json_response(_change_view(answer.policy, answer.changes, written=answer.written))
+
+    async def _list(self, request: Request) -> Response:
+        versions = await self._manage_policy.versions(caller_of(request))
+        return json_response(list_view(versions, policy_view))
+
+    async def _revert(self, request: Request) -> Response:
+        body = await read_body(request, RevertBody)
+        answer = await self._manage_policy.revert(
+            body.version, caller_of(request), expected_digest=body.expected_digest
+        )
+        return json_response(_change_view(answer.policy, answer.changes, written=True))
+
+
+def policy_view(version: pb.PolicyVersion) -> View:
+    """A version; `tenant` is "shared" where the caller's has no policy of its own."""
+    return {
+        "object": "moderation.policy",
+        "tenant": version.tenant,
+        "version": version.version,
+        "digest": version.digest or None,
+        "follows_shared": version.follows_shared,
+        "restores_version": version.restores_version or None,
+        "changed_by": version.changed_by,
+        "changed_at": unix_seconds(version.changed_at),
+    }
+
+
+def _change_view(version: pb.PolicyVersion, changes: pb.PolicyChanges, *, written: bool) -> View:
+    return {
+        **policy_view(version),
+        "written": written,
+        "changes": {
+            "added_rules": list(changes.added_rules),
+            "removed_rules": list(changes.removed_rules),
+            "changed_rules": list(changes.changed_rules),
+            "changed_settings": list(changes.changed_settings),
+        },
+    }
+
+
+def _version_of(request: Request) -> int:
+    written = request.query_params.get("version", "0")
+    if not (written.isascii() and written.isdigit() and len(written) < 16):
+        raise BadRequestError("version must be a whole number", param="version")
+    return int(written)

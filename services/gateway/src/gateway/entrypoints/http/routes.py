@@ -1,0 +1,140 @@
+"""Every handler of the route table, put together from the use cases."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from gateway.domain.routes import Body
+from gateway.entrypoints.http.app import build_http_app
+from gateway.entrypoints.http.batches import BatchRoutes
+from gateway.entrypoints.http.budget import BudgetRoutes
+from gateway.entrypoints.http.changes import ChangeRoutes, with_records
+from gateway.entrypoints.http.chat import ChatRoute, GenerateRoute
+from gateway.entrypoints.http.completions import CompletionRoute
+from gateway.entrypoints.http.dataset_stories import DatasetStories, DatasetStoryRoutes
+from gateway.entrypoints.http.datasets import DatasetRoutes, Previews
+from gateway.entrypoints.http.embeddings import EmbeddingRoutes
+from gateway.entrypoints.http.evals import EvalRoutes
+from gateway.entrypoints.http.evaluations import EvaluationRoutes, ReadsEvaluations
+from gateway.entrypoints.http.feedback import FeedbackRoutes
+from gateway.entrypoints.http.files import FileRoutes, Files
+from gateway.entrypoints.http.fine_tuning import FineTuningRoutes
+from gateway.entrypoints.http.gate import App, Gate, Verifier
+from gateway.entrypoints.http.job_event_replies import JobEventReplies
+from gateway.entrypoints.http.jobs import JobRoutes, Jobs
+from gateway.entrypoints.http.keys import KeyRoutes
+from gateway.entrypoints.http.messages import CountTokensRoute, MessagesRoute
+from gateway.entrypoints.http.models import ModelRoutes
+from gateway.entrypoints.http.moderations import ModerationRoutes
+from gateway.entrypoints.http.optimizations import OptimizationRoutes
+from gateway.entrypoints.http.policies import PolicyRoutes
+from gateway.entrypoints.http.requests import Handlers
+from gateway.entrypoints.http.responses import ResponsesRoute
+from gateway.entrypoints.http.uploads import UploadRoutes, Uploads
+from gateway.entrypoints.http.usage import UsageRoutes
+from gateway.entrypoints.http.webhooks import WebhookRoutes
+from gateway.use_cases import UseCases
+
+
+class DataPrep(Files, Uploads, Previews, Protocol):
+    """Where files are kept and datasets are made."""
+
+
+class HttpChoices(Protocol):
+    """The settings that the HTTP door has for itself; see `gateway.settings.Settings`."""
+
+    @property
+    def default_model(self) -> str: ...
+    @property
+    def max_body_bytes(self) -> int: ...
+    @property
+    def max_upload_bytes(self) -> int: ...
+
+
+def gateway_http_app(
+    use_cases: UseCases,
+    data_prep: DataPrep,
+    stories: DatasetStories,
+    evaluations: ReadsEvaluations,
+    jobs: Jobs,
+    verifier: Verifier,
+    *,
+    settings: HttpChoices,
+    stopping: asyncio.Event,
+) -> Gate:
+    """The HTTP door; `stopping` ends streams that might go on for hours."""
+    models = ModelRoutes(
+        *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
+        use_cases.delete_model,
+    )
+    events = JobEventReplies(use_cases.watch_job, stopping)
+    datasets = DatasetRoutes(
+        use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
+    )
+    handlers = {
+        **_judging_handlers(use_cases),
+        **models.handlers(),
+        **FileRoutes(data_prep, use_cases.delete_file).handlers(),
+        **UploadRoutes(data_prep).handlers(),
+        **datasets.handlers(),
+        **DatasetStoryRoutes(stories).handlers(),
+        **_job_handlers(use_cases, events, evaluations, jobs),
+        **_tenant_handlers(use_cases),
+    }
+    return build_http_app(
+        verifier=verifier,
+        handlers=with_records(handlers, use_cases.record_changes),
+        hot=_hot_routes(use_cases, settings),
+        limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
+        stopping=stopping,
+    )
+
+
+def _job_handlers(
+    use_cases: UseCases, events: JobEventReplies, evaluations: ReadsEvaluations, jobs: Jobs
+) -> Handlers:
+    control_job = use_cases.control_job
+    training = FineTuningRoutes(use_cases.create_fine_tuning_job, control_job, events, jobs)
+    measuring = EvaluationRoutes(use_cases.create_evaluation, control_job, jobs, evaluations)
+    return {
+        **training.handlers(),
+        **OptimizationRoutes(use_cases.create_optimization, control_job, jobs).handlers(),
+        **measuring.handlers(),
+        **JobRoutes(control_job, events, jobs).handlers(),
+        **BatchRoutes(use_cases.create_batch, control_job, jobs).handlers(),
+        **EvalRoutes(
+            *(use_cases.manage_evals, use_cases.create_eval_run, use_cases.show_eval_runs),
+            control_job,
+        ).handlers(),
+    }
+
+
+def _tenant_handlers(use_cases: UseCases) -> Handlers:
+    """Of what a tenant has beside its models and data."""
+    return {
+        **BudgetRoutes(use_cases.manage_budget).handlers(),
+        **UsageRoutes(use_cases.show_usage).handlers(),
+        **WebhookRoutes(use_cases.webhooks).handlers(),
+        **KeyRoutes(use_cases.manage_keys).handlers(),
+        **ChangeRoutes(use_cases.record_changes).handlers(),
+    }
+
+
+def _judging_handlers(use_cases: UseCases) -> Handlers:
+    return {
+        **EmbeddingRoutes(use_cases.embed_texts).handlers(),
+        **ModerationRoutes(use_cases.judge_texts).handlers(),
+        **PolicyRoutes(use_cases.manage_policy).handlers(),
+        **FeedbackRoutes(use_cases.record_feedback).handlers(),
+    }
+
+
+def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]:
+    return {
+        "chat": ChatRoute(use_cases.answer_chat),
+        "complete": CompletionRoute(use_cases.answer_chat),
+        "respond": ResponsesRoute(use_cases.answer_chat),
+        "count_tokens": CountTokensRoute(use_cases.count_prompt),
+        "messages": MessagesRoute(use_cases.answer_chat),
+        "generate": GenerateRoute(use_cases.answer_chat, settings.default_model),
+    }

@@ -1,0 +1,1 @@
+"""What callers are shown, in the words of the clients that they use."""

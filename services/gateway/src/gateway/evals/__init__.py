@@ -1,0 +1,1 @@
+"""Graders of answers, and runs that sample rows and grade them."""

@@ -1,0 +1,1 @@
+"""Work that other services do for a tenant: ordered, watched, steered, shown, deleted."""

@@ -1,0 +1,105 @@
+"""Order an evaluation of a model, and of another beside it."""
+
+from typing import Protocol
+
+from jobs.kinds import EVALUATE
+from jobs.ledger import JobRecord
+from modelmill.jobs.v1.job_pb2 import JobPriority
+from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
+from service_kit.errors import InvalidInputError
+
+from gateway.domain.access import Caller
+from gateway.domain.models import AskedModel
+from gateway.ordering.accepted_job import AcceptedJob, accepted_record
+from gateway.ordering.waiting_room import WaitingRoom
+from gateway.own_writes import CatchesUp, until_seen
+
+
+class Evaluations(Protocol):
+    """Takes orders for evaluations."""
+
+    async def create(
+        self,
+        spec: EvaluationSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> AcceptedJob: ...
+
+
+class FindsModels(Protocol):
+    """See `gateway.find_model.FindModel`."""
+
+    def asked(self, tenant: str, name: str) -> AskedModel: ...
+
+
+class Jobs(CatchesUp, Protocol):
+    """The list of jobs."""
+
+    def get(self, tenant: str, job_id: str) -> JobRecord: ...
+
+
+class CreateEvaluation:
+    """See `modelmill.trainer.v1.TrainerService.CreateEvaluationJob` for what it refuses."""
+
+    def __init__(
+        self, evaluations: Evaluations, find_model: FindsModels, jobs: Jobs, room: WaitingRoom
+    ) -> None:
+        self._evaluations = evaluations
+        self._find_model = find_model
+        self._jobs = jobs
+        self._room = room
+
+    async def __call__(
+        self,
+        spec: EvaluationSpec,
+        caller: Caller,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> JobRecord:
+        """Order it under the caller's name.
+
+        Args:
+            spec: `model` and `compare_to` may be an alias, a version id or a name, and mean what
+                they mean in a chat: what is measured is what is served.
+
+        Raises:
+            ModelNotAllowedError: the caller's key is limited to other models.
+            ModelNotFoundError: no such model.
+            NotFoundError: the dataset or a file is unknown.
+            InvalidInputError: the spec or a task is wrong; every error is listed.
+            PreconditionError: no inference service can be asked.
+            AlreadyExistsError: the key was used for another spec.
+            OverloadedError: too many jobs of the tenant's wait.
+            UnavailableError: the trainer or the bus does not answer; nothing was accepted.
+        """
+        wanted = self._wanted(spec, caller)
+        with self._room.place(caller.tenant, EVALUATE, idempotency_key):
+            accepted = await self._evaluations.create(
+                wanted,
+                tenant=caller.tenant,
+                requested_by=caller.subject,
+                idempotency_key=idempotency_key,
+                priority=priority,
+            )
+            await until_seen(self._jobs, accepted.sequence)
+        return accepted_record(
+            self._jobs, accepted.job_id, kind=EVALUATE, tenant=caller.tenant, spec=wanted
+        )
+
+    def _wanted(self, spec: EvaluationSpec, caller: Caller) -> EvaluationSpec:
+        """The spec with models as inference is asked for them."""
+        if not spec.model:
+            raise InvalidInputError("model: must be given")
+        wanted = EvaluationSpec()
+        wanted.CopyFrom(spec)
+        wanted.model = self._asked(spec.model, caller)
+        if spec.compare_to:
+            wanted.compare_to = self._asked(spec.compare_to, caller)
+        return wanted
+
+    def _asked(self, model: str, caller: Caller) -> str:
+        caller.require_model(model)
+        return self._find_model.asked(caller.tenant, model).model

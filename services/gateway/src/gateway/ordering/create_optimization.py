@@ -1,0 +1,102 @@
+"""Order a smaller, faster form of a model."""
+
+from typing import Protocol
+
+from jobs.kinds import OPTIMIZE
+from jobs.ledger import JobRecord
+from modelmill.jobs.v1.job_pb2 import JobPriority
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from service_kit.errors import InvalidInputError
+
+from gateway.domain.access import Caller
+from gateway.ordering.accepted_job import AcceptedJob, accepted_record
+from gateway.ordering.waiting_room import WaitingRoom
+from gateway.own_writes import CatchesUp, until_seen
+
+DEFAULT_FORM = "openvino-int8"
+
+
+class Builds(Protocol):
+    """Takes orders for builds."""
+
+    async def create(
+        self,
+        spec: BuildSpec,
+        *,
+        tenant: str,
+        requested_by: str,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> AcceptedJob: ...
+
+
+class FindsSources(Protocol):
+    """See `gateway.find_model.FindModel`."""
+
+    def buildable(self, tenant: str, name: str) -> ModelReady: ...
+
+
+class Jobs(CatchesUp, Protocol):
+    """The list of jobs."""
+
+    def get(self, tenant: str, job_id: str) -> JobRecord: ...
+
+
+class CreateOptimization:
+    """See `modelmill.optimizer_builder.v1.OptimizerBuilderService.CreateBuild` for its refusals."""
+
+    def __init__(
+        self, builds: Builds, find_model: FindsSources, jobs: Jobs, room: WaitingRoom
+    ) -> None:
+        self._builds = builds
+        self._find_model = find_model
+        self._jobs = jobs
+        self._room = room
+
+    async def __call__(
+        self,
+        spec: BuildSpec,
+        caller: Caller,
+        idempotency_key: str,
+        priority: JobPriority.ValueType,
+    ) -> JobRecord:
+        """Order it under the caller's name.
+
+        Args:
+            spec: `source_version_id` may be an alias, a version id or a name; a build stands for
+                what it was made from. An empty `target_form` is openvino-int8.
+
+        Raises:
+            ModelNotFoundError: no such model.
+            NotFoundError: the dataset is unknown.
+            InvalidInputError: the spec is wrong; every error is listed.
+            AlreadyExistsError: the key was used for another spec.
+            OverloadedError: too many jobs of the tenant's wait.
+            UnavailableError: the optimizer-builder or the bus does not answer; nothing was
+                accepted.
+        """
+        wanted = self._wanted(spec, caller.tenant)
+        with self._room.place(caller.tenant, OPTIMIZE, idempotency_key):
+            accepted = await self._builds.create(
+                wanted,
+                tenant=caller.tenant,
+                requested_by=caller.subject,
+                idempotency_key=idempotency_key,
+                priority=priority,
+            )
+            await until_seen(self._jobs, accepted.sequence)
+        return accepted_record(
+            self._jobs, accepted.job_id, kind=OPTIMIZE, tenant=caller.tenant, spec=wanted
+        )
+
+    def _wanted(self, spec: BuildSpec, tenant: str) -> BuildSpec:
+        """The spec with what the caller left to us."""
+        if not spec.source_version_id:
+            raise InvalidInputError("source_version_id: must be given")
+        wanted = BuildSpec()
+        wanted.CopyFrom(spec)
+        source = self._find_model.buildable(tenant, spec.source_version_id)
+        wanted.source_version_id = source.version_id
+        wanted.target_form = spec.target_form or DEFAULT_FORM
+        return wanted

@@ -1,0 +1,1 @@
+"""Which version answers to a name: aliases and their splits, fallback, shadows."""

@@ -1,0 +1,154 @@
+"""Find the model version behind a name, and the one of its forms that does the work."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from service_kit.errors import InvalidInputError, NotFoundError
+
+from gateway.domain import models
+from gateway.domain.errors import ModelNotFoundError
+from gateway.domain.models import AskedModel
+from gateway.domain.split import Split
+from gateway.routing.alias_split import alias_split
+
+
+class Aliases(Protocol):
+    """Names and the versions that they mean; a tenant's own name hides a shared one."""
+
+    def get(self, tenant: str, name: str) -> AliasState | None: ...
+
+
+class Models(Protocol):
+    """Versions that a tenant may see, its own and the shared ones."""
+
+    def get(self, tenant: str, version_id: str) -> ModelReady: ...
+    def list(self, tenant: str) -> Sequence[ModelReady]: ...
+    def builds_of(
+        self, version_id: str, form_prefix: str, *, tenant: str | None
+    ) -> Sequence[ModelReady]: ...
+
+
+class FindModel:
+    """Names are looked up as alias of the tenant, shared alias, version id, name; in this order."""
+
+    def __init__(self, aliases: Aliases, catalogue: Models) -> None:
+        self._aliases = aliases
+        self._catalogue = catalogue
+        self._splits: dict[tuple[str, str], tuple[AliasState, Split | None]] = {}
+
+    def alias(self, tenant: str, name: str) -> AliasState | None:
+        """The alias of that name, the tenant's own before the shared one."""
+        return self._aliases.get(tenant, name)
+
+    def version(self, tenant: str, name: str) -> ModelReady:
+        """The best version of that name.
+
+        Raises:
+            ModelNotFoundError: there is none that the tenant may see.
+        """
+        return self._candidates(tenant, name)[0]
+
+    def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel:
+        """What inference is asked for, which has the last word on what it can run.
+
+        An alias goes on as it is, but for one with variants, of which `key` has one, always the
+        same; without a key it goes on, too, and means the first. A version id means that very
+        version, a name its best.
+
+        Raises:
+            ModelNotFoundError: there is none that the tenant may see.
+        """
+        alias = self.alias(tenant, name)
+        if alias is not None:
+            split = self._split(alias) if key is not None else None
+            if split is None:
+                return AskedModel(name, alias.version_id)
+            variant = split.pick(alias.tenant, name, key or "")
+            return AskedModel(
+                variant.version_id,
+                variant.version_id,
+                variant=variant.name,
+                fallbacks=split.fallback,
+                shadow=split.shadow,
+            )
+        found = self._candidates(tenant, name)
+        best = self._best_of(found, tenant).version_id
+        return AskedModel(name if found[0].version_id == name else best, best)
+
+    def servable(self, tenant: str, name: str) -> ModelReady:
+        """The best version of that name: the newest that is a build or has one, as this build.
+
+        Without any it is the newest version itself: some engines run it as it is.
+
+        Raises:
+            ModelNotFoundError: there is none that the tenant may see.
+        """
+        return self._best_of(self._candidates(tenant, name), tenant)
+
+    def trainable(self, tenant: str, name: str) -> ModelReady:
+        """The base version that training of `name` starts from.
+
+        Raises:
+            ModelNotFoundError: no such model.
+            InvalidInputError: it is a tuned model.
+        """
+        found = self._candidates(tenant, name)
+        for version in found:
+            base = models.base_to_train(version)
+            if base is not None:
+                return self._catalogue.get(tenant, base)
+        raise InvalidInputError(
+            f"model: {name!r} is of form {found[0].form} and cannot be trained; "
+            f"name its base {found[0].base_version_id}"
+        )
+
+    def buildable(self, tenant: str, name: str) -> ModelReady:
+        """The version that a build of `name` is made from; a build stands for its source.
+
+        Raises:
+            ModelNotFoundError: no such model, or the source of the build is gone.
+        """
+        found = self._candidates(tenant, name)
+        for version in found:
+            if not models.is_build(version):
+                return version
+        try:
+            return self._catalogue.get(tenant, found[0].parent_version_id)
+        except NotFoundError as error:
+            raise ModelNotFoundError(
+                f"what the model {name[:80]!r} was built from is gone"
+            ) from error
+
+    def _split(self, alias: AliasState) -> Split | None:
+        """As the alias says, read once for each of its states."""
+        if not alias.options.fields:
+            return None
+        place = (alias.tenant, alias.name)
+        known = self._splits.get(place)
+        if known is None or known[0] is not alias:
+            known = self._splits[place] = (alias, alias_split(alias))
+        return known[1]
+
+    def _best_of(self, found: Sequence[ModelReady], tenant: str) -> ModelReady:
+        for version in found:
+            if models.is_build(version):
+                return version
+            builds = self._catalogue.builds_of(
+                version.version_id, models.BUILD_PREFIX, tenant=tenant
+            )
+            if builds:
+                return builds[0]
+        return found[0]
+
+    def _candidates(self, tenant: str, name: str) -> Sequence[ModelReady]:
+        alias = self.alias(tenant, name)
+        aliased = alias.version_id if alias is not None else None
+        try:
+            # The usual case, without a walk over the whole catalogue.
+            return [self._catalogue.get(tenant, aliased or name)]
+        except NotFoundError:
+            found = models.candidates(name, aliased, self._catalogue.list(tenant))
+        if not found:
+            raise ModelNotFoundError(f"the model {name[:80]!r} does not exist")
+        return found

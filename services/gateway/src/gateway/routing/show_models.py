@@ -1,0 +1,46 @@
+"""Show what can be asked for: names and the versions behind them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+
+from gateway.domain.access import Caller
+from gateway.routing.find_model import FindModel
+
+
+class AliasList(Protocol):
+    """Aliases that a tenant can use."""
+
+    def list(self, tenant: str) -> Sequence[AliasState]: ...
+
+
+class VersionList(Protocol):
+    """Versions that a tenant may see, newest first."""
+
+    def list(self, tenant: str) -> Sequence[ModelReady]: ...
+
+
+class ShowModels:
+    """Reads only; both lists follow the bus."""
+
+    def __init__(self, find_model: FindModel, aliases: AliasList, versions: VersionList) -> None:
+        self._find_model = find_model
+        self._aliases = aliases
+        self._versions = versions
+
+    def aliases(self, caller: Caller) -> Sequence[AliasState]:
+        """Names in force that the caller may ask for; an own name hides a shared one."""
+        found = self._aliases.list(caller.tenant)
+        return [alias for alias in found if caller.may_ask(alias.name)]
+
+    def versions(self, caller: Caller) -> Sequence[ModelReady]:
+        """Every version that the caller may ask for, by its id or its name; newest first."""
+        found = self._versions.list(caller.tenant)
+        return [each for each in found if caller.may_ask(each.version_id, each.name)]
+
+    def one(self, caller: Caller, name: str) -> AliasState | ModelReady:
+        """The alias or version of that name. Raises ModelNotAllowedError, ModelNotFoundError."""
+        caller.require_model(name)
+        tenant = caller.tenant
+        return self._find_model.alias(tenant, name) or self._find_model.version(tenant, name)

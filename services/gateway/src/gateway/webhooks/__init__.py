@@ -1,0 +1,1 @@
+"""Endpoints of tenants that are told of events."""
