@@ -25,7 +25,7 @@ from gateway.entrypoints.http.requests import (
     page_request_of,
 )
 from gateway.entrypoints.views.batch_views import batch_view
-from gateway.entrypoints.views.objects import page_view
+from gateway.entrypoints.views.pages import page_view
 from gateway.ordering.control_job import ControlJob
 
 MAX_PAIRS = 16

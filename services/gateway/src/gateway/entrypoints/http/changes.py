@@ -19,7 +19,7 @@ from gateway.entrypoints.http.requests import (
     page_request_of,
 )
 from gateway.entrypoints.views.job_views import View, unix_seconds
-from gateway.entrypoints.views.objects import page_view
+from gateway.entrypoints.views.pages import page_view
 from gateway.identity.record_changes import RecordChanges
 
 

@@ -16,7 +16,8 @@ from gateway.entrypoints.http.requests import (
     json_response,
     page_request_of,
 )
-from gateway.entrypoints.views.objects import dataset_view, deleted_view, page_view, preview_view
+from gateway.entrypoints.views.dataset_views import dataset_view, preview_view
+from gateway.entrypoints.views.pages import deleted_view, page_view
 from gateway.ordering.create_dataset import CreateDataset
 from gateway.ordering.delete_dataset import DeleteDataset
 from gateway.ordering.show_datasets import ShowDatasets

@@ -20,7 +20,7 @@ from gateway.entrypoints.http.requests import (
     page_request_of,
 )
 from gateway.entrypoints.views.eval_views import eval_view, output_item_view, run_view
-from gateway.entrypoints.views.objects import page_view
+from gateway.entrypoints.views.pages import page_view
 from gateway.evals.create_eval_run import CreateEvalRun, RunWish
 from gateway.evals.manage_evals import ManageEvals
 from gateway.evals.show_eval_runs import ShowEvalRuns

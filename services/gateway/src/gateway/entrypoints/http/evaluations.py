@@ -23,7 +23,7 @@ from gateway.entrypoints.http.requests import (
     with_first,
 )
 from gateway.entrypoints.views.job_views import evaluation_view
-from gateway.entrypoints.views.objects import page_view
+from gateway.entrypoints.views.pages import page_view
 from gateway.ordering.control_job import ControlJob
 from gateway.ordering.create_evaluation import CreateEvaluation
 

@@ -19,7 +19,8 @@ from gateway.entrypoints.http.requests import (
     page_request_of,
     with_first,
 )
-from gateway.entrypoints.views.objects import deleted_view, file_view, page_view
+from gateway.entrypoints.views.file_views import file_view
+from gateway.entrypoints.views.pages import deleted_view, page_view
 from gateway.ordering.delete_file import DeleteFile
 
 

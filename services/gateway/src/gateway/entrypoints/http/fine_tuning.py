@@ -23,7 +23,7 @@ from gateway.entrypoints.http.requests import (
 )
 from gateway.entrypoints.views.checkpoint_views import checkpoint_views
 from gateway.entrypoints.views.job_views import View, fine_tuning_view
-from gateway.entrypoints.views.objects import page_view
+from gateway.entrypoints.views.pages import page_view
 from gateway.ordering.control_job import ControlJob
 from gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
 

@@ -15,7 +15,7 @@ from gateway.domain.pages import page_of
 from gateway.entrypoints.http.errors import error_body
 from gateway.entrypoints.http.requests import caller_of, json_response, page_request_of
 from gateway.entrypoints.views.job_views import View, event_view
-from gateway.entrypoints.views.objects import page_view
+from gateway.entrypoints.views.pages import page_view
 
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0

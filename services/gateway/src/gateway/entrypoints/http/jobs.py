@@ -21,7 +21,7 @@ from gateway.entrypoints.http.requests import (
     page_request_of,
 )
 from gateway.entrypoints.views.job_views import job_view
-from gateway.entrypoints.views.objects import page_view
+from gateway.entrypoints.views.pages import page_view
 from gateway.ordering.control_job import ControlJob
 
 WISHES = {"cancel": JOB_WISH_CANCEL, "pause": JOB_WISH_PAUSE, "resume": JOB_WISH_RUN}

@@ -15,7 +15,7 @@ from gateway.entrypoints.http.requests import (
 )
 from gateway.entrypoints.views.job_views import View
 from gateway.entrypoints.views.key_views import key_view
-from gateway.entrypoints.views.objects import deleted_view, page_view
+from gateway.entrypoints.views.pages import deleted_view, page_view
 from gateway.identity.manage_keys import ManageKeys
 
 

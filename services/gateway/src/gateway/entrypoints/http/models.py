@@ -13,13 +13,8 @@ from gateway.entrypoints.bodies.alias_body import AliasBody
 from gateway.entrypoints.bodies.parsing import read_body
 from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
 from gateway.entrypoints.views.job_views import View
-from gateway.entrypoints.views.objects import (
-    alias_as_model_view,
-    alias_view,
-    deleted_view,
-    list_view,
-    model_view,
-)
+from gateway.entrypoints.views.model_views import alias_as_model_view, alias_view, model_view
+from gateway.entrypoints.views.pages import deleted_view, list_view
 from gateway.routing.delete_model import DeleteModel
 from gateway.routing.show_models import ShowModels
 

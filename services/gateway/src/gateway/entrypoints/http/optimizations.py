@@ -24,7 +24,7 @@ from gateway.entrypoints.http.requests import (
     page_request_of,
 )
 from gateway.entrypoints.views.job_views import optimization_view
-from gateway.entrypoints.views.objects import page_view
+from gateway.entrypoints.views.pages import page_view
 from gateway.ordering.control_job import ControlJob
 from gateway.ordering.create_optimization import DEFAULT_FORM, CreateOptimization
 

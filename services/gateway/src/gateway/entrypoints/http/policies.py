@@ -12,7 +12,7 @@ from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies.parsing import StrictBody, read_body
 from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
 from gateway.entrypoints.views.job_views import View, unix_seconds
-from gateway.entrypoints.views.objects import list_view
+from gateway.entrypoints.views.pages import list_view
 from gateway.guarding.manage_policy import ManagePolicy
 
 EXPECTED = "Refuse unless the policy in force has this digest."

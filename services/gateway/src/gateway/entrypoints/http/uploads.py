@@ -11,7 +11,7 @@ from starlette.responses import Response
 from gateway.entrypoints.bodies.parsing import StrictBody, read_body
 from gateway.entrypoints.http.multipart import MultipartUpload
 from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
-from gateway.entrypoints.views.objects import upload_part_view, upload_view
+from gateway.entrypoints.views.file_views import upload_part_view, upload_view
 
 MAX_PARTS = 4096
 

@@ -17,7 +17,7 @@ from gateway.entrypoints.http.requests import (
     json_response,
     page_request_of,
 )
-from gateway.entrypoints.views.objects import deleted_view, page_view
+from gateway.entrypoints.views.pages import deleted_view, page_view
 from gateway.entrypoints.views.webhook_views import delivery_view, webhook_view
 from gateway.webhooks.open_webhooks import Webhooks
 

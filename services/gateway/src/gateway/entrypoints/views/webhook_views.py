@@ -8,8 +8,9 @@ from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookState
 from modelmill.jobs.v1.job_pb2 import JobRequested, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
 
+from gateway.entrypoints.views.dataset_views import dataset_view
 from gateway.entrypoints.views.job_views import View, job_view, maybe_unix_seconds, unix_seconds
-from gateway.entrypoints.views.objects import dataset_view, model_view
+from gateway.entrypoints.views.model_views import model_view
 
 JOB_FACTS = ("id", "object", "kind", "status", "attempt", "started_at", "finished_at")
 """Of a job's view. Its spec may quote what somebody wrote, and receivers are not its owner."""

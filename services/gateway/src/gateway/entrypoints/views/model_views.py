@@ -1,0 +1,63 @@
+"""Versions and aliases as OpenAI's clients and ours read them."""
+
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+
+from gateway.entrypoints.views.job_views import View, unix_seconds
+from gateway.routing.alias_split import alias_split
+
+
+def model_view(version: ModelReady) -> View:
+    """A version as OpenAI's `model`; everything after `owned_by` is ours."""
+    return {
+        "id": version.version_id,
+        "object": "model",
+        "created": unix_seconds(version.created_at),
+        "owned_by": version.tenant,
+        "name": version.name,
+        "form": version.form,
+        "parent_version_id": version.parent_version_id or None,
+        "base_version_id": version.base_version_id or None,
+        "job_id": version.job_id or None,
+        "dataset_id": version.dataset_id or None,
+        "digest": version.digest,
+        "size_bytes": version.size_bytes,
+        "context_tokens": version.context_tokens,
+        "metrics": dict(version.metrics),
+    }
+
+
+def alias_as_model_view(alias: AliasState) -> View:
+    """An alias as OpenAI's `model`: it can be asked for like one."""
+    return {
+        "id": alias.name,
+        "object": "model",
+        "created": unix_seconds(alias.moved_at),
+        "owned_by": alias.tenant,
+        "version_id": alias.version_id,
+    }
+
+
+def alias_view(alias: AliasState) -> View:
+    """An alias as ours."""
+    return {
+        "id": alias.name,
+        "object": "alias",
+        "name": alias.name,
+        "version_id": alias.version_id,
+        "owned_by": alias.tenant,
+        "moved_by": alias.moved_by,
+        "moved_at": unix_seconds(alias.moved_at),
+        **_split_fields(alias),
+    }
+
+
+def _split_fields(alias: AliasState) -> View:
+    """What an alias with variants has beyond a version."""
+    split = alias_split(alias)
+    if split is None:
+        return {}
+    return {
+        "variants": [dict(vars(variant)) for variant in split.variants],
+        "shadow": dict(vars(split.shadow)) if split.shadow else None,
+        "fallback": list(split.fallback),
+    }
