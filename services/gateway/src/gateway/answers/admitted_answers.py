@@ -20,7 +20,7 @@ DEFAULT_TOKENS = 512
 
 
 class Answers(Protocol):
-    """See `gateway.answer_chat.AnswerChat`."""
+    """See `gateway.answers.answer_chat.AnswerChat`."""
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None

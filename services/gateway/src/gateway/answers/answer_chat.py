@@ -30,7 +30,7 @@ tracer = trace.get_tracer(__name__)
 
 
 class FindsModels(Protocol):
-    """See `gateway.find_model.FindModel`."""
+    """See `gateway.routing.find_model.FindModel`."""
 
     def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel: ...
 

@@ -17,7 +17,7 @@ class CountedPrompt:
 
 
 class FindsModels(Protocol):
-    """See `gateway.find_model.FindModel`."""
+    """See `gateway.routing.find_model.FindModel`."""
 
     def asked(self, tenant: str, name: str) -> AskedModel: ...
 

@@ -26,13 +26,13 @@ class Embedded:
 
 
 class FindsModels(Protocol):
-    """See `gateway.find_model.FindModel`."""
+    """See `gateway.routing.find_model.FindModel`."""
 
     def asked(self, tenant: str, name: str) -> AskedModel: ...
 
 
 class Judges(Protocol):
-    """See `gateway.judge_texts.JudgeTexts`."""
+    """See `gateway.guarding.judge_texts.JudgeTexts`."""
 
     async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]: ...
 
@@ -61,7 +61,7 @@ class EmbedTexts:
     usage: UsageRecords
     request_seconds: float
     price_of: Callable[[str, str], Price] = lambda _tenant, _model: Price()
-    """See `gateway.answer_chat.AnswerChat`."""
+    """See `gateway.answers.answer_chat.AnswerChat`."""
 
     async def __call__(
         self, model: str, texts: Sequence[str], caller: Caller, *, request_id: str

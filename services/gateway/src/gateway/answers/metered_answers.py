@@ -24,7 +24,7 @@ PriceOf = Callable[[str, str], Price]
 
 
 class Embeds(Protocol):
-    """See `gateway.embed_texts.EmbedTexts`."""
+    """See `gateway.answers.embed_texts.EmbedTexts`."""
 
     async def __call__(
         self, model: str, texts: Sequence[str], caller: Caller, *, request_id: str
@@ -32,7 +32,7 @@ class Embeds(Protocol):
 
 
 class Judges(Protocol):
-    """See `gateway.judge_texts.JudgeTexts`."""
+    """See `gateway.guarding.judge_texts.JudgeTexts`."""
 
     async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]: ...
 

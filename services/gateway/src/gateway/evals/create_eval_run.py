@@ -39,7 +39,7 @@ class Files(Protocol):
 
 
 class Evals(Protocol):
-    """See `gateway.manage_evals.ManageEvals`."""
+    """See `gateway.evals.manage_evals.ManageEvals`."""
 
     def get(self, eval_id: str, caller: Caller) -> EvalState: ...
 

@@ -20,7 +20,7 @@ SPEC = EvalRunSpec.DESCRIPTOR.full_name
 
 
 class Evals(Protocol):
-    """See `gateway.manage_evals.ManageEvals`."""
+    """See `gateway.evals.manage_evals.ManageEvals`."""
 
     def get(self, eval_id: str, caller: Caller) -> EvalState: ...
 

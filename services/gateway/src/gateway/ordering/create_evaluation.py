@@ -30,7 +30,7 @@ class Evaluations(Protocol):
 
 
 class FindsModels(Protocol):
-    """See `gateway.find_model.FindModel`."""
+    """See `gateway.routing.find_model.FindModel`."""
 
     def asked(self, tenant: str, name: str) -> AskedModel: ...
 

@@ -93,14 +93,14 @@ class Training(Protocol):
 
 
 class FindsBases(Protocol):
-    """See `gateway.find_model.FindModel`."""
+    """See `gateway.routing.find_model.FindModel`."""
 
     def trainable(self, tenant: str, name: str) -> ModelReady: ...
     def servable(self, tenant: str, name: str) -> ModelReady: ...
 
 
 class FindsDatasets(Protocol):
-    """See `gateway.show_datasets.ShowDatasets`."""
+    """See `gateway.ordering.show_datasets.ShowDatasets`."""
 
     def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
 

@@ -32,7 +32,7 @@ class Builds(Protocol):
 
 
 class FindsSources(Protocol):
-    """See `gateway.find_model.FindModel`."""
+    """See `gateway.routing.find_model.FindModel`."""
 
     def buildable(self, tenant: str, name: str) -> ModelReady: ...
 

@@ -10,7 +10,7 @@ from gateway.own_writes import until_seen
 
 
 class FindsServable(Protocol):
-    """See `gateway.find_model.FindModel`."""
+    """See `gateway.routing.find_model.FindModel`."""
 
     def servable(self, tenant: str, name: str) -> ModelReady: ...
 

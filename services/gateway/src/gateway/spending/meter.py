@@ -20,7 +20,7 @@ METER: ContextVar["Meter | None"] = ContextVar("meter", default=None)
 
 
 class Engines(Protocol):
-    """See `gateway.answer_chat.Engines`."""
+    """See `gateway.answers.answer_chat.Engines`."""
 
     def generate(
         self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float

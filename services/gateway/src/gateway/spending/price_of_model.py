@@ -11,7 +11,7 @@ from gateway.domain.ledger.prices import Price, Prices
 
 
 class FindsVersions(Protocol):
-    """See `gateway.find_model.FindModel`."""
+    """See `gateway.routing.find_model.FindModel`."""
 
     def version(self, tenant: str, name: str) -> ModelReady: ...
 

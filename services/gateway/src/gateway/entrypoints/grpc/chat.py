@@ -47,7 +47,7 @@ PENALTY_RULE = f"must be from -{MAX_PENALTY:g} to {MAX_PENALTY:g}"
 
 
 class Answers(Protocol):
-    """See `gateway.answer_chat.AnswerChat`."""
+    """See `gateway.answers.answer_chat.AnswerChat`."""
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None

@@ -17,14 +17,14 @@ from gateway.entrypoints.http.datasets import Previews
 
 
 class ShowsDatasets(Protocol):
-    """See `gateway.show_datasets.ShowDatasets`."""
+    """See `gateway.ordering.show_datasets.ShowDatasets`."""
 
     def ready(self, tenant: str) -> Sequence[DatasetReady]: ...
     def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
 
 
 class DeletesDatasets(Protocol):
-    """See `gateway.delete_dataset.DeleteDataset`."""
+    """See `gateway.ordering.delete_dataset.DeleteDataset`."""
 
     async def __call__(self, dataset_id: str, caller: Caller) -> None: ...
 

@@ -15,7 +15,7 @@ from gateway.entrypoints.http.evaluations import ReadsEvaluations
 
 
 class CreatesEvaluations(Protocol):
-    """See `gateway.create_evaluation.CreateEvaluation`."""
+    """See `gateway.ordering.create_evaluation.CreateEvaluation`."""
 
     async def __call__(
         self,

@@ -15,7 +15,7 @@ from gateway.entrypoints.http.files import Files
 
 
 class DeletesFiles(Protocol):
-    """See `gateway.delete_file.DeleteFile`."""
+    """See `gateway.ordering.delete_file.DeleteFile`."""
 
     async def __call__(self, file_id: str, caller: Caller) -> None: ...
 

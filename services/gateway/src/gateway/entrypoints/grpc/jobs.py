@@ -35,7 +35,7 @@ from gateway.ordering.create_fine_tuning_job import FineTuningOrder
 
 
 class CreatesDatasets(Protocol):
-    """See `gateway.create_dataset.CreateDataset`."""
+    """See `gateway.ordering.create_dataset.CreateDataset`."""
 
     async def __call__(
         self,
@@ -47,7 +47,7 @@ class CreatesDatasets(Protocol):
 
 
 class CreatesTraining(Protocol):
-    """See `gateway.create_fine_tuning_job.CreateFineTuningJob`."""
+    """See `gateway.ordering.create_fine_tuning_job.CreateFineTuningJob`."""
 
     async def __call__(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
@@ -55,7 +55,7 @@ class CreatesTraining(Protocol):
 
 
 class CreatesBuilds(Protocol):
-    """See `gateway.create_optimization.CreateOptimization`."""
+    """See `gateway.ordering.create_optimization.CreateOptimization`."""
 
     async def __call__(
         self,
@@ -67,13 +67,13 @@ class CreatesBuilds(Protocol):
 
 
 class SteersJobs(Protocol):
-    """See `gateway.control_job.ControlJob`."""
+    """See `gateway.ordering.control_job.ControlJob`."""
 
     async def __call__(self, job_id: str, wish: JobWish.ValueType, caller: Caller) -> JobRecord: ...
 
 
 class WatchesJobs(Protocol):
-    """See `gateway.watch_job.WatchJob`."""
+    """See `gateway.ordering.watch_job.WatchJob`."""
 
     def __call__(
         self, caller: Caller, job_id: str, after: str | None

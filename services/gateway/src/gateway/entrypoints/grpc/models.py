@@ -14,13 +14,13 @@ from gateway.routing.show_models import ShowModels
 
 
 class MovesAliases(Protocol):
-    """See `gateway.move_alias.MoveAlias`."""
+    """See `gateway.routing.move_alias.MoveAlias`."""
 
     async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState: ...
 
 
 class DeletesModels(Protocol):
-    """See `gateway.delete_model.DeleteModel`."""
+    """See `gateway.routing.delete_model.DeleteModel`."""
 
     async def __call__(self, version_id: str, caller: Caller) -> Sequence[str]: ...
 

@@ -43,7 +43,7 @@ class EmbeddingBody(OpenBody):
 
 
 class Embeds(Protocol):
-    """See `gateway.embed_texts.EmbedTexts`."""
+    """See `gateway.answers.embed_texts.EmbedTexts`."""
 
     async def __call__(
         self, model: str, texts: Sequence[str], caller: Caller, *, request_id: str

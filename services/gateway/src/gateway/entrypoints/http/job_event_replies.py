@@ -28,7 +28,7 @@ RETRY = b"retry: 2000\n\n"
 
 
 class Watches(Protocol):
-    """See `gateway.watch_job.WatchJob`."""
+    """See `gateway.ordering.watch_job.WatchJob`."""
 
     def __call__(
         self, caller: Caller, job_id: str, after: str | None

@@ -20,13 +20,13 @@ from gateway.routing.show_models import ShowModels
 
 
 class MovesAliases(Protocol):
-    """See `gateway.move_alias.MoveAlias`."""
+    """See `gateway.routing.move_alias.MoveAlias`."""
 
     async def __call__(self, name: str, version_id: str, caller: Caller) -> AliasState: ...
 
 
 class SplitsAliases(Protocol):
-    """See `gateway.split_alias.SplitAlias`."""
+    """See `gateway.routing.split_alias.SplitAlias`."""
 
     async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState: ...
 

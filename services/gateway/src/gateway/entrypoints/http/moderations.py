@@ -57,7 +57,7 @@ class ModerationBody(OpenBody):
 
 
 class Judges(Protocol):
-    """See `gateway.judge_texts.JudgeTexts`."""
+    """See `gateway.guarding.judge_texts.JudgeTexts`."""
 
     async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]: ...
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Answers(Protocol):
-    """See `gateway.answer_chat.AnswerChat`."""
+    """See `gateway.answers.answer_chat.AnswerChat`."""
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str
@@ -30,7 +30,7 @@ class Answers(Protocol):
 
 
 class AnswerEvents(Protocol):
-    """How one answer is told in a stream: see `gateway.entrypoints.sse.ChatChunks`."""
+    """How one answer is told in a stream: see `gateway.entrypoints.http.sse.ChatChunks`."""
 
     def opening(self) -> bytes: ...
     def more(self, piece: Piece) -> bytes: ...
