@@ -7,14 +7,15 @@ then wrapped, each in one that kills; their code has no part in it.
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol
+from contextlib import asynccontextmanager
+from typing import Any
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 
 from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.models import AskedModel
 from gateway.domain.verdict import InputVerdict
+from gateway.neighbours import Engines, Moderation, UsageRecords
 
 POINTS = (
     *("admitted", "judged", "calling", "called", "first_piece", "opening", "opened"),
@@ -26,26 +27,6 @@ MID_STREAM = 3
 
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
-
-
-class Moderation(Protocol):
-    """The part of moderation that is asked about inputs."""
-
-    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict: ...
-
-
-class Engines(Protocol):
-    """What generates."""
-
-    def generate(
-        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
-    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
-
-
-class UsageRecords(Protocol):
-    """Takes records without waiting."""
-
-    def record(self, usage: UsageRecorded) -> None: ...
 
 
 class FaultPoints:

@@ -31,6 +31,7 @@ from gateway.domain.errors import FullError
 from gateway.domain.models import AskedModel
 from gateway.domain.retry_budget import RetryBudget
 from gateway.measures import INFERENCE_RETRIES
+from gateway.neighbours import Engines
 
 AnswerT = TypeVar("AnswerT")
 
@@ -41,12 +42,8 @@ PAUSE_SECONDS = 0.05
 """Before the second attempt, at most; twice as long before the third."""
 
 
-class Engines(Protocol):
+class Inference(Engines, Protocol):
     """Inference at one address."""
-
-    def generate(
-        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
-    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
 
     async def embed(
         self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
@@ -60,7 +57,7 @@ class Engines(Protocol):
 
 
 class _Replica:
-    def __init__(self, engines: Engines) -> None:
+    def __init__(self, engines: Inference) -> None:
         self.engines = engines
         self.breaker = Breaker(
             failures=FAILURES_IN_A_ROW, seconds=LEFT_ALONE_SECONDS, clock=time.monotonic
@@ -77,7 +74,7 @@ class Fleet:
         replicas: at least one.
     """
 
-    def __init__(self, replicas: Sequence[Engines]) -> None:
+    def __init__(self, replicas: Sequence[Inference]) -> None:
         self._replicas = [_Replica(engines) for engines in replicas]
         self._budget = RetryBudget()
 
@@ -128,7 +125,7 @@ class Fleet:
             raise away[0]
 
     async def _answer(
-        self, ask: Callable[[Engines, float], Awaitable[AnswerT]], timeout: float
+        self, ask: Callable[[Inference, float], Awaitable[AnswerT]], timeout: float
     ) -> AnswerT:
         """What one replica answers, which is told how many seconds are left."""
         ends_at = time.monotonic() + timeout

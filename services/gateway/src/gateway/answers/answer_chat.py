@@ -3,11 +3,10 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from audit.text_judged import TextJudged
 from guard.bundle import CompiledPolicy
 from guard.policy import PolicyError
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
@@ -15,7 +14,7 @@ from opentelemetry import trace
 from service_kit.errors import UnavailableError
 
 from gateway.domain.access import Caller
-from gateway.domain.chat import ChatCall, Piece
+from gateway.domain.chat import ChatCall
 from gateway.domain.deadline import Deadline
 from gateway.domain.errors import BadRequestError
 from gateway.domain.ledger.prices import Price
@@ -25,6 +24,7 @@ from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.guarding.ask_judges import AskJudges
 from gateway.guarding.guarded_answers import GuardedAnswers
 from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
+from gateway.neighbours import AuditTrail, Engines, Moderation, Policies, UsageRecords
 
 tracer = trace.get_tracer(__name__)
 
@@ -33,38 +33,6 @@ class FindsModels(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
     def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel: ...
-
-
-class Moderation(Protocol):
-    """Judges inputs."""
-
-    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict: ...
-
-
-class Engines(Protocol):
-    """Generates text; leaving the block stops the generation."""
-
-    def generate(
-        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
-    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
-
-
-class Policies(Protocol):
-    """The policy in force for a tenant; raises when there is none."""
-
-    def of(self, tenant: str) -> CompiledPolicy: ...
-
-
-class AuditTrail(Protocol):
-    """Takes verdicts without waiting."""
-
-    def record(self, judged: TextJudged) -> None: ...
-
-
-class UsageRecords(Protocol):
-    """Takes records without waiting."""
-
-    def record(self, usage: UsageRecorded) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from gateway.domain.ledger.prices import Price
 from gateway.domain.models import AskedModel
 from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.measures import BLOCKED
+from gateway.neighbours import UsageRecords
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,6 @@ class Embedders(Protocol):
     async def embed(
         self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
     ) -> Embedded: ...
-
-
-class UsageRecords(Protocol):
-    """Takes records without waiting."""
-
-    def record(self, usage: UsageRecorded) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import asyncio
 import logging
 from dataclasses import replace
 from hashlib import sha256
-from typing import Protocol
 
 from audit.text_judged import TextJudged
 from guard.bundle import CompiledPolicy, TextTooLongError
@@ -19,26 +18,9 @@ from guard.when_unavailable import WhenUnavailable
 from gateway.domain.errors import BadRequestError, ModerationAwayError
 from gateway.domain.verdict import Hit, InputVerdict
 from gateway.measures import RULES_ALONE
+from gateway.neighbours import AuditTrail, Moderation, Policies
 
 log = logging.getLogger(__name__)
-
-
-class Moderation(Protocol):
-    """Judges inputs."""
-
-    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict: ...
-
-
-class Policies(Protocol):
-    """The policies in force, which the guard of outputs also uses."""
-
-    def of(self, tenant: str) -> CompiledPolicy: ...
-
-
-class AuditTrail(Protocol):
-    """Takes verdicts without waiting."""
-
-    def record(self, judged: TextJudged) -> None: ...
 
 
 class JudgeInputs:

@@ -2,20 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
 
 from gateway.domain.access import Caller
 from gateway.domain.deadline import Deadline
 from gateway.domain.verdict import InputVerdict
+from gateway.neighbours import Moderation
 
 AT_ONCE = 8
 """Texts of one call that moderation judges at a time, so that one call leaves room for others."""
-
-
-class Moderation(Protocol):
-    """Judges inputs."""
-
-    async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict: ...
 
 
 class JudgeTexts:

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from typing import Protocol
 
 from service_kit.errors import NotFoundError, UnavailableError
 
@@ -11,15 +10,8 @@ from gateway.domain.chat import ChatCall, Piece
 from gateway.domain.models import AskedModel
 from gateway.domain.split import FALLBACK
 from gateway.measures import FALLBACKS
+from gateway.neighbours import Engines
 from gateway.routing.shadow_answers import ShadowAnswers
-
-
-class Engines(Protocol):
-    """Generates text; leaving the block stops the generation."""
-
-    def generate(
-        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
-    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
 
 
 class RoutedEngines:

@@ -4,36 +4,21 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from collections.abc import Callable
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from service_kit.errors import DomainError
 
-from gateway.domain.chat import ChatCall, End, Piece
+from gateway.domain.chat import ChatCall, End
 from gateway.domain.models import AskedModel, Shadow
 from gateway.guarding.guarded_answers import usage_of_answers
 from gateway.measures import SHADOW_SECONDS, SHADOWS
+from gateway.neighbours import Engines, UsageRecords
 
 log = logging.getLogger(__name__)
 
 AT_A_TIME = 4
 """More are not asked, and counted as dropped."""
-
-
-class Engines(Protocol):
-    """Generates text; leaving the block stops the generation."""
-
-    def generate(
-        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
-    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
-
-
-class UsageRecords(Protocol):
-    """Takes records without waiting."""
-
-    def record(self, usage: UsageRecorded) -> None: ...
 
 
 class ShadowAnswers:

@@ -1,10 +1,9 @@
 """What one limited request uses, counted while it is answered."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Protocol
 
 from service_kit.errors import DomainError
 
@@ -14,17 +13,10 @@ from gateway.domain.ledger.amounts import Amounts
 from gateway.domain.ledger.slots import Slot
 from gateway.domain.models import AskedModel
 from gateway.measures import QUOTA_BOUNDS_BROKEN, QUOTA_SETTLED
+from gateway.neighbours import Engines
 
 METER: ContextVar["Meter | None"] = ContextVar("meter", default=None)
 """Of the request that this task answers; None where nothing limits it."""
-
-
-class Engines(Protocol):
-    """See `gateway.answers.answer_chat.Engines`."""
-
-    def generate(
-        self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
-    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]: ...
 
 
 class Meter:
