@@ -1,9 +1,9 @@
 """Turns of Anthropic's conversations: what their blocks say, in the order in which they say it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Field
 
@@ -13,6 +13,32 @@ from gateway.entrypoints.bodies.tool_body import FunctionName
 
 FAILED = "Error: "
 """Stands before what a tool said that failed: turns have no other place for that fact."""
+
+
+Neutral = Mapping[str, tuple[Any, ...]]
+"""By names of fields, values that change no answer."""
+
+
+class Part(OpenBody):
+    """A part of a body that may have fields which are not served."""
+
+    NEUTRAL: ClassVar[Neutral] = {}
+    """Fields that would change the answer and are not served, with the values that would not. What
+    is in neither list, as `cache_control`, changes nothing in an answer here and is ignored."""
+
+    def unserved(self, at: str = "") -> Iterator[str]:
+        """The path of each field that asks for what is not served; `at` is the part's own."""
+        extra = self.model_extra
+        if extra:
+            for name, values in self.NEUTRAL.items():
+                if extra.get(name) not in values:
+                    yield f"{at}{name}"
+
+
+def unserved_among(parts: Sequence[Part], at: str) -> Iterator[str]:
+    """The same of a list of parts."""
+    for index, part in enumerate(parts):
+        yield from part.unserved(f"{at}.{index}.")
 
 
 def _of_known_types(*known: str) -> BeforeValidator:
@@ -40,8 +66,10 @@ def _text_or_blocks(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"type": "string"}, *branches]
 
 
-class TextBlock(OpenBody):
+class TextBlock(Part):
     """Some text."""
+
+    NEUTRAL: ClassVar[Neutral] = {"citations": (None, [])}
 
     type: Literal["text"]
     text: str
@@ -52,8 +80,10 @@ Texts = Annotated[
 ]
 
 
-class ToolUseBlock(OpenBody):
+class ToolUseBlock(Part):
     """A call that the assistant made."""
+
+    NEUTRAL: ClassVar[Neutral] = {"caller": (None, {"type": "direct"}), "toolset_name": (None,)}
 
     type: Literal["tool_use"]
     id: str = Field(min_length=1, max_length=256)
@@ -66,8 +96,10 @@ class ToolUseBlock(OpenBody):
         return ToolCall(self.id, self.name, json.dumps(self.input, ensure_ascii=False))
 
 
-class ToolResultBlock(OpenBody):
+class ToolResultBlock(Part):
     """What a call came to."""
+
+    NEUTRAL: ClassVar[Neutral] = {"toolset_name": (None,)}
 
     type: Literal["tool_result"]
     tool_use_id: str = Field(min_length=1, max_length=256)
@@ -80,9 +112,30 @@ class ToolResultBlock(OpenBody):
         said = joined(self.content)
         return Turn("tool", f"{FAILED}{said}" if self.is_error else said, (), self.tool_use_id)
 
+    def unserved(self, at: str = "") -> Iterator[str]:
+        """Its own, and those of its texts."""
+        yield from super().unserved(at)
+        yield from unserved_among(self.content, f"{at}content")
 
-class SystemTurn(OpenBody):
+
+class Spoken(Part):
+    """A turn that has content."""
+
+    content: Sequence[Part]
+
+    def unserved(self, at: str = "") -> Iterator[str]:
+        """Its own, and those of its blocks."""
+        yield from super().unserved(at)
+        yield from unserved_among(self.content, f"{at}content")
+
+
+class SystemTurn(Spoken):
     """Instructions between turns."""
+
+    NEUTRAL: ClassVar[Neutral] = {
+        "clear_at": (None, "never"),
+        "output_config": (None, {}, {"effort": None}),
+    }
 
     role: Literal["system"]
     content: Texts
@@ -93,7 +146,7 @@ class SystemTurn(OpenBody):
         yield Turn("system", joined(self.content))
 
 
-class UserTurn(OpenBody):
+class UserTurn(Spoken):
     """What the user says, and what tools said."""
 
     role: Literal["user"]
@@ -113,7 +166,7 @@ class UserTurn(OpenBody):
                 yield from (it.turn for it in blocks if isinstance(it, ToolResultBlock))
 
 
-class AssistantTurn(OpenBody):
+class AssistantTurn(Spoken):
     """What the model said, and which calls it made."""
 
     role: Literal["assistant"]

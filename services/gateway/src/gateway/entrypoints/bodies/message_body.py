@@ -1,9 +1,9 @@
 """Bodies of Anthropic's Messages API: what is asked, in the words of its clients."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field
 
@@ -15,42 +15,37 @@ from gateway.entrypoints.bodies.chat_body import (
     greedy_if_certain,
     parse_open,
 )
-from gateway.entrypoints.bodies.message_blocks import AnyTurn, Texts, joined, turns_of
+from gateway.entrypoints.bodies.message_blocks import (
+    AnyTurn,
+    Neutral,
+    Part,
+    Texts,
+    joined,
+    turns_of,
+    unserved_among,
+)
 from gateway.entrypoints.bodies.parsing import OpenBody
-from gateway.entrypoints.bodies.tool_body import MAX_TOOLS, FunctionName, may_call_several
+from gateway.entrypoints.bodies.tool_body import MAX_TOOLS, FunctionName
 
 MAX_STOPS = 16
 CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 """Anthropic's words for how tools are chosen, and ours."""
 
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "container": (None,),
-    "context_management": (None,),
-    "diagnostics": (None,),
-    "fallbacks": (None, []),
-    "inference_geo": (None,),
-    "mcp_servers": (None, []),
-    "output_format": (None,),
-    "speed": (None, "standard"),
-}
-"""Fields that would change the answer and are not served, with the values that would not. Anything
-else is refused by name; what is in neither list is ignored: `cache_control`, `service_tier` and
-the like change nothing in an answer here."""
-TOOL_NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "defer_loading": (None, False),
-    "input_examples": (None, []),
-    "allowed_callers": (None, ["direct"]),
-}
-"""The same for a tool."""
 
-
-class ClientTool(OpenBody):
+class ClientTool(Part):
     """A function that the client runs; Anthropic's own tools are not served."""
+
+    NEUTRAL: ClassVar[Neutral] = {
+        "defer_loading": (None, False),
+        "input_examples": (None, []),
+        "allowed_callers": (None, ["direct"]),
+    }
 
     type: Literal["custom"] | None = None
     name: FunctionName
     description: str | None = None
     input_schema: dict[str, Any] = Field(description="JSON schema of its arguments.")
+    strict: bool | None = Field(None, description="Served where a call must be made.")
 
     @property
     def tool(self) -> Tool:
@@ -87,8 +82,10 @@ class OutputFormat(OpenBody):
     json_schema: dict[str, Any] = Field(alias="schema")
 
 
-class OutputConfig(OpenBody):
+class OutputConfig(Part):
     """What the answer shall be like; there are no efforts to choose from."""
+
+    NEUTRAL: ClassVar[Neutral] = {"task_budget": (None,)}
 
     format: OutputFormat | None = None
     effort: None = None
@@ -100,8 +97,21 @@ class MessageMetadata(OpenBody):
     user_id: str | None = Field(None, max_length=512)
 
 
-class CountedBody(OpenBody):
+class CountedBody(Part):
     """POST /v1/messages/count_tokens."""
+
+    NEUTRAL: ClassVar[Neutral] = {
+        "compaction": (None,),
+        "container": (None,),
+        "context_management": (None,),
+        "diagnostics": (None,),
+        "fallbacks": (None, []),
+        "inference_geo": (None,),
+        "mcp_servers": (None, []),
+        "output_format": (None,),
+        "speed": (None, "standard"),
+        "thread": (None,),
+    }
 
     model: str = Field(min_length=1, max_length=256, description="Alias, version id or name.")
     messages: list[AnyTurn] = Field(min_length=1)
@@ -110,6 +120,21 @@ class CountedBody(OpenBody):
     tool_choice: Annotated[FreeChoice | OneTool, Discriminator("type")] | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
+
+    def unserved(self, at: str = "") -> Iterator[str]:
+        """Its own, and those of all that it consists of."""
+        yield from super().unserved(at)
+        yield from unserved_among(self.messages, "messages")
+        yield from unserved_among(self.system, "system")
+        yield from unserved_among(self.tools or (), "tools")
+        if self.output_config is not None:
+            yield from self.output_config.unserved("output_config.")
+        if self.tools and _is_free(self.tool_choice):
+            if self.tool_choice is not None and self.tool_choice.disable_parallel_tool_use:
+                yield "tool_choice.disable_parallel_tool_use"
+            for index, tool in enumerate(self.tools):
+                if tool.strict:
+                    yield f"tools.{index}.strict"
 
 
 class MessagesBody(CountedBody):
@@ -155,7 +180,8 @@ def parse_counted(body: bytes) -> ChatCall:
 
 
 def _call(parsed: CountedBody, sampling: Sampling) -> ChatCall:
-    _refuse_unserved(parsed)
+    if wrong := list(parsed.unserved()):
+        raise unsupported(*wrong)
     turns = tuple(turns_of(parsed.messages))
     if turns[-1].role == "assistant":
         raise BadRequestError(
@@ -173,20 +199,10 @@ def _call(parsed: CountedBody, sampling: Sampling) -> ChatCall:
     )
 
 
-def _refuse_unserved(parsed: CountedBody) -> None:
-    wrong = list(_wrong(parsed.model_extra or {}, NEUTRAL))
-    for index, tool in enumerate(parsed.tools or ()):
-        wrong += [f"tools.{index}.{name}" for name in _wrong(tool.model_extra or {}, TOOL_NEUTRAL)]
-    choice = parsed.tool_choice
-    is_single = choice is not None and bool(choice.disable_parallel_tool_use)
-    if choice is not None and is_single and may_call_several(choice.type, parsed.tools):
-        wrong.append("tool_choice.disable_parallel_tool_use")
-    if wrong:
-        raise unsupported(*wrong)
-
-
-def _wrong(given: Mapping[str, Any], neutral: Mapping[str, tuple[Any, ...]]) -> Iterable[str]:
-    return (name for name, values in neutral.items() if given.get(name) not in values)
+def _is_free(choice: FreeChoice | OneTool | None) -> bool:
+    """Whether the model may call as often as it wants: only a call that it must make is one call,
+    and held to its schema."""
+    return choice is None or choice.type == "auto"
 
 
 def _chosen(choice: FreeChoice | OneTool | None, tools: tuple[Tool, ...]) -> str:
