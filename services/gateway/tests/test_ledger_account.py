@@ -74,6 +74,35 @@ def test_what_another_really_uses_is_refused_after_two_recalls():
     assert world.record.recall >= 2
 
 
+def test_who_comes_while_a_recall_is_on_its_way_is_not_refused_by_what_was_told_before_it_came():
+    world = World(Limits(parallel_requests=1), 2)
+    first, second = world.holders
+    ask(world, first, 10)
+    exchange(world, 1)
+    assert len(first.open) == 1
+
+    ask(world, second, 10)
+    exchange(world, 1)
+    world.deliver(first)
+    world.write(first, "lands")
+    world.deliver(second)
+    world.write(second, "lands in silence")
+    assert world.record.recall == 2
+    world.deliver(first)
+    world.write(first, "lands")
+    # The place is free when the next one comes, and the second holder has not heard anything.
+    world.finish(first, first.open[0], 0.0)
+    late = ask(world, second, 10)
+    assert late is not None
+    world.deliver(second)
+    world.look()
+
+    assert world.refused == 1, "who came before is refused: a fact at the time"
+    assert late.verdict is None
+    exchange(world)
+    assert second.open == [late]
+
+
 def test_while_a_dead_holders_use_is_not_known_nobody_is_refused():
     world = World(Limits(tokens=100), 2)
     first, second = world.holders

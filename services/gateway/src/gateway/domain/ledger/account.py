@@ -138,7 +138,7 @@ class Account:
 
     def wait(self, need: Amounts, told: Callable[[Verdict], None]) -> Waiter:
         """Stand in line for the need."""
-        waiter = Waiter(need, told)
+        waiter = Waiter(need, told, self.next_number())
         self.waiters.append(waiter)
         return waiter
 
@@ -218,7 +218,10 @@ class Account:
         self.met = True
         self._usable_ms = mine.expires_ms + self.terms.grace_ms // 2
         for waiter in self.waiters if write.recall else ():
-            waiter.since_recall = waiter.since_recall or write.recall
+            # Who came while it was on its way came after the recall began: what others told in
+            # answer to it may be older than the request.
+            if write.number >= waiter.first_write:
+                waiter.since_recall = waiter.since_recall or write.recall
 
     def _take(self, need: Amounts) -> None:
         held, taken = self._held, self.demand.taken

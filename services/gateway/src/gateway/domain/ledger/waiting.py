@@ -35,6 +35,8 @@ class Waiter:
 
     need: Amounts
     told: Callable[[Verdict], None]
+    first_write: int
+    """Number of the first write that can have been planned after it came."""
     since_recall: int = 0
     """The first recall that began after it came; 0 before there is one."""
 
