@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from gateway.domain.ledger.amounts import Amounts, Limits, Settled
 from gateway.domain.ledger.budget import Budget, Lease
+from gateway.domain.ledger.plan import farewell
 from gateway.domain.ledger.waiting import Outcome
 from gateway_support.holders import PRICE, TERMS, Holder, Request, World
 
@@ -193,6 +194,49 @@ def test_an_idle_holder_gives_its_lease_back():
     world.settle_down()
 
     assert world.record.leased == Amounts()
+
+
+def in_flight_without_a_lease() -> tuple[World, Holder]:
+    """A request whose only limit is that of requests a minute, told since it began."""
+    world = World(Limits(requests_per_minute=1), 1)
+    (holder,) = world.holders
+    ask(world, holder, 10)
+    exchange(world)
+    world.now_ms += TERMS.lease_ms // 2 + 1
+    exchange(world)
+    assert world.record.leased == Amounts()
+    return world, holder
+
+
+def test_what_a_request_used_is_told_although_nothing_is_leased_any_more():
+    world, holder = in_flight_without_a_lease()
+    world.finish(holder, holder.open[0], 1.0)
+    world.now_ms += TERMS.lease_ms // 2 + 1
+    exchange(world)
+
+    assert world.record.spent_tokens == 10
+
+
+def test_a_holder_that_leaves_tells_what_was_used_although_nothing_is_leased_any_more():
+    world, holder = in_flight_without_a_lease()
+    world.finish(holder, holder.open[0], 1.0)
+    assert holder.account is not None
+    write = farewell(holder.account, world.now_ms)
+
+    assert write is not None
+    assert write.body.spent_tokens == 10
+    world.land(write)
+    world.deliver(holder)
+    assert farewell(holder.account, world.now_ms) is None
+
+
+def test_what_a_dead_process_had_used_is_told_by_its_next_start_although_nothing_was_leased():
+    world, holder = in_flight_without_a_lease()
+    world.crash(holder, 1.0)
+    world.start(holder)
+    exchange(world)
+
+    assert world.record.spent_tokens == 10
 
 
 def test_a_new_period_begins_with_nothing_spent_and_leases_stay():

@@ -148,8 +148,7 @@ class Quotas:
             self._accounts[budget.budget_id] = account
         account.see(budget, sequence, self._clock())
         self._index(budget, account)
-        mine = budget.lease_of(self._holder_id)
-        if account.waiters or (mine is not None and any(mine.leased)):
+        if account.waiters or account.owes:
             self._active.add(budget.budget_id)
             self._tend(account)
 
@@ -196,6 +195,8 @@ class Quotas:
                 return await asyncio.shield(told)
         except BaseException as error:
             account.leave(waiter)
+            if isinstance(error, TimeoutError) and told.done():
+                return told.result()  # it came with the end of the time
             if told.done() and told.result().outcome is Outcome.HELD:
                 account.release(need, self._clock())
             if not isinstance(error, TimeoutError):
@@ -215,7 +216,7 @@ class Quotas:
         if budget_id in self._tending or self._leaves:
             return
         if plan(account, self._clock()) is None:
-            if not account.waiters and not any(account.held) and not account.has_lease:
+            if not account.waiters and not any(account.held) and not account.owes:
                 self._active.discard(budget_id)
             return
         self._active.add(budget_id)

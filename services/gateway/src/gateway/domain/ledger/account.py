@@ -108,10 +108,14 @@ class Account:
         return False
 
     @property
-    def has_lease(self) -> bool:
-        """Whether its row in the record has anything."""
+    def owes(self) -> bool:
+        """Whether its row in the record has anything, or does not say all that is settled."""
         mine = self.budget.lease_of(self.holder_id)
-        return mine is not None and any(mine.leased)
+        return mine is not None and self.owes_by(mine)
+
+    def owes_by(self, mine: Lease) -> bool:
+        """The same of the row as it would be; one that was never written owes nothing."""
+        return any(mine.leased) or (mine.write > 0 and mine.settled != self.settled)
 
     def fits(self, need: Amounts, now_ms: int) -> bool:
         """Whether the lease covers the need."""

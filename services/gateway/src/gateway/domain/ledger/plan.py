@@ -22,9 +22,10 @@ def plan(account: Account, now_ms: int) -> Write | None:
     seen = account.budget.at(now_ms)
     budget = seen.closing(now_ms, account.terms.grace_ms)
     mine = budget.lease_of(account.holder_id) or Lease(account.holder_id)
-    is_new = not account.met and (any(mine.leased) or bool(account.waiters))
+    owes = account.owes_by(mine)
+    is_new = not account.met and (owes or bool(account.waiters))
     follows = budget.recall > mine.answered and any(mine.leased)
-    renews = any(mine.leased) and now_ms > mine.expires_ms - account.terms.lease_ms // 2
+    renews = owes and now_ms > mine.expires_ms - account.terms.lease_ms // 2
     if not (is_new or follows or renews or account.waiters or account.is_low):
         return None
     if follows:
@@ -48,10 +49,13 @@ def plan(account: Account, now_ms: int) -> Write | None:
 
 
 def farewell(account: Account, now_ms: int) -> Write | None:
-    """The record without what this holder does not use; None when there is nothing to give back."""
+    """The record without what this holder does not use, and with all that it settled; None when
+    that is what there is."""
     budget = account.budget.at(now_ms)
     mine = budget.lease_of(account.holder_id)
-    if mine is None or not _exceeds(account, mine.ceiling, account.used):
+    if mine is None or not account.owes_by(mine):
+        return None
+    if mine.settled == account.settled and not _exceeds(account, mine.ceiling, account.used):
         return None
     return _written(account, budget, mine, account.used, now_ms)
 
