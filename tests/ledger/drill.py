@@ -1,28 +1,73 @@
-"""Streams of several tenants over two replicas that are killed again and again."""
+"""Streams of several tenants over replicas that are killed again and again."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.domain.ledger.amounts import Amounts, Limits
+from testkit.nats_server import NatsServer
 
 from tests.ledger.callers import Asked, Callers
 from tests.ledger.counting_inference import CountingInference
 from tests.ledger.oracle import Findings, findings, wrongs
-from tests.ledger.site import Replica, Site, running_site
+from tests.ledger.site import Site, running_site
 
 SHARES = {"roomy": 0.5, "early": 0.15, "late": 0.2, "narrow": 0.15}
 """Of the streams."""
+WIDE_SHARES = {
+    **{"roomy": 0.2, "early": 0.1, "late": 0.1, "narrow": 0.15},
+    **{"hurried": 0.15, "wordy": 0.15, "paying": 0.15},
+}
 MOST_TOKENS = 24
 SECONDS_A_TOKEN = 0.15
 KILL_SECONDS = 4.0
 """Between kills, on the average."""
 WARM_SECONDS = 5.0
 """Of the undisturbed phase, in which leases are made; not counted in the share of waits."""
+AWAY_SECONDS = 1.5
+"""So long the broker is dead."""
+STARTS = 10
 QUIET_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Form:
+    """How large a drill is, and what it is made of; `wide` are rates, money and a dead broker."""
+
+    streams: int
+    calm_seconds: float
+    kill_seconds: float
+    seed: int = 1
+    replicas: int = 2
+    wide: bool = False
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of the streams, by tenant."""
+        return WIDE_SHARES if self.wide else SHARES
+
+    def limits(self) -> dict[str, Limits]:
+        """Such that "early" runs out after some 15 s and "late" after some 45."""
+        count = {tenant: share * self.streams for tenant, share in self.shares.items()}
+        limits = {
+            "roomy": Limits(tokens=100_000_000, parallel_requests=10_000),
+            "early": Limits(tokens=round(500 * count["early"])),
+            "late": Limits(tokens=round(830 * count["late"])),
+            "narrow": Limits(parallel_requests=max(1, round(count["narrow"] / 2))),
+        }
+        if self.wide:
+            limits |= {
+                "hurried": Limits(requests_per_minute=round(4 * count["hurried"])),
+                "wordy": Limits(tokens_per_minute=round(300 * count["wordy"])),
+                # Its money runs out first.
+                "paying": Limits(
+                    tokens=round(830 * count["paying"]), micros=round(1500 * count["paying"])
+                ),
+            }
+        return limits
 
 
 @dataclass
@@ -30,7 +75,9 @@ class Run:
     """What a drill came to."""
 
     streams: int = 0
+    replicas: int = 2
     kills: int = 0
+    broker_kills: int = 0
     requests: float = 0.0
     """Of limited callers in the undisturbed phase, behind its warm part."""
     waits: float = 0.0
@@ -56,38 +103,27 @@ class Run:
         return broken
 
 
-async def drill(
-    folder: Path, *, streams: int, calm_seconds: float, kill_seconds: float, seed: int
-) -> Run:
+async def drill(folder: Path, form: Form) -> Run:
     """A calm phase, one with kills, and the quiet after."""
-    run = Run(streams)
+    run = Run(form.streams, form.replicas)
     inference = CountingInference(SECONDS_A_TOKEN)
     asked: list[Asked] = []
-    async with running_site(folder, inference, limits(streams)) as site:
-        async with _asking(site, {"roomy": streams}, asked, seed):
-            await asyncio.sleep(min(WARM_SECONDS, calm_seconds / 2))
+    opened = running_site(folder, inference, form.limits(), replicas=form.replicas)
+    async with opened as site:
+        async with _asking(site, {"roomy": form.streams}, asked, form.seed):
+            await asyncio.sleep(min(WARM_SECONDS, form.calm_seconds / 2))
             before = await _counted(site)
-            await asyncio.sleep(max(0.0, calm_seconds - WARM_SECONDS))
+            await asyncio.sleep(max(0.0, form.calm_seconds - WARM_SECONDS))
             after = await _counted(site)
         run.requests, run.waits = (after[it] - before[it] for it in (0, 1))
-        shares = {tenant: round(share * streams) for tenant, share in SHARES.items()}
-        async with _asking(site, shares, asked, seed + 1):
-            run.kills = await _kill(site.replicas, kill_seconds, random.Random(seed))
-        await _quiet(site)
+        shares = {tenant: round(share * form.streams) for tenant, share in form.shares.items()}
+        async with _asking(site, shares, asked, form.seed + 1):
+            await _kill(site, form, run)
+        await _quiet(site, form.shares)
         kills = {replica.name: replica.kills for replica in site.replicas}
-        for tenant in SHARES:
+        for tenant in form.shares:
             run.tenants[tenant] = findings(tenant, asked, inference.calls, site.records, kills)
     return run
-
-
-def limits(streams: int) -> dict[str, Limits]:
-    """Such that "early" runs out after some 15 s and "late" after some 45."""
-    return {
-        "roomy": Limits(tokens=100_000_000, parallel_requests=10_000),
-        "early": Limits(tokens=round(500 * SHARES["early"] * streams)),
-        "late": Limits(tokens=round(830 * SHARES["late"] * streams)),
-        "narrow": Limits(parallel_requests=max(1, round(SHARES["narrow"] * streams / 2))),
-    }
 
 
 @asynccontextmanager
@@ -118,25 +154,42 @@ async def _counted(site: Site) -> tuple[float, float]:
     return requests, waits
 
 
-async def _kill(replicas: list[Replica], seconds: float, draw: random.Random) -> int:
-    """Kill one, wait for its return, and again; how often."""
-    loop, kills = asyncio.get_running_loop(), 0
-    ends_at = loop.time() + seconds
+async def _kill(site: Site, form: Form, run: Run) -> None:
+    """Kill a replica, wait for its return, and again; in a wide drill the broker once, too."""
+    loop, draw = asyncio.get_running_loop(), random.Random(form.seed)
+    began_at = loop.time()
+    ends_at = began_at + form.kill_seconds
     while loop.time() < ends_at:
         await asyncio.sleep(draw.uniform(0.5, 1.5) * KILL_SECONDS)
-        replica = draw.choice(replicas)
+        replica = draw.choice(site.replicas)
         await replica.kill()
-        kills += 1
+        run.kills += 1
         await replica.start()
-    return kills
+        is_late = loop.time() > began_at + form.kill_seconds / 2
+        if form.wide and is_late and not run.broker_kills:
+            run.broker_kills += 1
+            site.nats.kill()
+            await asyncio.sleep(AWAY_SECONDS)
+            await _start(site.nats)
 
 
-async def _quiet(site: Site) -> None:
+async def _start(broker: NatsServer) -> None:
+    """Start it, although somebody's connection may have its port for a while."""
+    for _ in range(STARTS):
+        try:
+            await broker.start()
+            return
+        except RuntimeError:
+            await asyncio.sleep(AWAY_SECONDS)
+    await broker.start()
+
+
+async def _quiet(site: Site, tenants: Iterable[str]) -> None:
     """Until nobody has a lease any more: one that is idle gives all of it back."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + QUIET_SECONDS
     while loop.time() < ends_at:
-        newest = [site.newest(tenant) for tenant in SHARES]
+        newest = [site.newest(tenant) for tenant in tenants]
         if all(budget.leased == Amounts() for budget in newest):
             return
         await asyncio.sleep(0.2)

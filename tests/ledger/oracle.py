@@ -1,32 +1,31 @@
 """What must be true of a run, from what callers, inference and the budgets' records say."""
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
+from gateway.domain.ledger.amounts import (
+    MICROS,
+    MINUTE_TOKENS,
+    PARALLEL,
+    RATES,
+    REQUESTS,
+    TOKENS,
+)
 from gateway.domain.ledger.budget import Budget
 from gateway.domain.ledger.names import tenant_budget
+from gateway.domain.ledger.prices import Price
 
 from tests.ledger.callers import Asked
-from tests.ledger.counting_inference import PROMPT_TOKENS, Generated
+from tests.ledger.counting_inference import Generated
+from tests.ledger.lives import FACTS, Cost, Life, lives_of, spent_between, tokens, undelivered
+from tests.ledger.rates import Told, WallClock, over_in_truth
 
-FACTS = ("insufficient_quota", "rate_limit_exceeded")
-
-
-@dataclass(frozen=True)
-class Life:
-    """When a request held its bound, and what it used in the end."""
-
-    sent: float
-    began: float
-    """When it was surely held: inference was asked."""
-    left: float
-    """Until when it was surely held."""
-    ended: float
-    """Until when it may have been."""
-    bound: int
-    used: int
-    charged: int
-    """At most: one that was cut before its prompt was counted is charged its prompt's bound."""
+PRICE = Price(2_000_000, 6_000_000)
+"""Millionths for a million tokens of prompts and of answers."""
+COSTS: dict[int, Cost] = {TOKENS: tokens, MICROS: PRICE.cost}
+"""By what is limited of a period."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,16 @@ class Findings:
     spent: int
     spent_at_least: int
     spent_at_most: int
+    money: int
+    money_at_least: int
+    money_at_most: int
     leaked: int
+
+
+def wall_clock() -> WallClock:
+    """The one of this machine."""
+    ahead = time.time() - time.monotonic()
+    return lambda at: round((at + ahead) * 1000)
 
 
 def findings(
@@ -52,28 +60,31 @@ def findings(
     calls: dict[str, Generated],
     records: Iterable[tuple[float, Budget]],
     kills: dict[str, list[float]],
+    clock: WallClock | None = None,
 ) -> Findings:
     """All that there is to say of one tenant."""
     mine = [each for each in asked if each.tenant == tenant]
     told = [it for it in records if it[1].budget_id == tenant_budget(tenant)]
-    budgets = [budget for _, budget in told]
-    last = budgets[-1]
-    lives = [life for each in mine if (life := _life(each, calls, kills)) is not None]
+    last = told[-1][1]
+    lives = lives_of(mine, calls, kills)
     refused = [each for each in mine if each.status == 429 and each.code in FACTS]
-    at_least, at_most = _spent_between(mine, calls)
-    leased = last.leased
+    refusals = _Refusals(lives, told, clock or wall_clock())
+    spent, money = (spent_between(mine, calls, COSTS[it]) for it in (TOKENS, MICROS))
     return Findings(
         requests=len(mine),
         refused=len(refused),
         unknown=sum(each.status == 503 for each in mine),
         cut=sum(not each.whole and each.name in calls for each in mine),
-        overshoot=max(map(_over, budgets)),
-        overshoot_in_truth=max(0, _over_in_truth(lives, last) - _undelivered(mine, calls)),
-        false_refusals=sum(_is_false(each, lives, told) for each in refused),
+        overshoot=max(_over(budget) for _, budget in told),
+        overshoot_in_truth=_over_in_truth(mine, calls, lives, last),
+        false_refusals=sum(map(refusals.is_false, refused)),
         spent=last.spent_tokens,
-        spent_at_least=at_least,
-        spent_at_most=at_most,
-        leaked=leased.tokens + leased.parallel,
+        spent_at_least=spent[0],
+        spent_at_most=spent[1],
+        money=last.spent_micros,
+        money_at_least=money[0],
+        money_at_most=money[1],
+        leaked=sum(last.leased),
     )
 
 
@@ -81,107 +92,100 @@ def wrongs(found: Findings) -> list[str]:
     """What must not be."""
     names = ("overshoot", "overshoot_in_truth", "false_refusals", "leaked")
     wrong = [f"{name}: {getattr(found, name)}" for name in names if getattr(found, name)]
-    if not found.spent_at_least <= found.spent <= found.spent_at_most:
-        span = f"{found.spent_at_least} to {found.spent_at_most}"
-        wrong.append(f"{found.spent} settled, and {span} were used")
+    for unit, name in (("settled", "spent"), ("millionths settled", "money")):
+        least, most = getattr(found, f"{name}_at_least"), getattr(found, f"{name}_at_most")
+        if not least <= getattr(found, name) <= most:
+            wrong.append(f"{getattr(found, name)} {unit}, and {least} to {most} were used")
     return wrong
 
 
 def _over(budget: Budget) -> int:
-    """By how much settled and leased exceed the limit of tokens, or of requests at a time."""
-    free, caps = budget.free, budget.limits.caps
-    return max(0, *(-free[index] for index in (2, 3) if caps[index]))
+    """By how much settled and leased exceed a limit."""
+    free = budget.free
+    return max((0, *(-free[index] for index in budget.limits.limited)))
 
 
-def _life(asked: Asked, calls: dict[str, Generated], kills: dict[str, list[float]]) -> Life | None:
-    """None of a request that was refused. A replica's death ends what it held."""
-    call = calls.get(asked.name)
-    died = min((at for at in kills[asked.replica] if at >= asked.sent), default=float("inf"))
-    if call is None:
-        # Cut before inference heard of it: it may have had its place all the while.
-        held = Life(asked.sent, asked.sent, asked.sent, min(asked.ended, died), asked.bound, 0, 0)
-        return held if not asked.status else None
-    left = call.ended if call.whole else asked.ended
-    ended = max(asked.ended, call.ended or asked.ended)
-    used = PROMPT_TOKENS + call.tokens
-    charged = used if asked.whole else asked.prompt_bound + call.tokens
-    return Life(
-        *(asked.sent, call.began, min(left, died), min(ended, died)),
-        bound=asked.bound,
-        used=used,
-        charged=charged,
-    )
-
-
-def _spent_between(asked: Sequence[Asked], calls: dict[str, Generated]) -> tuple[int, int]:
-    """What may have been settled: exact for whole answers, within bounds for those that were cut.
-
-    Of a cut one at least what its caller saw was delivered, and at most its prompt's bound and all
-    that inference generated.
-    """
-    at_least = at_most = 0
-    for each in asked:
-        call = calls.get(each.name)
-        if call is None:
-            continue
-        if each.whole:
-            at_least += PROMPT_TOKENS + call.tokens
-            at_most += PROMPT_TOKENS + call.tokens
+def _over_in_truth(
+    asked: Sequence[Asked], calls: dict[str, Generated], lives: Sequence[Life], budget: Budget
+) -> int:
+    """By how much used and held exceed a limit at most, as inference saw it."""
+    most = 0
+    for index in budget.limits.limited:
+        cap = budget.limits.caps[index]
+        cost = tokens if index == MINUTE_TOKENS else COSTS.get(index)
+        unpaid = undelivered(asked, calls, cost) if cost is not None else 0
+        if index in RATES:
+            over = over_in_truth(index, lives, cap)
         else:
-            at_least += each.seen
-            at_most += each.prompt_bound + call.tokens
-    return at_least, at_most
+            events = _events(lives, index, generously=False)
+            over = max((0, *accumulate(more for _, more in events))) - cap
+        most = max(most, over - unpaid)
+    return most
 
 
-def _undelivered(asked: Sequence[Asked], calls: dict[str, Generated]) -> int:
-    """Tokens that inference made for replicas that were dead, and nobody was charged."""
-    cut = [(each, calls[each.name]) for each in asked if not each.whole and each.name in calls]
-    return sum(call.tokens - each.seen + PROMPT_TOKENS * (not each.seen) for each, call in cut)
-
-
-def _events(lives: Sequence[Life], *, generously: bool) -> list[tuple[float, int, int]]:
-    """Changes of tokens and of requests at a time, in order; what is freed comes last."""
+def _events(lives: Sequence[Life], index: int, *, generously: bool) -> list[tuple[float, int]]:
+    """Changes of what is used and held, in order; what is freed comes last."""
     events = []
     for life in lives:
         begin, end = (life.sent, life.ended) if generously else (life.began, life.left)
-        events.append((begin, life.bound, 1))
-        left = life.charged if generously else life.used
-        events.append((max(begin, end), left - life.bound, -1))
+        left, held = 0, 1
+        if index != PARALLEL:
+            cost = COSTS[index]
+            left, held = cost(*(life.charged if generously else life.used)), cost(*life.bound)
+        events += [(begin, held), (max(begin, end), left - held)]
     # What is freed at the very moment was held in it, if that is to be believed generously.
-    return sorted(events, key=lambda event: (event[0], -event[2] if generously else event[2]))
+    return sorted(events, key=lambda event: (event[0], -event[1] if generously else event[1]))
 
 
-def _over_in_truth(lives: Sequence[Life], budget: Budget) -> int:
-    """By how much used and held exceed the limit of tokens at most, as inference saw it."""
-    cap, tokens, most = budget.limits.tokens, 0, 0
-    for _, more, _ in _events(lives, generously=False):
-        tokens += more
-        most = max(most, tokens)
-    return max(0, most - cap) if cap else 0
+class _Refusals:
+    """Whether what was refused fitted at every moment from its arrival to its answer."""
 
+    def __init__(
+        self, lives: Sequence[Life], told: Sequence[tuple[float, Budget]], clock: WallClock
+    ) -> None:
+        self._told = told
+        self._limits = told[-1][1].limits
+        self._rates = {
+            index: Told(index, lives, told, clock)
+            for index in self._limits.limited
+            if index in RATES
+        }
+        self._events = {
+            index: _events(lives, index, generously=True)
+            for index in self._limits.limited
+            if index not in RATES
+        }
 
-def _is_false(asked: Asked, lives: Sequence[Life], told: Sequence[tuple[float, Budget]]) -> bool:
-    """Whether it fitted at every moment from its arrival to its answer."""
-    caps, tokens, parallel = told[-1][1].limits.caps, 0, 0
-    most_tokens = most_parallel = 0
-    for at, more, count in _events(lives, generously=True):
-        if at > asked.answered:
-            break
-        if at > asked.sent:
-            most_tokens, most_parallel = max(most_tokens, tokens), max(most_parallel, parallel)
-        tokens, parallel = tokens + more, parallel + count
-    most_tokens = max(most_tokens, tokens) + _charged(asked, told)
-    exceeds_tokens = bool(caps.tokens) and most_tokens + asked.bound > caps.tokens
-    exceeds_parallel = bool(caps.parallel) and max(most_parallel, parallel) + 1 > caps.parallel
-    return not (exceeds_tokens or exceeds_parallel)
+    def is_false(self, asked: Asked) -> bool:
+        """Whether no limit was exceeded at any moment."""
+        caps, answer = self._limits.caps, asked.bound - asked.prompt_bound
+        for index, rate in self._rates.items():
+            need = 1 if index == REQUESTS else asked.bound
+            if rate.most(asked.sent, asked.answered) + need > caps[index]:
+                return False
+        for index in self._events:
+            need = 1 if index == PARALLEL else COSTS[index](asked.prompt_bound, answer)
+            most = self._most_held(asked, index) + self._charged(asked, index)
+            if most + need > caps[index]:
+                return False
+        return True
 
+    def _most_held(self, asked: Asked, index: int) -> int:
+        held = most = 0
+        for at, more in self._events[index]:
+            if at > asked.answered:
+                break
+            if at > asked.sent:
+                most = max(most, held)
+            held += more
+        return max(most, held)
 
-def _charged(asked: Asked, told: Sequence[tuple[float, Budget]]) -> int:
-    """Tokens of closed leases, at most of all records in force while the request waited."""
-    most = 0
-    for number, (at, budget) in enumerate(told):
-        until = told[number + 1][0] if number + 1 < len(told) else float("inf")
-        if at <= asked.answered and until >= asked.sent:
-            closed = sum(lease.leased.tokens for lease in budget.leases if lease.closed)
-            most = max(most, closed)
-    return most
+    def _charged(self, asked: Asked, index: int) -> int:
+        """Of closed leases, at most of all records in force while the request waited."""
+        most = 0
+        for number, (at, budget) in enumerate(self._told):
+            until = self._told[number + 1][0] if number + 1 < len(self._told) else float("inf")
+            if at <= asked.answered and until >= asked.sent:
+                closed = sum(lease.leased[index] for lease in budget.leases if lease.closed)
+                most = max(most, closed)
+        return most

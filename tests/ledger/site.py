@@ -1,6 +1,7 @@
-"""A broker, a counting inference, and two gateways that are killed and come back."""
+"""A broker, a counting inference, and gateways; all but inference are killed and come back."""
 
 import asyncio
+import json
 import re
 import signal
 import time
@@ -9,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from string import ascii_lowercase
 
 import httpx
 from cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
@@ -27,13 +29,14 @@ from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.grpc_server import RpcServer
 from testkit.nats_server import NatsServer, run_nats
-from testkit.ports import free_port
 from testkit.service_process import SECRET, ServiceProcess, running_service, service_settings
 
 from tests.ledger.counting_inference import CountingInference
 
 MODEL = "mv-counting"
 NOBODY = "127.0.0.1:9"
+PRICES = ("2", "6")
+"""Of a million tokens of prompts and of answers; the oracle's `PRICE`."""
 POLICY = """
 rules:
   - {id: fruit, category: illicit, severity: low, action: flag, directions: both,
@@ -42,16 +45,16 @@ rules:
 
 
 class Replica:
-    """One gateway at an address that outlives it."""
+    """One gateway, at another port each time it starts: one that is free may not stay so."""
 
     def __init__(self, name: str, settings: Mapping[str, str], module: str | None) -> None:
         self.name = name
-        self.port = free_port()
+        self.port = 0
         self.kills: list[float] = []
         self.serving = False
         self.counted: dict[str, float] = {}
         """By its own metrics, of processes that were asked before they died."""
-        self._settings = dict(settings) | {"http_address": f"127.0.0.1:{self.port}"}
+        self._settings = dict(settings) | {"http_address": "127.0.0.1:0"}
         self._module = module
         self._life = AsyncExitStack()
         self._process: ServiceProcess | None = None
@@ -60,6 +63,7 @@ class Replica:
         """Until it answers."""
         opened = running_service("gateway", self._settings, module=self._module)
         self._process = await self._life.enter_async_context(opened)
+        self.port = self._process.ports["http"]
         self.serving = True
 
     async def kill(self) -> None:
@@ -88,6 +92,7 @@ class Replica:
 class Site:
     """All of it, and every record of a budget that was written."""
 
+    nats: NatsServer
     bus: Bus
     inference: CountingInference
     replicas: list[Replica]
@@ -123,6 +128,7 @@ async def running_site(
     limits: Mapping[str, Limits],
     *,
     module: str | None = None,
+    replicas: int = 2,
     lease_seconds: float = 6.0,
     grace_seconds: float = 30.0,
 ) -> AsyncIterator[Site]:
@@ -140,18 +146,18 @@ async def running_site(
             "ledger_lease_seconds": str(lease_seconds),
             "ledger_grace_seconds": str(grace_seconds),
         }
-        replicas = [
+        gateways = [
             Replica(name, common | {"ledger_folder": str(folder / f"ledger-{name}")}, module)
-            for name in ("a", "b")
+            for name in ascii_lowercase[:replicas]
         ]
-        site = Site(bus, inference, replicas, keys)
+        site = Site(nats, bus, inference, gateways, keys)
         for tenant, limit in limits.items():
             await site.limit(tenant, limit)
         following = asyncio.create_task(site.keep_records())
         stack.callback(following.cancel)
-        for replica in replicas:
+        for replica in gateways:
             stack.push_async_callback(replica.close)
-        await asyncio.gather(*(replica.start() for replica in replicas))
+        await asyncio.gather(*(replica.start() for replica in gateways))
         yield site
 
 
@@ -165,6 +171,7 @@ def _settings(nats: NatsServer, folder: Path, keys: LocalKeys, port: int) -> dic
         "jwks_path": str(keys.jwks_file),
         "log_level": "WARNING",
         "role": "serve",
+        "prices": json.dumps({"*": PRICES}),
     }
 
 
