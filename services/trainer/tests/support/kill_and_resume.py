@@ -5,6 +5,7 @@ runs: lists of interruptions, one for each attempt before the last. torch is imp
 attempts are forked from here before it has started a thread, so that many runs are cheap.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -14,8 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from jobs.child import Preempted
 from trainer.domain.train_request import TrainRequest
+from trainer.training import run_setup
 from trainer.training.fine_tune import fine_tune
 from trainer.training.model import TrainedModel
 
@@ -117,6 +120,10 @@ def main() -> None:
     # transformers and PEFT import most of themselves when a model is made: before forking, once.
     wanted = TrainRequest.from_json(next(iter(requests.values())))
     TrainedModel.load(wanted.base_folder, wanted.hyper_parameters, "")
+    # The machine is measured once, and what is here already is no garbage of any attempt's.
+    peak = run_setup.peak_flops(torch.float32)
+    run_setup.peak_flops = lambda _dtype: peak
+    gc.freeze()
     report = {
         name: compare(Path(order["root"]) / name, request, order["runs"])
         for name, request in requests.items()

@@ -6,6 +6,7 @@ and ranks are forked from here before they have started a thread, so that many r
 ranks are started and ended for real, test_launching.py says.
 """
 
+import gc
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import shutil
 import signal
 import sys
 import traceback
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from testkit.ports import free_port
 from trainer.domain.train_request import TrainRequest
 from trainer.launching.run_ranks import for_these_ranks
 from trainer.training import model as model_module
+from trainer.training import run_setup
 from trainer.training import validation as validation_module
 from trainer.training.accounts import Accounts
 from trainer.training.distributed import rank as rank_module
@@ -30,6 +33,12 @@ from trainer.training.distributed.zero_update import ZeroUpdate
 from trainer.training.fine_tune import fine_tune
 from trainer.training.model import TrainedModel
 
+IMPORTED_LATE = (
+    "torch._inductor.compile_fx",
+    "torch.utils.cpp_extension",
+    "deepspeed.module_inject.auto_ep_layer",
+)
+"""What DeepSpeed imports when a run begins: seven hundred modules, with all that these import."""
 HUNGRY: dict[str, tuple[Any, str]] = {
     "step": (ZeroUpdate, "losses"),
     "valid": (validation_module, "held_out_loss"),
@@ -213,8 +222,14 @@ def main() -> None:
     first = TrainRequest.from_json(next(iter(order["runs"].values()))["request"])
     # transformers and PEFT import most of themselves when a model is made: before forking, once.
     TrainedModel.load(first.base_folder, first.hyper_parameters, "")
+    for name in IMPORTED_LATE:
+        import_module(name)
     # Where a processor has bfloat16, one process would keep frozen weights in it.
     model_module.compute_dtype = lambda _method: torch.float32
+    # The machine is measured once, and what is here already is no garbage of any rank's.
+    peak = run_setup.peak_flops(torch.float32)
+    run_setup.peak_flops = lambda _dtype: peak
+    gc.freeze()
     report = {name: run(Path(order["root"]) / name, each) for name, each in order["runs"].items()}
     print("\n" + json.dumps(report))
 
