@@ -2,12 +2,14 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 MAX_ROWS = 5_000
 MAX_ROW_BYTES = 1 << 20
+MOST_FAULTS = 5
+"""Of rows that are not as the schema says: more are not looked for."""
 PASS, FAIL, ERROR = "pass", "fail", "error"
 
 
@@ -42,19 +44,28 @@ class EvalRow:
         return PASS if all(each["passed"] for each in self.results.values()) else FAIL
 
 
-def read_rows(lines: Iterable[bytes]) -> list[EvalRow]:
-    """Every row of a file.
+def read_rows(
+    lines: Iterable[bytes], wrong: Callable[[Mapping[str, Any], int], str] | None = None
+) -> list[EvalRow]:
+    """Every row of a file, held against what says what is wrong with an item of so many bytes.
 
     Raises:
-        BadRowsError: a line is none; the first is named.
+        BadRowsError: a line is none, the first is named; or items are wrong, the first are named.
     """
     rows: list[EvalRow] = []
+    faults: list[str] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         if len(rows) == MAX_ROWS:
             raise BadRowsError(f"a run has at most {MAX_ROWS} rows")
         rows.append(_row(number, line, len(rows)))
+        if wrong is not None and (fault := wrong(rows[-1].item, len(line))):
+            faults.append(f"line {number}: {fault}")
+            if len(faults) == MOST_FAULTS:
+                break
+    if faults:
+        raise BadRowsError("; ".join(faults))
     if not rows:
         raise BadRowsError("the file has no rows")
     return rows
@@ -71,6 +82,12 @@ def _row(number: int, line: bytes, index: int) -> EvalRow:
     if sample is not None and not isinstance(sample, dict):
         raise BadRowsError(f"line {number}: `sample` is no object")
     return EvalRow(index, read["item"], sample)
+
+
+def item_schema_of(data_source_config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema of items, in what is kept of an eval's data source."""
+    schema: Mapping[str, Any] = data_source_config["schema"]["properties"]["item"]
+    return schema
 
 
 def results_of(rows: Sequence[EvalRow], criteria: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from service_kit.errors import AlreadyExistsError, NotFoundError
 from gateway.batches.create_batch import WINDOW_SECONDS, SubmitJob, authority_of
 from gateway.domain.access import Caller
 from gateway.domain.errors import BadRequestError
+from gateway.domain.eval_rows import item_schema_of
 
 PURPOSE = "evals"
 PREFIX = "evalrun"
@@ -83,6 +84,7 @@ class CreateEvalRun:
             file_id=await self._file_of(wish, caller.tenant),
             data_source=json.dumps(wish.source, ensure_ascii=False),
             testing_criteria=found.testing_criteria,
+            item_schema=json.dumps(item_schema_of(json.loads(found.data_source_config))),
             window_seconds=WINDOW_SECONDS,
             authority=authority_of(caller),
         )

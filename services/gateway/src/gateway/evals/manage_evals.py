@@ -1,5 +1,6 @@
 """Evals of a tenant: made, shown, renamed, deleted; and runs that are not shown any more."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -12,12 +13,15 @@ from service_kit.errors import AlreadyExistsError, PreconditionError
 
 from gateway.domain.access import Caller
 from gateway.domain.errors import BadRequestError
+from gateway.domain.eval_rows import item_schema_of
+from gateway.evals.item_schema import BadSchemaError, ItemSchema
 from gateway.own_writes import CatchesUp, until_seen
 
 MOST_OF_A_TENANT = 100
 MAX_BYTES = 32 * 1024
 MOST_DELETED_RUNS = 500
 KIND = "eval"
+SCHEMA = "data_source_config.item_schema"
 
 
 class Evals(CatchesUp, Protocol):
@@ -27,6 +31,13 @@ class Evals(CatchesUp, Protocol):
     def list(self, tenant: str) -> Sequence[EvalState]: ...
     async def newest(self, tenant: str, eval_id: str) -> Stored[EvalState]: ...
     async def write(self, state: EvalState, *, expected: int) -> int: ...
+
+
+async def _check_schema(data_source_config: Mapping[str, Any]) -> None:
+    try:
+        await asyncio.to_thread(ItemSchema, item_schema_of(data_source_config))
+    except BadSchemaError as error:
+        raise BadRequestError(f"{SCHEMA}: {error}", param=SCHEMA) from None
 
 
 class ManageEvals:
@@ -57,7 +68,7 @@ class ManageEvals:
 
         Raises:
             AlreadyExistsError: the key was used for another one.
-            BadRequestError: it is too large.
+            BadRequestError: it is too large, or rows cannot be held to its schema.
             PreconditionError: the tenant has as many as it may have.
         """
         state = EvalState(
@@ -72,6 +83,7 @@ class ManageEvals:
         state.created_at.GetCurrentTime()
         if state.ByteSize() > MAX_BYTES:
             raise BadRequestError(f"an eval has at most {MAX_BYTES} bytes")
+        await _check_schema(data_source_config)
         if len(self._evals.list(caller.tenant)) >= MOST_OF_A_TENANT:
             raise PreconditionError(f"there are {MOST_OF_A_TENANT} evals; delete one first")
         try:

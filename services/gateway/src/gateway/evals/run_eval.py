@@ -19,6 +19,7 @@ from gateway.batches.answer_many import ALL, EXPIRED, STOPPED, AnswerMany, ManyR
 from gateway.batches.batch_journal import BatchJournal
 from gateway.domain.eval_rows import BadRowsError, EvalRow, read_rows, results_of
 from gateway.evals.grade_rows import GradeRows, SampleRows
+from gateway.evals.item_schema import BadSchemaError, ItemSchema
 
 CHAT = "/v1/chat/completions"
 SAMPLE, GRADE, FINISH = "sample", "grade", "finish"
@@ -66,11 +67,14 @@ class RunEval:
             with path.open("wb") as written:
                 async for chunk in self._files.content(tenant=job.tenant, file_id=spec.file_id):
                     written.write(chunk)
-            return await asyncio.to_thread(_read, path)
+            return await asyncio.to_thread(_read, path, spec.item_schema)
         except NotFoundError as error:
             raise JobFailed("INPUT_GONE", f"the rows are not there any more: {error}") from error
         except BadRowsError as error:
             raise JobFailed("INVALID_ROWS", str(error), "Mend the file and run again.") from error
+        except BadSchemaError as error:
+            # Of an eval that was made before schemas were held to.
+            raise JobFailed("INVALID_SCHEMA", f"item_schema: {error}") from error
 
     async def _answered(self, run: "_Run", phase: "SampleRows | GradeRows") -> str:
         job, spec = run.job, run.spec
@@ -178,6 +182,7 @@ def item_of(row: EvalRow) -> dict[str, Any]:
     }
 
 
-def _read(path: Path) -> list[EvalRow]:
+def _read(path: Path, item_schema: str) -> list[EvalRow]:
+    schema = ItemSchema(json.loads(item_schema)) if item_schema else None
     with path.open("rb") as lines:
-        return read_rows(lines)
+        return read_rows(lines, schema.wrong if schema else None)

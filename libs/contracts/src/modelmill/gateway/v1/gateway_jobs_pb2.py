@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'modelmill/gateway/v1/gateway_jobs.proto\x12\x14modelmill.gateway.v1\"a\n\tAuthority\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x13\n\x0bonly_models\x18\x04 \x01(\x08\x12\x0e\n\x06models\x18\x05 \x03(\t\"\xf2\x01\n\tBatchSpec\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x15\n\rinput_file_id\x18\x02 \x01(\t\x12\x16\n\x0ewindow_seconds\x18\x03 \x01(\x04\x12?\n\x08metadata\x18\x04 \x03(\x0b\x32-.modelmill.gateway.v1.BatchSpec.MetadataEntry\x12\x32\n\tauthority\x18\x05 \x01(\x0b\x32\x1f.modelmill.gateway.v1.Authority\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xac\x02\n\x0b\x45valRunSpec\x12\x0f\n\x07\x65val_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x41\n\x08metadata\x18\x03 \x03(\x0b\x32/.modelmill.gateway.v1.EvalRunSpec.MetadataEntry\x12\x0f\n\x07\x66ile_id\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x61ta_source\x18\x05 \x01(\t\x12\x18\n\x10testing_criteria\x18\x06 \x01(\t\x12\x16\n\x0ewindow_seconds\x18\x07 \x01(\x04\x12\x32\n\tauthority\x18\x08 \x01(\x0b\x32\x1f.modelmill.gateway.v1.Authority\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'modelmill/gateway/v1/gateway_jobs.proto\x12\x14modelmill.gateway.v1\"a\n\tAuthority\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x13\n\x0bonly_models\x18\x04 \x01(\x08\x12\x0e\n\x06models\x18\x05 \x03(\t\"\xf2\x01\n\tBatchSpec\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x15\n\rinput_file_id\x18\x02 \x01(\t\x12\x16\n\x0ewindow_seconds\x18\x03 \x01(\x04\x12?\n\x08metadata\x18\x04 \x03(\x0b\x32-.modelmill.gateway.v1.BatchSpec.MetadataEntry\x12\x32\n\tauthority\x18\x05 \x01(\x0b\x32\x1f.modelmill.gateway.v1.Authority\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc1\x02\n\x0b\x45valRunSpec\x12\x0f\n\x07\x65val_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x41\n\x08metadata\x18\x03 \x03(\x0b\x32/.modelmill.gateway.v1.EvalRunSpec.MetadataEntry\x12\x0f\n\x07\x66ile_id\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x61ta_source\x18\x05 \x01(\t\x12\x18\n\x10testing_criteria\x18\x06 \x01(\t\x12\x16\n\x0ewindow_seconds\x18\x07 \x01(\x04\x12\x32\n\tauthority\x18\x08 \x01(\x0b\x32\x1f.modelmill.gateway.v1.Authority\x12\x13\n\x0bitem_schema\x18\t \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,7 +42,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHSPEC_METADATAENTRY']._serialized_start=360
   _globals['_BATCHSPEC_METADATAENTRY']._serialized_end=407
   _globals['_EVALRUNSPEC']._serialized_start=410
-  _globals['_EVALRUNSPEC']._serialized_end=710
+  _globals['_EVALRUNSPEC']._serialized_end=731
   _globals['_EVALRUNSPEC_METADATAENTRY']._serialized_start=360
   _globals['_EVALRUNSPEC_METADATAENTRY']._serialized_end=407
 # @@protoc_insertion_point(module_scope)

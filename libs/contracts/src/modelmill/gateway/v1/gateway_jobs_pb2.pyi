@@ -156,6 +156,7 @@ class EvalRunSpec(_message.Message):
     TESTING_CRITERIA_FIELD_NUMBER: _builtins.int
     WINDOW_SECONDS_FIELD_NUMBER: _builtins.int
     AUTHORITY_FIELD_NUMBER: _builtins.int
+    ITEM_SCHEMA_FIELD_NUMBER: _builtins.int
     eval_id: _builtins.str
     """The eval."""
     name: _builtins.str
@@ -168,6 +169,8 @@ class EvalRunSpec(_message.Message):
     """The eval's criteria as JSON, as they were."""
     window_seconds: _builtins.int
     """Seconds from the order on, after which what is left is not answered."""
+    item_schema: _builtins.str
+    """JSON schema of the rows' items, as it was; empty holds them to nothing."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own words."""
@@ -187,10 +190,11 @@ class EvalRunSpec(_message.Message):
         testing_criteria: _builtins.str = ...,
         window_seconds: _builtins.int = ...,
         authority: Global___Authority | None = ...,
+        item_schema: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "data_source", b"data_source", "eval_id", b"eval_id", "file_id", b"file_id", "metadata", b"metadata", "name", b"name", "testing_criteria", b"testing_criteria", "window_seconds", b"window_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority", b"authority", "data_source", b"data_source", "eval_id", b"eval_id", "file_id", b"file_id", "item_schema", b"item_schema", "metadata", b"metadata", "name", b"name", "testing_criteria", b"testing_criteria", "window_seconds", b"window_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -107,7 +107,9 @@ class DataSourceConfigBody(OpenBody):
     """What rows have."""
 
     type: Literal["custom"] = Field(description="`logs` and `stored_completions` are not served.")
-    item_schema: dict[str, Any] = Field(description="Kept and shown; rows are not held against it.")
+    item_schema: dict[str, Any] = Field(
+        description="What each row's item is held to: a JSON schema, 2020-12 or draft-07."
+    )
     include_sample_schema: bool = False
 
     @property
