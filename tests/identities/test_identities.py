@@ -14,10 +14,10 @@ from jobs.errors import NotAllowedError
 from jobs.identities import Identities
 from jobs.nkeys import Nkey
 from jobs.permissions import identities
-from jobs.subjects import MODEL_READY, MODEL_RETIRED, job_state, policy_state
+from jobs.subjects import MODEL_READY, MODEL_RETIRED, alias_state, job_state, policy_state
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
 from service_kit.bus_access import NkeySeed
 from service_kit.errors import InvalidInputError, UnavailableError
 from testkit.nats_server import NatsServer, run_nats
@@ -59,7 +59,7 @@ async def test_what_is_not_allowed_is_an_error_at_once_and_one_line_for_the_oper
                 async with asyncio.timeout(1):
                     await bus.publish(job_state("ftjob-1"), JobState(job_id="ftjob-1"))
         with pytest.raises(NotAllowedError, match=r"MSG\.GET\.CONFIG"):
-            await bus.last(policy_state("shared"), PolicyState)
+            await bus.last(alias_state("shared", "x"), AliasState)
         await bus.publish(policy_state("shared"), PolicyState(tenant="shared"))
         asking = asyncio.create_task(anext(aiter(bus.follow(["job.state.*"]))))
         await eventually(lambda: "consumer.create.jobs" in caplog.text)
@@ -73,37 +73,40 @@ async def test_what_is_not_allowed_is_an_error_at_once_and_one_line_for_the_oper
 async def test_whoever_may_read_one_row_reads_its_newest_message_and_no_other_rows(
     people: Identities, broker: NatsServer
 ):
-    async with Bus.connect(broker.url, people.seed("moderation"), name="moderation") as bus:
-        subject = policy_state("shared")
-        assert await bus.last_by_consumer(subject, PolicyState) is None
-        for version in (1, 2):
-            await bus.publish(subject, PolicyState(tenant="shared", version=version))
-        await bus.publish(policy_state("acme"), PolicyState(tenant="acme", version=3))
-        newest = await bus.last_by_consumer(subject, PolicyState)
+    async with (
+        Bus.connect(broker.url, people.seed("gateway"), name="gateway") as writer,
+        Bus.connect(broker.url, people.seed("trainer"), name="trainer") as bus,
+    ):
+        subject = alias_state("shared", "x")
+        assert await bus.last_by_consumer(subject, AliasState) is None
+        for version in ("mv-1", "mv-2"):
+            await writer.publish(subject, AliasState(version_id=version))
+        await writer.publish(alias_state("acme", "x"), AliasState(version_id="mv-3"))
+        newest = await bus.last_by_consumer(subject, AliasState)
 
     assert newest is not None
-    assert (newest.sequence, newest.body.version) == (2, 2)
+    assert (newest.sequence, newest.body.version_id) == (2, "mv-2")
 
 
 @pytest.mark.parametrize(
     "filters",
     [
-        {"filter_subject": "key.state.*"},
+        {"filter_subject": "webhook.state.*"},
         {"filter_subject": ">"},
-        {"filter_subjects": ["policy.state.*", "key.state.*"]},
-        {"filter_subjects": ["key.state.*"]},
+        {"filter_subjects": ["alias.state.*.*", "webhook.state.*"]},
+        {"filter_subjects": ["webhook.state.*"]},
         {},
     ],
 )
 async def test_a_consumer_gets_no_other_filter_than_the_one_that_the_permission_names(
     people: Identities, broker: NatsServer, filters: dict[str, object]
 ):
-    prober = Prober("moderation")
-    await prober.connect(broker.url, people.seed("moderation").file)
+    prober = Prober("trainer")
+    await prober.connect(broker.url, people.seed("trainer").file)
     asked = {"stream_name": "CONFIG", "config": {"name": "mine", "ack_policy": "none", **filters}}
     try:
         answer = await prober.client.request(
-            "$JS.API.CONSUMER.CREATE.CONFIG.mine.policy.state.*", json.dumps(asked).encode()
+            "$JS.API.CONSUMER.CREATE.CONFIG.mine.alias.state.*.*", json.dumps(asked).encode()
         )
     finally:
         await prober.client.close()
@@ -183,7 +186,7 @@ async def test_a_service_waits_for_its_streams_and_says_who_makes_them(
 ):
     async with run_nats(tmp_path / "nats", people.authorization()) as empty:
         monkeypatch.setattr("jobs.link.START_SECONDS", 0.5)
-        with pytest.raises(UnavailableError, match=r"no streams CONFIG, AUDIT: .*jobs\.deploy"):
+        with pytest.raises(UnavailableError, match=r"no streams POLICIES, AUDIT: .*jobs\.deploy"):
             async with Bus.connect(empty.url, people.seed("moderation"), name="moderation"):
                 pass
         monkeypatch.undo()

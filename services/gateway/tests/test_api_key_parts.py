@@ -1,7 +1,10 @@
 """API keys while the bus is away, in what a process tells, and the money of their limits."""
 
+import json
 import signal
+from typing import Any
 
+import nats
 from gateway.entrypoints.bodies.key_body import LimitsBody
 from gateway.entrypoints.views.key_views import limits_view
 from gateway_support.api_keys import issued, with_key
@@ -20,6 +23,42 @@ async def test_a_key_counts_on_while_the_bus_is_away_and_none_is_made_then(own_h
         assert (await client.get("/v1/models")).status_code == 200
         refused = await client.post("/v1/keys", json={"name": "late", "scopes": ["keys"]})
     assert refused.status_code == 503
+
+
+async def test_where_there_is_no_room_for_more_keys_one_is_told_so_and_may_still_revoke(
+    own_house: House,
+):
+    owner = own_house.http(sub="a" * 200)
+    made = await issued(own_house.http(sub="b"), scopes=["keys"])
+    client = await nats.connect(own_house.nats.url, token=own_house.nats.token)
+    js = client.jetstream()
+    info: Any = await js.stream_info("KEYS")
+    await js.update_stream(info.config.evolve(max_bytes=info.state.bytes))
+    refused = await owner.post("/v1/keys", json={"name": "more", "scopes": ["keys"]})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "stream_full")
+    assert (await owner.delete(f"/v1/keys/{made['id']}")).is_success
+    async with with_key(own_house, made["key"]) as late:
+        assert (await late.get("/v1/keys")).status_code == 401
+
+    shown = (await owner.get("/v1/keys")).json()["data"]
+    assert [(each["id"], each["status"]) for each in shown] == [(made["id"], "revoked")]
+    await client.close()
+
+
+async def test_of_a_revoked_key_nothing_is_kept_but_that_it_was_and_that_not_for_ever(
+    own_house: House,
+):
+    owner = own_house.http()
+    made = await issued(owner, scopes=["chat"], models=["default"])
+    await owner.delete(f"/v1/keys/{made['id']}")
+    client = await nats.connect(own_house.nats.url, token=own_house.nats.token)
+    stored = await client.jetstream().get_last_msg("KEYS", f"key.state.{made['id']}")
+    await client.close()
+
+    body = json.loads(stored.data or b"")
+    assert body["revoked"] is True
+    assert body.keys() & {"key_sha256", "models", "scopes"} == set()
+    assert (stored.headers or {})["Nats-TTL"] == str(30 * 24 * 3600)
 
 
 async def test_no_span_and_no_line_of_a_process_has_anything_of_a_key(own_house: House):

@@ -17,11 +17,32 @@ async def test_a_revoked_key_ends_its_batches_and_what_is_done_is_kept(house: Ho
     batch = await ordered(client, [line(f"ask-{number}") for number in range(20)])
     await eventually(lambda: house.inference.in_flight >= 8)
     assert (await admin.delete(f"/v1/keys/{key['id']}")).is_success
+    await eventually(lambda: house.inference.in_flight == 0, within=1)
     reader = house.openai(tenant="key-owner")
     batch = await ended(reader, batch.id)
 
     assert (batch.status, [each.code for each in batch.errors.data]) == ("failed", ["key_revoked"])
     assert len(await rows_of(reader, batch.output_file_id)) == 3
+    # What was in flight has no answer: it may be ordered again.
+    assert batch.error_file_id is None
+
+
+async def test_a_batch_of_a_key_ends_with_the_key_that_made_it(house: House):
+    admin = house.http(tenant="key-owner")
+    wish = {"name": "maker", "scopes": ["chat", "files", "keys"]}
+    maker = (await admin.post("/v1/keys", json=wish)).json()
+    by_maker = {"authorization": f"Bearer {maker['key']}"}
+    wish = {"name": "made", "scopes": ["chat", "files"]}
+    key = (await admin.post("/v1/keys", json=wish, headers=by_maker)).json()
+    client = house.openai(tenant="key-owner").with_options(api_key=key["key"])
+    house.inference.hold_after = 0
+    batch = await ordered(client, [line("one")])
+    await eventually(lambda: house.inference.in_flight == 1)
+    assert (await admin.delete(f"/v1/keys/{maker['id']}")).is_success
+    await eventually(lambda: house.inference.in_flight == 0, within=1)
+    batch = await ended(house.openai(tenant="key-owner"), batch.id)
+
+    assert (batch.status, [each.code for each in batch.errors.data]) == ("failed", ["key_revoked"])
 
 
 async def test_a_key_for_some_models_asks_no_others_in_a_batch(house: House):

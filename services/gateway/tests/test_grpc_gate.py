@@ -2,11 +2,13 @@
 
 import logging
 import re
+from contextlib import AbstractContextManager
 from typing import Any
 
 import grpc
 import pytest
 from gateway.domain.access import SCOPES, Caller
+from gateway.domain.requests_in_hand import RequestInHand
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_servicer
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
@@ -151,6 +153,9 @@ class Everybody:
 
     async def verify(self, token: str) -> Caller:
         return Caller("acme", "ada", frozenset(SCOPES))
+
+    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]:
+        raise AssertionError("nobody has a key")
 
 
 async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(

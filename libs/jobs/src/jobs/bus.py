@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
@@ -89,6 +90,7 @@ class Bus:
         *,
         msg_id: str | None = None,
         expect_last: int | None = None,
+        kept_seconds: float | None = None,
     ) -> int:
         """Store a message and return its sequence, within about three seconds.
 
@@ -96,37 +98,40 @@ class Bus:
             msg_id: a second publish with the same id within the stream's window stores nothing
                 and returns the first one's sequence.
             expect_last: store only if the subject's last sequence is this; 0 means none yet.
+            kept_seconds: the broker forgets it then; only in streams of which the table says so.
 
         Raises:
             StaleWriteError: `expect_last` is not the last sequence.
-            UnavailableError: the broker is away, full or silent. After a silence the message may
+            StreamFullError: there is no room; nothing was stored, nothing that is there is lost.
+            UnavailableError: the broker is away or silent. After a silence the message may
                 have been stored, or be stored later: find out before writing something else.
             InvalidInputError: the subject is not in the table.
         """
         where = route(subject)
         if not isinstance(body, where.body):
             raise TypeError(f"{subject} carries {where.body.__name__}, not {type(body).__name__}")
+        headed = partial(headers_for, body, msg_id=msg_id, kept_seconds=kept_seconds)
         in_a_trace = trace.get_current_span().get_span_context().is_valid
         if where.stream in LOSSY or not in_a_trace:
             # Progress would bury a trace; what no request brought about is nobody's.
-            return await self._store(where, subject, body, msg_id, expect_last)
+            return await self._store(where, subject, body, headed, expect_last)
         with tracer.start_as_current_span(
             f"publish {where.template}",
             kind=SpanKind.PRODUCER,
             attributes={"messaging.system": "nats", "messaging.destination.name": where.template},
             record_exception=False,
         ):
-            return await self._store(where, subject, body, msg_id, expect_last)
+            return await self._store(where, subject, body, headed, expect_last)
 
     async def _store(
         self,
         where: Route,
         subject: str,
         body: Message,
-        msg_id: str | None,
+        headed: Callable[..., dict[str, str]],
         expect_last: int | None,
     ) -> int:
-        headers = headers_for(body, subject=subject, source=self._name, msg_id=msg_id)
+        headers = headed(subject=subject, source=self._name)
         if expect_last is not None:
             headers[EXPECTED_LAST] = str(expect_last)
         try:

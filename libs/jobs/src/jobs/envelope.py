@@ -18,6 +18,8 @@ M = TypeVar("M", bound=Message)
 
 MSG_ID = "Nats-Msg-Id"
 EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
+KEPT_SECONDS = "Nats-TTL"
+"""After how many seconds the broker forgets the message."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -47,7 +49,14 @@ class Stored(Generic[M_co]):
         return self.headers.get(MSG_ID, "")
 
 
-def headers_for(body: Message, *, subject: str, source: str, msg_id: str | None) -> dict[str, str]:
+def headers_for(
+    body: Message,
+    *,
+    subject: str,
+    source: str,
+    msg_id: str | None,
+    kept_seconds: float | None = None,
+) -> dict[str, str]:
     """CloudEvents attributes (binary mode) and the trace context of the running span."""
     headers = {
         "ce-specversion": "1.0",
@@ -60,6 +69,8 @@ def headers_for(body: Message, *, subject: str, source: str, msg_id: str | None)
     }
     if msg_id:
         headers[MSG_ID] = msg_id
+    if kept_seconds is not None:
+        headers[KEPT_SECONDS] = str(max(1, round(kept_seconds)))
     _PROPAGATOR.inject(headers)
     return headers
 

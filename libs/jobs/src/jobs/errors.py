@@ -7,7 +7,15 @@ from service_kit.errors import ConflictError, UnavailableError
 
 from jobs.child import Preempted
 
-__all__ = ["ChildDied", "Fenced", "JobFailed", "NotAllowedError", "Preempted", "StaleWriteError"]
+__all__ = [
+    "ChildDied",
+    "Fenced",
+    "JobFailed",
+    "NotAllowedError",
+    "Preempted",
+    "StaleWriteError",
+    "StreamFullError",
+]
 
 
 class StaleWriteError(ConflictError):
@@ -28,6 +36,19 @@ class StaleWriteError(ConflictError):
         found = re.search(r"wrong last sequence: (\d+)", answer.description or "")
         last = int(found[1]) if found else None
         return cls(f"{subject} was written by somebody else first", last)
+
+
+class StreamFullError(UnavailableError):
+    """A stream takes nothing more: nothing was stored, and nothing of what it holds is lost.
+
+    Only who runs the broker can give it more room; until then it is retried.
+    """
+
+    reason = "STREAM_FULL"
+
+    def __init__(self, what: str) -> None:
+        said = f"{what}: its stream is full; nothing was stored, and an operator must make room"
+        super().__init__(said, retry_after_seconds=30.0)
 
 
 class NotAllowedError(UnavailableError):

@@ -18,6 +18,7 @@ from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 
 from jobs.denials import Denials
+from jobs.errors import StreamFullError
 from jobs.nkeys import Nkey
 from jobs.permissions import DEPLOY, inbox_of, streams_of
 from jobs.refusals import refusal
@@ -30,6 +31,8 @@ START_SECONDS = 30.0
 REQUEST_SECONDS = 2.0
 """How long one request to the broker may take."""
 CLOSE_SECONDS = 2.0
+STREAM_FULL = 10077
+"""The broker's code for it."""
 RECONNECT_GRACE_SECONDS = 0.8
 """How long a request waits for a lost connection to come back before it says so."""
 
@@ -145,6 +148,8 @@ def broker_errors(what: str) -> Iterator[None]:
     except MaxPayloadError as error:
         raise InvalidInputError(f"{what}: the message is larger than the broker takes") from error
     except ServiceUnavailableError as error:
+        if error.err_code == STREAM_FULL:
+            raise StreamFullError(what) from error
         raise UnavailableError(f"{what}: {error.description}") from error
     except APIError:
         raise

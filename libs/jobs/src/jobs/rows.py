@@ -58,6 +58,7 @@ class Stream:
         duplicate_window_seconds: how long a Nats-Msg-Id is remembered.
         lossy: when full, drop the oldest instead of refusing the newest.
         work_queue: a message goes when a consumer has acknowledged it; nobody can replay it.
+        forgets: a message may say how long it is kept.
         max_per_subject: when one subject holds more, its oldest goes; 0 has no limit.
     """
 
@@ -69,6 +70,7 @@ class Stream:
     lossy: bool = False
     work_queue: bool = False
     max_per_subject: int = 0
+    forgets: bool = False
     consumers: tuple[Durable, ...] = ()
 
     @cached_property

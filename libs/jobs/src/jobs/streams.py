@@ -75,6 +75,7 @@ def _config(stream: Stream, replicas: int) -> api.StreamConfig:
         discard=api.DiscardPolicy.OLD if stream.lossy else api.DiscardPolicy.NEW,
         max_bytes=stream.max_bytes,
         max_age=stream.max_age_seconds,
+        allow_msg_ttl=stream.forgets or None,
         max_msgs_per_subject=stream.max_per_subject or -1,
         duplicate_window=stream.duplicate_window_seconds,
         deny_delete=not stream.lossy,

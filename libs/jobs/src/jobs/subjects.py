@@ -9,18 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from google.protobuf.message import Message
-from modelmill.gateway.v1.gateway_events_pb2 import (
-    BudgetState,
-    EvalState,
-    FeedbackRecorded,
-    KeyState,
-    UsageBatch,
-)
+from modelmill.gateway.v1.gateway_events_pb2 import FeedbackRecorded, UsageBatch
 from modelmill.jobs.v1.job_pb2 import JobControl, JobProgress, JobRequested, JobResumed, JobState
 from modelmill.jobs.v1.snapshot_pb2 import SnapshotPart, SnapshotState
-from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded, PolicyState
+from modelmill.moderation.v1.moderation_events_pb2 import ModerationRecorded
 from modelmill.registry.v1.model_events_pb2 import (
-    AliasState,
     DatasetReady,
     DatasetRetired,
     FileState,
@@ -31,9 +24,10 @@ from modelmill.registry.v1.model_events_pb2 import (
 from service_kit.errors import InvalidInputError
 
 from jobs.change_rows import CHANGES
+from jobs.config_rows import CONFIG_STREAMS
 from jobs.kinds import KINDS, OWNER_OF, work_consumer
 from jobs.rows import DAY_SECONDS, HOUR_SECONDS, MIB, Durable, Row, Stream
-from jobs.webhook_rows import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD, WEBHOOK_STATE, WEBHOOK_STREAMS
+from jobs.webhook_rows import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD, WEBHOOK_STREAMS
 
 TOKEN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 """One part of a subject, always matched whole: lower case, digits, inner and trailing dashes."""
@@ -112,34 +106,7 @@ STREAMS = (
         max_bytes=64 * MIB,
         consumers=(DATASETS_TOLD,),
     ),
-    Stream(
-        "CONFIG",
-        (
-            Row(
-                "alias.state.{tenant}.{name}",
-                AliasState,
-                ("gateway",),
-                ("gateway", "trainer", "inference", "cli"),
-            ),
-            Row(
-                "policy.state.{tenant}",
-                PolicyState,
-                ("moderation",),
-                ("moderation", "gateway", "cli"),
-            ),
-            Row("key.state.{key_id}", KeyState, ("gateway",), ("gateway", "cli")),
-            Row("eval.state.{eval_id}", EvalState, ("gateway",), ("gateway", "cli")),
-            WEBHOOK_STATE,
-        ),
-        max_bytes=64 * MIB,
-    ),
-    Stream(
-        # Every replica writes to every budget in use some times a minute; only the last counts.
-        "BUDGETS",
-        (Row("budget.state.{budget_id}", BudgetState, ("gateway",), ("gateway", "cli")),),
-        max_bytes=256 * MIB,
-        max_per_subject=4,
-    ),
+    *CONFIG_STREAMS,
     *WEBHOOK_STREAMS,
     Stream(
         "USAGE",

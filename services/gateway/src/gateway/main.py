@@ -65,7 +65,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         background = await stack.enter_async_context(Background(stopping))
         parts = await _parts(stack, settings, bus, background, stopping)
         tokens = await stack.enter_async_context(open_verifier(settings, background))
-        verifier = Credentials(parts.known.keys, tokens)
+        verifier = Credentials(parts.known.keys, tokens, parts.known.in_hand)
         use_cases, known, peers = all_use_cases(parts), parts.known, parts.peers
         servicer = gateway_servicer(
             *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),

@@ -1,4 +1,4 @@
-"""Evals as this process knows them: followed from CONFIG, written by compare-and-set."""
+"""Evals as this process knows them: followed from EVALS, written by compare-and-set."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +10,9 @@ from jobs.subjects import TOKEN
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from registry.read_model import ReadModel
 from service_kit.errors import NotFoundError
+
+DELETED_SECONDS = 30 * 24 * 3600.0
+"""How long it is known that an eval is deleted."""
 
 
 class EvalBook(ReadModel):
@@ -53,7 +56,15 @@ class EvalBook(ReadModel):
             StaleWriteError: somebody else wrote first.
             UnavailableError: the bus is away; it may have been written.
         """
-        return await self._store.publish(eval_state(state.eval_id), state, expect_last=expected)
+        return await self._store.publish(
+            eval_state(state.eval_id),
+            state,
+            expect_last=expected,
+            kept_seconds=DELETED_SECONDS if state.deleted else None,
+        )
 
     def _apply(self, stored: Stored[Any]) -> None:
+        if stored.body.deleted:
+            self._evals.pop(stored.body.eval_id, None)
+            return
         self._evals[stored.body.eval_id] = stored.body

@@ -1,4 +1,4 @@
-"""API keys as this process knows them: followed from CONFIG, found by hash, written by CAS.
+"""API keys as this process knows them: followed from KEYS, found by hash, written by CAS.
 
 Nothing here waits for the bus to tell who calls: a key is looked up in memory.
 """
@@ -6,7 +6,7 @@ Nothing here waits for the bus to tell who calls: a key is looked up in memory.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from jobs.bus import Bus
 from jobs.envelope import Stored
@@ -16,9 +16,11 @@ from registry.read_model import ReadModel
 from service_kit.errors import NotFoundError, UnauthenticatedError
 
 from gateway.domain.access import Caller
-from gateway.domain.api_keys import is_key, sha256_of
+from gateway.domain.api_keys import KEPT_SECONDS, is_key, sha256_of
 
 FILTER = "key.state.*"
+
+Status = Literal["active", "expired", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class _Holder:
 
     caller: Caller
     expires: float
+    maker: str
+    """The key that made it, if one did."""
 
 
 class KeyBook(ReadModel):
@@ -49,7 +53,39 @@ class KeyBook(ReadModel):
         holder = self._holders.get(sha256_of(key)) if is_key(key) else None
         if holder is None or holder.expires <= self._clock():
             raise UnauthenticatedError("the API key is not valid")
+        if holder.maker and not self.counts(holder.maker):
+            raise UnauthenticatedError("the API key is not valid")
         return holder.caller
+
+    def counts(self, key_id: str) -> bool:
+        """Whether the key opens anything now: neither it nor what made it has ended."""
+        found = self._keys.get(key_id)
+        return found is not None and self.status(found) == "active"
+
+    def status(self, state: KeyState) -> Status:
+        """How the key stands; one that a key made ends with that key."""
+        now, each = self._clock(), state
+        while not each.revoked:
+            if expiry_of(each) <= now:
+                return "expired"
+            if not each.maker_key_id:
+                return "active"
+            maker = self._keys.get(each.maker_key_id)
+            if maker is None:
+                # Forgotten, long after its end.
+                return "revoked"
+            each = maker
+        return "revoked"
+
+    def made_by(self, key_id: str) -> list[KeyState]:
+        """Keys that it made and that these made, as far as they are not revoked themselves."""
+        makers, made = {key_id}, [each for each in self._keys.values() if each.maker_key_id]
+        while True:
+            found = {each.key_id for each in made if each.maker_key_id in makers} - makers
+            if not found:
+                break
+            makers |= found
+        return [each for each in made if each.key_id in makers and not each.revoked]
 
     def get(self, tenant: str, key_id: str) -> KeyState:
         """One key's record.
@@ -63,7 +99,15 @@ class KeyBook(ReadModel):
         return found
 
     def list(self, tenant: str) -> list[KeyState]:
-        """The tenant's keys, newest first; revoked and expired ones, too."""
+        """The tenant's keys, newest first; those that ended, too, for a month.
+
+        What is older the bus has forgotten, and so does this.
+        """
+        now = self._clock()
+        gone = [each for each in self._keys.values() if end_of(each) + KEPT_SECONDS <= now]
+        for each in gone:
+            del self._keys[each.key_id]
+            self._holders.pop(each.key_sha256, None)
         mine = [each for each in self._keys.values() if each.tenant == tenant]
         return sorted(mine, key=lambda each: each.created_at.ToNanoseconds(), reverse=True)
 
@@ -87,7 +131,11 @@ class KeyBook(ReadModel):
             StaleWriteError: somebody else wrote first.
             UnavailableError: the bus is away; it may have been written.
         """
-        return await self._store.publish(key_state(state.key_id), state, expect_last=expected)
+        end, now = end_of(state), self._clock()
+        kept = None if end == float("inf") else max(1.0, end + KEPT_SECONDS - now)
+        return await self._store.publish(
+            key_state(state.key_id), state, expect_last=expected, kept_seconds=kept
+        )
 
     def _apply(self, stored: Stored[Any]) -> None:
         state: KeyState = stored.body
@@ -96,7 +144,9 @@ class KeyBook(ReadModel):
             self._holders.pop(before.key_sha256, None)
         self._keys[state.key_id] = state
         if not state.revoked and state.key_sha256:
-            self._holders[state.key_sha256] = _Holder(_caller(state), expiry_of(state))
+            self._holders[state.key_sha256] = _Holder(
+                _caller(state), expiry_of(state), state.maker_key_id
+            )
 
 
 def expiry_of(state: KeyState) -> float:
@@ -104,6 +154,13 @@ def expiry_of(state: KeyState) -> float:
     if not state.HasField("expires_at"):
         return float("inf")
     return state.expires_at.ToNanoseconds() / 1e9
+
+
+def end_of(state: KeyState) -> float:
+    """When the key ended or will by its own record, in seconds since 1970."""
+    if not state.revoked:
+        return expiry_of(state)
+    return min(expiry_of(state), state.revoked_at.ToNanoseconds() / 1e9)
 
 
 def _caller(state: KeyState) -> Caller:

@@ -20,6 +20,8 @@ from gateway.adapters.key_book import KeyBook
 from gateway.adapters.key_limits import KeyLimits
 from gateway.adapters.policies import PolicyBook
 from gateway.adapters.usage_book import UsageBook
+from gateway.domain.requests_in_hand import RequestsInHand
+from gateway.identity.end_requests import EndRequests
 
 REPLAY_SECONDS = 300.0
 """How long the read models may take to catch up at the start; without a snapshot of the jobs every
@@ -39,6 +41,8 @@ class ReadModels:
         self.budgets = BudgetBook(bus)
         self.usage = UsageBook(bus)
         self.evals = EvalBook(bus)
+        self.in_hand = RequestsInHand()
+        """Of keys: they end with these."""
         self.key_limits = KeyLimits(self.budgets)
 
     async def follow(self, background: Background) -> None:
@@ -55,6 +59,7 @@ class ReadModels:
             background.start(book.run())
         # Not waited for: only who asks what was used needs it, and it may be long.
         background.start(self.usage.run())
+        background.start(EndRequests(self.keys, self.in_hand).run())
         try:
             async with asyncio.timeout(REPLAY_SECONDS):
                 for book in books:

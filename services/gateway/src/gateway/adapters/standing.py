@@ -1,6 +1,5 @@
 """Whether a job may still ask in the name of who ordered it."""
 
-import time
 from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
@@ -14,6 +13,7 @@ class Keys(Protocol):
     """See `gateway.adapters.key_book.KeyBook`."""
 
     def get(self, tenant: str, key_id: str) -> KeyState: ...
+    def counts(self, key_id: str) -> bool: ...
 
 
 class StandingOfCallers:
@@ -49,7 +49,6 @@ class StandingOfCallers:
             key = self._keys.get(tenant, key_id)
         except NotFoundError as error:
             raise UnauthenticatedError("the API key is gone") from error
-        is_over = key.HasField("expires_at") and key.expires_at.ToNanoseconds() <= time.time_ns()
-        if key.revoked or is_over:
+        if not self._keys.counts(key_id):
             raise UnauthenticatedError("the API key is not valid any more")
         return key

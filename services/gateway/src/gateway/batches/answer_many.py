@@ -21,6 +21,8 @@ from gateway.measures import BATCH_REQUESTS
 NO_ROOM = (429, 503)
 """Answers that are none: the request waits for its turn."""
 OUR_FAULT = (500, 504)
+KEY_ENDED = 401
+"""Of a caller who is known: its key ended while the request was answered."""
 TRIES = 3
 """Of a request that ends by our fault, before that is its answer."""
 LOOK_SECONDS = 0.2
@@ -185,6 +187,9 @@ class _Running:
         try:
             answer = task.result()
         except UnauthenticatedError:
+            self._again.append(request)
+            return
+        if answer.status == KEY_ENDED:
             self._again.append(request)
             return
         if answer.status in NO_ROOM:

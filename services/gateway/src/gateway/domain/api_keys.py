@@ -14,6 +14,10 @@ PREFIX_CHARS = 10
 """Shown for ever, so that people know a key again; 42 of its 256 bits."""
 MOST_OF_A_TENANT = 1000
 """Keys that count at a time."""
+MOST_KEPT_OF_A_TENANT = 10_000
+"""Records at a time, with those of keys that count no more."""
+KEPT_SECONDS = 30 * 24 * 3600
+"""How long the record of a key is shown after its end, and then forgotten."""
 
 _KEY = re.compile(r"mm-[A-Za-z0-9_-]{43}")
 

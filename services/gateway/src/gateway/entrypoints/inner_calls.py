@@ -4,13 +4,15 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 from service_kit.errors import UnauthenticatedError
 
 from gateway.answers.inner_answers import InnerAnswer
 from gateway.domain.access import Caller
-from gateway.entrypoints.http.gate import Gate, Message
+from gateway.domain.requests_in_hand import RequestInHand
+from gateway.entrypoints.http.gate import Gate, Message, Verifier
 
 
 class InnerCalls:
@@ -21,7 +23,7 @@ class InnerCalls:
     """
 
     def __init__(self, gate: Gate) -> None:
-        self._known = _Vouched()
+        self._known = _Vouched(gate.verifier)
         self._gate = gate.for_callers_of(self._known)
 
     async def __call__(self, path: str, body: bytes, caller: Caller) -> InnerAnswer:
@@ -41,13 +43,18 @@ class InnerCalls:
 class _Vouched:
     """Knows the callers of requests in flight by tokens that never leave the process."""
 
-    def __init__(self) -> None:
+    def __init__(self, verifier: Verifier) -> None:
         self.callers: dict[str, Caller] = {}
+        self._verifier = verifier
 
     async def verify(self, token: str) -> Caller:
         if token not in self.callers:
             raise UnauthenticatedError("no such request is in flight")
         return self.callers[token]
+
+    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]:
+        """As for requests from outside."""
+        return self._verifier.holding(key_id)
 
 
 class _Sent:

@@ -112,6 +112,8 @@ class ManageEvals:
 
         def deleted(state: EvalState) -> None:
             state.deleted = True
+            for name in ("metadata", "data_source_config", "testing_criteria", "deleted_runs"):
+                state.ClearField(name)
 
         await self._changed(eval_id, caller, deleted)
 

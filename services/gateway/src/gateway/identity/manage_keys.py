@@ -1,16 +1,25 @@
 """Make API keys, change them, replace their secrets, and revoke them for good."""
 
+import logging
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from jobs.envelope import Stored
+from jobs.errors import StreamFullError
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
-from service_kit.errors import InvalidInputError, PermissionDeniedError, PreconditionError
+from service_kit.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+)
 
 from gateway.domain.access import CHAT, MODELS_READ, Caller
 from gateway.domain.api_keys import (
+    MOST_KEPT_OF_A_TENANT,
     MOST_OF_A_TENANT,
     PREFIX_CHARS,
     Authority,
@@ -18,6 +27,8 @@ from gateway.domain.api_keys import (
     sha256_of,
 )
 from gateway.own_writes import CatchesUp, until_seen
+
+log = logging.getLogger(__name__)
 
 USUAL_SCOPES = (CHAT, MODELS_READ)
 AMOUNTS = (
@@ -31,6 +42,8 @@ class Keys(CatchesUp, Protocol):
 
     def get(self, tenant: str, key_id: str) -> KeyState: ...
     def list(self, tenant: str) -> Sequence[KeyState]: ...
+    def status(self, state: KeyState) -> Literal["active", "expired", "revoked"]: ...
+    def made_by(self, key_id: str) -> Sequence[KeyState]: ...
     async def newest(self, tenant: str, key_id: str) -> Stored[KeyState]: ...
     async def write(self, state: KeyState, *, expected: int) -> int: ...
 
@@ -81,6 +94,10 @@ class ManageKeys:
         """One of them. Raises NotFoundError."""
         return self._keys.get(caller.tenant, key_id)
 
+    def status(self, state: KeyState) -> Literal["active", "expired", "revoked"]:
+        """How the key stands: as what made it does, once that has ended."""
+        return self._keys.status(state)
+
     def limits(self, key_id: str) -> Limits:
         """What the key may use at most."""
         return self._budgets.get(key_id)
@@ -91,16 +108,15 @@ class ManageKeys:
         Raises:
             PermissionDeniedError: it would be more than the caller has.
             InvalidInputError: it would have expired already.
-            PreconditionError: the tenant has a thousand keys.
+            PreconditionError: the tenant has a thousand keys, or made too many in a month.
         """
-        counting = sum(not key.revoked for key in self._keys.list(caller.tenant))
-        if counting >= MOST_OF_A_TENANT:
-            raise PreconditionError(f"there are {MOST_OF_A_TENANT} API keys; revoke one first")
+        self._require_room(caller.tenant)
         state = KeyState(
             key_id=f"key-{uuid.uuid4().hex}",
             tenant=caller.tenant,
             name=wish.name,
             created_by=caller.subject,
+            maker_key_id=caller.key_id,
             scopes=USUAL_SCOPES if wish.scopes is None else dict.fromkeys(wish.scopes),
         )
         own = self._own(caller)
@@ -158,14 +174,43 @@ class ManageKeys:
         return state, key
 
     async def revoke(self, key_id: str, caller: Caller) -> None:
-        """Refuse the key from now on, for good; its record stays, without the hash."""
-        stored = await self._keys.newest(caller.tenant, key_id)
+        """Refuse the key from now on, for good, and all that it made.
+
+        Records stay for a month. Once the key's own is written nothing that it made counts; that
+        these are written, too, is so that nothing of theirs has to be kept.
+        """
+        await self._revoke(await self._keys.newest(caller.tenant, key_id), caller)
+        for made in self._keys.made_by(key_id):
+            try:
+                await self._revoke(await self._keys.newest(caller.tenant, made.key_id), caller)
+            except (ConflictError, NotFoundError) as error:
+                log.info("key %s ended with its maker, unwritten: %s", made.key_id, error)
+
+    async def _revoke(self, stored: Stored[KeyState], caller: Caller) -> None:
         state = stored.body
         if state.revoked:
             return
         state.revoked = True
-        state.key_sha256 = ""
-        await self._write(state, stored.sequence, caller)
+        state.revoked_at.FromNanoseconds(int(self._clock() * 1e9))
+        # What it could do is nobody's any more, and may be long.
+        for name in ("key_sha256", "scopes", "models"):
+            state.ClearField(name)
+        try:
+            await self._write(state, stored.sequence, caller)
+        except StreamFullError:
+            # It takes the place of the record before, if it is no longer than that.
+            state.ClearField("name")
+            await self._write(state, stored.sequence, Caller(caller.tenant, "", frozenset()))
+
+    def _require_room(self, tenant: str) -> None:
+        known = self._keys.list(tenant)
+        if sum(not key.revoked for key in known) >= MOST_OF_A_TENANT:
+            raise PreconditionError(f"there are {MOST_OF_A_TENANT} API keys; revoke one first")
+        if len(known) >= MOST_KEPT_OF_A_TENANT:
+            raise PreconditionError(
+                f"there were {MOST_KEPT_OF_A_TENANT} API keys; those that ended are forgotten a"
+                " month later"
+            )
 
     def _own(self, caller: Caller) -> Authority:
         """What the caller has: of a token the scopes alone, for its end is the issuer's."""

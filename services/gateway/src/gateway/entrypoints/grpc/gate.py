@@ -8,7 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from service_kit.errors import DomainError, UnauthenticatedError
 from service_kit.status import status_of
 
 from gateway.domain.access import Caller
+from gateway.domain.requests_in_hand import RequestInHand
 from gateway.domain.routes import ROUTES
 
 access_log = logging.getLogger("gateway.access")
@@ -67,6 +68,7 @@ class Verifier(Protocol):
     """Turns a bearer token into a caller, or raises UnauthenticatedError."""
 
     async def verify(self, token: str) -> Caller: ...
+    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]: ...
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ class _Gate:
 
         async def gated(request: Any, context: Context) -> Any:
             with _logged(self._procedure) as line:
-                return await handler(request, await self._admit(context, line))
+                call = await self._admit(context, line)
+                with self._holding(call.caller):
+                    return await handler(request, call)
 
         return gated
 
@@ -129,11 +133,21 @@ class _Gate:
         async def gated(request: Any, context: Context) -> AsyncIterator[Any]:
             with _logged(self._procedure) as line:
                 call = await self._admit(context, line)
-                async with aclosing(handler(request, call)) as responses:
-                    async for response in responses:
-                        yield response
+                with self._holding(call.caller) as held:
+                    async with aclosing(handler(request, call)) as responses:
+                        async for response in responses:
+                            if held is None:
+                                yield response
+                                continue
+                            # gRPC's own code has no answer to a cancellation of ours.
+                            with held.outside():
+                                yield response
 
         return gated
+
+    def _holding(self, caller: Caller) -> AbstractContextManager[RequestInHand | None]:
+        """Within the block the call ends with its key, if it is one of a key."""
+        return self._verifier.holding(caller.key_id) if caller.key_id else nullcontext()
 
     async def _admit(self, context: Context, line: "_Line") -> Call:
         await context.send_initial_metadata((("x-request-id", line.request_id),))

@@ -8,6 +8,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from service_kit.errors import DomainError, NotFoundError, TooLargeError, UnauthenticatedError
@@ -16,6 +17,7 @@ from starlette.requests import ClientDisconnect
 from gateway.domain.access import CHAT, Caller
 from gateway.domain.deadline import ALLOWED_SECONDS
 from gateway.domain.errors import BadRequestError, MethodNotAllowedError
+from gateway.domain.requests_in_hand import UNENDED_ROUTES, RequestInHand
 from gateway.domain.routes import Body, Dialect, Match, Route, match
 from gateway.domain.split import STICKY_KEY
 from gateway.entrypoints.http.anthropic_errors import anthropic_body
@@ -51,6 +53,7 @@ class Verifier(Protocol):
     """Turns a bearer token into a caller, or raises UnauthenticatedError."""
 
     async def verify(self, token: str) -> Caller: ...
+    def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]: ...
 
 
 class Gate:
@@ -74,6 +77,11 @@ class Gate:
         self._hot = hot or {}
         self._verifier = verifier
         self._limits = limits
+
+    @property
+    def verifier(self) -> Verifier:
+        """Who knows the callers."""
+        return self._verifier
 
     def for_callers_of(self, verifier: Verifier) -> "Gate":
         """The same door for callers that somebody else knows."""
@@ -108,11 +116,16 @@ class Gate:
         scope["state"] |= {"request_id": request_id, "route": found.route, "caller": None}
         try:
             route = _known(found)
-            scope["state"]["caller"] = await self._caller(scope, route)
+            caller = scope["state"]["caller"] = await self._caller(scope, route)
             if route.scope == CHAT:
                 _take_wishes(scope)
             limited = _limited(receive, scope, self._limits.get(route.body))
-            await self._hot.get(name, self._app)(scope, limited, response.send)
+            answering = self._hot.get(name, self._app)
+            if caller is None or not caller.key_id or name in UNENDED_ROUTES:
+                await answering(scope, limited, response.send)
+            else:
+                with self._verifier.holding(caller.key_id):
+                    await answering(scope, limited, response.send)
         except ClientDisconnect:
             log.debug("the client of request %s left before it had asked", request_id)
         except DomainError as error:

@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from gateway.domain.access import Caller
 from gateway.domain.pages import page_of
+from gateway.domain.requests_in_hand import IN_HAND, KeyEndedError
 from gateway.entrypoints.http.errors import error_body
 from gateway.entrypoints.http.requests import caller_of, json_response, page_request_of
 from gateway.entrypoints.views.job_views import View, event_view
@@ -101,14 +102,18 @@ class JobEventReplies:
         """The stream; its last event is the job's last, unless the process ends before."""
         step = first
         stopping = asyncio.ensure_future(self._stopping.wait())
+        request = IN_HAND.get()
+        key_end = asyncio.Future() if request is None else request.told()
         try:
             yield RETRY
             while True:
                 await asyncio.wait(
-                    (step, stopping),
+                    (step, stopping, key_end),
                     timeout=self._heartbeat_seconds,
                     return_when=asyncio.FIRST_COMPLETED,
                 )
+                if key_end.done():
+                    raise KeyEndedError
                 if step.done():
                     event = step.result()
                     if event is None:

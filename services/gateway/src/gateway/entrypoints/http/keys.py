@@ -65,4 +65,4 @@ class KeyRoutes:
         return json_response({**self._view(state), "key": key})
 
     def _view(self, state: KeyState) -> View:
-        return key_view(state, self._keys.limits(state.key_id))
+        return key_view(state, self._keys.status(state), self._keys.limits(state.key_id))

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, End, Piece
+from gateway.domain.requests_in_hand import key_ends
 from gateway.entrypoints.http.errors import error_body, internal_error_body
 from gateway.entrypoints.http.gate import Receive, Send
 from gateway.entrypoints.http.sse import DONE, error_event
@@ -111,7 +112,8 @@ async def text_stream(
     stream = TextStream(send)
     try:
         try:
-            yield stream
+            with key_ends():
+                yield stream
             last = stream.tail + done
         except Exception as error:
             if not stream.opened:

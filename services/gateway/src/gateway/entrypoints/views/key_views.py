@@ -1,23 +1,21 @@
 """API keys as their tenant reads them; the key itself is in none of them but the first."""
 
-import time
 from decimal import Decimal
 
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState, Limits
 
-from gateway.adapters.key_book import expiry_of
 from gateway.entrypoints.bodies.key_body import MICROS
 from gateway.entrypoints.views.job_views import View, maybe_unix_seconds, unix_seconds
 
 
-def key_view(state: KeyState, limits: Limits) -> View:
+def key_view(state: KeyState, status: str, limits: Limits) -> View:
     """A key's record."""
     return {
         "id": state.key_id,
         "object": "api_key",
         "name": state.name,
         "prefix": state.prefix,
-        "status": _status(state),
+        "status": status,
         "scopes": list(state.scopes),
         "models": list(state.models),
         "limits": limits_view(limits),
@@ -43,9 +41,3 @@ def limits_view(limits: Limits) -> View:
 def money(micros: int) -> str:
     """Millionths as a decimal number, without zeros behind it."""
     return f"{(Decimal(micros) / MICROS).normalize():f}"
-
-
-def _status(state: KeyState) -> str:
-    if state.revoked:
-        return "revoked"
-    return "expired" if expiry_of(state) <= time.time() else "active"

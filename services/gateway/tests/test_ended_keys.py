@@ -1,0 +1,289 @@
+"""What a key has in hand ends with it: at both doors, everywhere, with all that it made."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from gateway.measures import ACTIVE_STREAMS, TOKENS_IN_HAND
+from gateway_support.another_gateway import another_gateway
+from gateway_support.api_keys import EVERYTHING, issued, with_key
+from gateway_support.budgets import budget, chat, set_tenant_limits
+from gateway_support.grpc_door import refused
+from gateway_support.house import House
+from gateway_support.job_orders import order, say_state
+from gateway_support.usage import last_usage
+from modelmill.common.v1.chat_pb2 import ChatMessage
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING
+from service_kit.grpc_client import open_channel
+from testkit.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+WITHIN_SECONDS = 1.0
+CALL_SECONDS = 20
+MESSAGES = [{"role": "user", "content": "hi"}]
+STREAMS = {
+    "/v1/chat/completions": chat(stream=True),
+    "/v1/completions": {"model": "default", "prompt": "hi", "stream": True},
+    "/v1/responses": {"model": "default", "input": "hi", "stream": True},
+    "/v1/messages": {"model": "default", "max_tokens": 9, "messages": MESSAGES, "stream": True},
+}
+
+
+@asynccontextmanager
+async def revoked_while(house: House, made: dict[str, Any], tenant: str) -> AsyncIterator[None]:
+    """The key is revoked once inference works for it; what is within must end within a second."""
+    await eventually(lambda: house.inference.in_flight > 0)
+    started = time.perf_counter()
+    answer = await house.http(tenant=tenant).delete(f"/v1/keys/{made['id']}")
+    assert answer.json()["deleted"] is True
+    yield
+    assert time.perf_counter() - started < WITHIN_SECONDS
+
+
+def tokens_in_hand() -> float:
+    return float(TOKENS_IN_HAND.collect()[0].samples[0].value)
+
+
+async def nothing_is_left(house: House) -> None:
+    """Generation has stopped, and nothing of it is in hand."""
+    await eventually(lambda: house.inference.in_flight == 0)
+    assert house.inference.cancelled == 1
+    assert ACTIVE_STREAMS._value.get() == 0
+    assert tokens_in_hand() == 0
+
+
+def last_event(text: str) -> dict[str, Any]:
+    """What the stream said last."""
+    told = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
+    # Responses first tell the error, in full, and then how they ended by it.
+    last: dict[str, Any] = told[-2] if told[-1].get("type") == "response.failed" else told[-1]
+    return last
+
+
+@pytest.mark.parametrize("path", STREAMS)
+async def test_a_revoked_keys_stream_ends_within_a_second_with_an_error(house: House, path: str):
+    house.inference.endless = True
+    made = await issued(house.http(tenant="ends"))
+    async with with_key(house, made["key"]) as client:
+        asking = asyncio.create_task(client.post(path, json=STREAMS[path]))
+        async with revoked_while(house, made, "ends"):
+            answer = await asking
+
+    last = last_event(answer.text)
+    error = last.get("error", last)
+    assert error["code"] == "key_ended"
+    if path == "/v1/messages":
+        assert (last["type"], error["type"]) == ("error", "authentication_error")
+    assert "[DONE]" not in answer.text
+    await nothing_is_left(house)
+    await eventually(lambda: _used(house, "ends", made["id"]))
+
+
+async def _used(house: House, tenant: str, key_id: str) -> bool:
+    usage = await last_usage(house.bus, tenant)
+    return usage is not None and usage.body.key_id == key_id
+
+
+async def test_a_whole_answer_of_a_revoked_key_is_refused(house: House):
+    house.inference.endless = True
+    made = await issued(house.http(tenant="ends"))
+    async with with_key(house, made["key"]) as client:
+        asking = asyncio.create_task(client.post("/v1/chat/completions", json=chat()))
+        async with revoked_while(house, made, "ends"):
+            answer = await asking
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "key_ended")
+    await nothing_is_left(house)
+
+
+@pytest.mark.parametrize("procedure", ["Chat", "StreamChat"])
+async def test_at_the_grpc_door_it_ends_as_well(house: House, procedure: str):
+    house.inference.endless = True
+    made = await issued(house.http(tenant="ends"))
+    asked = pb.ChatCall(model="default", messages=[ChatMessage(role="user", content="hi")])
+    async with open_channel(house.grpc_address, made["key"]) as channel:
+        stub = GatewayServiceStub(channel)
+
+        async def ask() -> None:
+            if procedure == "Chat":
+                await stub.Chat(pb.ChatRequest(call=asked), timeout=CALL_SECONDS)
+            async for _ in stub.StreamChat(pb.StreamChatRequest(call=asked), timeout=CALL_SECONDS):
+                pass
+
+        asking = asyncio.create_task(ask())
+        async with (
+            revoked_while(house, made, "ends"),
+            refused(grpc.StatusCode.UNAUTHENTICATED, "not valid any more"),
+        ):
+            await asking
+
+    await nothing_is_left(house)
+
+
+async def test_a_caller_over_grpc_who_does_not_read_hears_it_when_it_does(house: House):
+    house.inference.pieces = ["x" * 60_000] * 20
+    house.inference.endless = True
+    made = await issued(house.http(tenant="ends"))
+    asked = pb.ChatCall(model="default", messages=[ChatMessage(role="user", content="hi")])
+    async with open_channel(house.grpc_address, made["key"]) as channel:
+        call = GatewayServiceStub(channel).StreamChat(
+            pb.StreamChatRequest(call=asked), timeout=CALL_SECONDS
+        )
+        await call.read()
+        async with revoked_while(house, made, "ends"):
+            pass
+        async with refused(grpc.StatusCode.UNAUTHENTICATED, "not valid any more"):
+            while await call.read() is not grpc.aio.EOF:
+                pass
+    await eventually(lambda: house.inference.in_flight == 0)
+
+
+async def test_who_watches_a_job_with_it_hears_no_more(house: House):
+    made = await issued(house.http(tenant="watching"), scopes=EVERYTHING)
+    async with with_key(house, made["key"]) as client:
+        job_id = (await order(client)).json()["id"]
+        await say_state(house, job_id, "watching", status=JOB_STATUS_RUNNING, attempt=1)
+        path, accepts = f"/v1/jobs/{job_id}/events", {"accept": "text/event-stream"}
+        async with (
+            client.stream("GET", path, headers=accepts) as answer,
+            open_channel(house.grpc_address, made["key"]) as channel,
+        ):
+            asked = pb.WatchJobRequest(job_id=job_id)
+            watching = aiter(GatewayServiceStub(channel).WatchJob(asked, timeout=CALL_SECONDS))
+            await anext(watching)
+            assert (await house.http(tenant="watching").delete(f"/v1/keys/{made['id']}")).is_success
+            text = (await answer.aread()).decode()
+            async with refused(grpc.StatusCode.UNAUTHENTICATED, "not valid any more"):
+                await anext(watching)
+
+    assert last_event(text)["error"]["code"] == "key_ended"
+
+
+async def test_a_key_that_expires_takes_its_streams_with_it(house: House):
+    house.inference.endless = True
+    owner = house.http(tenant="expires")
+    by_itself, moved = await issued(owner, expires_in_seconds=2), await issued(owner)
+    async with with_key(house, by_itself["key"]) as one, with_key(house, moved["key"]) as other:
+        streams = [
+            asyncio.create_task(client.post("/v1/chat/completions", json=chat(stream=True)))
+            for client in (one, other)
+        ]
+        await eventually(lambda: house.inference.in_flight == 2)
+        soon = int(time.time()) + 2
+        await owner.patch(f"/v1/keys/{moved['id']}", json={"expires_at": soon})
+        answers = await asyncio.gather(*streams)
+        assert time.time() < max(by_itself["expires_at"], soon) + WITHIN_SECONDS
+
+    assert [last_event(each.text)["error"]["code"] for each in answers] == ["key_ended"] * 2
+
+
+async def test_what_runs_at_another_gateway_ends_too_and_what_others_asked_goes_on(house: House):
+    house.inference.endless = True
+    owner = house.http(tenant="elsewhere")
+    made, stays = await issued(owner), await issued(owner)
+    async with (
+        another_gateway(house) as other,
+        with_key(other.house, made["key"]) as client,
+        with_key(other.house, stays["key"]) as staying,
+        staying.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as going_on,
+    ):
+        lines = going_on.aiter_lines()
+        await anext(lines)
+        asking = asyncio.create_task(client.post("/v1/chat/completions", json=chat(stream=True)))
+        await eventually(lambda: house.inference.in_flight == 2)
+        async with revoked_while(house, made, "elsewhere"):
+            answer = await asking
+        assert last_event(answer.text)["error"]["code"] == "key_ended"
+        await eventually(lambda: house.inference.in_flight == 1)
+        for _ in range(20):
+            assert "error" not in await anext(lines)
+        assert (await owner.post(f"/v1/keys/{stays['id']}/rotate")).is_success
+        for _ in range(100):
+            assert "error" not in await anext(lines)
+
+
+async def test_what_it_reserved_is_given_back_and_what_it_used_is_settled(house: House):
+    house.inference.endless = True
+    await set_tenant_limits(house, "limited", parallel_requests=1)
+    owner = house.http(tenant="limited")
+    made = await issued(owner, limits={"tokens": 50_000})
+    async with with_key(house, made["key"]) as client:
+        asking = asyncio.create_task(client.post("/v1/chat/completions", json=chat(stream=True)))
+        async with revoked_while(house, made, "limited"):
+            await asking
+    house.inference.endless = False
+    again = await issued(owner)
+    async with with_key(house, again["key"]) as client:
+        assert (await client.post("/v1/chat/completions", json=chat())).status_code == 200
+
+    async def is_settled() -> bool:
+        found = await budget(house, made["id"])
+        return 0 < found.spent_tokens < 5_000 and found.leased.parallel == 0
+
+    await eventually(is_settled, within=15)
+
+
+# What a key has made ------------------------------------------------------------------------------
+
+
+async def test_what_a_key_made_ends_with_it(house: House):
+    house.inference.endless = True
+    owner = house.http(tenant="family")
+    first = await issued(owner, scopes=["keys", "chat"])
+    async with with_key(house, first["key"]) as client:
+        second = await issued(client, scopes=["keys", "chat"])
+    async with with_key(house, second["key"]) as client:
+        third = await issued(client, scopes=["chat"])
+    stranger = await issued(owner, scopes=["chat"])
+    async with with_key(house, third["key"]) as client:
+        asking = asyncio.create_task(client.post("/v1/chat/completions", json=chat(stream=True)))
+        async with revoked_while(house, first, "family"):
+            answer = await asking
+        assert last_event(answer.text)["error"]["code"] == "key_ended"
+        refusal = await client.post("/v1/chat/completions", json=chat())
+        assert refusal.json()["error"]["message"] == "the API key is not valid"
+
+    shown = {each["id"]: each["status"] for each in (await owner.get("/v1/keys")).json()["data"]}
+    assert [shown[each["id"]] for each in (first, second, third, stranger)] == [
+        *("revoked", "revoked", "revoked", "active")
+    ]
+
+
+async def test_a_key_that_was_made_by_one_that_expired_counts_no_more(house: House):
+    owner = house.http(tenant="heirs")
+    maker = await issued(owner, scopes=["keys", "models:read"])
+    async with with_key(house, maker["key"]) as client:
+        made = await issued(client, scopes=["models:read"])
+    soon = int(time.time()) + 1
+    await owner.patch(f"/v1/keys/{maker['id']}", json={"expires_at": soon})
+    async with with_key(house, made["key"]) as client:
+        await eventually(lambda: _is_refused(client), within=3)
+
+    assert time.time() >= soon
+    assert (await owner.get(f"/v1/keys/{made['id']}")).json()["status"] == "expired"
+
+
+async def _is_refused(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/v1/models")).status_code == 401
+
+
+async def test_a_key_that_revokes_itself_or_its_maker_hears_that_it_did(house: House):
+    owner = house.http(tenant="leaves")
+    maker = await issued(owner, scopes=["keys", "chat"])
+    async with with_key(house, maker["key"]) as client:
+        made = await issued(client, scopes=["keys", "chat"])
+        own = await issued(client, scopes=["keys"])
+    for key, target in ((own, own), (made, maker)):
+        async with with_key(house, key["key"]) as client:
+            answer = await client.delete(f"/v1/keys/{target['id']}")
+            assert (answer.status_code, answer.json()["deleted"]) == (200, True)
+            assert await _is_refused(client)
