@@ -1,4 +1,4 @@
-"""Child of test_engines: computes with torch, PEFT, NNCF and OpenVINO, and prints what came out.
+"""Child of test_building: computes with torch, PEFT, NNCF and OpenVINO, and prints what came out.
 
 python compare_engines.py BASE ADAPTER BUILD SCRATCH ROWS
 """

@@ -29,7 +29,6 @@ from .builders import (
     adapter_version,
     make_adapter,
     make_rows,
-    run_script,
 )
 
 ROWS = 300
@@ -77,16 +76,6 @@ def tiny_adapter(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> P
 def story(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path) -> Story:
     root = tmp_path_factory.mktemp("story")
     return asyncio.run(_live_through(root, tiny_base, tiny_adapter))
-
-
-@pytest.fixture(scope="session")
-def engines(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path, story: Story
-) -> dict[str, Any]:
-    """What torch, PEFT, NNCF and the serving engine say, from a process of their own."""
-    scratch = tmp_path_factory.mktemp("engines")
-    rows = story.root / "scratch" / "ds-all" / "test.jsonl"
-    return run_script("compare_engines.py", tiny_base, tiny_adapter, story.folder, scratch, rows)
 
 
 async def _live_through(root: Path, base: Path, adapter: Path) -> Story:

@@ -1,4 +1,4 @@
-"""Child of test_faults: spoils a good build in one way after the other, and prints what is said.
+"""Child of test_building: spoils a good build in one way after the other, and prints what is said.
 
 python plant_faults.py BASE ADAPTER BUILD SCRATCH
 """

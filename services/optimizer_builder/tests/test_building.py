@@ -1,12 +1,40 @@
-"""An adapter becomes ready, and its build follows: small, proven, announced once."""
+"""An adapter becomes ready, and its build follows: small, proven, announced once.
+
+Its numbers are those of the tools that everybody trusts, and a build that is not the model it was
+made from is refused. All that looks at the one story is here: another file of tests may be another
+process's, which would live through it again.
+"""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED
 
+from .builders import run_script
 from .conftest import ROWS, Story
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def engines(
+    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path, story: Story
+) -> dict[str, Any]:
+    """What torch, PEFT, NNCF and the serving engine say, from a process of their own."""
+    scratch = tmp_path_factory.mktemp("engines")
+    rows = story.root / "scratch" / "ds-all" / "test.jsonl"
+    return run_script("compare_engines.py", tiny_base, tiny_adapter, story.folder, scratch, rows)
+
+
+@pytest.fixture(scope="module")
+def faults(
+    tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, tiny_adapter: Path, story: Story
+) -> dict[str, Any]:
+    """What is said of the story's build, spoilt in one way after the other."""
+    scratch = tmp_path_factory.mktemp("faults")
+    return run_script("plant_faults.py", tiny_base, tiny_adapter, story.folder, scratch)
 
 
 def test_an_adapter_gets_its_default_build_once_though_it_is_announced_twice(story: Story) -> None:
@@ -156,3 +184,114 @@ def test_the_service_answers_health_keeps_its_process_small_and_stops_cleanly(
     for library in ("libtorch", "libopenvino", "tokenizers.abi3"):
         assert library not in story.parent_libraries
     assert list((story.root / "work" / "jobs").glob("*/*/*")) == []
+
+
+def test_the_merged_model_is_base_plus_adapter(engines: dict[str, Any]) -> None:
+    assert engines["adapter_difference"] > 1
+    assert engines["merged_difference"] < 0.05, "more than rounding weights to bf16 explains"
+
+
+def test_the_scorer_gives_what_one_naive_pass_for_each_choice_gives(
+    engines: dict[str, Any],
+) -> None:
+    assert engines["same_winners"]
+    assert engines["worst_score_difference"] < 0.001
+    assert engines["scores_finished"] >= 12
+
+
+def test_a_choice_that_was_not_followed_gets_a_bound_that_cannot_win(
+    engines: dict[str, Any],
+) -> None:
+    assert engines["bounds_hold"]
+
+
+def test_rows_that_share_a_call_do_not_change_each_others_scores(engines: dict[str, Any]) -> None:
+    assert engines["block_difference"] < 0.001
+
+
+def test_the_weights_are_quantised_as_nncf_does_it(engines: dict[str, Any]) -> None:
+    ours, theirs = engines["int8_constants"]
+
+    assert ours == theirs == 15
+    assert engines["same_int8_share"] == 1
+
+
+def test_the_build_carries_the_options_it_was_measured_with(engines: dict[str, Any]) -> None:
+    assert engines["options"] == str(2**31 - 1)
+
+
+def test_the_serving_engine_loads_the_build_and_generates(engines: dict[str, Any]) -> None:
+    assert engines["generated_tokens"] == 8
+    assert engines["generated_text"]
+
+
+def test_the_build_as_it_was_made_passes(faults: dict[str, Any]) -> None:
+    assert faults["honest build"] == ["fine", ""]
+
+
+@pytest.mark.parametrize("planted", ["with_other_template", "with_template_of_other_tools"])
+def test_another_chat_template_is_a_template_mismatch(faults: dict[str, Any], planted: str) -> None:
+    code, message = faults[planted]
+
+    assert code == "TEMPLATE_MISMATCH"
+    assert "openvino-int8" in message
+
+
+@pytest.mark.parametrize(
+    ("planted", "reader"),
+    [
+        ("without_end_of_turn", "openvino-int8 reads"),
+        ("without_it_in_the_engine", "the engine's tokenizer of openvino-int8 reads"),
+    ],
+)
+def test_a_special_token_in_pieces_is_missing(
+    faults: dict[str, Any], planted: str, reader: str
+) -> None:
+    code, message = faults[planted]
+
+    assert code == "SPECIAL_TOKEN_MISSING"
+    assert message.startswith(f"{reader} the special token '<|im_end|>'")
+
+
+def test_other_weights_give_other_logits(faults: dict[str, Any]) -> None:
+    code, _ = faults["other weights"]
+
+    assert code in ("LOGITS_DIFFER", "GREEDY_DISAGREES")
+
+
+def test_a_merge_is_the_trained_model_before_rounding_and_near_it_after(
+    faults: dict[str, Any],
+) -> None:
+    exact, rounded = faults["merged"]["forms"]
+
+    assert faults["merged"]["reference"] == "training, float32"
+    assert exact["form"] == "merged, float32"
+    assert exact["largest_share"] < 0.0001
+    assert rounded["form"] == "merged, bfloat16 weights"
+    assert exact["largest_share"] < rounded["largest_share"] < 1
+
+
+def test_an_adapter_that_is_added_at_another_scale_gives_other_logits(
+    faults: dict[str, Any],
+) -> None:
+    code, message = faults["other scale"]
+
+    assert code == "LOGITS_DIFFER"
+    assert message.startswith("the logits of merged, float32 differ")
+
+
+def test_a_merge_in_float32_passes(faults: dict[str, Any]) -> None:
+    layers, share = faults["honest merge"]
+
+    assert layers == 6
+    assert share < 0.0001
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_merge_in_another_format_is_refused_with_the_format(
+    faults: dict[str, Any], dtype: str
+) -> None:
+    code, message = faults[f"merge in torch.{dtype}"]
+
+    assert code == "MERGE_DTYPE"
+    assert f"a merge in {dtype} gives them" in message
