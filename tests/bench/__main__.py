@@ -62,7 +62,7 @@ GROUPS: tuple[Group, ...] = (
     prep_memory.GROUP,
     dedup_datasketch.GROUP,
     gateway_latency.GROUP,
-    added.GROUP,
+    *added.GROUPS,
     decode_path.GROUP,
     serve.GROUP,
     batch_gain.GROUP,

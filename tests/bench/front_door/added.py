@@ -2,7 +2,8 @@
 
 Load: chats of 1 KB in and 1 KB out from one client process on loopback; one mock upstream that
 answers at once and speaks HTTP and gRPC; contestants take turns, round by round (`sides` says what
-each is, and that traces and rules are off in both).
+each is, and that traces are off in both). `front.*` has the rules off in both, `front.rules.*` has
+our default policy on here, inputs and streams, and the same rules in LiteLLM's own content filter.
 
 front.added.p50, .p99: ms that a chat takes more than the same request straight to the upstream
 over the path's own protocol, one in flight; of a round the percentile of its requests (2,000 of
@@ -13,10 +14,13 @@ front.ttft.p99: ms to the first delta of a stream, more than straight to the ups
 round, one at a time. Ratio: ours added / LiteLLM's added.
 front.streams: the most streams of 64 deltas, 20 ms apart, side by side, of whose gaps at most one
 in a hundred is longer than 30 ms, by the steps of a ladder up to 512. Ratio: ours / LiteLLM's.
+front.rules.added.p50, .p99, .rate, .ttft.p99: the same with rules on, in rounds of their own. The
+first delta is the first text that a client sees: a filter that holds text back is late by that.
 The floor is a raw ASGI echo: its figures and ours as multiples of them stand in the notes.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from tests.bench.built_model import built_model
 from tests.bench.figures import Figures, Goal, Line, Rounds, Unmeasured
@@ -25,40 +29,44 @@ from tests.bench.front_door.sides import contestants
 from tests.bench.harness import Group, Run
 from tests.bench.rivals import absence, is_installed
 
-ADDED = {"front.added.p50": "added.p50", "front.added.p99": "added.p99"}
-TTFT = {"front.ttft.p99": "ttft.p99"}
-RATE, STREAMS = "front.rate", "front.streams"
+FIGURES = ("added.p50", "added.p99", "ttft.p99")
 SECONDS, PREPARE_SECONDS = 480.0, 60.0
-GOALS: Mapping[str, Goal | None] = {
-    "front.added.p50": None,
-    "front.added.p99": Goal(1 / 15),
-    "front.ttft.p99": Goal(1 / 10),
-    RATE: Goal(15.0, at_least=True),
-    STREAMS: None,
-}
 
 
-async def measure(run: Run) -> list[Line]:
-    """All entries that are wanted, of the same rounds."""
-    if not is_installed(LITELLM):
-        return [
-            Unmeasured(entry_id, absence(LITELLM), is_absence=True)
-            for entry_id in GROUP.ids
-            if entry_id in run.wanted
-        ]
-    model = await built_model(run)
-    wanted = frozenset(entry_id.split(".")[1] for entry_id in run.wanted & set(GROUP.ids))
-    async with contestants(run, model.int8, wanted) as sides:
-        rounds = await run.interleaved("front", sides, seconds=SECONDS, steady=["added.p50"])
-    lines = [_added(rounds, entry_id, figure) for entry_id, figure in (ADDED | TTFT).items()]
-    lines += [_rate(rounds)] if "rate" in wanted else []
-    lines += [_streams(rounds)] if "streams" in wanted else []
-    return [line for line in lines if line.id in run.wanted]
+@dataclass(frozen=True)
+class Arm:
+    """The entries of rounds with rules, or without."""
+
+    begin: str
+    """Of their ids."""
+    has_rules: bool
+    goals: Mapping[str, Goal | None]
+    """By what follows in the id."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of all entries."""
+        return tuple(f"{self.begin}.{name}" for name in self.goals)
+
+    async def measure(self, run: Run) -> list[Line]:
+        """All entries that are wanted, of the same rounds."""
+        asked = [entry_id for entry_id in self.ids if entry_id in run.wanted]
+        if not is_installed(LITELLM):
+            return [Unmeasured(each, absence(LITELLM), is_absence=True) for each in asked]
+        model = await built_model(run)
+        wanted = frozenset(each.removeprefix(f"{self.begin}.").split(".")[0] for each in asked)
+        async with contestants(run, model.int8, wanted, has_rules=self.has_rules) as sides:
+            rounds = await run.interleaved(self.begin, sides, seconds=SECONDS, steady=["added.p50"])
+        lines = [_added(rounds, self, figure) for figure in FIGURES]
+        lines += [_rate(rounds, self)] if "rate" in wanted else []
+        lines += [_streams(rounds, self)] if "streams" in wanted else []
+        return [line for line in lines if line.id in run.wanted]
 
 
-def _added(rounds: Rounds, entry_id: str, figure: str) -> Line:
+def _added(rounds: Rounds, arm: Arm, figure: str) -> Line:
     """What each adds to its own direct path."""
-    if entry_id in TTFT and figure not in rounds.turns("ours")[0]:
+    entry_id = f"{arm.begin}.{figure}"
+    if figure not in rounds.turns("ours")[0]:
         return Unmeasured(entry_id, "not asked for")
     pairs = (("ours", "grpc"), ("litellm", "direct"))
     added: dict[str, list[Figures]] = {
@@ -84,13 +92,13 @@ def _added(rounds: Rounds, entry_id: str, figure: str) -> Line:
         figure,
         unit="ms added",
         against="LiteLLM's added",
-        goal=GOALS[entry_id],
+        goal=arm.goals[figure],
         note=note,
         over="litellm",
     )
 
 
-def _rate(rounds: Rounds) -> Line:
+def _rate(rounds: Rounds, arm: Arm) -> Line:
     ours, rival = (rounds.median(name, "requests/s") for name in ("ours", "litellm"))
     floor = rounds.median("floor", "requests/s")
     note = (
@@ -98,21 +106,21 @@ def _rate(rounds: Rounds) -> Line:
         f"{rival:.0f}/s; an echo {floor:.0f}/s, ours {ours / floor:.2f} of it"
     )
     return rounds.line(
-        RATE,
+        f"{arm.begin}.rate",
         "rate",
         unit="requests per CPU s",
         against="LiteLLM",
-        goal=GOALS[RATE],
+        goal=arm.goals["rate"],
         note=note,
         over="litellm",
         floor_figure="added.p50",
     )
 
 
-def _streams(rounds: Rounds) -> Line:
+def _streams(rounds: Rounds, arm: Arm) -> Line:
     rival = rounds.median("litellm", "streams")
     return rounds.line(
-        STREAMS,
+        f"{arm.begin}.streams",
         "streams",
         unit="streams",
         against="LiteLLM",
@@ -123,4 +131,20 @@ def _streams(rounds: Rounds) -> Line:
     )
 
 
-GROUP = Group((*ADDED, *TTFT, RATE, STREAMS), measure, SECONDS + PREPARE_SECONDS)
+PLAIN = Arm(
+    "front",
+    has_rules=False,
+    goals={
+        "added.p50": None,
+        "added.p99": Goal(1 / 15),
+        "ttft.p99": Goal(1 / 10),
+        "rate": Goal(15.0, at_least=True),
+        "streams": None,
+    },
+)
+RULED = Arm(
+    "front.rules",
+    has_rules=True,
+    goals={"added.p50": None, "added.p99": None, "ttft.p99": None, "rate": None},
+)
+GROUPS = tuple(Group(arm.ids, arm.measure, SECONDS + PREPARE_SECONDS) for arm in (PLAIN, RULED))

@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +43,14 @@ class Proxy:
 
 
 @asynccontextmanager
-async def litellm_proxy(upstream_port: int) -> AsyncIterator[Proxy]:
+async def litellm_proxy(
+    upstream_port: int, guardrails: Sequence[Mapping[str, object]] = ()
+) -> AsyncIterator[Proxy]:
     """The proxy before an OpenAI-compatible upstream, until the block ends."""
     port, key = free_port(), f"sk-{secrets.token_hex(12)}"
     WORK_FOLDER.mkdir(parents=True, exist_ok=True)
     config = WORK_FOLDER / "litellm.json"
-    config.write_text(json.dumps(_config(upstream_port, key)))
+    config.write_text(json.dumps({**_config(upstream_port, key), "guardrails": [*guardrails]}))
     with (WORK_FOLDER / "litellm.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *(str(LITELLM / "bin" / "litellm"), "--config", str(config), "--host", "127.0.0.1"),

@@ -2,7 +2,8 @@
 
 Ours: the gateway of a whole stack (token verified, usage recorded, output guarded), asking the mock
 upstream over gRPC. LiteLLM: its proxy (master key verified), asking the same process over HTTP.
-Traces are off in both. Rules: a policy without rules, and no guardrail in LiteLLM.
+Traces are off in both. Rules off: a policy without rules, and no guardrail in LiteLLM; on: the
+default policy, and as much of it as LiteLLM's own content filter can say (`rules`).
 Direct: the same requests to the upstream without anything between, over each of the two protocols.
 Echo: a raw ASGI app that answers 1 KB, the floor of HTTP.
 Cores do not halt, where the machine lets us (`steady_cores`): the same for all.
@@ -22,6 +23,7 @@ from tests.bench.echo_peers import SENTENCE
 from tests.bench.figures import Figures
 from tests.bench.front_door.litellm_proxy import MODEL, Proxy, litellm_proxy
 from tests.bench.front_door.mock_upstream import PACE_SECONDS, WHOLE
+from tests.bench.front_door.rules import BLOCKED_INPUT, INPUT, OUTPUT, guardrails
 from tests.bench.gateway_latency import echo_process
 from tests.bench.harness import Measure, Run
 from tests.bench.serving import Serving, serving
@@ -128,7 +130,7 @@ def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
 
 @asynccontextmanager
 async def contestants(
-    run: Run, model: Path, wanted: frozenset[str]
+    run: Run, model: Path, wanted: frozenset[str], *, has_rules: bool = False
 ) -> AsyncIterator[Mapping[str, Measure]]:
     """All of them running, each measured by the same clients."""
     async with AsyncExitStack() as stack:
@@ -140,8 +142,8 @@ async def contestants(
             "GATEWAY_OTLP_ENDPOINT": "",
         }
         served = await enter(serving("front_door", model, overrides=overrides, load=False))
-        await asyncio.to_thread(_drop_rules, served)
-        proxy = await enter(litellm_proxy(upstream.ports["http"]))
+        filters = guardrails() if has_rules else ()
+        proxy = await enter(litellm_proxy(upstream.ports["http"], filters))
         workers = [
             await enter(running(name))
             for name in ("load_client", "front_door.stream_load", "front_door.grpc_load")
@@ -150,6 +152,10 @@ async def contestants(
         turns = Turns(run, *workers)
         ours = HttpSide(served.port, served.token, served.version_id, served)
         litellm = HttpSide(proxy.port, proxy.key, MODEL, proxy)
+        if has_rules:
+            await asyncio.to_thread(_see_rules, ours, litellm)
+        else:
+            await asyncio.to_thread(_drop_rules, served)
         direct = HttpSide(upstream.ports["http"], "none", MODEL, None)
         floor = HttpSide(echo.ports["http"], "none", MODEL, None)
         few, many = run.pick(300, 60), run.pick(2000, 100)
@@ -160,6 +166,22 @@ async def contestants(
             "grpc": lambda: turns.over_grpc(upstream.ports["grpc"], many),
             "floor": lambda: turns.over_http(floor, many, frozenset({"rate"})),
         }
+
+
+def _see_rules(ours: HttpSide, litellm: HttpSide) -> None:
+    """Raises OSError unless both refuse what a rule blocks, and LiteLLM names both guardrails."""
+    for side in (ours, litellm):
+        url = f"http://127.0.0.1:{side.port}/v1/chat/completions"
+        head = {"authorization": f"Bearer {side.token}"}
+        turn = {"role": "user", "content": BLOCKED_INPUT}
+        body = {"model": side.model, "max_tokens": WHOLE, "messages": [turn]}
+        refused = httpx.post(url, json=body, headers=head, timeout=30)
+        let_pass = httpx.post(url, content=chat_body(side.model), headers=head, timeout=30)
+        if refused.is_success or not let_pass.is_success:
+            raise OSError(f"rules are not on: {refused.status_code}, {let_pass.status_code}")
+        named = let_pass.headers.get("x-litellm-applied-guardrails", "")
+        if side is litellm and not all(name in named for name in (INPUT, OUTPUT)):
+            raise OSError(f"LiteLLM says that it applied {named!r}")
 
 
 def _drop_rules(served: Serving) -> None:

@@ -7,6 +7,7 @@ deltas of one stream, all of them; 0 within one read) and {"complete"} (streams 
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +18,8 @@ from tests.bench.front_door.mock_upstream import DELTA, DONE
 from tests.bench.worker import answer_all
 
 MARK = DELTA.split()[0].encode()
+FIRST = re.compile(rb'"content": ?"[^"]')
+"""The first text, however little of it a guard lets go."""
 LAST_CHUNK = b"0\r\n\r\n"
 LONGEST_SECONDS = 60.0
 
@@ -33,7 +36,8 @@ class Stream(asyncio.Protocol):
         self._transport: Any = None
         self._tail = b""
         self._seen = 0
-        self._at = 0.0
+        self._has_begun = False
+        self._at = self._began = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -44,19 +48,19 @@ class Stream(asyncio.Protocol):
             self._finish()
             return
         self._left -= 1
-        self._tail, self._seen = b"", 0
-        self._at = time.perf_counter()
+        self._tail, self._seen, self._has_begun = b"", 0, False
+        self._began = time.perf_counter()
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
         now = time.perf_counter()
+        if not self._has_begun and FIRST.search(data):
+            self._has_begun = True
+            self.first_seconds.append(now - self._began)
         new = data.count(MARK)
         if new:
-            if self._seen:
-                self.gaps += [now - self._at, *[0.0] * (new - 1)]
-            else:
-                self.first_seconds.append(now - self._at)
-                self.gaps += [0.0] * (new - 1)
+            since = [now - self._at] if self._seen else []
+            self.gaps += [*since, *[0.0] * (new - 1)]
             self._seen += new
             self._at = now
         self._tail = (self._tail + data)[-64:]
