@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from gateway.answers.admitted_answers import AdmittedAnswers
+from gateway.answers.room import Room
 from gateway.domain.access import Caller
 from gateway.domain.admission import Admission, Place
 from gateway.domain.chat import ChatCall, Sampling, Turn
@@ -126,7 +127,7 @@ async def test_who_is_cancelled_as_its_turn_comes_is_not_answered_and_leaves_its
     async def ask() -> None:
         caller = Caller("a", "ada", frozenset())
         call = ChatCall("m", (Turn("user", "hi"),), Sampling(max_tokens=1))
-        async with AdmittedAnswers(answers, admission, 60.0)(call, caller, request_id="r"):
+        async with AdmittedAnswers(answers, Room(admission, 60.0))(call, caller, request_id="r"):
             pass
 
     asking = asyncio.create_task(ask())
@@ -199,3 +200,23 @@ def test_tenants_that_always_wait_get_equal_shares_whatever_their_requests_sizes
         house.admission.leave(done, answered=True)
 
     assert given["a"] == pytest.approx(given["b"], rel=0.3)
+
+
+def test_what_one_kind_of_request_lasts_says_nothing_of_another():
+    house = House(wait_seconds=1000)
+    for _ in range(3):
+        chat = house.admission.ask("a", LIMIT, 60.0, kind="answer")
+        house.now += 30.0
+        house.admission.leave(chat, answered=True)
+    running = house.ask("a", LIMIT)
+    waiting = house.admission.ask("b", LIMIT, 60.0, kind="embed")
+    house.now += 4.0
+    house.admission.leave(running)
+    house.admission.leave(waiting, answered=True)
+
+    # Full for 4 s in which 100 came free: the next waits 4 s, and has 10.
+    house.ask("a", LIMIT)
+    house.ask("b", 1)
+    house.admission.ask("c", 1, 10.0, kind="embed")
+    with pytest.raises(FullError):
+        house.admission.ask("c", 1, 10.0, kind="answer")

@@ -33,6 +33,13 @@ async def test_each_text_has_a_result_with_all_of_openais_categories(house: Hous
     assert blocked.category_applied_input_types.illicit == ["text"]
 
 
+async def test_the_answer_names_policy_and_request(house: House):
+    answer = await post(house, {"input": "hello"})
+
+    assert answer.headers["x-policy-digest"] == answer.json()["model"]
+    assert answer.headers["x-request-id"].startswith("req-")
+
+
 async def test_what_is_only_masked_is_flagged_under_the_policys_own_category(house: House):
     result = (await post(house, {"input": f"my {MASKED}"})).json()["results"][0]
 

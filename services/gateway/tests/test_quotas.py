@@ -177,6 +177,7 @@ async def test_embeddings_are_charged_by_their_tokens(house: House):
         answer = await client.post("/v1/embeddings", json={"model": "default", "input": "hi"})
 
     await whole_budget(house, key, spent=answer.json()["usage"]["total_tokens"])
+    assert answer.headers["x-ratelimit-limit-tokens"] == "10000"
 
 
 async def test_usage_names_the_key_and_what_it_cost(house: House):

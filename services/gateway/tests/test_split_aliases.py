@@ -261,9 +261,9 @@ async def test_an_answer_that_was_left_has_no_shadow(house: House):
 async def test_vectors_of_an_alias_with_variants_are_all_of_one(house: House):
     await put(house, "vectors", variants=HALVES)
     client = house.http(tenant="vectors")
-    versions = set()
+    named = set()
     for number in range(6):
         body = {"model": "best", "input": f"x {number}"}
-        answer = await client.post("/v1/embeddings", json=body)
-        versions.add(answer.headers["x-model-version"])
-    assert versions == {BUILD}
+        headers = (await client.post("/v1/embeddings", json=body)).headers
+        named.add((headers["x-model-version"], headers["x-model-variant"]))
+    assert named == {(BUILD, HALVES[0]["name"])}

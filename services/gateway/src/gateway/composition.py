@@ -21,10 +21,18 @@ from gateway.adapters.peers import Peers
 from gateway.adapters.read_models import ReadModels
 from gateway.adapters.usage import UsageQueue
 from gateway.answers.admitted_answers import AdmittedAnswers, Answers
+from gateway.answers.admitted_texts import AdmittedCounts, AdmittedEmbeds, AdmittedJudges
 from gateway.answers.answer_chat import AnswerChat
 from gateway.answers.count_prompt import CountPrompt
 from gateway.answers.embed_texts import EmbedTexts
-from gateway.answers.metered_answers import Embeds, MeteredAnswers, MeteredEmbeds, MeteredJudges
+from gateway.answers.metered_answers import (
+    Embeds,
+    MeteredAnswers,
+    MeteredEmbedders,
+    MeteredEmbeds,
+    MeteredJudges,
+)
+from gateway.answers.room import Room
 from gateway.batches.create_batch import CreateBatch, SubmitJob
 from gateway.domain.admission import Admission
 from gateway.domain.ledger.prices import Prices
@@ -97,9 +105,9 @@ def all_use_cases(parts: Parts) -> UseCases:
     manage_evals = ManageEvals(known.evals)
     return UseCases(
         answer_chat=answer_chat,
-        count_prompt=CountPrompt(find_model, peers.engines, settings.request_seconds),
+        count_prompt=_counting(parts, find_model),
         embed_texts=_embedding(parts, find_model, judge_texts),
-        judge_texts=MeteredJudges(judge_texts, parts.quotas),
+        judge_texts=MeteredJudges(AdmittedJudges(judge_texts, _queue(parts)), parts.quotas),
         manage_budget=ManageBudget(known.budgets),
         manage_keys=ManageKeys(known.keys, known.key_limits, time.time),
         manage_policy=ManagePolicy(peers.policies),
@@ -136,11 +144,21 @@ def _job_owners(parts: Parts) -> dict[str, SteersJobs]:
     return {**parts.peers.job_owners, BATCH: OwnJobs(parts.bus, [BATCH])}
 
 
+def _queue(parts: Parts) -> Room:
+    """The one in front of all that asks inference or judges."""
+    return Room(parts.admission, parts.settings.request_seconds)
+
+
+def _counting(parts: Parts, find_model: FindModel) -> AdmittedCounts:
+    count = CountPrompt(find_model, parts.peers.engines, parts.settings.request_seconds)
+    return AdmittedCounts(count, _queue(parts))
+
+
 def _embedding(parts: Parts, find_model: FindModel, judge_texts: JudgeTexts) -> Embeds:
     settings, price_of = parts.settings, PriceOfModel(Prices(parts.settings.prices), find_model)
-    engines, seconds = parts.peers.engines, settings.request_seconds
+    engines, seconds = MeteredEmbedders(parts.peers.engines), settings.request_seconds
     embed = EmbedTexts(find_model, judge_texts, engines, parts.usage, seconds, price_of)
-    return MeteredEmbeds(embed, parts.quotas, price_of)
+    return MeteredEmbeds(AdmittedEmbeds(embed, _queue(parts)), parts.quotas, price_of)
 
 
 def _training(
@@ -185,9 +203,8 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
         request_seconds=settings.request_seconds,
         price_of=price_of,
     )
-    admitted = AdmittedAnswers(answer_chat, parts.admission, settings.request_seconds)
     metered = MeteredAnswers(
-        *(admitted, parts.quotas, price_of),
+        *(AdmittedAnswers(answer_chat, _queue(parts)), parts.quotas, price_of),
         settings.ledger_answer_tokens,
     )
     return metered, JudgeTexts(judge_inputs, settings.request_seconds)

@@ -23,6 +23,11 @@ ADMISSION_REFUSED = Counter(
     "modelmill_answers_refused", "Answers that were not begun, because there was no room in time."
 )
 ADMISSION_WAITING = Gauge("modelmill_answers_waiting", "Requests that wait for room.")
+ADMISSION_WAIT_SECONDS = Histogram(
+    "modelmill_answer_wait_seconds",
+    "Seconds that requests waited for room before they were begun; 0 for those that had not to.",
+    buckets=(0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 TOKENS_IN_HAND = Gauge(
     "modelmill_answer_tokens_in_hand", "What requests in hand may come to, prompts and answers."
 )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gateway.answers.admitted_answers import Answers
-from gateway.answers.count_prompt import CountPrompt
+from gateway.answers.admitted_texts import AdmittedCounts
 from gateway.answers.metered_answers import Embeds, Judges
 from gateway.batches.create_batch import CreateBatch
 from gateway.evals.create_eval_run import CreateEvalRun
@@ -36,7 +36,7 @@ class UseCases:
     """What the doors have in common: a rule that stands in one stands in the other."""
 
     answer_chat: Answers
-    count_prompt: CountPrompt
+    count_prompt: AdmittedCounts
     embed_texts: Embeds
     judge_texts: Judges
     manage_budget: ManageBudget

@@ -193,8 +193,11 @@ class FakeInference(InferenceServiceServicer):
         self, request: inference_pb.EmbedRequest, context: Any
     ) -> inference_pb.EmbedResponse:
         self.embedded.append(list(request.texts))
+        self.deadlines.append(context.time_remaining())
         if self.fail_before is not None:
             raise self.fail_before
+        if self.hold_after is not None:
+            await self.held.wait()
         return inference_pb.EmbedResponse(
             embeddings=[inference_pb.Embedding(values=[0.6, -0.8]) for _ in request.texts],
             version_id=self._version_of(request),
@@ -205,6 +208,7 @@ class FakeInference(InferenceServiceServicer):
         self, request: inference_pb.CountTokensRequest, context: Any
     ) -> inference_pb.CountTokensResponse:
         self.counted.append(request)
+        self.deadlines.append(context.time_remaining())
         if self.fail_before is not None:
             raise self.fail_before
         return inference_pb.CountTokensResponse(

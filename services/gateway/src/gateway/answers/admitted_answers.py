@@ -1,20 +1,15 @@
 """Answers for whom there is room: who must wait waits in turn, who would wait too long hears it."""
 
-import asyncio
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Protocol
 
+from gateway.answers.room import CHARS_A_TOKEN, Room
 from gateway.domain.access import Caller
-from gateway.domain.admission import Admission, Place
+from gateway.domain.admission import Place
 from gateway.domain.chat import ChatCall
-from gateway.domain.deadline import ALLOWED_SECONDS, Deadline
-from gateway.domain.errors import FullError
 from gateway.guarding.guarded_answers import GuardedAnswers
-from gateway.measures import ADMISSION_REFUSED, ADMISSION_WAITING
 
-CHARS_A_TOKEN = 4
-"""Of a prompt, roughly: what is held here is memory and time, not a bill."""
 DEFAULT_TOKENS = 512
 """Of an answer to who sets no limit."""
 
@@ -27,22 +22,25 @@ class Answers(Protocol):
     ) -> AbstractAsyncContextManager[GuardedAnswers]: ...
 
 
-def tokens_of(call: ChatCall) -> int:
-    """What a call may come to, prompt and answers."""
+def prompt_tokens(call: ChatCall) -> int:
+    """What a call's prompt may come to."""
     chars = sum([len(turn.content) for turn in call.turns])
     if call.tools:
         chars += sum(map(len, call.beside_contents))
-    prompt = 1 + chars // CHARS_A_TOKEN
-    return prompt + call.answers * (call.sampling.max_tokens or DEFAULT_TOKENS)
+    return 1 + chars // CHARS_A_TOKEN
+
+
+def tokens_of(call: ChatCall) -> int:
+    """What a call may come to, prompt and answers."""
+    return prompt_tokens(call) + call.answers * (call.sampling.max_tokens or DEFAULT_TOKENS)
 
 
 class AdmittedAnswers:
     """The same answers, as many at a time as there is room for."""
 
-    def __init__(self, answers: Answers, admission: Admission, request_seconds: float) -> None:
+    def __init__(self, answers: Answers, room: Room) -> None:
         self._answers = answers
-        self._admission = admission
-        self._request_seconds = request_seconds
+        self._room = room
 
     def __call__(
         self, call: ChatCall, caller: Caller, *, request_id: str, seconds: float | None = None
@@ -58,39 +56,11 @@ class AdmittedAnswers:
         self, call: ChatCall, tenant: str, seconds: float | None
     ) -> tuple[Place, float]:
         """A place whose turn has come, and the seconds that are left for the answer."""
-        allowed = min(self._request_seconds, seconds or self._request_seconds)
-        allowed = min(allowed, ALLOWED_SECONDS.get() or allowed)
-        try:
-            place = self._admission.ask(tenant, tokens_of(call), allowed)
-        except FullError:
-            ADMISSION_REFUSED.inc()
-            raise
-        if place.begun_at is not None:
-            return place, allowed
-        return place, await self._turn_of(place, allowed)
-
-    async def _turn_of(self, place: Place, allowed: float) -> float:
-        deadline = Deadline(allowed)
-        turn = asyncio.get_running_loop().create_future()
-        place.tell = lambda: None if turn.done() else turn.set_result(None)
-        try:
-            # Not `wait_for`: it forgets a cancellation that comes with the turn, and the answer
-            # would be generated for a client who has left.
-            with ADMISSION_WAITING.track_inprogress():
-                async with asyncio.timeout(deadline.remaining()):
-                    await turn
-            return deadline.remaining()
-        except TimeoutError as error:
-            self._admission.leave(place)
-            ADMISSION_REFUSED.inc()
-            raise FullError("there was no room before the deadline; retry") from error
-        except BaseException:
-            self._admission.leave(place)
-            raise
+        return await self._room.place("answer", tenant, tokens_of(call), seconds)
 
     def leave(self, place: Place, *, answered: bool) -> None:
         """Give it back."""
-        self._admission.leave(place, answered=answered)
+        self._room.leave(place, answered=answered)
 
     def inner(
         self, call: ChatCall, caller: Caller, request_id: str, seconds: float

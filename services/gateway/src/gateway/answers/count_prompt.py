@@ -1,10 +1,11 @@
 """Count the tokens of a prompt, as an answer to it would."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall
+from gateway.domain.deadline import Deadline
 from gateway.domain.models import AskedModel
 
 
@@ -14,6 +15,8 @@ class CountedPrompt:
 
     version_id: str
     tokens: int
+    variant: str = ""
+    """Of an alias that has some."""
 
 
 class FindsModels(Protocol):
@@ -38,15 +41,23 @@ class CountPrompt:
     engines: Counters
     request_seconds: float
 
-    async def __call__(self, call: ChatCall, caller: Caller) -> CountedPrompt:
+    async def __call__(
+        self, call: ChatCall, caller: Caller, *, seconds: float | None = None
+    ) -> CountedPrompt:
         """The count.
+
+        Args:
+            seconds: what is left of the request's time, when that is less than our own limit.
 
         Raises:
             ModelNotAllowedError, ModelNotFoundError: by the caller's key; none that can answer.
             BadRequestError: it is too long, or the model's template does not take it.
-            UnavailableError: inference is not there.
+            UnavailableError, DeadlineError: inference is not there, or late.
         """
         caller.require_model(call.model)
         asked = self.find_model.asked(caller.tenant, call.model)
-        seconds = self.request_seconds
-        return await self.engines.count(call, tenant=caller.tenant, asked=asked, timeout=seconds)
+        deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
+        counted = await self.engines.count(
+            call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
+        )
+        return replace(counted, variant=asked.variant)

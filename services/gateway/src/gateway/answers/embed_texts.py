@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
@@ -24,6 +24,12 @@ class Embedded:
     version_id: str
     vectors: tuple[bytes, ...]
     tokens: int
+    variant: str = ""
+    """Of an alias that has some."""
+    policy_digest: str = ""
+    """Of the policy that the texts passed."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """What else its caller is to hear, over HTTP."""
 
 
 class FindsModels(Protocol):
@@ -35,7 +41,9 @@ class FindsModels(Protocol):
 class Judges(Protocol):
     """See `gateway.guarding.judge_texts.JudgeTexts`."""
 
-    async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]: ...
+    async def __call__(
+        self, texts: Sequence[str], caller: Caller, *, seconds: float | None = None
+    ) -> list[InputVerdict]: ...
 
 
 class Embedders(Protocol):
@@ -59,9 +67,18 @@ class EmbedTexts:
     """See `gateway.answers.answer_chat.AnswerChat`."""
 
     async def __call__(
-        self, model: str, texts: Sequence[str], caller: Caller, *, request_id: str
+        self,
+        model: str,
+        texts: Sequence[str],
+        caller: Caller,
+        *,
+        request_id: str,
+        seconds: float | None = None,
     ) -> Embedded:
         """One vector for each text, in their order.
+
+        Args:
+            seconds: what is left of the request's time, when that is less than our own limit.
 
         Raises:
             ModelNotAllowedError: the caller's key is limited to other models.
@@ -71,32 +88,39 @@ class EmbedTexts:
             UnavailableError, OverloadedError, DeadlineError: as of an answer.
         """
         started = time.perf_counter()
-        deadline = Deadline(self.request_seconds)
+        deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
         caller.require_model(model)
         asked = self.find_model.asked(caller.tenant, model)
-        verdicts = await self.judge_texts(texts, caller)
-        for verdict in verdicts:
-            if verdict.blocked:
-                BLOCKED.labels("input").inc()
-                raise refusal_of(verdict, "input")
-        if len(verdicts) != len(texts):
-            raise UnavailableError("moderation did not judge every text")
+        verdicts = await self._passed(texts, caller, deadline)
         embedded = await self.engines.embed(
             [verdict.text for verdict in verdicts],
             tenant=caller.tenant,
             asked=asked,
             timeout=deadline.remaining(),
         )
-        record = _usage(embedded, caller, request_id, verdicts[0].policy_digest)
+        digest = verdicts[0].policy_digest
+        embedded = replace(embedded, variant=asked.variant, policy_digest=digest)
+        record = _usage(embedded, caller, request_id)
         record.micros = self.price_of(caller.tenant, model).cost(embedded.tokens, 0)
         record.total_seconds = time.perf_counter() - started
         self.usage.record(record)
         return embedded
 
+    async def _passed(
+        self, texts: Sequence[str], caller: Caller, deadline: Deadline
+    ) -> list[InputVerdict]:
+        """Verdicts on all of them, none of which blocks."""
+        verdicts = await self.judge_texts(texts, caller, seconds=deadline.remaining())
+        for verdict in verdicts:
+            if verdict.blocked:
+                BLOCKED.labels("input").inc()
+                raise refusal_of(verdict, "input")
+        if len(verdicts) != len(texts):
+            raise UnavailableError("moderation did not judge every text")
+        return verdicts
 
-def _usage(
-    embedded: Embedded, caller: Caller, request_id: str, policy_digest: str
-) -> UsageRecorded:
+
+def _usage(embedded: Embedded, caller: Caller, request_id: str) -> UsageRecorded:
     record = UsageRecorded(
         request_id=request_id,
         tenant=caller.tenant,
@@ -104,7 +128,7 @@ def _usage(
         version_id=embedded.version_id,
         prompt_tokens=embedded.tokens,
         finish_reason="stop",
-        policy_digest=policy_digest,
+        policy_digest=embedded.policy_digest,
         key_id=caller.key_id,
     )
     record.at.GetCurrentTime()

@@ -1,19 +1,21 @@
 """What limited callers ask for is reserved before and settled after; others pass as they are."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from service_kit.errors import DomainError
+
 from gateway.answers.admitted_answers import Answers
-from gateway.answers.embed_texts import Embedded
+from gateway.answers.embed_texts import Embedded, Embedders
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall
 from gateway.domain.ledger.account import Account
 from gateway.domain.ledger.bounds import need, prompt_bound, texts_bound
 from gateway.domain.ledger.prices import Price
 from gateway.domain.ledger.standing import quota_headers
+from gateway.domain.models import AskedModel
 from gateway.domain.verdict import InputVerdict
 from gateway.guarding.guarded_answers import GuardedAnswers
 from gateway.spending.meter import METER
@@ -106,14 +108,39 @@ class MeteredEmbeds:
             return await self.embed_texts(model, texts, caller, request_id=request_id)
         price, bound = self.price_of(caller.tenant, model), texts_bound(texts)
         async with self.quotas.admit(accounts, need(bound, 0, price), bound, price) as meter:
+            METER.set(meter)
             try:
                 embedded = await self.embed_texts(model, texts, caller, request_id=request_id)
-            except asyncio.CancelledError:
-                meter.asked()  # how far the engine came is not known
-                raise
-            meter.asked()
-            meter.prompt(embedded.tokens)
-            return embedded
+            finally:
+                METER.set(None)
+            return replace(embedded, headers=quota_headers(accounts, self.quotas.now()))
+
+
+@dataclass(frozen=True)
+class MeteredEmbedders:
+    """Engines whose vectors are counted where the request of this task is limited.
+
+    One that fails costs nothing; how far one came that is left is not known, so the bound counts.
+    """
+
+    engines: Embedders
+
+    async def embed(
+        self, texts: Sequence[str], *, tenant: str, asked: AskedModel, timeout: float
+    ) -> Embedded:
+        """As the engines do."""
+        embedding = self.engines.embed(texts, tenant=tenant, asked=asked, timeout=timeout)
+        meter = METER.get()
+        if meter is None:
+            return await embedding
+        meter.asked()
+        try:
+            embedded = await embedding
+        except DomainError:
+            meter.refused()
+            raise
+        meter.prompt(embedded.tokens)
+        return embedded
 
 
 @dataclass(frozen=True)

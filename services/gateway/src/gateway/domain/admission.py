@@ -31,6 +31,7 @@ class Place:
 
     tenant: str
     tokens: int
+    kind: str = ""
     begun_at: float | None = None
     """None as long as it waits."""
     tell: Callable[[], None] | None = None
@@ -43,6 +44,18 @@ class _Tenant:
     in_hand: int = 0
     waiting: dict[Place, None] = field(default_factory=dict)
     waiting_tokens: int = 0
+
+
+@dataclass(slots=True)
+class _Lasting:
+    """How long requests of one kind last, on average."""
+
+    seconds: float = 0.0
+    answered: int = 0
+
+    def learn(self, seconds: float) -> None:
+        self.answered = min(self.answered + 1, MEMORY)
+        self.seconds += (seconds - self.seconds) / self.answered
 
 
 class Admission:
@@ -72,26 +85,26 @@ class Admission:
         self._freed = 0.0
         self._full_seconds = 0.0
         self._looked_at = clock()
-        self._lasts = 0.0
-        self._answered = 0
+        self._lasts: dict[str, _Lasting] = {}
         self.tokens = 0
         """In hand."""
         self.waiting = 0
         """Requests in the queue."""
 
-    def ask(self, tenant: str, tokens: int, seconds: float) -> Place:
+    def ask(self, tenant: str, tokens: int, seconds: float, *, kind: str = "") -> Place:
         """A place, begun when there is room.
 
         Args:
             tokens: what it may come to; what is over the limit counts as all of it.
             seconds: until its deadline.
+            kind: one of a few; what one of them lasts says nothing of another.
 
         Raises:
             FullError: it would wait too long.
         """
         self._time_passes()
         tokens = min(tokens, self._limit) if self._limit else tokens
-        place = Place(tenant, tokens)
+        place = Place(tenant, tokens, kind)
         known = self._tenants.get(tenant)
         if known is None:
             known = self._tenants[tenant] = _Tenant(next(self._turns))
@@ -99,7 +112,8 @@ class Admission:
             self._begin(place)
             return place
         wait = self._expected_wait(place, known)
-        lasts = self._lasts if wait is not None else 0.0
+        lasting = self._lasts.get(kind)
+        lasts = lasting.seconds if lasting is not None else 0.0
         is_late = wait is not None and wait + lasts > DEADLINE_SHARE * seconds
         is_long = wait is None or wait > self._wait_seconds
         if is_late or is_long:
@@ -122,8 +136,8 @@ class Admission:
             self._unqueue(place, tenant)
         else:
             if answered:
-                self._answered = min(self._answered + 1, MEMORY)
-                self._lasts += (self._clock() - place.begun_at - self._lasts) / self._answered
+                lasting = self._lasts.setdefault(place.kind, _Lasting())
+                lasting.learn(self._clock() - place.begun_at)
             self._freed += place.tokens if self._is_full else 0
             tenant.in_hand -= place.tokens
             self.tokens -= place.tokens

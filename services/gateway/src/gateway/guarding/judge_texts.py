@@ -23,15 +23,21 @@ class JudgeTexts:
         self._moderation = moderation
         self._request_seconds = request_seconds
 
-    async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]:
+    async def __call__(
+        self, texts: Sequence[str], caller: Caller, *, seconds: float | None = None
+    ) -> list[InputVerdict]:
         """One verdict for each text, in order.
+
+        Args:
+            seconds: what is left of the request's time, when that is less than our own limit.
 
         Raises:
             BadRequestError: a text is longer than moderation reads.
             UnavailableError: moderation is down, late, or has no valid policy.
             DeadlineError: the time is over.
         """
-        deadline, room = Deadline(self._request_seconds), asyncio.Semaphore(AT_ONCE)
+        allowed = min(self._request_seconds, seconds or self._request_seconds)
+        deadline, room = Deadline(allowed), asyncio.Semaphore(AT_ONCE)
 
         async def judged(text: str) -> InputVerdict:
             async with room:

@@ -61,10 +61,12 @@ class FindModel:
         """
         alias = self.alias(tenant, name)
         if alias is not None:
-            split = self._split(alias) if key is not None else None
+            split = self._split(alias)
             if split is None:
                 return AskedModel(name, alias.version_id)
-            variant = split.pick(alias.tenant, name, key or "")
+            if key is None:
+                return AskedModel(name, alias.version_id, variant=split.variants[0].name)
+            variant = split.pick(alias.tenant, name, key)
             return AskedModel(
                 variant.version_id,
                 variant.version_id,

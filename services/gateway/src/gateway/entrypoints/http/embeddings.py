@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BeforeValidator, Field
-from starlette.requests import Request
-from starlette.responses import Response
 
 from gateway.answers.embed_texts import Embedded
 from gateway.domain.access import Caller
 from gateway.domain.errors import unsupported
 from gateway.entrypoints.bodies.chat_body import parse_open
 from gateway.entrypoints.bodies.parsing import OpenBody
-from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
+from gateway.entrypoints.http.gate import Receive, Scope, Send
+from gateway.entrypoints.http.text_replies import send_fields, while_listening, whole_body
 
 MAX_TEXTS = 256
 FLOAT_BYTES = 4
@@ -50,22 +49,22 @@ class Embeds(Protocol):
     ) -> Embedded: ...
 
 
-class EmbeddingRoutes:
-    """/v1/embeddings."""
+class EmbeddingRoute:
+    """POST /v1/embeddings, as plain ASGI: a client that leaves gives up its place in the queue."""
 
     def __init__(self, embed_texts: Embeds) -> None:
         self._embed_texts = embed_texts
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {"embed": self._post}
-
-    async def _post(self, request: Request) -> Response:
-        body = parse_open(await request.body(), EmbeddingBody)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = parse_open(await whole_body(receive), EmbeddingBody)
         if (body.model_extra or {}).get("dimensions") is not None:
             raise unsupported("dimensions")
+        await while_listening(receive, self._reply(body, scope["state"], send))
+
+    async def _reply(self, body: EmbeddingBody, state: dict[str, Any], send: Send) -> None:
         embedded = await self._embed_texts(
-            body.model, body.input, caller_of(request), request_id=request.state.request_id
+            body.model, body.input, state["caller"], request_id=state["request_id"]
         )
         shown = _base64 if body.encoding_format == "base64" else _floats
         view = {
@@ -77,9 +76,13 @@ class EmbeddingRoutes:
             "model": body.model,
             "usage": {"prompt_tokens": embedded.tokens, "total_tokens": embedded.tokens},
         }
-        answer = json_response(view)
-        answer.headers["x-model-version"] = embedded.version_id
-        return answer
+        headers = [
+            (b"x-model-version", embedded.version_id.encode()),
+            (b"x-model-variant", embedded.variant.encode()),
+            (b"x-policy-digest", embedded.policy_digest.encode()),
+            *embedded.headers,
+        ]
+        await send_fields(send, view, headers)
 
 
 def _base64(vector: bytes) -> str:

@@ -1,14 +1,15 @@
 """Anthropic's conversations, as plain ASGI like chat, by the same use case."""
 
-import json
 from typing import Any
 
-from gateway.answers.count_prompt import CountPrompt
+from gateway.answers.admitted_texts import AdmittedCounts
+from gateway.domain.access import Caller
+from gateway.domain.chat import ChatCall
 from gateway.entrypoints.bodies.message_body import MessagesRequest, parse_counted, parse_messages
-from gateway.entrypoints.http.errors import JSON
 from gateway.entrypoints.http.gate import Receive, Scope, Send
 from gateway.entrypoints.http.text_replies import (
     Answers,
+    send_fields,
     send_json,
     text_stream,
     while_listening,
@@ -20,21 +21,21 @@ from gateway.entrypoints.views.message_views import MessageEvents, failed_event,
 class CountTokensRoute:
     """POST /v1/messages/count_tokens."""
 
-    def __init__(self, count_prompt: CountPrompt) -> None:
+    def __init__(self, count_prompt: AdmittedCounts) -> None:
         self._count_prompt = count_prompt
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         call = parse_counted(await whole_body(receive))
-        counted = await self._count_prompt(call, scope["state"]["caller"])
-        body = json.dumps({"input_tokens": counted.tokens}).encode()
+        await while_listening(receive, self._reply(call, scope["state"]["caller"], send))
+
+    async def _reply(self, call: ChatCall, caller: Caller, send: Send) -> None:
+        counted = await self._count_prompt(call, caller)
         headers = [
-            *JSON,
-            (b"content-length", str(len(body)).encode()),
             (b"x-model-version", counted.version_id.encode()),
+            (b"x-model-variant", counted.variant.encode()),
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send_fields(send, {"input_tokens": counted.tokens}, headers)
 
 
 class MessagesRoute:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BeforeValidator, Field
-from starlette.requests import Request
-from starlette.responses import Response
 
 from gateway.domain.access import Caller
 from gateway.domain.verdict import InputVerdict
 from gateway.entrypoints.bodies.chat_body import parse_open
 from gateway.entrypoints.bodies.parsing import OpenBody
-from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
+from gateway.entrypoints.http.gate import Receive, Scope, Send
+from gateway.entrypoints.http.text_replies import send_fields, while_listening, whole_body
 from gateway.entrypoints.views.moderation_views import result_view
 
 MAX_TEXTS = 64
@@ -62,22 +61,22 @@ class Judges(Protocol):
     async def __call__(self, texts: Sequence[str], caller: Caller) -> list[InputVerdict]: ...
 
 
-class ModerationRoutes:
-    """/v1/moderations."""
+class ModerationRoute:
+    """POST /v1/moderations, as plain ASGI: a client that leaves gives up its place in the queue."""
 
     def __init__(self, judge_texts: Judges) -> None:
         self._judge_texts = judge_texts
 
-    def handlers(self) -> Handlers:
-        """By the names of the route table."""
-        return {"moderate": self._post}
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        body = parse_open(await whole_body(receive), ModerationBody)
+        await while_listening(receive, self._reply(body, scope["state"], send))
 
-    async def _post(self, request: Request) -> Response:
-        body = parse_open(await request.body(), ModerationBody)
-        verdicts = await self._judge_texts(body.input, caller_of(request))
+    async def _reply(self, body: ModerationBody, state: dict[str, Any], send: Send) -> None:
+        verdicts = await self._judge_texts(body.input, state["caller"])
         view = {
-            "id": f"modr-{request.state.request_id.removeprefix('req-')}",
+            "id": f"modr-{state['request_id'].removeprefix('req-')}",
             "model": verdicts[0].policy_digest,
             "results": [result_view(verdict) for verdict in verdicts],
         }
-        return json_response(view)
+        await send_fields(send, view, [(b"x-policy-digest", verdicts[0].policy_digest.encode())])

@@ -13,7 +13,7 @@ from gateway.entrypoints.http.chat import ChatRoute, GenerateRoute
 from gateway.entrypoints.http.completions import CompletionRoute
 from gateway.entrypoints.http.dataset_stories import DatasetStories, DatasetStoryRoutes
 from gateway.entrypoints.http.datasets import DatasetRoutes, Previews
-from gateway.entrypoints.http.embeddings import EmbeddingRoutes
+from gateway.entrypoints.http.embeddings import EmbeddingRoute
 from gateway.entrypoints.http.evals import EvalRoutes
 from gateway.entrypoints.http.evaluations import EvaluationRoutes, ReadsEvaluations
 from gateway.entrypoints.http.feedback import FeedbackRoutes
@@ -25,7 +25,7 @@ from gateway.entrypoints.http.jobs import JobRoutes, Jobs
 from gateway.entrypoints.http.keys import KeyRoutes
 from gateway.entrypoints.http.messages import CountTokensRoute, MessagesRoute
 from gateway.entrypoints.http.models import ModelRoutes
-from gateway.entrypoints.http.moderations import ModerationRoutes
+from gateway.entrypoints.http.moderations import ModerationRoute
 from gateway.entrypoints.http.optimizations import OptimizationRoutes
 from gateway.entrypoints.http.policies import PolicyRoutes
 from gateway.entrypoints.http.requests import Handlers
@@ -122,8 +122,6 @@ def _tenant_handlers(use_cases: UseCases) -> Handlers:
 
 def _judging_handlers(use_cases: UseCases) -> Handlers:
     return {
-        **EmbeddingRoutes(use_cases.embed_texts).handlers(),
-        **ModerationRoutes(use_cases.judge_texts).handlers(),
         **PolicyRoutes(use_cases.manage_policy).handlers(),
         **FeedbackRoutes(use_cases.record_feedback).handlers(),
     }
@@ -137,4 +135,6 @@ def _hot_routes(use_cases: UseCases, settings: HttpChoices) -> Mapping[str, App]
         "count_tokens": CountTokensRoute(use_cases.count_prompt),
         "messages": MessagesRoute(use_cases.answer_chat),
         "generate": GenerateRoute(use_cases.answer_chat, settings.default_model),
+        "embed": EmbeddingRoute(use_cases.embed_texts),
+        "moderate": ModerationRoute(use_cases.judge_texts),
     }

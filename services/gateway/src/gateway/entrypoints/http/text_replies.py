@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall, End, Piece
 from gateway.domain.requests_in_hand import key_ends
-from gateway.entrypoints.http.errors import error_body, internal_error_body
+from gateway.entrypoints.http.errors import JSON, Headers, error_body, internal_error_body
 from gateway.entrypoints.http.gate import Receive, Send
 from gateway.entrypoints.http.sse import DONE, error_event
 from gateway.guarding.guarded_answers import GuardedAnswers
@@ -180,6 +180,15 @@ async def whole_body(receive: Receive) -> bytes:
         parts.append(message.get("body", b""))
         if not message.get("more_body", False):
             return b"".join(parts)
+
+
+async def send_fields(send: Send, fields: dict[str, Any], headers: Headers) -> None:
+    """An answer that is no text of a model, whole; headers without a value are left out."""
+    body = json.dumps(fields, ensure_ascii=False, allow_nan=False).encode()
+    length = (b"content-length", str(len(body)).encode())
+    said = [*JSON, length, *(each for each in headers if each[1])]
+    await send({"type": "http.response.start", "status": 200, "headers": said})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def send_json(send: Send, fields: dict[str, Any], answers: GuardedAnswers) -> None:
