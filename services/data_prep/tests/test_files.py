@@ -13,7 +13,6 @@ from service_kit.errors import (
     AlreadyExistsError,
     InvalidInputError,
     NotFoundError,
-    OverloadedError,
     TooLargeError,
     UnavailableError,
 )
@@ -140,8 +139,10 @@ async def test_uploads_at_a_time_are_bounded_and_an_abandoned_one_frees_its_plac
         async with open_channel(data_prep.address, data_prep.secret) as channel:
             upload = pb_grpc.DataPrepServiceStub(channel).UploadFile(stalled(), timeout=20)
             await eventually(lambda: list(uploads_of(data_prep).iterdir()))
-            with pytest.raises(OverloadedError, match="too many uploads"):
+            with pytest.raises(UnavailableError, match="too many uploads") as refused:
                 await data_prep.upload(b"{}")
+            # Full, not away: the caller is told when to come back, and is not blamed.
+            assert (refused.value.reason, refused.value.retry_after_seconds) == ("OVERLOADED", 5)
 
             upload.cancel()
 

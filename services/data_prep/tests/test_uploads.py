@@ -1,5 +1,6 @@
 """Files that come in parts: kept over a restart, joined in the order given, made once."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from service_kit.errors import (
     NotFoundError,
     OverloadedError,
     TooLargeError,
+    UnavailableError,
 )
 from service_kit.grpc_client import domain_errors
 
@@ -170,8 +172,9 @@ async def test_the_open_uploads_of_a_tenant_are_bounded(start_data_prep: Any) ->
     async with start_data_prep(role="serve", max_open_uploads=2) as data_prep:
         first = await create(data_prep)
         await create(data_prep)
-        with pytest.raises(OverloadedError, match="2 uploads are open"):
+        with pytest.raises(OverloadedError, match="2 uploads are open") as refused:
             await create(data_prep)
+        assert refused.value.retry_after_seconds == 60
         assert await create(data_prep, tenant="rival")
 
         await cancel(data_prep, first.upload_id)
@@ -205,6 +208,34 @@ async def test_an_upload_is_gone_an_hour_after_it_began(tmp_path: Path) -> None:
     clock[0] += KEPT_SECONDS
     await shelf.pending()
     assert await shelf.get(upload.upload_id) is None
+
+
+async def test_parts_that_come_in_at_a_time_are_bounded_for_all(tmp_path: Path) -> None:
+    shelf, never = UploadFolder(tmp_path / "shelf"), asyncio.Event()
+    begin = CreateUpload(shelf, max_bytes=1000, max_open=1)
+    add_part = AddUploadPart(shelf, max_parts_at_once=1)
+    ours, theirs = [
+        await begin(header=pb.UploadHeader(tenant=each, filename="a.jsonl"), size_bytes=3)
+        for each in ("acme", "rival")
+    ]
+    begun = asyncio.Event()
+
+    async def stalled() -> Any:
+        yield b"1"
+        begun.set()
+        await never.wait()
+
+    adding = asyncio.create_task(
+        add_part(tenant="acme", upload_id=ours.upload_id, chunks=stalled())
+    )
+    await begun.wait()
+    with pytest.raises(UnavailableError, match="too many parts") as refused:
+        await add_part(tenant="rival", upload_id=theirs.upload_id, chunks=chunks(b"1"))
+    assert (refused.value.reason, refused.value.retry_after_seconds) == ("OVERLOADED", 5)
+
+    adding.cancel()
+    await asyncio.gather(adding, return_exceptions=True)
+    assert await add_part(tenant="rival", upload_id=theirs.upload_id, chunks=chunks(b"1"))
 
 
 async def test_parts_cannot_fill_the_disk(tmp_path: Path) -> None:

@@ -188,10 +188,29 @@ async def test_an_upload_that_has_to_wait_is_told_when_to_come_back(house: House
         answer = await client.post(
             "/v1/files", files={"file": ("a.csv", b"a")}, data={"purpose": "fine-tune"}
         )
+        part = await uploaded_part(client)
     house.data_prep.busy = False
 
-    assert answer.status_code == 429
-    assert answer.headers["retry-after"] == "5"
+    for refused in (answer, part):
+        assert (refused.status_code, error_of(refused)["code"]) == (503, "overloaded")
+        assert refused.headers["retry-after"] == "5"
+
+
+async def uploaded_part(client: httpx.AsyncClient) -> httpx.Response:
+    body = {"filename": "rows.jsonl", "purpose": "fine-tune", "bytes": 1}
+    began = await client.post("/v1/uploads", json=body)
+    files = {"data": ("part", b"x")}
+    return await client.post(f"/v1/uploads/{began.json()['id']}/parts", files=files)
+
+
+async def test_a_tenant_with_too_many_open_uploads_hears_of_its_own_limit(house: House):
+    house.data_prep.most_open = 0
+    body = {"filename": "rows.jsonl", "purpose": "fine-tune", "bytes": 1}
+    async with house.http() as client:
+        refused = await client.post("/v1/uploads", json=body)
+    house.data_prep.most_open = None
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
 
 
 @pytest.mark.parametrize(

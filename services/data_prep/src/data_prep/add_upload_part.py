@@ -4,8 +4,9 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from service_kit.errors import InvalidInputError, OverloadedError
+from service_kit.errors import InvalidInputError
 
+from data_prep.domain.full import FullError
 from data_prep.store_file import MAX_CHUNK_BYTES
 from data_prep.uploads import (
     MAX_PART_BYTES,
@@ -50,11 +51,11 @@ class AddUploadPart:
         Raises:
             NotFoundError: No such upload, or it is over.
             InvalidInputError: The part is empty or too large, or there are too many of them.
-            OverloadedError: Too many parts are coming in.
+            FullError: Too many parts are coming in, of all tenants.
         """
         await pending_upload(self._shelf, tenant, upload_id, self._now())
         if not self._free:
-            raise OverloadedError("too many parts are coming in", retry_after_seconds=5.0)
+            raise FullError("too many parts are coming in", retry_after_seconds=5.0)
         self._free -= 1
         try:
             async with self._shelf.open_part(upload_id) as part:

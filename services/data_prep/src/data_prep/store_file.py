@@ -9,8 +9,9 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import FileState
 from registry.store import ArtifactStore
-from service_kit.errors import InvalidInputError, OverloadedError, TooLargeError
+from service_kit.errors import InvalidInputError, TooLargeError
 
+from data_prep.domain.full import FullError
 from data_prep.domain.reading.file_formats import (
     ENDINGS,
     PLAIN_FORMATS,
@@ -111,12 +112,12 @@ class StoreFile:
             InvalidInputError: The header is wrong, or the file is empty, or not what its name says.
             AlreadyExistsError: There is a file of the given id.
             TooLargeError: It is larger than the limit.
-            OverloadedError: Too many uploads are running.
+            FullError: Too many uploads are running, of all tenants.
             UnavailableError: The bus does not answer; nothing was stored.
         """
         file_format = check_header(filename, purpose)
         if not self._free_uploads:
-            raise OverloadedError("too many uploads are running", retry_after_seconds=5.0)
+            raise FullError("too many uploads are running", retry_after_seconds=5.0)
         self._free_uploads -= 1
         try:
             digest, size = await self._keep(chunks, file_format, filename)

@@ -19,13 +19,12 @@ from service_kit.errors import (
     AlreadyExistsError,
     InvalidInputError,
     NotFoundError,
-    OverloadedError,
     PreconditionError,
     TooLargeError,
 )
 
 from gateway_support.evaluations import FakeEvaluations
-from gateway_support.uploads import FakeUploads
+from gateway_support.uploads import FULL, FakeUploads
 
 MAX_FILE_BYTES = 3 * 1024 * 1024
 
@@ -43,13 +42,12 @@ class FakeDataPrep(FakeUploads):
         """Of datasets that were ordered here."""
         self.chunk_sizes: list[int] = []
         self.specs: list[data_prep_pb.DatasetSpec] = []
-        self.busy = False
 
     async def UploadFile(
         self, requests: AsyncIterator[data_prep_pb.UploadFileRequest], context: Any
     ) -> data_prep_pb.UploadFileResponse:
         if self.busy:
-            raise OverloadedError("too many uploads are running", retry_after_seconds=5)
+            raise FULL
         header = (await anext(aiter(requests))).header
         content = bytearray()
         async for request in requests:

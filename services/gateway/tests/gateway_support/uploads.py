@@ -8,8 +8,9 @@ from typing import Any
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import DataPrepServiceServicer
 from modelmill.registry.v1.model_events_pb2 import FileState
-from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.errors import InvalidInputError, NotFoundError, OverloadedError, UnavailableError
 
+FULL = UnavailableError("too many are coming in", retry_after_seconds=5).because("OVERLOADED")
 BEGAN = 1_750_000_000
 
 
@@ -27,6 +28,10 @@ class FakeUploads(DataPrepServiceServicer):
     def __init__(self) -> None:
         self._uploads: dict[str, OpenUpload] = {}
         self._upload_numbers = itertools.count()
+        self.busy = False
+        """No room for bytes, whoever's they are."""
+        self.most_open: int | None = None
+        """Uploads of one tenant, which these tests have just one of."""
         self.previewed: list[pb.PreviewDatasetRequest] = []
 
     def keep_file(self, header: pb.UploadHeader, content: bytes) -> FileState:
@@ -42,6 +47,8 @@ class FakeUploads(DataPrepServiceServicer):
     ) -> pb.CreateUploadResponse:
         if not request.header.filename.endswith(".jsonl"):
             raise InvalidInputError("filename must end in .jsonl")
+        if self.most_open is not None and len(self._uploads) >= self.most_open:
+            raise OverloadedError("too many are open", retry_after_seconds=60)
         upload = pb.Upload(
             upload_id=f"upload_{next(self._upload_numbers)}",
             header=request.header,
@@ -56,6 +63,8 @@ class FakeUploads(DataPrepServiceServicer):
     async def AddUploadPart(
         self, requests: AsyncIterator[pb.AddUploadPartRequest], context: Any
     ) -> pb.AddUploadPartResponse:
+        if self.busy:
+            raise FULL
         header = (await anext(aiter(requests))).header
         upload = self._pending(header.tenant, header.upload_id)
         content = b"".join([request.chunk async for request in requests])

@@ -121,6 +121,7 @@ class DataPrepServiceServicer:
 
         INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
         RESOURCE_EXHAUSTED: larger than the service's limit.
+        UNAVAILABLE: too many uploads are running, of all tenants (reason OVERLOADED), or the bus does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -130,7 +131,7 @@ class DataPrepServiceServicer:
         """Begins a file that comes in parts, each of which may be sent again, over hours and from several connections.
 
         INVALID_ARGUMENT: as UploadFile, or no size.
-        RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads are open.
+        RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads of the tenant's are open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,6 +142,7 @@ class DataPrepServiceServicer:
 
         NOT_FOUND: no such upload, or it is over.
         INVALID_ARGUMENT: no header, an empty part, or one that is larger than 64 MiB.
+        UNAVAILABLE: too many parts are coming in, of all tenants (reason OVERLOADED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,18 +38,20 @@ class DataPrepServiceStub:
 
     INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
     RESOURCE_EXHAUSTED: larger than the service's limit.
+    UNAVAILABLE: too many uploads are running, of all tenants (reason OVERLOADED), or the bus does not answer.
     """
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.CreateUploadRequest, _data_prep_service_pb2.CreateUploadResponse]
     """Begins a file that comes in parts, each of which may be sent again, over hours and from several connections.
 
     INVALID_ARGUMENT: as UploadFile, or no size.
-    RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads are open.
+    RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads of the tenant's are open.
     """
     AddUploadPart: _grpc.StreamUnaryMultiCallable[_data_prep_service_pb2.AddUploadPartRequest, _data_prep_service_pb2.AddUploadPartResponse]
     """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
 
     NOT_FOUND: no such upload, or it is over.
     INVALID_ARGUMENT: no header, an empty part, or one that is larger than 64 MiB.
+    UNAVAILABLE: too many parts are coming in, of all tenants (reason OVERLOADED).
     """
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.CompleteUploadRequest, _data_prep_service_pb2.CompleteUploadResponse]
     """Joins the parts in the order given to a file. A repeat returns the same file.
@@ -124,18 +126,20 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
 
     INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
     RESOURCE_EXHAUSTED: larger than the service's limit.
+    UNAVAILABLE: too many uploads are running, of all tenants (reason OVERLOADED), or the bus does not answer.
     """
     CreateUpload: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.CreateUploadRequest, _data_prep_service_pb2.CreateUploadResponse]  # type: ignore[assignment]
     """Begins a file that comes in parts, each of which may be sent again, over hours and from several connections.
 
     INVALID_ARGUMENT: as UploadFile, or no size.
-    RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads are open.
+    RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads of the tenant's are open.
     """
     AddUploadPart: _aio.StreamUnaryMultiCallable[_data_prep_service_pb2.AddUploadPartRequest, _data_prep_service_pb2.AddUploadPartResponse]  # type: ignore[assignment]
     """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
 
     NOT_FOUND: no such upload, or it is over.
     INVALID_ARGUMENT: no header, an empty part, or one that is larger than 64 MiB.
+    UNAVAILABLE: too many parts are coming in, of all tenants (reason OVERLOADED).
     """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.CompleteUploadRequest, _data_prep_service_pb2.CompleteUploadResponse]  # type: ignore[assignment]
     """Joins the parts in the order given to a file. A repeat returns the same file.
@@ -213,6 +217,7 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
 
         INVALID_ARGUMENT: no header, an empty file, or one whose name or bytes are of no format that we read.
         RESOURCE_EXHAUSTED: larger than the service's limit.
+        UNAVAILABLE: too many uploads are running, of all tenants (reason OVERLOADED), or the bus does not answer.
         """
 
     @_abc_1.abstractmethod
@@ -224,7 +229,7 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         """Begins a file that comes in parts, each of which may be sent again, over hours and from several connections.
 
         INVALID_ARGUMENT: as UploadFile, or no size.
-        RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads are open.
+        RESOURCE_EXHAUSTED: larger than the service's limit, or too many uploads of the tenant's are open.
         """
 
     @_abc_1.abstractmethod
@@ -237,6 +242,7 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND: no such upload, or it is over.
         INVALID_ARGUMENT: no header, an empty part, or one that is larger than 64 MiB.
+        UNAVAILABLE: too many parts are coming in, of all tenants (reason OVERLOADED).
         """
 
     @_abc_1.abstractmethod
