@@ -25,6 +25,7 @@ from gateway.guarding.ask_judges import AskJudges
 from gateway.guarding.guarded_answers import GuardedAnswers
 from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
 from gateway.neighbours import AuditTrail, Engines, Moderation, Policies, UsageRecords
+from gateway.spending.meter import METER
 
 tracer = trace.get_tracer(__name__)
 
@@ -85,18 +86,16 @@ class AnswerChat:
                     await answers.begin()
                     yield answers
                 finally:
+                    self._record(_usage(answers, caller, request_id, started), call)
                     await answers.close()
                     _tell(span, answers, call.model)
                     for judged in answers.judged_texts(caller.tenant):
                         self.audit.record(judged)
-                    self._record(_usage(answers, caller, request_id, started), answers, call)
 
-    def _record(self, usage: UsageRecorded, answers: GuardedAnswers, call: ChatCall) -> None:
-        """Keep what was used, with what it costs as far as the engine told."""
-        used = answers.end.usage
-        if used is not None:
-            price = self.price_of(usage.tenant, call.model)
-            usage.micros = price.cost(used.prompt_tokens, used.completion_tokens)
+    def _record(self, usage: UsageRecorded, call: ChatCall) -> None:
+        """Keep what was used, with what it costs."""
+        price = self.price_of(usage.tenant, call.model)
+        usage.micros = price.cost(usage.prompt_tokens, usage.completion_tokens)
         self.usage.record(usage)
 
     def _asked(self, call: ChatCall, caller: Caller) -> AskedModel:
@@ -179,14 +178,16 @@ def _tell(span: trace.Span, answers: GuardedAnswers, model: str) -> None:
 def _usage(
     answers: GuardedAnswers, caller: Caller, request_id: str, started: float
 ) -> UsageRecorded:
-    tokens = answers.end.usage
+    meter = METER.get()
+    # What a budget is charged is on record, also of an answer that was stopped.
+    used = answers.used if meter is None else meter.used
     record = UsageRecorded(
         request_id=request_id,
         tenant=caller.tenant,
         caller=caller.subject,
         version_id=answers.version_id,
-        prompt_tokens=tokens.prompt_tokens if tokens else 0,
-        completion_tokens=tokens.completion_tokens if tokens else 0,
+        prompt_tokens=used.prompt_tokens,
+        completion_tokens=used.completion_tokens,
         first_token_seconds=answers.first_piece_seconds,
         total_seconds=time.perf_counter() - started,
         finish_reason=answers.end.finish_reason,

@@ -1,5 +1,6 @@
 """Embed texts: find the model, judge each text, ask the engine for vectors."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from gateway.domain.models import AskedModel
 from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.measures import BLOCKED
 from gateway.neighbours import UsageRecords
+from gateway.spending.meter import METER
 
 
 @dataclass(frozen=True)
@@ -92,19 +94,25 @@ class EmbedTexts:
         caller.require_model(model)
         asked = self.find_model.asked(caller.tenant, model)
         verdicts = await self._passed(texts, caller, deadline)
-        embedded = await self.engines.embed(
-            [verdict.text for verdict in verdicts],
-            tenant=caller.tenant,
-            asked=asked,
-            timeout=deadline.remaining(),
-        )
-        digest = verdicts[0].policy_digest
-        embedded = replace(embedded, variant=asked.variant, policy_digest=digest)
-        record = _usage(embedded, caller, request_id)
-        record.micros = self.price_of(caller.tenant, model).cost(embedded.tokens, 0)
+        record = _usage(caller, request_id, verdicts[0].policy_digest)
+        passed = [verdict.text for verdict in verdicts]
+        try:
+            embedded = await self.engines.embed(
+                passed, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
+            )
+        except asyncio.CancelledError:
+            record.finish_reason, record.prompt_tokens = "cancelled", _charged()
+            self._record(record, model, started)
+            raise
+        record.version_id, record.prompt_tokens = embedded.version_id, embedded.tokens
+        self._record(record, model, started)
+        return replace(embedded, variant=asked.variant, policy_digest=record.policy_digest)
+
+    def _record(self, record: UsageRecorded, model: str, started: float) -> None:
+        record.micros = self.price_of(record.tenant, model).cost(record.prompt_tokens, 0)
         record.total_seconds = time.perf_counter() - started
+        record.at.GetCurrentTime()
         self.usage.record(record)
-        return embedded
 
     async def _passed(
         self, texts: Sequence[str], caller: Caller, deadline: Deadline
@@ -120,16 +128,18 @@ class EmbedTexts:
         return verdicts
 
 
-def _usage(embedded: Embedded, caller: Caller, request_id: str) -> UsageRecorded:
-    record = UsageRecorded(
+def _charged() -> int:
+    """Tokens of what was left, which nobody counted: as many as a budget is charged for it."""
+    meter = METER.get()
+    return 0 if meter is None else meter.used.prompt_tokens
+
+
+def _usage(caller: Caller, request_id: str, policy_digest: str) -> UsageRecorded:
+    return UsageRecorded(
         request_id=request_id,
         tenant=caller.tenant,
         caller=caller.subject,
-        version_id=embedded.version_id,
-        prompt_tokens=embedded.tokens,
         finish_reason="stop",
-        policy_digest=embedded.policy_digest,
+        policy_digest=policy_digest,
         key_id=caller.key_id,
     )
-    record.at.GetCurrentTime()
-    return record

@@ -189,6 +189,15 @@ class Piece(NamedTuple):
     prompt_tokens: int = 0
     tokens: int = 0
 
+    def tokens_by_now(self, before: int) -> int:
+        """Tokens of its answer with it; `before` are those until it came.
+
+        As the engine told; where it does not count as it goes, a piece of text is one or more.
+        """
+        if self.end is not None and self.end.usage is not None:
+            return self.end.usage.completion_tokens
+        return self.tokens or before + bool(self.text)
+
 
 def spoken_texts(document: str) -> list[str]:
     """All that a JSON text says, without the escapes in which it may hide it; as it is if none."""

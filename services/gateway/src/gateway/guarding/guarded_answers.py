@@ -41,7 +41,7 @@ class GuardedAnswers:
         self.prompt_tokens = 0
         """As inference told with the first piece; 0 where it did not."""
         self.generated_tokens = [0] * call.answers
-        """Of each answer by now, shown or not, where inference counts as it goes."""
+        """Of each answer by now, shown or not."""
         self.policy_digest = policy.digest
         self.input: Judged = judged_input
         """What the policy said of the request."""
@@ -109,6 +109,11 @@ class GuardedAnswers:
         telling = [reason for reason in (unended, BLOCKED) if reason in reasons]
         return End(telling[0] if telling else reasons[0], usage_of_answers(ends))
 
+    @property
+    def used(self) -> Usage:
+        """What they cost by now, as far as the engine has told: also of those that were stopped."""
+        return Usage(self.prompt_tokens, sum(self.generated_tokens))
+
     async def begin(self) -> None:
         """Wait for the first piece; errors that come instead of it can still become a status."""
         try:
@@ -118,6 +123,7 @@ class GuardedAnswers:
             raise
         self.version_id, self.variant = self._first.version_id, self._first.variant
         self.prompt_tokens = self._first.prompt_tokens
+        self._count(self._first)
         self.first_piece_seconds = time.perf_counter() - self._started
 
     async def pieces(self) -> AsyncIterator[Piece]:
@@ -133,6 +139,8 @@ class GuardedAnswers:
                 if shown.end is not None and all(answer.end for answer in self._answers):
                     return
                 piece = await anext(self._pieces, None)
+                if piece is not None:
+                    self._count(piece)
         except Exception:
             self._unended = End("error")
             raise
@@ -164,9 +172,14 @@ class GuardedAnswers:
         self._span.set_attribute("modelmill.finish_reason", self.end.finish_reason)
         self._span.end()
 
+    def _count(self, piece: Piece) -> None:
+        before = self.generated_tokens[piece.answer]
+        self.generated_tokens[piece.answer] = piece.tokens_by_now(before)
+        if piece.end is not None and piece.end.usage is not None:
+            self.prompt_tokens = piece.end.usage.prompt_tokens
+
     async def _shown(self, piece: Piece) -> Piece:
         begun = time.perf_counter()
-        self.generated_tokens[piece.answer] = piece.tokens
         answer = self._answers[piece.answer]
         if isinstance(answer, GuardedAnswer):
             shown = answer.shown(piece)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from service_kit.errors import DomainError
 
-from gateway.domain.chat import ChatCall, Piece
+from gateway.domain.chat import ChatCall, Piece, Usage
 from gateway.domain.ledger.account import Account
 from gateway.domain.ledger.amounts import Amounts
 from gateway.domain.ledger.slots import Slot
@@ -31,6 +31,7 @@ class Meter:
         self._clock = clock
         self._answers: dict[int, int] = {}
         self._is_open = True
+        self._settled = Usage(0, 0)
 
     def asked(self) -> None:
         """An engine is about to be asked: from now on the prompt counts."""
@@ -54,11 +55,16 @@ class Meter:
             answers = self._answers.values()
             self._slot.delivered(tokens if len(answers) == 1 else sum(answers))
 
+    @property
+    def used(self) -> Usage:
+        """What would be settled now: of a prompt that was asked and not counted, its bound."""
+        return Usage(*self._slot.used) if self._is_open else self._settled
+
     def settle(self) -> None:
         """Count what was used, once."""
         if not self._is_open:
             return
-        self._is_open = False
+        self._settled, self._is_open = self.used, False
         tokens, micros = self._slot.settle()
         if tokens > self._need.tokens:
             QUOTA_BOUNDS_BROKEN.inc()
@@ -78,14 +84,9 @@ class Meter:
             yield piece
 
     def _count(self, piece: Piece) -> None:
-        usage = piece.end.usage if piece.end is not None else None
-        if usage is not None:
-            self.prompt(usage.prompt_tokens)
-            self.delivered(piece.answer, usage.completion_tokens)
-        elif piece.tokens:
-            self.delivered(piece.answer, piece.tokens)
-        elif piece.text:  # an engine that does not count as it goes: a piece is a token or more
-            self.delivered(piece.answer, self._answers.get(piece.answer, 0) + 1)
+        if piece.end is not None and piece.end.usage is not None:
+            self.prompt(piece.end.usage.prompt_tokens)
+        self.delivered(piece.answer, piece.tokens_by_now(self._answers.get(piece.answer, 0)))
 
 
 @dataclass(frozen=True)
