@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 import pytest_asyncio
+from gateway.entrypoints.views.key_views import money
 from gateway_support.budgets import chat, limited_key, set_tenant_limits, whole_budget
 from gateway_support.grpc_door import open_channel
 from gateway_support.house import House, run_house
@@ -33,6 +34,12 @@ async def test_a_key_pays_what_the_engine_counted_and_no_more(house: House):
 
     budget = await whole_budget(house, key, spent=usage["total_tokens"])
 
+    async with house.http() as owner:
+        shown = (await owner.get(f"/v1/keys/{key}")).json()["usage"]
+        other = await owner.post("/v1/keys", json={"name": "without limits"})
+        unlimited = (await owner.get(f"/v1/keys/{other.json()['id']}")).json()
+    assert (shown["tokens"], shown["money"]) == (usage["total_tokens"], money(budget.spent_micros))
+    assert unlimited["usage"] is None
     assert budget.spent_micros == usage["prompt_tokens"] + 2 * usage["completion_tokens"]
     assert budget.leased.parallel == 0
 

@@ -170,6 +170,7 @@ def _print_record(key: dict[str, Any]) -> None:
         "scopes": " ".join(key["scopes"]),
         "models": " ".join(key["models"]) or "all",
         "limits": ", ".join(f"{name} {value}" for name, value in limits.items()) or "none",
+        **_used(key.get("usage")),
         "ends": _day(key["expires_at"]),
         "made": f"{_day(key['created_at'])} by {key['created_by']}",
         "changed by": key["changed_by"],
@@ -177,6 +178,18 @@ def _print_record(key: dict[str, Any]) -> None:
     for name, value in rows.items():
         table.add_row(name, plain(str(value)))
     Console().print(table)
+
+
+def _used(usage: dict[str, Any] | None) -> dict[str, str]:
+    """What is used of the limits, where that is told and there are some."""
+    if usage is None:
+        return {}
+    since = f" since {_day(usage['period_start'])}" if usage["period_start"] else ""
+    leased = f"{usage['leased_tokens']} tokens and {usage['leased_money']} money"
+    return {
+        "used": f"{usage['tokens']} tokens, {usage['money']} money{since}",
+        "leased": f"{leased} on top, used or not",
+    }
 
 
 def _day(seconds: int | None) -> str:

@@ -29,9 +29,10 @@ class ManageBudget:
         budget_id = tenant_budget(caller.tenant)
         return self.budgets.get(budget_id) or Budget(budget_id, caller.tenant)
 
-    def of_key(self, key_id: str, caller: Caller) -> Budget:
-        """The same of a key of the caller's tenant."""
-        return self.budgets.get(key_id) or Budget(key_id, caller.tenant)
+    def of_key(self, key_id: str, caller: Caller) -> Budget | None:
+        """The same of a key of the caller's tenant; None when it never had limits."""
+        found = self.budgets.get(key_id)
+        return found if found is not None and found.tenant == caller.tenant else None
 
     async def change(self, limits: Limits, caller: Caller) -> Budget:
         """Let these limits hold, in place of those before; what is used stays.

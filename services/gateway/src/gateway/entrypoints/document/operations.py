@@ -35,6 +35,7 @@ from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.eval_operations import EVAL_OPERATIONS
 from gateway.entrypoints.document.operation import Body, Operation
 from gateway.entrypoints.document.shape import Deleted
+from gateway.entrypoints.document.shown_key_answers import SHOWN, ShownApiKey
 from gateway.entrypoints.http.batches import BatchBody
 from gateway.entrypoints.http.budget import BudgetBody
 from gateway.entrypoints.http.embeddings import EmbeddingBody
@@ -262,7 +263,7 @@ OPERATIONS = {
         keys.IssuedApiKey, keys.ISSUED, Body(KeyBody, keys.BODY), 201, refusals=HOOK
     ),
     "list_keys": Operation(keys.ApiKeyPage, e.page(keys.KEY)),
-    "get_key": Operation(keys.ApiKey, keys.KEY),
+    "get_key": Operation(ShownApiKey, SHOWN),
     "change_key": Operation(
         keys.ApiKey, keys.KEY, Body(ChangedKeyBody, keys.CHANGE), refusals=HOOK
     ),

@@ -13,17 +13,20 @@ from gateway.entrypoints.http.requests import (
     json_response,
     page_request_of,
 )
+from gateway.entrypoints.views.budget_views import usage_view
 from gateway.entrypoints.views.job_views import View
 from gateway.entrypoints.views.key_views import key_view
 from gateway.entrypoints.views.pages import deleted_view, page_view
 from gateway.identity.manage_keys import ManageKeys
+from gateway.spending.manage_budget import ManageBudget
 
 
 class KeyRoutes:
     """/v1/keys."""
 
-    def __init__(self, keys: ManageKeys) -> None:
+    def __init__(self, keys: ManageKeys, budgets: ManageBudget) -> None:
         self._keys = keys
+        self._budgets = budgets
 
     def handlers(self) -> Handlers:
         """By the names of the route table."""
@@ -47,8 +50,10 @@ class KeyRoutes:
         return json_response(page_view(page, self._view))
 
     async def _get(self, request: Request) -> Response:
-        state = self._keys.get(request.path_params["key_id"], caller_of(request))
-        return json_response(self._view(state))
+        key_id, caller = request.path_params["key_id"], caller_of(request)
+        shown = self._view(self._keys.get(key_id, caller))
+        budget = self._budgets.of_key(key_id, caller)
+        return json_response({**shown, "usage": usage_view(budget) if budget else None})
 
     async def _patch(self, request: Request) -> Response:
         body = await read_body(request, ChangedKeyBody)

@@ -115,7 +115,7 @@ def _tenant_handlers(use_cases: UseCases) -> Handlers:
         **BudgetRoutes(use_cases.manage_budget).handlers(),
         **UsageRoutes(use_cases.show_usage).handlers(),
         **WebhookRoutes(use_cases.webhooks).handlers(),
-        **KeyRoutes(use_cases.manage_keys).handlers(),
+        **KeyRoutes(use_cases.manage_keys, use_cases.manage_budget).handlers(),
         **ChangeRoutes(use_cases.record_changes).handlers(),
     }
 
