@@ -1,6 +1,7 @@
 """Models and names over gRPC."""
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -60,6 +61,55 @@ async def test_a_move_that_cannot_be_is_refused(
 ):
     async with grpc_door(house) as door, refused(status):
         await door.MoveAlias(pb.MoveAliasRequest(name=name, model=model), timeout=CALL_SECONDS)
+
+
+async def test_a_name_may_mean_several_versions_with_a_shadow_and_fallbacks(house: House):
+    async with grpc_door(house, tenant="splitter") as door:
+        request = pb.MoveAliasRequest(
+            name="best",
+            variants=[
+                pb.AliasVariant(name="old", model=BUILD, weight=90),
+                pb.AliasVariant(name="new", model="kinds", weight=10),
+            ],
+            shadow=pb.AliasShadow(model=TUNED, share=0.5),
+            fallback=["tiny"],
+        )
+        moved = (await door.MoveAlias(request, timeout=CALL_SECONDS)).alias
+        shadowed = pb.MoveAliasRequest(
+            name="plain", model=BUILD, shadow=pb.AliasShadow(model=TUNED, share=1)
+        )
+        plain = (await door.MoveAlias(shadowed, timeout=CALL_SECONDS)).alias
+    shown = (await house.http(tenant="splitter").get("/v1/aliases")).json()["data"]
+
+    assert (moved.version_id, set(house.inference.loaded)) == (BUILD, {BUILD, TUNED})
+    best = next(each for each in shown if each["name"] == "best")
+    assert [(each["name"], each["version_id"], each["weight"]) for each in best["variants"]] == [
+        *(("old", BUILD, 90), ("new", TUNED, 10))
+    ]
+    assert best["shadow"] == {"version_id": TUNED, "share": 0.5}
+    assert best["fallback"] == [BUILD]
+    assert plain.version_id == BUILD
+    assert next(each for each in shown if each["name"] == "plain")["shadow"]["share"] == 1
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        ({"model": BUILD, "variants": [pb.AliasVariant(name="a", model=BUILD)]}, "give either"),
+        ({"variants": [pb.AliasVariant(name="a", model=BUILD)]}, "weight above 0"),
+        ({"variants": [pb.AliasVariant(name="a b", model=BUILD, weight=1)]}, "variants.0.name"),
+        ({"variants": [pb.AliasVariant(name="a", model="nobody", weight=1)]}, "nobody"),
+        ({"shadow": pb.AliasShadow(model=BUILD, share=1)}, "give either"),
+        ({"model": BUILD, "shadow": pb.AliasShadow(model=BUILD)}, "shadow.share"),
+        ({"model": BUILD, "fallback": ["tiny"] * 5}, "fallback"),
+    ],
+)
+async def test_a_split_that_cannot_be_is_refused_with_the_reason(
+    house: House, wish: dict[str, Any], said: str
+):
+    request = pb.MoveAliasRequest(name="best", **wish)
+    async with grpc_door(house) as door, refused(Status.INVALID_ARGUMENT, said):
+        await door.MoveAlias(request, timeout=CALL_SECONDS)
 
 
 async def test_who_decided_before_another_moved_loses(house: House):

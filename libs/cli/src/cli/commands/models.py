@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 from service_kit.errors import NotFoundError
 
+from cli.alias_words import Fallback, Shadow, Versions, wanted_alias
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
 from cli.interrupts import interruptible
 from cli.state_folder import StateFolder
@@ -79,11 +80,21 @@ def list_models(context: typer.Context) -> None:
 
 
 @app.command()
-def alias(context: typer.Context, name: str, version_id: str) -> None:
-    """Point a name at a version: it is loaded and warm before the name moves."""
+def alias(
+    context: typer.Context,
+    name: str,
+    versions: Versions,
+    shadow: Shadow = None,
+    fallback: Fallback = None,
+) -> None:
+    """Point a name at a version, or at several: all are loaded and warm before the name moves."""
+    body = wanted_alias(versions, shadow, fallback or [])
     with GatewayClient(Connection.find(context.obj)) as client:
-        client.put(f"/v1/aliases/{name}", {"version_id": version_id})
-    Console(highlight=False).print(f"{name} -> {version_id}")
+        client.put(f"/v1/aliases/{name}", body)
+    said = [" ".join(versions)]
+    said += [f"shadow {shadow}"] if shadow else []
+    said += [f"fallback {' '.join(fallback)}"] if fallback else []
+    Console(highlight=False).print(escape(f"{name} -> {', '.join(said)}"))
 
 
 @app.command()

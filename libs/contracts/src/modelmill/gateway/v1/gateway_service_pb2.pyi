@@ -673,23 +673,97 @@ class MoveAliasRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    VARIANTS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name."""
     model: _builtins.str
-    """Version id, or a name that means one."""
+    """Version id, or a name that means one; empty with variants."""
+    @_builtins.property
+    def variants(self) -> _containers.RepeatedCompositeFieldContainer[Global___AliasVariant]:
+        """In place of the model: several, among which callers are divided, each staying with its own; at most 8."""
+
+    @_builtins.property
+    def shadow(self) -> Global___AliasShadow:
+        """Asked the same behind the answer; what it says is thrown away."""
+
+    @_builtins.property
+    def fallback(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Version ids or names, tried in order when the one that is asked cannot begin; at most 4."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         model: _builtins.str = ...,
+        variants: _abc.Iterable[Global___AliasVariant] | None = ...,
+        shadow: Global___AliasShadow | None = ...,
+        fallback: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shadow", b"shadow"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback", b"fallback", "model", b"model", "name", b"name", "shadow", b"shadow", "variants", b"variants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MoveAliasRequest: _TypeAlias = MoveAliasRequest  # noqa: Y015
+
+@_typing.final
+class AliasVariant(_message.Message):
+    """One of the versions that a name means."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """What answers call it: 1 to 64 of A-Z, a-z, 0-9, ".", "_" and "-"."""
+    model: _builtins.str
+    """Version id, or a name that means one."""
+    weight: _builtins.float
+    """Its share of the callers is this over the sum of all; from 0 to 1e6."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        model: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "name", b"name", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AliasVariant: _TypeAlias = AliasVariant  # noqa: Y015
+
+@_typing.final
+class AliasShadow(_message.Message):
+    """A version that is tried in secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """Version id, or a name that means one."""
+    share: _builtins.float
+    """Of the answers: above 0, at most 1."""
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AliasShadow: _TypeAlias = AliasShadow  # noqa: Y015
 
 @_typing.final
 class MoveAliasResponse(_message.Message):

@@ -253,9 +253,10 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def MoveAlias(self, request, context):
-        """Lets a name mean a version, once the version is loaded.
+        """Lets a name mean a version, or several, once all of them are loaded.
 
-        NOT_FOUND: the version is unknown. ABORTED: somebody else moved the name meanwhile.
+        NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
+        else moved the name meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

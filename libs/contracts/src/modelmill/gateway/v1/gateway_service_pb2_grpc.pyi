@@ -57,9 +57,10 @@ class GatewayServiceStub:
     NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
     """
     MoveAlias: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.MoveAliasRequest, _gateway_service_pb2.MoveAliasResponse]
-    """Lets a name mean a version, once the version is loaded.
+    """Lets a name mean a version, or several, once all of them are loaded.
 
-    NOT_FOUND: the version is unknown. ABORTED: somebody else moved the name meanwhile.
+    NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
+    else moved the name meanwhile.
     """
     UploadFile: _grpc.StreamUnaryMultiCallable[_gateway_service_pb2.UploadFileRequest, _gateway_service_pb2.UploadFileResponse]
     """Stores one file. The first message carries the header, the rest its bytes.
@@ -214,9 +215,10 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
     """
     MoveAlias: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.MoveAliasRequest, _gateway_service_pb2.MoveAliasResponse]  # type: ignore[assignment]
-    """Lets a name mean a version, once the version is loaded.
+    """Lets a name mean a version, or several, once all of them are loaded.
 
-    NOT_FOUND: the version is unknown. ABORTED: somebody else moved the name meanwhile.
+    NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
+    else moved the name meanwhile.
     """
     UploadFile: _aio.StreamUnaryMultiCallable[_gateway_service_pb2.UploadFileRequest, _gateway_service_pb2.UploadFileResponse]  # type: ignore[assignment]
     """Stores one file. The first message carries the header, the rest its bytes.
@@ -404,9 +406,10 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.MoveAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.MoveAliasResponse, _abc.Awaitable[_gateway_service_pb2.MoveAliasResponse]]:
-        """Lets a name mean a version, once the version is loaded.
+        """Lets a name mean a version, or several, once all of them are loaded.
 
-        NOT_FOUND: the version is unknown. ABORTED: somebody else moved the name meanwhile.
+        NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
+        else moved the name meanwhile.
         """
 
     @_abc_1.abstractmethod

@@ -1,5 +1,6 @@
 """JSON bodies: read, parsed and checked at once, with everything wrong said at once."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL
@@ -48,11 +49,27 @@ def parse_body(body: bytes, kind: type[ModelT]) -> ModelT:
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
+        found = _found(error)
         if found[0]["type"] == "json_invalid":
             message = f"the body is not valid JSON: {found[0]['msg']}"
             raise BadRequestError(message, code="invalid_json") from None
         raise InvalidInputError([_say(entry) for entry in found]) from None
+
+
+def parse_fields(fields: Mapping[str, Any], kind: type[ModelT]) -> ModelT:
+    """Fields that came another way than as JSON, under the same rules.
+
+    Raises:
+        InvalidInputError: they have another shape; lists every error.
+    """
+    try:
+        return kind.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidInputError([_say(entry) for entry in _found(error)]) from None
+
+
+def _found(error: ValidationError) -> list[Any]:
+    return [*error.errors(include_url=False, include_context=False, include_input=False)]
 
 
 def _say(entry: Any) -> str:

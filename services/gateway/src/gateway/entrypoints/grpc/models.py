@@ -9,6 +9,9 @@ from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
+from gateway.domain.split import Split
+from gateway.entrypoints.bodies.alias_body import AliasBody
+from gateway.entrypoints.bodies.parsing import parse_fields
 from gateway.entrypoints.grpc.gate import Call, Handlers
 from gateway.routing.show_models import ShowModels
 
@@ -25,14 +28,25 @@ class DeletesModels(Protocol):
     async def __call__(self, version_id: str, caller: Caller) -> Sequence[str]: ...
 
 
+class SplitsAliases(Protocol):
+    """See `gateway.routing.split_alias.SplitAlias`."""
+
+    async def __call__(self, name: str, split: Split, caller: Caller) -> AliasState: ...
+
+
 class ModelProcedures:
     """ListModels, GetModel, DeleteModel and MoveAlias."""
 
     def __init__(
-        self, models: ShowModels, move_alias: MovesAliases, delete_model: DeletesModels
+        self,
+        models: ShowModels,
+        move_alias: MovesAliases,
+        split_alias: SplitsAliases,
+        delete_model: DeletesModels,
     ) -> None:
         self._models = models
         self._move_alias = move_alias
+        self._split_alias = split_alias
         self._delete_model = delete_model
 
     def handlers(self) -> Handlers:
@@ -66,9 +80,37 @@ class ModelProcedures:
 
     async def _move(self, request: pb.MoveAliasRequest, call: Call) -> pb.MoveAliasResponse:
         token(request.name, "alias")
-        model = _given(request.model, "model")
-        moved = await self._move_alias(request.name, model, call.caller)
+        split = _split(request)
+        if split is None:
+            model = _given(request.model, "model")
+            moved = await self._move_alias(request.name, model, call.caller)
+        else:
+            moved = await self._split_alias(request.name, split, call.caller)
         return pb.MoveAliasResponse(alias=moved)
+
+
+def _split(request: pb.MoveAliasRequest) -> Split | None:
+    """What is asked for beyond a plain version, by the rules of HTTP.
+
+    Raises:
+        InvalidInputError: it cannot be, and why.
+    """
+    shadow = request.shadow
+    if not request.variants and not request.HasField("shadow") and not request.fallback:
+        return None
+    fields = {
+        "version_id": request.model or None,
+        "variants": [
+            {"name": each.name, "version_id": each.model, "weight": each.weight}
+            for each in request.variants
+        ]
+        or None,
+        "shadow": {"version_id": shadow.model, "share": shadow.share}
+        if request.HasField("shadow")
+        else None,
+        "fallback": [*request.fallback],
+    }
+    return parse_fields(fields, AliasBody).split
 
 
 def _aliased(alias: AliasState, version: ModelReady | None) -> pb.Model:

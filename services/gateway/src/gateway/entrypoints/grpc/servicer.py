@@ -40,7 +40,10 @@ def gateway_servicer(
         use_cases.create_optimization,
         jobs,
     )
-    models = ModelProcedures(use_cases.show_models, use_cases.move_alias, use_cases.delete_model)
+    models = ModelProcedures(
+        *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
+        use_cases.delete_model,
+    )
     datasets = DatasetProcedures(data_prep, use_cases.show_datasets, use_cases.delete_dataset)
     watching = JobProcedures(use_cases.control_job, use_cases.watch_job, jobs, stopping)
     handlers = {
