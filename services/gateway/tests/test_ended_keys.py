@@ -1,27 +1,21 @@
 """What a key has in hand ends with it: at both doors, everywhere, with all that it made."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import grpc
-import httpx
 import pytest
 from gateway.measures import ACTIVE_STREAMS, TOKENS_IN_HAND
 from gateway_support.another_gateway import another_gateway
 from gateway_support.api_keys import EVERYTHING, issued, with_key
 from gateway_support.budgets import budget, chat, set_tenant_limits
+from gateway_support.ended_keys import WITHIN_SECONDS, last_event, revoked_while
 from gateway_support.grpc_door import refused
 from gateway_support.house import House
 from gateway_support.job_orders import order, say_state
 from gateway_support.usage import last_usage
-from jobs.subjects import key_state
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING
 from service_kit.grpc_client import open_channel
@@ -29,8 +23,6 @@ from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-WITHIN_SECONDS = 5.0
-"""What is promised is one, of a machine that has nothing else to do."""
 CALL_SECONDS = 20
 MESSAGES = [{"role": "user", "content": "hi"}]
 STREAMS = {
@@ -39,17 +31,6 @@ STREAMS = {
     "/v1/responses": {"model": "default", "input": "hi", "stream": True},
     "/v1/messages": {"model": "default", "max_tokens": 9, "messages": MESSAGES, "stream": True},
 }
-
-
-@asynccontextmanager
-async def revoked_while(house: House, made: dict[str, Any], tenant: str) -> AsyncIterator[None]:
-    """The key is revoked once inference works for it; what is within must end soon."""
-    await eventually(lambda: house.inference.in_flight > 0)
-    started = time.perf_counter()
-    answer = await house.http(tenant=tenant).delete(f"/v1/keys/{made['id']}")
-    assert answer.json()["deleted"] is True
-    yield
-    assert time.perf_counter() - started < WITHIN_SECONDS
 
 
 def tokens_in_hand() -> float:
@@ -62,14 +43,6 @@ async def nothing_is_left(house: House) -> None:
     assert house.inference.cancelled == 1
     assert ACTIVE_STREAMS._value.get() == 0
     assert tokens_in_hand() == 0
-
-
-def last_event(text: str) -> dict[str, Any]:
-    """What the stream said last."""
-    told = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: ")]
-    # Responses first tell the error, in full, and then how they ended by it.
-    last: dict[str, Any] = told[-2] if told[-1].get("type") == "response.failed" else told[-1]
-    return last
 
 
 @pytest.mark.parametrize("path", STREAMS)
@@ -233,69 +206,3 @@ async def test_what_it_reserved_is_given_back_and_what_it_used_is_settled(house:
         return 0 < found.spent_tokens < 5_000 and found.leased.parallel == 0
 
     await eventually(is_settled, within=15)
-
-
-# What a key has made ------------------------------------------------------------------------------
-
-
-async def test_what_a_key_made_ends_with_it(house: House):
-    house.inference.endless = True
-    owner = house.http(tenant="family")
-    first = await issued(owner, scopes=["keys", "chat"])
-    async with with_key(house, first["key"]) as client:
-        second = await issued(client, scopes=["keys", "chat"])
-    async with with_key(house, second["key"]) as client:
-        third = await issued(client, scopes=["chat"])
-    stranger = await issued(owner, scopes=["chat"])
-    async with with_key(house, third["key"]) as client:
-        asking = asyncio.create_task(client.post("/v1/chat/completions", json=chat(stream=True)))
-        async with revoked_while(house, first, "family"):
-            answer = await asking
-        assert last_event(answer.text)["error"]["code"] == "key_ended"
-        refusal = await client.post("/v1/chat/completions", json=chat())
-        assert refusal.json()["error"]["message"] == "the API key is not valid"
-
-    shown = {each["id"]: each["status"] for each in (await owner.get("/v1/keys")).json()["data"]}
-    assert [shown[each["id"]] for each in (first, second, third, stranger)] == [
-        *("revoked", "revoked", "revoked", "active")
-    ]
-    # As records, too: nothing of theirs is kept.
-    for each in (second, third):
-        stored = await house.bus.last(key_state(each["id"]), KeyState)
-        assert stored is not None
-        assert stored.body.revoked
-
-
-async def test_a_key_that_was_made_by_one_that_expired_counts_no_more(house: House):
-    owner = house.http(tenant="heirs")
-    maker = await issued(owner, scopes=["keys", "models:read"])
-    async with with_key(house, maker["key"]) as client:
-        made = await issued(client, scopes=["models:read"])
-    soon = int(time.time()) + 1
-    await owner.patch(f"/v1/keys/{maker['id']}", json={"expires_at": soon})
-    async with with_key(house, made["key"]) as client:
-        await eventually(lambda: _is_refused(client), within=3)
-
-    assert time.time() >= soon
-    assert (await owner.get(f"/v1/keys/{made['id']}")).json()["status"] == "expired"
-
-
-async def _is_refused(client: httpx.AsyncClient) -> bool:
-    return (await client.get("/v1/models")).status_code == 401
-
-
-async def test_a_key_that_revokes_itself_or_its_maker_hears_that_it_did(
-    house: House, monkeypatch: pytest.MonkeyPatch
-):
-    # As if each request took longer than a look.
-    monkeypatch.setattr("gateway.identity.end_requests.LOOK_SECONDS", 0.0)
-    owner = house.http(tenant="leaves")
-    maker = await issued(owner, scopes=["keys", "chat"])
-    async with with_key(house, maker["key"]) as client:
-        made = await issued(client, scopes=["keys", "chat"])
-        own = await issued(client, scopes=["keys"])
-    for key, target in ((own, own), (made, maker)):
-        async with with_key(house, key["key"]) as client:
-            answer = await client.delete(f"/v1/keys/{target['id']}")
-            assert (answer.status_code, answer.json()["deleted"]) == (200, True)
-            assert await _is_refused(client)

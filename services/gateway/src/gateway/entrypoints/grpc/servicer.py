@@ -35,10 +35,8 @@ def gateway_servicer(
         stopping: set when the process is to end.
     """
     orders = OrderProcedures(
-        use_cases.create_dataset,
-        use_cases.create_fine_tuning_job,
-        use_cases.create_optimization,
-        jobs,
+        *(use_cases.create_dataset, use_cases.create_fine_tuning_job),
+        *(use_cases.create_optimization, jobs),
     )
     models = ModelProcedures(
         *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
