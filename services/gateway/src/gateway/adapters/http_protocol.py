@@ -12,6 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.adapters.tick_writer import TickWriter
 from gateway.measures import SLOW_CLIENTS
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -62,7 +63,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_since = self.loop.time()
         # uvicorn's own refusal has no Retry-After, and counts requests of other connections.
         limit, self.limit_concurrency = self.limit_concurrency, None
-        super().connection_made(transport)
+        super().connection_made(TickWriter(transport, self.loop))
         if limit and len(self.connections) > limit:
             SLOW_CLIENTS.labels("full").inc()
             self.app = _refuse_full
