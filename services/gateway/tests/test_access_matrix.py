@@ -190,6 +190,9 @@ def _name_own(message: Any, own: dict[str, str]) -> bool:
         if each.type == each.TYPE_STRING and each.name in own:
             setattr(message, each.name, own[each.name])
             named = True
+        elif each.name == "share":
+            # Of a shadow, which without one is refused before anybody asks whose it is.
+            message.share = 1.0
         elif each.type == each.TYPE_MESSAGE and not each.message_type.full_name.startswith(
             "google"
         ):

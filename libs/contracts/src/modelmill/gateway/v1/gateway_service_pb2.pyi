@@ -14,6 +14,7 @@ from modelmill.common.v1 import chat_pb2 as _chat_pb2
 from modelmill.data_prep.v1 import data_prep_service_pb2 as _data_prep_service_pb2
 from modelmill.inference.v1 import inference_service_pb2 as _inference_service_pb2
 from modelmill.jobs.v1 import job_pb2 as _job_pb2
+from modelmill.moderation.v1 import moderation_service_pb2 as _moderation_service_pb2
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as _optimizer_builder_service_pb2
 from modelmill.registry.v1 import model_events_pb2 as _model_events_pb2
 from modelmill.trainer.v1 import evaluation_pb2 as _evaluation_pb2
@@ -788,6 +789,322 @@ class MoveAliasResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MoveAliasResponse: _TypeAlias = MoveAliasResponse  # noqa: Y015
+
+@_typing.final
+class PutPolicyRequest(_message.Message):
+    """Asks for a policy to be in force."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Only say what would change."""
+    expected_digest: _builtins.str
+    """Digest of the policy that judges the tenant now, if it must be that one."""
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyDocument]:
+        """At least one, at most 32, each with a name of its own; together one policy."""
+
+    def __init__(
+        self,
+        *,
+        documents: _abc.Iterable[_moderation_service_pb2.PolicyDocument] | None = ...,
+        dry_run: _builtins.bool = ...,
+        expected_digest: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "documents", b"documents", "dry_run", b"dry_run", "expected_digest", b"expected_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_digest: _TypeAlias = _typing.Literal["expected_digest"]  # noqa: Y015
+    _WhichOneofArgType__expected_digest: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_digest) -> _WhichOneofReturnType__expected_digest | None: ...
+
+Global___PutPolicyRequest: _TypeAlias = PutPolicyRequest  # noqa: Y015
+
+@_typing.final
+class PutPolicyResponse(_message.Message):
+    """What came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    WRITTEN_FIELD_NUMBER: _builtins.int
+    written: _builtins.bool
+    """False when it was a dry run, or was in force already."""
+    @_builtins.property
+    def policy(self) -> _moderation_service_pb2.PolicyVersion:
+        """The version that is in force now, or would be."""
+
+    @_builtins.property
+    def changes(self) -> _moderation_service_pb2.PolicyChanges:
+        """Compared with what judged the tenant before."""
+
+    def __init__(
+        self,
+        *,
+        policy: _moderation_service_pb2.PolicyVersion | None = ...,
+        changes: _moderation_service_pb2.PolicyChanges | None = ...,
+        written: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy", "written", b"written"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PutPolicyResponse: _TypeAlias = PutPolicyResponse  # noqa: Y015
+
+@_typing.final
+class GetPolicyRequest(_message.Message):
+    """Asks for a policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """0 is the one that judges now."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyRequest: _TypeAlias = GetPolicyRequest  # noqa: Y015
+
+@_typing.final
+class GetPolicyResponse(_message.Message):
+    """A policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> _moderation_service_pb2.PolicyVersion:
+        """Its tenant is "shared" when the caller's has none of its own."""
+
+    @_builtins.property
+    def documents(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyDocument]:
+        """What people wrote; made from the bundle where nobody did."""
+
+    def __init__(
+        self,
+        *,
+        policy: _moderation_service_pb2.PolicyVersion | None = ...,
+        documents: _abc.Iterable[_moderation_service_pb2.PolicyDocument] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
+
+@_typing.final
+class ListPolicyVersionsRequest(_message.Message):
+    """Asks for the versions of the tenant's own policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyVersionsRequest: _TypeAlias = ListPolicyVersionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPolicyVersionsResponse(_message.Message):
+    """Versions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyVersion]:
+        """Newest first."""
+
+    def __init__(
+        self,
+        *,
+        policies: _abc.Iterable[_moderation_service_pb2.PolicyVersion] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policies", b"policies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPolicyVersionsResponse: _TypeAlias = ListPolicyVersionsResponse  # noqa: Y015
+
+@_typing.final
+class RevertPolicyRequest(_message.Message):
+    """Asks to go back."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
+    EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """An earlier version."""
+    shared: _builtins.bool
+    """The shared policy; must be true."""
+    expected_digest: _builtins.str
+    """Digest of the policy that judges the tenant now, if it must be that one."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        shared: _builtins.bool = ...,
+        expected_digest: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest", "shared", b"shared", "to", b"to", "version", b"version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest", "shared", b"shared", "to", b"to", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_digest: _TypeAlias = _typing.Literal["expected_digest"]  # noqa: Y015
+    _WhichOneofArgType__expected_digest: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest"]  # noqa: Y015
+    _WhichOneofReturnType_to: _TypeAlias = _typing.Literal["version", "shared"]  # noqa: Y015
+    _WhichOneofArgType_to: _TypeAlias = _typing.Literal["to", b"to"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_digest) -> _WhichOneofReturnType__expected_digest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_to) -> _WhichOneofReturnType_to | None: ...
+
+Global___RevertPolicyRequest: _TypeAlias = RevertPolicyRequest  # noqa: Y015
+
+@_typing.final
+class RevertPolicyResponse(_message.Message):
+    """What came of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> _moderation_service_pb2.PolicyVersion:
+        """The new version."""
+
+    @_builtins.property
+    def changes(self) -> _moderation_service_pb2.PolicyChanges:
+        """Compared with what judged the tenant before."""
+
+    def __init__(
+        self,
+        *,
+        policy: _moderation_service_pb2.PolicyVersion | None = ...,
+        changes: _moderation_service_pb2.PolicyChanges | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RevertPolicyResponse: _TypeAlias = RevertPolicyResponse  # noqa: Y015
+
+@_typing.final
+class RecordFeedbackRequest(_message.Message):
+    """A person's word: a score, a report or a comment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Of the answer, as `x-request-id` named it; a score needs it."""
+    score: _builtins.float
+    """How good the answer was, from -1 to 1."""
+    report: _builtins.str
+    """"false_positive" or "missed": a rule touched what it should not, or none touched what one should."""
+    text: _builtins.str
+    """What was judged, at most 8,192 characters; with a report. Kept, for people who mend the policy."""
+    direction: _builtins.str
+    """"input" or "output"; with a report."""
+    comment: _builtins.str
+    """At most 2,048 characters."""
+    idempotency_key: _builtins.str
+    """The same one keeps it once, as long as the same is said."""
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those meant, at most 32; with a report."""
+
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those meant, at most 32; with a report."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        score: _builtins.float | None = ...,
+        report: _builtins.str = ...,
+        text: _builtins.str = ...,
+        direction: _builtins.str = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        rules: _abc.Iterable[_builtins.str] | None = ...,
+        comment: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_score", b"_score", "categories", b"categories", "comment", b"comment", "direction", b"direction", "idempotency_key", b"idempotency_key", "report", b"report", "request_id", b"request_id", "rules", b"rules", "score", b"score", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__score: _TypeAlias = _typing.Literal["score"]  # noqa: Y015
+    _WhichOneofArgType__score: _TypeAlias = _typing.Literal["_score", b"_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__score) -> _WhichOneofReturnType__score | None: ...
+
+Global___RecordFeedbackRequest: _TypeAlias = RecordFeedbackRequest  # noqa: Y015
+
+@_typing.final
+class RecordFeedbackResponse(_message.Message):
+    """That it is kept; what was said is not said again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEEDBACK_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    feedback_id: _builtins.str
+    """"fb-..."."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        feedback_id: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "feedback_id", b"feedback_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordFeedbackResponse: _TypeAlias = RecordFeedbackResponse  # noqa: Y015
 
 @_typing.final
 class UploadFileRequest(_message.Message):

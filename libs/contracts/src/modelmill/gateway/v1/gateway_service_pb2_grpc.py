@@ -67,6 +67,31 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.FromString,
                 _registered_method=True)
+        self.PutPolicy = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/PutPolicy',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PutPolicyRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PutPolicyResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/GetPolicy',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.ListPolicyVersions = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/ListPolicyVersions',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListPolicyVersionsRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListPolicyVersionsResponse.FromString,
+                _registered_method=True)
+        self.RevertPolicy = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/RevertPolicy',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RevertPolicyRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RevertPolicyResponse.FromString,
+                _registered_method=True)
+        self.RecordFeedback = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/RecordFeedback',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RecordFeedbackRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RecordFeedbackResponse.FromString,
+                _registered_method=True)
         self.UploadFile = channel.stream_unary(
                 '/modelmill.gateway.v1.GatewayService/UploadFile',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.UploadFileRequest.SerializeToString,
@@ -257,6 +282,49 @@ class GatewayServiceServicer:
 
         NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
         else moved the name meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutPolicy(self, request, context):
+        """Puts the tenant's own policy in force, or says what that would change.
+
+        INVALID_ARGUMENT: the documents are no policy. ABORTED or FAILED_PRECONDITION: another one is in force than the expected.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """What judges the tenant's texts now, or an earlier version of its own policy.
+
+        NOT_FOUND: there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPolicyVersions(self, request, context):
+        """The last versions of the tenant's own policy, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevertPolicy(self, request, context):
+        """Brings a version back as a new one, or lets the shared policy judge.
+
+        NOT_FOUND: no such version. ABORTED or FAILED_PRECONDITION: as of PutPolicy; or the version is not valid any more.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordFeedback(self, request, context):
+        """Keeps a person's word on an answer or a verdict.
+
+        INVALID_ARGUMENT: it says nothing, or of nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -530,6 +598,31 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.MoveAlias,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.SerializeToString,
+            ),
+            'PutPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutPolicy,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PutPolicyRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PutPolicyResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetPolicyRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'ListPolicyVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolicyVersions,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListPolicyVersionsRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListPolicyVersionsResponse.SerializeToString,
+            ),
+            'RevertPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevertPolicy,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RevertPolicyRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RevertPolicyResponse.SerializeToString,
+            ),
+            'RecordFeedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordFeedback,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RecordFeedbackRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RecordFeedbackResponse.SerializeToString,
             ),
             'UploadFile': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadFile,
@@ -832,6 +925,141 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/MoveAlias',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/PutPolicy',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PutPolicyRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PutPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/GetPolicy',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetPolicyRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolicyVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/ListPolicyVersions',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListPolicyVersionsRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.ListPolicyVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevertPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/RevertPolicy',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RevertPolicyRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RevertPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordFeedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/RecordFeedback',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RecordFeedbackRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.RecordFeedbackResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,28 @@ class GatewayServiceStub:
     NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
     else moved the name meanwhile.
     """
+    PutPolicy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.PutPolicyRequest, _gateway_service_pb2.PutPolicyResponse]
+    """Puts the tenant's own policy in force, or says what that would change.
+
+    INVALID_ARGUMENT: the documents are no policy. ABORTED or FAILED_PRECONDITION: another one is in force than the expected.
+    """
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetPolicyRequest, _gateway_service_pb2.GetPolicyResponse]
+    """What judges the tenant's texts now, or an earlier version of its own policy.
+
+    NOT_FOUND: there is none.
+    """
+    ListPolicyVersions: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ListPolicyVersionsRequest, _gateway_service_pb2.ListPolicyVersionsResponse]
+    """The last versions of the tenant's own policy, newest first."""
+    RevertPolicy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.RevertPolicyRequest, _gateway_service_pb2.RevertPolicyResponse]
+    """Brings a version back as a new one, or lets the shared policy judge.
+
+    NOT_FOUND: no such version. ABORTED or FAILED_PRECONDITION: as of PutPolicy; or the version is not valid any more.
+    """
+    RecordFeedback: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.RecordFeedbackRequest, _gateway_service_pb2.RecordFeedbackResponse]
+    """Keeps a person's word on an answer or a verdict.
+
+    INVALID_ARGUMENT: it says nothing, or of nothing.
+    """
     UploadFile: _grpc.StreamUnaryMultiCallable[_gateway_service_pb2.UploadFileRequest, _gateway_service_pb2.UploadFileResponse]
     """Stores one file. The first message carries the header, the rest its bytes.
 
@@ -219,6 +241,28 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
 
     NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
     else moved the name meanwhile.
+    """
+    PutPolicy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.PutPolicyRequest, _gateway_service_pb2.PutPolicyResponse]  # type: ignore[assignment]
+    """Puts the tenant's own policy in force, or says what that would change.
+
+    INVALID_ARGUMENT: the documents are no policy. ABORTED or FAILED_PRECONDITION: another one is in force than the expected.
+    """
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetPolicyRequest, _gateway_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    """What judges the tenant's texts now, or an earlier version of its own policy.
+
+    NOT_FOUND: there is none.
+    """
+    ListPolicyVersions: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ListPolicyVersionsRequest, _gateway_service_pb2.ListPolicyVersionsResponse]  # type: ignore[assignment]
+    """The last versions of the tenant's own policy, newest first."""
+    RevertPolicy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.RevertPolicyRequest, _gateway_service_pb2.RevertPolicyResponse]  # type: ignore[assignment]
+    """Brings a version back as a new one, or lets the shared policy judge.
+
+    NOT_FOUND: no such version. ABORTED or FAILED_PRECONDITION: as of PutPolicy; or the version is not valid any more.
+    """
+    RecordFeedback: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.RecordFeedbackRequest, _gateway_service_pb2.RecordFeedbackResponse]  # type: ignore[assignment]
+    """Keeps a person's word on an answer or a verdict.
+
+    INVALID_ARGUMENT: it says nothing, or of nothing.
     """
     UploadFile: _aio.StreamUnaryMultiCallable[_gateway_service_pb2.UploadFileRequest, _gateway_service_pb2.UploadFileResponse]  # type: ignore[assignment]
     """Stores one file. The first message carries the header, the rest its bytes.
@@ -410,6 +454,58 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
         else moved the name meanwhile.
+        """
+
+    @_abc_1.abstractmethod
+    def PutPolicy(
+        self,
+        request: _gateway_service_pb2.PutPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.PutPolicyResponse, _abc.Awaitable[_gateway_service_pb2.PutPolicyResponse]]:
+        """Puts the tenant's own policy in force, or says what that would change.
+
+        INVALID_ARGUMENT: the documents are no policy. ABORTED or FAILED_PRECONDITION: another one is in force than the expected.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _gateway_service_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.GetPolicyResponse, _abc.Awaitable[_gateway_service_pb2.GetPolicyResponse]]:
+        """What judges the tenant's texts now, or an earlier version of its own policy.
+
+        NOT_FOUND: there is none.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPolicyVersions(
+        self,
+        request: _gateway_service_pb2.ListPolicyVersionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.ListPolicyVersionsResponse, _abc.Awaitable[_gateway_service_pb2.ListPolicyVersionsResponse]]:
+        """The last versions of the tenant's own policy, newest first."""
+
+    @_abc_1.abstractmethod
+    def RevertPolicy(
+        self,
+        request: _gateway_service_pb2.RevertPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.RevertPolicyResponse, _abc.Awaitable[_gateway_service_pb2.RevertPolicyResponse]]:
+        """Brings a version back as a new one, or lets the shared policy judge.
+
+        NOT_FOUND: no such version. ABORTED or FAILED_PRECONDITION: as of PutPolicy; or the version is not valid any more.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordFeedback(
+        self,
+        request: _gateway_service_pb2.RecordFeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.RecordFeedbackResponse, _abc.Awaitable[_gateway_service_pb2.RecordFeedbackResponse]]:
+        """Keeps a person's word on an answer or a verdict.
+
+        INVALID_ARGUMENT: it says nothing, or of nothing.
         """
 
     @_abc_1.abstractmethod

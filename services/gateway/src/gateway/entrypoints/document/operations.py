@@ -9,9 +9,11 @@ from gateway.entrypoints.bodies.chat_body import ChatBody, GenerateBody
 from gateway.entrypoints.bodies.completion_body import CompletionBody
 from gateway.entrypoints.bodies.dataset_body import DatasetBody, PreviewBody
 from gateway.entrypoints.bodies.evaluation_body import EvaluationBody
+from gateway.entrypoints.bodies.feedback_body import FeedbackBody
 from gateway.entrypoints.bodies.fine_tuning_body import FineTuningBody
 from gateway.entrypoints.bodies.key_body import ChangedKeyBody, KeyBody
 from gateway.entrypoints.bodies.message_body import CountedBody, MessagesBody
+from gateway.entrypoints.bodies.policy_body import PolicyBody, RevertBody
 from gateway.entrypoints.bodies.response_body import ResponseBody
 from gateway.entrypoints.document import batch_answers as batches
 from gateway.entrypoints.document import budget_answers as budgets
@@ -39,10 +41,8 @@ from gateway.entrypoints.document.shown_key_answers import SHOWN, ShownApiKey
 from gateway.entrypoints.http.batches import BatchBody
 from gateway.entrypoints.http.budget import BudgetBody
 from gateway.entrypoints.http.embeddings import EmbeddingBody
-from gateway.entrypoints.http.feedback import FeedbackBody
 from gateway.entrypoints.http.moderations import ModerationBody
 from gateway.entrypoints.http.optimizations import OptimizationBody
-from gateway.entrypoints.http.policies import PolicyBody, RevertBody
 from gateway.entrypoints.http.uploads import CompleteUploadBody, UploadBody
 from gateway.entrypoints.http.webhooks import ChangedWebhookBody, WebhookBody
 

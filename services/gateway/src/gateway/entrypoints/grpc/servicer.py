@@ -11,6 +11,7 @@ from gateway.entrypoints.grpc.files import FileProcedures
 from gateway.entrypoints.grpc.gate import Verifier, build_servicer
 from gateway.entrypoints.grpc.jobs import JobProcedures, Jobs, OrderProcedures
 from gateway.entrypoints.grpc.models import ModelProcedures
+from gateway.entrypoints.grpc.policies import PolicyProcedures
 from gateway.entrypoints.grpc.uploads import UploadProcedures
 from gateway.entrypoints.http.dataset_stories import DatasetStories
 from gateway.entrypoints.http.evaluations import ReadsEvaluations
@@ -47,6 +48,7 @@ def gateway_servicer(
     handlers = {
         **ChatProcedures(use_cases.answer_chat).handlers(),
         **models.handlers(),
+        **PolicyProcedures(use_cases.manage_policy, use_cases.record_feedback).handlers(),
         **FileProcedures(data_prep, use_cases.delete_file, max_bytes=max_upload_bytes).handlers(),
         **UploadProcedures(data_prep, max_bytes=max_upload_bytes).handlers(),
         **datasets.handlers(),

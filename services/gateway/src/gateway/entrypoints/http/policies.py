@@ -1,50 +1,16 @@
 """The tenant's own policy: shown, put in force, listed and brought back."""
 
-from typing import Self
-
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
-from pydantic import Field, model_validator
-from service_kit.errors import InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.domain.errors import BadRequestError
-from gateway.entrypoints.bodies.parsing import StrictBody, read_body
+from gateway.entrypoints.bodies.parsing import read_body
+from gateway.entrypoints.bodies.policy_body import PolicyBody, RevertBody
 from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
 from gateway.entrypoints.views.job_views import View, unix_seconds
 from gateway.entrypoints.views.pages import list_view
 from gateway.guarding.manage_policy import ManagePolicy
-
-EXPECTED = "Refuse unless the policy in force has this digest."
-
-
-class PolicyDocumentBody(StrictBody):
-    """One YAML document of a policy."""
-
-    name: str = Field(min_length=1, max_length=128, description="Shown in errors.")
-    text: str = Field(description="YAML.")
-
-
-class PolicyBody(StrictBody):
-    """PUT /v1/moderation/policy."""
-
-    documents: list[PolicyDocumentBody] = Field(min_length=1, max_length=32)
-    dry_run: bool = Field(False, description="Only say what would change.")
-    expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
-
-
-class RevertBody(StrictBody):
-    """POST /v1/moderation/policy/revert."""
-
-    version: int | None = Field(None, ge=1, lt=2**63, description="An earlier version.")
-    shared: bool = Field(False, description="Let the shared policy judge.")
-    expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
-
-    @model_validator(mode="after")
-    def _names_one(self) -> Self:
-        if (self.version is None) != self.shared:
-            raise ValueError("needs a version, or shared: true, and not both")
-        return self
 
 
 class PolicyRoutes:
@@ -70,11 +36,8 @@ class PolicyRoutes:
 
     async def _put(self, request: Request) -> Response:
         body = await read_body(request, PolicyBody)
-        documents = {document.name: document.text for document in body.documents}
-        if len(documents) < len(body.documents):
-            raise InvalidInputError("documents: two have the same name")
         answer = await self._manage_policy.put(
-            documents,
+            body.by_name,
             caller_of(request),
             dry_run=body.dry_run,
             expected_digest=body.expected_digest,
