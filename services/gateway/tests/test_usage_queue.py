@@ -1,13 +1,8 @@
 """Records of usage on their way: together, patient while the bus is away, counted when lost."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
 import pytest
 from gateway.adapters.usage import MOST_AT_ONCE, UsageQueue
-from gateway.measures import USAGE_DROPPED
+from gateway_support.usage_bus import Bus, dropped, put, running
 from google.protobuf.json_format import MessageToJson
 from jobs import record_queue
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
@@ -16,42 +11,6 @@ from testkit.waiting import eventually
 
 BUS_TAKES_BYTES = 1024 * 1024
 LONGEST_SUBJECT = "\N{OLD ITALIC LETTER A}" * 255
-
-
-class Bus:
-    """Says what it is told to, once for each call, then stores."""
-
-    def __init__(self, *answers: Exception) -> None:
-        self.answers = list(answers)
-        self.ids: list[str] = []
-        self.stored: list[tuple[str, list[str]]] = []
-        """Of each message the subject's tenant and the requests."""
-
-    async def publish(self, subject: str, body: UsageBatch, *, msg_id: str, **_: Any) -> int:
-        self.ids.append(msg_id)
-        if self.answers:
-            raise self.answers.pop(0)
-        assert {record.tenant for record in body.requests} == {body.tenant}
-        told = (subject.rpartition(".")[2], [record.request_id for record in body.requests])
-        self.stored.append(told)
-        return 1
-
-
-@asynccontextmanager
-async def running(queue: UsageQueue) -> AsyncIterator[None]:
-    task = asyncio.create_task(queue.run())
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-def put(queue: UsageQueue, tenant: str, *ids: str) -> None:
-    for each in ids:
-        queue.record(UsageRecorded(tenant=tenant, request_id=each))
-
-
-def dropped() -> float:
-    return float(USAGE_DROPPED._value.get())
 
 
 async def test_records_of_the_same_moments_go_together_each_tenants_apart_and_none_twice():

@@ -35,6 +35,7 @@ from gateway.adapters.read_models import ReadModels
 from gateway.adapters.secret_vault import SecretVault
 from gateway.adapters.tls import ServedCertificate, open_tls
 from gateway.adapters.usage import UsageQueue
+from gateway.adapters.usage_spill import open_spill
 from gateway.composition import Parts, admission_of, all_use_cases
 from gateway.domain.ledger.waiting import Terms
 from gateway.domain.webhooks import Schedule
@@ -113,7 +114,9 @@ async def _parts(
     """What use cases are made of; `stack` closes it."""
     known = ReadModels(bus)
     await known.follow(background)
-    usage = UsageQueue(bus, settings.usage_queue)
+    folder = settings.usage_folder or settings.work_root / "usage"
+    spill = stack.enter_context(open_spill(folder, settings.usage_spill_bytes))
+    usage = UsageQueue(bus, settings.usage_queue, spill)
     background.start(usage.run())
     stack.push_async_callback(usage.drain, USAGE_DRAIN_SECONDS)
     audit = AuditTrail(bus, "gateway", settings.audit_queue)

@@ -61,6 +61,10 @@ WEBHOOK_DELIVERIES = Counter(
     ["outcome"],
 )
 USAGE_DROPPED = Counter("modelmill_usage_dropped", "Usage records that were lost.")
+USAGE_SPILLED = Gauge(
+    "modelmill_usage_spilled_bytes",
+    "Bytes of usage records that wait on disk until the bus takes them.",
+)
 CHANGES_DROPPED = Counter(
     "modelmill_changes_dropped",
     "Records of who changed what that were lost, because the bus was away for too long.",

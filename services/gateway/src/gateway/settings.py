@@ -121,7 +121,13 @@ class Settings(WorkerSettings):
     tokens, as decimal strings in one currency; "*" is for all others."""
 
     usage_queue: int = 10_000
-    """Usage records that may wait for the bus; what comes on top is dropped and counted."""
+    """Usage records that may wait in memory for the bus; what comes on top waits on disk."""
+
+    usage_folder: Path | None = None
+    """Where they wait; must outlive the process. Unset: the folder `usage` under the work root."""
+
+    usage_spill_bytes: int = Field(default=64 * 1024**2, ge=0)
+    """So many bytes may wait there; what comes on top is dropped and counted."""
 
     audit_queue: int = Field(default=10_000, gt=0)
     """Audit records that may wait for the bus; what comes on top is dropped and counted."""

@@ -5,7 +5,6 @@ It does not outlive the machine's power: there is no fsync. Then the lease that 
 name is charged in full, as of a process that never returns.
 """
 
-import fcntl
 import mmap
 import os
 import uuid
@@ -14,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from gateway.adapters.own_file import own_file
 from gateway.domain.ledger.slots import ROW, Size, Slots
 
 WORD = 8
 MAGIC = int.from_bytes(b"mmledger"[:7] + b"\x01", "little")
-MOST_PROCESSES = 256
 MAGIC_AT, HIGH, LOW, ACCOUNTS_AT, SLOTS_AT = range(5)
 
 
@@ -39,8 +38,7 @@ def open_journal(folder: Path, size: Size | None = None) -> Iterator[Journal]:
     Raises:
         OSError: the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder) as file:
+    with own_file(folder, "holder-{}.journal") as file:
         size = _prepare(file, size or Size())
         with mmap.mmap(file.fileno(), (ROW + size.words) * WORD) as mapped:
             words = memoryview(mapped).cast("Q")
@@ -52,21 +50,6 @@ def open_journal(folder: Path, size: Size | None = None) -> Iterator[Journal]:
             finally:
                 body.release()
                 words.release()
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[BinaryIO]:
-    for number in range(MOST_PROCESSES):
-        path = folder / f"holder-{number}.journal"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "r+b", buffering=0) as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield file
-            return
-    raise OSError(f"{MOST_PROCESSES} processes have a journal in {folder} already")
 
 
 def _prepare(file: BinaryIO, size: Size) -> Size:

@@ -9,6 +9,7 @@ from jobs.record_queue import Waiting, publish_patiently
 from jobs.subjects import usage_recorded
 from modelmill.gateway.v1.gateway_events_pb2 import UsageBatch, UsageRecorded
 
+from gateway.adapters.usage_spill import Going, UsageSpill
 from gateway.measures import USAGE_DROPPED
 
 log = logging.getLogger(__name__)
@@ -22,26 +23,38 @@ MOST_AT_ONCE = 250
 class UsageQueue:
     """A bounded queue in front of `usage.recorded.<tenant>`.
 
-    While the bus is away records wait, up to the bound; what comes on top is dropped and counted.
+    While the bus is away, or has no room, records wait: up to the bound here, then on disk, and so
+    does at the end what is not published by then. What is too much for the disk, too, is dropped
+    and counted.
 
     Args:
-        size: records that may wait.
+        size: records that may wait in memory.
+        spill: where more of them wait.
     """
 
-    def __init__(self, bus: Publishes, size: int) -> None:
+    def __init__(self, bus: Publishes, size: int, spill: UsageSpill | None = None) -> None:
         self._bus = bus
         self._size = size
+        self._spill = spill
         self._waiting: dict[str, list[UsageRecorded]] = {}
         """By tenant, in the order in which they came."""
+        self._going: Going | None = None
+        """Of those that waited here, the batch that is under way."""
         self._count = 0
-        """Of all that wait and of those that are under way."""
+        """Of all that wait here and of those that are under way."""
+        self._has_ended = False
         self._has_some, self._has_none = asyncio.Event(), asyncio.Event()
-        self._has_none.set()
+        if spill is None or spill.first() is None:
+            self._has_none.set()
+        else:
+            self._has_some.set()
 
     def record(self, usage: UsageRecorded) -> None:
         """Take the record; returns at once, whatever the bus does."""
-        if self._count >= self._size:
-            USAGE_DROPPED.inc()
+        if self._count >= self._size and not self._make_room():
+            # All that is here is under way.
+            if not self._on_disk(UsageBatch(tenant=usage.tenant, requests=[usage])):
+                USAGE_DROPPED.inc()
             return
         self._count += 1
         self._waiting.setdefault(usage.tenant, []).append(usage)
@@ -50,33 +63,67 @@ class UsageQueue:
 
     async def run(self) -> None:
         """Publish what waits until cancelled."""
-        while True:
+        while not self._has_ended:
             await self._has_some.wait()
             await asyncio.sleep(GATHER_SECONDS)
-            while self._waiting:
-                await self._publish(*self._next())
+            while not self._has_ended:
+                if self._waiting:
+                    self._going = going = self._next()
+                    await self._publish(going)
+                    self._count -= len(going.batch.requests)
+                    self._going = None
+                elif self._spill is not None and (spilled := self._spill.first()) is not None:
+                    await self._publish(spilled)
+                    if not self._has_ended:
+                        self._spill.sent()
+                else:
+                    break
             self._has_some.clear()
             self._has_none.set()
 
     async def drain(self, timeout: float) -> None:
-        """Wait until everything is published, at most `timeout` seconds; the rest is dropped."""
+        """Wait until everything is published, at most `timeout` seconds; the rest goes to disk."""
         try:
             await asyncio.wait_for(self._has_none.wait(), timeout)
         except TimeoutError:
-            USAGE_DROPPED.inc(self._count)
-            log.warning("%d usage records were dropped at the end", self._count)
+            self._has_ended = True
+            lost = 0
+            while (left := self._going or (self._next() if self._waiting else None)) is not None:
+                self._going = None
+                if self._spill is None or not self._spill.put(left.msg_id, left.batch):
+                    lost += len(left.batch.requests)
+            USAGE_DROPPED.inc(lost)
+            log.warning("usage records were not published by the end; %d were dropped", lost)
 
-    def _next(self) -> tuple[str, list[UsageRecorded]]:
+    def _make_room(self) -> bool:
+        """Let the next batch wait on disk instead, if it can."""
+        batch = self._first() if self._waiting else None
+        if batch is None or not self._on_disk(batch):
+            return False
+        self._remove(batch)
+        self._count -= len(batch.requests)
+        return True
+
+    def _on_disk(self, batch: UsageBatch) -> bool:
+        return self._spill is not None and self._spill.put(uuid.uuid4().hex, batch)
+
+    def _first(self) -> UsageBatch:
         tenant, records = next(iter(self._waiting.items()))
-        if len(records) > MOST_AT_ONCE:
-            self._waiting[tenant] = records[MOST_AT_ONCE:]
-        else:
-            del self._waiting[tenant]
-        return tenant, records[:MOST_AT_ONCE]
+        return UsageBatch(tenant=tenant, requests=records[:MOST_AT_ONCE])
 
-    async def _publish(self, tenant: str, records: list[UsageRecorded]) -> None:
-        batch = UsageBatch(tenant=tenant, requests=records)
-        going = Waiting(usage_recorded(tenant), batch, uuid.uuid4().hex)
-        if not await publish_patiently(self._bus, "usage records", going):
-            USAGE_DROPPED.inc(len(records))
-        self._count -= len(records)
+    def _remove(self, batch: UsageBatch) -> None:
+        rest = self._waiting.pop(batch.tenant)[len(batch.requests) :]
+        if rest:
+            self._waiting[batch.tenant] = rest
+
+    def _next(self) -> Going:
+        """The next batch, taken out."""
+        batch = self._first()
+        self._remove(batch)
+        return Going(batch, uuid.uuid4().hex)
+
+    async def _publish(self, going: Going) -> None:
+        subject = usage_recorded(going.batch.tenant)
+        waiting = Waiting(subject, going.batch, going.msg_id)
+        if not await publish_patiently(self._bus, "usage records", waiting):
+            USAGE_DROPPED.inc(len(going.batch.requests))
