@@ -70,6 +70,8 @@ class ConstrainedBody(OpenBody):
         Raises:
             BadRequestError: several were.
         """
+        if ConstrainedBody.model_fields.keys().isdisjoint(self.model_fields_set):
+            return None
         wanted: dict[str, Constraint] = {}
         outputs = self.structured_outputs or StructuredOutputs()
         if self.response_format is not None and self.response_format.constraint is not None:
