@@ -84,21 +84,24 @@ def _bounded(heads: Iterable[Head]) -> frozenset[Head]:
 
 
 @cache
-def _beyond_ascii() -> str:
+def _beyond_ascii() -> bytes:
     """Every other character; two fold to ASCII letters and are never in a shadow copy."""
-    codes = [*range(0x80, 0xD800), *range(0xE000, 0x110000)]
-    return "".join(chr(code) for code in codes if code not in (0x17F, 0x212A))
+    runs = ((0x80, 0x17F), (0x180, 0x212A), (0x212B, 0xD800), (0xE000, 0x110000))
+    return "".join("".join(map(chr, range(*run))) for run in runs).encode()
 
 
 @cache
 def characters_of(written: str) -> str:
     """The characters of a shadow copy that a literal or class matches; empty for too many."""
+    if len(written) == 1 and written.isascii() and written.isalnum():
+        return written.lower()
     options = re2.Options()
     options.case_sensitive = False
     pattern = re2.compile(written, options)
     matched = [chr(code) for code in range(128) if pattern.fullmatch(chr(code))]
     matched = [one for one in matched if one == one.lower()]
-    beyond = pattern.search(_beyond_ascii())
+    # As bytes, which RE2 reads as they are: a million characters are encoded once.
+    beyond = re2.compile(written.encode(), options).search(_beyond_ascii())
     if beyond is None:
         return "".join(matched)
     literal = written.removeprefix("\\")
