@@ -117,6 +117,21 @@ async def test_what_says_how_long_it_is_kept_is_forgotten_then_and_may_be_writte
     await bus.publish(subject, key(1), expect_last=0)
 
 
+async def test_what_is_kept_for_thousands_of_years_is_not_forgotten_at_once(bus: Bus):
+    for number, years in enumerate((99, 101, 8000)):
+        seconds = years * 365 * 24 * 3600
+        await bus.publish(key_state(f"key-{number}"), key(number), kept_seconds=seconds)
+    await bus.publish(key_state("key-gone"), key(9), kept_seconds=1)
+
+    async def is_forgotten() -> bool:
+        return await bus.last(key_state("key-gone"), KeyState) is None
+
+    await eventually(is_forgotten)
+    assert [stored.body.key_id async for stored in bus.replay(["key.state.*"])] == [
+        *("key-0", "key-1", "key-2")
+    ]
+
+
 async def test_of_an_owners_policies_the_newest_versions_are_kept(bus: Bus):
     for version in range(1, POLICY_VERSIONS + 3):
         await bus.publish(policy_state("acme"), PolicyState(tenant="acme", version=version))

@@ -5,7 +5,7 @@ import signal
 from typing import Any
 
 import nats
-from gateway.entrypoints.bodies.key_body import LimitsBody
+from gateway.entrypoints.bodies.key_body import LAST_SECOND, LimitsBody
 from gateway.entrypoints.views.key_views import limits_view
 from gateway_support.api_keys import issued, with_key
 from gateway_support.collector import collector
@@ -13,6 +13,8 @@ from gateway_support.house import House
 from gateway_support.process import running
 from hypothesis import given
 from hypothesis import strategies as st
+from jobs.subjects import key_state
+from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from testkit.waiting import eventually
 
 
@@ -59,6 +61,17 @@ async def test_of_a_revoked_key_nothing_is_kept_but_that_it_was_and_that_not_for
     assert body["revoked"] is True
     assert body.keys() & {"key_sha256", "models", "scopes"} == set()
     assert (stored.headers or {})["Nats-TTL"] == str(30 * 24 * 3600)
+
+
+async def test_a_key_may_end_in_the_last_second_of_the_year_9999(own_house: House):
+    made = await issued(own_house.http(), scopes=["models:read"], expires_at=LAST_SECOND)
+    async with with_key(own_house, made["key"]) as client:
+        assert (await client.get("/v1/models")).status_code == 200
+    own_house.nats.kill()
+    await own_house.nats.start()
+    stored = await own_house.bus.last(key_state(made["id"]), KeyState)
+    assert stored is not None
+    assert stored.body.key_id == made["id"]
 
 
 async def test_no_span_and_no_line_of_a_process_has_anything_of_a_key(own_house: House):

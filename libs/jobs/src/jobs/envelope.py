@@ -20,6 +20,8 @@ MSG_ID = "Nats-Msg-Id"
 EXPECTED_LAST = "Nats-Expected-Last-Subject-Sequence"
 KEPT_SECONDS = "Nats-TTL"
 """After how many seconds the broker forgets the message."""
+LONGEST_KEPT_SECONDS = 100 * 366 * 24 * 3600.0
+"""Longer is for ever: the broker counts nanoseconds in 64 bits, and forgets more at once."""
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -69,7 +71,7 @@ def headers_for(
     }
     if msg_id:
         headers[MSG_ID] = msg_id
-    if kept_seconds is not None:
+    if kept_seconds is not None and kept_seconds <= LONGEST_KEPT_SECONDS:
         headers[KEPT_SECONDS] = str(max(1, round(kept_seconds)))
     _PROPAGATOR.inject(headers)
     return headers
