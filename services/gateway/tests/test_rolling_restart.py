@@ -67,6 +67,66 @@ async def test_a_rolling_restart_of_two_replicas_under_load_fails_no_request(own
     assert told.keys() == {"whole"}, told
 
 
+async def asked_between_the_end_and_the_next_look(house: House, notice: str) -> Counter[str]:
+    """What callers hear whom a balancer sends to a replica of which it does not know that it ends.
+
+    Half of them come over connections that stand, half over new ones.
+    """
+    told: Counter[str] = Counter()
+    async with (
+        balancer(looks_by_itself=False) as balancing,
+        running(house, drain_notice_seconds=notice) as (ending, direct),
+        running(house) as (staying, _),
+        AsyncExitStack() as stack,
+    ):
+        for replica in (ending, staying):
+            balancing.add(replica.ports["http"])
+        await balancing.look()
+        headers = {"authorization": f"Bearer {house.issuer.token()}"}
+
+        def client() -> httpx.AsyncClient:
+            url = f"http://127.0.0.1:{balancing.port}"
+            return httpx.AsyncClient(base_url=url, headers=headers, timeout=10)
+
+        kept = [await stack.enter_async_context(client()) for _ in range(CALLERS)]
+        assert [await asked(each) for each in kept] == ["200"] * CALLERS
+
+        ending.process.send_signal(signal.SIGTERM)
+        await (eventually(lambda: is_leaving(direct)) if notice else ending.ended())
+        new = [await stack.enter_async_context(client()) for _ in range(CALLERS)]
+        for each in (*kept, *kept, *new):
+            told[await asked(each)] += 1
+        await balancing.look()
+        assert balancing.ready == [staying.ports["http"]]
+        assert [await asked(each) for each in kept] == ["200"] * CALLERS
+        assert await ending.ended() == 0
+    return told
+
+
+async def is_leaving(direct: httpx.AsyncClient) -> bool:
+    return (await direct.get("/readyz")).status_code == 503
+
+
+async def asked(client: httpx.AsyncClient) -> str:
+    try:
+        return str((await client.post("/v1/chat/completions", json=QUESTION)).status_code)
+    except httpx.TransportError as error:
+        return type(error).__name__
+
+
+async def test_with_notice_nobody_fails_before_a_balancer_looks_again(own_house: House):
+    told = await asked_between_the_end_and_the_next_look(own_house, "5")
+
+    assert told == {"200": 3 * CALLERS}
+
+
+async def test_without_notice_they_do_so_the_notice_is_needed(own_house: House):
+    told = await asked_between_the_end_and_the_next_look(own_house, "")
+
+    assert told["200"] < 3 * CALLERS
+    assert told.keys() <= {"200", "ConnectError", "ReadError", "RemoteProtocolError"}
+
+
 async def test_a_gateway_that_ends_says_so_and_finishes_what_it_has(own_house: House):
     own_house.inference.endless = True
     async with running(own_house, drain_notice_seconds="3", drain_seconds="1") as (service, client):

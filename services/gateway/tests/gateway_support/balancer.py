@@ -33,19 +33,27 @@ class Balancer:
 
     async def watch(self) -> None:
         """Ask all of them, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def look(self) -> None:
+        """Ask all of them once."""
         async with httpx.AsyncClient(timeout=1) as client:
-            while True:
-                for port in self._replicas:
-                    is_ready = await _is_ready(client, port)
-                    if is_ready and port not in self.ready:
-                        self.ready.append(port)
-                    elif not is_ready and port in self.ready:
-                        self.ready.remove(port)
-                await asyncio.sleep(LOOK_SECONDS)
+            for port in self._replicas:
+                is_ready = await _is_ready(client, port)
+                if is_ready and port not in self.ready:
+                    self.ready.append(port)
+                elif not is_ready and port in self.ready:
+                    self.ready.remove(port)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         port = self.ready[next(self._turns) % len(self.ready)]
-        back_reader, back_writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            back_reader, back_writer = await asyncio.open_connection("127.0.0.1", port)
+        except ConnectionError:
+            writer.close()
+            return
         await asyncio.gather(_pass_on(reader, back_writer), _pass_on(back_reader, writer))
 
 
@@ -66,13 +74,18 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @asynccontextmanager
-async def balancer() -> AsyncIterator[Balancer]:
-    """Runs until the block ends."""
+async def balancer(*, looks_by_itself: bool = True) -> AsyncIterator[Balancer]:
+    """Runs until the block ends.
+
+    Args:
+        looks_by_itself: otherwise it looks when it is told to: as seldom as can be.
+    """
     balancing = Balancer()
     server = await balancing.serve()
-    watching = asyncio.create_task(balancing.watch())
+    watching = asyncio.create_task(balancing.watch()) if looks_by_itself else None
     try:
         yield balancing
     finally:
-        watching.cancel()
+        if watching is not None:
+            watching.cancel()
         server.close()
