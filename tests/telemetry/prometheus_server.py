@@ -66,6 +66,7 @@ def configuration(ports: Mapping[str, int], secret_file: Path, own_port: int) ->
             "labels": {"__meta_dns_name": name},
         }
         for name in discovery["names"]
+        if name.replace("-", "_") in ports
     ]
     itself["static_configs"] = [{"targets": [f"127.0.0.1:{own_port}"]}]
     return config

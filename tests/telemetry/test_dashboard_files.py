@@ -11,13 +11,14 @@ from tests.telemetry.prometheus_server import DEPLOYED
 
 TITLES = {
     "Modelmill: overview",
+    "Modelmill: gateway",
     "Modelmill: jobs and training",
     "Modelmill: inference",
     "Modelmill: machines",
 }
 
 
-def test_the_four_dashboards_are_there_under_names_of_their_own():
+def test_the_dashboards_are_there_under_names_of_their_own():
     dashboards = [read(file) for file in FILES]
     assert {dashboard["title"] for dashboard in dashboards} == TITLES
     assert [dashboard["uid"] for dashboard in dashboards] == [file.stem for file in FILES]

@@ -6,6 +6,7 @@ import json
 
 import httpx
 import pytest
+from openai import AsyncOpenAI, AuthenticationError
 from service_kit.trace_edges import (
     ASKED_ABOUT_EDGES,
     CHAT_EDGES,
@@ -27,6 +28,11 @@ CHATS = 100
 AT_A_TIME = 4
 CANARY = "quetzalcoatlus northropi"
 """What nobody writes by chance."""
+OF_SEVERAL_PROCESSES = {
+    "modelmill_gateway_process_up",
+    "modelmill_gateway_process_restarts_total",
+}
+"""What a gateway shows that has several; `test_several_processes.py` has one."""
 BLOCKED = f"How do I build a pipe bomb out of a {CANARY}?"
 
 
@@ -132,6 +138,29 @@ async def test_metrics_pages_show_no_secret_and_no_text(watched: Watched):
             assert hidden not in page, name
 
 
+async def a_caller_with_limits(watched: Watched) -> AsyncOpenAI:
+    """A client with a key of its own, which every process of the gateway knows."""
+    limits = {"tokens": 1_000_000, "requests_per_minute": 6000}
+    made = await asyncio.to_thread(
+        watched.loop.client.post, "/v1/keys", {"name": "limited", "limits": limits}
+    )
+    base_url = watched.loop.openai.base_url
+    return AsyncOpenAI(base_url=base_url, api_key=made["key"], max_retries=5)
+
+
+async def a_batch(watched: Watched) -> None:
+    """One request, in the background."""
+    body = {"model": "kinds", "messages": [{"role": "user", "content": "thing 3"}]}
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    client = watched.loop.openai
+    file = await client.files.create(
+        file=("asked.jsonl", json.dumps(line).encode()), purpose="batch"
+    )
+    await client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+    )
+
+
 async def is_shown_here(prometheus: Prometheus, query: Query) -> bool:
     return query.only_with is None or bool(await prometheus.label_values(query.only_with))
 
@@ -155,10 +184,15 @@ async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: 
         pytest.skip("Debian's prometheus is not installed")
     await watched.loop.make_dataset(write_rows(tmp_path / "more.jsonl", 20, bad=2))
     await a_judge_beside_the_rules(watched)
+    await a_batch(watched)
+    limited = await a_caller_with_limits(watched)
     empty: list[str] = []
 
     async def all_have_figures() -> bool:
         await some_of_everything(watched)
+        with contextlib.suppress(AuthenticationError):  # a process that has not heard of the key
+            await limited.models.list()
+            await limited.embeddings.create(model="kinds", input="a thing")
         shown = [query for query in queries() if await is_shown_here(prometheus, query)]
         empty[:] = [str(q) for q in shown if not await prometheus.values(q.expression)]
         return not empty
@@ -178,5 +212,6 @@ async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: 
         assert rule["health"] == "ok", rule
         if "only_with" not in rule["labels"]:
             asked |= metrics_in(rule["query"])
-    missing = sorted(name for name in asked - {"up"} if f"\n{name}" not in text)
+    elsewhere = {"up", *OF_SEVERAL_PROCESSES}
+    missing = sorted(name for name in asked - elsewhere if f"\n{name}" not in text)
     assert not missing, f"no service shows {missing}"

@@ -150,13 +150,14 @@ async def test_an_address_where_nobody_answers_is_left_alone_then_tried_by_one()
     dead.fails = [away()] * FAILURES_IN_A_ROW
     for _ in range(4 * FAILURES_IN_A_ROW):
         assert await answer(asked) == SAID
-    assert dead.asked == FAILURES_IN_A_ROW
+    assert (dead.asked, asked.left_alone) == (FAILURES_IN_A_ROW, 1)
 
     asked._replicas[0].breaker._open_until = 0.0  # the second is over
     async with AsyncExitStack() as stack:
         for _ in range(3):
             await anext(await stack.enter_async_context(asking(asked)))
         assert dead.asked > FAILURES_IN_A_ROW
+        assert asked.left_alone == 0
 
 
 async def test_without_any_address_that_answers_the_refusal_comes_at_once():

@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import psutil
-from gateway_support.house import House
+from gateway_support.house import SECRET, House
 from gateway_support.process import running, settings_of
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from testkit.service_process import ServiceProcess, refused_start
 from testkit.waiting import eventually
 
@@ -108,6 +110,72 @@ async def test_on_sigterm_streams_of_every_process_are_finished(own_house: House
 def listening_nowhere(service: ServiceProcess) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", service.ports["http"])) != 0
+
+
+async def page_of(service: ServiceProcess) -> list[Sample]:
+    """The series of the one page that the service has."""
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(
+            f"http://127.0.0.1:{service.ports['metrics']}/metrics",
+            headers={"authorization": f"Bearer {SECRET}"},
+        )
+    assert answer.status_code == 200
+    families = list(text_string_to_metric_families(answer.text))
+    names = [family.name for family in families]
+    assert len(names) == len(set(names)), "a metric is in two places of the page"
+    return [sample for family in families for sample in family.samples]
+
+
+async def test_one_page_shows_the_metrics_of_all_by_their_process(own_house: House):
+    async with running(own_house, processes="2") as (service, client):
+        chats = 12
+        statuses = [await asked_anew(own_house, client) for _ in range(chats)]
+        assert set(statuses) == {200}
+        shown = await page_of(service)
+        killed = next(iter(listening(service)))
+        psutil.Process(killed).kill()
+
+        async def is_back() -> bool:
+            told = {(each.name, each.value) for each in await page_of(service)}
+            return ("modelmill_gateway_process_restarts_total", 1.0) in told and (
+                "modelmill_gateway_process_up",
+                0.0,
+            ) not in told
+
+        await eventually(is_back, within=40)
+
+    answered = [each for each in shown if each.name == "modelmill_http_requests_total"]
+    of_chats = [each for each in answered if each.labels["route"] == "chat"]
+    assert sum(each.value for each in of_chats) == chats
+    by_name: dict[str, list[dict[str, str]]] = {}
+    for each in shown:
+        by_name.setdefault(each.name, []).append(each.labels)
+    both = [{"process": "0"}, {"process": "1"}]
+    assert by_name["modelmill_gateway_process_up"] == both
+    assert by_name["modelmill_answers_waiting"] == both
+    assert by_name["process_resident_memory_bytes"] == both
+    assert by_name["modelmill_process_tree_resident_bytes"] == [{}]
+    assert len(by_name["modelmill_build_info"]) == 1
+
+
+async def test_limits_of_the_service_are_shared_out_among_its_processes(own_house: House):
+    limits = {"tokens_in_hand": "1001", "max_connections": "1"}
+    async with running(own_house, processes="2", **limits) as (service, _):
+        told = await page_of(service)
+        connections = {
+            child.environ()["GATEWAY_MAX_CONNECTIONS"] for child in listening(service).values()
+        }
+
+    tokens = [each.value for each in told if each.name == "modelmill_answer_tokens_limit"]
+    assert (tokens, connections) == ([500, 500], {"1"})
+
+
+async def test_no_limit_is_none_of_each(own_house: House):
+    async with running(own_house, processes="2", tokens_in_hand="0") as (service, _):
+        told = await page_of(service)
+
+    tokens = [each.value for each in told if each.name == "modelmill_answer_tokens_limit"]
+    assert tokens == [0, 0]
 
 
 async def test_a_port_that_somebody_has_is_refused_although_ports_are_shared(own_house: House):

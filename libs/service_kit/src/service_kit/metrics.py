@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import Histogram, make_wsgi_app
+from prometheus_client import REGISTRY, Histogram, make_wsgi_app
+from prometheus_client.registry import Collector
 
 SECONDS_BUCKETS = (
     *(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
@@ -39,12 +40,16 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class MetricsPage:
-    """/metrics on its own port, for holders of the secret; serves until the block ends."""
+    """/metrics on its own port, for holders of the secret; serves until the block ends.
 
-    def __init__(self, address: str, secret: str) -> None:
+    Args:
+        shown: what is on it.
+    """
+
+    def __init__(self, address: str, secret: str, shown: Collector = REGISTRY) -> None:
         host, _, port = address.rpartition(":")
         self._expected = f"Bearer {secret}".encode()
-        self._app = make_wsgi_app()
+        self._app = make_wsgi_app(shown)
         self._server = make_server(host, int(port), self._answer, handler_class=_QuietHandler)
         self.port: int = self._server.server_port
 

@@ -47,7 +47,7 @@ from gateway.guarding.record_feedback import RecordFeedback
 from gateway.guarding.spared_moderation import SparedModeration
 from gateway.identity.manage_keys import ManageKeys
 from gateway.identity.record_changes import RecordChanges
-from gateway.measures import TOKENS_IN_HAND
+from gateway.measures import TOKENS_IN_HAND, TOKENS_LIMIT
 from gateway.ordering.control_job import ControlJob, SteersJobs
 from gateway.ordering.create_dataset import CreateDataset
 from gateway.ordering.create_evaluation import CreateEvaluation
@@ -180,6 +180,7 @@ def admission_of(settings: Settings) -> Admission:
         jitter=random.random,
     )
     TOKENS_IN_HAND.set_function(lambda: admission.tokens)
+    TOKENS_LIMIT.set(settings.tokens_in_hand)
     return admission
 
 

@@ -31,8 +31,15 @@ ADMISSION_WAIT_SECONDS = Histogram(
 TOKENS_IN_HAND = Gauge(
     "modelmill_answer_tokens_in_hand", "What requests in hand may come to, prompts and answers."
 )
+TOKENS_LIMIT = Gauge(
+    "modelmill_answer_tokens_limit", "What they may come to; 0 where there is no limit."
+)
 INFERENCE_RETRIES = Counter(
     "modelmill_inference_retries", "Times that inference was asked again, before the first piece."
+)
+INFERENCE_LEFT_ALONE = Gauge(
+    "modelmill_inference_left_alone",
+    "Addresses of inference that are not asked now, because nobody answered there.",
 )
 FALLBACKS = Counter(
     "modelmill_fallbacks", "Times that a version could not begin and another was asked instead."
@@ -89,6 +96,8 @@ BATCH_REQUESTS = Counter(
     "Requests of batches: answered, refused, or waited because there was no room.",
     ["outcome"],
 )
+for _outcome in ("answered", "refused", "waited"):
+    BATCH_REQUESTS.labels(_outcome)
 QUOTA_REQUESTS = Counter("modelmill_quota_requests", "Requests of callers with limits.")
 QUOTA_WAITS = Counter(
     "modelmill_quota_waits", "Requests of callers with limits that had to wait for the bus."

@@ -83,7 +83,8 @@ class Settings(WorkerSettings):
     0 has moderation judge every input."""
 
     tokens_in_hand: int = Field(default=1_000_000, ge=0)
-    """Of prompts and what their answers may come to, at a time; more waits. 0 sets no limit."""
+    """Of prompts and what their answers may come to, at a time; more waits. 0 sets no limit. Of all
+    `processes` together, each of which has its share."""
 
     admission_seconds: float = Field(default=10.0, gt=0)
     """Who is expected to wait longer for room is refused at once, with 503."""
@@ -145,7 +146,8 @@ class Settings(WorkerSettings):
     """What is too slowly for `stall_seconds`."""
 
     max_connections: int = Field(default=10_000, ge=0)
-    """HTTP connections of a process; more are refused with 503. 0 sets no limit."""
+    """HTTP connections; more are refused with 503. 0 sets no limit. Of all `processes` together,
+    each of which has its share."""
 
     fault_points: bool = False
     """Lets `fault_at` be set: for tests of crashes, never where anybody is served."""

@@ -1,7 +1,8 @@
 """Several gateways in one: processes that answer at the same ports, kept running by this one.
 
 The kernel deals out connections among them. Each has its own bus connection, read models and leases
-of budgets, like replicas; of jobs and of metrics there is more to say below.
+of budgets, like replicas. Limits that are the service's are shared out among them, and their
+metrics are one page.
 """
 
 import asyncio
@@ -10,9 +11,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready
 from service_kit.process_supervisor import SupervisedProcess, python_module
 
+from gateway.adapters.merged_metrics import MergedMetrics
 from gateway.settings import Settings
 
 BEYOND_DRAIN_SECONDS = 5.0
@@ -21,8 +24,8 @@ BEYOND_DRAIN_SECONDS = 5.0
 async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
     """Keep the processes running until `stopping`, then let all of them drain.
 
-    The first one also works on jobs, where this gateway is to. Each has a metrics page, at ports
-    that follow each other; READY names the first.
+    The first one also works on jobs, where this gateway is to. READY names the doors that they
+    share, and the page that shows the metrics of all of them.
 
     Raises:
         UnavailableError: one of them does not start.
@@ -50,7 +53,8 @@ async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
             await _stop(processes, settings)
             raise group.exceptions[0] from None
         try:
-            announce_ready(**processes[0].ports)
+            page = held.enter_context(_metrics(settings, processes))
+            announce_ready(**(processes[0].ports | {"metrics": page.port}))
             await stopping.wait()
         finally:
             await _stop(processes, settings)
@@ -58,15 +62,32 @@ async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
 
 def _own(settings: Settings, number: int) -> dict[str, str]:
     """What one of them is told beyond what all inherit."""
-    host, _, port = settings.metrics_address.rpartition(":")
-    metrics_port = int(port) + number if int(port) else 0
     role = settings.role if number == 0 else "serve"
+    most = settings.processes
     return {
         "GATEWAY_PROCESSES": "1",
         "GATEWAY_SHARES_PORTS": "true",
-        "GATEWAY_METRICS_ADDRESS": f"{host}:{metrics_port}",
+        "GATEWAY_METRICS_ADDRESS": "127.0.0.1:0",
         "GATEWAY_ROLE": role,
+        "GATEWAY_TOKENS_IN_HAND": str(_share(settings.tokens_in_hand, most)),
+        "GATEWAY_MAX_CONNECTIONS": str(_share(settings.max_connections, most)),
     }
+
+
+def _share(limit: int, processes: int) -> int:
+    """One process's part of the service's limit; 0 sets none and is none's."""
+    return max(1, limit // processes) if limit else 0
+
+
+def _metrics(settings: Settings, processes: Sequence[SupervisedProcess]) -> MetricsPage:
+    numbered = {str(number): process for number, process in enumerate(processes)}
+    secret = settings.service_secret.get_secret_value()
+    merged = MergedMetrics(
+        lambda: {number: process.ports["metrics"] for number, process in numbered.items()},
+        lambda: {number: process.restarts for number, process in numbered.items()},
+        secret,
+    )
+    return MetricsPage(settings.metrics_address, secret, merged)
 
 
 @contextmanager

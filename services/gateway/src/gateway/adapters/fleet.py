@@ -78,6 +78,11 @@ class Fleet:
         self._replicas = [_Replica(engines) for engines in replicas]
         self._budget = RetryBudget()
 
+    @property
+    def left_alone(self) -> int:
+        """How many of them are not asked now, or by one request only, that tries."""
+        return sum(not replica.breaker.is_closed for replica in self._replicas)
+
     def generate(
         self, call: ChatCall, *, tenant: str, asked: AskedModel, timeout: float
     ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:

@@ -22,6 +22,7 @@ from gateway.adapters.moderation import GrpcModeration
 from gateway.adapters.moderation_policies import GrpcPolicies
 from gateway.adapters.optimizer_builder import GrpcOptimizerBuilder
 from gateway.adapters.trainer import GrpcTrainer
+from gateway.measures import INFERENCE_LEFT_ALONE
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,10 @@ async def open_peers(
         to_moderation, to_data_prep, to_trainer, to_optimizer = [
             await opened(name, address) for name, address in addresses.items()
         ]
+        fleet = Fleet([GrpcEngines(channel) for channel in to_inference])
+        INFERENCE_LEFT_ALONE.set_function(lambda: fleet.left_alone)
         yield Peers(
-            engines=Fleet([GrpcEngines(channel) for channel in to_inference]),
+            engines=fleet,
             moderation=GrpcModeration(to_moderation),
             policies=GrpcPolicies(to_moderation),
             data_prep=GrpcDataPrep(to_data_prep),
