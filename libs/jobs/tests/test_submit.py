@@ -11,7 +11,6 @@ from modelmill.jobs.v1.job_pb2 import JobRequested
 from service_kit.errors import (
     AlreadyExistsError,
     InvalidInputError,
-    OverloadedError,
     UnavailableError,
 )
 
@@ -101,7 +100,10 @@ async def test_at_four_fifths_of_the_stream_new_jobs_are_refused_with_the_remedy
     config = (await js.stream_info("JOBS")).config
     await js.update_stream(config.evolve(max_bytes=int(used / 0.79)))
     await jobs.submit("key-2")
-    with pytest.raises(OverloadedError, match=r"JOBS is .* full .*nats stream edit JOBS"):
+    remedy = r"JOBS is .* full .*nats stream edit JOBS"
+    with pytest.raises(UnavailableError, match=remedy) as refused:
         await jobs.submit("key-3")
+    # The queue is everybody's: nobody's limit is exceeded.
+    assert (refused.value.reason, refused.value.retry_after_seconds) == ("STREAM_FULL", 60)
     await js.update_stream(config)
     assert (await jobs.submit("key-3")).created

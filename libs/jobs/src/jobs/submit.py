@@ -17,14 +17,13 @@ from modelmill.jobs.v1.job_pb2 import (
 from service_kit.errors import (
     AlreadyExistsError,
     InvalidInputError,
-    OverloadedError,
     UnavailableError,
 )
 from service_kit.machine_size import MachineSize
 
 from jobs import ids
 from jobs.bus import Bus
-from jobs.errors import StaleWriteError
+from jobs.errors import StaleWriteError, StreamFullError
 from jobs.sizes import as_resources
 from jobs.subjects import job_requested
 
@@ -75,8 +74,8 @@ class JobQueue:
 
         Raises:
             AlreadyExistsError: the key was used for another spec.
-            OverloadedError: the JOBS stream is nearly full; the message says what to do.
-            UnavailableError: not known to be stored within 3.5 s; ask again with the same key.
+            UnavailableError: not known to be stored within 3.5 s; ask again with the same key. Or,
+                as STREAM_FULL, the JOBS stream is nearly full; the message says what to do.
             InvalidInputError: kind, tenant or prefix is not a token of a subject, or the priority
                 is none.
         """
@@ -93,7 +92,8 @@ class JobQueue:
     async def _store(self, subject: str, request: JobRequested) -> SubmittedJob:
         facts = await self._bus.facts("JOBS")
         if facts.fill >= FULL:
-            raise OverloadedError(facts.refusal(FULL), retry_after_seconds=60.0)
+            full = UnavailableError(facts.refusal(FULL), retry_after_seconds=60.0)
+            raise full.because(StreamFullError.reason)
         try:
             sequence = await self._create(subject, request)
         except StaleWriteError:

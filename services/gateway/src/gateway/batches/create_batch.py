@@ -69,7 +69,7 @@ class SubmitJob:
 
         Raises:
             AlreadyExistsError: the key was used for another spec.
-            OverloadedError: too many jobs of the tenant's wait, or the queue is full.
+            OverloadedError: too many jobs of the tenant's wait.
             UnavailableError: the bus does not answer; nothing is known to be accepted.
         """
         with self.room.place(caller.tenant, BATCH, idempotency_key):

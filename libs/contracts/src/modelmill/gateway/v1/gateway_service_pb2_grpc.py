@@ -376,7 +376,7 @@ class GatewayServiceServicer:
     def CreateUpload(self, request, context):
         """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
 
-        INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads are open.
+        INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads of the tenant's are open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -414,7 +414,7 @@ class GatewayServiceServicer:
         same job, the same key and another spec ALREADY_EXISTS.
 
         NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-        RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
+        RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may. UNAVAILABLE: nothing was accepted, or the queue is full; retry.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

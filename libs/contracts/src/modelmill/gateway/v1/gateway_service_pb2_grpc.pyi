@@ -109,7 +109,7 @@ class GatewayServiceStub:
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateUploadRequest, _gateway_service_pb2.CreateUploadResponse]
     """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
 
-    INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads are open.
+    INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads of the tenant's are open.
     """
     AddUploadPart: _grpc.StreamUnaryMultiCallable[_gateway_service_pb2.AddUploadPartRequest, _gateway_service_pb2.AddUploadPartResponse]
     """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
@@ -131,7 +131,7 @@ class GatewayServiceStub:
     same job, the same key and another spec ALREADY_EXISTS.
 
     NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-    RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
+    RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may. UNAVAILABLE: nothing was accepted, or the queue is full; retry.
     """
     PreviewDataset: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.PreviewDatasetRequest, _gateway_service_pb2.PreviewDatasetResponse]
     """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
@@ -289,7 +289,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     CreateUpload: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateUploadRequest, _gateway_service_pb2.CreateUploadResponse]  # type: ignore[assignment]
     """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
 
-    INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads are open.
+    INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads of the tenant's are open.
     """
     AddUploadPart: _aio.StreamUnaryMultiCallable[_gateway_service_pb2.AddUploadPartRequest, _gateway_service_pb2.AddUploadPartResponse]  # type: ignore[assignment]
     """Stores one part. The first message carries the header, the rest its bytes. Durable once answered.
@@ -311,7 +311,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     same job, the same key and another spec ALREADY_EXISTS.
 
     NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-    RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
+    RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may. UNAVAILABLE: nothing was accepted, or the queue is full; retry.
     """
     PreviewDataset: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.PreviewDatasetRequest, _gateway_service_pb2.PreviewDatasetResponse]  # type: ignore[assignment]
     """What the first rows of a file would become under a spec; nothing is queued. Row errors are in the answer.
@@ -568,7 +568,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_service_pb2.CreateUploadResponse, _abc.Awaitable[_gateway_service_pb2.CreateUploadResponse]]:
         """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
 
-        INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads are open.
+        INVALID_ARGUMENT: as UploadFile, or no size. RESOURCE_EXHAUSTED: too large, or too many uploads of the tenant's are open.
         """
 
     @_abc_1.abstractmethod
@@ -614,7 +614,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         same job, the same key and another spec ALREADY_EXISTS.
 
         NOT_FOUND: what it needs is unknown. INVALID_ARGUMENT: the spec is wrong, all errors listed.
-        RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may, or the queue is full. UNAVAILABLE: nothing was accepted; retry.
+        RESOURCE_EXHAUSTED: as many jobs of the tenant wait as may. UNAVAILABLE: nothing was accepted, or the queue is full; retry.
         """
 
     @_abc_1.abstractmethod
