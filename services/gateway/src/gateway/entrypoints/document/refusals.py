@@ -124,12 +124,11 @@ REFUSALS = {
         "invalid_input",
     ),
     429: Refusal(
-        "Overloaded",
-        "There is no room now, or a limit of the key or the tenant would be exceeded; come back "
-        "after Retry-After seconds.",
-        "the engine is full",
+        "OverLimit",
+        "A limit of the key or the tenant would be exceeded; come back after Retry-After seconds.",
+        "the key may use 60 requests in a minute, and this request would exceed that",
         "rate_limit_error",
-        "overloaded",
+        "rate_limit_exceeded",
     ),
     500: Refusal(
         "Internal",
@@ -140,7 +139,8 @@ REFUSALS = {
     ),
     503: Refusal(
         "Unavailable",
-        "A neighbour does not answer; come back after Retry-After seconds.",
+        "A neighbour does not answer, or there is no room now, whoever asks; come back after "
+        "Retry-After seconds.",
         "moderation gives no verdict, so nothing passes",
         OURS,
         "unavailable",
