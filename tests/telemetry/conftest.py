@@ -15,7 +15,6 @@ from cli.state_folder import StateFolder
 from openai import APIStatusError, AsyncOpenAI
 from testkit.models import make_tiny_llama
 from testkit.ports import free_port
-from testkit.waiting import eventually
 
 from tests.e2e.conftest import HYPER_PARAMETERS, Loop, write_rows
 from tests.telemetry.prometheus_server import Prometheus, run_prometheus
@@ -72,15 +71,7 @@ class Watched:
         trained = await self.loop.job_ends(created.id, within=180)
         assert trained["status"] == "succeeded", trained
         source = trained["result"]["version_id"]
-
-        async def ordered() -> str | None:
-            page = await asyncio.to_thread(self.loop.client.get, "/v1/jobs?kind=optimize")
-            jobs = [j for j in page["data"] if j["spec"].get("source_version_id") == source]
-            return jobs[0]["id"] if jobs else None
-
-        job_id = await eventually(ordered, within=60)
-        assert job_id is not None
-        built = await self.loop.job_ends(job_id, within=180)
+        built = await self.loop.build_of(source)
         assert built["status"] == "succeeded", built
         return str(built["result"]["version_id"])
 

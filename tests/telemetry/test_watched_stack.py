@@ -185,7 +185,6 @@ async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: 
     await watched.loop.make_dataset(write_rows(tmp_path / "more.jsonl", 20, bad=2))
     await a_judge_beside_the_rules(watched)
     await a_batch(watched)
-    limited = await a_caller_with_limits(watched)
     empty: list[str] = []
 
     async def all_have_figures() -> bool:
@@ -197,8 +196,9 @@ async def test_every_panel_has_figures_and_every_alert_has_its_metrics(watched: 
         empty[:] = [str(q) for q in shown if not await prometheus.values(q.expression)]
         return not empty
 
-    with contextlib.suppress(AssertionError):
-        await eventually(all_have_figures, within=60)
+    async with await a_caller_with_limits(watched) as limited:
+        with contextlib.suppress(AssertionError):
+            await eventually(all_have_figures, within=60)
     assert not empty, "\n".join(["these panels show nothing:", *empty])
 
     text = "\n".join((await pages(watched)).values())
