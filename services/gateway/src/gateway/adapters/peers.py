@@ -69,10 +69,8 @@ async def open_peers(
         to_moderation, to_data_prep, to_trainer, to_optimizer = [
             await opened(name, address) for name, address in addresses.items()
         ]
-        fleet = Fleet([GrpcEngines(channel) for channel in to_inference])
-        INFERENCE_LEFT_ALONE.set_function(lambda: fleet.left_alone)
         yield Peers(
-            engines=fleet,
+            engines=_watched_fleet(to_inference),
             moderation=GrpcModeration(to_moderation),
             policies=GrpcPolicies(to_moderation),
             data_prep=GrpcDataPrep(to_data_prep),
@@ -82,6 +80,12 @@ async def open_peers(
             optimizer_builder=GrpcOptimizerBuilder(to_optimizer),
             job_owners=_job_owners(to_data_prep, to_trainer, to_optimizer),
         )
+
+
+def _watched_fleet(channels: Sequence[Channel]) -> Fleet:
+    fleet = Fleet([GrpcEngines(channel) for channel in channels])
+    INFERENCE_LEFT_ALONE.set_function(lambda: fleet.left_alone)
+    return fleet
 
 
 def _job_owners(
