@@ -20,7 +20,7 @@ from gateway.domain.ledger.prices import Price
 from tests.ledger.callers import Asked
 from tests.ledger.counting_inference import Generated
 from tests.ledger.lives import FACTS, Cost, Life, lives_of, spent_between, tokens, undelivered
-from tests.ledger.rates import Told, WallClock, over_in_truth
+from tests.ledger.rates import Record, Told, WallClock, over_in_truth
 
 PRICE = Price(2_000_000, 6_000_000)
 """Millionths for a million tokens of prompts and of answers."""
@@ -64,18 +64,24 @@ def findings(
 ) -> Findings:
     """All that there is to say of one tenant."""
     mine = [each for each in asked if each.tenant == tenant]
-    told = [it for it in records if it[1].budget_id == tenant_budget(tenant)]
-    last = told[-1][1]
+    clock = clock or wall_clock()
+    told = [
+        # It says itself when it was written.
+        Record(at - max(0, clock(at) - budget.faded_at_ms) / 1000, at, budget)
+        for at, budget in records
+        if budget.budget_id == tenant_budget(tenant)
+    ]
+    last = told[-1].budget
     lives = lives_of(mine, calls, kills)
     refused = [each for each in mine if each.status == 429 and each.code in FACTS]
-    refusals = _Refusals(lives, told, clock or wall_clock())
+    refusals = _Refusals(lives, told, clock)
     spent, money = (spent_between(mine, calls, COSTS[it]) for it in (TOKENS, MICROS))
     return Findings(
         requests=len(mine),
         refused=len(refused),
         unknown=sum(each.status == 503 for each in mine),
         cut=sum(not each.whole and each.name in calls for each in mine),
-        overshoot=max(_over(budget) for _, budget in told),
+        overshoot=max(_over(record.budget) for record in told),
         overshoot_in_truth=_over_in_truth(mine, calls, lives, last),
         false_refusals=sum(map(refusals.is_false, refused)),
         spent=last.spent_tokens,
@@ -140,11 +146,9 @@ def _events(lives: Sequence[Life], index: int, *, generously: bool) -> list[tupl
 class _Refusals:
     """Whether what was refused fitted at every moment from its arrival to its answer."""
 
-    def __init__(
-        self, lives: Sequence[Life], told: Sequence[tuple[float, Budget]], clock: WallClock
-    ) -> None:
+    def __init__(self, lives: Sequence[Life], told: Sequence[Record], clock: WallClock) -> None:
         self._told = told
-        self._limits = told[-1][1].limits
+        self._limits = told[-1].budget.limits
         self._rates = {
             index: Told(index, lives, told, clock)
             for index in self._limits.limited
@@ -183,9 +187,9 @@ class _Refusals:
     def _charged(self, asked: Asked, index: int) -> int:
         """Of closed leases, at most of all records in force while the request waited."""
         most = 0
-        for number, (at, budget) in enumerate(self._told):
-            until = self._told[number + 1][0] if number + 1 < len(self._told) else float("inf")
-            if at <= asked.answered and until >= asked.sent:
+        for number, (written, _, budget) in enumerate(self._told):
+            until = self._told[number + 1].heard if number + 1 < len(self._told) else float("inf")
+            if written <= asked.answered and until >= asked.sent:
                 closed = sum(lease.leased[index] for lease in budget.leases if lease.closed)
                 most = max(most, closed)
         return most

@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from math import floor, inf, nextafter
+from typing import NamedTuple
 
 from gateway.domain.ledger.amounts import REQUESTS, total
 from gateway.domain.ledger.budget import Budget
@@ -36,6 +37,14 @@ def over_in_truth(index: int, lives: Sequence[Life], cap: int) -> int:
     return most
 
 
+class Record(NamedTuple):
+    """A budget as it was written; a busy follower hears of it late."""
+
+    written: float
+    heard: float
+    budget: Budget
+
+
 class Told:
     """What of a minute may be used up at a moment, at most: what the record says, faded, what it
     does not know of yet, and what is held."""
@@ -44,7 +53,7 @@ class Told:
         self,
         index: int,
         lives: Sequence[Life],
-        records: Sequence[tuple[float, Budget]],
+        records: Sequence[Record],
         clock: WallClock,
     ) -> None:
         self._index = index
@@ -62,20 +71,24 @@ class Told:
         events.sort()
         self._times = [at for at, _ in events]
         self._sums = [0, *accumulate(amount for _, amount in events)]
-        self._written = [at for at, _ in records]
+        self._written = [record.written for record in records]
+        self._heard = [record.heard for record in records]
 
     def most(self, begin: float, end: float) -> int:
         """The most in this stretch of time."""
         changes = self._times[bisect_left(self._times, begin) : bisect_right(self._times, end)]
-        first, last = bisect_right(self._written, begin), bisect_right(self._written, end)
-        levels = [self._level(at, bisect_right(self._written, at) - 1) for at in (begin, *changes)]
-        for number in range(first, last):
-            # Whether the gateway had heard of it at this moment is not known here.
-            levels += [self._level(self._written[number], each) for each in (number - 1, number)]
-        return max(levels)
+        told = self._written[bisect_left(self._written, begin) : bisect_right(self._written, end)]
+        return max(
+            self._level(at, number) for at in (begin, *changes, *told) for number in self._known(at)
+        )
+
+    def _known(self, at: float) -> range:
+        """Records by which a gateway may have judged at this moment."""
+        first, last = bisect_right(self._heard, at) - 1, bisect_right(self._written, at) - 1
+        return range(max(0, first), max(0, first, last) + 1)
 
     def _level(self, at: float, number: int) -> int:
-        budget = self._records[max(0, number)][1]
+        budget = self._records[number].budget
         heard = total(lease.settled.amounts for lease in budget.leases)[self._index]
         known = budget.at(self._clock(at)).settled[self._index]
         return known + self._sums[bisect_right(self._times, at)] - heard

@@ -79,6 +79,22 @@ def test_what_was_settled_twice_or_not_at_all_is_found(spent: int):
     assert f"{spent} settled" in wrong
 
 
+@pytest.mark.parametrize(("written", "is_false"), [(1.4, False), (1.8, True)])
+def test_what_a_closed_lease_is_charged_counts_from_its_writing_on_however_late_it_was_heard_of(
+    written: float, *, is_false: bool
+):
+    closed = replace(
+        BUDGET,
+        leases=(Lease("b", leased=Amounts(tokens=80), closed=True),),
+        faded_at_ms=written * 1000,
+    )
+    refused = asked("second", 1.5, status=429, code="insufficient_quota")
+    # It is heard of after three seconds.
+    found = judged([refused], *[replace(BUDGET, spent_tokens=0)] * 3, closed)
+
+    assert found.false_refusals == is_false
+
+
 def test_money_that_was_settled_twice_is_found():
     first = asked("first", 1.0)
     twice = 2 * PRICE.cost(PROMPT_TOKENS, GENERATED)
