@@ -7,6 +7,8 @@ import openai
 import pytest
 from gateway_support.evals import EXACT, items_of, made, rows, run_ended, run_of, sampled
 from gateway_support.house import BLOCKED, House
+from jobs.eval_subjects import eval_state
+from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -250,3 +252,16 @@ async def test_sources_that_are_not_served_and_rows_that_are_none_are_refused(ho
     run = await run_of(client, found, source)
     assert (run.status, run.error.code) == ("failed", "invalid_rows")
     assert "line 2" in run.error.message
+
+
+async def test_of_a_deleted_eval_is_kept_that_it_is_and_that_not_for_ever(house: House):
+    client = house.openai(tenant="tidy")
+    found = await made(client, metadata={"for": "a while"})
+    await client.evals.delete(found.id)
+    stored = await house.bus.last(eval_state(found.id), EvalState)
+
+    assert stored is not None
+    assert stored.body.deleted
+    kept = {field.name for field, _ in stored.body.ListFields()}
+    assert kept & {"testing_criteria", "data_source_config", "metadata"} == set()
+    assert stored.headers["Nats-TTL"] == str(30 * 24 * 3600)
