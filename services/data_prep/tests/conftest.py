@@ -13,7 +13,6 @@ import pytest
 import pytest_asyncio
 from data_prep.main import serve
 from data_prep.settings import Settings
-from hypothesis import settings
 from jobs.bus import Bus
 from jobs.subjects import job_state
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
@@ -28,10 +27,6 @@ from testkit.service_process import SECRET
 from testkit.waiting import eventually
 
 sys.path.append(str(Path(__file__).parent))
-
-# How quick something is, is no matter of a test: a busy machine is no fault.
-settings.register_profile("data-prep", deadline=None)
-settings.load_profile("data-prep")
 
 
 @dataclass

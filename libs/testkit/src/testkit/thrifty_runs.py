@@ -3,16 +3,25 @@
 A million objects of imported modules live as long as the process: looking through them for garbage
 while they grow costs a third of collecting, and each full collection between tests costs a second.
 A thread of OpenMP that waits for its siblings turns until they come, and where other workers and
-services have the cores they come late: a training of one second of work took ten.
+services have the cores they come late: a training of one second of work took ten. And Hypothesis
+has no deadline for an example: that a machine is busy says nothing of the code.
 """
 
 import gc
 import os
 
+from hypothesis import settings
+
 
 def pytest_load_initial_conftests() -> None:
     """Before anybody loads OpenMP; child processes inherit it."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def pytest_configure() -> None:
+    """Before tests are read, whose own settings begin from these."""
+    settings.register_profile("modelmill", deadline=None)
+    settings.load_profile("modelmill")
 
 
 def pytest_collectstart() -> None:
