@@ -80,10 +80,10 @@ class UsageSpill:
         assert body is not None, "something was sent"
         self._begin += HEAD + len(body)
         if self._begin >= self._end:
+            # First of all, lest a death in between leaves batches that were sent to be sent.
+            os.ftruncate(self._file.fileno(), WORD)
             self._begin = self._end = WORD
         os.pwrite(self._file.fileno(), _word(self._begin), 0)
-        if self._end == WORD:
-            os.ftruncate(self._file.fileno(), WORD)
         self._tell()
 
     def close(self) -> None:
