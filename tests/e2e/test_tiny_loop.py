@@ -266,7 +266,7 @@ async def test_at_four_fifths_of_the_job_stream_new_jobs_are_refused_with_the_re
             await loop.openai.post("/optimizations", body=body, cast_to=object)
         await link.js.update_stream(jobs.config)
 
-    assert refused.value.status_code == 429
+    assert refused.value.status_code == 503
     assert refused.value.response.headers["retry-after"]
     assert "nats stream edit JOBS" in refused.value.message
 
