@@ -33,7 +33,7 @@ async def test_usage_is_told_as_far_as_the_engine_has_counted(house: House):
     told = await events(house)
     begun, ended = told[0]["message"]["usage"], told[-2]["usage"]
 
-    assert (begun["input_tokens"], begun["output_tokens"]) == (7, 0)
+    assert (begun["input_tokens"], begun["output_tokens"]) == (7, 1)
     for usage in (whole, ended):
         assert usage["input_tokens"] == 7
         assert len(BLOCKED) <= usage["output_tokens"] <= len(BLOCKED) + 2
