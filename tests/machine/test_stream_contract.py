@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from jobs.bus import Bus, StaleWriteError
+from jobs.errors import StreamFullError
 from jobs.subjects import MODEL_READY, alias_state, file_state, job_state
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.registry.v1.model_events_pb2 import AliasState, FileState, ModelReady
@@ -26,8 +27,8 @@ async def outcome(publishing: Any) -> int | StaleWriteError:
 async def full(publishing: Any) -> bool:
     try:
         await publishing
-    except UnavailableError as error:
-        return "maximum bytes" in str(error)
+    except StreamFullError:
+        return True
     return False
 
 
