@@ -64,7 +64,6 @@ class Room:
             with ADMISSION_WAITING.track_inprogress():
                 async with asyncio.timeout(deadline.remaining()):
                     await turn
-            left = deadline.remaining()
         except TimeoutError as error:
             self._admission.leave(place)
             ADMISSION_REFUSED.inc()
@@ -72,8 +71,11 @@ class Room:
         except BaseException:
             self._admission.leave(place)
             raise
+        if place.begun_at is None:
+            ADMISSION_REFUSED.inc()
+            raise FullError("there was no room before it was too late to answer; retry")
         ADMISSION_WAIT_SECONDS.observe(time.monotonic() - asked_at)
-        return left
+        return deadline.remaining()
 
     def leave(self, place: Place, *, answered: bool) -> None:
         """Give it back."""

@@ -2,7 +2,8 @@
 
 What fits begins at once. What does not waits in a queue that is fair between tenants: the one with
 the fewest tokens in hand is next, among equals who was served longest ago. Nobody overtakes.
-Who would not begin soon enough is refused at once. Inference has a queue of its own, which knows
+Who would not begin soon enough is refused at once, and who could not end in time any more is not
+begun when its turn comes. Inference has a queue of its own, which knows
 each engine's budget: this one bounds what a gateway holds for all of them.
 
 Plain bookkeeping: the clock is an argument of the class, and whoever asked looks at the place.
@@ -14,10 +15,6 @@ from dataclasses import dataclass, field
 
 from gateway.domain.errors import FullError
 
-HALF_LIFE_SECONDS = 5.0
-"""Of what was seen of the rate at which room comes free; only time in which it was full counts."""
-LEAST_SECONDS = 0.5
-"""Of fullness, before there is a rate."""
 DEADLINE_SHARE = 0.8
 """Of a request's time, what waiting and answering may be expected to take."""
 LEAST_RETRY_SECONDS = 1.0
@@ -32,10 +29,12 @@ class Place:
     tenant: str
     tokens: int
     kind: str = ""
+    ends_at: float = float("inf")
+    """Its deadline, by the clock of the class."""
     begun_at: float | None = None
-    """None as long as it waits."""
+    """None as long as it waits, and for good when its turn came too late."""
     tell: Callable[[], None] | None = None
-    """Called when its turn has come."""
+    """Called when its turn has come, in time or too late."""
 
 
 @dataclass(slots=True)
@@ -56,6 +55,29 @@ class _Lasting:
     def learn(self, seconds: float) -> None:
         self.answered = min(self.answered + 1, MEMORY)
         self.seconds += (seconds - self.seconds) / self.answered
+
+
+@dataclass(slots=True)
+class _Holding:
+    """How long a token of the budget is held, on average, whoever holds it.
+
+    What is held is what comes free in that time (Little's law): so the rate at which room comes
+    free is known however seldom it was waited for, and without a bias to when it was.
+    """
+
+    tokens: float = 0.0
+    token_seconds: float = 0.0
+
+    def learn(self, tokens: int, seconds: float, limit: int) -> None:
+        """Half is forgotten by the time that the whole budget has come free once."""
+        kept = 0.5 ** (tokens / limit)
+        self.tokens = self.tokens * kept + tokens
+        self.token_seconds = self.token_seconds * kept + tokens * seconds
+
+    @property
+    def seconds(self) -> float | None:
+        """None before anything came free."""
+        return self.token_seconds / self.tokens if self.tokens else None
 
 
 class Admission:
@@ -82,9 +104,9 @@ class Admission:
         self._jitter = jitter
         self._tenants: dict[str, _Tenant] = {}
         self._turns = itertools.count()
-        self._freed = 0.0
-        self._full_seconds = 0.0
-        self._looked_at = clock()
+        self._holding = _Holding()
+        self._stands_since = clock()
+        """When room came free last, or was first waited for after that."""
         self._lasts: dict[str, _Lasting] = {}
         self.tokens = 0
         """In hand."""
@@ -102,9 +124,8 @@ class Admission:
         Raises:
             FullError: it would wait too long.
         """
-        self._time_passes()
         tokens = min(tokens, self._limit) if self._limit else tokens
-        place = Place(tenant, tokens, kind)
+        place = Place(tenant, tokens, kind, self._clock() + seconds)
         known = self._tenants.get(tenant)
         if known is None:
             known = self._tenants[tenant] = _Tenant(next(self._turns))
@@ -112,13 +133,13 @@ class Admission:
             self._begin(place)
             return place
         wait = self._expected_wait(place, known)
-        lasting = self._lasts.get(kind)
-        lasts = lasting.seconds if lasting is not None else 0.0
-        is_late = wait is not None and wait + lasts > DEADLINE_SHARE * seconds
+        is_late = wait is not None and not self._ends_in_time(kind, seconds, wait)
         is_long = wait is None or wait > self._wait_seconds
         if is_late or is_long:
             self._forget_if_idle(tenant)
             raise self._full(wait)
+        if not self.waiting:
+            self._stands_since = self._clock()
         known.waiting[place] = None
         known.waiting_tokens += tokens
         self.waiting += 1
@@ -130,27 +151,44 @@ class Admission:
         Args:
             answered: it came to its end, so that its duration says something.
         """
-        self._time_passes()
-        tenant = self._tenants[place.tenant]
-        if place.begun_at is None:
-            self._unqueue(place, tenant)
-        else:
-            if answered:
-                lasting = self._lasts.setdefault(place.kind, _Lasting())
-                lasting.learn(self._clock() - place.begun_at)
-            self._freed += place.tokens if self._is_full else 0
+        tenant = self._tenants.get(place.tenant)
+        if tenant is None:
+            return  # Its turn came too late, and it is forgotten already.
+        if place.begun_at is not None:
+            self._learn(place, answered)
             tenant.in_hand -= place.tokens
             self.tokens -= place.tokens
+        elif place in tenant.waiting:
+            self._unqueue(place, tenant)
         self._forget_if_idle(place.tenant)
+        self._let_in()
+
+    def _let_in(self) -> None:
         while (following := self._next()) is not None and self._fits(following.tokens):
             self._unqueue(following, self._tenants[following.tenant])
-            self._begin(following)
+            if self._ends_in_time(following.kind, following.ends_at - self._clock()):
+                self._begin(following)
+            else:
+                self._forget_if_idle(following.tenant)
             if following.tell is not None:
                 following.tell()
 
-    @property
-    def _is_full(self) -> bool:
-        return self.waiting > 0
+    def _learn(self, place: Place, answered: bool) -> None:
+        assert place.begun_at is not None, "it was begun"
+        now = self._clock()
+        seconds = now - place.begun_at
+        lasting = self._lasts.setdefault(place.kind, _Lasting())
+        # Who left later than the average says that they last at least as long.
+        if answered or seconds > lasting.seconds:
+            lasting.learn(seconds)
+        if self._limit:
+            self._holding.learn(place.tokens, seconds, self._limit)
+        self._stands_since = now
+
+    def _ends_in_time(self, kind: str, seconds: float, wait: float = 0.0) -> bool:
+        lasting = self._lasts.get(kind)
+        lasts = lasting.seconds if lasting is not None else 0.0
+        return wait + lasts <= DEADLINE_SHARE * seconds
 
     def _fits(self, tokens: int) -> bool:
         return not self._limit or self.tokens + tokens <= self._limit
@@ -170,9 +208,13 @@ class Admission:
                 # It has its turns until it was given as much.
                 ahead += min(other.waiting_tokens, max(0, share - other.in_hand))
         missing = ahead + self.tokens - self._limit
-        if self._full_seconds < LEAST_SECONDS or not self._freed:
+        held = self._holding.seconds
+        if held is None:
             return 0.0 if ahead <= self._limit else None
-        return max(0.0, missing * self._full_seconds / self._freed)
+        if self.waiting:
+            # Nothing came free for longer than that: it is held at least so long by now.
+            held = max(held, self._clock() - self._stands_since)
+        return max(0.0, missing * held / self._limit)
 
     def _full(self, wait: float | None) -> FullError:
         seconds = max(LEAST_RETRY_SECONDS, wait or 0.0)
@@ -198,11 +240,3 @@ class Admission:
         tenant = self._tenants[name]
         if not tenant.in_hand and not tenant.waiting:
             del self._tenants[name]
-
-    def _time_passes(self) -> None:
-        now = self._clock()
-        elapsed, self._looked_at = now - self._looked_at, now
-        if self._is_full:
-            fading = 0.5 ** (elapsed / HALF_LIFE_SECONDS)
-            self._freed *= fading
-            self._full_seconds = self._full_seconds * fading + elapsed
