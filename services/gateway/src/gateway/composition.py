@@ -55,6 +55,7 @@ from gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
 from gateway.ordering.create_optimization import CreateOptimization
 from gateway.ordering.delete_dataset import DeleteDataset
 from gateway.ordering.delete_file import DeleteFile
+from gateway.ordering.order_job import OrderJob
 from gateway.ordering.show_datasets import ShowDatasets
 from gateway.ordering.waiting_room import WaitingRoom
 from gateway.ordering.watch_job import WatchJob
@@ -99,7 +100,7 @@ def all_use_cases(parts: Parts) -> UseCases:
     settings, known, peers = parts.settings, parts.known, parts.peers
     find_model, show_datasets = _readers(known)
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
-    ordering = (find_model, known.jobs, room)
+    ordering = (find_model, OrderJob(known.jobs, room))
     answer_chat, judge_texts = _judged(parts, find_model)
     submit_job = SubmitJob(JobQueue(parts.bus), known.jobs, room)
     manage_evals = ManageEvals(known.evals)

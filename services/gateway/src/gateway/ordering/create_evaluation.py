@@ -10,23 +10,7 @@ from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
 from gateway.domain.models import AskedModel
-from gateway.ordering.accepted_job import AcceptedJob, accepted_record
-from gateway.ordering.waiting_room import WaitingRoom
-from gateway.own_writes import CatchesUp, until_seen
-
-
-class Evaluations(Protocol):
-    """Takes orders for evaluations."""
-
-    async def create(
-        self,
-        spec: EvaluationSpec,
-        *,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> AcceptedJob: ...
+from gateway.ordering.order_job import OrderJob, Owner
 
 
 class FindsModels(Protocol):
@@ -35,22 +19,15 @@ class FindsModels(Protocol):
     def asked(self, tenant: str, name: str) -> AskedModel: ...
 
 
-class Jobs(CatchesUp, Protocol):
-    """The list of jobs."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-
-
 class CreateEvaluation:
     """See `modelmill.trainer.v1.TrainerService.CreateEvaluationJob` for what it refuses."""
 
     def __init__(
-        self, evaluations: Evaluations, find_model: FindsModels, jobs: Jobs, room: WaitingRoom
+        self, evaluations: Owner[EvaluationSpec], find_model: FindsModels, order_job: OrderJob
     ) -> None:
         self._evaluations = evaluations
         self._find_model = find_model
-        self._jobs = jobs
-        self._room = room
+        self._order_job = order_job
 
     async def __call__(
         self,
@@ -76,17 +53,13 @@ class CreateEvaluation:
             UnavailableError: the trainer or the bus does not answer; nothing was accepted.
         """
         wanted = self._wanted(spec, caller)
-        with self._room.place(caller.tenant, EVALUATE, idempotency_key):
-            accepted = await self._evaluations.create(
-                wanted,
-                tenant=caller.tenant,
-                requested_by=caller.subject,
-                idempotency_key=idempotency_key,
-                priority=priority,
-            )
-            await until_seen(self._jobs, accepted.sequence)
-        return accepted_record(
-            self._jobs, accepted.job_id, kind=EVALUATE, tenant=caller.tenant, spec=wanted
+        return await self._order_job(
+            self._evaluations,
+            wanted,
+            kind=EVALUATE,
+            caller=caller,
+            idempotency_key=idempotency_key,
+            priority=priority,
         )
 
     def _wanted(self, spec: EvaluationSpec, caller: Caller) -> EvaluationSpec:

@@ -10,25 +10,9 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
-from gateway.ordering.accepted_job import AcceptedJob, accepted_record
-from gateway.ordering.waiting_room import WaitingRoom
-from gateway.own_writes import CatchesUp, until_seen
+from gateway.ordering.order_job import OrderJob, Owner
 
 DEFAULT_FORM = "openvino-int8"
-
-
-class Builds(Protocol):
-    """Takes orders for builds."""
-
-    async def create(
-        self,
-        spec: BuildSpec,
-        *,
-        tenant: str,
-        requested_by: str,
-        idempotency_key: str,
-        priority: JobPriority.ValueType,
-    ) -> AcceptedJob: ...
 
 
 class FindsSources(Protocol):
@@ -37,22 +21,15 @@ class FindsSources(Protocol):
     def buildable(self, tenant: str, name: str) -> ModelReady: ...
 
 
-class Jobs(CatchesUp, Protocol):
-    """The list of jobs."""
-
-    def get(self, tenant: str, job_id: str) -> JobRecord: ...
-
-
 class CreateOptimization:
     """See `modelmill.optimizer_builder.v1.OptimizerBuilderService.CreateBuild` for its refusals."""
 
     def __init__(
-        self, builds: Builds, find_model: FindsSources, jobs: Jobs, room: WaitingRoom
+        self, builds: Owner[BuildSpec], find_model: FindsSources, order_job: OrderJob
     ) -> None:
         self._builds = builds
         self._find_model = find_model
-        self._jobs = jobs
-        self._room = room
+        self._order_job = order_job
 
     async def __call__(
         self,
@@ -77,17 +54,13 @@ class CreateOptimization:
                 accepted.
         """
         wanted = self._wanted(spec, caller.tenant)
-        with self._room.place(caller.tenant, OPTIMIZE, idempotency_key):
-            accepted = await self._builds.create(
-                wanted,
-                tenant=caller.tenant,
-                requested_by=caller.subject,
-                idempotency_key=idempotency_key,
-                priority=priority,
-            )
-            await until_seen(self._jobs, accepted.sequence)
-        return accepted_record(
-            self._jobs, accepted.job_id, kind=OPTIMIZE, tenant=caller.tenant, spec=wanted
+        return await self._order_job(
+            self._builds,
+            wanted,
+            kind=OPTIMIZE,
+            caller=caller,
+            idempotency_key=idempotency_key,
+            priority=priority,
         )
 
     def _wanted(self, spec: BuildSpec, tenant: str) -> BuildSpec:
