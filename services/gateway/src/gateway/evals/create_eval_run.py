@@ -14,6 +14,7 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import AlreadyExistsError, NotFoundError
 
 from gateway.batches.create_batch import WINDOW_SECONDS, SubmitJob, authority_of
+from gateway.batches.keep_batch_files import TakesFiles
 from gateway.domain.access import Caller
 from gateway.domain.errors import BadRequestError
 from gateway.domain.eval_rows import item_schema_of
@@ -24,19 +25,10 @@ CHUNK_BYTES = 1 << 20
 SOURCE = "data_source.source"
 
 
-class Files(Protocol):
+class Files(TakesFiles, Protocol):
     """Where files are kept."""
 
     async def get(self, *, tenant: str, file_id: str) -> FileState: ...
-    async def upload(
-        self,
-        chunks: AsyncIterator[bytes],
-        *,
-        tenant: str,
-        filename: str,
-        purpose: str,
-        file_id: str = "",
-    ) -> FileState: ...
 
 
 class Evals(Protocol):
