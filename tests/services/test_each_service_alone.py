@@ -4,6 +4,7 @@ import asyncio
 import urllib.request
 from pathlib import Path
 
+import grpc
 import pytest
 from cli.keys import LocalKeys
 from testkit.nats_server import run_nats
@@ -12,6 +13,14 @@ from testkit.service_process import SECRET, refused_start, running_service, serv
 SERVICES = ("gateway", "moderation", "data_prep", "trainer", "optimizer_builder", "inference")
 NOBODY = "127.0.0.1:9"
 """Peers that do not answer: a service must start without them."""
+METHODS = {
+    "gateway": "modelmill.gateway.v1.GatewayService/Chat",
+    "moderation": "modelmill.moderation.v1.ModerationService/Check",
+    "data_prep": "modelmill.data_prep.v1.DataPrepService/GetFile",
+    "trainer": "modelmill.trainer.v1.TrainerService/RetireModel",
+    "optimizer_builder": "modelmill.optimizer_builder.v1.OptimizerBuilderService/CreateBuild",
+    "inference": "modelmill.inference.v1.InferenceService/Score",
+}
 
 
 def settings_of_the_gateway(folder: Path) -> dict[str, str]:
@@ -31,6 +40,12 @@ def metrics(port: int) -> str:
         return response.read().decode()
 
 
+async def answer_to_a_stranger(address: str, method: str) -> grpc.StatusCode:
+    """What comes back for bytes that are no message, without credentials."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        return await channel.unary_unary(f"/{method}")(b"\xff\xff\xff", timeout=10).code()
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_it_starts_answers_health_and_stops_cleanly(service, tmp_path):
     LocalKeys(tmp_path).ensure()
@@ -40,6 +55,8 @@ async def test_it_starts_answers_health_and_stops_cleanly(service, tmp_path):
         running_service(service, service_settings(nats, tmp_path) | own) as running,
     ):
         assert await running.is_healthy()
+        refusal = await answer_to_a_stranger(running.address, METHODS[service])
+        assert refusal is grpc.StatusCode.UNAUTHENTICATED
         assert "modelmill_" in await asyncio.to_thread(metrics, running.ports["metrics"])
 
         assert await running.stop() == 0, running.errors

@@ -3,6 +3,8 @@
 import asyncio
 import io
 
+import grpc
+import pytest
 from cli.trace_collector import TraceCollector, draw_trace, missing_parents, read_trace
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -48,3 +50,20 @@ async def test_spans_with_a_wrong_token_are_not_kept(tmp_path):
     async with TraceCollector(file, "t0ken") as collector:
         trace_id = await asyncio.to_thread(send_two_spans, collector.port, "guess")
     assert read_trace(file, trace_id) == []
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [("guess", grpc.StatusCode.UNAUTHENTICATED), ("t0ken", grpc.StatusCode.INVALID_ARGUMENT)],
+)
+async def test_bytes_that_are_no_spans_are_refused_and_parsed_for_no_stranger(
+    tmp_path, token, expected
+):
+    method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+    async with (
+        TraceCollector(tmp_path / "spans.jsonl", "t0ken") as collector,
+        grpc.aio.insecure_channel(f"127.0.0.1:{collector.port}") as channel,
+    ):
+        metadata = (("authorization", f"Bearer {token}"),)
+        call = channel.unary_unary(method)(b"\xff\xff\xff", timeout=10, metadata=metadata)
+        assert await call.code() is expected

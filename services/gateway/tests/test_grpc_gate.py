@@ -10,15 +10,12 @@ import pytest
 from gateway.domain.access import SCOPES, Caller
 from gateway.domain.requests_in_hand import RequestInHand
 from gateway.domain.routes import ROUTES
-from gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_servicer
+from gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_handlers
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import House
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
-from modelmill.gateway.v1.gateway_service_pb2_grpc import (
-    GatewayServiceStub,
-    add_GatewayServiceServicer_to_server,
-)
+from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from service_kit.grpc_client import open_channel
 from service_kit.grpc_server import RpcServer
 
@@ -104,6 +101,31 @@ async def test_nothing_is_done_without_a_token_that_grants_it(house: House, proc
     assert status in (Status.OK, Status.INVALID_ARGUMENT, Status.NOT_FOUND)
 
 
+async def answer_to_bytes(channel: grpc.aio.Channel, procedure: Any) -> grpc.StatusCode:
+    """Status that bytes get which are no message."""
+    shape = "_".join(
+        "stream" if streams else "unary"
+        for streams in (procedure.client_streaming, procedure.server_streaming)
+    )
+    method = f"/{procedure.containing_service.full_name}/{procedure.name}"
+    given = iter([b"\xff\xff\xff"]) if procedure.client_streaming else b"\xff\xff\xff"
+    return await getattr(channel, shape)(method)(given, timeout=CALL_SECONDS).code()
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
+async def test_a_request_is_parsed_only_for_whom_is_let_in(
+    house: House, procedure: Any, caplog: pytest.LogCaptureFixture
+):
+    scope = SCOPE_OF[procedure.name]
+    others = " ".join(each for each in SCOPES if each != scope)
+    async with grpc.aio.insecure_channel(house.grpc_address) as nobody:
+        assert await answer_to_bytes(nobody, procedure) is Status.UNAUTHENTICATED
+    for granted, expected in ((others, Status.PERMISSION_DENIED), (scope, Status.INVALID_ARGUMENT)):
+        async with open_channel(house.grpc_address, house.issuer.token(scope=granted)) as channel:
+            assert await answer_to_bytes(channel, procedure) is expected
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 @pytest.mark.parametrize(
     "metadata",
     [
@@ -170,8 +192,8 @@ async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
         raise RuntimeError("a secret of ours")
 
     server = RpcServer("127.0.0.1:0", None, drain_seconds=0)
-    servicer = build_servicer({procedure.name: broken for procedure in PROCEDURES}, Everybody())
-    add_GatewayServiceServicer_to_server(servicer, server.grpc)
+    handlers = build_handlers({procedure.name: broken for procedure in PROCEDURES}, Everybody())
+    server.grpc.add_generic_rpc_handlers((handlers,))
     async with server, open_channel(f"127.0.0.1:{server.port}", "any") as channel:
         asked = pb.ListModelsRequest()
         call = GatewayServiceStub(channel).ListModels(asked, timeout=CALL_SECONDS)
@@ -183,7 +205,7 @@ async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
 
 async def test_a_procedure_that_nobody_handles_stops_the_start():
     with pytest.raises(LookupError, match="Chat"):
-        build_servicer({}, Everybody())
+        build_handlers({}, Everybody())
 
 
 async def test_health_is_open(house: House):

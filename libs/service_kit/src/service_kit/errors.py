@@ -41,6 +41,10 @@ class InvalidInputError(DomainError):
         super().__init__("; ".join(self.errors))
 
 
+class UnreadableRequestError(InvalidInputError):
+    """The bytes of a request are no message of its type; what it says, nobody can know."""
+
+
 class AlreadyExistsError(DomainError):
     """The id or key was used before, for something else."""
 

@@ -16,8 +16,10 @@ from service_kit.errors import (
     DomainError,
     InvalidInputError,
     UnauthenticatedError,
+    UnreadableRequestError,
 )
 from service_kit.handler_interceptor import HandlerInterceptor
+from service_kit.limited_log import LimitedLog
 from service_kit.settings import ServiceSettings
 from service_kit.status import details_of, status_of, trailing_metadata
 
@@ -35,11 +37,19 @@ class DomainErrorInterceptor(HandlerInterceptor):
     An unknown error is a bug: it is logged whole and answered with INTERNAL and no details.
     """
 
+    wraps_health = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unreadable = LimitedLog(log)
+
     @asynccontextmanager
     async def around(self, method: str, context: Any) -> AsyncIterator[None]:
         try:
             yield
         except DomainError as error:
+            if isinstance(error, UnreadableRequestError):
+                self._unreadable.warning("unreadable request to %s refused", method)
             await _refuse(context, error)
         except (grpc.aio.AbortError, grpc.aio.UsageError):
             raise

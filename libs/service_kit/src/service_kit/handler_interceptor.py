@@ -8,13 +8,22 @@ from typing import Any
 
 import grpc
 
+from service_kit.request_reading import request_reader
+
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 HEALTH_SERVICE = "/grpc.health.v1.Health/"
-"""Never wrapped: probes carry no secret and come every few seconds, and the answer is one word."""
+"""Probes carry no secret and come every few seconds, and the answer is one word."""
 
 
 class HandlerInterceptor(grpc.aio.ServerInterceptor):
-    """Runs every handler but health's within `around`."""
+    """Runs every handler within `around`, and parses the request only there.
+
+    gRPC hands on the bytes as they came. Of several interceptors the innermost makes messages of
+    them: nothing is parsed before each of them has let the caller in.
+    """
+
+    wraps_health = False
+    """Whether health's handlers are run so, too."""
 
     def __init__(self) -> None:
         # By method: what gRPC found, and what it gets instead. Both stay the same for all calls.
@@ -24,9 +33,9 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Any:
         handler = await continuation(handler_call_details)
-        if handler is None or handler_call_details.method.startswith(HEALTH_SERVICE):
-            return handler
         method = handler_call_details.method
+        if handler is None or (not self.wraps_health and method.startswith(HEALTH_SERVICE)):
+            return handler
         found, wrapped = self._wrapped.get(method, (None, None))
         if found is not handler:
             wrapped = self._wrap(method, handler)
@@ -38,19 +47,20 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
         shape = f"{shapes[handler.request_streaming]}_{shapes[handler.response_streaming]}"
         inner = getattr(handler, shape)
 
+        read = request_reader(handler.request_deserializer, streaming=handler.request_streaming)
         received = self.received if handler.request_streaming else _as_it_is
 
         async def unary(request: Any, context: Any) -> Any:
             async with self.around(method, context):
-                return await inner(received(request, context), context)
+                return await inner(received(read(request), context), context)
 
         async def streaming(request: Any, context: Any) -> None:
             async with self.around(method, context):
-                await _write_responses(inner, received(request, context), context)
+                await _write_responses(inner, received(read(request), context), context)
 
         wrapped = streaming if handler.response_streaming else unary
         make = getattr(grpc, f"{shape}_rpc_method_handler")
-        return make(wrapped, handler.request_deserializer, handler.response_serializer)
+        return make(wrapped, None, handler.response_serializer)
 
     def around(self, method: str, context: Any) -> AbstractAsyncContextManager[None]:
         """An async context manager in which the handler of `method` runs."""

@@ -10,13 +10,12 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
+import grpc
 import uvloop
 from audit.trail import AuditTrail
 from jobs.bus import Bus
 from jobs.watching import JobWatcher
-from modelmill.gateway.v1.gateway_service_pb2_grpc import add_GatewayServiceServicer_to_server
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
@@ -39,7 +38,7 @@ from gateway.adapters.usage_spill import open_spill
 from gateway.composition import Parts, admission_of, all_use_cases
 from gateway.domain.ledger.waiting import Terms
 from gateway.domain.webhooks import Schedule
-from gateway.entrypoints.grpc.servicer import gateway_servicer
+from gateway.entrypoints.grpc.servicer import gateway_rpc_handlers
 from gateway.entrypoints.http.gate import App
 from gateway.entrypoints.http.routes import gateway_http_app
 from gateway.entrypoints.views.webhook_views import FACTS
@@ -68,7 +67,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         tokens = await stack.enter_async_context(open_verifier(settings, background))
         verifier = Credentials(parts.known.keys, tokens, parts.known.in_hand)
         use_cases, known, peers = all_use_cases(parts), parts.known, parts.peers
-        servicer = gateway_servicer(
+        procedures = gateway_rpc_handlers(
             *(use_cases, peers.data_prep, peers.dataset_stories, peers.evaluations),
             *(known.jobs, verifier),
             max_upload_bytes=settings.max_upload_bytes,
@@ -88,7 +87,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             announce_ready(metrics=page.port)
             await stopping.wait()
             return
-        server = await stack.enter_async_context(_grpc_server(settings, servicer, tls))
+        server = await stack.enter_async_context(_grpc_server(settings, procedures, tls))
         faulty = FaultPoints(settings.fault_at).app(app)
         door = await stack.enter_async_context(_http_server(settings, faulty, tls))
         _keep_what_stays()
@@ -218,7 +217,9 @@ def _http_server(
     )
 
 
-def _grpc_server(settings: Settings, servicer: Any, tls: ServedCertificate | None) -> RpcServer:
+def _grpc_server(
+    settings: Settings, procedures: grpc.GenericRpcHandler, tls: ServedCertificate | None
+) -> RpcServer:
     # Callers of this port are clients with tokens of their own, not services with the secret.
     server = RpcServer(
         settings.grpc_address,
@@ -227,7 +228,7 @@ def _grpc_server(settings: Settings, servicer: Any, tls: ServedCertificate | Non
         credentials=tls.grpc_credentials() if tls else None,
         shares_port=settings.shares_ports,
     )
-    add_GatewayServiceServicer_to_server(servicer, server.grpc)
+    server.grpc.add_generic_rpc_handlers((procedures,))
     return server
 
 

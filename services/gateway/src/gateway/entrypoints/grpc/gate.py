@@ -1,7 +1,7 @@
 """What every call over gRPC passes before a handler sees it: table, token, scope; and its id.
 
-Deny by default: the servicer is made from the service's descriptor, and a procedure without a row
-in the route table stops the process at its start.
+Deny by default: the handlers are made from the service's descriptor, and a procedure without a row
+in the route table stops the process at its start. The request is parsed once the caller is let in.
 """
 
 import logging
@@ -10,12 +10,13 @@ import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from service_kit.errors import DomainError, UnauthenticatedError
+from service_kit.request_reading import request_reader
 from service_kit.status import status_of
 
 from gateway.domain.access import Caller
@@ -93,8 +94,8 @@ Handlers = Mapping[str, Handler]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def build_servicer(handlers: Handlers, verifier: Verifier) -> Any:
-    """A servicer whose every method lets in only callers with the scope of the equal route.
+def build_handlers(handlers: Handlers, verifier: Verifier) -> grpc.GenericRpcHandler:
+    """gRPC's handlers of the service; each lets in only callers with the scope of the equal route.
 
     Raises:
         LookupError: a procedure has no handler or no route, or one of them no procedure.
@@ -105,41 +106,51 @@ def build_servicer(handlers: Handlers, verifier: Verifier) -> Any:
     strangers |= set(ROUTE_OF.values()) - scopes.keys()
     if strangers:
         raise LookupError(f"procedures, routes and handlers differ: {sorted(strangers)}")
-    methods = {}
-    for method in SERVICE.methods:
-        gate = _Gate(method.name, verifier, scopes[ROUTE_OF[method.name]])
-        wrap = gate.streaming if method.server_streaming else gate.unary
-        methods[method.name] = wrap(handlers[method.name])
-    return SimpleNamespace(**methods)
+    gated = {
+        method.name: _Gate(method, verifier, scopes[ROUTE_OF[method.name]]).handler(
+            handlers[method.name]
+        )
+        for method in SERVICE.methods
+    }
+    return grpc.method_handlers_generic_handler(SERVICE.full_name, gated)
 
 
 class _Gate:
     """Wraps the handler of one procedure."""
 
-    def __init__(self, procedure: str, verifier: Verifier, scope: str | None) -> None:
-        self._procedure = procedure
+    def __init__(self, method: Any, verifier: Verifier, scope: str | None) -> None:
+        self._method = method
+        self._procedure = method.name
         self._verifier = verifier
         self._scope = scope
+        parse = GetMessageClass(method.input_type).FromString
+        self._read = request_reader(parse, streaming=method.client_streaming)
 
-    def unary(self, handler: Any) -> Callable[[Any, Context], Awaitable[Any]]:
-        """`handler`, which answers once, behind the gate."""
+    def handler(self, handler: Handler) -> Any:
+        """`handler` behind the gate, as gRPC takes it."""
+        shapes = ("unary", "stream")
+        method = self._method
+        shape = f"{shapes[method.client_streaming]}_{shapes[method.server_streaming]}"
+        wrap = self._streaming if method.server_streaming else self._unary
+        make = getattr(grpc, f"{shape}_rpc_method_handler")
+        return make(wrap(handler), None, GetMessageClass(method.output_type).SerializeToString)
 
+    def _unary(self, handler: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         async def gated(request: Any, context: Context) -> Any:
             with _logged(self._procedure) as line:
                 call = await self._admit(context, line)
                 with self._holding(call.caller):
-                    return await handler(request, call)
+                    return await handler(self._read(request), call)
 
         return gated
 
-    def streaming(self, handler: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
-        """`handler`, which answers in pieces, behind the gate; closed when its caller leaves."""
-
+    def _streaming(self, handler: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def gated(request: Any, context: Context) -> AsyncIterator[Any]:
             with _logged(self._procedure) as line:
                 call = await self._admit(context, line)
                 with self._holding(call.caller) as held:
-                    async with aclosing(handler(request, call)) as responses:
+                    # Closed when its caller leaves.
+                    async with aclosing(handler(self._read(request), call)) as responses:
                         async for response in responses:
                             if held is None:
                                 yield response

@@ -1,14 +1,15 @@
 """The whole service, put together from its parts."""
 
 import asyncio
-from typing import Any
+
+import grpc
 
 from gateway.entrypoints.grpc.changes import with_records
 from gateway.entrypoints.grpc.chat import ChatProcedures
 from gateway.entrypoints.grpc.datasets import DatasetProcedures, DatasetStoryProcedures
 from gateway.entrypoints.grpc.evaluations import EvaluationProcedures
 from gateway.entrypoints.grpc.files import FileProcedures
-from gateway.entrypoints.grpc.gate import Verifier, build_servicer
+from gateway.entrypoints.grpc.gate import Verifier, build_handlers
 from gateway.entrypoints.grpc.jobs import JobProcedures, Jobs, OrderProcedures
 from gateway.entrypoints.grpc.models import ModelProcedures
 from gateway.entrypoints.grpc.policies import PolicyProcedures
@@ -19,7 +20,7 @@ from gateway.entrypoints.http.routes import DataPrep
 from gateway.use_cases import UseCases
 
 
-def gateway_servicer(
+def gateway_rpc_handlers(
     use_cases: UseCases,
     data_prep: DataPrep,
     stories: DatasetStories,
@@ -29,8 +30,8 @@ def gateway_servicer(
     *,
     max_upload_bytes: int,
     stopping: asyncio.Event,
-) -> Any:
-    """A servicer of modelmill.gateway.v1, behind its gate.
+) -> grpc.GenericRpcHandler:
+    """The procedures of modelmill.gateway.v1, behind their gate.
 
     Args:
         stopping: set when the process is to end.
@@ -57,4 +58,4 @@ def gateway_servicer(
         **EvaluationProcedures(use_cases.create_evaluation, evaluations).handlers(),
         **watching.handlers(),
     }
-    return build_servicer(with_records(handlers, use_cases.record_changes), verifier)
+    return build_handlers(with_records(handlers, use_cases.record_changes), verifier)
