@@ -8,7 +8,7 @@ from jobs.submit import JobQueue
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
-    JOB_STATUS_FAILED,
+    JOB_STATUS_SUCCEEDED,
     JOB_WISH_CANCEL,
     JOB_WISH_PAUSE,
     JobState,
@@ -16,6 +16,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from modelmill.jobs.v1.job_service_pb2 import ControlJobRequest
 from modelmill.jobs.v1.job_service_pb2_grpc import JobServiceStub
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import NotFoundError, PreconditionError, UnavailableError
 from service_kit.grpc_client import domain_errors, open_channel
 
@@ -60,8 +61,42 @@ async def test_a_deleted_file_is_gone_for_good_and_only_its_owner_deletes_it(
         await delete_file(data_prep, file.file_id)
 
 
-async def test_a_job_whose_file_was_deleted_fails_and_says_so(working_data_prep: Any) -> None:
-    file = await working_data_prep.upload(ROWS)
+async def test_what_a_waiting_job_needs_stays_and_the_refusal_names_the_job(
+    data_prep: Any,
+) -> None:
+    rows, questions = [await data_prep.upload(ROWS) for _ in range(2)]
+    job = await data_prep.create(
+        rows.file_id, duplicates=pb.DuplicateSpec(evaluation_file_ids=[questions.file_id])
+    )
+    await data_prep.bus.publish(DATASET_READY, DatasetReady(dataset_id="ds-1", tenant="acme"))
+    training = await JobQueue(data_prep.bus).submit(
+        kind="train",
+        prefix="ftjob",
+        tenant="acme",
+        requested_by="ann",
+        idempotency_key="",
+        spec=TrainSpec(dataset_id="ds-1"),
+    )
+    for file in (rows, questions):
+        with pytest.raises(PreconditionError, match=rf"{file.file_id}.*job {job.job_id}"):
+            await delete_file(data_prep, file.file_id)
+    with pytest.raises(PreconditionError, match=rf"'ds-1' is in use by job {training.job_id}"):
+        await delete_dataset(data_prep, "ds-1")
+    with pytest.raises(NotFoundError):
+        await delete_dataset(data_prep, "ds-1", tenant="rival")
+    async with open_channel(data_prep.address, data_prep.secret) as channel:
+        request = ControlJobRequest(
+            tenant="acme", job_id=job.job_id, wish=JOB_WISH_CANCEL, requested_by="ann"
+        )
+        await JobServiceStub(channel).ControlJob(request, timeout=20)
+    for file in (rows, questions):
+        assert await delete_file(data_prep, file.file_id)
+
+
+async def test_a_job_that_was_accepted_as_its_file_was_deleted_runs(working_data_prep: Any) -> None:
+    file = await working_data_prep.upload(
+        [*ROWS, *({"q": f"more {n}", "a": "no"} for n in range(20))]
+    )
     await delete_file(working_data_prep, file.file_id)
     # As accepted a moment before the file was deleted.
     job = await JobQueue(working_data_prep.bus).submit(
@@ -70,12 +105,14 @@ async def test_a_job_whose_file_was_deleted_fails_and_says_so(working_data_prep:
         tenant="acme",
         requested_by="ann",
         idempotency_key="",
-        spec=pb.DatasetSpec(file_id=file.file_id),
+        spec=pb.DatasetSpec(
+            file_id=file.file_id,
+            mapping=pb.RowMapping(user_template="{q}", answer_template="{a}"),
+        ),
     )
     state = await working_data_prep.ended(job.job_id)
 
-    assert (state.status, state.error.code) == (JOB_STATUS_FAILED, "FILE_GONE")
-    assert file.file_id in state.error.message
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
 
 
 async def test_a_deleted_dataset_is_announced_once_as_retired_by_its_owner(data_prep: Any) -> None:

@@ -89,6 +89,19 @@ async def test_a_deleted_dataset_is_gone(house: House):
             await door.DeleteDataset(unknown, timeout=CALL_SECONDS)
 
 
+async def test_a_file_that_a_job_needs_stays(house: House):
+    async with grpc_door(house, tenant="uses") as door:
+        header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="x"))
+        parts = [header, pb.UploadFileRequest(chunk=b"{}")]
+        file = (await door.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
+        spec = DatasetSpec(file_id=file.file_id, mapping=RowMapping(layout="text"))
+        ordered = await door.CreateDataset(pb.CreateDatasetRequest(spec=spec), timeout=CALL_SECONDS)
+        in_use = f"in use by job {ordered.job.id}"
+        async with refused(Status.FAILED_PRECONDITION, in_use):
+            asked = pb.DeleteFileRequest(file_id=file.file_id)
+            await door.DeleteFile(asked, timeout=CALL_SECONDS)
+
+
 async def test_a_preview_passes_the_spec_on_and_shows_what_came_of_each_row(house: House):
     async with grpc_door(house, tenant="looks") as door:
         asked = pb.PreviewDatasetRequest(spec=TEXTS, rows=2)

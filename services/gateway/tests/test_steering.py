@@ -5,7 +5,7 @@ import openai
 import pytest
 from gateway_support.house import ADAPTER, BASE, BUILD, House
 from jobs.subjects import DATASET_READY, job_state
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED, JobState
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from testkit.waiting import eventually
 
@@ -15,6 +15,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 async def upload(client: httpx.AsyncClient, purpose: str = "fine-tune") -> str:
     form = {"files": {"file": ("a.jsonl", b"{}")}, "data": {"purpose": purpose}}
     return str((await client.post("/v1/files", **form)).json()["id"])
+
+
+async def cancel_all(client: httpx.AsyncClient) -> None:
+    for job in (await client.get("/v1/jobs")).json()["data"]:
+        await client.post(f"/v1/jobs/{job['id']}/cancel")
 
 
 async def test_the_sdk_pauses_resumes_and_cancels_a_training_job(house: House):
@@ -208,6 +213,7 @@ async def test_a_deleted_dataset_is_gone_and_its_file_gets_another_one(house: Ho
         return (await client.get(f"/v1/datasets/{first}")).json()["status"] == "ready"
 
     await eventually(ready)
+    await cancel_all(client)
     deleted = await client.delete(f"/v1/datasets/{first}")
 
     assert deleted.json() == {"id": first, "object": "dataset", "deleted": True}
@@ -217,6 +223,49 @@ async def test_a_deleted_dataset_is_gone_and_its_file_gets_another_one(house: Ho
     assert gone.status_code == 404
     await client.post("/v1/fine_tuning/jobs", json=order)
     assert house.trainer.specs[-1].dataset_id != first
+
+
+async def test_what_a_job_needs_is_not_deleted_until_the_job_has_ended(house: House):
+    client = house.http(tenant="needs")
+    file_id = await upload(client)
+    order = {"file_id": file_id, "mapping": {"messages_column": "messages"}}
+    made = (await client.post("/v1/datasets", json=order)).json()
+    ready = DatasetReady(dataset_id="ds-needs", tenant="needs")
+    await house.bus.publish(DATASET_READY, ready)
+    training = {"model": "tiny", "training_file": "ds-needs"}
+
+    async def ordered() -> str:
+        return str((await client.post("/v1/fine_tuning/jobs", json=training)).json().get("id", ""))
+
+    await eventually(ordered)
+    for path, job in (
+        (f"/v1/files/{file_id}", made["job_id"]),
+        ("/v1/datasets/ds-needs", "ftjob-"),
+    ):
+        refused = await client.delete(path)
+        assert refused.status_code == 409
+        assert f"in use by job {job}" in refused.json()["error"]["message"]
+    await cancel_all(client)
+    for path in (f"/v1/files/{file_id}", "/v1/datasets/ds-needs"):
+        assert (await client.delete(path)).status_code == 200
+
+
+async def test_a_failed_job_whose_file_was_deleted_since_is_not_resumed(house: House):
+    client = house.http(tenant="mourns")
+    file_id = await upload(client)
+    order = {"file_id": file_id, "mapping": {"messages_column": "messages"}}
+    job_id = (await client.post("/v1/datasets", json=order)).json()["job_id"]
+    state = JobState(job_id=job_id, kind="dataset", tenant="mourns", status=JOB_STATUS_FAILED)
+    state.updated_at.GetCurrentTime()
+    await house.bus.publish(job_state(job_id), state)
+
+    async def deleted() -> bool:
+        return (await client.delete(f"/v1/files/{file_id}")).status_code == 200
+
+    await eventually(deleted)
+    refused = await client.post(f"/v1/jobs/{job_id}/resume")
+    assert refused.status_code == 409
+    assert f"{file_id} was deleted; create a new job" in refused.json()["error"]["message"]
 
 
 async def test_a_dataset_that_never_was_is_not_to_be_deleted(house: House):

@@ -99,8 +99,11 @@ class DatasetCatalogue(ReadModel):
         self._datasets: dict[str, DatasetReady] = {}
         self._retired: set[tuple[str, str]] = set()
 
-    def get(self, tenant: str, dataset_id: str) -> DatasetReady:
+    def get(self, tenant: str, dataset_id: str, *, include_retired: bool = False) -> DatasetReady:
         """The dataset, if it is the tenant's or shared.
+
+        Args:
+            include_retired: For a job that was accepted while the dataset was there.
 
         Raises:
             NotFoundError: There is none, it is another tenant's, or it is retired.
@@ -108,7 +111,7 @@ class DatasetCatalogue(ReadModel):
         dataset = self._datasets.get(dataset_id)
         if dataset is None or not visible_to(tenant, dataset.tenant):
             raise NotFoundError(f"no dataset {dataset_id!r}")
-        if self._is_retired(dataset):
+        if self._is_retired(dataset) and not include_retired:
             raise NotFoundError(f"dataset {dataset_id!r} was retired")
         return dataset
 
@@ -146,14 +149,19 @@ class FileCatalogue(ReadModel):
         super().__init__(bus, ("file.state.*",))
         self._files: dict[str, FileState] = {}
 
-    def get(self, tenant: str, file_id: str) -> FileState:
+    def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
         """The file, if it is the tenant's or shared.
+
+        Args:
+            include_deleted: For a job that was accepted while the file was there.
 
         Raises:
             NotFoundError: There is none, it is another tenant's, or it was deleted.
         """
         file = self._files.get(file_id)
-        if file is None or not visible_to(tenant, file.tenant) or file.deleted:
+        if file is None or not visible_to(tenant, file.tenant):
+            raise NotFoundError(f"no file {file_id!r}")
+        if file.deleted and not include_deleted:
             raise NotFoundError(f"no file {file_id!r}")
         return file
 

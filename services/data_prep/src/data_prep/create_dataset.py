@@ -24,7 +24,9 @@ from data_prep.domain.reading.file_formats import FileFormat, format_of
 
 
 class Files(Protocol):
-    async def record(self, *, tenant: str, file_id: str) -> FileState:
+    async def record(
+        self, *, tenant: str, file_id: str, include_deleted: bool = False
+    ) -> FileState:
         """Raises NotFoundError, naming the file."""
         ...
 

@@ -2,8 +2,17 @@
 
 from typing import Protocol
 
+from modelmill.registry.v1.model_events_pb2 import FileState
+from service_kit.errors import NotFoundError
+
+from data_prep.delete_dataset import Jobs
+
 
 class FileRecords(Protocol):
+    async def get(self, tenant: str, file_id: str) -> FileState:
+        """Raises NotFoundError and UnavailableError."""
+        ...
+
     async def delete(self, tenant: str, file_id: str) -> int:
         """Sequence of the record that says so.
 
@@ -15,12 +24,24 @@ class FileRecords(Protocol):
 
 
 class DeleteFile:
-    def __init__(self, records: FileRecords) -> None:
+    """As with datasets, a job that is accepted at this very moment still runs."""
+
+    def __init__(self, records: FileRecords, jobs: Jobs) -> None:
         self._records = records
+        self._jobs = jobs
 
     async def __call__(self, *, tenant: str, file_id: str) -> int:
-        """Durable on return; raises as `FileRecords.delete` does.
+        """Durable on return.
 
         The bytes stay in the store: datasets name them as what they were made from.
+
+        Raises:
+            NotFoundError: Unknown, deleted, or not the tenant's own.
+            PreconditionError: Jobs that have not ended need it.
+            UnavailableError: The bus does not answer.
         """
+        file = await self._records.get(tenant, file_id)
+        if file.tenant != tenant:
+            raise NotFoundError(f"no file {file_id!r} of your own")
+        await self._jobs.refuse_use(tenant, f"file {file_id!r}", [file_id])
         return await self._records.delete(tenant, file_id)

@@ -11,6 +11,7 @@ from jobs.control import ControlJob
 from jobs.control_servicer import JobServicer
 from jobs.kinds import DATASET
 from jobs.submit import JobQueue
+from jobs.unfinished import UnfinishedJobs
 from jobs.worker import Worker
 from modelmill.data_prep.v1.data_prep_service_pb2_grpc import (
     add_DataPrepServiceServicer_to_server,
@@ -69,6 +70,8 @@ class _Parts:
     files: FileCatalogue
     datasets: DatasetCatalogue
     models: ModelCatalogue
+    unfinished: UnfinishedJobs
+    """Read where requests are answered, and not where jobs are worked on."""
     records: FileRecords
     read_file: ReadFile
     pseudonym_keys: PseudonymKeys
@@ -82,7 +85,8 @@ class _Parts:
         records = FileRecords(bus, files)
         keys = PseudonymKeys(settings.service_secret.get_secret_value())
         read_file = ReadFile(store, records)
-        return cls(bus, store, files, datasets, models, records, read_file, keys, asked)
+        unfinished = UnfinishedJobs(bus)
+        return cls(bus, store, files, datasets, models, unfinished, records, read_file, keys, asked)
 
     @property
     def followed(self) -> tuple[ReadModel, ...]:
@@ -114,6 +118,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.run()) for each in parts.followed]
+            if settings.role != "work":
+                following.append(tasks.create_task(parts.unfinished.run()))
             if settings.role != "serve":
                 tasks.create_task(_worker(settings, parts).run(stopping))
             announce_ready(grpc=server.port, metrics=page.port)
@@ -135,14 +141,14 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
     return DataPrepServicer(
         store_file,
         read_file,
-        DeleteFile(parts.records),
+        DeleteFile(parts.records, parts.unfinished),
         CreateDataset(
             *(read_file, looker, parts.base_tokens, JobQueue(parts.bus)),
             max_row_bytes=max_row_bytes,
             why_no_models=why_no_models,
             processes=_processes_beside(settings),
         ),
-        DeleteDataset(records),
+        DeleteDataset(records, parts.unfinished),
         _uploads(settings, store_file, parts.records),
         PreviewDataset(
             *(read_file, looker, parts.pseudonym_keys),

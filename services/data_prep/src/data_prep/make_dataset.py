@@ -116,7 +116,10 @@ class MakeDataset:
         """The source file, those with evaluation rows, and the model that tokens are made for."""
         wanted = [spec.file_id, *spec.duplicates.evaluation_file_ids]
         try:
-            files = [await self._files.record(tenant=tenant, file_id=each) for each in wanted]
+            files = [
+                await self._files.record(tenant=tenant, file_id=each, include_deleted=True)
+                for each in wanted
+            ]
         except NotFoundError as error:
             raise JobFailed("FILE_GONE", error.message, "Upload the file again.") from error
         try:

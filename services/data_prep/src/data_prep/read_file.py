@@ -11,8 +11,8 @@ from data_prep.store_file import CONTENT
 
 
 class FileRecords(Protocol):
-    async def get(self, tenant: str, file_id: str) -> FileState:
-        """The record of a file that the tenant has.
+    async def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
+        """The record of a file that the tenant has, or had.
 
         Raises:
             NotFoundError: Unknown, deleted, or another tenant's.
@@ -30,9 +30,11 @@ class ReadFile:
         self._store = store
         self._records = records
 
-    async def record(self, *, tenant: str, file_id: str) -> FileState:
+    async def record(
+        self, *, tenant: str, file_id: str, include_deleted: bool = False
+    ) -> FileState:
         """One file's record; raises as `FileRecords.get` does."""
-        return await self._records.get(tenant, file_id)
+        return await self._records.get(tenant, file_id, include_deleted=include_deleted)
 
     async def records(self, *, tenant: str) -> list[FileState]:
         """The tenant's files, newest first."""

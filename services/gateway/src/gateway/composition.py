@@ -130,7 +130,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         manage_evals=manage_evals,
         create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, submit_job),
         show_eval_runs=ShowEvalRuns(manage_evals, known.jobs, partial(store_of, settings)),
-        control_job=ControlJob(_job_owners(parts), known.jobs),
+        control_job=ControlJob(_job_owners(parts), known.jobs, known.datasets, peers.data_prep),
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
         webhooks=parts.webhooks,
     )

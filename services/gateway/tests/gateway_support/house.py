@@ -174,6 +174,8 @@ async def run_house(folder: Path, **changes: Any) -> AsyncIterator[House]:
         bus = await stack.enter_async_context(Bus.connect(nats.url, nats.token, name="tests"))
         peers = FakePeers(JobQueue(bus), bus)
         addresses = await _serve_peers(peers, bus, stack)
+        following = asyncio.create_task(peers.data_prep.unfinished.run())
+        stack.callback(following.cancel)
         issuer = Issuer(folder / "jwks.json")
         doors = {
             "http_address": f"127.0.0.1:{free_port()}",

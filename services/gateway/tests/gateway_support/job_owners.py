@@ -1,13 +1,14 @@
 """The services behind the gateway that own jobs: real gRPC, real jobs, and nobody who works."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from jobs.bus import Bus
 from jobs.ids import derived_id
 from jobs.subjects import DATASET_RETIRED, MODEL_RETIRED
 from jobs.submit import JobQueue
+from jobs.unfinished import UnfinishedJobs
 from modelmill.data_prep.v1 import data_prep_service_pb2 as data_prep_pb
 from modelmill.optimizer_builder.v1 import optimizer_builder_service_pb2 as optimizer_pb
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2_grpc import (
@@ -30,12 +31,17 @@ MAX_FILE_BYTES = 3 * 1024 * 1024
 
 
 class FakeDataPrep(FakeUploads):
-    """Keeps files in memory; datasets are real jobs that nobody works on."""
+    """Keeps files in memory; datasets are real jobs that nobody works on.
+
+    What jobs need is not deleted, by the real rule, while `unfinished` runs.
+    """
 
     def __init__(self, queue: JobQueue, bus: Bus) -> None:
         super().__init__()
         self._queue = queue
         self._bus = bus
+        self.unfinished = UnfinishedJobs(bus)
+        self._deleted: dict[str, tuple[FileState, bytes]] = {}
         self._numbers = itertools.count()
         self._files: dict[str, tuple[FileState, bytes]] = {}
         self._owners: dict[str, str] = {}
@@ -87,7 +93,8 @@ class FakeDataPrep(FakeUploads):
     async def DownloadFile(
         self, request: data_prep_pb.DownloadFileRequest, context: Any
     ) -> AsyncIterator[data_prep_pb.DownloadFileResponse]:
-        _, content = self._file(request.tenant, request.file_id)
+        files = self._files | (self._deleted if request.include_deleted else {})
+        _, content = self._file(request.tenant, request.file_id, files)
         for start in range(0, len(content), 1000):
             yield data_prep_pb.DownloadFileResponse(chunk=content[start : start + 1000])
 
@@ -115,7 +122,9 @@ class FakeDataPrep(FakeUploads):
         self, request: data_prep_pb.DeleteFileRequest, context: Any
     ) -> data_prep_pb.DeleteFileResponse:
         self._file(request.tenant, request.file_id)
-        del self._files[request.file_id]
+        file_id = request.file_id
+        await self.unfinished.refuse_use(request.tenant, f"file {file_id!r}", [file_id])
+        self._deleted[file_id] = self._files.pop(file_id)
         return data_prep_pb.DeleteFileResponse(sequence=1)
 
     async def DeleteDataset(
@@ -124,6 +133,8 @@ class FakeDataPrep(FakeUploads):
         owner = self._owners.get(request.dataset_id, request.tenant)
         if request.dataset_id in ("", "ds-nobody") or owner != request.tenant:
             raise NotFoundError(f"no dataset {request.dataset_id!r}")
+        what = f"dataset {request.dataset_id!r}"
+        await self.unfinished.refuse_use(request.tenant, what, [request.dataset_id])
         retired = DatasetRetired(dataset_id=request.dataset_id, tenant=request.tenant)
         sequence = await self._bus.publish(DATASET_RETIRED, retired)
         return data_prep_pb.DeleteDatasetResponse(sequence=sequence)
@@ -165,8 +176,13 @@ class FakeDataPrep(FakeUploads):
         file = self._files.get(file_id)
         return file[0].tenant if file is not None else None
 
-    def _file(self, tenant: str, file_id: str) -> tuple[FileState, bytes]:
-        file = self._files.get(file_id)
+    def _file(
+        self,
+        tenant: str,
+        file_id: str,
+        files: Mapping[str, tuple[FileState, bytes]] | None = None,
+    ) -> tuple[FileState, bytes]:
+        file = (self._files if files is None else files).get(file_id)
         if file is None or file[0].tenant != tenant:
             raise NotFoundError(f"no file {file_id!r}")
         return file

@@ -125,9 +125,7 @@ class BuildModel:
     async def _gather(self, tenant: str, spec: BuildSpec) -> Ingredients:
         try:
             source = await self._known.version(tenant, spec.source_version_id)
-            dataset = (
-                await self._known.dataset(tenant, spec.dataset_id) if spec.dataset_id else None
-            )
+            dataset = await self._dataset(tenant, spec)
         except NotFoundError as error:
             raise JobFailed("SOURCE_GONE", error.message, "Name one that exists.") from error
         read = self._store.manifest
@@ -137,6 +135,12 @@ class BuildModel:
             dataset,
             None if dataset is None else await asyncio.to_thread(read, dataset.digest),
         )
+
+    async def _dataset(self, tenant: str, spec: BuildSpec) -> DatasetReady | None:
+        if not spec.dataset_id:
+            return None
+        # Also a retired one: the job was accepted while the dataset was there.
+        return await self._known.dataset(tenant, spec.dataset_id, include_retired=True)
 
     def _child_request(self, spec: BuildSpec, ingredients: Ingredients) -> dict[str, Any]:
         source_folder = self._store.materialise(ingredients.source.digest)

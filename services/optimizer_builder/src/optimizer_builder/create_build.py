@@ -24,7 +24,9 @@ class Known(Protocol):
         """Raises NotFoundError, naming the version."""
         ...
 
-    async def dataset(self, tenant: str, dataset_id: str) -> DatasetReady:
+    async def dataset(
+        self, tenant: str, dataset_id: str, *, include_retired: bool = False
+    ) -> DatasetReady:
         """Raises NotFoundError, naming the dataset."""
         ...
 

@@ -29,7 +29,7 @@ class Aliases(Protocol):
 
 
 class Files(Protocol):
-    def get(self, tenant: str, file_id: str) -> FileState:
+    def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
         """Raises NotFoundError."""
         ...
 

@@ -45,12 +45,8 @@ class Models(Protocol):
 
 
 class Datasets(Protocol):
-    def get(self, tenant: str, dataset_id: str) -> DatasetReady:
+    def get(self, tenant: str, dataset_id: str, *, include_retired: bool = False) -> DatasetReady:
         """Raises NotFoundError."""
-        ...
-
-    def has_retired(self, tenant: str, dataset_id: str) -> bool:
-        """Whether it was retired, and so will not become ready any more."""
         ...
 
 

@@ -154,14 +154,21 @@ class EvaluateModel:
     def _ingredients(self, tenant: str, spec: EvaluationSpec) -> _Ingredients:
         try:
             plan, _ = plan_of(spec)
-            dataset = self._datasets.get(tenant, spec.dataset_id) if spec.dataset_id else None
+            dataset = self._dataset(tenant, spec)
             ids = dict.fromkeys(each for task in spec.tasks for each in task.data_file_ids)
-            files = {each: self._files.get(tenant, each).digest for each in ids}
+            files = {
+                each: self._files.get(tenant, each, include_deleted=True).digest for each in ids
+            }
         except NotFoundError as error:
             raise JobFailed("ROWS_GONE", error.message, "Evaluate on other rows.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
         return _Ingredients(plan, dataset, files)
+
+    def _dataset(self, tenant: str, spec: EvaluationSpec) -> DatasetReady | None:
+        if not spec.dataset_id:
+            return None
+        return self._datasets.get(tenant, spec.dataset_id, include_retired=True)
 
     def _request(
         self,

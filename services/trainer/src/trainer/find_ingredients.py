@@ -32,8 +32,6 @@ class FindIngredients:
         """False while the dataset is still being made."""
         if self._dataset_or_none(tenant, spec) is not None or not spec.dataset_job_id:
             return True
-        if self._datasets.has_retired(tenant, spec.dataset_id):
-            return True  # to say so
         state = await self._jobs.state(spec.dataset_job_id)
         return state is not None and state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
 
@@ -58,7 +56,8 @@ class FindIngredients:
 
     def _dataset_or_none(self, tenant: str, spec: TrainSpec) -> DatasetReady | None:
         try:
-            return self._datasets.get(tenant, spec.dataset_id)
+            # Also a retired one: the job was accepted while the dataset was there.
+            return self._datasets.get(tenant, spec.dataset_id, include_retired=True)
         except NotFoundError:
             return None
 
@@ -71,9 +70,6 @@ class FindIngredients:
             raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
 
     async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
-        if self._datasets.has_retired(tenant, spec.dataset_id):
-            message = f"dataset {spec.dataset_id!r} was retired"
-            return JobFailed("DATASET_GONE", message, "Train on another dataset.")
         state = await self._jobs.state(spec.dataset_job_id) if spec.dataset_job_id else None
         if state is None:
             return JobFailed("DATASET_GONE", f"no dataset {spec.dataset_id!r}", "Make it again.")

@@ -12,6 +12,7 @@ from jobs.control import ControlJob
 from jobs.control_servicer import JobServicer
 from jobs.kinds import EVALUATE, TRAIN
 from jobs.submit import JobQueue
+from jobs.unfinished import UnfinishedJobs
 from jobs.worker import Worker
 from modelmill.jobs.v1.job_service_pb2_grpc import add_JobServiceServicer_to_server
 from modelmill.trainer.v1.trainer_service_pb2_grpc import add_TrainerServiceServicer_to_server
@@ -55,13 +56,16 @@ class _Parts:
     datasets: DatasetCatalogue
     files: FileCatalogue
     jobs: JobRecords
+    unfinished: UnfinishedJobs
+    """Read where requests are answered, and not where jobs are worked on."""
     models_asked: InferenceModels | None
     """None where no inference service is known."""
 
     @classmethod
     def of(cls, settings: Settings, bus: Bus, asked: InferenceModels | None) -> "_Parts":
         models, datasets, files = ModelCatalogue(bus), DatasetCatalogue(bus), FileCatalogue(bus)
-        return cls(bus, store_of(settings), models, datasets, files, JobRecords(bus), asked)
+        store, jobs, unfinished = store_of(settings), JobRecords(bus), UnfinishedJobs(bus)
+        return cls(bus, store, models, datasets, files, jobs, unfinished, asked)
 
     @property
     def followed(self) -> tuple[ReadModel, ...]:
@@ -89,6 +93,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         async with asyncio.TaskGroup() as tasks:
             following = [tasks.create_task(each.run()) for each in parts.followed]
+            if settings.role != "work":
+                following.append(tasks.create_task(parts.unfinished.run()))
             # An id that is only not read yet must not be answered with "not found".
             for each in parts.followed:
                 await each.ready.wait()
@@ -112,7 +118,7 @@ def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
             can_ask=parts.models_asked is not None,
         ),
         ListStepFigures(parts.jobs, parts.store),
-        RetireModel(ModelRecords(parts.bus, parts.models), aliases),
+        RetireModel(ModelRecords(parts.bus, parts.models), aliases, parts.unfinished),
         CreateEvaluationJob(
             *(parts.models, aliases, parts.datasets, parts.files, queue),
             can_ask=parts.models_asked is not None,

@@ -37,6 +37,14 @@ class Aliases(Protocol):
         ...
 
 
+class Jobs(Protocol):
+    """See `jobs.unfinished.UnfinishedJobs`."""
+
+    async def refuse_use(self, tenant: str, what: str, ids: Collection[str]) -> None:
+        """Raises PreconditionError, which names the jobs, and UnavailableError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Retirement:
     version_ids: Sequence[str]
@@ -46,18 +54,23 @@ class Retirement:
 
 
 class RetireModel:
-    """Nothing is deleted: artifacts stay, so that what was made from them can be accounted for."""
+    """Nothing is deleted: artifacts stay, so that what was made from them can be accounted for.
 
-    def __init__(self, models: Models, aliases: Aliases) -> None:
+    A job that is accepted between the look at the jobs and the announcement fails, and says so.
+    """
+
+    def __init__(self, models: Models, aliases: Aliases, jobs: Jobs) -> None:
         self._models = models
         self._aliases = aliases
+        self._jobs = jobs
 
     async def __call__(self, *, tenant: str, version_id: str, requested_by: str) -> Retirement:
         """Announce that the version and its builds are retired.
 
         Raises:
             NotFoundError: Unknown, retired, or not the tenant's own.
-            PreconditionError: An alias names one of them, or an adapter in use needs one.
+            PreconditionError: An alias names one of them, an adapter in use needs one, or a job
+                that has not ended does.
             UnavailableError: The bus does not answer; ask again.
         """
         await self._models.catch_up()
@@ -66,7 +79,9 @@ class RetireModel:
             raise NotFoundError(f"no model {version_id!r} of your own")
         going = self._with_builds(version)
         self._refuse_adapters(tenant, going)
-        await self._refuse_aliases(tenant, [each.version_id for each in going])
+        ids = [each.version_id for each in going]
+        await self._refuse_aliases(tenant, ids)
+        await self._jobs.refuse_use(tenant, f"model {version_id!r}", ids)
         sequence = 0
         # The asked one last: as long as it is there, a repeat finds what is left to do.
         for each in reversed(going):

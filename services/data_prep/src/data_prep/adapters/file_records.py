@@ -52,25 +52,31 @@ class FileRecords:
             except StaleWriteError:
                 continue  # somebody deleted it at the same moment
 
-    async def get(self, tenant: str, file_id: str) -> FileState:
+    async def get(self, tenant: str, file_id: str, *, include_deleted: bool = False) -> FileState:
         """The record of a file that the tenant may use, as any process wrote it last.
+
+        Args:
+            include_deleted: For a job that was accepted while the file was there.
 
         Raises:
             NotFoundError: Unknown, deleted, or another tenant's.
             UnavailableError: The bus does not answer.
         """
-        return (await self._stored(tenant, file_id)).body
+        return (await self._stored(tenant, file_id, include_deleted)).body
 
     async def list(self, tenant: str) -> list[FileState]:
         """Files that the tenant may use, newest first."""
         await self._catalogue.ready.wait()
         return self._catalogue.list(tenant)
 
-    async def _stored(self, tenant: str, file_id: str) -> Stored[FileState]:
+    async def _stored(
+        self, tenant: str, file_id: str, include_deleted: bool = False
+    ) -> Stored[FileState]:
         # An id that cannot be one was never given out; it must not become a subject.
         if TOKEN.fullmatch(file_id):
             stored = await self._bus.last(file_state(file_id), FileState)
-            if stored and visible_to(tenant, stored.body.tenant) and not stored.body.deleted:
+            is_there = stored is not None and (include_deleted or not stored.body.deleted)
+            if stored and is_there and visible_to(tenant, stored.body.tenant):
                 return stored
         raise NotFoundError(f"no file {file_id[:80]!r}")
 

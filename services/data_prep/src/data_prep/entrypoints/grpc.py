@@ -77,7 +77,11 @@ class DataPrepServicer(UploadRpcs, PreviewRpcs, StoryRpcs):
         self, request: pb.DownloadFileRequest, context: Context
     ) -> AsyncIterator[pb.DownloadFileResponse]:
         tenant = token(request.tenant, "tenant")
-        file = await self._read_file.record(tenant=tenant, file_id=request.file_id)
+        file = await self._read_file.record(
+            tenant=tenant,
+            file_id=request.file_id,
+            include_deleted=request.include_deleted,
+        )
         path = await self._read_file.content(file)
         with await asyncio.to_thread(path.open, "rb") as content:
             while chunk := await asyncio.to_thread(content.read, DOWNLOAD_CHUNK_BYTES):

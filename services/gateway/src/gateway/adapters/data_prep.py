@@ -115,9 +115,17 @@ class GrpcDataPrep:
             request = pb.ListFilesRequest(tenant=tenant)
             return (await self._stub.ListFiles(request, timeout=CALL_SECONDS)).files
 
-    async def content(self, *, tenant: str, file_id: str) -> AsyncIterator[bytes]:
-        """The file's bytes as they come. Raises NotFoundError on the first step."""
-        request = pb.DownloadFileRequest(tenant=tenant, file_id=file_id)
+    async def content(
+        self, *, tenant: str, file_id: str, include_deleted: bool = False
+    ) -> AsyncIterator[bytes]:
+        """The file's bytes as they come. Raises NotFoundError on the first step.
+
+        Args:
+            include_deleted: for a job that was accepted while the file was there.
+        """
+        request = pb.DownloadFileRequest(
+            tenant=tenant, file_id=file_id, include_deleted=include_deleted
+        )
         rpc = self._stub.DownloadFile(request, timeout=TRANSFER_SECONDS)
         try:
             with domain_errors(PEER):
@@ -127,13 +135,23 @@ class GrpcDataPrep:
             rpc.cancel()
 
     async def delete_file(self, *, tenant: str, file_id: str) -> int:
-        """Take a file out of use; gives the sequence of its record. Raises NotFoundError."""
+        """Take a file out of use; gives the sequence of its record.
+
+        Raises:
+            NotFoundError: unknown, deleted, or another tenant's.
+            PreconditionError: jobs that have not ended need it.
+        """
         request = pb.DeleteFileRequest(tenant=tenant, file_id=file_id)
         with domain_errors(PEER):
             return (await self._stub.DeleteFile(request, timeout=CALL_SECONDS)).sequence
 
     async def delete_dataset(self, *, tenant: str, dataset_id: str, requested_by: str) -> int:
-        """Take a dataset out of use; gives the sequence of its end. Raises NotFoundError."""
+        """Take a dataset out of use; gives the sequence of its end.
+
+        Raises:
+            NotFoundError: unknown, deleted, or another tenant's.
+            PreconditionError: jobs that have not ended need it.
+        """
         request = pb.DeleteDatasetRequest(
             tenant=tenant, dataset_id=dataset_id, requested_by=requested_by
         )

@@ -29,7 +29,9 @@ OK = 200
 class Files(Protocol):
     """Where files are kept."""
 
-    def content(self, *, tenant: str, file_id: str) -> AsyncIterator[bytes]: ...
+    def content(
+        self, *, tenant: str, file_id: str, include_deleted: bool
+    ) -> AsyncIterator[bytes]: ...
 
 
 class Standing(Protocol):
@@ -85,7 +87,9 @@ class AnswerBatch:
         path = job.folder / "input.jsonl"
         try:
             with path.open("wb") as input_file:
-                content = self._files.content(tenant=job.tenant, file_id=spec.input_file_id)
+                content = self._files.content(
+                    tenant=job.tenant, file_id=spec.input_file_id, include_deleted=True
+                )
                 async for chunk in content:
                     input_file.write(chunk)
         except NotFoundError as error:

@@ -65,7 +65,10 @@ class RunEval:
         path = job.folder / "rows.jsonl"
         try:
             with path.open("wb") as written:
-                async for chunk in self._files.content(tenant=job.tenant, file_id=spec.file_id):
+                content = self._files.content(
+                    tenant=job.tenant, file_id=spec.file_id, include_deleted=True
+                )
+                async for chunk in content:
                     written.write(chunk)
             return await asyncio.to_thread(_read, path, spec.item_schema)
         except NotFoundError as error:

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from jobs.ledger import JobRecord
-from modelmill.jobs.v1.job_pb2 import JobWish
-from service_kit.errors import PreconditionError
+from jobs.unfinished import input_ids
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_WISH_RUN, JobRequested, JobWish
+from modelmill.registry.v1.model_events_pb2 import FileState
+from registry.read_model import SHARED_TENANT
+from service_kit.errors import NotFoundError, PreconditionError
 
 from gateway.domain.access import Caller
 from gateway.own_writes import CatchesUp, until_seen
@@ -26,6 +29,18 @@ class Jobs(CatchesUp, Protocol):
     def get(self, tenant: str, job_id: str) -> JobRecord: ...
 
 
+class Datasets(Protocol):
+    """Which datasets are gone."""
+
+    def has_retired(self, tenant: str, dataset_id: str) -> bool: ...
+
+
+class Files(Protocol):
+    """Where files are kept."""
+
+    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
+
+
 class ControlJob:
     """One way to steer jobs of every kind.
 
@@ -33,9 +48,13 @@ class ControlJob:
         owners: who owns the jobs of each kind.
     """
 
-    def __init__(self, owners: Mapping[str, SteersJobs], jobs: Jobs) -> None:
+    def __init__(
+        self, owners: Mapping[str, SteersJobs], jobs: Jobs, datasets: Datasets, files: Files
+    ) -> None:
         self._owners = owners
         self._jobs = jobs
+        self._datasets = datasets
+        self._files = files
 
     async def __call__(self, job_id: str, wish: JobWish.ValueType, caller: Caller) -> JobRecord:
         """Wish it under the caller's name; the job's state follows when its worker has acted.
@@ -48,16 +67,34 @@ class ControlJob:
 
         Raises:
             NotFoundError: no such job, or another tenant's.
-            PreconditionError: the job has ended so that the wish cannot come true, or jobs of its
-                kind cannot be steered.
+            PreconditionError: the job has ended so that the wish cannot come true, what it is made
+                from was deleted since it failed, or jobs of its kind cannot be steered.
             UnavailableError: the owner or the bus does not answer; nothing was recorded.
         """
-        kind = self._jobs.get(caller.tenant, job_id).requested.kind
+        record = self._jobs.get(caller.tenant, job_id)
+        kind = record.requested.kind
         owner = self._owners.get(kind)
         if owner is None:
             raise PreconditionError(f"jobs of kind {kind} cannot be cancelled, paused or resumed")
+        if wish == JOB_WISH_RUN and record.state.status == JOB_STATUS_FAILED:
+            await self._refuse_without_inputs(record.requested)
         sequence = await owner.control(
             tenant=caller.tenant, job_id=job_id, wish=wish, requested_by=caller.subject
         )
         await until_seen(self._jobs, sequence)
         return self._jobs.get(caller.tenant, job_id)
+
+    async def _refuse_without_inputs(self, request: JobRequested) -> None:
+        """A failed job holds nothing; what it was made from may be gone by now."""
+        tenant = request.tenant
+        for each in sorted(input_ids(request)):
+            gone = any(self._datasets.has_retired(owner, each) for owner in (tenant, SHARED_TENANT))
+            if each.startswith("file-"):
+                try:
+                    await self._files.get(tenant=tenant, file_id=each)
+                except NotFoundError:
+                    gone = True
+            if gone:
+                raise PreconditionError(
+                    f"job {request.job_id} cannot run again: {each} was deleted; create a new job"
+                )

@@ -24,6 +24,7 @@ class DeleteDataset:
 
         Raises:
             NotFoundError: unknown, not ready, deleted, or another tenant's.
+            PreconditionError: jobs that have not ended need it; the message names them.
             UnavailableError: data-prep or the bus does not answer.
         """
         sequence = await self._orders.delete_dataset(

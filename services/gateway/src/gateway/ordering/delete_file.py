@@ -22,6 +22,7 @@ class DeleteFile:
 
         Raises:
             NotFoundError: unknown, deleted, or another tenant's.
+            PreconditionError: jobs that have not ended need it; the message names them.
             UnavailableError: data-prep or the bus does not answer.
         """
         await self._files.delete_file(tenant=caller.tenant, file_id=file_id)

@@ -29,10 +29,12 @@ class KnownArtifacts:
             lambda: self._models.get(tenant, version_id), self._models, MODEL_READY, ModelReady
         )
 
-    async def dataset(self, tenant: str, dataset_id: str) -> DatasetReady:
+    async def dataset(
+        self, tenant: str, dataset_id: str, *, include_retired: bool = False
+    ) -> DatasetReady:
         """Raises NotFoundError, also when it is another tenant's."""
         return await self._find(
-            lambda: self._datasets.get(tenant, dataset_id),
+            lambda: self._datasets.get(tenant, dataset_id, include_retired=include_retired),
             self._datasets,
             DATASET_READY,
             DatasetReady,

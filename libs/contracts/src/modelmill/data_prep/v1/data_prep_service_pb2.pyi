@@ -212,19 +212,23 @@ class DownloadFileRequest(_message.Message):
 
     TENANT_FIELD_NUMBER: _builtins.int
     FILE_ID_FIELD_NUMBER: _builtins.int
+    INCLUDE_DELETED_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     file_id: _builtins.str
     """The file."""
+    include_deleted: _builtins.bool
+    """Also a deleted one: for a job that was accepted while the file was there."""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         file_id: _builtins.str = ...,
+        include_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_id", b"file_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_id", b"file_id", "include_deleted", b"include_deleted", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -245,6 +245,7 @@ class DataPrepServiceServicer:
         """Takes a file out of use. Datasets made from it stay; its id is never used again.
 
         NOT_FOUND: unknown, deleted, or another tenant's.
+        FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -254,6 +255,7 @@ class DataPrepServiceServicer:
         """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
 
         NOT_FOUND: unknown, retired, or another tenant's.
+        FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

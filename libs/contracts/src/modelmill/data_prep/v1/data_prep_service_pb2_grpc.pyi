@@ -109,11 +109,13 @@ class DataPrepServiceStub:
     """Takes a file out of use. Datasets made from it stay; its id is never used again.
 
     NOT_FOUND: unknown, deleted, or another tenant's.
+    FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteDatasetRequest, _data_prep_service_pb2.DeleteDatasetResponse]
     """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
 
     NOT_FOUND: unknown, retired, or another tenant's.
+    FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
     """
 
 @_typing.type_check_only
@@ -197,11 +199,13 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
     """Takes a file out of use. Datasets made from it stay; its id is never used again.
 
     NOT_FOUND: unknown, deleted, or another tenant's.
+    FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteDatasetRequest, _data_prep_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
     """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
 
     NOT_FOUND: unknown, retired, or another tenant's.
+    FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
     """
 
 class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -366,6 +370,7 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a file out of use. Datasets made from it stay; its id is never used again.
 
         NOT_FOUND: unknown, deleted, or another tenant's.
+        FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
         """
 
     @_abc_1.abstractmethod
@@ -377,6 +382,7 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a dataset out of use and says dataset.retired. Models trained on it stay.
 
         NOT_FOUND: unknown, retired, or another tenant's.
+        FAILED_PRECONDITION: jobs that are queued, running or paused need it; the message names them.
         """
 
 def add_DataPrepServiceServicer_to_server(servicer: DataPrepServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

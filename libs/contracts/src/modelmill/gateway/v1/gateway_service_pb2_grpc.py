@@ -367,7 +367,7 @@ class GatewayServiceServicer:
     def DeleteFile(self, request, context):
         """Takes a file out of use.
 
-        NOT_FOUND: unknown.
+        NOT_FOUND: unknown. FAILED_PRECONDITION: queued, running or paused jobs need it; the message names them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -448,7 +448,8 @@ class GatewayServiceServicer:
     def DeleteDataset(self, request, context):
         """Takes a dataset out of use. Models that were trained on it stay.
 
-        NOT_FOUND: unknown, or not ready.
+        NOT_FOUND: unknown, or not ready. FAILED_PRECONDITION: queued, running or paused jobs need it; the message
+        names them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -104,7 +104,7 @@ class GatewayServiceStub:
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteFileRequest, _gateway_service_pb2.DeleteFileResponse]
     """Takes a file out of use.
 
-    NOT_FOUND: unknown.
+    NOT_FOUND: unknown. FAILED_PRECONDITION: queued, running or paused jobs need it; the message names them.
     """
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateUploadRequest, _gateway_service_pb2.CreateUploadResponse]
     """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
@@ -148,7 +148,8 @@ class GatewayServiceStub:
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteDatasetRequest, _gateway_service_pb2.DeleteDatasetResponse]
     """Takes a dataset out of use. Models that were trained on it stay.
 
-    NOT_FOUND: unknown, or not ready.
+    NOT_FOUND: unknown, or not ready. FAILED_PRECONDITION: queued, running or paused jobs need it; the message
+    names them.
     """
     ExplainRow: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainRowRequest, _gateway_service_pb2.ExplainRowResponse]
     """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
@@ -284,7 +285,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     DeleteFile: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteFileRequest, _gateway_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
     """Takes a file out of use.
 
-    NOT_FOUND: unknown.
+    NOT_FOUND: unknown. FAILED_PRECONDITION: queued, running or paused jobs need it; the message names them.
     """
     CreateUpload: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CreateUploadRequest, _gateway_service_pb2.CreateUploadResponse]  # type: ignore[assignment]
     """Begins a file that comes in parts, each of which may be sent again, over an hour and several connections.
@@ -328,7 +329,8 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteDatasetRequest, _gateway_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
     """Takes a dataset out of use. Models that were trained on it stay.
 
-    NOT_FOUND: unknown, or not ready.
+    NOT_FOUND: unknown, or not ready. FAILED_PRECONDITION: queued, running or paused jobs need it; the message
+    names them.
     """
     ExplainRow: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ExplainRowRequest, _gateway_service_pb2.ExplainRowResponse]  # type: ignore[assignment]
     """The story of one row of the source file: kept, changed or dropped, by which rules, and where it went.
@@ -557,7 +559,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_service_pb2.DeleteFileResponse, _abc.Awaitable[_gateway_service_pb2.DeleteFileResponse]]:
         """Takes a file out of use.
 
-        NOT_FOUND: unknown.
+        NOT_FOUND: unknown. FAILED_PRECONDITION: queued, running or paused jobs need it; the message names them.
         """
 
     @_abc_1.abstractmethod
@@ -655,7 +657,8 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_gateway_service_pb2.DeleteDatasetResponse, _abc.Awaitable[_gateway_service_pb2.DeleteDatasetResponse]]:
         """Takes a dataset out of use. Models that were trained on it stay.
 
-        NOT_FOUND: unknown, or not ready.
+        NOT_FOUND: unknown, or not ready. FAILED_PRECONDITION: queued, running or paused jobs need it; the message
+        names them.
         """
 
     @_abc_1.abstractmethod

@@ -145,7 +145,7 @@ OPERATIONS = {
     "upload_file": Operation(models.File, e.FILE_ANSWER, refusals=(429, *NEIGHBOUR)),
     "list_files": Operation(models.FilePage, e.page(e.FILE_ANSWER), refusals=NEIGHBOUR),
     "get_file": Operation(models.File, e.FILE_ANSWER, refusals=NEIGHBOUR),
-    "delete_file": Operation(Deleted, e.deleted("file", e.FILE), refusals=NEIGHBOUR),
+    "delete_file": Operation(Deleted, e.deleted("file", e.FILE), refusals=STEER),
     "get_content": Operation(None, {}, refusals=NEIGHBOUR),
     "begin_upload": Operation(
         uploads.Upload,
@@ -176,7 +176,7 @@ OPERATIONS = {
     ),
     "list_datasets": Operation(models.DatasetPage, e.page(e.DATASET_ANSWER)),
     "get_dataset": Operation(models.Dataset, e.DATASET_ANSWER),
-    "delete_dataset": Operation(Deleted, e.deleted("dataset", e.DATASET), refusals=NEIGHBOUR),
+    "delete_dataset": Operation(Deleted, e.deleted("dataset", e.DATASET), refusals=STEER),
     "explain_row": Operation(datasets.ExplainedRow, e.EXPLAINED_ROW, refusals=(400, *NEIGHBOUR)),
     "diff_datasets": Operation(datasets.DatasetDiff, e.DATASET_DIFF, refusals=(400, *NEIGHBOUR)),
     "get_report": Operation(None, {}, refusals=(400, *NEIGHBOUR)),
