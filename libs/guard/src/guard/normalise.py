@@ -10,7 +10,8 @@ character of the original it came from. The original is never altered.
 import unicodedata
 from bisect import bisect_left
 
-from guard.shown_as import lookalikes, simplified
+from guard.letter_forms import latin_form
+from guard.shown_as import capital_lookalikes, lookalikes, simplified
 
 _DROPPED_CATEGORIES = frozenset({"Cf", "Mn", "Me"})
 _DROPPED_CHARACTERS = frozenset("\u115f\u1160\u3164\uffa0\u2065") | frozenset(
@@ -23,9 +24,6 @@ _BLANKS = frozenset("\u2800")
 
 _LUNATE_SIGMAS = "\u03f2\u03f9"
 """Fold to the other sigma, which passes for an o; these are drawn as a c."""
-_BOXED_A = (0x1F150, 0x1F170)
-"""Negative circled and negative squared A; neither alphabet decomposes to letters."""
-
 _HAN = range(0x4E00, 0xA000)
 """No character of the main block decomposes."""
 _MOST_DECOMPOSED = 6
@@ -52,11 +50,20 @@ def _shadow_of(character: str) -> str:
         return "c"
     if unicodedata.category(character) in ("Cn", "Co"):  # nothing to decompose or fold
         return _plain(character)
-    folded = unicodedata.normalize("NFKD", character).casefold()
+    form = latin_form(character)
+    if form is not None:
+        return form
+    capital = unicodedata.normalize("NFKD", character).translate(capital_lookalikes())
+    folded = _formless(capital).casefold()
     decomposed = unicodedata.normalize("NFKD", folded)
     if len(decomposed) > _MOST_DECOMPOSED:
         return character
-    return _shown("".join(map(_plain, decomposed)))
+    return _formless(_shown("".join(map(_plain, decomposed))))
+
+
+def _formless(text: str) -> str:
+    """Both a part of a ligature and what something passes for may be a letter in another form."""
+    return "".join(one if (form := latin_form(one)) is None else form for one in text)
 
 
 def _shown(plain: str) -> str:
@@ -77,9 +84,6 @@ def _plain(character: str) -> str:
         return "\ufffd"
     if category == "Nd":  # a digit of any script is what it counts
         return str(unicodedata.decimal(character))
-    for first in _BOXED_A:
-        if first <= code < first + 26:
-            return chr(ord("a") + code - first)
     return character
 
 

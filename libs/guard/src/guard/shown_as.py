@@ -11,8 +11,11 @@ _OWN_LOOKALIKES = {
     **dict(zip("авсԁеҽһніјкӏмпоԛрѕтуѵԝхүґ", "abcdeehhijklmnoqpstyvwxyr", strict=True)),  # Cyrillic
     **dict(zip("αβεηικνορτυχγω", "abenikvoptuxyw", strict=True)),  # Greek
     **dict(zip("ıɑɡɩʋøłđħ", "iagivoldh", strict=True)),  # Latin letters that do not decompose
+    **dict(zip("ⲓⲉ", "ie", strict=True)),  # Coptic
 }
 """Closer to how letters are used as disguises than UTS 39, which asks what two glyphs share."""
+_OWN_CAPITALS = dict(zip("ΗΝΥ", "hny", strict=True))
+"""Greek capitals that pass for another letter than the small ones do."""
 
 
 @cache
@@ -21,6 +24,12 @@ def lookalikes() -> dict[int, str]:
     own = {ord(letter): shown for letter, shown in _OWN_LOOKALIKES.items()}
     published = _read("lookalikes.txt")
     return {letter: shown.translate(own) for letter, shown in published.items()} | own
+
+
+@cache
+def capital_lookalikes() -> dict[int, str]:
+    """For `str.translate`, before folding."""
+    return {ord(letter): shown for letter, shown in _OWN_CAPITALS.items()}
 
 
 @cache
