@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from service_kit.errors import DomainError
+from service_kit.liveness import ended_when_blocked
 from service_kit.machine_metrics import machine_metrics
 from service_kit.settings import ServiceSettings
 from service_kit.telemetry import telemetry
@@ -81,7 +82,8 @@ async def _until_stopped(
                 loop.call_soon_threadsafe(stop)
 
         threading.Thread(target=wait_for_eof, daemon=True, name="supervisor watch").start()
-    await serve(settings, stopping)
+    async with ended_when_blocked(settings.blocked_seconds):
+        await serve(settings, stopping)
 
 
 def _end_at_last(seconds: float) -> None:

@@ -94,6 +94,9 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = 10.0
     """How long calls in hand may go on after SIGTERM; below the pod's grace period."""
 
+    blocked_seconds: float = Field(default=5.0, gt=0)
+    """A process whose event loop has not run for this long ends, and is started again."""
+
     log_level: str = "INFO"
 
     @field_validator("nats_token")
