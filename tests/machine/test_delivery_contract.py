@@ -66,7 +66,7 @@ async def test_what_is_given_back_comes_again_at_once_or_after_its_delay(bus):
     began = loop.time()
     await (await taken(here)).ack()
 
-    assert 0.9 < loop.time() - began < 3
+    assert loop.time() - began > 0.9
 
 
 async def test_a_late_acknowledgement_of_another_is_taken_as_one(stage, bus):

@@ -195,7 +195,7 @@ async def test_a_wrong_token_is_said_at_once(broker):
         async with Bus.connect(broker.url, "wrong", name="intruder"):
             pass
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # a connection that waits for a broker goes on for ever
 
 
 async def test_a_task_that_was_cancelled_ends_although_its_request_was_answered(bus, monkeypatch):

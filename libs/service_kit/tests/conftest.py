@@ -1,4 +1,3 @@
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from testkit.ports import free_port
 
 # Tests import what they share as `service_kit_support.…`.
 sys.path.append(str(Path(__file__).parent))
@@ -15,12 +15,7 @@ sys.path.append(str(Path(__file__).parent))
 
 @pytest.fixture
 def unused_port() -> Callable[[], int]:
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
-
-    return find
+    return free_port
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A moderation that hangs is left alone for a while: nobody waits for what does not come."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -176,12 +175,12 @@ async def chat(house: House, content: str = "hello", **claims: Any) -> Any:
 async def test_a_closed_policy_refuses_at_once_and_says_when_to_come_back(hanging: House):
     for _ in range(LATE_IN_A_ROW):
         assert (await chat(hanging)).status_code == 503
-    asked, begun = len(hanging.moderation.requests), time.monotonic()
+    asked = len(hanging.moderation.requests)
     refused = [await chat(hanging) for _ in range(5)]
 
-    assert time.monotonic() - begun < 5 * 0.2
     assert {answer.status_code for answer in refused} == {503}
     assert all(1 <= int(each.headers["retry-after"]) <= SPARED_SECONDS for each in refused)
+    # Nobody was asked, so nobody was waited for.
     assert len(hanging.moderation.requests) == asked
     judged = await hanging.http().post("/v1/moderations", json={"input": "hello"})
     assert judged.status_code == 503

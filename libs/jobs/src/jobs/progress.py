@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -45,9 +45,19 @@ class ProgressReporter:
     """Takes reports at any rate and publishes the last of each phase, and at most four a second.
 
     Progress is for people: when the broker is away it is dropped, not waited for.
+
+    Args:
+        clock: seconds that only grow; time left is reckoned by it.
     """
 
-    def __init__(self, bus: Publisher, job_id: str, fence: int) -> None:
+    def __init__(
+        self,
+        bus: Publisher,
+        job_id: str,
+        fence: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
         self._bus = bus
         self._subject = job_progress(job_id)
         self._job_id = job_id
@@ -64,7 +74,7 @@ class ProgressReporter:
         """Take a report; figures of one that it replaces and does not have itself are kept."""
         if report.phase != self._phase:
             self._phase = report.phase
-            self._began_at, self._began_with = time.monotonic(), report.done
+            self._began_at, self._began_with = self._clock(), report.done
         if self._waiting and self._waiting[-1].phase == report.phase:
             metrics = {**self._waiting.pop().metrics, **report.metrics}
             report = Report(
@@ -128,5 +138,5 @@ class ProgressReporter:
         done_here = report.done - self._began_with
         if done_here <= 0 or report.total <= 0:
             return -1.0
-        seconds_each = (time.monotonic() - self._began_at) / done_here
+        seconds_each = (self._clock() - self._began_at) / done_here
         return max(0.0, seconds_each * (report.total - report.done))

@@ -1,34 +1,18 @@
 """Ports for what a test starts."""
 
-import os
-import random
 import socket
-from itertools import chain
-
-PORTS = range(16_000, 32_000)
-"""Below those that the system gives to whoever asks for any (from 32768 on, by Linux' default):
-between this process asking and the tested one listening, hundreds of others ask for any."""
-_given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, another one at each call.
+    """A port of 127.0.0.1 that is this process's until it ends, another one at each call.
 
-    Processes begin to look at different places, so that workers of one run do not meet.
+    The system chooses it, and a socket stays bound to it, without listening: connections are
+    refused, nobody else is given the port, and a server that sets SO_REUSEADDR (as ours, gRPC and
+    nats-server do) may listen on it, as often as the test starts it again.
     """
-    begin = random.Random(os.getpid() + len(_given)).randrange(len(PORTS))
-    for port in chain(PORTS[begin:], PORTS[:begin]):
-        if port not in _given and _is_free(port):
-            _given.add(port)
-            return port
-    raise OSError(f"no port from {PORTS.start} to {PORTS.stop - 1} is free")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind(("127.0.0.1", 0))
+    port: int = holder.getsockname()[1]
+    holder.detach()  # open until the process ends
+    return port
