@@ -23,6 +23,8 @@ from gateway.webhooks.open_webhooks import Webhooks, open_webhooks
 from jobs.bus import Bus
 from jobs.subjects import job_state
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
+from registry.catalogue import DatasetCatalogue, ModelCatalogue
+from registry.made import Made
 from testkit.nats_server import run_nats
 from testkit.waiting import eventually
 
@@ -66,6 +68,7 @@ async def webhooks(bus: Bus) -> AsyncIterator[Webhooks]:
         vault=SecretVault("a-key-of-this-measurement-alone-1"),
         schedule=Schedule((5.0,), timedelta(days=3)),
         facts=FACTS,
+        announcements=Made(ModelCatalogue(bus), DatasetCatalogue(bus)),
         allow_private=True,
     )
     async with opened as running:

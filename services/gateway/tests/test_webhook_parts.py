@@ -18,12 +18,38 @@ from gateway.webhooks.register_webhook import RegisterWebhook
 from gateway.webhooks.tell_webhooks import TellWebhooks
 from gateway_support.receiver import receiving
 from jobs.bus import Bus
-from jobs.subjects import job_state
+from jobs.subjects import MODEL_READY, job_state
 from jobs.webhook_subjects import webhook_state
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookAttempt, WebhookDue, WebhookState
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobResult, JobState
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from registry.catalogue import DatasetCatalogue, ModelCatalogue
+from registry.made import Made
 from testkit.nats_server import run_nats
 from testkit.waiting import eventually
+
+
+class Nothing:
+    """Announcements of jobs that announce nothing."""
+
+    def has(self, result: JobResult) -> bool:
+        return False
+
+    async def until(self, result: JobResult) -> None:
+        raise AssertionError("nothing is waited for")
+
+
+class Waited(Made):
+    """What jobs made, and whether somebody waits for it."""
+
+    def __init__(self, models: ModelCatalogue, datasets: DatasetCatalogue) -> None:
+        super().__init__(models, datasets)
+        self.waited = asyncio.Event()
+
+    async def until(self, result: JobResult) -> None:
+        self.waited.set()
+        await super().until(result)
+
 
 VAULT = SecretVault("a-key-that-only-this-test-knows-of")
 
@@ -52,7 +78,7 @@ async def registered_elsewhere(bus: Bus, url: str) -> WebhookState:
 
 async def test_an_event_waits_until_the_endpoints_before_it_are_known(bus: Bus):
     book, stopping = WebhookBook(bus), asyncio.Event()
-    telling = asyncio.create_task(TellWebhooks(bus, book, FACTS).run(stopping))
+    telling = asyncio.create_task(TellWebhooks(bus, book, FACTS, Nothing()).run(stopping))
     await registered_elsewhere(bus, "https://example.com")
     await job_succeeds(bus, "job-1")
     await eventually(lambda: _in_hand(bus))
@@ -74,7 +100,7 @@ async def test_an_event_before_the_registration_is_not_told_however_late_it_is_r
         await register("http://127.0.0.1/", ["job.succeeded"], caller)
         await sender.close()
     await job_succeeds(bus, "job-2")
-    telling = asyncio.create_task(TellWebhooks(bus, book, FACTS).run(stopping))
+    telling = asyncio.create_task(TellWebhooks(bus, book, FACTS, Nothing()).run(stopping))
     await eventually(lambda: _read(bus, 2))
     stopping.set()
     await telling
@@ -121,8 +147,29 @@ async def test_a_delivery_waits_until_its_endpoint_is_known(bus: Bus):
     assert [request.id for request in receiver.requests] == ["msg_1"]
 
 
-async def job_succeeds(bus: Bus, job_id: str) -> None:
+async def test_nobody_is_told_of_a_success_before_its_model_can_be_found(bus: Bus):
+    book, stopping, models = WebhookBook(bus), asyncio.Event(), ModelCatalogue(bus)
+    following = [asyncio.create_task(each.run()) for each in (book, models)]
+    await registered_elsewhere(bus, "https://example.com")
+    await eventually(lambda: book.find("wh-1"))
+    made = Waited(models, DatasetCatalogue(bus))
+    telling = asyncio.create_task(TellWebhooks(bus, book, FACTS, made).run(stopping))
+    await job_succeeds(bus, "job-1", makes="mv-1")
+    await made.waited.wait()
+    assert await _due(bus, 0)
+    model = ModelReady(version_id="mv-1", tenant="acme", name="m", form="adapter")
+    await bus.publish(MODEL_READY, model)
+    await eventually(lambda: _due(bus, 1))
+    stopping.set()
+    await telling
+    for each in following:
+        each.cancel()
+
+
+async def job_succeeds(bus: Bus, job_id: str, *, makes: str = "") -> None:
     state = JobState(job_id=job_id, tenant="acme", status=JOB_STATUS_SUCCEEDED)
+    if makes:
+        state.result.CopyFrom(JobResult(version_id=makes, announce_subject=MODEL_READY))
     state.updated_at.GetCurrentTime()
     await bus.publish(job_state(job_id), state)
 

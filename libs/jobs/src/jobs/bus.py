@@ -20,9 +20,10 @@ from jobs.errors import StaleWriteError
 from jobs.filters import stream_of
 from jobs.following import Follower
 from jobs.handling import CONSUME_ACK_WAIT_SECONDS, Handle, decoded, handle_one
+from jobs.last_message import last_delivered, last_of_leader
 from jobs.link import REQUEST_SECONDS, Link, open_link
 from jobs.measures import PUBLISH_FAILED, PUBLISHED
-from jobs.permissions import API, refuse_undeclared
+from jobs.permissions import API, may_look_up, refuse_undeclared
 from jobs.room import StreamFacts
 from jobs.subjects import STREAMS, Route, route, token
 
@@ -35,7 +36,6 @@ __all__ = ["Bus", "StaleWriteError", "Stored"]
 tracer = trace.get_tracer(__name__)
 
 WRONG_LAST_SEQUENCE = (10071, 10164)
-NO_SUCH_MESSAGE = 10037
 LOSSY = frozenset(stream.name for stream in STREAMS if stream.lossy)
 CONSUME_TURN_SECONDS = 0.5
 
@@ -158,19 +158,10 @@ class Bus:
             MalformedMessageError: it is not a message of that kind.
         """
         where = route(subject)
-        raw = await self._last(where.stream, subject, f"read {where.template}")
+        raw = await last_of_leader(self._link, where.stream, subject, f"read {where.template}")
         if raw is None:
             return None
         return decode(raw.seq, subject, raw.data or b"", raw.headers, kind)
-
-    async def _last(self, stream: str, subjects: str, what: str) -> Any | None:
-        try:
-            async with self._link.request(what, f"{API}.STREAM.MSG.GET.{stream}"):
-                return await self._link.js.get_last_msg(stream, subjects)
-        except NotFoundError as error:
-            if error.err_code == NO_SUCH_MESSAGE:
-                return None
-            raise
 
     async def last_by_consumer(self, subject: str, kind: type[M]) -> Stored[M] | None:
         """As `last`, for those who may read this row of the stream but not the others.
@@ -182,24 +173,25 @@ class Bus:
             UnavailableError: the broker is away or silent.
         """
         where = route(subject)
-        follower = Follower(self._link, where.stream, [subject], newest=True, ends=True)
-        try:
-            async with (
-                asyncio.timeout(REQUEST_SECONDS),
-                aclosing(follower.messages()) as messages,  # type: ignore[type-var]
-            ):
-                async for raw in messages:
-                    sequence = raw.metadata.sequence.stream
-                    return decode(sequence, subject, raw.data, raw.headers, kind)
-        except TimeoutError as error:
-            raise UnavailableError(f"read {where.template}: no answer from the broker") from error
-        return None
+        raw = await last_delivered(self._link, where.stream, subject, f"read {where.template}")
+        if raw is None:
+            return None
+        return decode(raw.metadata.sequence.stream, subject, raw.data, raw.headers, kind)
 
     async def newest_sequence(self, subjects: str) -> int:
-        """Of the newest message that passes a filter, read as by `last`; 0 when none does."""
+        """Of the newest message that passes a filter; 0 when none does.
+
+        Read as by `last`, or as by `last_by_consumer` by those who may not read the whole stream.
+
+        Raises:
+            UnavailableError: the broker is away or silent.
+        """
         stream = stream_of((subjects,))
-        raw = await self._last(stream, subjects, f"read {stream}")
-        return 0 if raw is None else int(raw.seq)
+        if may_look_up(self._name, stream):
+            raw = await last_of_leader(self._link, stream, subjects, f"read {stream}")
+            return 0 if raw is None else int(raw.seq)
+        raw = await last_delivered(self._link, stream, subjects, f"read {stream}")
+        return 0 if raw is None else int(raw.metadata.sequence.stream)
 
     async def facts(self, stream: str) -> StreamFacts:
         """How much a stream holds and how much it may.

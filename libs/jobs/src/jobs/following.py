@@ -145,7 +145,8 @@ class Follower:
             max_deliver=1,
             mem_storage=True,
             num_replicas=1,
-            inactive_threshold=60.0,
+            # One for a single message is left behind by each look: they must not pile up.
+            inactive_threshold=5.0 if self._newest else 60.0,
         )
 
     async def _pull(self, consumer: str, inbox: str) -> None:

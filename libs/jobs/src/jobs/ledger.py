@@ -1,8 +1,9 @@
 """The read model of jobs: what was asked, where it stands, what happened."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import JobStatus
@@ -11,7 +12,9 @@ from service_kit.errors import NotFoundError, UnavailableError
 from jobs.book import JobBook, JobListing
 from jobs.bus import Bus
 from jobs.entry import Entry, JobRecord
+from jobs.envelope import Stored
 from jobs.history import JobEvent, JobHistory
+from jobs.holding import Announcements, HeldJobs, announced_by
 from jobs.mark import Mark
 from jobs.snapshots import Snapshots
 from jobs.standing import TERMINAL
@@ -37,13 +40,25 @@ class JobLedger:
     Args:
         snapshots: where to go on from at the start, and what to keep; None reads from the
             beginning and keeps nothing.
+        announcements: what jobs made; until that can be found, a job has not succeeded for those
+            who read here. None believes every success at once.
     """
 
-    def __init__(self, bus: Bus, snapshots: Snapshots | None = None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        snapshots: Snapshots | None = None,
+        *,
+        announcements: Announcements | None = None,
+    ) -> None:
         self._bus = bus
         self._snapshots = snapshots
+        self._announcements = announcements
+        self._held = HeldJobs()
         self._book = JobBook()
         self._read = Mark()
+        self._complete = Mark()
+        """Up to which the book has every message: nothing is held from before."""
         self._read_progress = Mark()
         self.ready = asyncio.Event()
         """Set once everything that was stored before `run` has been read."""
@@ -52,11 +67,12 @@ class JobLedger:
         """Read for ever; run it as a task beside the server."""
         if self._snapshots is not None:
             self._read.move(await self._snapshots.restore(self._book))
+            self._complete.move(self._read.value)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_jobs())
+            tasks.create_task(self._follow_jobs(tasks))
             tasks.create_task(self._follow_progress())
             if self._snapshots is not None:
-                tasks.create_task(self._snapshots.keep(self._book, self._read, self.ready))
+                tasks.create_task(self._snapshots.keep(self._book, self._complete, self.ready))
 
     @property
     def book(self) -> JobBook:
@@ -137,11 +153,32 @@ class JobLedger:
             raise NotFoundError(f"no job {job_id[:80]!r}")
         return self._book.look(job_id)
 
-    async def _follow_jobs(self) -> None:
+    async def _follow_jobs(self, tasks: asyncio.TaskGroup) -> None:
         messages = self._bus.follow(JOB_FILTERS, after=self._read.value, on_current=self.ready.set)
         async for stored in messages:
+            self._take(stored, tasks)
+            self._moved_to(stored.sequence)
+
+    def _take(self, stored: Stored[Any], tasks: asyncio.TaskGroup) -> None:
+        if self._held.holds(stored):
+            return
+        result, announcements = announced_by(stored), self._announcements
+        if result is None or announcements is None or announcements.has(result):
             self._book.take(stored)
-            self._read.move(stored.sequence)
+            return
+        self._held.hold(stored)
+        tasks.create_task(self._release(stored.body.job_id, announcements.until(result)))
+
+    async def _release(self, job_id: str, announced: Awaitable[None]) -> None:
+        await announced
+        for stored in self._held.release(job_id):
+            self._book.take(stored)
+        self._moved_to(self._read.value)
+
+    def _moved_to(self, sequence: int) -> None:
+        self._read.move(sequence)
+        if not self._held:
+            self._complete.move(sequence)
 
     async def _follow_progress(self) -> None:
         async for stored in self._bus.follow(["job.progress.*"]):

@@ -88,6 +88,12 @@ def reads_whole(stream: Stream, identity: str) -> bool:
     return all(identity in row.readers for row in stream.rows)
 
 
+def may_look_up(identity: str, stream: str) -> bool:
+    """Whether it may read single messages of a stream; whoever has no identity may."""
+    (found,) = (each for each in STREAMS if each.name == stream)
+    return identity not in identities() or reads_whole(found, identity)
+
+
 def _of_stream(stream: Stream, identity: str) -> Iterator[str]:
     if identity == DEPLOY:
         yield f"{API}.STREAM.INFO.{stream.name}"

@@ -37,6 +37,10 @@ class ModelCatalogue(ReadModel):
             raise NotFoundError(f"model {version_id!r} was retired")
         return version
 
+    def was_announced(self, version_id: str) -> bool:
+        """Whether there is or was such a version, whosever it is."""
+        return version_id in self._versions
+
     def builds_of(
         self, version_id: str, form_prefix: str = "", *, tenant: str | None = None
     ) -> list[ModelReady]:
@@ -114,6 +118,10 @@ class DatasetCatalogue(ReadModel):
         if self._is_retired(dataset) and not include_retired:
             raise NotFoundError(f"dataset {dataset_id!r} was retired")
         return dataset
+
+    def was_announced(self, dataset_id: str) -> bool:
+        """Whether there is or was such a dataset, whosever it is."""
+        return dataset_id in self._datasets
 
     def has_retired(self, tenant: str, dataset_id: str) -> bool:
         """Whether the tenant's dataset was retired, and so will not become ready any more."""

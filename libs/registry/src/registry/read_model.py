@@ -64,12 +64,17 @@ class ReadModel(ABC):
             DeadlineError: It did not come in time.
         """
         try:
-            async with asyncio.timeout(timeout), self._moved:
-                await self._moved.wait_for(lambda: self._applied >= sequence)
+            async with asyncio.timeout(timeout):
+                await self.until(lambda: self._applied >= sequence)
         except TimeoutError:
             raise DeadlineError(
                 f"not up to date within {timeout:g} s: at {self._applied}, {sequence} is asked for"
             ) from None
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Return once something holds of what was applied."""
+        async with self._moved:
+            await self._moved.wait_for(holds)
 
     @abstractmethod
     def _apply(self, stored: Stored[Any]) -> None:

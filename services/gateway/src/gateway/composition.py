@@ -137,7 +137,8 @@ def all_use_cases(parts: Parts) -> UseCases:
 
 
 def _readers(known: ReadModels) -> tuple[FindModel, ShowDatasets]:
-    return FindModel(known.aliases, known.models), ShowDatasets(known.datasets, known.jobs)
+    find_model = FindModel(known.aliases, known.models, known.fresh_models)
+    return find_model, ShowDatasets(known.datasets, known.jobs, known.fresh_datasets)
 
 
 def _job_owners(parts: Parts) -> dict[str, SteersJobs]:

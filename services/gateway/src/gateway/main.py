@@ -133,7 +133,7 @@ async def _parts(
         shadows=shadows,
         audit=audit,
         watcher=JobWatcher(bus, known.jobs),
-        webhooks=await stack.enter_async_context(_webhooks(settings, bus, stopping)),
+        webhooks=await stack.enter_async_context(_webhooks(settings, bus, known, stopping)),
         record_changes=_record_changes(stack, settings, bus, background),
         record_feedback=RecordFeedback(FeedbackStream(bus)),
         admission=admission_of(settings),
@@ -246,7 +246,7 @@ def _peers(settings: Settings) -> AbstractAsyncContextManager[Peers]:
 
 @asynccontextmanager
 async def _webhooks(
-    settings: Settings, bus: Bus, stopping: asyncio.Event
+    settings: Settings, bus: Bus, known: ReadModels, stopping: asyncio.Event
 ) -> AsyncIterator[Webhooks | None]:
     if settings.webhook_key is None:
         yield None
@@ -259,6 +259,7 @@ async def _webhooks(
             settings.webhook_retry_seconds, timedelta(seconds=settings.webhook_disable_seconds)
         ),
         facts=FACTS,
+        announcements=known.made,
         allow_private=settings.webhook_allow_private,
     )
     async with opened as webhooks:

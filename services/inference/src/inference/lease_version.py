@@ -18,6 +18,7 @@ from opentelemetry import trace
 from service_kit.errors import DomainError, NotFoundError, OverloadedError, UnavailableError
 
 from inference.load_version import LoadedVersion, PreparedVersion
+from inference.look_once import Looks, look_once
 from inference.measures import IN_FLIGHT, MODELS_LOADED, QUEUED
 from inference.memory_room import MemoryRoom
 
@@ -72,6 +73,7 @@ class VersionPool:
     Args:
         room: memory for them; the least recently used idle one makes room for another.
         max_in_flight: requests per version, those that wait for it to load included.
+        look: how a version is looked up that another process may have heard of first.
     """
 
     def __init__(
@@ -82,8 +84,10 @@ class VersionPool:
         room: MemoryRoom,
         *,
         max_in_flight: int,
+        look: Looks = look_once,
     ) -> None:
         self._models = models
+        self._look = look
         self._loader = loader
         self._announcements = announcements
         self._room = room
@@ -109,7 +113,7 @@ class VersionPool:
             OverloadedError: too many requests for it, or no room for another version.
             PreconditionError: it does not verify, is too large, or the engine refused it.
         """
-        model = self._models.get(tenant, version_id)
+        model = await self._look(lambda: self._models.get(tenant, version_id))
         self._loader.check(model)
         if self._in_flight[version_id] >= self._max_in_flight:
             raise OverloadedError(

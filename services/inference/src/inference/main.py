@@ -17,6 +17,7 @@ from jobs.filters import stream_of
 from jobs.subjects import MODEL_READY
 from modelmill.inference.v1.inference_service_pb2_grpc import add_InferenceServiceServicer_to_server
 from registry.catalogue import ModelCatalogue
+from registry.fresh_look import FreshLook
 from registry.stores import store_of
 from service_kit.errors import UnavailableError
 from service_kit.grpc_server import RpcServer
@@ -68,11 +69,19 @@ def room_limits(settings: Settings) -> RoomLimits:
 
 
 def version_pool(
-    settings: Settings, models: ModelCatalogue, loader: LoadVersion, announcer: ServingAnnouncer
+    settings: Settings,
+    bus: Bus,
+    models: ModelCatalogue,
+    loader: LoadVersion,
+    announcer: ServingAnnouncer,
 ) -> VersionPool:
     """The versions of this process, in the memory of this machine."""
     room = MemoryRoom(ThisMachine(), room_limits(settings))
-    return VersionPool(models, loader, announcer, room, max_in_flight=settings.max_in_flight)
+    return VersionPool(
+        *(models, loader, announcer, room),
+        max_in_flight=settings.max_in_flight,
+        look=FreshLook(bus, (models, MODEL_READY)),
+    )
 
 
 def rpc_server(
@@ -123,7 +132,7 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         find_engine = FindEngine(models, engine_kinds(settings), missing_kinds())
         loader = LoadVersion(store, find_engine, cache_settings(settings))
-        pool = version_pool(settings, models, loader, announcer)
+        pool = version_pool(settings, bus, models, loader, announcer)
         follow_names = FollowNames(bus, pool)
         start(models.run())
         await _caught_up(models.ready, "which models there are")

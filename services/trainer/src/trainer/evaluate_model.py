@@ -27,6 +27,7 @@ from trainer.domain.evaluation_plan import EvaluationPlan
 from trainer.domain.evaluation_request import EvaluationRequest, TaskFiles
 from trainer.evaluation_spec import plan_of
 from trainer.kept_checkpoints import KeptCheckpoints
+from trainer.soon import soon
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class EvaluateModel:
         """
         if self._models is None:
             raise JobFailed("NO_INFERENCE", WHY_NO_MODELS, WHY_NO_MODELS)
-        ingredients = self._ingredients(job.tenant, spec)
+        ingredients = await self._ingredients(job.tenant, spec)
         answered = await asyncio.to_thread(self._answered, job)
         asked = tuple(filter(None, (spec.model, spec.compare_to)))
         abilities: list[tuple[Ability, str]] = [
@@ -151,24 +152,27 @@ class EvaluateModel:
             env=CHILD_ENVIRONMENT,
         )
 
-    def _ingredients(self, tenant: str, spec: EvaluationSpec) -> _Ingredients:
+    async def _ingredients(self, tenant: str, spec: EvaluationSpec) -> _Ingredients:
         try:
             plan, _ = plan_of(spec)
-            dataset = self._dataset(tenant, spec)
+            dataset = await self._dataset(tenant, spec)
             ids = dict.fromkeys(each for task in spec.tasks for each in task.data_file_ids)
-            files = {
-                each: self._files.get(tenant, each, include_deleted=True).digest for each in ids
-            }
+            files = {each: await self._file_digest(tenant, each) for each in ids}
         except NotFoundError as error:
             raise JobFailed("ROWS_GONE", error.message, "Evaluate on other rows.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
         return _Ingredients(plan, dataset, files)
 
-    def _dataset(self, tenant: str, spec: EvaluationSpec) -> DatasetReady | None:
+    async def _dataset(self, tenant: str, spec: EvaluationSpec) -> DatasetReady | None:
         if not spec.dataset_id:
             return None
-        return self._datasets.get(tenant, spec.dataset_id, include_retired=True)
+        find = self._datasets.get
+        return await soon(lambda: find(tenant, spec.dataset_id, include_retired=True))
+
+    async def _file_digest(self, tenant: str, file_id: str) -> str:
+        find = self._files.get
+        return (await soon(lambda: find(tenant, file_id, include_deleted=True))).digest
 
     def _request(
         self,

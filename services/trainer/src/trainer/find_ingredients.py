@@ -12,6 +12,7 @@ from trainer.choices import decide_spec
 from trainer.create_fine_tuning_job import Datasets, Models
 from trainer.distributions import distribution_of
 from trainer.ingredients import Ingredients
+from trainer.soon import soon
 
 
 class JobStates(Protocol):
@@ -45,14 +46,15 @@ class FindIngredients:
         if dataset is None:
             raise await self._no_dataset(tenant, spec)
         try:
-            base = self._models.get(tenant, spec.base_version_id)
+            base = await soon(lambda: self._models.get(tenant, spec.base_version_id))
             choices = decide_spec(spec, context_tokens=base.context_tokens)
             distribution = distribution_of(spec, batch_size=choices.batch_size)
         except NotFoundError as error:
             raise JobFailed("BASE_GONE", error.message, "Choose another base model.") from error
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
-        return Ingredients(base, dataset, choices, distribution, self._teacher(tenant, spec))
+        teacher = await self._teacher(tenant, spec)
+        return Ingredients(base, dataset, choices, distribution, teacher)
 
     def _dataset_or_none(self, tenant: str, spec: TrainSpec) -> DatasetReady | None:
         try:
@@ -61,11 +63,11 @@ class FindIngredients:
         except NotFoundError:
             return None
 
-    def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
+    async def _teacher(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
         if not spec.teacher_version_id:
             return None
         try:
-            return self._models.get(tenant, spec.teacher_version_id)
+            return await soon(lambda: self._models.get(tenant, spec.teacher_version_id))
         except NotFoundError as error:
             raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
 

@@ -8,9 +8,12 @@ from jobs.bus import Bus
 from jobs.gauges import JobGauges
 from jobs.ledger import JobLedger
 from jobs.snapshots import Snapshots
+from jobs.subjects import DATASET_READY, MODEL_READY
 from prometheus_client import REGISTRY
 from registry.aliases import AliasBook
 from registry.catalogue import DatasetCatalogue, ModelCatalogue
+from registry.fresh_look import FreshLook
+from registry.made import Made
 from service_kit.errors import UnavailableError
 
 from gateway.adapters.background import Background
@@ -32,10 +35,15 @@ class ReadModels:
     """Jobs, models, datasets, aliases, policies and API keys with their limits."""
 
     def __init__(self, bus: Bus) -> None:
-        self.jobs = JobLedger(bus, Snapshots(bus))
         self.models = ModelCatalogue(bus)
         self.datasets = DatasetCatalogue(bus)
         self.aliases = AliasBook(bus)
+        self.made = Made(self.models, self.datasets)
+        self.jobs = JobLedger(bus, Snapshots(bus), announcements=self.made)
+        self.fresh_models = FreshLook(
+            bus, (self.models, MODEL_READY), (self.aliases, "alias.state.*.*")
+        )
+        self.fresh_datasets = FreshLook(bus, (self.datasets, DATASET_READY))
         self.policies = PolicyBook(bus)
         self.keys = KeyBook(bus)
         self.budgets = BudgetBook(bus)
@@ -56,7 +64,7 @@ class ReadModels:
             *(self.keys, self.budgets, self.evals),
         )
         for book in books:
-            background.start(book.run())
+            background.start(self._run_jobs() if book is self.jobs else book.run())
         # Not waited for: only who asks what was used needs it, and it may be long.
         background.start(self.usage.run())
         background.start(EndRequests(self.keys, self.in_hand).run())
@@ -66,6 +74,12 @@ class ReadModels:
                     await book.ready.wait()
         except TimeoutError as error:
             raise UnavailableError("the bus could not be read to its end") from error
+
+    async def _run_jobs(self) -> None:
+        # What jobs made is known first, or the successes of the past would be kept back.
+        await self.models.ready.wait()
+        await self.datasets.ready.wait()
+        await self.jobs.run()
 
     @contextmanager
     def measured(self) -> Iterator[None]:

@@ -33,7 +33,7 @@ tracer = trace.get_tracer(__name__)
 class FindsModels(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel: ...
+    async def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel: ...
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class AnswerChat:
         started = time.perf_counter()
         deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
         with tracer.start_as_current_span("gateway.chat", record_exception=False) as span:
-            asked = self._asked(call, caller)
+            asked = await self._asked(call, caller)
             policy = self.policies.of(caller.tenant)
             span.set_attributes(_known(call, policy))
             call, judged_input = await self._judged(call, caller.tenant, deadline)
@@ -98,10 +98,10 @@ class AnswerChat:
         usage.micros = price.cost(usage.prompt_tokens, usage.completion_tokens)
         self.usage.record(usage)
 
-    def _asked(self, call: ChatCall, caller: Caller) -> AskedModel:
+    async def _asked(self, call: ChatCall, caller: Caller) -> AskedModel:
         """Which model it is, if the caller may ask for it."""
         caller.require_model(call.model)
-        return self.find_model.asked(caller.tenant, call.model, sticky_key(call))
+        return await self.find_model.asked(caller.tenant, call.model, sticky_key(call))
 
     async def _judged(
         self, call: ChatCall, tenant: str, deadline: Deadline

@@ -22,7 +22,7 @@ class CountedPrompt:
 class FindsModels(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    def asked(self, tenant: str, name: str) -> AskedModel: ...
+    async def asked(self, tenant: str, name: str) -> AskedModel: ...
 
 
 class Counters(Protocol):
@@ -55,7 +55,7 @@ class CountPrompt:
             UnavailableError, DeadlineError: inference is not there, or late.
         """
         caller.require_model(call.model)
-        asked = self.find_model.asked(caller.tenant, call.model)
+        asked = await self.find_model.asked(caller.tenant, call.model)
         deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
         counted = await self.engines.count(
             call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()

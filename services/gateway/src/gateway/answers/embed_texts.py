@@ -37,7 +37,7 @@ class Embedded:
 class FindsModels(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    def asked(self, tenant: str, name: str) -> AskedModel: ...
+    async def asked(self, tenant: str, name: str) -> AskedModel: ...
 
 
 class Judges(Protocol):
@@ -92,7 +92,7 @@ class EmbedTexts:
         started = time.perf_counter()
         deadline = Deadline(min(self.request_seconds, seconds or self.request_seconds))
         caller.require_model(model)
-        asked = self.find_model.asked(caller.tenant, model)
+        asked = await self.find_model.asked(caller.tenant, model)
         verdicts = await self._passed(texts, caller, deadline)
         record = _usage(caller, request_id, verdicts[0].policy_digest)
         passed = [verdict.text for verdict in verdicts]

@@ -16,7 +16,7 @@ from gateway.ordering.order_job import OrderJob, Owner
 class FindsModels(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    def asked(self, tenant: str, name: str) -> AskedModel: ...
+    async def asked(self, tenant: str, name: str) -> AskedModel: ...
 
 
 class CreateEvaluation:
@@ -52,7 +52,7 @@ class CreateEvaluation:
             OverloadedError: too many jobs of the tenant's wait.
             UnavailableError: the trainer or the bus does not answer; nothing was accepted.
         """
-        wanted = self._wanted(spec, caller)
+        wanted = await self._wanted(spec, caller)
         return await self._order_job(
             self._evaluations,
             wanted,
@@ -62,17 +62,17 @@ class CreateEvaluation:
             priority=priority,
         )
 
-    def _wanted(self, spec: EvaluationSpec, caller: Caller) -> EvaluationSpec:
+    async def _wanted(self, spec: EvaluationSpec, caller: Caller) -> EvaluationSpec:
         """The spec with models as inference is asked for them."""
         if not spec.model:
             raise InvalidInputError("model: must be given")
         wanted = EvaluationSpec()
         wanted.CopyFrom(spec)
-        wanted.model = self._asked(spec.model, caller)
+        wanted.model = await self._asked(spec.model, caller)
         if spec.compare_to:
-            wanted.compare_to = self._asked(spec.compare_to, caller)
+            wanted.compare_to = await self._asked(spec.compare_to, caller)
         return wanted
 
-    def _asked(self, model: str, caller: Caller) -> str:
+    async def _asked(self, model: str, caller: Caller) -> str:
         caller.require_model(model)
-        return self._find_model.asked(caller.tenant, model).model
+        return (await self._find_model.asked(caller.tenant, model)).model

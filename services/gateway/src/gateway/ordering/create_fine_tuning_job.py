@@ -95,14 +95,14 @@ class Training(Protocol):
 class FindsBases(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    def trainable(self, tenant: str, name: str) -> ModelReady: ...
-    def servable(self, tenant: str, name: str) -> ModelReady: ...
+    async def trainable(self, tenant: str, name: str) -> ModelReady: ...
+    async def servable(self, tenant: str, name: str) -> ModelReady: ...
 
 
 class FindsDatasets(Protocol):
     """See `gateway.ordering.show_datasets.ShowDatasets`."""
 
-    def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
+    async def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
 
 
 class Datasets(Protocol):
@@ -155,8 +155,8 @@ class CreateFineTuningJob:
     async def _order(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
     ) -> JobRecord:
-        base = self._find_model.trainable(caller.tenant, order.model)
-        teacher = self._teacher(order, caller.tenant)
+        base = await self._find_model.trainable(caller.tenant, order.model)
+        teacher = await self._teacher(order, caller.tenant)
         source = await self._source(order, caller, idempotency_key)
         spec = TrainSpec(
             base_version_id=base.version_id,
@@ -184,20 +184,20 @@ class CreateFineTuningJob:
             self._jobs, accepted.job_id, kind=TRAIN, tenant=caller.tenant, spec=spec
         )
 
-    def _teacher(self, order: FineTuningOrder, tenant: str) -> str:
+    async def _teacher(self, order: FineTuningOrder, tenant: str) -> str:
         """The version that is meant: the one that is read, or served where it only answers."""
         if not order.teacher:
             return ""
         if order.teacher_answers is None or order.objective == TRAINING_OBJECTIVE_DISTILLATION:
-            return self._find_model.trainable(tenant, order.teacher).version_id
-        return self._find_model.servable(tenant, order.teacher).version_id
+            return (await self._find_model.trainable(tenant, order.teacher)).version_id
+        return (await self._find_model.servable(tenant, order.teacher)).version_id
 
     async def _source(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
     ) -> _Source:
         wanted = order.training_file
         if wanted.startswith("ds-"):
-            return self._dataset(wanted, caller.tenant)
+            return await self._dataset(wanted, caller.tenant)
         if not wanted.startswith("file-"):
             raise InvalidInputError("training_file: must be the id of a file or a dataset")
         mapping = MAPPINGS.get(order.objective, CONVERSATIONS)
@@ -212,13 +212,13 @@ class CreateFineTuningJob:
         )
         return _Source(accepted.dataset_id, accepted.job_id)
 
-    def _dataset(self, dataset_id: str, tenant: str) -> _Source:
+    async def _dataset(self, dataset_id: str, tenant: str) -> _Source:
         """The dataset, or the job that is still making it.
 
         Raises:
             NotFoundError: neither.
         """
-        found = self._find_dataset.one(tenant, dataset_id)
+        found = await self._find_dataset.one(tenant, dataset_id)
         if isinstance(found, JobRecord):
             return _Source(dataset_id, found.requested.job_id)
         return _Source(dataset_id, "")

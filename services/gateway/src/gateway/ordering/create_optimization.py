@@ -18,7 +18,7 @@ DEFAULT_FORM = "openvino-int8"
 class FindsSources(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    def buildable(self, tenant: str, name: str) -> ModelReady: ...
+    async def buildable(self, tenant: str, name: str) -> ModelReady: ...
 
 
 class CreateOptimization:
@@ -53,7 +53,7 @@ class CreateOptimization:
             UnavailableError: the optimizer-builder or the bus does not answer; nothing was
                 accepted.
         """
-        wanted = self._wanted(spec, caller.tenant)
+        wanted = await self._wanted(spec, caller.tenant)
         return await self._order_job(
             self._builds,
             wanted,
@@ -63,13 +63,13 @@ class CreateOptimization:
             priority=priority,
         )
 
-    def _wanted(self, spec: BuildSpec, tenant: str) -> BuildSpec:
+    async def _wanted(self, spec: BuildSpec, tenant: str) -> BuildSpec:
         """The spec with what the caller left to us."""
         if not spec.source_version_id:
             raise InvalidInputError("source_version_id: must be given")
         wanted = BuildSpec()
         wanted.CopyFrom(spec)
-        source = self._find_model.buildable(tenant, spec.source_version_id)
+        source = await self._find_model.buildable(tenant, spec.source_version_id)
         wanted.source_version_id = source.version_id
         wanted.target_form = spec.target_form or DEFAULT_FORM
         return wanted

@@ -8,6 +8,8 @@ from jobs.ledger import JobRecord
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from service_kit.errors import NotFoundError
 
+from gateway.routing.find_model import FreshLook
+
 
 class DatasetList(Protocol):
     """Datasets that are ready."""
@@ -26,16 +28,20 @@ class JobList(Protocol):
 class ShowDatasets:
     """A dataset that is not ready is shown by the job that makes it."""
 
-    def __init__(self, datasets: DatasetList, jobs: JobList) -> None:
+    def __init__(self, datasets: DatasetList, jobs: JobList, look: FreshLook) -> None:
         self._datasets = datasets
         self._jobs = jobs
+        self._look = look
 
     def ready(self, tenant: str) -> Sequence[DatasetReady]:
         """The tenant's finished datasets, newest first."""
         return self._datasets.list(tenant)
 
-    def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord:
+    async def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord:
         """The dataset, or its job. Raises NotFoundError."""
+        return await self._look(lambda: self._one(tenant, dataset_id))
+
+    def _one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord:
         try:
             return self._datasets.get(tenant, dataset_id)
         except NotFoundError:

@@ -1,7 +1,11 @@
-"""Find the model version behind a name, and the one of its forms that does the work."""
+"""Find the model version behind a name, and the one of its forms that does the work.
 
-from collections.abc import Sequence
-from typing import Protocol
+A name that is not known here is looked up once more when everything that is stored has been read:
+whoever was told by another replica that a model is ready may ask for it here at once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 from service_kit.errors import InvalidInputError, NotFoundError
@@ -29,27 +33,41 @@ class Models(Protocol):
     ) -> Sequence[ModelReady]: ...
 
 
+Found = TypeVar("Found")
+
+
+class FreshLook(Protocol):
+    """See `registry.fresh_look.FreshLook`."""
+
+    async def __call__(self, find: Callable[[], Found]) -> Found: ...
+
+
 class FindModel:
     """Names are looked up as alias of the tenant, shared alias, version id, name; in this order."""
 
-    def __init__(self, aliases: Aliases, catalogue: Models) -> None:
+    def __init__(self, aliases: Aliases, catalogue: Models, look: FreshLook) -> None:
         self._aliases = aliases
         self._catalogue = catalogue
+        self._look = look
         self._splits: dict[tuple[str, str], tuple[AliasState, Split | None]] = {}
 
     def alias(self, tenant: str, name: str) -> AliasState | None:
         """The alias of that name, the tenant's own before the shared one."""
         return self._aliases.get(tenant, name)
 
-    def version(self, tenant: str, name: str) -> ModelReady:
+    async def version(self, tenant: str, name: str) -> ModelReady:
         """The best version of that name.
 
         Raises:
             ModelNotFoundError: there is none that the tenant may see.
         """
+        return await self._look(lambda: self.known_version(tenant, name))
+
+    def known_version(self, tenant: str, name: str) -> ModelReady:
+        """As `version`, by what is known here."""
         return self._candidates(tenant, name)[0]
 
-    def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel:
+    async def asked(self, tenant: str, name: str, key: str | None = None) -> AskedModel:
         """What inference is asked for, which has the last word on what it can run.
 
         An alias goes on as it is, but for one with variants, of which `key` has one, always the
@@ -59,6 +77,9 @@ class FindModel:
         Raises:
             ModelNotFoundError: there is none that the tenant may see.
         """
+        return await self._look(lambda: self._asked(tenant, name, key))
+
+    def _asked(self, tenant: str, name: str, key: str | None) -> AskedModel:
         alias = self.alias(tenant, name)
         if alias is not None:
             split = self._split(alias)
@@ -78,7 +99,7 @@ class FindModel:
         best = self._best_of(found, tenant).version_id
         return AskedModel(name if found[0].version_id == name else best, best)
 
-    def servable(self, tenant: str, name: str) -> ModelReady:
+    async def servable(self, tenant: str, name: str) -> ModelReady:
         """The best version of that name: the newest that is a build or has one, as this build.
 
         Without any it is the newest version itself: some engines run it as it is.
@@ -86,15 +107,21 @@ class FindModel:
         Raises:
             ModelNotFoundError: there is none that the tenant may see.
         """
+        return await self._look(lambda: self._servable(tenant, name))
+
+    def _servable(self, tenant: str, name: str) -> ModelReady:
         return self._best_of(self._candidates(tenant, name), tenant)
 
-    def trainable(self, tenant: str, name: str) -> ModelReady:
+    async def trainable(self, tenant: str, name: str) -> ModelReady:
         """The base version that training of `name` starts from.
 
         Raises:
             ModelNotFoundError: no such model.
             InvalidInputError: it is a tuned model.
         """
+        return await self._look(lambda: self._trainable(tenant, name))
+
+    def _trainable(self, tenant: str, name: str) -> ModelReady:
         found = self._candidates(tenant, name)
         for version in found:
             base = models.base_to_train(version)
@@ -105,12 +132,15 @@ class FindModel:
             f"name its base {found[0].base_version_id}"
         )
 
-    def buildable(self, tenant: str, name: str) -> ModelReady:
+    async def buildable(self, tenant: str, name: str) -> ModelReady:
         """The version that a build of `name` is made from; a build stands for its source.
 
         Raises:
             ModelNotFoundError: no such model, or the source of the build is gone.
         """
+        return await self._look(lambda: self._buildable(tenant, name))
+
+    def _buildable(self, tenant: str, name: str) -> ModelReady:
         found = self._candidates(tenant, name)
         for version in found:
             if not models.is_build(version):

@@ -12,7 +12,7 @@ from gateway.own_writes import until_seen
 class FindsServable(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    def servable(self, tenant: str, name: str) -> ModelReady: ...
+    async def servable(self, tenant: str, name: str) -> ModelReady: ...
 
 
 class Loads(Protocol):
@@ -60,7 +60,7 @@ class MoveAlias:
             UnavailableError: inference or the bus does not answer.
         """
         seen = self._aliases.sequence(caller.tenant, name)
-        version = self._find_model.servable(caller.tenant, version_id)
+        version = await self._find_model.servable(caller.tenant, version_id)
         await self._engines.load(
             tenant=caller.tenant, version_id=version.version_id, timeout=self._load_seconds
         )

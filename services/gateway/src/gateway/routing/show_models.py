@@ -39,8 +39,8 @@ class ShowModels:
         found = self._versions.list(caller.tenant)
         return [each for each in found if caller.may_ask(each.version_id, each.name)]
 
-    def one(self, caller: Caller, name: str) -> AliasState | ModelReady:
+    async def one(self, caller: Caller, name: str) -> AliasState | ModelReady:
         """The alias or version of that name. Raises ModelNotAllowedError, ModelNotFoundError."""
         caller.require_model(name)
         tenant = caller.tenant
-        return self._find_model.alias(tenant, name) or self._find_model.version(tenant, name)
+        return self._find_model.alias(tenant, name) or await self._find_model.version(tenant, name)

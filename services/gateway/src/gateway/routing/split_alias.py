@@ -33,7 +33,7 @@ class SplitAlias:
             UnavailableError: inference or the bus does not answer.
         """
         seen = self._aliases.sequence(caller.tenant, name)
-        meant = self._meant(split, caller.tenant)
+        meant = await self._meant(split, caller.tenant)
         deadline = Deadline(self._load_seconds)
         for version_id in meant.version_ids:
             await self._engines.load(
@@ -42,12 +42,12 @@ class SplitAlias:
         first = meant.variants[0].version_id
         return await swapped(self._aliases, name, first, caller, seen, meant.options())
 
-    def _meant(self, split: Split, tenant: str) -> Split:
+    async def _meant(self, split: Split, tenant: str) -> Split:
         """The same with each version's best form."""
         errors, best = [], {}
         for version_id in split.version_ids:
             try:
-                best[version_id] = self._find_model.servable(tenant, version_id).version_id
+                best[version_id] = (await self._find_model.servable(tenant, version_id)).version_id
             except NotFoundError as error:
                 errors.append(error.message)
         if errors:

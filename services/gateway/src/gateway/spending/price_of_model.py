@@ -13,7 +13,7 @@ from gateway.domain.ledger.prices import Price, Prices
 class FindsVersions(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    def version(self, tenant: str, name: str) -> ModelReady: ...
+    def known_version(self, tenant: str, name: str) -> ModelReady: ...
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,6 @@ class PriceOfModel:
 
     def _names(self, tenant: str, name: str) -> Sequence[str]:
         try:
-            return (self.find_model.version(tenant, name).name, name)
+            return (self.find_model.known_version(tenant, name).name, name)
         except NotFoundError:
             return (name,)

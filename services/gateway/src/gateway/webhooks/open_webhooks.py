@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 from jobs.bus import Bus
+from jobs.holding import Announcements
 from service_kit.errors import UnavailableError
 
 from gateway.adapters.background import Background
@@ -43,6 +44,7 @@ async def open_webhooks(
     vault: SecretVault,
     schedule: Schedule,
     facts: Mapping[type[Message], Facts],
+    announcements: Announcements,
     allow_private: bool,
 ) -> AsyncIterator[Webhooks]:
     """Tell and deliver in the background, once it is known which endpoints there are.
@@ -58,7 +60,7 @@ async def open_webhooks(
         # Of our own, so that no attempt is in hand when the sender is closed.
         background = await stack.enter_async_context(Background(stopping))
         await _follow(background, book, attempts)
-        tell = TellWebhooks(bus, book, facts)
+        tell = TellWebhooks(bus, book, facts, announcements)
         attempt = AttemptDelivery(bus, book, attempts, vault, sender, schedule)
         background.start(tell.run(stopping))
         background.start(DeliverWebhooks(bus, attempts, attempt).run(stopping))

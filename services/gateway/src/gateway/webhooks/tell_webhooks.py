@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from jobs.bus import Bus
 from jobs.envelope import Stored
+from jobs.holding import Announcements, announced_by
 from jobs.webhook_rows import DATASETS_TOLD, JOBS_TOLD, MODELS_TOLD
 from jobs.webhook_subjects import webhook_due
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookDue, WebhookState
@@ -22,6 +23,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobState,
 )
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from service_kit.errors import UnavailableError
 
 from gateway.adapters.webhook_book import WebhookBook
 from gateway.domain.webhooks import DATASET_EVENT, MODEL_EVENT, TEST_EVENT, Event, delivery_id
@@ -36,6 +38,8 @@ JOB_EVENT = {
     JOB_STATUS_CANCELLED: "job.cancelled",
 }
 
+ANNOUNCED_SECONDS = 2.0
+
 Facts = Callable[[Any], Mapping[str, Any]]
 """What is told of a job's state, a version or a dataset."""
 
@@ -47,12 +51,20 @@ class TellWebhooks:
 
     Args:
         facts: by type of message.
+        announcements: what jobs made; nobody is told of a success before that can be found.
     """
 
-    def __init__(self, bus: Bus, book: WebhookBook, facts: Mapping[type[Message], Facts]) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        book: WebhookBook,
+        facts: Mapping[type[Message], Facts],
+        announcements: Announcements,
+    ) -> None:
         self._bus = bus
         self._book = book
         self._facts = facts
+        self._announcements = announcements
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Read until `stopping`."""
@@ -72,10 +84,22 @@ class TellWebhooks:
         event = self._event_of(stored)
         if event is None or not event.is_news(datetime.now(UTC)):
             return
+        await self._until_announced(stored)
         # Another replica may have taken a registration that came before the event.
         await self._book.catch_up()
         for endpoint in self._book.told_of(event):
             await self._put(event, endpoint)
+
+    async def _until_announced(self, stored: Stored[Any]) -> None:
+        result = announced_by(stored)
+        if result is None:
+            return
+        try:
+            async with asyncio.timeout(ANNOUNCED_SECONDS):
+                await self._announcements.until(result)
+        except TimeoutError as error:
+            # The message comes again; whatever waits behind it need not wait as well.
+            raise UnavailableError(f"{result.version_id} is not announced yet") from error
 
     async def _put(self, event: Event, endpoint: WebhookState) -> str:
         due = WebhookDue(

@@ -20,7 +20,7 @@ class ShowsDatasets(Protocol):
     """See `gateway.ordering.show_datasets.ShowDatasets`."""
 
     def ready(self, tenant: str) -> Sequence[DatasetReady]: ...
-    def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
+    async def one(self, tenant: str, dataset_id: str) -> DatasetReady | JobRecord: ...
 
 
 class DeletesDatasets(Protocol):
@@ -64,7 +64,7 @@ class DatasetProcedures:
         return pb.ListDatasetsResponse(datasets=shown, has_more=page.has_more)
 
     async def _get(self, request: pb.GetDatasetRequest, call: Call) -> pb.GetDatasetResponse:
-        found = self._datasets.one(call.caller.tenant, request.dataset_id)
+        found = await self._datasets.one(call.caller.tenant, request.dataset_id)
         return pb.GetDatasetResponse(dataset=dataset_message(found))
 
     async def _delete(

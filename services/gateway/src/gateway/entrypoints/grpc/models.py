@@ -67,7 +67,7 @@ class ModelProcedures:
         return pb.ListModelsResponse(models=shown)
 
     async def _get(self, request: pb.GetModelRequest, call: Call) -> pb.GetModelResponse:
-        found = self._models.one(call.caller, request.model)
+        found = await self._models.one(call.caller, request.model)
         if isinstance(found, ModelReady):
             return pb.GetModelResponse(model=pb.Model(id=request.model, version=found))
         versions = self._models.versions(call.caller)

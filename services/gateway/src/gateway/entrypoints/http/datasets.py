@@ -83,7 +83,7 @@ class DatasetRoutes:
 
     async def _get(self, request: Request) -> Response:
         tenant = caller_of(request).tenant
-        found = self._datasets.one(tenant, request.path_params["dataset_id"])
+        found = await self._datasets.one(tenant, request.path_params["dataset_id"])
         return json_response(dataset_view(found))
 
     async def _delete(self, request: Request) -> Response:

@@ -63,7 +63,7 @@ class ModelRoutes:
         return json_response({"object": "list", "data": aliases + versions})
 
     async def _get_model(self, request: Request) -> Response:
-        found = self._models.one(caller_of(request), request.path_params["model"])
+        found = await self._models.one(caller_of(request), request.path_params["model"])
         return json_response(_view(found))
 
     async def _delete(self, request: Request) -> Response:

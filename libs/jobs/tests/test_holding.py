@@ -1,0 +1,111 @@
+"""A success is kept back from readers until what the job made can be found."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+
+from jobs.bus import Bus
+from jobs.ledger import JobLedger
+from jobs.snapshots import Snapshots
+from jobs.subjects import MODEL_READY, job_state
+from jobs.watching import JobWatcher
+from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_RUNNING,
+    JOB_STATUS_SUCCEEDED,
+    JobResult,
+    JobState,
+)
+
+WITHIN_SECONDS = 20
+
+
+class Announcements:
+    """What jobs made, as a test says it."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, asyncio.Event] = {}
+
+    def say(self, version_id: str) -> None:
+        self._of(version_id).set()
+
+    def has(self, result: JobResult) -> bool:
+        return self._of(result.version_id).is_set()
+
+    async def until(self, result: JobResult) -> None:
+        await self._of(result.version_id).wait()
+
+    def _of(self, version_id: str) -> asyncio.Event:
+        return self._said.setdefault(version_id, asyncio.Event())
+
+
+@asynccontextmanager
+async def following(
+    bus: Bus, said: Announcements, snapshots: Snapshots | None = None
+) -> AsyncIterator[JobLedger]:
+    ledger = JobLedger(bus, snapshots, announcements=said)
+    running = asyncio.create_task(ledger.run())
+    try:
+        await asyncio.wait_for(ledger.ready.wait(), WITHIN_SECONDS)
+        yield ledger
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def succeeds(bus: Bus, job_id: str, *, makes: str) -> int:
+    """The sequence of its success."""
+    state = JobState(job_id=job_id, kind="train", tenant="acme", status=JOB_STATUS_RUNNING)
+    state.updated_at.GetCurrentTime()
+    await bus.publish(job_state(job_id), state)
+    state.status = JOB_STATUS_SUCCEEDED
+    if makes:
+        state.result.CopyFrom(JobResult(version_id=makes, announce_subject=MODEL_READY))
+    return await bus.publish(job_state(job_id), state)
+
+
+def status(ledger: JobLedger, job_id: str) -> int:
+    return int(ledger.get("acme", job_id).state.status)
+
+
+async def until_status(bus: Bus, ledger: JobLedger, job_id: str) -> list[int]:
+    """Statuses that somebody hears of who watches it to its end."""
+    async with (
+        asyncio.timeout(WITHIN_SECONDS),
+        aclosing(JobWatcher(bus, ledger).watch("acme", job_id, None)) as events,
+    ):
+        return [int(event.body.status) async for event in events]
+
+
+async def test_only_the_job_that_is_not_announced_waits(bus: Bus, jobs) -> None:
+    said = Announcements()
+    first, second, third = [(await jobs.submit()).job_id for _ in range(3)]
+    async with following(bus, said) as ledger:
+        said.say("mv-2")
+        await succeeds(bus, first, makes="mv-1")
+        await succeeds(bus, second, makes="mv-2")
+        last = await succeeds(bus, third, makes="")
+        await ledger.wait_for(last, WITHIN_SECONDS)
+        seen = [status(ledger, job_id) for job_id in (first, second, third)]
+        watching = asyncio.create_task(until_status(bus, ledger, first))
+        said.say("mv-1")
+        heard = await watching
+
+        assert seen == [JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JOB_STATUS_SUCCEEDED]
+        assert heard == [JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED]
+        assert status(ledger, first) == JOB_STATUS_SUCCEEDED
+
+
+async def test_a_success_that_is_kept_back_is_not_lost_to_a_snapshot(bus: Bus, jobs) -> None:
+    said = Announcements()
+    kept, other = [(await jobs.submit()).job_id for _ in range(2)]
+    snapshots = Snapshots(bus, every_messages=1, every_seconds=0.1)
+    async with following(bus, said, snapshots) as ledger:
+        await succeeds(bus, kept, makes="mv-1")
+        last = await succeeds(bus, other, makes="")
+        await ledger.wait_for(last, WITHIN_SECONDS)
+        content = await snapshots.newest()
+        assert content is None or content.last_sequence < last - 2
+
+    said.say("mv-1")
+    async with following(bus, said, Snapshots(bus)) as again:
+        assert status(again, kept) == JOB_STATUS_SUCCEEDED
