@@ -8,7 +8,6 @@ import hashlib
 import logging
 import secrets
 import shlex
-import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from registry.materialised import in_use
 from service_kit.errors import DomainError, PreconditionError, UnavailableError
 from service_kit.machine_size import resident_memory
+from service_kit.ports import held_port
 
 from inference.adapters.child_process import ChildProcess
 from inference.adapters.deaths import MAX_DEATHS, Deaths
@@ -65,6 +65,7 @@ class VllmServer:
         self._users = 0
         self._turn = asyncio.Lock()
         self._held = ExitStack()
+        self._port = 0
         self._api: VllmApi | None = None
         self._guard: ChildProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -142,6 +143,7 @@ class VllmServer:
             return
         # A server that is started again, days later, still finds its files.
         self._held.enter_context(in_use(self._folder))
+        self._port = self._held.enter_context(held_port())
         try:
             await self._start()
         except BaseException:
@@ -179,7 +181,7 @@ class VllmServer:
 
     async def _start(self) -> None:
         """One server; on failure nothing of it is left running."""
-        options, key, port = self._options, secrets.token_urlsafe(32), _free_port()
+        options, key, port = self._options, secrets.token_urlsafe(32), self._port
         url = f"http://127.0.0.1:{port}"
         guard = await ChildProcess.start(GUARD)
         api = VllmApi(url, key, silence_seconds=options.hang_seconds)
@@ -276,10 +278,3 @@ def _environment(options: VllmOptions, key: str) -> dict[str, str]:
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,7 +1,6 @@
 """Ranks on this machine, by torchrun."""
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from jobs.child import ChildFailure
+from service_kit.ports import held_port
 
 from trainer.launching.launcher import Launch, Rank
 from trainer.launching.socket_links import SocketLinks
@@ -69,29 +69,23 @@ class LocalLauncher:
 def _torchrun(ranks: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     # Ranks of one machine meet on it, and nobody else does.
     environment |= {"GLOO_SOCKET_IFNAME": "lo"}
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "torch.distributed.run"),
-            *("--nnodes", "1", "--nproc-per-node", str(ranks), "--max-restarts", "0"),
-            *("--master-addr", HERE, "--master-port", str(_free_port())),
-            *("-m", RANK_MODULE),
-        ],
-        stdin=subprocess.DEVNULL,
-        env=os.environ | environment,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with held_port(HERE) as port:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "torch.distributed.run"),
+                *("--nnodes", "1", "--nproc-per-node", str(ranks), "--max-restarts", "0"),
+                *("--master-addr", HERE, "--master-port", str(port)),
+                *("-m", RANK_MODULE),
+            ],
+            stdin=subprocess.DEVNULL,
+            env=os.environ | environment,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _cores_for_each(ranks: int) -> int:
     return max(1, len(os.sched_getaffinity(0)) // ranks)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HERE, 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,0 +1,20 @@
+"""Ports for programs that must be told one."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def held_port(host: str = "127.0.0.1") -> Iterator[int]:
+    """A port that nobody else is given while the block runs; the system chooses it.
+
+    Our own servers listen on port 0 and report what they were given. This is for programs of others
+    that cannot. A socket stays bound to the port without listening, so a program that sets
+    SO_REUSEADDR may listen on it, and may be started again.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((host, 0))
+        port: int = holder.getsockname()[1]
+        yield port
