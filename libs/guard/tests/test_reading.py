@@ -1,4 +1,4 @@
-"""A hyphen stands for the space of a phrase, and nothing else for anything."""
+"""A hyphen stands for the space of a phrase, however short it is."""
 
 import pytest
 from guard.bundle import CompiledPolicy, compile_policy
@@ -16,7 +16,7 @@ def test_a_keyword_is_found_with_hyphens_for_its_spaces(written: str) -> None:
     assert COMPILED.check(text, Direction.INPUT).text == f"x {'*' * len(written)} 。"
 
 
-@pytest.mark.parametrize("written", ["pipe--bomb", "pipe - bomb", "pipe.bomb", "pipebomb", "c 4"])
+@pytest.mark.parametrize("written", ["pipe. bomb", "pipe, bomb", "pipebombs", "c 4", "c--4", "c4"])
 def test_what_is_joined_otherwise_is_left(written: str) -> None:
     assert not COMPILED.check(f"x {written} 。", Direction.INPUT).matches
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from guard.found import Found, RuleHead
 from guard.headed_scan import HeadedPatterns, HeadedScan
 from guard.keywords import KeywordAutomaton, KeywordScan
+from guard.loose import LooseKeywords, LooseScan, is_loose
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
@@ -30,7 +31,9 @@ class RuleSet:
         self.leet = KeywordAutomaton(leet, reading=LEETSPEAK) if leet else None
         self.spaced_leet = SpacedKeywords(((word, rule) for word, rule, _ in leet), LEETSPEAK_APART)
         self.is_empty = not keywords and not patterns
-        self.spaced = SpacedKeywords((keyword, rule) for keyword, rule, _ in keywords)
+        pairs = [(keyword, rule) for keyword, rule, _ in keywords]
+        self.spaced = SpacedKeywords(pair for pair in pairs if not is_loose(pair[0]))
+        self.loose = LooseKeywords(pair for pair in pairs if is_loose(pair[0]))
 
 
 class RuleScan:
@@ -39,6 +42,7 @@ class RuleScan:
     def __init__(self, rules: RuleSet) -> None:
         self._keywords = KeywordScan(rules.automaton)
         self._spaced = SpacedScan(rules.spaced) if rules.spaced.longest else None
+        self._loose = LooseScan(rules.loose) if rules.loose.longest else None
         self._leet = KeywordScan(rules.leet) if rules.leet is not None else None
         self._spaced_leet = SpacedScan(rules.spaced_leet) if rules.spaced_leet.longest else None
         self._headed = HeadedScan(rules.headed)
@@ -61,6 +65,9 @@ class RuleScan:
         if self._spaced is not None:
             spaced_at = self._spaced.feed(window, found, finished=finished)
             frontier = spaced_at if spaced_at < frontier else frontier
+        if self._loose is not None:
+            loose_at = self._loose.feed(window, found, finished=finished)
+            frontier = loose_at if loose_at < frontier else frontier
         if self._leet is not None:
             leet_at = self._leet.feed(window, found, finished=finished)
             frontier = leet_at if leet_at < frontier else frontier

@@ -26,8 +26,8 @@ MOST_SEPARATORS = 3
 _LEAST_LETTERS = 3
 """Of a keyword with letters of a spaced script: two single letters are met by chance."""
 _CLAUSE_ENDS = frozenset(",;:!?。、")
-_SEPARATOR, _CLAUSE_END, _SPACED, _UNSPACED = range(4)
-_ALONE = re.compile(r"(?<![a-z0-9])[a-z0-9](?![a-z0-9])")
+SEPARATOR, CLAUSE_END, SPACED, UNSPACED = range(4)
+"""Kinds of characters; up to `CLAUSE_END` they are no letters."""
 _CACHE_LIMIT = 65_536
 
 
@@ -36,15 +36,15 @@ class _Kinds(dict[str, int]):
 
     def __missing__(self, character: str) -> int:
         if not character.isalnum():
-            kind = _CLAUSE_END if character in _CLAUSE_ENDS else _SEPARATOR
+            kind = CLAUSE_END if character in _CLAUSE_ENDS else SEPARATOR
         else:
-            kind = _SPACED if is_word_character(character) else _UNSPACED
+            kind = SPACED if is_word_character(character) else UNSPACED
         if len(self) < _CACHE_LIMIT:
             self[character] = kind
         return kind
 
 
-_KINDS = _Kinds()
+KINDS = _Kinds()
 
 
 def letters_of(keyword: str) -> str:
@@ -56,7 +56,7 @@ def letters_of(keyword: str) -> str:
 
 def is_unspaced(keyword: str) -> bool:
     """Whether all letters are of unspaced scripts: `SpacedScan` then also finds it whole."""
-    return len(keyword) > 1 and all(_KINDS[character] == _UNSPACED for character in keyword)
+    return len(keyword) > 1 and all(KINDS[character] == UNSPACED for character in keyword)
 
 
 class SpacedKeywords:
@@ -71,6 +71,9 @@ class SpacedKeywords:
         self.automaton = KeywordAutomaton(
             ((letters, rule, False) for letters, rule in pairs if letters), reading=reading
         )
+        first = "".join(sorted(one for one in self.automaton.children[0] if one.isascii()))
+        self.alone = re.compile(rf"(?<![a-z0-9])[{first}](?![a-z0-9])") if first else None
+        """Finds where a keyword may begin in ASCII: none of its letters touches the next."""
 
 
 class SpacedScan:
@@ -78,11 +81,12 @@ class SpacedScan:
 
     def __init__(self, keywords: SpacedKeywords) -> None:
         self._automaton = keywords.automaton
+        self._alone = keywords.alone
         self._node = 0
         self._at = 0
         self._places: deque[int] = deque(maxlen=max(keywords.longest, 1))
         """Positions of the last letters, as many as the longest keyword has."""
-        self._last_kind = _SPACED
+        self._last_kind = SPACED
         """Of the last letter."""
         self._gap = MOST_SEPARATORS + 1
         """Separators since the last letter."""
@@ -105,10 +109,10 @@ class SpacedScan:
         while at < len(text):
             # Most words cannot begin anything here, since their letters touch.
             if not self._node and not self._awaiting_end and text.isascii():
-                alone = _ALONE.search(text, at)
+                alone = self._alone.search(text, at) if self._alone else None
                 if alone is None:
                     self._gap = 0 if text[-1].isalnum() else MOST_SEPARATORS + 1
-                    self._last_kind = _SPACED
+                    self._last_kind = SPACED
                     return end
                 at, self._gap = alone.start(), MOST_SEPARATORS + 1
             at = self._read_on(window, text, at, found)
@@ -126,17 +130,17 @@ class SpacedScan:
         # `automaton.step` and all that is common written out: Chinese passes here as a whole.
         for at in range(at, len(text)):  # noqa: B020
             letter = text[at]
-            kind = _KINDS[letter]
-            if kind <= _CLAUSE_END:
+            kind = KINDS[letter]
+            if kind <= CLAUSE_END:
                 node = self._separator(kind, node, found)
             else:
                 if awaiting:
                     # A sign that could be read as a letter ends a word all the same.
-                    touched = _KINDS[window.text[at]] == _SPACED
+                    touched = KINDS[window.text[at]] == SPACED
                     self._decide_awaiting(found, touched=touched)
                 if self._gap:
                     self._end_gap(start + at)
-                elif kind == _SPACED == self._last_kind:
+                elif kind == SPACED == self._last_kind:
                     node = 0
                     if skips:
                         break
@@ -160,7 +164,7 @@ class SpacedScan:
                 self._decide_awaiting(found, touched=False)
             node = self._automaton.growing(node)
         self._gap += 1
-        self._clause_in_gap |= kind == _CLAUSE_END
+        self._clause_in_gap |= kind == CLAUSE_END
         return node if self._gap <= MOST_SEPARATORS else 0
 
     def _end_gap(self, position: int) -> None:

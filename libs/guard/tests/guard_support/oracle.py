@@ -1,5 +1,6 @@
 """Finds matches on a whole text with plain searches: what the engine must agree with."""
 
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -62,7 +63,8 @@ def _spans(
                     _within(before, keyword[0]) or _within(after, keyword[-1])
                 ):
                     yield start, end, rule.id, rule.action
-            for start, end in _pulled_apart(keyword, shadow):
+            apart = _loosely if _is_loose(keyword) else _pulled_apart
+            for start, end in apart(keyword, shadow):
                 yield start, end, rule.id, rule.action
 
 
@@ -102,6 +104,40 @@ def _pulled_apart(keyword: str, shadow: str) -> Iterator[tuple[int, int]]:
         ):
             continue
         yield start, end
+
+
+def _is_loose(keyword: str) -> bool:
+    """A phrase of eight letters, or a word of six, of a spaced script."""
+    letters = [c for c in keyword if c.isalnum()]
+    words = re.findall(r"[^\W_]+", keyword)
+    least = 8 if len(words) > 1 else 6
+    return len(letters) >= least and all(map(is_word_character, letters))
+
+
+def _loosely(keyword: str, shadow: str) -> Iterator[tuple[int, int]]:
+    """By a regular expression for each place where the keyword's words may be parted otherwise."""
+    words = re.findall(r"[^\W_]+", keyword)
+    within, between = r"([\W_]{0,3})", r"([\W_]{0,5})"
+    spelled = between.join(within.join(map(re.escape, word)) for word in words)
+    ends = [at == len(word) for word in words for at in range(1, len(word) + 1)][:-1]
+    for start in range(len(shadow)):
+        match = re.compile(spelled).match(shadow, start)
+        if match is None:
+            continue
+        before, after = shadow[start - 1 : start], shadow[match.end() : match.end() + 1]
+        if _touches(before, keyword[0]) or _touches(after, keyword[-1]):
+            continue
+        inside = [gap for gap, end in zip(match.groups(), ends, strict=True) if gap and not end]
+        joins = [gap for gap, end in zip(match.groups(), ends, strict=True) if end]
+        if not all(match.groups()):
+            sentences = [gap for gap in joins if re.search(r"[,;:!?。、.]", gap) and " " in gap]
+            if not joins and any(" " in gap for gap in inside):
+                continue
+            if joins and any(re.search(r"[,;:!?。、.]", gap) and " " in gap for gap in inside):
+                continue
+            if sentences and (len(joins) < 2 or not all(gap.strip() for gap in joins)):
+                continue
+        yield match.span()
 
 
 def _touches(neighbour: str, edge: str) -> bool:

@@ -1,0 +1,228 @@
+"""Phrases whose words are joined or parted in another way: how_to_make_it, HowToMakeIt, ma-ke it.
+
+As in `spaced`, the automaton reads letters and digits only, but here letters may touch: what stands
+between the letters of a keyword is looked at once all of them are there. A phrase has two words
+and eight letters or more, and may be written with
+
+- up to five separators between two words, or none;
+- up to three between two letters of a word;
+- no clause end with a space, as sentences have it, unless all its words are parted by signs.
+
+A word of six letters or more may be parted by signs, but by no space: two words are met by chance.
+At its ends either is bounded as a word is. Keywords that are shorter, or have letters of unspaced
+scripts, are left to `spaced`.
+"""
+
+import re
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from guard.found import Found, RuleHead
+from guard.keywords import KeywordAutomaton
+from guard.normalise import ShadowWindow
+from guard.reading import AS_WRITTEN, Reading
+from guard.spaced import CLAUSE_END, KINDS, SPACED
+
+MOST_BETWEEN_WORDS, MOST_WITHIN = 5, 3
+"""Separators; white space in a row is one."""
+LEAST_OF_PHRASE, LEAST_OF_WORD = 8, 6
+"""Letters."""
+_SENTENCE_ENDS = frozenset(".")
+_HEAD = 3
+"""Letters of a beginning by which a text is searched."""
+
+
+def is_loose(keyword: str) -> bool:
+    """Whether the keyword is found however its words are joined."""
+    letters = "".join(filter(str.isalnum, keyword))
+    least = LEAST_OF_PHRASE if len(_words(keyword)) > 1 else LEAST_OF_WORD
+    return len(letters) >= least and all(KINDS[letter] == SPACED for letter in letters)
+
+
+def _words(keyword: str) -> list[str]:
+    return "".join(one if one.isalnum() else " " for one in keyword).split()
+
+
+class _Written(NamedTuple):
+    """A keyword as its author wrote it."""
+
+    breaks: tuple[bool, ...]
+    """Between which letters a word ends."""
+
+    def allows(self, gaps: Sequence[str]) -> bool:
+        """Whether the keyword may be written with this between its letters."""
+        if any(len(gap) > MOST_BETWEEN_WORDS for gap in gaps):
+            return False
+        within = [gap for gap, ends in zip(gaps, self.breaks, strict=True) if gap and not ends]
+        if any(len(gap) > MOST_WITHIN for gap in within):
+            return False
+        if all(gaps):
+            return True
+        between = [gap for gap, ends in zip(gaps, self.breaks, strict=True) if ends]
+        if not between:
+            return not any(" " in gap for gap in within)
+        if any(map(_ends_sentence, within)):
+            return False
+        by_signs = len(between) > 1 and all(gap.strip() for gap in between)
+        return by_signs or not any(map(_ends_sentence, between))
+
+
+def _ends_sentence(gap: str) -> bool:
+    return " " in gap and any(KINDS[one] == CLAUSE_END or one in _SENTENCE_ENDS for one in gap)
+
+
+class LooseKeywords:
+    """The automaton over letters; built once, shared by all scans."""
+
+    def __init__(
+        self, keywords: Iterable[tuple[str, RuleHead]], reading: Reading = AS_WRITTEN
+    ) -> None:
+        """Build from (normalised keyword, its rule); each is `is_loose`."""
+        self.written: dict[str, set[_Written]] = defaultdict(set)
+        """By the letters of a keyword, all ways in which keywords part them."""
+        pairs: dict[tuple[str, RuleHead], None] = {}
+        for keyword, rule in keywords:
+            words = _words(keyword)
+            letters = "".join(words)
+            breaks = [at == len(word) for word in words for at in range(1, len(word) + 1)]
+            self.written[letters].add(_Written(tuple(breaks[:-1])))
+            pairs[letters, rule] = None
+        self.longest = max(map(len, self.written), default=0)
+        self.automaton = KeywordAutomaton(
+            ((letters, rule, False) for letters, rule in pairs), reading=reading
+        )
+        read = reading.read
+        self.begins = re.compile(_beginnings({read(letters[:_HEAD]) for letters in self.written}))
+        """Finds where one may begin, also at the end of a text that goes on."""
+
+
+def _beginnings(heads: set[str]) -> str:
+    """Letters, and up to so many separators between two, at the start of a word."""
+    by_first: dict[str, set[str]] = defaultdict(set)
+    for head in heads:
+        by_first[head[0]].add(head[1:])
+    apart = rf"[\W_]{{0,{MOST_BETWEEN_WORDS}}}"
+    ways = [
+        f"{re.escape(first)}{apart}(?:\\Z|{_further(rest, apart)})"
+        for first, rest in sorted(by_first.items())
+    ]
+    return rf"(?<![a-z0-9])(?:{'|'.join(ways)})"
+
+
+def _further(heads: set[str], apart: str) -> str:
+    by_first: dict[str, set[str]] = defaultdict(set)
+    for head in heads:
+        by_first[head[0]].add(head[1:])
+    last = {first for first, rest in by_first.items() if not any(rest)}
+    ways = [
+        f"{re.escape(first)}{apart}(?:\\Z|{_further(rest, apart)})"
+        for first, rest in sorted(by_first.items())
+        if first not in last
+    ]
+    return "|".join([*ways, *([f"[{re.escape(''.join(sorted(last)))}]"] if last else [])])
+
+
+class LooseScan:
+    """One text's way through the letters."""
+
+    def __init__(self, keywords: LooseKeywords, at: int = 0) -> None:
+        """Read from `at` on; what lies before may be looked at."""
+        self._keywords = keywords
+        self._node = 0
+        self._at = at
+        self._places: deque[int] = deque(maxlen=max(keywords.longest, 1))
+        """Positions of the last letters since something may be growing."""
+        self._gap = 0
+        """Separators since the last letter."""
+        self._awaiting_end: list[Found] = []
+        """Keywords whose last letter was the last character."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is growing."""
+        return not self._node and not self._awaiting_end
+
+    def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
+        """Read what the window has gained; add the occurrences that are now certain to `found`.
+
+        Returns:
+            The first position at which a keyword may be growing; the end when none is.
+        """
+        end, at = window.end, self._at - window.start
+        self._at = end
+        text = self._keywords.automaton.reading.read(window.text)
+        while at < len(text):
+            if self.is_idle:
+                begun = self._keywords.begins.search(text, at)
+                if begun is None:
+                    return end
+                at, self._gap = begun.start(), 0
+            at = self._read_on(window, text, at, found)
+        if finished:
+            self._decide_awaiting(found, touched=False)
+            return end
+        self._node = node = self._viable(window, self._node)
+        return self._places[-self._keywords.automaton.depth[node]] if node else end
+
+    def _read_on(self, window: ShadowWindow, text: str, at: int, found: list[Found]) -> int:
+        """Read until nothing is growing; return how far."""
+        automaton, places, start = self._keywords.automaton, self._places, window.start
+        for at in range(at, len(text)):  # noqa: B020
+            letter = text[at]
+            kind = KINDS[letter]
+            if kind <= CLAUSE_END:
+                self._separate(window, found)
+            else:
+                # A sign that could be read as a letter ends a word all the same.
+                touched = not self._gap and KINDS[window.text[at]] == SPACED
+                self._decide_awaiting(found, touched=touched)
+                self._gap = 0
+                places.append(start + at)
+                self._node = automaton.step(self._node, letter)
+                if automaton.ends[self._node]:
+                    self._occurrences(window, start + at + 1, found)
+            if not self._node:
+                break
+        return at + 1
+
+    def _separate(self, window: ShadowWindow, found: list[Found]) -> None:
+        """Take a separator."""
+        if not self._gap:
+            self._decide_awaiting(found, touched=False)
+            self._node = self._viable(window, self._keywords.automaton.growing(self._node))
+        self._gap += 1
+        if self._gap > MOST_BETWEEN_WORDS:
+            self._node = 0
+
+    def _viable(self, window: ShadowWindow, node: int) -> int:
+        """The longest beginning, of those that end here, that starts as a word does."""
+        automaton, places = self._keywords.automaton, self._places
+        while node and not _starts_word(window, places[-automaton.depth[node]]):
+            node = automaton.fallback[node]
+        return node
+
+    def _occurrences(self, window: ShadowWindow, end: int, found: list[Found]) -> None:
+        reading = self._keywords.automaton.reading
+        for keyword in self._keywords.automaton.ending_at(self._node):
+            places = list(self._places)[-keyword.length :]
+            if not _starts_word(window, places[0]):
+                continue
+            written = "".join(map(window.character, places))
+            if written != keyword.text and not reading.spells(keyword.text, written):
+                continue
+            gaps = [window.between(a + 1, b) for a, b in zip(places, places[1:], strict=False)]
+            if any(one.allows(gaps) for one in self._keywords.written[keyword.text]):
+                self._awaiting_end.append(Found(places[0], end, keyword.rule))
+
+    def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
+        if self._awaiting_end:
+            if not touched:
+                found.extend(self._awaiting_end)
+            self._awaiting_end.clear()
+
+
+def _starts_word(window: ShadowWindow, start: int) -> bool:
+    """Whether the letter at `start` touches no other of a spaced script before it."""
+    at = start - window.start
+    return KINDS[window.text[at - 1]] != SPACED if at > 0 else start == 0
