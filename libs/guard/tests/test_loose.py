@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 KEYWORDS = ["how to make a kite", "maple engine", "to fold a paper crane", "zorbium"]
 RULE = f"""
 rules: [{{id: a, category: c, severity: low, action: block, directions: both,
-         keywords: [{', '.join(KEYWORDS)}]}}]
+         keywords: [{", ".join(KEYWORDS)}]}}]
 """
 BUNDLE = compile_policy(parse_policy({"p": RULE}))
 POLICY = CompiledPolicy.from_bundle(BUNDLE.content, BUNDLE.digest)

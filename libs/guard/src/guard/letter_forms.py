@@ -10,7 +10,7 @@ import unicodedata
 _OTHER_BASES = {
     **{"OPEN E": "e", "REVERSED E": "e", "TURNED E": "e", "SCHWA": "e", "OPEN O": "o"},
     **{"ENG": "n", "EZH": "z", "UPSILON": "u", "ETH": "d", "SCRIPT G": "g", "ALPHA": "a"},
-    **{"IOTA": "i", "DOTLESS I": "i", "DOTLESS J": "j", "KRA": "k", "LONG S": "s"},
+    **{"IOTA": "i", "DOTLESS I": "i", "DOTLESS J": "j", "KRA": "k"},
     "TURNED W": "m",
 }
 """Letters that have names of their own and are drawn much as another."""

@@ -16,6 +16,7 @@ scripts, are left to `spaced`.
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from guard.found import Found, RuleHead
@@ -211,7 +212,7 @@ class LooseScan:
             written = "".join(map(window.character, places))
             if written != keyword.text and not reading.spells(keyword.text, written):
                 continue
-            gaps = [window.between(a + 1, b) for a, b in zip(places, places[1:], strict=False)]
+            gaps = [window.between(a + 1, b) for a, b in pairwise(places)]
             if any(one.allows(gaps) for one in self._keywords.written[keyword.text]):
                 self._awaiting_end.append(Found(places[0], end, keyword.rule))
 
