@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import httpx
 import pytest
 from gateway.domain.access import SCOPES
-from gateway.domain.routes import ROUTES, Body, Route
+from gateway.domain.route import Body, Route
+from gateway.domain.routes import ROUTES
 from gateway_support.house import BUILD, House
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -4,68 +4,53 @@ The callers of another tenant may do everything, in their own tenant, and ask fo
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from typing import Any
 
-import grpc
-import httpx
 import pytest
 import pytest_asyncio
 from gateway.domain.access import SCOPES
-from gateway.domain.routes import ROUTES, Body, Route
-from gateway.entrypoints.grpc.gate import ROUTE_OF
+from gateway.domain.model_names import Reach, names_at
+from gateway.domain.route import Route
+from gateway.domain.routes import ROUTES
+from gateway.entrypoints.grpc.gate import MODEL_FIELDS, ROUTE_OF
 from gateway_support.api_keys import issued
-from gateway_support.estate import OWNER, Estate, furnished, names_an_object
+from gateway_support.estate import names_an_object
 from gateway_support.grpc_door import CALL_SECONDS
 from gateway_support.house import House, run_house
+from gateway_support.model_names import (
+    FORBIDDEN,
+    fields_of_message,
+    fields_of_schema,
+    is_refused,
+    naming,
+    put,
+    said_of,
+)
+from gateway_support.scene import (
+    GUARDED,
+    Scene,
+    Status,
+    asked,
+    called,
+    code_of,
+    furnished_scene,
+    model_named_in,
+    request_of,
+)
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from service_kit.grpc_client import open_channel
-from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-GUARDED = [route for route in ROUTES if route.scope is not None]
 PROCEDURES = list(pb.DESCRIPTOR.services_by_name["GatewayService"].methods)
 SCOPE_OF = {route.name: route.scope for route in ROUTES}
+MODELS_OF = {route.name: route.models for route in ROUTES}
+NOT_ALLOWED = ((403, "model_not_allowed"), (403, "permission_error"))
+"""How OpenAI's clients are told, and Anthropic's."""
+GRADERS = ("default",)
+"""Models that graders of the estate's eval ask."""
 FOREIGN = ("another tenant", "a key of another tenant")
-Status = grpc.StatusCode
-OURS = "modelmill."
-
-
-@dataclass
-class Scene:
-    """A tenant with something of every kind, and what strangers show at the door."""
-
-    house: House
-    owner: httpx.AsyncClient
-    estate: Estate
-    shown: dict[str, str]
-    lesser_keys: dict[str, str]
-    """By scope, keys of the owner that have every other."""
-    before: dict[str, int] = field(default_factory=dict)
-    """What the owner's own requests were answered with, before anybody else came."""
-
-    async def found(self) -> dict[str, int]:
-        """The same now, by route."""
-        token = self.house.issuer.token(tenant=OWNER)
-        return {
-            route.name: (await asked(self, route, token)).status_code
-            for route in GUARDED
-            if route.method == "GET"
-        }
-
-    def attempts(self, scope: str) -> dict[str, tuple[str, int]]:
-        """What is shown, and the status that it gets, whatever is asked for."""
-        others = " ".join(each for each in SCOPES if each != scope)
-        issuer = self.house.issuer
-        return {
-            "an expired token": (issuer.token(tenant=OWNER, exp=1), 401),
-            "too little scope": (issuer.token(tenant=OWNER, scope=others), 403),
-            "an expired key": (self.shown["expired"], 401),
-            "a revoked key": (self.shown["revoked"], 401),
-            "a key of too little scope": (self.lesser_keys[scope], 403),
-        }
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -78,47 +63,8 @@ async def shared_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(shared_house: House) -> AsyncIterator[Scene]:
-    owner, stranger = shared_house.http(tenant=OWNER), shared_house.http(tenant="stranger")
-    estate = await furnished(shared_house, owner)
-    everything = list(SCOPES)
-    expired = await issued(owner, scopes=everything, expires_in_seconds=1)
-    revoked = await issued(owner, scopes=everything)
-    await owner.delete(f"/v1/keys/{revoked['id']}")
-    lesser = {
-        scope: (await issued(owner, scopes=[each for each in SCOPES if each != scope]))["key"]
-        for scope in SCOPES
-    }
-    shown = {
-        "expired": expired["key"],
-        "revoked": revoked["key"],
-        "another tenant": shared_house.issuer.token(tenant="stranger"),
-        "a key of another tenant": (await issued(stranger, scopes=everything))["key"],
-    }
-    bearer = {"authorization": f"Bearer {expired['key']}"}
-
-    async def has_expired() -> bool:
-        return (await stranger.get("/v1/models", headers=bearer)).status_code == 401
-
-    await eventually(has_expired)
-    made = Scene(shared_house, owner, estate, shown, lesser)
-    made.before = await made.found()
-    yield made
-    await shared_house.clients.aclose()
-
-
-async def asked(scene: Scene, route: Route, token: str | None) -> httpx.Response:
-    """What comes of asking for what the owner has."""
-    client = scene.house.http()
-    headers = {} if token is None else {"authorization": f"Bearer {token}"}
-    del client.headers["authorization"]
-    content: dict[str, Any] = {}
-    if route.body is Body.JSON:
-        content = {"json": scene.estate.body(route)}
-    if route.body is Body.UPLOAD:
-        field = "data" if route.path.endswith("/parts") else "file"
-        purpose = {} if field == "data" else {"purpose": "fine-tune"}
-        content = {"files": {field: ("a.jsonl", b"{}\n")}, "data": purpose}
-    return await client.request(route.method, scene.estate.path(route), headers=headers, **content)
+    async with furnished_scene(shared_house) as made:
+        yield made
 
 
 async def test_there_is_something_of_every_kind_that_could_be_reached(scene: Scene):
@@ -148,6 +94,53 @@ async def test_no_route_gives_what_is_another_tenants(scene: Scene, route: Route
             assert scene.estate.mentioned(answer.text) == [], caller
 
 
+# Models -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=lambda route: route.name)
+async def test_every_route_refuses_a_key_of_other_models_if_it_has_to_do_with_any(
+    scene: Scene, route: Route
+):
+    if is_refused(route.models):
+        body = scene.estate.body(route)
+        if route.models.body:
+            # Examples do not name all that can be named.
+            body = naming(body, route.models.body[0])
+        answer = await asked(scene, route, scene.elsewhere, body)
+        assert (answer.status_code, code_of(answer)) in NOT_ALLOWED
+        return
+    assert model_named_in(scene, route) == []
+    bounded = await asked(scene, route, scene.shown["a bounded key of another tenant"])
+    free = await asked(scene, route, scene.shown["a key of another tenant"])
+    assert (bounded.status_code, code_of(bounded)) == (free.status_code, code_of(free))
+    if route.models.reach is Reach.LISTS:
+        shown = await asked(scene, route, scene.elsewhere)
+        assert shown.status_code == 200
+        assert shown.json()["data"] == []
+
+
+NAMING = [(route, field) for route in GUARDED for field in route.models.body]
+
+
+@pytest.mark.parametrize(("route", "field"), NAMING, ids=lambda each: getattr(each, "name", each))
+async def test_each_field_that_names_a_model_is_held_to_the_list_by_itself(
+    scene: Scene, route: Route, field: str
+):
+    body = scene.estate.body(route)
+    named = [name for each in route.models.body for name in names_at(body, each)]
+    path = scene.estate.path(route).rsplit("/", 1)[-1]
+    key = await issued(scene.owner, scopes=[*SCOPES], models=[*{*named, path, *GRADERS}])
+    answer = await asked(scene, route, key["key"], naming(body, field))
+    assert (answer.status_code, code_of(answer)) in NOT_ALLOWED
+    assert FORBIDDEN in answer.text
+    await scene.owner.delete(f"/v1/keys/{key['id']}")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
+async def test_the_table_names_every_field_of_a_body_that_names_a_model(route: Route):
+    assert set(route.models.body) == fields_of_schema(route)
+
+
 async def test_after_all_that_the_owner_has_everything_as_it_was(scene: Scene):
     """Runs behind the others: what strangers deleted or changed would be missing here."""
     found = await scene.found()
@@ -157,69 +150,6 @@ async def test_after_all_that_the_owner_has_everything_as_it_was(scene: Scene):
 
 
 # gRPC ---------------------------------------------------------------------------------------------
-
-
-def request_of(procedure: Any, estate: Estate) -> tuple[Any, bool]:
-    """A request for what the owner has, and whether there is anything of the kind in it."""
-    request = getattr(pb, procedure.input_type.name)()
-    return request, _name_own(request, _own_fields(estate, ROUTE_OF[procedure.name]))
-
-
-def _own_fields(estate: Estate, route_name: str) -> dict[str, str]:
-    path = next(route.path for route in ROUTES if route.name == route_name)
-    job = next((estate.ids[k] for k in estate.ids if path.startswith(k) and "{job_id}" in path), "")
-    files, datasets = estate.ids["/v1/files/"], estate.ids["/v1/datasets/"]
-    return {
-        "file_id": files,
-        "dataset_id": datasets,
-        "other_dataset_id": datasets,
-        "upload_id": estate.ids["/v1/uploads/"],
-        "job_id": job or estate.ids["/v1/jobs/"],
-        "model": "mv-own",
-        "version_id": "mv-own",
-        "source_version_id": "mv-own",
-    }
-
-
-def _name_own(message: Any, own: dict[str, str]) -> bool:
-    """Write the owner's ids into the fields that are called so, also of messages within."""
-    named = False
-    for each in message.DESCRIPTOR.fields:
-        if each.is_repeated:
-            continue
-        if each.type == each.TYPE_STRING and each.name in own:
-            setattr(message, each.name, own[each.name])
-            named = True
-        elif each.name == "share":
-            # Of a shadow, which without one is refused before anybody asks whose it is.
-            message.share = 1.0
-        elif each.type == each.TYPE_MESSAGE and not each.message_type.full_name.startswith(
-            "google"
-        ):
-            within = type(getattr(message, each.name))()
-            if _name_own(within, own):
-                getattr(message, each.name).CopyFrom(within)
-                named = True
-    return named
-
-
-async def called(scene: Scene, procedure: Any, token: str | None) -> tuple[Status, str]:
-    """Status, and all that was said: details, or messages as text."""
-    request, _ = request_of(procedure, scene.estate)
-    given = iter([request]) if procedure.client_streaming else request
-    opened = (
-        grpc.aio.insecure_channel(scene.house.grpc_address)
-        if token is None
-        else open_channel(scene.house.grpc_address, token)
-    )
-    async with opened as channel:
-        call = getattr(GatewayServiceStub(channel), procedure.name)(given, timeout=CALL_SECONDS)
-        said = ""
-        try:
-            said = str([m async for m in call]) if procedure.server_streaming else str(await call)
-        except grpc.aio.AioRpcError as error:
-            said = error.details() or ""
-        return await call.code(), said
 
 
 @pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
@@ -242,3 +172,47 @@ async def test_no_procedure_gives_what_is_another_tenants(scene: Scene, procedur
         else:
             assert code in (Status.OK, Status.INVALID_ARGUMENT), f"{caller}: {code} {said}"
             assert scene.estate.mentioned(said) == [], caller
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
+async def test_every_procedure_refuses_a_key_of_other_models_if_it_has_to_do_with_any(
+    scene: Scene, procedure: Any
+):
+    models = MODELS_OF[ROUTE_OF[procedure.name]]
+    if is_refused(models):
+        code, said = await called(scene, procedure, scene.elsewhere)
+        assert (code, "key" in said) == (Status.PERMISSION_DENIED, True), said
+        return
+    bounded, free = [
+        await called(scene, procedure, scene.shown[caller])
+        for caller in ("a bounded key of another tenant", "a key of another tenant")
+    ]
+    assert bounded[0] == free[0]
+    if models.reach is Reach.LISTS:
+        code, said = await called(scene, procedure, scene.elsewhere)
+        assert (code, scene.estate.mentioned(said)) == (Status.OK, [])
+
+
+FIELDS = [(each, field) for each in PROCEDURES for field in MODEL_FIELDS.get(each.name, ())]
+
+
+@pytest.mark.parametrize(
+    ("procedure", "field"), FIELDS, ids=lambda each: getattr(each, "name", each)
+)
+async def test_each_field_of_a_message_that_names_a_model_is_held_to_the_list_by_itself(
+    scene: Scene, procedure: Any, field: str
+):
+    request = getattr(pb, procedure.input_type.name)()
+    put(request, field)
+    async with open_channel(scene.house.grpc_address, scene.elsewhere) as channel:
+        call = getattr(GatewayServiceStub(channel), procedure.name)(request, timeout=CALL_SECONDS)
+        if MODELS_OF[ROUTE_OF[procedure.name]].reach is Reach.JOB:
+            assert await call.code() is Status.NOT_FOUND
+            return
+        assert await call.code() is Status.PERMISSION_DENIED
+        assert FORBIDDEN in (await call.details() or "")
+
+
+@pytest.mark.parametrize("procedure", PROCEDURES, ids=lambda procedure: procedure.name)
+async def test_the_table_names_every_field_of_a_message_that_names_a_model(procedure: Any):
+    assert set(fields_of_message(procedure.input_type)) <= said_of(procedure.name)

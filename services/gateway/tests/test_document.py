@@ -3,7 +3,8 @@
 import json
 
 import pytest
-from gateway.domain.routes import ROUTES, Body
+from gateway.domain.route import Body
+from gateway.domain.routes import ROUTES
 from gateway.entrypoints.document.operations import OPERATIONS
 from gateway.entrypoints.document.refusals import REFUSALS
 from gateway_support.document import document, resolved, schema_validator

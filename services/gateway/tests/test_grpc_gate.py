@@ -8,6 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from gateway.domain.access import SCOPES, Caller
+from gateway.domain.model_names import ModelNames, Named
 from gateway.domain.requests_in_hand import RequestInHand
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_handlers
@@ -185,6 +186,10 @@ class Everybody:
         raise AssertionError("nobody has a key")
 
 
+def any_model(caller: Caller, models: ModelNames, named: Named) -> None:
+    """Lets everybody ask for every model."""
+
+
 async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
     caplog: pytest.LogCaptureFixture,
 ):
@@ -192,7 +197,8 @@ async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
         raise RuntimeError("a secret of ours")
 
     server = RpcServer("127.0.0.1:0", None, drain_seconds=0)
-    handlers = build_handlers({procedure.name: broken for procedure in PROCEDURES}, Everybody())
+    answering = {procedure.name: broken for procedure in PROCEDURES}
+    handlers = build_handlers(answering, Everybody(), any_model)
     server.grpc.add_generic_rpc_handlers((handlers,))
     async with server, open_channel(f"127.0.0.1:{server.port}", "any") as channel:
         asked = pb.ListModelsRequest()
@@ -205,7 +211,7 @@ async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
 
 async def test_a_procedure_that_nobody_handles_stops_the_start():
     with pytest.raises(LookupError, match="Chat"):
-        build_handlers({}, Everybody())
+        build_handlers({}, Everybody(), any_model)
 
 
 async def test_health_is_open(house: House):

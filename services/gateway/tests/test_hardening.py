@@ -6,7 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
-from gateway.domain.routes import ROUTES, Body, Route
+from gateway.domain.route import Body, Route
+from gateway.domain.routes import ROUTES
 from gateway.entrypoints.document.operations import OPERATIONS
 from gateway_support.another_gateway import another_gateway
 from gateway_support.house import BLOCKED, House

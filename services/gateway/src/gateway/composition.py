@@ -47,6 +47,7 @@ from gateway.guarding.record_feedback import RecordFeedback
 from gateway.guarding.spared_moderation import SparedModeration
 from gateway.identity.manage_keys import ManageKeys
 from gateway.identity.record_changes import RecordChanges
+from gateway.identity.require_models import RequireModels
 from gateway.measures import TOKENS_IN_HAND, TOKENS_LIMIT
 from gateway.ordering.control_job import ControlJob, SteersJobs
 from gateway.ordering.create_dataset import CreateDataset
@@ -102,9 +103,9 @@ def all_use_cases(parts: Parts) -> UseCases:
     room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
     ordering = (find_model, OrderJob(known.jobs, room))
     answer_chat, judge_texts = _judged(parts, find_model)
-    submit_job = SubmitJob(JobQueue(parts.bus), known.jobs, room)
-    manage_evals = ManageEvals(known.evals)
+    submit_job, manage_evals = _own_jobs(parts, room)
     return UseCases(
+        require_models=RequireModels(known.jobs, known.evals, settings.default_model),
         answer_chat=answer_chat,
         count_prompt=_counting(parts, find_model),
         embed_texts=_embedding(parts, find_model, judge_texts),
@@ -134,6 +135,11 @@ def all_use_cases(parts: Parts) -> UseCases:
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
         webhooks=parts.webhooks,
     )
+
+
+def _own_jobs(parts: Parts, room: WaitingRoom) -> tuple[SubmitJob, ManageEvals]:
+    known = parts.known
+    return SubmitJob(JobQueue(parts.bus), known.jobs, room), ManageEvals(known.evals)
 
 
 def _readers(known: ReadModels) -> tuple[FindModel, ShowDatasets]:

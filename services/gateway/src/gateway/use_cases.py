@@ -13,6 +13,7 @@ from gateway.guarding.manage_policy import ManagePolicy
 from gateway.guarding.record_feedback import RecordFeedback
 from gateway.identity.manage_keys import ManageKeys
 from gateway.identity.record_changes import RecordChanges
+from gateway.identity.require_models import RequireModels
 from gateway.ordering.control_job import ControlJob
 from gateway.ordering.create_dataset import CreateDataset
 from gateway.ordering.create_evaluation import CreateEvaluation
@@ -35,6 +36,7 @@ from gateway.webhooks.open_webhooks import Webhooks
 class UseCases:
     """What the doors have in common: a rule that stands in one stands in the other."""
 
+    require_models: RequireModels
     answer_chat: Answers
     count_prompt: AdmittedCounts
     embed_texts: Embeds

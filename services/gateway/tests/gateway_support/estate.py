@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from gateway.domain.routes import ROUTES, Route
+from gateway.domain.route import Route
+from gateway.domain.routes import ROUTES
 from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.operations import OPERATIONS

@@ -1,6 +1,6 @@
 """Which routes change something that lasts: whoever does is written down."""
 
-from gateway.domain.routes import Route
+from gateway.domain.route import Route
 
 ANSWERING = frozenset(
     {

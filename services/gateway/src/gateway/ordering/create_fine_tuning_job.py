@@ -31,6 +31,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
+from gateway.domain.errors import ModelNotAllowedError
 from gateway.ordering.accepted_job import AcceptedJob, accepted_record
 from gateway.ordering.create_dataset import DatasetOrders
 from gateway.ordering.waiting_room import WaitingRoom
@@ -157,12 +158,13 @@ class CreateFineTuningJob:
     ) -> JobRecord:
         base = await self._find_model.trainable(caller.tenant, order.model)
         teacher = await self._teacher(order, caller.tenant)
+        name = _name_of(order, base, caller)
         source = await self._source(order, caller, idempotency_key)
         spec = TrainSpec(
             base_version_id=base.version_id,
             dataset_id=source.dataset_id,
             dataset_job_id=source.job_id,
-            name=order.name or f"{base.name}-tuned",
+            name=name,
             method=order.method,
             hyper_parameters=order.hyper_parameters,
             evaluate=order.evaluate,
@@ -238,3 +240,18 @@ class CreateFineTuningJob:
             or self._datasets.has_retired(tenant, dataset_id_of(job.requested.job_id))
         )
         return f"fine-tuning:{layout and layout + ':'}{file_id}:{ended}"
+
+
+def _name_of(order: FineTuningOrder, base: ModelReady, caller: Caller) -> str:
+    """What the tuned model is called: people may be asking for a model by that name already.
+
+    Raises:
+        ModelNotAllowedError: the caller may not ask for it.
+    """
+    name = order.name or f"{base.name}-tuned"
+    if not caller.may_ask(name):
+        raise ModelNotAllowedError(
+            f"the tuned model would be called {name[:80]!r}, which the key may not ask for;"
+            " give it another name"
+        )
+    return name

@@ -30,7 +30,8 @@ ScopeName = Annotated[
 Amount = Annotated[int, Field(ge=1, le=10**15)]
 Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Model = Annotated[str, Field(min_length=1, max_length=256)]
-Models = Annotated[list[Model], Field(max_length=100, description="Names; none is all of them.")]
+NAMES = "Names of models and aliases, and no others, on every route; none is all of them."
+Models = Annotated[list[Model], Field(max_length=100, description=NAMES)]
 MONEY = "In the operator's currency, as a decimal number in text, with at most six decimals."
 
 

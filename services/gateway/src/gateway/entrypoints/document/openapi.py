@@ -8,7 +8,8 @@ from pydantic.json_schema import models_json_schema
 
 from gateway.domain import access
 from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
-from gateway.domain.routes import ROUTES, Body, Dialect, Route
+from gateway.domain.route import Body, Dialect, Route
+from gateway.domain.routes import ROUTES
 from gateway.entrypoints.bodies.parsing import StrictBody
 from gateway.entrypoints.document.anthropic_refusals import (
     ANTHROPIC_ERROR,

@@ -1,4 +1,4 @@
-"""What every call over gRPC passes before a handler sees it: table, token, scope; and its id.
+"""What every call over gRPC passes before a handler sees it: table, token, scope, models.
 
 Deny by default: the handlers are made from the service's descriptor, and a procedure without a row
 in the route table stops the process at its start. The request is parsed once the caller is let in.
@@ -20,12 +20,18 @@ from service_kit.request_reading import request_reader
 from service_kit.status import status_of
 
 from gateway.domain.access import Caller
+from gateway.domain.model_names import ModelNames, Named, Reach, names_at
 from gateway.domain.requests_in_hand import RequestInHand
+from gateway.domain.route import Route
 from gateway.domain.routes import ROUTES
 
 access_log = logging.getLogger("gateway.access")
 
 SERVICE = pb.DESCRIPTOR.services_by_name["GatewayService"]
+
+DATASET_FIELDS = (
+    *("spec.tokenize.model", "spec.augment.steps.model", "spec.curriculum.loss_model"),
+)
 
 ROUTE_OF = {
     "Chat": "chat",
@@ -69,6 +75,29 @@ ROUTE_OF = {
 }
 """The HTTP route that does the same; its scope is the procedure's."""
 
+MODEL_FIELDS = {
+    "Chat": ("call.model",),
+    "StreamChat": ("call.model",),
+    "GetModel": ("model",),
+    "DeleteModel": ("version_id",),
+    "MoveAlias": ("name", "model", "variants.model", "shadow.model", "fallback"),
+    "CreateDataset": DATASET_FIELDS,
+    "PreviewDataset": DATASET_FIELDS,
+    "CreateFineTuningJob": ("spec.base_version_id", "spec.teacher_version_id", "spec.name"),
+    "CreateOptimization": ("spec.source_version_id",),
+    "CreateEvaluation": ("spec.model", "spec.compare_to"),
+    "CancelJob": ("job_id",),
+    "PauseJob": ("job_id",),
+    "ResumeJob": ("job_id",),
+}
+"""Where the requests of those procedures whose routes name models, or steer jobs, do the same."""
+
+
+class RequiresModels(Protocol):
+    """See `gateway.identity.require_models.RequireModels`."""
+
+    def __call__(self, caller: Caller, models: ModelNames, named: Named) -> None: ...
+
 
 class Verifier(Protocol):
     """Turns a bearer token into a caller, or raises UnauthenticatedError."""
@@ -94,35 +123,42 @@ Handlers = Mapping[str, Handler]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def build_handlers(handlers: Handlers, verifier: Verifier) -> grpc.GenericRpcHandler:
+def build_handlers(
+    handlers: Handlers, verifier: Verifier, require_models: RequiresModels
+) -> grpc.GenericRpcHandler:
     """gRPC's handlers of the service; each lets in only callers with the scope of the equal route.
 
     Raises:
-        LookupError: a procedure has no handler or no route, or one of them no procedure.
+        LookupError: a procedure has no handler or no route, or one of them no procedure, or it is
+            not said where it names the models that its route does.
     """
     names = {method.name for method in SERVICE.methods}
-    scopes = {route.name: route.scope for route in ROUTES}
+    routes = {route.name: route for route in ROUTES}
     strangers = (names ^ handlers.keys()) | (names ^ ROUTE_OF.keys())
-    strangers |= set(ROUTE_OF.values()) - scopes.keys()
+    strangers |= set(ROUTE_OF.values()) - routes.keys()
     if strangers:
         raise LookupError(f"procedures, routes and handlers differ: {sorted(strangers)}")
-    gated = {
-        method.name: _Gate(method, verifier, scopes[ROUTE_OF[method.name]]).handler(
-            handlers[method.name]
-        )
-        for method in SERVICE.methods
-    }
+    gated = {}
+    for method in SERVICE.methods:
+        route = routes[ROUTE_OF[method.name]]
+        if bool(route.models.body or route.models.path) != (method.name in MODEL_FIELDS):
+            raise LookupError(f"MODEL_FIELDS: {method.name} differs from its route {route.name}")
+        gate = _Gate(method, verifier, route, require_models)
+        gated[method.name] = gate.handler(handlers[method.name])
     return grpc.method_handlers_generic_handler(SERVICE.full_name, gated)
 
 
 class _Gate:
     """Wraps the handler of one procedure."""
 
-    def __init__(self, method: Any, verifier: Verifier, scope: str | None) -> None:
+    def __init__(
+        self, method: Any, verifier: Verifier, route: Route, require_models: RequiresModels
+    ) -> None:
         self._method = method
         self._procedure = method.name
         self._verifier = verifier
-        self._scope = scope
+        self._route = route
+        self._require_models = require_models
         parse = GetMessageClass(method.input_type).FromString
         self._read = request_reader(parse, streaming=method.client_streaming)
 
@@ -140,7 +176,7 @@ class _Gate:
             with _logged(self._procedure) as line:
                 call = await self._admit(context, line)
                 with self._holding(call.caller):
-                    return await handler(self._read(request), call)
+                    return await handler(self._allowed(request, call), call)
 
         return gated
 
@@ -150,7 +186,7 @@ class _Gate:
                 call = await self._admit(context, line)
                 with self._holding(call.caller) as held:
                     # Closed when its caller leaves.
-                    async with aclosing(handler(self._read(request), call)) as responses:
+                    async with aclosing(handler(self._allowed(request, call), call)) as responses:
                         async for response in responses:
                             if held is None:
                                 yield response
@@ -169,9 +205,23 @@ class _Gate:
         await context.send_initial_metadata((("x-request-id", line.request_id),))
         caller = await self._verifier.verify(_token(context))
         line.tenant = caller.tenant
-        if self._scope is not None:
-            caller.require(self._scope)
+        if self._route.scope is not None:
+            caller.require(self._route.scope)
         return Call(caller, line.request_id, context.time_remaining())
+
+    def _allowed(self, request: Any, call: Call) -> Any:
+        """The request as it is handled, if the caller may ask for all that it names."""
+        message = self._read(request)
+        self._require_models(call.caller, self._route.models, self._named(message))
+        return message
+
+    def _named(self, request: Any) -> Named:
+        """By the request; one that comes in pieces names no models."""
+        fields = MODEL_FIELDS.get(self._procedure, ())
+        said = tuple(name for field in fields for name in names_at(request, field))
+        if self._route.models.reach is Reach.JOB:
+            return Named(other=said[0] if said else "")
+        return Named(said)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from gateway.entrypoints.grpc.chat import ChatProcedures
 from gateway.entrypoints.grpc.datasets import DatasetProcedures, DatasetStoryProcedures
 from gateway.entrypoints.grpc.evaluations import EvaluationProcedures
 from gateway.entrypoints.grpc.files import FileProcedures
-from gateway.entrypoints.grpc.gate import Verifier, build_handlers
+from gateway.entrypoints.grpc.gate import Handlers, Verifier, build_handlers
 from gateway.entrypoints.grpc.jobs import JobProcedures, Jobs, OrderProcedures
 from gateway.entrypoints.grpc.models import ModelProcedures
 from gateway.entrypoints.grpc.policies import PolicyProcedures
@@ -36,10 +36,6 @@ def gateway_rpc_handlers(
     Args:
         stopping: set when the process is to end.
     """
-    orders = OrderProcedures(
-        *(use_cases.create_dataset, use_cases.create_fine_tuning_job),
-        *(use_cases.create_optimization, jobs),
-    )
     models = ModelProcedures(
         *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
         use_cases.delete_model,
@@ -54,8 +50,16 @@ def gateway_rpc_handlers(
         **UploadProcedures(data_prep, max_bytes=max_upload_bytes).handlers(),
         **datasets.handlers(),
         **DatasetStoryProcedures(stories).handlers(),
-        **orders.handlers(),
+        **_ordering(use_cases, jobs),
         **EvaluationProcedures(use_cases.create_evaluation, evaluations).handlers(),
         **watching.handlers(),
     }
-    return build_handlers(with_records(handlers, use_cases.record_changes), verifier)
+    recorded = with_records(handlers, use_cases.record_changes)
+    return build_handlers(recorded, verifier, use_cases.require_models)
+
+
+def _ordering(use_cases: UseCases, jobs: Jobs) -> Handlers:
+    return OrderProcedures(
+        *(use_cases.create_dataset, use_cases.create_fine_tuning_job),
+        *(use_cases.create_optimization, jobs),
+    ).handlers()

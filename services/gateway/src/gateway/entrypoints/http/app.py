@@ -13,7 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
-from gateway.domain.routes import ROUTES, Body
+from gateway.domain.route import Body
+from gateway.domain.routes import ROUTES
 from gateway.entrypoints.document.openapi import openapi_document
 from gateway.entrypoints.http.errors import (
     error_body,
@@ -21,7 +22,7 @@ from gateway.entrypoints.http.errors import (
     http_status,
     internal_error_body,
 )
-from gateway.entrypoints.http.gate import CLIENT_GONE, App, Gate, Verifier
+from gateway.entrypoints.http.gate import CLIENT_GONE, App, Gate, RequiresModels, Verifier
 from gateway.entrypoints.http.requests import Handler, Handlers, json_response
 
 OPENAPI = "openapi"
@@ -49,6 +50,7 @@ class _TableApp(FastAPI):
 def build_http_app(
     *,
     verifier: Verifier,
+    require_models: RequiresModels,
     handlers: Handlers,
     hot: Mapping[str, App],
     limits: dict[Body, int],
@@ -75,16 +77,15 @@ def build_http_app(
         **dict.fromkeys(("health", "ready"), _health(stopping)),
         "asyncapi": _bus_document(),
     }
-    if answering.keys() != by_name.keys():
-        raise LookupError(f"routes and handlers differ: {answering.keys() ^ by_name.keys()}")
+    if different := answering.keys() ^ by_name.keys():
+        raise LookupError(f"routes and handlers differ: {different}")
     for name, route in by_name.items():
-        app.router.routes.append(
-            StarletteRoute(route.path, answering[name], methods=[route.method])
-        )
+        hung = StarletteRoute(route.path, answering[name], methods=[route.method])
+        app.router.routes.append(hung)
     app.add_exception_handler(DomainError, _refuse)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failed)
-    return Gate(app, verifier, limits, hot)
+    return Gate(app, verifier, require_models, limits, hot)
 
 
 def _health(stopping: asyncio.Event) -> Handler:

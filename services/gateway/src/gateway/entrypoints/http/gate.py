@@ -17,8 +17,10 @@ from starlette.requests import ClientDisconnect
 from gateway.domain.access import CHAT, Caller
 from gateway.domain.deadline import ALLOWED_SECONDS
 from gateway.domain.errors import BadRequestError, MethodNotAllowedError
+from gateway.domain.model_names import ModelNames, Named
 from gateway.domain.requests_in_hand import UNENDED_ROUTES, RequestInHand
-from gateway.domain.routes import Body, Dialect, Match, Route, match
+from gateway.domain.route import Body, Dialect, Route
+from gateway.domain.routes import Match, match
 from gateway.domain.split import STICKY_KEY
 from gateway.entrypoints.http.anthropic_errors import anthropic_body
 from gateway.entrypoints.http.errors import (
@@ -29,6 +31,7 @@ from gateway.entrypoints.http.errors import (
     http_status,
     internal_error_body,
 )
+from gateway.entrypoints.http.model_names import named_in
 from gateway.entrypoints.http.span import server_span
 from gateway.measures import HTTP_REQUESTS, HTTP_SECONDS
 
@@ -56,6 +59,12 @@ class Verifier(Protocol):
     def holding(self, key_id: str) -> AbstractContextManager[RequestInHand]: ...
 
 
+class RequiresModels(Protocol):
+    """See `gateway.identity.require_models.RequireModels`."""
+
+    def __call__(self, caller: Caller, models: ModelNames, named: Named) -> None: ...
+
+
 class Gate:
     """Deny by default: a request without a row in the table, or without its scope, goes no further.
 
@@ -70,12 +79,14 @@ class Gate:
         self,
         app: App,
         verifier: Verifier,
+        require_models: RequiresModels,
         limits: dict[Body, int],
         hot: Mapping[str, App] | None = None,
     ) -> None:
         self._app = app
         self._hot = hot or {}
         self._verifier = verifier
+        self._require_models = require_models
         self._limits = limits
 
     @property
@@ -120,6 +131,9 @@ class Gate:
             if route.scope == CHAT:
                 _take_wishes(scope)
             limited = _limited(receive, scope, self._limits.get(route.body))
+            if caller is not None and caller.models is not None:
+                named, limited = await named_in(route.models, found.places, limited)
+                self._require_models(caller, route.models, named)
             answering = self._hot.get(name, self._app)
             if caller is None or not caller.key_id or name in UNENDED_ROUTES:
                 await answering(scope, limited, response.send)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
-from gateway.domain.routes import Body
+from gateway.domain.route import Body
 from gateway.entrypoints.http.app import build_http_app
 from gateway.entrypoints.http.batches import BatchRoutes
 from gateway.entrypoints.http.budget import BudgetRoutes
@@ -83,6 +83,7 @@ def gateway_http_app(
     }
     return build_http_app(
         verifier=verifier,
+        require_models=use_cases.require_models,
         handlers=with_records(handlers, use_cases.record_changes),
         hot=_hot_routes(use_cases, settings),
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
