@@ -73,6 +73,22 @@ def bench(data: Path, tmp_path: Path) -> Callable[[Any], list[TaskResult]]:
     return run
 
 
+def test_an_order_whose_job_was_cancelled_is_placed_once_more(
+    gateway: FakeGateway, data: Path
+) -> None:
+    file = gateway.upload(data / "kinds.jsonl")
+    jobs = Jobs(gateway, lambda job_id, title: dict(gateway.get(f"/v1/jobs/{job_id}")))
+    order = {"file_id": file["id"], "mapping": {"answer_template": "{label}"}}
+    ids = []
+    for _ in range(3):
+        ids.append(jobs.ordered("/v1/datasets", order)["job_id"])
+        gateway.get(f"/v1/jobs/{ids[-1]}")["status"] = "cancelled"
+    last = jobs.ordered("/v1/datasets", order)["job_id"]
+
+    assert len({*ids, last}) == 4
+    assert jobs.ordered("/v1/datasets", order)["job_id"] == last
+
+
 def test_a_bench_that_is_cut_off_after_any_order_goes_on_and_orders_nothing_twice(
     gateway: FakeGateway, bench: Callable[[Any], list[TaskResult]]
 ) -> None:

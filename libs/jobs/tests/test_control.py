@@ -8,7 +8,7 @@ from chain_worker import ChainHandler, InProcess
 from google.protobuf.struct_pb2 import Struct
 from jobs.control_servicer import JobServicer
 from jobs.errors import JobFailed
-from jobs.subjects import job_control, job_resumed
+from jobs.subjects import job_control, job_resumed, job_state
 from jobs.submit import JobQueue
 from modelmill.jobs.v1 import job_service_pb2, job_service_pb2_grpc
 from modelmill.jobs.v1.job_pb2 import (
@@ -24,6 +24,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_WISH_UNSPECIFIED,
     JobControl,
     JobResumed,
+    JobState,
 )
 from prometheus_client import REGISTRY
 from service_kit.errors import (
@@ -71,7 +72,7 @@ async def test_a_paused_job_frees_its_worker_and_goes_on_from_its_checkpoint(wor
     assert await jobs.history(job.job_id) == [running, JOB_STATUS_PAUSED, running, 4]
 
 
-async def test_a_cancelled_job_ends_keeps_its_checkpoint_and_can_run_again(working, jobs, store):
+async def test_a_cancelled_job_ends_for_good(working, jobs, store):
     def finished() -> float:
         labels = {"kind": "train", "outcome": "cancelled"}
         return REGISTRY.get_sample_value("modelmill_jobs_finished_total", labels) or 0.0
@@ -85,16 +86,44 @@ async def test_a_cancelled_job_ends_keeps_its_checkpoint_and_can_run_again(worki
         cancelled = await jobs.until(job.job_id, JOB_STATUS_CANCELLED)
         await eventually(jobs.all_acknowledged)
         await jobs.cancel(job.job_id)
-        handler._changes["step_seconds"] = 0.0
-        await jobs.resume(job.job_id)
-        state = await jobs.until(job.job_id, JOB_STATUS_SUCCEEDED)
+        for refused in (jobs.pause, jobs.resume):
+            with pytest.raises(PreconditionError, match="is cancelled, for good; create a new job"):
+                await refused(job.job_id)
 
     assert finished() == before + 1
     assert cancelled.HasField("finished_at")
     assert (cancelled.preemptions, cancelled.failures) == (0, 0)
-    assert state.result.summary["began_at"] == cancelled.checkpoint.step > 0
-    assert state.result.digest == chain(job.job_id, 300)
-    assert await wishes(jobs, job.job_id) == [JOB_WISH_CANCEL, JOB_WISH_RUN]
+    assert cancelled.checkpoint.step > 0
+    assert await wishes(jobs, job.job_id) == [JOB_WISH_CANCEL]
+
+
+async def test_a_cancel_is_final_from_when_it_is_recorded_on(jobs, bus):
+    job = await jobs.submit()
+    running = JobState(job_id=job.job_id, kind="train", status=JOB_STATUS_RUNNING)
+    await bus.publish(job_state(job.job_id), running)
+    await jobs.cancel(job.job_id)  # its worker has not heard of it yet
+
+    for refused in (jobs.pause, jobs.resume):
+        with pytest.raises(PreconditionError, match="is being cancelled, for good; create a new"):
+            await refused(job.job_id)
+
+
+async def test_a_cancelled_job_stays_so_whatever_the_stream_says_of_resumes(working, jobs, ledger):
+    """As in streams of releases in which a resume took a cancel back."""
+    job = await jobs.submit()
+    await jobs.cancel(job.job_id)
+    await jobs.bus.publish(
+        job_control(job.job_id), JobControl(job_id=job.job_id, wish=JOB_WISH_RUN)
+    )
+    resumed = JobResumed(job_id=job.job_id)
+    sequence = await jobs.bus.publish(job_resumed("train", "acme", job.job_id), resumed)
+    handler = InProcess()
+    async with working(handler):
+        await eventually(jobs.all_acknowledged)
+        assert not handler.began.is_set()
+    await ledger.wait_for(sequence, timeout=5)
+    assert ledger.get("acme", job.job_id).state.status == JOB_STATUS_CANCELLED
+    assert await jobs.history(job.job_id) == [JOB_STATUS_CANCELLED]
 
 
 async def test_a_queued_job_is_parked_without_any_worker_and_queued_again(working, jobs, ledger):
@@ -119,18 +148,12 @@ async def test_a_queued_job_is_parked_without_any_worker_and_queued_again(workin
     assert (await jobs.state(dropped.job_id)).attempt == 0
 
 
-async def test_a_paused_job_can_be_cancelled_and_only_a_run_takes_a_cancel_back(jobs):
+async def test_a_paused_job_can_be_cancelled(jobs):
     job = await jobs.submit()
     await jobs.pause(job.job_id)
     await jobs.cancel(job.job_id)
     assert (await jobs.state(job.job_id)).status == JOB_STATUS_CANCELLED
-    with pytest.raises(PreconditionError, match="it is cancelled; only RUN"):
-        await jobs.pause(job.job_id)
-    await jobs.resume(job.job_id)
-    await jobs.pause(job.job_id)
-
-    assert (await jobs.state(job.job_id)).status == JOB_STATUS_PAUSED
-    assert await jobs.history(job.job_id) == [3, JOB_STATUS_CANCELLED, JOB_STATUS_PAUSED]
+    assert await jobs.history(job.job_id) == [JOB_STATUS_PAUSED, JOB_STATUS_CANCELLED]
 
 
 async def test_a_wish_in_force_is_not_written_twice_and_resumes_at_once_are_one(jobs):
@@ -161,8 +184,8 @@ async def test_a_failed_job_runs_again_when_wished_and_refuses_everything_else(
     sequence = await jobs.resume(job.job_id)
     await ledger.wait_for(sequence, timeout=5)
     queued = ledger.get("acme", job.job_id).state
-    await jobs.cancel(job.job_id)
-    cancelled = await jobs.state(job.job_id)
+    await jobs.pause(job.job_id)
+    paused = await jobs.state(job.job_id)
     await jobs.resume(job.job_id)
     handler.failure = None
     async with working(handler):
@@ -170,10 +193,10 @@ async def test_a_failed_job_runs_again_when_wished_and_refuses_everything_else(
 
     assert queued.status == JOB_STATUS_QUEUED
     assert not queued.HasField("error")
-    assert cancelled.status == JOB_STATUS_CANCELLED
-    assert not cancelled.HasField("error")
+    assert paused.status == JOB_STATUS_PAUSED
+    assert not paused.HasField("error")
     assert state.attempt == 2
-    assert await wishes(jobs, job.job_id) == [JOB_WISH_CANCEL, JOB_WISH_RUN]
+    assert await wishes(jobs, job.job_id) == [JOB_WISH_PAUSE, JOB_WISH_RUN]
 
 
 async def test_a_job_that_succeeded_refuses_every_wish(working, jobs, ledger, bus):

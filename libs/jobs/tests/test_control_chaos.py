@@ -34,7 +34,9 @@ class People:
         for number in range(12):
             if number == 4:
                 self.in_the_middle.set()
-            job_id, wish = self._dice.choice(self._job_ids), self._dice.choice((1, 2, 3))
+            job_id = self._dice.choice(self._job_ids)
+            # A cancel is final, so only the last job is cancelled.
+            wish = self._dice.choice((1, 2, 3) if job_id == self._job_ids[-1] else (1, 2))
             try:
                 await self._owner(tenant="acme", job_id=job_id, wish=wish, requested_by="x")
             except (PreconditionError, UnavailableError):

@@ -117,7 +117,8 @@ async def test_a_watcher_of_a_job_that_is_cancelled_by_a_late_wish_hears_its_end
     watcher, jobs, ledger
 ):
     job = await jobs.submit()
-    await jobs.cancel(job.job_id)
+    failed = JobState(job_id=job.job_id, kind="train", status=JOB_STATUS_FAILED)
+    await jobs.bus.publish(job_state(job.job_id), failed)
     sequence = await jobs.resume(job.job_id)
     await ledger.wait_for(sequence, timeout=5)
     watching = asyncio.create_task(everything(watcher.watch("acme", job.job_id, None)))
@@ -125,8 +126,8 @@ async def test_a_watcher_of_a_job_that_is_cancelled_by_a_late_wish_hears_its_end
     await jobs.cancel(job.job_id)
 
     heard = await watching
-    assert [event.message for event in heard] == ["cancelled", "queued again"]
-    assert heard[0].body.status == JOB_STATUS_CANCELLED
+    assert [event.message for event in heard] == ["failed: ", "queued again", "cancelled"]
+    assert heard[-1].body.status == JOB_STATUS_CANCELLED
 
 
 async def test_jobs_and_events_that_are_unknown_are_refused_those_of_others_too(watcher, jobs):

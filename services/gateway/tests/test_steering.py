@@ -35,7 +35,6 @@ async def test_the_sdk_pauses_resumes_and_cancels_a_training_job(house: House):
         (jobs.pause, "paused"),
         (jobs.resume, "queued"),
         (jobs.cancel, "cancelled"),
-        (jobs.resume, "queued"),
     ):
         assert (await act(job_id)).id == job_id
 
@@ -43,6 +42,9 @@ async def test_the_sdk_pauses_resumes_and_cancels_a_training_job(house: House):
             return await status() == wanted
 
         await eventually(has_come_true)
+    for act in (jobs.resume, jobs.pause):
+        with pytest.raises(openai.ConflictError, match="is cancelled, for good; create a new job"):
+            await act(job_id)
     said = [event.message async for event in jobs.list_events(job_id)]
     assert {"paused", "cancelled"} <= set(said)
 

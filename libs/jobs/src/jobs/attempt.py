@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
@@ -209,6 +210,8 @@ class Attempt:
     async def _stop_as_wished(self) -> str:
         """Write what is wished until that is what is wished still, and acknowledge only then.
 
+        A cancel is final.
+
         Whoever wishes something else either sees what is written here, or is seen here: each
         writes first and looks at the other's subject afterwards.
         """
@@ -220,7 +223,7 @@ class Attempt:
             state.ClearField("error")
             await self._claim.write(state)
             newest = await heard.look()
-            if newest == wish:
+            if newest == wish or state.status == JOB_STATUS_CANCELLED:
                 await self._ack()
                 return status_word(state.status)
             if newest == JOB_WISH_RUN:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
+    JOB_STATUS_PAUSED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
     JOB_WISH_CANCEL,
@@ -36,7 +37,6 @@ from jobs.envelope import Stored
 from jobs.errors import Fenced, StaleWriteError
 from jobs.parking import park
 from jobs.standing import (
-    STOPPED,
     WISHED_STATUS,
     may_be_parked,
     runs_again,
@@ -49,6 +49,7 @@ log = logging.getLogger(__name__)
 
 CONTROL_SECONDS = 3.5
 PARK_SECONDS = 1.5
+REMEDY = "create a new job"
 WISHES = (JOB_WISH_RUN, JOB_WISH_PAUSE, JOB_WISH_CANCEL)
 
 
@@ -168,7 +169,7 @@ class ControlJob:
     async def _wake(self, case: _Case, requested_by: str) -> int:
         """Sequence of the resume; 0 when the job needs none."""
         request = case.request.body
-        if case.status not in (*STOPPED, JOB_STATUS_FAILED):
+        if case.status not in (JOB_STATUS_PAUSED, JOB_STATUS_FAILED):
             return 0
         body = JobResumed(
             job_id=request.job_id, requested_by=requested_by, priority=request.priority
@@ -211,11 +212,11 @@ def _refuse(case: _Case, wish: JobWish.ValueType) -> None:
     job_id, word = case.request.body.job_id, status_word(case.status)
     if case.status == JOB_STATUS_SUCCEEDED:
         raise PreconditionError(f"job {job_id} has {word}; what it made stays")
-    if wish == JOB_WISH_RUN:
+    if wish == JOB_WISH_CANCEL and case.status == JOB_STATUS_CANCELLED:
         return
-    if case.status == JOB_STATUS_CANCELLED and wish == JOB_WISH_CANCEL:
-        return
-    if case.has_ended:
-        raise PreconditionError(f"job {job_id} has ended: it is {word}; only RUN starts it again")
-    if wish == JOB_WISH_PAUSE and case.wish == JOB_WISH_CANCEL:
-        raise PreconditionError(f"job {job_id} is being cancelled; RUN takes that back")
+    if case.status == JOB_STATUS_CANCELLED:
+        raise PreconditionError(f"job {job_id} has ended: it is {word}, for good; {REMEDY}")
+    if wish != JOB_WISH_CANCEL and case.wish == JOB_WISH_CANCEL:
+        raise PreconditionError(f"job {job_id} is being cancelled, for good; {REMEDY}")
+    if wish != JOB_WISH_RUN and case.has_ended:
+        raise PreconditionError(f"job {job_id} has ended: it is {word}; only resume runs it again")

@@ -7,10 +7,10 @@ from typing import Any
 from modelmill.jobs.v1.job_pb2 import (
     JOB_STATUS_CANCELLED,
     JOB_STATUS_FAILED,
+    JOB_STATUS_PAUSED,
     JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JOB_WISH_PAUSE,
-    JOB_WISH_RUN,
     JobProgress,
     JobRequested,
     JobResumed,
@@ -20,7 +20,7 @@ from modelmill.jobs.v1.job_pb2 import (
 
 from jobs.bus import Bus
 from jobs.envelope import Stored
-from jobs.standing import STOPPED, TERMINAL, renewed
+from jobs.standing import TERMINAL, renewed
 from jobs.subjects import job_progress, job_requested, job_state
 
 
@@ -63,15 +63,14 @@ class Offer:
         if status == JOB_STATUS_FAILED:
             resumed = isinstance(self.woken_by.body, JobResumed)
             return not (resumed and self.woken_by.sequence > self.before.sequence)
-        if status in STOPPED:
-            as_wished = status == JOB_STATUS_CANCELLED or wish == JOB_WISH_PAUSE
-            return wish != JOB_WISH_RUN and as_wished
-        return status == JOB_STATUS_SUCCEEDED
+        if status == JOB_STATUS_PAUSED:
+            return wish == JOB_WISH_PAUSE
+        return status in (JOB_STATUS_SUCCEEDED, JOB_STATUS_CANCELLED)
 
     @property
     def start(self) -> Stored[JobState] | None:
         """The state that a claim goes on from; a resumed job starts with its counters at nought."""
-        if self.before is None or self.before.body.status not in (*TERMINAL, *STOPPED):
+        if self.before is None or self.before.body.status not in (*TERMINAL, JOB_STATUS_PAUSED):
             return self.before
         return replace(self.before, body=renewed(self.before.body))
 

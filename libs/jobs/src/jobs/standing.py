@@ -21,8 +21,6 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 
 TERMINAL = (JOB_STATUS_SUCCEEDED, JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
-STOPPED = (JOB_STATUS_PAUSED, JOB_STATUS_CANCELLED)
-"""What a wish makes of a job, and another wish undoes."""
 WISHED_STATUS = {JOB_WISH_PAUSE: JOB_STATUS_PAUSED, JOB_WISH_CANCEL: JOB_STATUS_CANCELLED}
 
 
@@ -31,8 +29,9 @@ def runs_again(
 ) -> bool:
     """Whether a job with this last state waits for a worker once more.
 
-    Paused and cancelled jobs do as soon as that is no longer wished: the message that wakes a
-    worker may be a moment late. A failed job fulfils no wish, so only a resume can mean it.
+    Paused jobs do as soon as that is no longer wished: the message that wakes a worker may be a
+    moment late. A failed job fulfils no wish, so only a resume can mean it. A cancelled job never
+    runs again.
 
     Args:
         wish: the wish in force; RUN when nobody wished anything.
@@ -40,7 +39,7 @@ def runs_again(
     """
     if status == JOB_STATUS_FAILED:
         return resumed_since
-    return status in STOPPED and wish == JOB_WISH_RUN
+    return status == JOB_STATUS_PAUSED and wish == JOB_WISH_RUN
 
 
 def renewed(state: JobState) -> JobState:
@@ -58,7 +57,7 @@ def may_be_parked(status: JobStatus.ValueType, *, resumed_since: bool) -> bool:
     """Whether nobody holds the job, so that anybody may write that it is paused or cancelled."""
     if status == JOB_STATUS_FAILED:
         return resumed_since
-    return status not in (JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED)
+    return status not in (JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED, JOB_STATUS_CANCELLED)
 
 
 def wish_left(status: JobStatus.ValueType, wish: JobWish.ValueType) -> JobWish.ValueType:

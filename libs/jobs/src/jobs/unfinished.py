@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 from modelmill.jobs.v1.job_pb2 import (
+    JOB_STATUS_CANCELLED,
     JOB_STATUS_QUEUED,
     JOB_STATUS_SUCCEEDED,
     JOB_WISH_RUN,
@@ -54,7 +55,7 @@ class _Job:
 
 
 class UnfinishedJobs:
-    """Follows JOBS and keeps what has not succeeded: the ids that it was made to work on."""
+    """Follows JOBS and keeps what may still run: the ids that it was made to work on."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -103,7 +104,7 @@ class UnfinishedJobs:
             return
         if isinstance(body, JobState):
             job.status, job.state_sequence = body.status, stored.sequence
-            if body.status == JOB_STATUS_SUCCEEDED:
+            if body.status in (JOB_STATUS_SUCCEEDED, JOB_STATUS_CANCELLED):
                 del self._jobs[body.job_id]
         elif isinstance(body, JobControl):
             job.wish = body.wish

@@ -1,5 +1,6 @@
 """Jobs that a bench orders: each once, found again, and followed to its end."""
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ Job = dict[str, Any]
 Watch = Callable[[str, str], Job]
 """Follows the job of an id under a title; see `cli.job_watch.watch_job`."""
 
-RUN_AGAIN = frozenset({"paused", "failed", "cancelled"})
+RUN_AGAIN = frozenset({"paused", "failed"})
 UNDER_WAY = frozenset({"queued", "running"})
 POLL_SECONDS = 0.5
 APPEAR_SECONDS = 60.0
@@ -39,11 +40,20 @@ class Jobs:
         self._watch = watch
 
     def ordered(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The answer to an order; one that failed, was paused or cancelled is run again."""
+        """The answer to an order.
+
+        One that failed or was paused is run again, and one that was cancelled, which is final, is
+        ordered once more.
+        """
         key = f"bench-{digest_of([path, body])}"
-        accepted: dict[str, Any] = self._gateway.post(path, body, headers={"idempotency-key": key})
-        job_id = job_of(accepted)
-        if self._gateway.get(f"/v1/jobs/{job_id}")["status"] in RUN_AGAIN:
+        for attempt in itertools.count():
+            headers = {"idempotency-key": f"{key}-{attempt}" if attempt else key}
+            accepted: dict[str, Any] = self._gateway.post(path, body, headers=headers)
+            job_id = job_of(accepted)
+            status = self._gateway.get(f"/v1/jobs/{job_id}")["status"]
+            if status != "cancelled":
+                break
+        if status in RUN_AGAIN:
             self._gateway.post(f"/v1/jobs/{job_id}/resume", {})
         return accepted
 

@@ -24,7 +24,7 @@ def _wishes(path: str, what: str) -> tuple[Route, ...]:
     said = {
         "cancel": "Ask the job to stop for good.",
         "pause": "Ask the job to save and to free its worker.",
-        "resume": "Let the job go on, or run it again.",
+        "resume": "Let a paused job go on, or run a failed one again.",
     }
     return tuple(
         Route(f"{wish}_{what}", "POST", f"{path}/{{job_id}}/{wish}", access.JOBS, summary, STEERED)

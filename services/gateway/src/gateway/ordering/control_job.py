@@ -60,7 +60,7 @@ class ControlJob:
         """Wish it under the caller's name; the job's state follows when its worker has acted.
 
         Args:
-            wish: RUN resumes a paused job and runs a failed or cancelled one again.
+            wish: RUN resumes a paused job and runs a failed one again; a cancel is final.
 
         Returns:
             The job with its new wish.

@@ -532,7 +532,7 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Asks a job to stop for good; its checkpoints stay.
+        """Asks a job to stop for good: it is not resumed any more. Its checkpoints stay.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
         """
@@ -550,9 +550,10 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeJob(self, request, context):
-        """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
+        """Lets a paused job go on, and runs a failed one again, from its checkpoint.
 
-        NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded, is cancelled or being cancelled (create a new job), or a
+        file or a dataset that it needs was deleted since it failed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

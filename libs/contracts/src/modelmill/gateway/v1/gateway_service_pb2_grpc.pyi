@@ -189,7 +189,7 @@ class GatewayServiceStub:
     NOT_FOUND: unknown.
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.CancelJobRequest, _gateway_service_pb2.CancelJobResponse]
-    """Asks a job to stop for good; its checkpoints stay.
+    """Asks a job to stop for good: it is not resumed any more. Its checkpoints stay.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
     """
@@ -199,9 +199,10 @@ class GatewayServiceStub:
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
     """
     ResumeJob: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeJobRequest, _gateway_service_pb2.ResumeJobResponse]
-    """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
+    """Lets a paused job go on, and runs a failed one again, from its checkpoint.
 
-    NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded, is cancelled or being cancelled (create a new job), or a
+    file or a dataset that it needs was deleted since it failed.
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_gateway_service_pb2.WatchJobRequest, _gateway_service_pb2.WatchJobResponse]
     """Streams what happens to a job, from its beginning or from after an event, until it has ended.
@@ -370,7 +371,7 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     NOT_FOUND: unknown.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.CancelJobRequest, _gateway_service_pb2.CancelJobResponse]  # type: ignore[assignment]
-    """Asks a job to stop for good; its checkpoints stay.
+    """Asks a job to stop for good: it is not resumed any more. Its checkpoints stay.
 
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
     """
@@ -380,9 +381,10 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended, or is being cancelled.
     """
     ResumeJob: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.ResumeJobRequest, _gateway_service_pb2.ResumeJobResponse]  # type: ignore[assignment]
-    """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
+    """Lets a paused job go on, and runs a failed one again, from its checkpoint.
 
-    NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded, is cancelled or being cancelled (create a new job), or a
+    file or a dataset that it needs was deleted since it failed.
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_gateway_service_pb2.WatchJobRequest, _gateway_service_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Streams what happens to a job, from its beginning or from after an event, until it has ended.
@@ -758,7 +760,7 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.CancelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.CancelJobResponse, _abc.Awaitable[_gateway_service_pb2.CancelJobResponse]]:
-        """Asks a job to stop for good; its checkpoints stay.
+        """Asks a job to stop for good: it is not resumed any more. Its checkpoints stay.
 
         NOT_FOUND: unknown. FAILED_PRECONDITION: it has ended.
         """
@@ -780,9 +782,10 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.ResumeJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.ResumeJobResponse, _abc.Awaitable[_gateway_service_pb2.ResumeJobResponse]]:
-        """Lets a paused job go on, and runs a failed or cancelled one again, from its checkpoint.
+        """Lets a paused job go on, and runs a failed one again, from its checkpoint.
 
-        NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded.
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it has succeeded, is cancelled or being cancelled (create a new job), or a
+        file or a dataset that it needs was deleted since it failed.
         """
 
     @_abc_1.abstractmethod

@@ -40,7 +40,7 @@ class _JobStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobStatus.V
     JOB_STATUS_FAILED: _JobStatus.ValueType  # 5
     """Ended without a result; the error says why."""
     JOB_STATUS_CANCELLED: _JobStatus.ValueType  # 6
-    """Ended because somebody asked for it."""
+    """Ended for good because somebody asked for it."""
 
 class JobStatus(_JobStatus, metaclass=_JobStatusEnumTypeWrapper):
     """Where a job stands. Pausing and cancelling are shown when the wish (JobControl) differs from this."""
@@ -58,7 +58,7 @@ JOB_STATUS_SUCCEEDED: JobStatus.ValueType  # 4
 JOB_STATUS_FAILED: JobStatus.ValueType  # 5
 """Ended without a result; the error says why."""
 JOB_STATUS_CANCELLED: JobStatus.ValueType  # 6
-"""Ended because somebody asked for it."""
+"""Ended for good because somebody asked for it."""
 Global___JobStatus: _TypeAlias = JobStatus  # noqa: Y015
 
 class _JobWish:
@@ -217,7 +217,7 @@ Global___JobRequested: _TypeAlias = JobRequested  # noqa: Y015
 
 @_typing.final
 class JobResumed(_message.Message):
-    """Body of job.resumed.<kind>.<tenant>.<id>: a paused or ended job shall run again."""
+    """Body of job.resumed.<kind>.<tenant>.<id>: a paused or failed job shall run again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

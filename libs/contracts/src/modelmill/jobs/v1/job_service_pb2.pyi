@@ -32,7 +32,7 @@ class ControlJobRequest(_message.Message):
     job_id: _builtins.str
     """The job."""
     wish: _job_pb2.JobWish.ValueType
-    """The wish. RUN resumes a paused job and runs a failed or cancelled one again, from its checkpoint."""
+    """The wish. RUN resumes a paused job and runs a failed one again, from its checkpoint."""
     requested_by: _builtins.str
     """Subject claim of the caller."""
     def __init__(

@@ -51,7 +51,8 @@ class JobServiceServicer:
 
         Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
         NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
-        FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state.
+        FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state. A cancel is
+        final, from when it is recorded on.
         UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -38,7 +38,8 @@ class JobServiceStub:
 
     Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
     NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
-    FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state.
+    FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state. A cancel is
+    final, from when it is recorded on.
     UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
     """
 
@@ -52,7 +53,8 @@ class JobServiceAsyncStub(JobServiceStub):
 
     Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
     NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
-    FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state.
+    FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state. A cancel is
+    final, from when it is recorded on.
     UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
     """
 
@@ -69,7 +71,8 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Wishing what is wished already, or cancelling a job that is cancelled, changes nothing and succeeds.
         NOT_FOUND: unknown, another tenant's, or of a kind that another service owns.
-        FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state.
+        FAILED_PRECONDITION: the job has ended, so that the wish cannot come true; the message names its state. A cancel is
+        final, from when it is recorded on.
         UNAVAILABLE: the bus does not answer; ask again, repeating is safe.
         """
 

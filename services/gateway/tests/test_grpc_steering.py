@@ -1,0 +1,21 @@
+"""What gRPC answers to wishes for a job."""
+
+import grpc
+import pytest
+from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
+from gateway_support.house import House
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ENDED = grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def test_a_cancel_is_final(house: House):
+    async with grpc_door(house, tenant="ends") as door:
+        order = pb.CreateOptimizationRequest(spec=BuildSpec(source_version_id="default"))
+        job_id = (await door.CreateOptimization(order, timeout=CALL_SECONDS)).job.id
+        await door.CancelJob(pb.CancelJobRequest(job_id=job_id), timeout=CALL_SECONDS)
+        async with refused(ENDED, "cancelled, for good; create a new job"):
+            await door.ResumeJob(pb.ResumeJobRequest(job_id=job_id), timeout=CALL_SECONDS)
