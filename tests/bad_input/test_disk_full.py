@@ -12,7 +12,7 @@ import psutil
 import pytest
 from cli.broker import FullDiskWatch, broker_command, token_alone
 from cli.errors import GatewayError
-from cli.process_group import Command, ProcessGroup
+from cli.process_group import ProcessGroup
 from cli.state_folder import StateFolder
 from jobs.bus import Bus
 from modelmill.registry.v1.model_events_pb2 import FileState
@@ -112,9 +112,9 @@ async def broker_on(folder: Path, log: list[str]) -> AsyncIterator[tuple[Process
         watch = FullDiskWatch(
             state.bus, lambda _, line: log.append(line), lambda: group.running["nats"].restart()
         )
-        argv = broker_command(state, port=port, admitted=token_alone("token"))
-        async with ProcessGroup(watch.see) as group:
-            await group.start({"nats": Command(argv)})
+        command = broker_command(state, port=port, admitted=token_alone("token"))
+        async with ProcessGroup(watch.see, mark=state.mark) as group:
+            await group.start({"nats": command})
             async with Bus.connect(f"nats://127.0.0.1:{port}", "token", name="test") as bus:
                 yield group, bus
             await watch.stop()
@@ -155,9 +155,7 @@ async def test_a_broker_that_may_write_no_longer_comes_back_with_all_that_it_too
     log: list[str] = []
     async with broker_on(tmp_path, log) as (group, bus):
         assert await stored(bus, "before")
-        tether = psutil.Process(group.running["nats"].pid)
-        (broker,) = tether.children()
-        with full_disk(tether), full_disk(broker):
+        with full_disk(psutil.Process(group.running["nats"].pid)):
             assert not await stored(bus, "meanwhile")
         await eventually(lambda: stored(bus, "after"), within=30)
         assert await bus.last("file.state.before", FileState) is not None

@@ -7,7 +7,7 @@ import pytest
 from cli.app import run_app
 from cli.broker import broker_command, token_alone
 from cli.ports import HOST, free_port
-from cli.process_group import Command, ProcessGroup
+from cli.process_group import ProcessGroup
 from cli.state_folder import StateFolder
 from jobs.bus import Bus
 from jobs.identities import Identities
@@ -20,9 +20,9 @@ from service_kit.bus_access import Credential, NkeySeed
 async def published(state: StateFolder, admitted: str, credential: Credential) -> int:
     """Announce a model to the state folder's broker, admitted so; the message's sequence."""
     port = free_port()
-    async with ProcessGroup(lambda _name, _line: None) as processes:
+    async with ProcessGroup(lambda _name, _line: None, mark=state.mark) as processes:
         command = broker_command(state, port=port, admitted=admitted)
-        await processes.start({"nats": Command(command)})
+        await processes.start({"nats": command})
         async with Bus.connect(f"nats://{HOST}:{port}", credential, name="cli") as bus:
             return await bus.publish(MODEL_READY, ModelReady(version_id="mv-1"))
 

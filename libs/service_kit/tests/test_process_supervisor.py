@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
@@ -62,59 +61,167 @@ async def test_a_stopped_process_stays_stopped():
     assert not psutil.pid_exists(pid)
 
 
+CHILD_WITH_CHILDREN = """
+import os, subprocess, sys
+# One in our group with our pipes, as a broker under a wrapper; one in a group of its own, as jobs.
+for own_group in (False, True):
+    subprocess.Popen([sys.executable, "-c", CODE], start_new_session=own_group)
+print("READY", flush=True)
+sys.stdin.read()
+""".replace("CODE", repr("import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(300)"))
+
+
+def below(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    """Whether they have ended, waited for or not: nobody here is the parent of an orphan."""
+    return all(not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in processes)
+
+
+async def with_children(lines: list[str]) -> tuple[SupervisedProcess, list[psutil.Process]]:
+    process = supervised(CHILD_WITH_CHILDREN, lines)
+    await process.start()
+    return process, below(process.pid)
+
+
+async def test_a_killed_process_is_started_again_although_its_children_hold_its_pipes():
+    process, orphans = await with_children([])
+    try:
+        assert len(orphans) == 2
+        first = process.pid
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: process.restarts == 1 and process.pid != first, within=5)
+        assert all_gone(orphans)
+    finally:
+        await process.stop()
+
+
+async def test_a_stop_ends_what_the_process_has_started_also_when_that_does_not_want_to():
+    process, children = await with_children([])
+    await process.stop()
+    assert all_gone(children)
+
+
+async def test_a_process_that_does_not_listen_is_started_again_by_force():
+    lines: list[str] = []
+    process = supervised(f"import signal; signal.signal(15, signal.SIG_IGN); {READY}", lines)
+    await process.start()
+    try:
+        first = process.pid
+        process.restart(within_seconds=0.1)
+        await eventually(lambda: process.pid != first and process.is_running)
+        assert any("did not end within" in line for line in lines)
+    finally:
+        await process.stop(within_seconds=0.1)
+
+
+async def test_a_frozen_process_is_killed_and_started_again():
+    process = supervised(READY, [])
+    await process.start()
+    try:
+        first = process.pid
+        os.kill(first, signal.SIGSTOP)
+        process.kill("says nothing")
+        await eventually(lambda: process.pid != first and process.is_running)
+    finally:
+        await process.stop()
+
+
+async def test_who_ends_again_and_again_is_given_up_with_its_last_words():
+    argv = [sys.executable, "-c", "import sys; print('READY', flush=True); sys.exit('no licence')"]
+    process = SupervisedProcess("child", argv, {}, lambda _name, _line: None, most_short_lives=3)
+    await process.start()
+    with pytest.raises(UnavailableError, match=r"child ended 3 times .* no licence"):
+        await asyncio.wait_for(process.given_up(), 30)
+    await process.stop()
+    assert not process.is_running
+
+
+async def test_a_stop_while_it_is_started_again_leaves_no_process(tmp_path):
+    count = tmp_path / "starts"
+    # Each start but the first takes longer than anybody waits.
+    code = (
+        f"import os, time; os.open({str(count)!r}, os.O_CREAT | os.O_EXCL);"
+        " print('READY', flush=True); time.sleep(300)"
+    )
+    slow = f"import os, time\nif os.path.exists({str(count)!r}): time.sleep(300)\n{code}"
+    process = supervised(slow, [])
+    await process.start()
+    first = process.pid
+    os.kill(first, signal.SIGKILL)
+    await eventually(lambda: process.pid != first and process.is_running)
+    second = process.pid
+    await process.stop()
+    assert not psutil.pid_exists(second)
+    await asyncio.sleep(0)
+    assert process.pid == second
+
+
+async def test_a_line_that_is_longer_than_any_log_does_not_keep_the_process_from_writing():
+    lines: list[str] = []
+    process = supervised(
+        "import sys; print('READY', flush=True);"
+        " print('x' * 3_000_000, flush=True); print('after', flush=True); sys.stdin.read()",
+        lines,
+    )
+    await process.start()
+    try:
+        await eventually(lambda: "after" in lines)
+    finally:
+        await process.stop()
+
+
 SUPERVISOR = """
 import subprocess, sys, time
-argv = [sys.executable, "-m", "cli.tether", "x", *sys.argv[1:]]
+argv = [sys.executable, "-m", "cli.tether", *sys.argv[1:]]
 child = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 print(child.stdout.readline().decode().strip(), child.pid, flush=True)
 time.sleep(300)
 """
 
 
-SLEEPER = ("sleep", "300")
-STUBBORN_SLEEPER = ("sh", "-c", "trap '' TERM HUP; exec sleep 300")
+SLEEPER = ("/bin/sh", "-c", "echo READY; exec sleep 300")
+STUBBORN_SLEEPER = ("/bin/sh", "-c", "trap '' TERM HUP; echo READY; exec sleep 300")
 
 
 async def start_tethered(
-    lock: Path, port: int, program: tuple[str, ...] = SLEEPER
+    lock: Path, program: tuple[str, ...] = SLEEPER
 ) -> tuple[asyncio.subprocess.Process, int]:
     """A supervisor, and the process id of the program that it has tethered."""
     supervisor = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SUPERVISOR, str(port), str(lock), *program), stdout=PIPE
+        *(sys.executable, "-c", SUPERVISOR, str(lock), *program), stdout=PIPE
     )
     assert supervisor.stdout is not None
-    word, _, tether_pid = (await supervisor.stdout.readline()).decode().split()
+    word, pid = (await supervisor.stdout.readline()).decode().split()
     assert word == "READY"
-    (sleeper,) = psutil.Process(int(tether_pid)).children()
-    return supervisor, sleeper.pid
+    return supervisor, int(pid)
 
 
 async def test_a_tethered_program_ends_when_its_supervisor_is_killed(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        supervisor, sleeper = await start_tethered(tmp_path / "lock", port)
-        supervisor.kill()
-        await supervisor.wait()
-        await eventually(lambda: not psutil.pid_exists(sleeper))
+    supervisor, sleeper = await start_tethered(tmp_path / "lock")
+    supervisor.kill()
+    await supervisor.wait()
+    await eventually(lambda: not psutil.pid_exists(sleeper))
 
 
 async def test_a_program_waits_until_an_orphaned_one_has_left_the_folder(tmp_path):
     lock = tmp_path / "lock"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        supervisor, orphan = await start_tethered(lock, port, STUBBORN_SLEEPER)
-        supervisor.kill()
-        await supervisor.wait()
+    supervisor, pid = await start_tethered(lock, STUBBORN_SLEEPER)
+    orphan = psutil.Process(pid)
+    supervisor.kill()
+    await supervisor.wait()
 
-        second = asyncio.create_task(start_tethered(lock, port))
-        done, _ = await asyncio.wait({second}, timeout=0.7)
-        assert not done
-        os.kill(orphan, signal.SIGKILL)
-        supervisor, sleeper = await second
-        assert not psutil.pid_exists(orphan)
-        supervisor.kill()
-        await supervisor.wait()
-        await eventually(lambda: not psutil.pid_exists(sleeper))
+    second = asyncio.create_task(start_tethered(lock))
+    done, _ = await asyncio.wait({second}, timeout=0.7)
+    assert not done
+    orphan.kill()
+    supervisor, sleeper = await second
+    assert all_gone([orphan])
+    supervisor.kill()
+    await supervisor.wait()
+    await eventually(lambda: not psutil.pid_exists(sleeper))
 
 
 async def test_a_start_that_is_cancelled_at_any_moment_leaves_no_process():

@@ -41,6 +41,20 @@ async def test_a_command_is_started_and_nothing_of_it_is_left(tmp_path: Path) ->
         await tokens_of(engine)
 
 
+async def test_a_server_ends_with_the_process_that_guards_it_however_that_ends(
+    tmp_path: Path,
+) -> None:
+    engine = started(tmp_path)
+    await engine.load()
+    guard = psutil.Process(engine.server.pid)
+    (server,) = guard.children()
+
+    guard.kill()
+
+    await eventually(lambda: is_gone(server))
+    await engine.close()
+
+
 async def is_gone(process: psutil.Process) -> bool:
     """Ended, though perhaps nobody has asked for its status yet."""
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service_kit.errors import PreconditionError
-from service_kit.process_supervisor import LogLine
+from service_kit.process_supervisor import LogLine, python_module
 
+from cli.process_group import Command
 from cli.state_folder import StateFolder, write_private
 
 ROOM_BYTES = 1 << 40
@@ -36,7 +37,11 @@ def token_alone(token: str) -> str:
     return f'authorization {{ token: "{token}" }}\n'
 
 
-def broker_command(state: StateFolder, *, port: int, admitted: str) -> list[str]:
+READY_SIGN = "Server is ready"
+"""What nats-server says once it answers."""
+
+
+def broker_command(state: StateFolder, *, port: int, admitted: str) -> Command:
     """Write the broker's configuration, readable by its owner alone, and give its command.
 
     Args:
@@ -53,8 +58,8 @@ def broker_command(state: StateFolder, *, port: int, admitted: str) -> list[str]
     config = state.path / "run" / "nats.conf"
     text = CONFIG.format(port=port, store=state.bus, room=ROOM_BYTES, admitted=admitted)
     write_private(config, text.encode())
-    tether = [sys.executable, "-m", "cli.tether", "nats", str(port), str(state.bus / "lock")]
-    return [*tether, binary, "-c", str(config)]
+    tether = [*python_module("cli.tether"), str(state.bus / "lock")]
+    return Command([*tether, binary, "-c", str(config)], ready_sign=READY_SIGN)
 
 
 class FullDiskWatch:

@@ -26,6 +26,12 @@ class JobEndedBadlyError(WorkFailedError):
     reason = "JOB_ENDED_BADLY"
 
 
+class StackFailedError(WorkFailedError):
+    """A process of the stack ends again and again, so all were stopped."""
+
+    reason = "STACK_FAILED"
+
+
 class DemoError(WorkFailedError):
     """The loop did not do what the demo is there to show."""
 

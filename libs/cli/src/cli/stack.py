@@ -20,7 +20,9 @@ from service_kit.process_supervisor import LogLine, SupervisedProcess, python_mo
 
 from cli.broker import FullDiskWatch, broker_command
 from cli.certificates import CertificateFolder, kept_renewed
+from cli.errors import StackFailedError
 from cli.keys import AUDIENCE, ISSUER, LocalKeys
+from cli.leftovers import end_leftovers
 from cli.ports import HOST, free_port, refuse_taken_ports
 from cli.process_group import Command, ProcessGroup
 from cli.state_folder import Runtime, StateFolder
@@ -75,8 +77,24 @@ class Stack:
     """A running stack."""
 
     runtime: Runtime
-    processes: dict[str, SupervisedProcess]
+    """As it started; `run/runtime.json` also knows of processes that were started again."""
+    group: ProcessGroup
     keys: LocalKeys
+
+    @property
+    def processes(self) -> dict[str, SupervisedProcess]:
+        return self.group.running
+
+    async def runs(self) -> None:
+        """Wait for as long as all its processes are kept running.
+
+        Raises:
+            StackFailedError: one ends again and again; the message says which, and its last words.
+        """
+        try:
+            await self.group.given_up()
+        except UnavailableError as error:
+            raise StackFailedError(f"{error}; all of it was stopped") from error
 
 
 @dataclass(frozen=True)
@@ -97,6 +115,7 @@ async def running_stack(
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(state.locked())
+        await end_leftovers(state, on_line)
         options.refuse_taken_ports()
         (keys := LocalKeys(state.keys)).ensure()
         await stack.enter_async_context(_certificates(state, options, on_line))
@@ -105,7 +124,13 @@ async def running_stack(
         broker_port = options.nats_port or free_port()
         watch = FullDiskWatch(state.bus, on_line, lambda: processes.running["nats"].restart())
         stack.push_async_callback(watch.stop)
-        processes = await stack.enter_async_context(ProcessGroup(watch.see))
+        processes = await stack.enter_async_context(
+            ProcessGroup(watch.see, mark=state.mark, on_restart=lambda: publish_again())
+        )
+
+        def publish_again() -> None:
+            if state.runtime_file.exists():  # else not all have started yet
+                state.write_runtime(_runtime(state, options, made, nats_url, processes.running))
 
         def service(name: str) -> Command:
             environment = _common(name, state, options, made, nats_url, collector.port)
@@ -123,7 +148,7 @@ async def running_stack(
         _pin_ports(processes.running)
         runtime = _runtime(state, options, made, nats_url, processes.running)
         state.write_runtime(runtime)
-        yield Stack(runtime, processes.running, keys)
+        yield Stack(runtime, processes, keys)
 
 
 async def _start_bus(processes: ProcessGroup, state: StateFolder, port: int, url: str) -> None:
@@ -134,7 +159,7 @@ async def _start_bus(processes: ProcessGroup, state: StateFolder, port: int, url
     identities = Identities(state.bus_identities)
     identities.ensure()
     broker = broker_command(state, port=port, admitted=identities.authorization())
-    await processes.start({"nats": Command(broker)})
+    await processes.start({"nats": broker})
     await make_streams(url, identities.seed(DEPLOY))
 
 

@@ -1,6 +1,7 @@
 """The one folder in which a machine's Modelmill lives: bus, artifacts, keys, traces."""
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -43,6 +44,11 @@ class StateFolder:
     """Paths inside the state folder; `path` is absolute."""
 
     path: Path
+
+    @property
+    def mark(self) -> str:
+        """All processes that work on this folder run under it (see `service_kit.descendants`)."""
+        return hashlib.sha256(os.fsencode(self.path.resolve())).hexdigest()[:32]
 
     @property
     def artifacts(self) -> Path:

@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from service_kit.started_process import StartedProcess, start_process
+
 log = logging.getLogger(__name__)
 
 LINE_BYTES = 16 * 1024 * 1024
@@ -27,7 +29,7 @@ class ChildProcess:
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: StartedProcess,
         reports: asyncio.StreamReader,
         pipe: asyncio.BaseTransport,
         log_file: Path,
@@ -54,7 +56,7 @@ class ChildProcess:
         log_file = folder / "child.log"
         try:
             with log_file.open("ab") as output:
-                process = await asyncio.create_subprocess_exec(
+                process = await start_process(
                     sys.executable,
                     # A crash in native code leaves its stack in the log.
                     "-Xfaulthandler",

@@ -28,7 +28,7 @@ async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
     share, and the page that shows the metrics of all of them.
 
     Raises:
-        UnavailableError: one of them does not start.
+        UnavailableError: one of them does not start, or ends again and again.
         OSError: a port is taken.
     """
     with ExitStack() as held:
@@ -55,9 +55,22 @@ async def serve_by_several(settings: Settings, stopping: asyncio.Event) -> None:
         try:
             page = held.enter_context(_metrics(settings, processes))
             announce_ready(**(processes[0].ports | {"metrics": page.port}))
-            await stopping.wait()
+            await _until(stopping, processes)
         finally:
             await _stop(processes, settings)
+
+
+async def _until(stopping: asyncio.Event, processes: Sequence[SupervisedProcess]) -> None:
+    told = asyncio.create_task(stopping.wait())
+    kept = [asyncio.create_task(process.given_up()) for process in processes]
+    try:
+        done, _ = await asyncio.wait({told, *kept}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()  # raises what ended it, unless we were told to
+    finally:
+        for task in (told, *kept):
+            task.cancel()
+        await asyncio.gather(told, *kept, return_exceptions=True)
 
 
 def _own(settings: Settings, number: int) -> dict[str, str]:

@@ -17,8 +17,9 @@ from cli.broker import broker_command, token_alone
 from cli.gateway_client import Connection, GatewayClient
 from cli.interrupts import interruptible
 from cli.keys import ALL_SCOPES, LocalKeys
+from cli.leftovers import end_leftovers
 from cli.ports import HOST, free_port
-from cli.process_group import Command, ProcessGroup
+from cli.process_group import ProcessGroup
 from cli.state_folder import StateFolder
 
 if TYPE_CHECKING:
@@ -94,12 +95,17 @@ async def _import(state: StateFolder, file: Path, count: Count) -> int:
     from jobs.link import open_link
 
     with state.locked():
+        await end_leftovers(state, _unheard)
         port, token = free_port(), secrets.token_urlsafe(32)
         command = broker_command(state, port=port, admitted=token_alone(token))
-        async with ProcessGroup(lambda _name, _line: None) as processes:
-            await processes.start({"nats": Command(command)})
+        async with ProcessGroup(_unheard, mark=state.mark) as processes:
+            await processes.start({"nats": command})
             async with open_link(f"nats://{HOST}:{port}", token, name="cli") as link:
                 return await import_streams(link, file, count)
+
+
+def _unheard(_name: str, _line: str) -> None:
+    """What the broker of an import says; of what goes wrong its link tells."""
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -69,7 +69,7 @@ async def _run(
         console.print(
             f"ready: {stack.runtime.http_url}   (`mill token` makes a token, `mill chat` talks)"
         )
-        await asyncio.Event().wait()
+        await stack.runs()
 
 
 def line_printer(console: Console) -> LogLine:

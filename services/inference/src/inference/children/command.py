@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 
+from service_kit.parent_death import end_with_parent
+
 from inference.children.parent_socket import ParentGoneError, ParentSocket
 
 STDERR = 2
@@ -30,6 +32,8 @@ class GuardedCommand:
             # What it prints is a log, and stdout has a reader who expects none.
             stdout=STDERR,
             start_new_session=True,
+            # A kill -9 of this process leaves no server behind; no thread runs yet.
+            preexec_fn=end_with_parent,
         )
         self._lock = threading.Lock()
         self._is_over = False
