@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psutil
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from cli.stack import Stack, StackOptions, running_stack
+from cli.stack import Stack, running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import Runtime, StateFolder
 from jobs.bus import Bus
 from jobs.subjects import MODEL_READY

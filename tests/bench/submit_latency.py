@@ -21,7 +21,8 @@ from pathlib import Path
 
 import nats
 from cli.gateway_client import Connection, GatewayClient, local_token
-from cli.stack import StackOptions, running_stack
+from cli.stack import running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 from jobs.bus import Bus
 from jobs.submit import JobQueue

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 from cli.gateway_client import Connection, GatewayClient, local_token
-from cli.stack import Stack, StackOptions, running_stack
+from cli.stack import Stack, running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 from jobs.bus import Bus
 from testkit.ports import free_port

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.gateway_client import DEFAULT_TENANT, local_token
-from cli.stack import Stack, StackOptions, running_stack
+from cli.stack import Stack, running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 from google.protobuf.struct_pb2 import Struct
 from jobs.bus import Bus

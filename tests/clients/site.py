@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 from cli.commands.models import bring_in
 from cli.gateway_client import DEFAULT_TENANT, local_token
-from cli.stack import StackOptions, running_stack
+from cli.stack import running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 from testkit.models import make_tiny_llama
 from testkit.ports import free_port

@@ -14,7 +14,8 @@ from typing import Any
 import pytest_asyncio
 from cli.commands.models import bring_in
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from cli.stack import Stack, StackOptions, running_stack
+from cli.stack import Stack, running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 from jobs.bus import Bus
 from openai import AsyncOpenAI

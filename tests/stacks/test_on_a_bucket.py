@@ -6,7 +6,7 @@ from pathlib import Path
 
 import boto3
 import pytest
-from cli.stack import StackOptions
+from cli.stack_options import StackOptions
 from moto.server import ThreadedMotoServer
 from testkit.ports import free_port
 from testkit.waiting import eventually

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from cli.commands.models import bring_in
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_token
-from cli.stack import StackOptions, running_stack
+from cli.stack import running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 from openai import APIStatusError, AsyncOpenAI
 from testkit.models import make_tiny_llama

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from cli.app import run_app
 from cli.broker import broker_command, token_alone
-from cli.ports import HOST, free_port
+from cli.ports import HOST
 from cli.process_group import ProcessGroup
 from cli.state_folder import StateFolder
 from jobs.bus import Bus
@@ -15,16 +15,17 @@ from jobs.nkeys import Nkey
 from jobs.subjects import MODEL_READY
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.bus_access import Credential, NkeySeed
+from service_kit.ports import held_port
 
 
 async def published(state: StateFolder, admitted: str, credential: Credential) -> int:
     """Announce a model to the state folder's broker, admitted so; the message's sequence."""
-    port = free_port()
-    async with ProcessGroup(lambda _name, _line: None, mark=state.mark) as processes:
+    with held_port() as port:
         command = broker_command(state, port=port, admitted=admitted)
-        await processes.start({"nats": command})
-        async with Bus.connect(f"nats://{HOST}:{port}", credential, name="cli") as bus:
-            return await bus.publish(MODEL_READY, ModelReady(version_id="mv-1"))
+        async with ProcessGroup(lambda _name, _line: None, mark=state.mark) as processes:
+            await processes.start({"nats": command})
+            async with Bus.connect(f"nats://{HOST}:{port}", credential, name="cli") as bus:
+                return await bus.publish(MODEL_READY, ModelReady(version_id="mv-1"))
 
 
 async def test_a_folder_whose_broker_had_one_token_for_all_goes_on_with_identities(tmp_path: Path):

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from cli.commands.up import readable
-from cli.stack import Stack, StackOptions, running_stack
+from cli.stack import Stack, running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 from cli.system_errors import folder_error
 

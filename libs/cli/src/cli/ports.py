@@ -29,14 +29,6 @@ def refuse_taken_ports(asked: Mapping[str, int]) -> None:
         raise PreconditionError("; ".join(problems))
 
 
-def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _problem(option: str, port: int) -> str:
     with socket.socket() as probe:
         # As servers do: connections that are still ending do not keep a port.

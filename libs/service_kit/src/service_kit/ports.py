@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def held_port(host: str = "127.0.0.1") -> Iterator[int]:
-    """A port that nobody else is given while the block runs; the system chooses it.
+def held_port(host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
+    """A port that nobody else is given while the block runs; for 0 the system chooses it.
 
     Our own servers listen on port 0 and report what they were given. This is for programs of others
     that cannot. A socket stays bound to the port without listening, so a program that sets
@@ -15,6 +15,6 @@ def held_port(host: str = "127.0.0.1") -> Iterator[int]:
     """
     with socket.socket() as holder:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        holder.bind((host, 0))
-        port: int = holder.getsockname()[1]
-        yield port
+        holder.bind((host, port))
+        chosen: int = holder.getsockname()[1]
+        yield chosen

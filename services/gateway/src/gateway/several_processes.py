@@ -118,6 +118,8 @@ def _held(address: str) -> Iterator[str]:
             raise OSError(f"cannot listen on {address}: {error.strerror}") from error
         port = str(alone.getsockname()[1])
     with socket.socket(family) as holding:
+        # Of a supervisor that holds the port for us, too.
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         holding.bind((name, int(port)))
         yield f"{host}:{port}"

@@ -19,7 +19,7 @@ from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient, local_
 from cli.interrupts import interruptible
 from cli.job_watch import watch_job
 from cli.logged_stack import logged_stack
-from cli.stack import StackOptions
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from cli.demo.memory_watch import MemoryWatch
 from cli.gateway_client import DEFAULT_TENANT, Connection, local_token
 from cli.interrupts import interruptible
 from cli.logged_stack import logged_stack
-from cli.stack import StackOptions
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 
 if TYPE_CHECKING:

@@ -12,13 +12,14 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from service_kit.errors import PreconditionError
+from service_kit.ports import held_port
 
 from cli.broker import broker_command, token_alone
 from cli.gateway_client import Connection, GatewayClient
 from cli.interrupts import interruptible
 from cli.keys import ALL_SCOPES, LocalKeys
 from cli.leftovers import end_leftovers
-from cli.ports import HOST, free_port
+from cli.ports import HOST
 from cli.process_group import ProcessGroup
 from cli.state_folder import StateFolder
 
@@ -94,9 +95,9 @@ async def _import(state: StateFolder, file: Path, count: Count) -> int:
     from jobs.archive import import_streams
     from jobs.link import open_link
 
-    with state.locked():
+    with state.locked(), held_port(HOST) as port:
         await end_leftovers(state, _unheard)
-        port, token = free_port(), secrets.token_urlsafe(32)
+        token = secrets.token_urlsafe(32)
         command = broker_command(state, port=port, admitted=token_alone(token))
         async with ProcessGroup(_unheard, mark=state.mark) as processes:
             await processes.start({"nats": command})

@@ -10,7 +10,8 @@ from rich.markup import escape
 from service_kit.process_supervisor import LogLine
 
 from cli.interrupts import Interrupted, interruptible
-from cli.stack import StackOptions, running_stack
+from cli.stack import running_stack
+from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 
 COLOURS = {
