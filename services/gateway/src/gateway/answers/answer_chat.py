@@ -23,6 +23,7 @@ from gateway.domain.split import sticky_key
 from gateway.domain.verdict import InputVerdict, refusal_of
 from gateway.guarding.ask_judges import AskJudges
 from gateway.guarding.guarded_answers import GuardedAnswers
+from gateway.guarding.joined_strings import strings_together
 from gateway.measures import BLOCKED, FIRST_TEXT_SECONDS
 from gateway.neighbours import AuditTrail, Engines, Moderation, Policies, UsageRecords
 from gateway.spending.meter import METER
@@ -114,6 +115,7 @@ class AnswerChat:
         if verdict.blocked or (_is_strict(call) and verdict.flagged):
             BLOCKED.labels("input").inc()
             raise refusal_of(verdict, call.field)
+        await self._judge_joined(call, tenant, deadline)
         if verdict.text == text:
             return call, verdict
         if len(verdict.text) != len(text):
@@ -124,6 +126,18 @@ class AnswerChat:
             BLOCKED.labels("input").inc()
             raise refusal_of(verdict, "tools")
         return call.with_contents(masked[: len(contents)]), verdict
+
+    async def _judge_joined(self, call: ChatCall, tenant: str, deadline: Deadline) -> None:
+        """Refuse what a rule blocks once the strings of a JSON text are read together."""
+        made = (it.arguments for turn in call.turns for it in turn.calls)
+        for document in (*(turn.content for turn in call.turns), *made):
+            for text in strings_together(document):
+                verdict = await self.moderation.check_input(
+                    text, tenant=tenant, timeout=deadline.remaining()
+                )
+                if verdict.blocked:
+                    BLOCKED.labels("input").inc()
+                    raise refusal_of(verdict, call.field)
 
 
 async def _strict(policy: CompiledPolicy) -> CompiledPolicy:

@@ -11,6 +11,7 @@ from gateway.domain.verdict import Hit, Judged
 from gateway.guarding.guarded_call import guarded_call
 from gateway.guarding.guarded_json import GuardedJson
 from gateway.guarding.guarded_logprobs import GuardedLogprobs
+from gateway.guarding.joined_strings import JoinedStrings, may_be_json
 
 BLOCKED = "content_filter"
 UNTOLD = End(BLOCKED)
@@ -29,6 +30,9 @@ class GuardedAnswer:
         self._policy = policy
         self._guard = policy.stream(Direction.OUTPUT)
         self._json = GuardedJson(policy) if is_json else None
+        self._joined = JoinedStrings(policy) if is_json else None
+        self._has_begun = is_json
+        """Whether it is known if the answer is JSON."""
         self._echo = echo
         self._logprobs: GuardedLogprobs | None = None
         self._waiting: tuple[TokenLogprob, ...] = ()
@@ -69,7 +73,7 @@ class GuardedAnswer:
         """What the policy says of all of it, once it has ended."""
         verdict = self._guard.finish().verdict
         matches = [*(verdict.matches if verdict else ()), *self._in_calls]
-        for beside in (self._json, self._logprobs):
+        for beside in (self._json, self._joined, self._logprobs):
             matches += beside.matches if beside is not None else ()
         hits = dict.fromkeys(Hit(match.rule_id, match.category) for match in matches)
         blocked = self.end is not None and self.end.finish_reason == BLOCKED
@@ -88,6 +92,12 @@ class GuardedAnswer:
         if self._json is not None:
             text = self._json.push(text) + (self._json.finish() if ended else "")
             blocked = self._json.blocked
+        if not self._has_begun and not text.isspace() and text:
+            self._has_begun = True
+            self._joined = JoinedStrings(self._policy) if may_be_json(text) else None
+        if self._joined is not None:
+            text = self._joined.push(text, finished=ended or blocked)
+            blocked = blocked or self._joined.blocked
         released = self._guard.push(text)
         shown, verdict = released.text, released.verdict
         if (ended or blocked) and verdict is None:

@@ -7,6 +7,7 @@ from guard.bundle import CompiledPolicy, TextTooLongError
 from guard.verdict import Action, Direction, RuleMatch, Verdict
 
 from gateway.domain.chat import ToolCall
+from gateway.guarding.joined_strings import joined_strings
 
 
 class GuardedCall(NamedTuple):
@@ -33,6 +34,7 @@ def guarded_call(call: ToolCall, policy: CompiledPolicy) -> GuardedCall:
         masked = json.dumps(parts.masked(arguments), ensure_ascii=False)
         parts.pass_whole(call.name)
         parts.pass_whole(masked)
+        parts.pass_joined([call.name, arguments])
     except (_BlockedError, TextTooLongError, ValueError, RecursionError):
         return GuardedCall(None, tuple(parts.matches))
     passed = call if json.loads(masked) == arguments else call._replace(arguments=masked)
@@ -65,6 +67,14 @@ class _Parts:
         """Raise unless the text may leave as it is."""
         if self._judged(text).action > Action.FLAG:
             raise _BlockedError
+
+    def pass_joined(self, document: Any) -> None:
+        """Raise if a rule blocks what its strings say together."""
+        for text in joined_strings(document):
+            verdict = self._policy.check(text, Direction.OUTPUT)
+            if verdict.action is Action.BLOCK:
+                self.matches += verdict.matches
+                raise _BlockedError
 
     def _judged(self, text: str) -> Verdict:
         verdict = self._policy.check(text, Direction.OUTPUT)
