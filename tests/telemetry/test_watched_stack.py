@@ -173,8 +173,7 @@ async def a_judge_beside_the_rules(watched: Watched) -> None:
         **{"labels": {"animal": "harassment", "plant": None}, "threshold": 0.9},
         **{"severity": "low", "action": "flag", "on_failure": "open"},
     }
-    documents = (await asyncio.to_thread(client.get, path))["documents"]
-    documents.append({"name": "judge.yaml", "text": json.dumps({"judges": [judge]})})
+    documents = [{"name": "judge.yaml", "text": json.dumps({"judges": [judge]})}]
     await asyncio.to_thread(client.put, path, {"documents": documents})
 
 

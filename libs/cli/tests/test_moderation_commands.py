@@ -2,88 +2,22 @@
 
 import json
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-from cli.app import run_app
 from cli.policy_trial import Line, try_policy
-from cli_support.gateways import Handler, told_of
+from cli_support.gateways import told_of
+from cli_support.policy_gateway import DEFAULT, POLICY, PolicyGateway, said
 from guard.bundle import CompiledPolicy, compile_policy
 from guard.policy import parse_policy
 from guard.verdict import Direction
 from hypothesis import given
 from hypothesis import strategies as st
 
-POLICY = """rules:
-- {id: fruit, category: illicit, severity: high, action: block, directions: both,
-   keywords: [forbidden fruit]}
-- {id: mail, category: pii, severity: low, action: mask, directions: both, detector: email}
-- {id: leak, category: prompt-leak, severity: low, action: flag, directions: input,
-   keywords: [system prompt]}
-"""
-VERSION = {
-    "object": "moderation.policy",
-    "tenant": "demo",
-    "version": 2,
-    "digest": "sha256:two",
-    "follows_shared": False,
-    "restores_version": 1,
-    "changed_by": "ann\x1b[2J",
-    "changed_at": 1,
-}
-CHANGES = {
-    "added_rules": ["fruit"],
-    "removed_rules": [],
-    "changed_rules": ["mail"],
-    "changed_settings": [],
-}
-
-
-class Gateway(ThreadingHTTPServer):
-    """Keeps what it is told."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[tuple[str, str, Any]] = []
-        self.name = "ours.yaml"
-
-
-class _Handler(Handler):
-    server: Gateway
-
-    def do_GET(self) -> None:
-        self._asked()
-        if self.path.endswith("/versions"):
-            self._answer({"object": "list", "data": [VERSION], "has_more": False})
-        else:
-            document = {"name": self.server.name, "text": POLICY}
-            self._answer({**VERSION, "documents": [document]})
-
-    def do_PUT(self) -> None:
-        body = self._asked()
-        self._answer({**VERSION, "written": not body["dry_run"], "changes": CHANGES})
-
-    def do_POST(self) -> None:
-        self._asked()
-        self._answer({**VERSION, "written": True, "changes": CHANGES})
-
-    def _asked(self) -> Any:
-        body = self.rfile.read(int(self.headers.get("content-length") or 0))
-        said = json.loads(body) if body else None
-        self.server.asked.append((self.command, self.path.partition("?")[0], said))
-        return said
-
-    def _answer(self, fields: Any) -> None:
-        self.answer(json.dumps(fields).encode())
-
 
 @pytest.fixture
-def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
-    with told_of(Gateway(), monkeypatch) as server:
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[PolicyGateway]:
+    with told_of(PolicyGateway(), monkeypatch) as server:
         yield server
 
 
@@ -94,17 +28,11 @@ def policy(tmp_path: Path) -> Path:
     return file
 
 
-def said(capsys: pytest.CaptureFixture[str], *words: object, status: int = 0) -> str:
-    assert run_app(["moderation", *map(str, words)]) == status
-    read = capsys.readouterr()
-    return read.out + read.err
-
-
 # Policies --------------------------------------------------------------------------------------
 
 
 def test_files_are_put_in_force_as_one_policy(
-    gateway: Gateway, policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: PolicyGateway, policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "other.yaml"
     other.write_text("rules: []")
@@ -130,7 +58,7 @@ def test_files_are_put_in_force_as_one_policy(
 
 
 def test_versions_are_listed_and_brought_back(
-    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+    gateway: PolicyGateway, capsys: pytest.CaptureFixture[str]
 ) -> None:
     listed = said(capsys, "versions")
     assert "version 1 again" in listed
@@ -143,10 +71,11 @@ def test_versions_are_listed_and_brought_back(
 
 
 def test_the_policy_in_force_is_printed_or_written_to_a_folder_and_nowhere_else(
-    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: PolicyGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert POLICY.strip() in said(capsys, "show")
     gateway.name = "../../outside.yaml"
+    assert DEFAULT.strip() in said(capsys, "show")
     said(capsys, "show", "--output", tmp_path / "inner" / "policy")
     assert (tmp_path / "inner" / "policy" / "outside.yaml").read_text() == POLICY
     assert not (tmp_path / "outside.yaml").exists()
@@ -240,7 +169,7 @@ def test_bad_lines_are_named_and_the_others_are_judged(
 
 
 def test_without_files_the_policy_in_force_judges(
-    gateway: Gateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gateway: PolicyGateway, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "texts.txt"
     file.write_text("the forbidden fruit")

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
 from gateway_support.house import House
+from gateway_support.policies import ALONE
 from jobs.subjects import feedback_recorded
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import FEEDBACK_REPORT_MISSED, FeedbackRecorded
@@ -15,6 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Status = grpc.StatusCode
 DOCUMENT = PolicyDocument(name="a.yaml", text="rules: []")
+ALONE_DOCUMENT = PolicyDocument(name="a.yaml", text="alone")
 
 
 async def test_a_policy_is_put_in_force_shown_listed_and_brought_back(house: House):
@@ -48,6 +50,15 @@ async def test_a_policy_is_put_in_force_shown_listed_and_brought_back(house: Hou
             "PutPolicy",
             pb.PutPolicyRequest(documents=[DOCUMENT], expected_digest="sha256:other"),
             *(Status.ABORTED, "in force"),
+        ),
+        (
+            "PutPolicy",
+            pb.PutPolicyRequest(documents=[ALONE_DOCUMENT], remove_default_rules=["iban"]),
+            *(Status.FAILED_PRECONDITION, "email-address"),
+        ),
+        (
+            *("RevertPolicy", pb.RevertPolicyRequest(version=ALONE)),
+            *(Status.FAILED_PRECONDITION, "email-address, iban"),
         ),
         ("GetPolicy", pb.GetPolicyRequest(version=9), Status.NOT_FOUND, "no version 9"),
         ("RevertPolicy", pb.RevertPolicyRequest(), Status.INVALID_ARGUMENT, "needs a version"),

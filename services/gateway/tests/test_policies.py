@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from gateway_support.house import BLOCKED, MASKED, POLICY, House, compiled, run_house
-from gateway_support.policies import SHARED
+from gateway_support.policies import ALONE, DEFAULT_RULES, SHARED
 from guard.bundle import compile_policy
 from guard.policy import parse_policy
 from service_kit.errors import DeadlineError, PreconditionError, UnavailableError
@@ -44,6 +44,35 @@ async def test_all_errors_of_a_policy_are_listed(house: House):
 
     assert answer.status_code == 422
     assert answer.json()["error"]["errors"] == ["a.yaml: rule x: bad", "a.yaml: rule y: bad"]
+
+
+async def test_default_rules_go_only_when_the_request_names_them_all(house: House):
+    alone = [DOCUMENT | {"text": "alone"}]
+    before = (await house.http().get(PATH)).json()
+    for named in ([], ["iban"]):
+        refused = await put(house, documents=alone, remove_default_rules=named)
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"]) == (409, "default_rules_would_go")
+        assert error["default_rules"] == [rule for rule in DEFAULT_RULES if rule not in named]
+        assert all(rule in error["message"] for rule in error["default_rules"])
+    assert (await house.http().get(PATH)).json() == before
+    assert before["removed_default_rules"] == ["email-address"]
+    assert before["default_documents"] == [{"name": "default.yaml", "text": "rules: []"}]
+
+    done = (await put(house, documents=alone, remove_default_rules=[*DEFAULT_RULES])).json()
+    assert (done["written"], done["removed_default_rules"]) == (True, [*DEFAULT_RULES])
+    back = {"version": ALONE}
+    assert (await house.http().post(f"{PATH}/revert", json=back)).status_code == 409
+    back["remove_default_rules"] = [*DEFAULT_RULES]
+    assert (await house.http().post(f"{PATH}/revert", json=back)).status_code == 200
+
+
+async def test_a_dry_run_says_which_default_rules_would_go(house: House):
+    dry = await put(house, documents=[DOCUMENT | {"text": "alone"}], dry_run=True)
+    assert (dry.status_code, dry.json()["unconfirmed_default_rules"]) == (200, [*DEFAULT_RULES])
+    beside = (await put(house, dry_run=True)).json()
+    assert beside["default_documents"] == [{"name": "default.yaml", "text": "rules: []"}]
+    assert beside["unconfirmed_default_rules"] == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from guard.judge import Judge, Window
 from guard.judged_text import PIECE_CHARACTERS, judge_whole
 from guard.judging import Ruling
 from guard.verdict import Direction
-from moderation.domain.policies import PolicyInForce
+from moderation.domain.policies import Ownership, PolicyInForce
 from moderation.growing_texts import open_text
 from moderation_support.judged import compiled, judges
 
@@ -29,7 +29,7 @@ async def test_however_long_a_piece_is_others_have_their_turn() -> None:
             await asyncio.sleep(0)
 
     others = asyncio.create_task(beside())
-    growing = open_text(PolicyInForce("acme", policy), Direction.INPUT, at_once)
+    growing = open_text(PolicyInForce(Ownership("acme"), policy), Direction.INPUT, at_once)
     shown = (await growing.push(TEXT)).text
     assert turns >= len(TEXT) // PIECE_CHARACTERS
     last = await growing.finish()

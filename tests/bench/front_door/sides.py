@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import yaml
 
 from tests.bench.echo_peers import SENTENCE
 from tests.bench.figures import Figures
@@ -34,7 +35,7 @@ BODY_BYTES = 1024
 WARM, IN_FLIGHT = 60, 32
 FIRSTS, DELTAS = 3, 64
 """Deltas of a stream that tells the first token's time, and of one that tells stalls."""
-NO_RULES = {"documents": [{"name": "none.yaml", "text": "rules: []\n"}]}
+NO_RULES: dict[str, object] = {"documents": [{"name": "none.yaml", "text": "rules: []\n"}]}
 STALL_SECONDS = 1.5 * PACE_SECONDS
 """A gap that is longer is a stall, and one in a hundred of them is one too many."""
 LADDER = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512)
@@ -188,7 +189,11 @@ def _drop_rules(served: Serving) -> None:
     """Put a policy without rules in force, and wait until the gateway has it."""
     head = {"authorization": f"Bearer {served.token}"}
     with httpx.Client(base_url=f"http://127.0.0.1:{served.port}", headers=head) as client:
-        put = client.put("/v1/moderation/policy", json=NO_RULES).raise_for_status()
+        shown = client.get("/v1/moderation/policy").raise_for_status().json()
+        texts = [yaml.safe_load(document["text"]) for document in shown["documents"]]
+        rules = [rule["id"] for text in texts for rule in text["rules"]]
+        alone = NO_RULES | {"remove_default_rules": rules}
+        put = client.put("/v1/moderation/policy", json=alone).raise_for_status()
         body, digest = chat_body(served.version_id), put.json()["digest"]
         for _ in range(100):
             answer = client.post("/v1/chat/completions", content=body)

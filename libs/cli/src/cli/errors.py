@@ -1,5 +1,8 @@
 """How things end badly for `mill`, beyond the errors that all services share."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from service_kit.errors import DomainError
 
 
@@ -8,8 +11,12 @@ class GatewayError(DomainError):
 
     reason = "GATEWAY_REFUSED"
 
-    def __init__(self, message: str, *, may_pass: bool = False) -> None:
+    def __init__(
+        self, message: str, *, may_pass: bool = False, said: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
+        self.said = said or {}
+        """The gateway's `error`, where its answer has one."""
         self.may_pass = may_pass
         """Whether the same call may succeed later."""
 

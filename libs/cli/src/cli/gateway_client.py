@@ -150,13 +150,16 @@ class GatewayClient:
 def _answer(response: httpx.Response) -> Any:
     if response.is_success:
         return response.json()
+    said: dict[str, Any] = {}
     try:
-        message = response.json()["error"]["message"]
+        said = response.json()["error"]
+        message = said["message"]
     except (ValueError, KeyError, TypeError):
         message = response.text[:500]
     asked = f"{response.request.method} {response.request.url.path}"
     may_pass = response.status_code in (429, 502, 503, 504)
-    raise GatewayError(f"{asked}: {response.status_code}: {message}", may_pass=may_pass)
+    line = f"{asked}: {response.status_code}: {message}"
+    raise GatewayError(line, may_pass=may_pass, said=said if isinstance(said, dict) else None)
 
 
 def unreachable(error: BaseException | None) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -50,7 +51,7 @@ def compile_policy(policy: Policy) -> Bundle:
     Raises:
         PolicyError: its patterns are more than can be matched together.
     """
-    policy = _expanded(policy)
+    policy = expanded(policy)
     bundle = _bundle_of(policy)
     CompiledPolicy(policy, bundle.digest)
     return bundle
@@ -76,9 +77,22 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def as_yaml(content: bytes) -> str:
-    """A bundle as a document that compiles to it."""
+def policy_of(content: bytes) -> Policy:
+    """The policy in a bundle that is known to be valid; PolicyError otherwise."""
+    return expanded(policy_from_objects({"bundle": json.loads(content)["policy"]}))
+
+
+def as_yaml(content: bytes, only: Collection[str] | None = None) -> str:
+    """A bundle as a document that compiles to it.
+
+    Args:
+        only: ids of the rules and judges to write; None writes all.
+    """
     policy = json.loads(content)["policy"]
+    if only is not None:
+        for key in ("rules", "judges"):
+            if key in policy:
+                policy[key] = [entry for entry in policy[key] if entry["id"] in only]
     return str(yaml.safe_dump(policy, allow_unicode=True, sort_keys=False, width=100))
 
 
@@ -121,7 +135,7 @@ class CompiledPolicy:
             raise PolicyError([f"bundle: not JSON: {error}"]) from error
         if not isinstance(bundle, dict) or bundle.get("format") != FORMAT:
             raise PolicyError([f"bundle: not of format {FORMAT}"])
-        policy = _expanded(policy_from_objects({"bundle": bundle.get("policy")}))
+        policy = expanded(policy_from_objects({"bundle": bundle.get("policy")}))
         if _bundle_of(policy).content != content:
             raise PolicyError(["bundle: not canonical, so its digest does not name its policy"])
         return cls(policy, actual)
@@ -182,7 +196,7 @@ def _rule_object(rule: Rule) -> dict[str, object]:
     return written | {"keywords": list(rule.keywords), "within_words": rule.within_words}
 
 
-def _expanded(policy: Policy) -> Policy:
+def expanded(policy: Policy) -> Policy:
     """Keywords normalised, with the spellings that are listed and not read at judging."""
     return replace(policy, rules=tuple(map(_with_spellings, policy.rules)))
 

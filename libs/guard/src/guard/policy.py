@@ -21,7 +21,9 @@ MAX_JUDGES = 8
 
 EntryT_co = TypeVar("EntryT_co", covariant=True)
 
-_POLICY_KEYS = frozenset({"max_check_characters", "when_unavailable", "rules", "judges"})
+_POLICY_KEYS = frozenset(
+    {"max_check_characters", "when_unavailable", "rules", "judges", "remove_default_rules"}
+)
 
 
 class PolicyError(ValueError):
@@ -40,6 +42,8 @@ class Policy:
     max_check_characters: int = DEFAULT_MAX_CHECK_CHARACTERS
     when_unavailable: WhenUnavailable = WhenUnavailable.CLOSED
     judges: tuple[Judge, ...] = ()
+    remove_default_rules: tuple[str, ...] = ()
+    """Ids of default rules that do not judge beside these; see `guard.layers`. Not in bundles."""
 
 
 def parse_policy(documents: Mapping[str, str]) -> Policy:
@@ -76,6 +80,7 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
     judges: list[Judge] = []
     limits: list[int] = []
     behaviours: list[WhenUnavailable] = []
+    removed: set[str] = set()
     for name, document in documents.items():
         if not isinstance(document, dict):
             errors.append(f"{name}: a policy is a mapping with `rules`")
@@ -83,6 +88,7 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
         errors.extend(f"{name}: unknown key {key!r}" for key in document.keys() - _POLICY_KEYS)
         limits.append(_limit(name, document, errors))
         behaviours.extend(read_when_unavailable(name, document, errors))
+        removed.update(_removed(name, document, errors))
         if "rules" in document or "judges" not in document:
             rules.extend(_entries(name, document, "rules", RuleReader, errors))
         if "judges" in document:
@@ -92,14 +98,16 @@ def policy_from_objects(documents: Mapping[str, object]) -> Policy:
         min(limits, default=DEFAULT_MAX_CHECK_CHARACTERS),
         strictest(behaviours),
         tuple(judges),
+        tuple(sorted(removed)),
     )
-    errors.extend(_wrong_together(policy))
+    errors.extend(wrong_together(policy))
     if errors:
         raise PolicyError(sorted(errors))
     return policy
 
 
-def _wrong_together(policy: Policy) -> Iterator[str]:
+def wrong_together(policy: Policy) -> Iterator[str]:
+    """What is wrong with the rules and judges of a policy as a whole."""
     yield from _repeated_ids(policy)
     if len(policy.rules) > MAX_RULES:
         yield f"{len(policy.rules)} rules; the limit is {MAX_RULES}"
@@ -122,6 +130,14 @@ def _limit(name: str, document: Mapping[str, object], errors: list[str]) -> int:
         )
         return DEFAULT_MAX_CHECK_CHARACTERS
     return limit
+
+
+def _removed(name: str, document: Mapping[str, object], errors: list[str]) -> Sequence[str]:
+    written = document.get("remove_default_rules", [])
+    if isinstance(written, list) and all(isinstance(rule, str) for rule in written):
+        return written
+    errors.append(f"{name}: remove_default_rules must be a list of ids of default rules")
+    return ()
 
 
 def _repeated_ids(policy: Policy) -> Iterator[str]:

@@ -1,15 +1,27 @@
 """The policy procedures of moderation, with their work faked: versions in a list."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from service_kit.errors import ConflictError, InvalidInputError, NotFoundError
 
 SHARED = "sha256:shared"
+DEFAULT_RULES = ("email-address", "iban")
+DEFAULT_DOCUMENT = pb.PolicyDocument(name="default.yaml", text="rules: []")
+ALONE = 7
+"""A version without default rules."""
+
+
+def _unnamed(gone: Sequence[str], request: Any) -> list[str]:
+    return [rule for rule in gone if rule not in request.remove_default_rules]
 
 
 class FakePolicies:
-    """Stores what it is told; a document that says "wrong" is refused with two errors."""
+    """Stores what it is told; a document that says "wrong" is refused with two errors.
+
+    One that says "alone" has no default rules, nor has version 7; there are two.
+    """
 
     def forget_policies(self) -> None:
         """Begin anew."""
@@ -23,10 +35,21 @@ class FakePolicies:
             raise InvalidInputError(["a.yaml: rule x: bad", "a.yaml: rule y: bad"])
         self._expect(request)
         version = self._next(request, digest=f"sha256:{len(self.puts)}")
-        if not request.dry_run:
+        alone = any("alone" in document.text for document in request.documents)
+        gone = DEFAULT_RULES if alone else ()
+        unconfirmed = _unnamed(gone, request)
+        if not request.dry_run and not unconfirmed:
             self.versions.append(version)
         changes = pb.PolicyChanges(added_rules=["x"], changed_settings=["max_check_characters"])
-        return pb.PutPolicyResponse(policy=version, changes=changes, written=not request.dry_run)
+        beside = [] if alone else [DEFAULT_DOCUMENT]
+        return pb.PutPolicyResponse(
+            policy=version,
+            changes=changes,
+            written=not request.dry_run and not unconfirmed,
+            removed_default_rules=gone,
+            unconfirmed_default_rules=unconfirmed,
+            default_documents=beside if request.dry_run else [],
+        )
 
     async def GetPolicy(self, request: pb.GetPolicyRequest, context: Any) -> pb.GetPolicyResponse:
         found = [each for each in self.versions if request.version in (0, each.version)]
@@ -34,7 +57,12 @@ class FakePolicies:
             raise NotFoundError(f"the policy has no version {request.version}")
         version = found[-1] if found else pb.PolicyVersion(tenant="shared", digest=SHARED)
         document = pb.PolicyDocument(name="a.yaml", text="rules: []")
-        return pb.GetPolicyResponse(policy=version, documents=[document])
+        return pb.GetPolicyResponse(
+            policy=version,
+            documents=[document],
+            default_documents=[DEFAULT_DOCUMENT],
+            removed_default_rules=DEFAULT_RULES[:1],
+        )
 
     async def ListPolicyVersions(
         self, request: pb.ListPolicyVersionsRequest, context: Any
@@ -48,8 +76,13 @@ class FakePolicies:
         self._expect(request)
         version = self._next(request, follows_shared=request.shared)
         version.restores_version = request.version
-        self.versions.append(version)
-        return pb.RevertPolicyResponse(policy=version)
+        gone = DEFAULT_RULES if request.version == ALONE else ()
+        unconfirmed = _unnamed(gone, request)
+        if not unconfirmed:
+            self.versions.append(version)
+        return pb.RevertPolicyResponse(
+            policy=version, removed_default_rules=gone, unconfirmed_default_rules=unconfirmed
+        )
 
     def _next(self, request: Any, **fields: Any) -> pb.PolicyVersion:
         number = len(self.versions) + 1

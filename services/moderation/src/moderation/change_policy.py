@@ -1,25 +1,26 @@
 """Put a tenant's own policy in force, or go back to an earlier one or to the shared one."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from guard.bundle import Bundle, CompiledPolicy
-from guard.policy import PolicyError
+from guard.bundle import Bundle
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
-from service_kit.errors import ConflictError, InvalidInputError, NotFoundError, PreconditionError
+from service_kit.errors import ConflictError, InvalidInputError, NotFoundError
 
 from moderation.domain.judges_here import JudgesHere
 from moderation.domain.policies import SHARED_TENANT
 from moderation.domain.policy_changes import PolicyChanges, changes_between
-from moderation.domain.policy_documents import compile_documents
+from moderation.domain.policy_documents import (
+    Compiled,
+    compile_documents,
+    compile_on_top,
+    unknown_names,
+)
 from moderation.history import History
+from moderation.policy_states import check_size, compiled_again, documents_of, say, say_alike
 from moderation.publish_default_policy import CHANGED_BY
-
-MAX_RECORD_BYTES = 900_000
-"""A broker takes messages up to 1 MB."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Change:
     state: PolicyState
     changes: PolicyChanges
     written: bool
+    unconfirmed: tuple[str, ...] = ()
+    """Default rules that would go and that the request did not name; then nothing is changed."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class _Standing:
     own: PolicyState
     sequence: int
     judging: PolicyState
+    default: Bundle | None
+    """What a policy of the tenant is put on top of; None for the default policy itself."""
 
 
 class ChangePolicy:
@@ -54,49 +59,65 @@ class ChangePolicy:
         self._now = now
 
     async def put(
-        self, tenant: str, documents: Mapping[str, str], *, by: str, expected: str | None, dry: bool
+        self,
+        tenant: str,
+        documents: Mapping[str, str],
+        *,
+        removing: Collection[str] = (),
+        by: str,
+        expected: str | None,
+        dry: bool,
     ) -> Change:
         """Compile the documents and put them in force, unless they are or `dry` is set.
 
+        Args:
+            removing: default rules that may go; where others would, nothing is changed.
+
         Raises:
-            InvalidInputError: everything that is wrong with the documents, or judges that cannot be
-                asked here.
+            InvalidInputError: everything that is wrong with the documents, a rule of `removing`
+                that is no default rule, or judges that cannot be asked here.
             ConflictError: another policy than `expected` judges now, or somebody was quicker.
             UnavailableError: the bus is away.
         """
-        bundle = await asyncio.to_thread(compile_documents, documents)
-        self._judges.check(bundle)
         standing = await self._standing(tenant, expected)
-        own = standing.own
-        wanted = [PolicyDocument(name=name, text=text) for name, text in documents.items()]
-        if own.digest == bundle.digest and list(own.documents) == wanted:
+        _check_names(removing, standing.default)
+        compiled = await asyncio.to_thread(_compiled, documents, standing.default, removing)
+        self._judges.check(compiled.bundle)
+        own, state = standing.own, self._next(standing, by)
+        say(state, compiled, documents)
+        if say_alike(own, state) and not _unconfirmed(state, removing):
             return Change(own, changes_between(own.bundle, own.bundle), written=False)
-        state = self._next(standing, by)
-        state.digest, state.bundle = bundle.digest, bundle.content
-        state.documents.extend(wanted)
-        return await self._change(standing, state, dry=dry)
+        return await self._change(standing, state, removing, dry=dry)
 
-    async def restore(self, tenant: str, version: int, *, by: str, expected: str | None) -> Change:
-        """Bring an earlier version back, as a new one.
+    async def restore(
+        self,
+        tenant: str,
+        version: int,
+        *,
+        removing: Collection[str] = (),
+        by: str,
+        expected: str | None,
+    ) -> Change:
+        """Bring an earlier version back, as a new one, on top of the default policy of today.
 
         Raises:
             NotFoundError: there is none of that number.
             PreconditionError: it was compiled for another format, and its documents do not compile.
-            ConflictError, UnavailableError: as of `put`.
+            InvalidInputError, ConflictError, UnavailableError: as of `put`.
         """
         standing = await self._standing(tenant, expected)
         versions = await self._history.versions(tenant)
         old = next((state for state in versions if state.version == version), None)
         if old is None:
             raise NotFoundError(f"the policy has no version {version}")
+        _check_names(removing, standing.default)
         state = self._next(standing, by)
-        state.restores_version = version
         state.follows_shared = old.follows_shared
         if not old.follows_shared:
-            bundle = await asyncio.to_thread(_compiled_again, old)
-            state.digest, state.bundle = bundle.digest, bundle.content
-            state.documents.extend(old.documents)
-        return await self._change(standing, state, dry=False)
+            compiled = await asyncio.to_thread(compiled_again, old, standing.default, removing)
+            say(state, compiled, documents_of(old))
+        state.restores_version = version
+        return await self._change(standing, state, removing, dry=False)
 
     async def follow_shared(self, tenant: str, *, by: str, expected: str | None) -> Change:
         """Let the shared policy judge the tenant's texts from now on.
@@ -110,20 +131,21 @@ class ChangePolicy:
         standing = await self._standing(tenant, expected)
         state = self._next(standing, by)
         state.follows_shared = True
-        return await self._change(standing, state, dry=False)
+        return await self._change(standing, state, (), dry=False)
 
     async def _standing(self, tenant: str, expected: str | None) -> _Standing:
         stored = await self._history.newest(tenant)
         own = stored.body if stored else PolicyState(tenant=tenant, follows_shared=True)
-        judging = own
-        if own.follows_shared:
+        judging, default = own, None
+        if tenant != SHARED_TENANT:
             shared = await self._history.newest(SHARED_TENANT)
-            judging = shared.body if shared else own
+            default = Bundle(shared.body.bundle, shared.body.digest) if shared else None
+            judging = shared.body if shared and own.follows_shared else own
         if expected is not None and expected != judging.digest:
             raise ConflictError(
                 f"{judging.digest or 'no policy'} is in force, not {expected}; look at it again"
             )
-        return _Standing(own, stored.sequence if stored else 0, judging)
+        return _Standing(own, stored.sequence if stored else 0, judging, default)
 
     def _next(self, standing: _Standing, by: str) -> PolicyState:
         if not by or by == CHANGED_BY:
@@ -134,29 +156,35 @@ class ChangePolicy:
         state.changed_at.FromDatetime(self._now())
         return state
 
-    async def _change(self, standing: _Standing, state: PolicyState, *, dry: bool) -> Change:
-        size = state.ByteSize()
-        if size > MAX_RECORD_BYTES:
-            raise InvalidInputError(
-                f"the policy takes {size} bytes with its documents; the limit is {MAX_RECORD_BYTES}"
-            )
+    async def _change(
+        self, standing: _Standing, state: PolicyState, removing: Collection[str], *, dry: bool
+    ) -> Change:
+        check_size(state)
+        unconfirmed = _unconfirmed(state, removing)
         after = state.bundle
         if state.follows_shared:
-            shared = await self._history.newest(SHARED_TENANT)
-            after = shared.body.bundle if shared else b""
-        if not dry:
+            after = standing.default.content if standing.default else b""
+        written = not dry and not unconfirmed
+        if written:
             await self._history.add(state, after=standing.sequence)
-        return Change(state, changes_between(standing.judging.bundle, after), written=not dry)
+        changes = changes_between(standing.judging.bundle, after)
+        return Change(state, changes, written, unconfirmed)
 
 
-def _compiled_again(old: PolicyState) -> Bundle:
-    """The old bundle, or what its documents are now, when bundles have another format by now."""
-    try:
-        return Bundle(old.bundle, CompiledPolicy.from_bundle(old.bundle, old.digest).digest)
-    except PolicyError as error:
-        if not old.documents:
-            raise PreconditionError(f"version {old.version} is not valid now: {error}") from error
-    try:
-        return compile_documents({document.name: document.text for document in old.documents})
-    except InvalidInputError as error:
-        raise PreconditionError(f"version {old.version} is not valid now: {error}") from error
+def _unconfirmed(state: PolicyState, removing: Collection[str]) -> tuple[str, ...]:
+    """Default rules that the version is without, and that nobody let go by name."""
+    return tuple(sorted({*state.removed_default_rules} - {*removing}))
+
+
+def _check_names(removing: Collection[str], default: Bundle | None) -> None:
+    unknown = unknown_names(removing, default) if default else tuple(removing)
+    if unknown:
+        raise InvalidInputError(
+            [f"remove_default_rules: {name!r} is no default rule" for name in unknown]
+        )
+
+
+def _compiled(
+    documents: Mapping[str, str], default: Bundle | None, removing: Collection[str]
+) -> Compiled:
+    return compile_on_top(documents, default, removing) if default else compile_documents(documents)

@@ -49,7 +49,7 @@ class JudgeWindow:
         if judge is None:
             raise InvalidInputError(f"the policy has no judge {judge_id!r} for {direction.value}")
         _check(judge, window)
-        return await self._ask(judge, window, owner=judges.owner)
+        return await self._ask(judge, window, owner=judges.owner.of_judge(judge_id))
 
     async def _judges(self, tenant: str, digest: str) -> PolicyJudges:
         try:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol, TypeVar
 
 from audit.text_judged import TextJudged
@@ -40,7 +39,11 @@ class AsksJudges(Protocol):
 
 def asking(ask: AsksJudges, policy: PolicyInForce) -> AsksJudge:
     """Asks the judges of one policy."""
-    return partial(ask, owner=policy.owner)
+
+    async def of_its_owner(judge: Judge, window: Window) -> Ruling:
+        return await ask(judge, window, owner=policy.owner.of_judge(judge.id))
+
+    return of_its_owner
 
 
 def check_length(length: int, policy: PolicyInForce) -> None:

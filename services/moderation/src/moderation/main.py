@@ -35,6 +35,7 @@ from moderation.entrypoints.grpc import ModerationServicer
 from moderation.guard_text import GuardText
 from moderation.judge_window import JudgeWindow
 from moderation.publish_default_policy import PublishDefaultPolicy
+from moderation.renew_defaults import RenewDefaults
 from moderation.settings import Settings
 from moderation.show_policy import ShowPolicy
 
@@ -63,6 +64,8 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
             stack.callback(tasks.create_task(work).cancel)
         stack.push_async_callback(audit.drain, AUDIT_DRAIN_SECONDS)
         await _either(feed.ready, stopping)
+        renewing = tasks.create_task(RenewDefaults(history, policies).run())
+        stack.callback(renewing.cancel)
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         servicer = ModerationServicer(

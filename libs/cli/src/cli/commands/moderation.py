@@ -15,6 +15,7 @@ from service_kit.errors import InvalidInputError
 from cli.gateway_client import Connection, GatewayClient
 from cli.interrupts import interruptible
 from cli.plain_text import plain
+from cli.policy_sending import as_sent, by_name, changed, read_documents
 from cli.policy_trial import ACTIONS, Trial, try_policy
 from cli.state_folder import StateFolder, write_private
 
@@ -26,6 +27,10 @@ app = typer.Typer(no_args_is_help=True, help="The policy that judges what goes i
 
 Expected = Annotated[
     str | None, typer.Option("--expect", help="Refuse unless this digest is in force.")
+]
+Removed = Annotated[
+    list[str] | None,
+    typer.Option("--remove-default-rule", help="A default rule that may go; once for each."),
 ]
 
 
@@ -48,6 +53,10 @@ def show(
         file = output / (Path(document["name"]).name or "policy.yaml")
         file.write_text(document["text"], encoding="utf-8")
         typer.echo(str(file))
+    if output is not None:
+        return
+    for document in policy["default_documents"]:
+        typer.echo(f"# default rules beside them\n{document['text'].rstrip()}\n")
 
 
 @app.command()
@@ -55,17 +64,20 @@ def apply(
     context: typer.Context,
     files: Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, help="YAML.")],
     dry_run: Annotated[bool, typer.Option(help="Only say what would change.")] = False,
+    removed: Removed = None,
     expected: Expected = None,
 ) -> None:
-    """Put YAML files in force, together one policy; what is refused changes nothing."""
-    body: dict[str, Any] = {
-        "documents": [{"name": name, "text": text} for name, text in _read(files).items()],
-        "dry_run": dry_run,
-    }
+    """Put YAML files in force, together one policy; what is refused changes nothing.
+
+    The default rules stay in force beside them. Where some would not, they are listed, and you are
+    asked whether they may go.
+    """
+    body: dict[str, Any] = {"documents": as_sent(read_documents(files)), "dry_run": dry_run}
     if expected is not None:
         body["expected_digest"] = expected
     with GatewayClient(Connection.find(context.obj)) as client:
-        _print_change(client.put(POLICY, body), dry_run=dry_run)
+        change = changed(lambda sent: client.put(POLICY, sent), body, removed)
+    _print_change(change, dry_run=dry_run)
 
 
 @app.command()
@@ -89,6 +101,7 @@ def revert(
     context: typer.Context,
     version: Annotated[int | None, typer.Argument(min=1, help="An earlier version.")] = None,
     shared: Annotated[bool, typer.Option("--shared", help="Go back to the shared policy.")] = False,
+    removed: Removed = None,
     expected: Expected = None,
 ) -> None:
     """Bring an earlier version back, or let the shared policy judge."""
@@ -98,7 +111,8 @@ def revert(
     if expected is not None:
         body["expected_digest"] = expected
     with GatewayClient(Connection.find(context.obj)) as client:
-        _print_change(client.post(f"{POLICY}/revert", body), dry_run=False)
+        change = changed(lambda sent: client.post(f"{POLICY}/revert", sent), body, removed)
+    _print_change(change, dry_run=False)
 
 
 @app.command("test")
@@ -109,6 +123,9 @@ def try_file(
         list[Path] | None,
         typer.Option(exists=True, dir_okay=False, help="YAML; else the policy in force."),
     ] = None,
+    with_default_rules: Annotated[
+        bool, typer.Option(help="Also by the default rules that would be in force beside --policy.")
+    ] = False,
     direction: Annotated[Direction, typer.Option(help="Which way the texts go.")] = Direction.INPUT,
     jsonl: Annotated[
         bool | None,
@@ -124,7 +141,7 @@ def try_file(
     A label is the action that a text should get (allow, flag, mask, block), or true or false for
     whether any rule should touch it.
     """
-    compiled = _compiled(_read(policy) if policy else _in_force(context))
+    compiled = _compiled(_judging(context, policy, with_default_rules=with_default_rules))
     if judges := compiled.judges(direction):
         names = ", ".join(judge.id for judge in judges)
         typer.echo(f"rules alone: judges are asked only where texts are served ({names})", err=True)
@@ -169,23 +186,21 @@ def _say_stopping() -> None:
     typer.echo("stopping; nothing was written", err=True)
 
 
-def _read(files: list[Path]) -> dict[str, str]:
-    documents: dict[str, str] = {}
-    for file in files:
-        if file.name in documents:
-            raise InvalidInputError(f"two of the files are called {file.name}")
-        try:
-            documents[file.name] = file.read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise InvalidInputError(f"{file} is not UTF-8: {error.reason}") from error
-    return documents
-
-
-def _in_force(context: typer.Context) -> dict[str, str]:
+def _judging(
+    context: typer.Context, files: list[Path] | None, *, with_default_rules: bool
+) -> dict[str, str]:
+    """The documents of what judges: what is in force, or the files."""
+    documents = read_documents(files) if files else {}
+    if documents and not with_default_rules:
+        typer.echo("the files alone: --with-default-rules adds the default rules", err=True)
+        return documents
     with GatewayClient(Connection.find(context.obj)) as client:
-        policy = client.get(POLICY)
-    typer.echo(_headline(policy), err=True)
-    return {document["name"]: document["text"] for document in policy["documents"]}
+        if not documents:
+            policy = client.get(POLICY)
+            typer.echo(_headline(policy), err=True)
+            return by_name([*policy["documents"], *policy["default_documents"]])
+        body = {"documents": as_sent(documents), "dry_run": True}
+        return documents | by_name(client.put(POLICY, body)["default_documents"])
 
 
 def _compiled(documents: dict[str, str]) -> CompiledPolicy:
@@ -213,6 +228,10 @@ def _print_change(change: dict[str, Any], *, dry_run: bool) -> None:
     for name, ids in change["changes"].items():
         if ids:
             console.print(f"{name.replace('_', ' ')}: {plain(', '.join(ids))}", soft_wrap=True)
+    if gone := change["removed_default_rules"]:
+        console.print(f"without default rules: {plain(', '.join(gone))}", soft_wrap=True)
+    if asked := change.get("unconfirmed_default_rules"):
+        console.print(f"to be let go by name: {plain(', '.join(asked))}", soft_wrap=True)
     if change["written"]:
         console.print(f"version {change['version']} is in force {change['digest'] or ''}".rstrip())
     elif dry_run:

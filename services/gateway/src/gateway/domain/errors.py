@@ -7,6 +7,7 @@ from service_kit.errors import (
     NotFoundError,
     OverloadedError,
     PermissionDeniedError,
+    PreconditionError,
     UnavailableError,
 )
 
@@ -50,6 +51,20 @@ class ContentPolicyError(BadRequestError):
         self.code = "content_policy_violation"
         self.rules = tuple(rules)
         self.policy_digest = policy_digest
+
+
+class DefaultRulesError(PreconditionError):
+    """A policy would take default rules out of force that the request does not let go by name."""
+
+    reason = "DEFAULT_RULES_WOULD_GO"
+    code = "default_rules_would_go"
+
+    def __init__(self, rules: Sequence[str]) -> None:
+        super().__init__(
+            f"these default rules would no longer be in force: {', '.join(rules)}; keep them, or"
+            " name them in remove_default_rules"
+        )
+        self.rules = tuple(rules)
 
 
 class ModerationAwayError(UnavailableError):

@@ -6,6 +6,7 @@ from typing import Protocol
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 
 from gateway.domain.access import Caller
+from gateway.domain.errors import DefaultRulesError
 
 
 class Policies(Protocol):
@@ -31,12 +32,17 @@ class ManagePolicy:
         documents: Mapping[str, str],
         caller: Caller,
         *,
+        removing: Sequence[str],
         dry_run: bool,
         expected_digest: str | None,
     ) -> pb.PutPolicyResponse:
-        """Put the documents in force, or say what that would change.
+        """Put the documents in force on top of the default rules, or say what that would change.
+
+        Args:
+            removing: default rules that may go.
 
         Raises:
+            DefaultRulesError: others would go; the policy in force stays.
             InvalidInputError: all that is wrong with them; the policy in force stays.
             ConflictError: the policy in force is not the expected one.
         """
@@ -46,8 +52,12 @@ class ManagePolicy:
             dry_run=dry_run,
             expected_digest=expected_digest,
             changed_by=caller.subject,
+            remove_default_rules=removing,
         )
-        return await self._policies.put(request)
+        answer = await self._policies.put(request)
+        if answer.unconfirmed_default_rules and not dry_run:
+            raise DefaultRulesError(answer.unconfirmed_default_rules)
+        return answer
 
     async def get(self, version: int, caller: Caller) -> pb.GetPolicyResponse:
         """What judges the caller's texts now, or an earlier version; NotFoundError without any."""
@@ -58,20 +68,32 @@ class ManagePolicy:
         return await self._policies.versions(caller.tenant)
 
     async def revert(
-        self, version: int | None, caller: Caller, *, expected_digest: str | None
+        self,
+        version: int | None,
+        caller: Caller,
+        *,
+        removing: Sequence[str],
+        expected_digest: str | None,
     ) -> pb.RevertPolicyResponse:
         """Bring a version back, or with None let the shared policy judge.
 
         Raises:
+            DefaultRulesError: as of `put`.
             NotFoundError: no such version.
             ConflictError: the policy in force is not the expected one.
             PreconditionError: the version is not valid any more.
         """
         request = pb.RevertPolicyRequest(
-            tenant=caller.tenant, expected_digest=expected_digest, changed_by=caller.subject
+            tenant=caller.tenant,
+            expected_digest=expected_digest,
+            changed_by=caller.subject,
+            remove_default_rules=removing,
         )
         if version is None:
             request.shared = True
         else:
             request.version = version
-        return await self._policies.revert(request)
+        answer = await self._policies.revert(request)
+        if answer.unconfirmed_default_rules:
+            raise DefaultRulesError(answer.unconfirmed_default_rules)
+        return answer

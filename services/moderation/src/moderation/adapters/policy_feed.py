@@ -11,7 +11,7 @@ from guard.policy import PolicyError
 from jobs.envelope import Stored
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 
-from moderation.domain.policies import PoliciesInForce
+from moderation.domain.policies import Ownership, PoliciesInForce
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,10 @@ class PolicyFeed:
                 continue
             # In a thread: the automata of thousands of keywords take a while, verdicts go on.
             policy = await asyncio.to_thread(_compiled, tenant, stored.body)
-            self._policies.put(tenant, policy)
+            owner = Ownership(
+                tenant, stored.body.default_digest, frozenset(stored.body.default_rules)
+            )
+            self._policies.put(owner, policy)
 
 
 def _compiled(tenant: str, state: PolicyState) -> CompiledPolicy | None:

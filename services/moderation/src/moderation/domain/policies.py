@@ -17,10 +17,25 @@ JUDGES_KEPT = 8
 
 
 @dataclass(frozen=True)
-class PolicyInForce:
-    """A policy, and whose it is: the models that it names are its owner's."""
+class Ownership:
+    """Whose policy it is, and what of it is the default policy's."""
 
-    owner: str
+    tenant: str
+    default_digest: str = ""
+    """Of the policy that it was put on top of; empty where it stands alone."""
+    default_rules: frozenset[str] = frozenset()
+    """Rules and judges of the default policy that it has."""
+
+    def of_judge(self, judge_id: str) -> str:
+        """Whose judge it is: the models that a judge names are its owner's."""
+        return SHARED_TENANT if judge_id in self.default_rules else self.tenant
+
+
+@dataclass(frozen=True)
+class PolicyInForce:
+    """A policy, and whose it is."""
+
+    owner: Ownership
     compiled: CompiledPolicy
 
 
@@ -28,11 +43,11 @@ class PolicyInForce:
 class PolicyJudges:
     """The judges of a policy, without the rules: few bytes, so that they can be kept."""
 
-    owner: str
+    owner: Ownership
     _by_direction: Mapping[Direction, Mapping[str, Judge]]
 
     @classmethod
-    def in_policy(cls, owner: str, policy: CompiledPolicy) -> "PolicyJudges":
+    def in_policy(cls, owner: Ownership, policy: CompiledPolicy) -> "PolicyJudges":
         """Those of a compiled policy."""
         return cls(
             owner,
@@ -49,25 +64,28 @@ class PoliciesInForce:
 
     def __init__(self) -> None:
         self._policies: dict[str, CompiledPolicy | None] = {}
+        self._owners: dict[str, Ownership] = {}
         self._judges: dict[str, OrderedDict[str, PolicyJudges]] = {}
         """By owner and digest."""
         self._changed = asyncio.Event()
 
-    def put(self, tenant: str, policy: CompiledPolicy | None) -> None:
-        """Let `policy` judge from now on; None closes the tenant.
+    def put(self, owner: Ownership, policy: CompiledPolicy | None) -> None:
+        """Let `policy` judge the owner's texts from now on; None closes the tenant.
 
         A tenant whose newest bundle is not valid is closed and does not fall back: an older policy,
         or the shared one, may be laxer than what was meant.
         """
-        self._policies[tenant] = policy
+        self._policies[owner.tenant] = policy
+        self._owners[owner.tenant] = owner
         if policy is not None:
-            self._keep_judges(tenant, policy)
+            self._keep_judges(owner, policy)
         self._changed.set()
         self._changed = asyncio.Event()
 
     def follow_shared(self, tenant: str) -> None:
         """Let the shared policy judge the tenant's texts from now on."""
         self._policies.pop(tenant, None)
+        self._owners.pop(tenant, None)
 
     def of(self, tenant: str) -> PolicyInForce:
         """The tenant's own policy, or the shared one.
@@ -79,7 +97,15 @@ class PoliciesInForce:
         policy = self._policies.get(owner)
         if policy is None:
             raise PreconditionError("no valid policy bundle is in force, so nothing may pass")
-        return PolicyInForce(owner, policy)
+        return PolicyInForce(self._owners[owner], policy)
+
+    def on_top_of_another(self) -> list[str]:
+        """Tenants whose policies were put on top of a default policy that is no longer in force."""
+        shared = self._policies.get(SHARED_TENANT)
+        if shared is None:
+            return []
+        digests = {tenant: owner.default_digest for tenant, owner in self._owners.items()}
+        return [tenant for tenant, digest in digests.items() if digest not in ("", shared.digest)]
 
     def judges_of(self, tenant: str, digest: str) -> PolicyJudges | None:
         """Judges of a policy that judged the tenant's texts when it was in force here.
@@ -95,10 +121,10 @@ class PoliciesInForce:
         """Set when the next policy is put in force."""
         return self._changed
 
-    def _keep_judges(self, owner: str, policy: CompiledPolicy) -> None:
+    def _keep_judges(self, owner: Ownership, policy: CompiledPolicy) -> None:
         if not any(policy.judges(direction) for direction in Direction):
             return
-        kept = self._judges.setdefault(owner, OrderedDict())
+        kept = self._judges.setdefault(owner.tenant, OrderedDict())
         kept[policy.digest] = PolicyJudges.in_policy(owner, policy)
         kept.move_to_end(policy.digest)
         while len(kept) > JUDGES_KEPT:

@@ -11,7 +11,7 @@ from service_kit.errors import InvalidInputError
 
 from moderation.change_policy import Change, ChangePolicy
 from moderation.domain.policy_documents import named_documents
-from moderation.show_policy import ShowPolicy
+from moderation.show_policy import ShowPolicy, default_documents
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,20 +29,31 @@ class PolicyProcedures:
         change = await self._change_policy.put(
             token(request.tenant, "tenant"),
             named_documents([(document.name, document.text) for document in request.documents]),
+            removing=request.remove_default_rules,
             by=request.changed_by,
             expected=_expected(request),
             dry=request.dry_run,
         )
         return pb.PutPolicyResponse(
-            policy=version_message(change.state), changes=_changes(change), written=change.written
+            policy=version_message(change.state),
+            changes=_changes(change),
+            written=change.written,
+            removed_default_rules=change.state.removed_default_rules,
+            unconfirmed_default_rules=change.unconfirmed,
+            default_documents=default_documents(change.state) if request.dry_run else (),
         )
 
     async def GetPolicy(
         self, request: pb.GetPolicyRequest, context: Context
     ) -> pb.GetPolicyResponse:
         tenant = token(request.tenant, "tenant")
-        state, documents = await self._show_policy(tenant, request.version)
-        return pb.GetPolicyResponse(policy=version_message(state), documents=documents)
+        shown = await self._show_policy(tenant, request.version)
+        return pb.GetPolicyResponse(
+            policy=version_message(shown.state),
+            documents=shown.documents,
+            default_documents=shown.default_documents,
+            removed_default_rules=shown.removed,
+        )
 
     async def ListPolicyVersions(
         self, request: pb.ListPolicyVersionsRequest, context: Context
@@ -58,14 +69,21 @@ class PolicyProcedures:
         expected = _expected(request)
         if request.version:
             change = await self._change_policy.restore(
-                tenant, request.version, by=by, expected=expected
+                tenant,
+                request.version,
+                removing=request.remove_default_rules,
+                by=by,
+                expected=expected,
             )
         elif request.shared:
             change = await self._change_policy.follow_shared(tenant, by=by, expected=expected)
         else:
             raise InvalidInputError("name a version from 1 on, or say shared")
         return pb.RevertPolicyResponse(
-            policy=version_message(change.state), changes=_changes(change)
+            policy=version_message(change.state),
+            changes=_changes(change),
+            removed_default_rules=change.state.removed_default_rules,
+            unconfirmed_default_rules=change.unconfirmed,
         )
 
 

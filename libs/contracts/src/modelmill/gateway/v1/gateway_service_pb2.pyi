@@ -799,6 +799,7 @@ class PutPolicyRequest(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
+    REMOVE_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     dry_run: _builtins.bool
     """Only say what would change."""
     expected_digest: _builtins.str
@@ -807,16 +808,21 @@ class PutPolicyRequest(_message.Message):
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyDocument]:
         """At least one, at most 32, each with a name of its own; together one policy."""
 
+    @_builtins.property
+    def remove_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of default rules that shall no longer judge the tenant's texts, or only as the documents say."""
+
     def __init__(
         self,
         *,
         documents: _abc.Iterable[_moderation_service_pb2.PolicyDocument] | None = ...,
         dry_run: _builtins.bool = ...,
         expected_digest: _builtins.str | None = ...,
+        remove_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "documents", b"documents", "dry_run", b"dry_run", "expected_digest", b"expected_digest"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "documents", b"documents", "dry_run", b"dry_run", "expected_digest", b"expected_digest", "remove_default_rules", b"remove_default_rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_digest: _TypeAlias = _typing.Literal["expected_digest"]  # noqa: Y015
     _WhichOneofArgType__expected_digest: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest"]  # noqa: Y015
@@ -833,6 +839,9 @@ class PutPolicyResponse(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     WRITTEN_FIELD_NUMBER: _builtins.int
+    REMOVED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
+    UNCONFIRMED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
+    DEFAULT_DOCUMENTS_FIELD_NUMBER: _builtins.int
     written: _builtins.bool
     """False when it was a dry run, or was in force already."""
     @_builtins.property
@@ -843,16 +852,31 @@ class PutPolicyResponse(_message.Message):
     def changes(self) -> _moderation_service_pb2.PolicyChanges:
         """Compared with what judged the tenant before."""
 
+    @_builtins.property
+    def removed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Default rules that do not judge the tenant's texts under this policy, or only weaker."""
+
+    @_builtins.property
+    def unconfirmed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of a dry run: those of them that the request does not name, so that it would be refused."""
+
+    @_builtins.property
+    def default_documents(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyDocument]:
+        """Of a dry run: the default rules that would judge beside the documents."""
+
     def __init__(
         self,
         *,
         policy: _moderation_service_pb2.PolicyVersion | None = ...,
         changes: _moderation_service_pb2.PolicyChanges | None = ...,
         written: _builtins.bool = ...,
+        removed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
+        unconfirmed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
+        default_documents: _abc.Iterable[_moderation_service_pb2.PolicyDocument] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy", "written", b"written"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "default_documents", b"default_documents", "policy", b"policy", "removed_default_rules", b"removed_default_rules", "unconfirmed_default_rules", b"unconfirmed_default_rules", "written", b"written"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -888,6 +912,8 @@ class GetPolicyResponse(_message.Message):
 
     POLICY_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
+    DEFAULT_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    REMOVED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> _moderation_service_pb2.PolicyVersion:
         """Its tenant is "shared" when the caller's has none of its own."""
@@ -896,15 +922,25 @@ class GetPolicyResponse(_message.Message):
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyDocument]:
         """What people wrote; made from the bundle where nobody did."""
 
+    @_builtins.property
+    def default_documents(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyDocument]:
+        """The default rules that judge beside them, where the policy is the tenant's own."""
+
+    @_builtins.property
+    def removed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Default rules that this policy does not have, or only weaker."""
+
     def __init__(
         self,
         *,
         policy: _moderation_service_pb2.PolicyVersion | None = ...,
         documents: _abc.Iterable[_moderation_service_pb2.PolicyDocument] | None = ...,
+        default_documents: _abc.Iterable[_moderation_service_pb2.PolicyDocument] | None = ...,
+        removed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_documents", b"default_documents", "documents", b"documents", "policy", b"policy", "removed_default_rules", b"removed_default_rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -960,22 +996,28 @@ class RevertPolicyRequest(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     SHARED_FIELD_NUMBER: _builtins.int
     EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
+    REMOVE_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """An earlier version."""
     shared: _builtins.bool
     """The shared policy; must be true."""
     expected_digest: _builtins.str
     """Digest of the policy that judges the tenant now, if it must be that one."""
+    @_builtins.property
+    def remove_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As of PutPolicyRequest."""
+
     def __init__(
         self,
         *,
         version: _builtins.int = ...,
         shared: _builtins.bool = ...,
         expected_digest: _builtins.str | None = ...,
+        remove_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest", "shared", b"shared", "to", b"to", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest", "shared", b"shared", "to", b"to", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest", "remove_default_rules", b"remove_default_rules", "shared", b"shared", "to", b"to", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_digest: _TypeAlias = _typing.Literal["expected_digest"]  # noqa: Y015
     _WhichOneofArgType__expected_digest: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest"]  # noqa: Y015
@@ -996,6 +1038,7 @@ class RevertPolicyResponse(_message.Message):
 
     POLICY_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    REMOVED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> _moderation_service_pb2.PolicyVersion:
         """The new version."""
@@ -1004,15 +1047,20 @@ class RevertPolicyResponse(_message.Message):
     def changes(self) -> _moderation_service_pb2.PolicyChanges:
         """Compared with what judged the tenant before."""
 
+    @_builtins.property
+    def removed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As of PutPolicyResponse."""
+
     def __init__(
         self,
         *,
         policy: _moderation_service_pb2.PolicyVersion | None = ...,
         changes: _moderation_service_pb2.PolicyChanges | None = ...,
+        removed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy", "removed_default_rules", b"removed_default_rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

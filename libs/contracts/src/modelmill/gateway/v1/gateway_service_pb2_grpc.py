@@ -288,8 +288,9 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PutPolicy(self, request, context):
-        """Puts the tenant's own policy in force, or says what that would change.
+        """Puts the tenant's own policy in force on top of the default rules, or says what that would change.
 
+        FAILED_PRECONDITION: default rules would go that `remove_default_rules` does not name.
         INVALID_ARGUMENT: the documents are no policy. ABORTED or FAILED_PRECONDITION: another one is in force than the expected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -63,8 +63,9 @@ class GatewayServiceStub:
     else moved the name meanwhile.
     """
     PutPolicy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.PutPolicyRequest, _gateway_service_pb2.PutPolicyResponse]
-    """Puts the tenant's own policy in force, or says what that would change.
+    """Puts the tenant's own policy in force on top of the default rules, or says what that would change.
 
+    FAILED_PRECONDITION: default rules would go that `remove_default_rules` does not name.
     INVALID_ARGUMENT: the documents are no policy. ABORTED or FAILED_PRECONDITION: another one is in force than the expected.
     """
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.GetPolicyRequest, _gateway_service_pb2.GetPolicyResponse]
@@ -245,8 +246,9 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     else moved the name meanwhile.
     """
     PutPolicy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.PutPolicyRequest, _gateway_service_pb2.PutPolicyResponse]  # type: ignore[assignment]
-    """Puts the tenant's own policy in force, or says what that would change.
+    """Puts the tenant's own policy in force on top of the default rules, or says what that would change.
 
+    FAILED_PRECONDITION: default rules would go that `remove_default_rules` does not name.
     INVALID_ARGUMENT: the documents are no policy. ABORTED or FAILED_PRECONDITION: another one is in force than the expected.
     """
     GetPolicy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.GetPolicyRequest, _gateway_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
@@ -466,8 +468,9 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.PutPolicyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.PutPolicyResponse, _abc.Awaitable[_gateway_service_pb2.PutPolicyResponse]]:
-        """Puts the tenant's own policy in force, or says what that would change.
+        """Puts the tenant's own policy in force on top of the default rules, or says what that would change.
 
+        FAILED_PRECONDITION: default rules would go that `remove_default_rules` does not name.
         INVALID_ARGUMENT: the documents are no policy. ABORTED or FAILED_PRECONDITION: another one is in force than the expected.
         """
 

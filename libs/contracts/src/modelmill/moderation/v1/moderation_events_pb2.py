@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from modelmill.moderation.v1 import moderation_service_pb2 as modelmill_dot_moderation_dot_v1_dot_moderation__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/modelmill/moderation/v1/moderation_events.proto\x12\x17modelmill.moderation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30modelmill/moderation/v1/moderation_service.proto\"\x80\x02\n\x0bPolicyState\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0e\n\x06\x62undle\x18\x04 \x01(\x0c\x12\x12\n\nchanged_by\x18\x05 \x01(\t\x12.\n\nchanged_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\tdocuments\x18\x07 \x03(\x0b\x32\'.modelmill.moderation.v1.PolicyDocument\x12\x16\n\x0e\x66ollows_shared\x18\x08 \x01(\x08\x12\x18\n\x10restores_version\x18\t \x01(\x04\"\x8d\x02\n\x12ModerationRecorded\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x35\n\tdirection\x18\x02 \x01(\x0e\x32\".modelmill.moderation.v1.Direction\x12/\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1f.modelmill.moderation.v1.Action\x12\x10\n\x08rule_ids\x18\x04 \x03(\t\x12\x13\n\x0btext_sha256\x18\x05 \x01(\t\x12\x15\n\rpolicy_digest\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11unanswered_judges\x18\x08 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/modelmill/moderation/v1/moderation_events.proto\x12\x17modelmill.moderation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30modelmill/moderation/v1/moderation_service.proto\"\xce\x02\n\x0bPolicyState\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x0e\n\x06\x62undle\x18\x04 \x01(\x0c\x12\x12\n\nchanged_by\x18\x05 \x01(\t\x12.\n\nchanged_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\tdocuments\x18\x07 \x03(\x0b\x32\'.modelmill.moderation.v1.PolicyDocument\x12\x16\n\x0e\x66ollows_shared\x18\x08 \x01(\x08\x12\x18\n\x10restores_version\x18\t \x01(\x04\x12\x16\n\x0e\x64\x65\x66\x61ult_digest\x18\n \x01(\t\x12\x15\n\rdefault_rules\x18\x0b \x03(\t\x12\x1d\n\x15removed_default_rules\x18\x0c \x03(\t\"\x8d\x02\n\x12ModerationRecorded\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x35\n\tdirection\x18\x02 \x01(\x0e\x32\".modelmill.moderation.v1.Direction\x12/\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1f.modelmill.moderation.v1.Action\x12\x10\n\x08rule_ids\x18\x04 \x03(\t\x12\x13\n\x0btext_sha256\x18\x05 \x01(\t\x12\x15\n\rpolicy_digest\x18\x06 \x01(\t\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11unanswered_judges\x18\x08 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,7 +34,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.moderation.v1.mod
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_POLICYSTATE']._serialized_start=160
-  _globals['_POLICYSTATE']._serialized_end=416
-  _globals['_MODERATIONRECORDED']._serialized_start=419
-  _globals['_MODERATIONRECORDED']._serialized_end=688
+  _globals['_POLICYSTATE']._serialized_end=494
+  _globals['_MODERATIONRECORDED']._serialized_start=497
+  _globals['_MODERATIONRECORDED']._serialized_end=766
 # @@protoc_insertion_point(module_scope)

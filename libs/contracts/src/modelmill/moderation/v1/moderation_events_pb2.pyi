@@ -35,6 +35,9 @@ class PolicyState(_message.Message):
     DOCUMENTS_FIELD_NUMBER: _builtins.int
     FOLLOWS_SHARED_FIELD_NUMBER: _builtins.int
     RESTORES_VERSION_FIELD_NUMBER: _builtins.int
+    DEFAULT_DIGEST_FIELD_NUMBER: _builtins.int
+    DEFAULT_RULES_FIELD_NUMBER: _builtins.int
+    REMOVED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner; "shared" is the default of every tenant."""
     version: _builtins.int
@@ -49,6 +52,8 @@ class PolicyState(_message.Message):
     """The tenant has no policy of its own from here on; digest and bundle are empty."""
     restores_version: _builtins.int
     """The earlier version that this one brings back; 0 when it is new."""
+    default_digest: _builtins.str
+    """Digest of the shared policy that this one was put on top of; empty where it stands alone."""
     @_builtins.property
     def changed_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -56,6 +61,14 @@ class PolicyState(_message.Message):
     @_builtins.property
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[_moderation_service_pb2.PolicyDocument]:
         """What people wrote, of which the bundle was compiled; empty where a start of the service put it."""
+
+    @_builtins.property
+    def default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rules and judges in the bundle that are the shared policy's."""
+
+    @_builtins.property
+    def removed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rules and judges of the shared policy that the bundle does not have, or only weaker."""
 
     def __init__(
         self,
@@ -69,10 +82,13 @@ class PolicyState(_message.Message):
         documents: _abc.Iterable[_moderation_service_pb2.PolicyDocument] | None = ...,
         follows_shared: _builtins.bool = ...,
         restores_version: _builtins.int = ...,
+        default_digest: _builtins.str = ...,
+        default_rules: _abc.Iterable[_builtins.str] | None = ...,
+        removed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "changed_at", b"changed_at", "changed_by", b"changed_by", "digest", b"digest", "documents", b"documents", "follows_shared", b"follows_shared", "restores_version", b"restores_version", "tenant", b"tenant", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "changed_at", b"changed_at", "changed_by", b"changed_by", "default_digest", b"default_digest", "default_rules", b"default_rules", "digest", b"digest", "documents", b"documents", "follows_shared", b"follows_shared", "removed_default_rules", b"removed_default_rules", "restores_version", b"restores_version", "tenant", b"tenant", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0modelmill/moderation/v1/moderation_service.proto\x12\x17modelmill.moderation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\",\n\x0ePolicyDocument\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xb6\x01\n\rPolicyVersion\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x12\n\nchanged_by\x18\x04 \x01(\t\x12.\n\nchanged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66ollows_shared\x18\x06 \x01(\x08\x12\x18\n\x10restores_version\x18\x07 \x01(\x04\"l\n\rPolicyChanges\x12\x13\n\x0b\x61\x64\x64\x65\x64_rules\x18\x01 \x03(\t\x12\x15\n\rremoved_rules\x18\x02 \x03(\t\x12\x15\n\rchanged_rules\x18\x03 \x03(\t\x12\x18\n\x10\x63hanged_settings\x18\x04 \x03(\t\"\xb5\x01\n\x10PutPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12:\n\tdocuments\x18\x02 \x03(\x0b\x32\'.modelmill.moderation.v1.PolicyDocument\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\x0f\x65xpected_digest\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nchanged_by\x18\x05 \x01(\tB\x12\n\x10_expected_digest\"\x95\x01\n\x11PutPolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyVersion\x12\x37\n\x07\x63hanges\x18\x02 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyChanges\x12\x0f\n\x07written\x18\x03 \x01(\x08\"3\n\x10GetPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\x87\x01\n\x11GetPolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyVersion\x12:\n\tdocuments\x18\x02 \x03(\x0b\x32\'.modelmill.moderation.v1.PolicyDocument\":\n\x19ListPolicyVersionsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"V\n\x1aListPolicyVersionsResponse\x12\x38\n\x08policies\x18\x01 \x03(\x0b\x32&.modelmill.moderation.v1.PolicyVersion\"\x96\x01\n\x13RevertPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\x07version\x18\x02 \x01(\x04H\x00\x12\x10\n\x06shared\x18\x03 \x01(\x08H\x00\x12\x1c\n\x0f\x65xpected_digest\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x12\n\nchanged_by\x18\x05 \x01(\tB\x04\n\x02toB\x12\n\x10_expected_digest\"\x87\x01\n\x14RevertPolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyVersion\x12\x37\n\x07\x63hanges\x18\x02 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyChanges\"c\n\x0c\x43heckRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x35\n\tdirection\x18\x03 \x01(\x0e\x32\".modelmill.moderation.v1.Direction\"B\n\rCheckResponse\x12\x31\n\x07verdict\x18\x01 \x01(\x0b\x32 .modelmill.moderation.v1.Verdict\"\xaf\x01\n\x07Verdict\x12/\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1f.modelmill.moderation.v1.Action\x12\x33\n\x07matches\x18\x02 \x03(\x0b\x32\".modelmill.moderation.v1.RuleMatch\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\x12\x19\n\x11unanswered_judges\x18\x05 \x03(\t\"\x99\x01\n\tRuleMatch\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12/\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1f.modelmill.moderation.v1.Action\x12\r\n\x05start\x18\x04 \x01(\r\x12\x0b\n\x03\x65nd\x18\x05 \x01(\r\x12\x12\n\x05score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"x\n\x0cGuardRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x35\n\tdirection\x18\x02 \x01(\x0e\x32\".modelmill.moderation.v1.Direction\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x13\n\x0b\x65nd_of_text\x18\x04 \x01(\x08\"T\n\rGuardResponse\x12\x10\n\x08released\x18\x01 \x01(\t\x12\x31\n\x07verdict\x18\x02 \x01(\x0b\x32 .modelmill.moderation.v1.Verdict\"\xb2\x01\n\x12JudgeWindowRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x15\n\rpolicy_digest\x18\x02 \x01(\t\x12\x35\n\tdirection\x18\x03 \x01(\x0e\x32\".modelmill.moderation.v1.Direction\x12\x10\n\x08judge_id\x18\x04 \x01(\t\x12\r\n\x05start\x18\x05 \x01(\r\x12\x0f\n\x07\x63ontext\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\"^\n\x13JudgeWindowResponse\x12\x33\n\x07matches\x18\x01 \x03(\x0b\x32\".modelmill.moderation.v1.RuleMatch\x12\x12\n\nunanswered\x18\x02 \x01(\x08*f\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ALLOW\x10\x01\x12\x0f\n\x0b\x41\x43TION_FLAG\x10\x02\x12\x0f\n\x0b\x41\x43TION_MASK\x10\x03\x12\x10\n\x0c\x41\x43TION_BLOCK\x10\x04*Q\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44IRECTION_INPUT\x10\x01\x12\x14\n\x10\x44IRECTION_OUTPUT\x10\x02\x32\xe5\x05\n\x11ModerationService\x12V\n\x05\x43heck\x12%.modelmill.moderation.v1.CheckRequest\x1a&.modelmill.moderation.v1.CheckResponse\x12Z\n\x05Guard\x12%.modelmill.moderation.v1.GuardRequest\x1a&.modelmill.moderation.v1.GuardResponse(\x01\x30\x01\x12h\n\x0bJudgeWindow\x12+.modelmill.moderation.v1.JudgeWindowRequest\x1a,.modelmill.moderation.v1.JudgeWindowResponse\x12\x62\n\tPutPolicy\x12).modelmill.moderation.v1.PutPolicyRequest\x1a*.modelmill.moderation.v1.PutPolicyResponse\x12\x62\n\tGetPolicy\x12).modelmill.moderation.v1.GetPolicyRequest\x1a*.modelmill.moderation.v1.GetPolicyResponse\x12}\n\x12ListPolicyVersions\x12\x32.modelmill.moderation.v1.ListPolicyVersionsRequest\x1a\x33.modelmill.moderation.v1.ListPolicyVersionsResponse\x12k\n\x0cRevertPolicy\x12,.modelmill.moderation.v1.RevertPolicyRequest\x1a-.modelmill.moderation.v1.RevertPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0modelmill/moderation/v1/moderation_service.proto\x12\x17modelmill.moderation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\",\n\x0ePolicyDocument\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xb6\x01\n\rPolicyVersion\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x12\n\nchanged_by\x18\x04 \x01(\t\x12.\n\nchanged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0e\x66ollows_shared\x18\x06 \x01(\x08\x12\x18\n\x10restores_version\x18\x07 \x01(\x04\"l\n\rPolicyChanges\x12\x13\n\x0b\x61\x64\x64\x65\x64_rules\x18\x01 \x03(\t\x12\x15\n\rremoved_rules\x18\x02 \x03(\t\x12\x15\n\rchanged_rules\x18\x03 \x03(\t\x12\x18\n\x10\x63hanged_settings\x18\x04 \x03(\t\"\xd3\x01\n\x10PutPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12:\n\tdocuments\x18\x02 \x03(\x0b\x32\'.modelmill.moderation.v1.PolicyDocument\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\x12\x1c\n\x0f\x65xpected_digest\x18\x04 \x01(\tH\x00\x88\x01\x01\x12\x12\n\nchanged_by\x18\x05 \x01(\t\x12\x1c\n\x14remove_default_rules\x18\x06 \x03(\tB\x12\n\x10_expected_digest\"\x9b\x02\n\x11PutPolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyVersion\x12\x37\n\x07\x63hanges\x18\x02 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyChanges\x12\x0f\n\x07written\x18\x03 \x01(\x08\x12\x1d\n\x15removed_default_rules\x18\x04 \x03(\t\x12!\n\x19unconfirmed_default_rules\x18\x05 \x03(\t\x12\x42\n\x11\x64\x65\x66\x61ult_documents\x18\x06 \x03(\x0b\x32\'.modelmill.moderation.v1.PolicyDocument\"3\n\x10GetPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\xea\x01\n\x11GetPolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyVersion\x12:\n\tdocuments\x18\x02 \x03(\x0b\x32\'.modelmill.moderation.v1.PolicyDocument\x12\x42\n\x11\x64\x65\x66\x61ult_documents\x18\x03 \x03(\x0b\x32\'.modelmill.moderation.v1.PolicyDocument\x12\x1d\n\x15removed_default_rules\x18\x04 \x03(\t\":\n\x19ListPolicyVersionsRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\r\n\x05limit\x18\x02 \x01(\r\"V\n\x1aListPolicyVersionsResponse\x12\x38\n\x08policies\x18\x01 \x03(\x0b\x32&.modelmill.moderation.v1.PolicyVersion\"\xb4\x01\n\x13RevertPolicyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\x07version\x18\x02 \x01(\x04H\x00\x12\x10\n\x06shared\x18\x03 \x01(\x08H\x00\x12\x1c\n\x0f\x65xpected_digest\x18\x04 \x01(\tH\x01\x88\x01\x01\x12\x12\n\nchanged_by\x18\x05 \x01(\t\x12\x1c\n\x14remove_default_rules\x18\x06 \x03(\tB\x04\n\x02toB\x12\n\x10_expected_digest\"\xc9\x01\n\x14RevertPolicyResponse\x12\x36\n\x06policy\x18\x01 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyVersion\x12\x37\n\x07\x63hanges\x18\x02 \x01(\x0b\x32&.modelmill.moderation.v1.PolicyChanges\x12\x1d\n\x15removed_default_rules\x18\x03 \x03(\t\x12!\n\x19unconfirmed_default_rules\x18\x04 \x03(\t\"c\n\x0c\x43heckRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x35\n\tdirection\x18\x03 \x01(\x0e\x32\".modelmill.moderation.v1.Direction\"B\n\rCheckResponse\x12\x31\n\x07verdict\x18\x01 \x01(\x0b\x32 .modelmill.moderation.v1.Verdict\"\xaf\x01\n\x07Verdict\x12/\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1f.modelmill.moderation.v1.Action\x12\x33\n\x07matches\x18\x02 \x03(\x0b\x32\".modelmill.moderation.v1.RuleMatch\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x15\n\rpolicy_digest\x18\x04 \x01(\t\x12\x19\n\x11unanswered_judges\x18\x05 \x03(\t\"\x99\x01\n\tRuleMatch\x12\x0f\n\x07rule_id\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12/\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x1f.modelmill.moderation.v1.Action\x12\r\n\x05start\x18\x04 \x01(\r\x12\x0b\n\x03\x65nd\x18\x05 \x01(\r\x12\x12\n\x05score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x42\x08\n\x06_score\"x\n\x0cGuardRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x35\n\tdirection\x18\x02 \x01(\x0e\x32\".modelmill.moderation.v1.Direction\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x13\n\x0b\x65nd_of_text\x18\x04 \x01(\x08\"T\n\rGuardResponse\x12\x10\n\x08released\x18\x01 \x01(\t\x12\x31\n\x07verdict\x18\x02 \x01(\x0b\x32 .modelmill.moderation.v1.Verdict\"\xb2\x01\n\x12JudgeWindowRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x15\n\rpolicy_digest\x18\x02 \x01(\t\x12\x35\n\tdirection\x18\x03 \x01(\x0e\x32\".modelmill.moderation.v1.Direction\x12\x10\n\x08judge_id\x18\x04 \x01(\t\x12\r\n\x05start\x18\x05 \x01(\r\x12\x0f\n\x07\x63ontext\x18\x06 \x01(\t\x12\x0c\n\x04text\x18\x07 \x01(\t\"^\n\x13JudgeWindowResponse\x12\x33\n\x07matches\x18\x01 \x03(\x0b\x32\".modelmill.moderation.v1.RuleMatch\x12\x12\n\nunanswered\x18\x02 \x01(\x08*f\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ALLOW\x10\x01\x12\x0f\n\x0b\x41\x43TION_FLAG\x10\x02\x12\x0f\n\x0b\x41\x43TION_MASK\x10\x03\x12\x10\n\x0c\x41\x43TION_BLOCK\x10\x04*Q\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44IRECTION_INPUT\x10\x01\x12\x14\n\x10\x44IRECTION_OUTPUT\x10\x02\x32\xe5\x05\n\x11ModerationService\x12V\n\x05\x43heck\x12%.modelmill.moderation.v1.CheckRequest\x1a&.modelmill.moderation.v1.CheckResponse\x12Z\n\x05Guard\x12%.modelmill.moderation.v1.GuardRequest\x1a&.modelmill.moderation.v1.GuardResponse(\x01\x30\x01\x12h\n\x0bJudgeWindow\x12+.modelmill.moderation.v1.JudgeWindowRequest\x1a,.modelmill.moderation.v1.JudgeWindowResponse\x12\x62\n\tPutPolicy\x12).modelmill.moderation.v1.PutPolicyRequest\x1a*.modelmill.moderation.v1.PutPolicyResponse\x12\x62\n\tGetPolicy\x12).modelmill.moderation.v1.GetPolicyRequest\x1a*.modelmill.moderation.v1.GetPolicyResponse\x12}\n\x12ListPolicyVersions\x12\x32.modelmill.moderation.v1.ListPolicyVersionsRequest\x1a\x33.modelmill.moderation.v1.ListPolicyVersionsResponse\x12k\n\x0cRevertPolicy\x12,.modelmill.moderation.v1.RevertPolicyRequest\x1a-.modelmill.moderation.v1.RevertPolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.moderation.v1.moderation_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ACTION']._serialized_start=2405
-  _globals['_ACTION']._serialized_end=2507
-  _globals['_DIRECTION']._serialized_start=2509
-  _globals['_DIRECTION']._serialized_end=2590
+  _globals['_ACTION']._serialized_start=2764
+  _globals['_ACTION']._serialized_end=2866
+  _globals['_DIRECTION']._serialized_start=2868
+  _globals['_DIRECTION']._serialized_end=2949
   _globals['_POLICYDOCUMENT']._serialized_start=110
   _globals['_POLICYDOCUMENT']._serialized_end=154
   _globals['_POLICYVERSION']._serialized_start=157
@@ -43,37 +43,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICYCHANGES']._serialized_start=341
   _globals['_POLICYCHANGES']._serialized_end=449
   _globals['_PUTPOLICYREQUEST']._serialized_start=452
-  _globals['_PUTPOLICYREQUEST']._serialized_end=633
-  _globals['_PUTPOLICYRESPONSE']._serialized_start=636
-  _globals['_PUTPOLICYRESPONSE']._serialized_end=785
-  _globals['_GETPOLICYREQUEST']._serialized_start=787
-  _globals['_GETPOLICYREQUEST']._serialized_end=838
-  _globals['_GETPOLICYRESPONSE']._serialized_start=841
-  _globals['_GETPOLICYRESPONSE']._serialized_end=976
-  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_start=978
-  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_end=1036
-  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_start=1038
-  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_end=1124
-  _globals['_REVERTPOLICYREQUEST']._serialized_start=1127
-  _globals['_REVERTPOLICYREQUEST']._serialized_end=1277
-  _globals['_REVERTPOLICYRESPONSE']._serialized_start=1280
-  _globals['_REVERTPOLICYRESPONSE']._serialized_end=1415
-  _globals['_CHECKREQUEST']._serialized_start=1417
-  _globals['_CHECKREQUEST']._serialized_end=1516
-  _globals['_CHECKRESPONSE']._serialized_start=1518
-  _globals['_CHECKRESPONSE']._serialized_end=1584
-  _globals['_VERDICT']._serialized_start=1587
-  _globals['_VERDICT']._serialized_end=1762
-  _globals['_RULEMATCH']._serialized_start=1765
-  _globals['_RULEMATCH']._serialized_end=1918
-  _globals['_GUARDREQUEST']._serialized_start=1920
-  _globals['_GUARDREQUEST']._serialized_end=2040
-  _globals['_GUARDRESPONSE']._serialized_start=2042
-  _globals['_GUARDRESPONSE']._serialized_end=2126
-  _globals['_JUDGEWINDOWREQUEST']._serialized_start=2129
-  _globals['_JUDGEWINDOWREQUEST']._serialized_end=2307
-  _globals['_JUDGEWINDOWRESPONSE']._serialized_start=2309
-  _globals['_JUDGEWINDOWRESPONSE']._serialized_end=2403
-  _globals['_MODERATIONSERVICE']._serialized_start=2593
-  _globals['_MODERATIONSERVICE']._serialized_end=3334
+  _globals['_PUTPOLICYREQUEST']._serialized_end=663
+  _globals['_PUTPOLICYRESPONSE']._serialized_start=666
+  _globals['_PUTPOLICYRESPONSE']._serialized_end=949
+  _globals['_GETPOLICYREQUEST']._serialized_start=951
+  _globals['_GETPOLICYREQUEST']._serialized_end=1002
+  _globals['_GETPOLICYRESPONSE']._serialized_start=1005
+  _globals['_GETPOLICYRESPONSE']._serialized_end=1239
+  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_start=1241
+  _globals['_LISTPOLICYVERSIONSREQUEST']._serialized_end=1299
+  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_start=1301
+  _globals['_LISTPOLICYVERSIONSRESPONSE']._serialized_end=1387
+  _globals['_REVERTPOLICYREQUEST']._serialized_start=1390
+  _globals['_REVERTPOLICYREQUEST']._serialized_end=1570
+  _globals['_REVERTPOLICYRESPONSE']._serialized_start=1573
+  _globals['_REVERTPOLICYRESPONSE']._serialized_end=1774
+  _globals['_CHECKREQUEST']._serialized_start=1776
+  _globals['_CHECKREQUEST']._serialized_end=1875
+  _globals['_CHECKRESPONSE']._serialized_start=1877
+  _globals['_CHECKRESPONSE']._serialized_end=1943
+  _globals['_VERDICT']._serialized_start=1946
+  _globals['_VERDICT']._serialized_end=2121
+  _globals['_RULEMATCH']._serialized_start=2124
+  _globals['_RULEMATCH']._serialized_end=2277
+  _globals['_GUARDREQUEST']._serialized_start=2279
+  _globals['_GUARDREQUEST']._serialized_end=2399
+  _globals['_GUARDRESPONSE']._serialized_start=2401
+  _globals['_GUARDRESPONSE']._serialized_end=2485
+  _globals['_JUDGEWINDOWREQUEST']._serialized_start=2488
+  _globals['_JUDGEWINDOWREQUEST']._serialized_end=2666
+  _globals['_JUDGEWINDOWRESPONSE']._serialized_start=2668
+  _globals['_JUDGEWINDOWRESPONSE']._serialized_end=2762
+  _globals['_MODERATIONSERVICE']._serialized_start=2952
+  _globals['_MODERATIONSERVICE']._serialized_end=3693
 # @@protoc_insertion_point(module_scope)

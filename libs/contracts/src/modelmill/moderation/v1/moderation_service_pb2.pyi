@@ -203,6 +203,7 @@ class PutPolicyRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
+    REMOVE_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Whose policy."""
     dry_run: _builtins.bool
@@ -215,6 +216,10 @@ class PutPolicyRequest(_message.Message):
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyDocument]:
         """At least one; together one policy."""
 
+    @_builtins.property
+    def remove_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of default rules that shall no longer judge the tenant's texts, or only as the documents say."""
+
     def __init__(
         self,
         *,
@@ -223,10 +228,11 @@ class PutPolicyRequest(_message.Message):
         dry_run: _builtins.bool = ...,
         expected_digest: _builtins.str | None = ...,
         changed_by: _builtins.str = ...,
+        remove_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "changed_by", b"changed_by", "documents", b"documents", "dry_run", b"dry_run", "expected_digest", b"expected_digest", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "changed_by", b"changed_by", "documents", b"documents", "dry_run", b"dry_run", "expected_digest", b"expected_digest", "remove_default_rules", b"remove_default_rules", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_digest: _TypeAlias = _typing.Literal["expected_digest"]  # noqa: Y015
     _WhichOneofArgType__expected_digest: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest"]  # noqa: Y015
@@ -243,8 +249,11 @@ class PutPolicyResponse(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     WRITTEN_FIELD_NUMBER: _builtins.int
+    REMOVED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
+    UNCONFIRMED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
+    DEFAULT_DOCUMENTS_FIELD_NUMBER: _builtins.int
     written: _builtins.bool
-    """False when it was a dry run, or was in force already."""
+    """False when it was a dry run, was in force already, or default rules are unconfirmed."""
     @_builtins.property
     def policy(self) -> Global___PolicyVersion:
         """The version that is in force now, or would be."""
@@ -253,16 +262,31 @@ class PutPolicyResponse(_message.Message):
     def changes(self) -> Global___PolicyChanges:
         """Compared with what judged the tenant before."""
 
+    @_builtins.property
+    def removed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Default rules that do not judge the tenant's texts under this policy, or only weaker."""
+
+    @_builtins.property
+    def unconfirmed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those of them that the request does not name."""
+
+    @_builtins.property
+    def default_documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyDocument]:
+        """Of a dry run: the default rules that would judge beside the documents."""
+
     def __init__(
         self,
         *,
         policy: Global___PolicyVersion | None = ...,
         changes: Global___PolicyChanges | None = ...,
         written: _builtins.bool = ...,
+        removed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
+        unconfirmed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
+        default_documents: _abc.Iterable[Global___PolicyDocument] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy", "written", b"written"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "default_documents", b"default_documents", "policy", b"policy", "removed_default_rules", b"removed_default_rules", "unconfirmed_default_rules", b"unconfirmed_default_rules", "written", b"written"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -302,6 +326,8 @@ class GetPolicyResponse(_message.Message):
 
     POLICY_FIELD_NUMBER: _builtins.int
     DOCUMENTS_FIELD_NUMBER: _builtins.int
+    DEFAULT_DOCUMENTS_FIELD_NUMBER: _builtins.int
+    REMOVED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> Global___PolicyVersion:
         """Its tenant is "shared" when the tenant asked for has none of its own."""
@@ -310,15 +336,25 @@ class GetPolicyResponse(_message.Message):
     def documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyDocument]:
         """What people wrote; made from the bundle where nobody did."""
 
+    @_builtins.property
+    def default_documents(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyDocument]:
+        """The default rules that judge beside them, where the policy is a tenant's own."""
+
+    @_builtins.property
+    def removed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Rules of the shared policy, as it is now, that this one does not have, or only weaker."""
+
     def __init__(
         self,
         *,
         policy: Global___PolicyVersion | None = ...,
         documents: _abc.Iterable[Global___PolicyDocument] | None = ...,
+        default_documents: _abc.Iterable[Global___PolicyDocument] | None = ...,
+        removed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_documents", b"default_documents", "documents", b"documents", "policy", b"policy", "removed_default_rules", b"removed_default_rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -385,6 +421,7 @@ class RevertPolicyRequest(_message.Message):
     SHARED_FIELD_NUMBER: _builtins.int
     EXPECTED_DIGEST_FIELD_NUMBER: _builtins.int
     CHANGED_BY_FIELD_NUMBER: _builtins.int
+    REMOVE_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Whose policy."""
     version: _builtins.int
@@ -395,6 +432,10 @@ class RevertPolicyRequest(_message.Message):
     """Digest of the policy that judges the tenant now, if it must be that one."""
     changed_by: _builtins.str
     """Who asks."""
+    @_builtins.property
+    def remove_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As of PutPolicyRequest."""
+
     def __init__(
         self,
         *,
@@ -403,10 +444,11 @@ class RevertPolicyRequest(_message.Message):
         shared: _builtins.bool = ...,
         expected_digest: _builtins.str | None = ...,
         changed_by: _builtins.str = ...,
+        remove_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "expected_digest", b"expected_digest", "shared", b"shared", "to", b"to", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "changed_by", b"changed_by", "expected_digest", b"expected_digest", "shared", b"shared", "tenant", b"tenant", "to", b"to", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest", "changed_by", b"changed_by", "expected_digest", b"expected_digest", "remove_default_rules", b"remove_default_rules", "shared", b"shared", "tenant", b"tenant", "to", b"to", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_digest: _TypeAlias = _typing.Literal["expected_digest"]  # noqa: Y015
     _WhichOneofArgType__expected_digest: _TypeAlias = _typing.Literal["_expected_digest", b"_expected_digest"]  # noqa: Y015
@@ -427,6 +469,8 @@ class RevertPolicyResponse(_message.Message):
 
     POLICY_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    REMOVED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
+    UNCONFIRMED_DEFAULT_RULES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def policy(self) -> Global___PolicyVersion:
         """The new version."""
@@ -435,15 +479,25 @@ class RevertPolicyResponse(_message.Message):
     def changes(self) -> Global___PolicyChanges:
         """Compared with what judged the tenant before."""
 
+    @_builtins.property
+    def removed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As of PutPolicyResponse."""
+
+    @_builtins.property
+    def unconfirmed_default_rules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As of PutPolicyResponse; the policy in force stays where there are some."""
+
     def __init__(
         self,
         *,
         policy: Global___PolicyVersion | None = ...,
         changes: Global___PolicyChanges | None = ...,
+        removed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
+        unconfirmed_default_rules: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "policy", b"policy", "removed_default_rules", b"removed_default_rules", "unconfirmed_default_rules", b"unconfirmed_default_rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -108,6 +108,10 @@ class ModerationServiceServicer:
     def PutPolicy(self, request, context):
         """Compiles YAML documents to one policy and puts it in force; or only says what would change.
 
+        A tenant's policy is put on top of the shared one, whose rules stay in force beside it. Where
+        some of them would not, and the request does not name them, nothing is changed: the response
+        lists them in `unconfirmed_default_rules`.
+
         INVALID_ARGUMENT: all that is wrong with the documents; the policy in force stays.
         FAILED_PRECONDITION: the policy in force is not `expected_digest`, or somebody was quicker.
         """
@@ -133,6 +137,8 @@ class ModerationServiceServicer:
 
     def RevertPolicy(self, request, context):
         """Brings an earlier version back as a new one, or lets the shared policy judge again.
+
+        The default rules stay in force as of PutPolicy.
 
         NOT_FOUND: no such version.
         FAILED_PRECONDITION: as of PutPolicy; or the version does not compile any more.

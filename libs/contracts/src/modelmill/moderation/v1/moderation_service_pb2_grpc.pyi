@@ -53,6 +53,10 @@ class ModerationServiceStub:
     PutPolicy: _grpc.UnaryUnaryMultiCallable[_moderation_service_pb2.PutPolicyRequest, _moderation_service_pb2.PutPolicyResponse]
     """Compiles YAML documents to one policy and puts it in force; or only says what would change.
 
+    A tenant's policy is put on top of the shared one, whose rules stay in force beside it. Where
+    some of them would not, and the request does not name them, nothing is changed: the response
+    lists them in `unconfirmed_default_rules`.
+
     INVALID_ARGUMENT: all that is wrong with the documents; the policy in force stays.
     FAILED_PRECONDITION: the policy in force is not `expected_digest`, or somebody was quicker.
     """
@@ -65,6 +69,8 @@ class ModerationServiceStub:
     """Versions of a tenant's own policy, newest first."""
     RevertPolicy: _grpc.UnaryUnaryMultiCallable[_moderation_service_pb2.RevertPolicyRequest, _moderation_service_pb2.RevertPolicyResponse]
     """Brings an earlier version back as a new one, or lets the shared policy judge again.
+
+    The default rules stay in force as of PutPolicy.
 
     NOT_FOUND: no such version.
     FAILED_PRECONDITION: as of PutPolicy; or the version does not compile any more.
@@ -95,6 +101,10 @@ class ModerationServiceAsyncStub(ModerationServiceStub):
     PutPolicy: _aio.UnaryUnaryMultiCallable[_moderation_service_pb2.PutPolicyRequest, _moderation_service_pb2.PutPolicyResponse]  # type: ignore[assignment]
     """Compiles YAML documents to one policy and puts it in force; or only says what would change.
 
+    A tenant's policy is put on top of the shared one, whose rules stay in force beside it. Where
+    some of them would not, and the request does not name them, nothing is changed: the response
+    lists them in `unconfirmed_default_rules`.
+
     INVALID_ARGUMENT: all that is wrong with the documents; the policy in force stays.
     FAILED_PRECONDITION: the policy in force is not `expected_digest`, or somebody was quicker.
     """
@@ -107,6 +117,8 @@ class ModerationServiceAsyncStub(ModerationServiceStub):
     """Versions of a tenant's own policy, newest first."""
     RevertPolicy: _aio.UnaryUnaryMultiCallable[_moderation_service_pb2.RevertPolicyRequest, _moderation_service_pb2.RevertPolicyResponse]  # type: ignore[assignment]
     """Brings an earlier version back as a new one, or lets the shared policy judge again.
+
+    The default rules stay in force as of PutPolicy.
 
     NOT_FOUND: no such version.
     FAILED_PRECONDITION: as of PutPolicy; or the version does not compile any more.
@@ -158,6 +170,10 @@ class ModerationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_moderation_service_pb2.PutPolicyResponse, _abc.Awaitable[_moderation_service_pb2.PutPolicyResponse]]:
         """Compiles YAML documents to one policy and puts it in force; or only says what would change.
 
+        A tenant's policy is put on top of the shared one, whose rules stay in force beside it. Where
+        some of them would not, and the request does not name them, nothing is changed: the response
+        lists them in `unconfirmed_default_rules`.
+
         INVALID_ARGUMENT: all that is wrong with the documents; the policy in force stays.
         FAILED_PRECONDITION: the policy in force is not `expected_digest`, or somebody was quicker.
         """
@@ -188,6 +204,8 @@ class ModerationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_moderation_service_pb2.RevertPolicyResponse, _abc.Awaitable[_moderation_service_pb2.RevertPolicyResponse]]:
         """Brings an earlier version back as a new one, or lets the shared policy judge again.
+
+        The default rules stay in force as of PutPolicy.
 
         NOT_FOUND: no such version.
         FAILED_PRECONDITION: as of PutPolicy; or the version does not compile any more.

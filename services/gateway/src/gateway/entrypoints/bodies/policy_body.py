@@ -8,6 +8,7 @@ from service_kit.errors import InvalidInputError
 from gateway.entrypoints.bodies.parsing import StrictBody
 
 EXPECTED = "Refuse unless the policy in force has this digest."
+REMOVED = "Ids of default rules that may go; without them the request is refused if some would."
 
 
 class PolicyDocumentBody(StrictBody):
@@ -23,6 +24,7 @@ class PolicyBody(StrictBody):
     documents: list[PolicyDocumentBody] = Field(min_length=1, max_length=32)
     dry_run: bool = Field(False, description="Only say what would change.")
     expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
+    remove_default_rules: list[str] = Field([], max_length=10_000, description=REMOVED)
 
     @property
     def by_name(self) -> dict[str, str]:
@@ -39,6 +41,7 @@ class RevertBody(StrictBody):
     version: int | None = Field(None, ge=1, lt=2**63, description="An earlier version.")
     shared: bool = Field(False, description="Let the shared policy judge.")
     expected_digest: str | None = Field(None, max_length=128, description=EXPECTED)
+    remove_default_rules: list[str] = Field([], max_length=10_000, description=REMOVED)
 
     @model_validator(mode="after")
     def _names_one(self) -> Self:

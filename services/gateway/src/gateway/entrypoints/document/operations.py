@@ -124,7 +124,7 @@ OPERATIONS = {
         refusals=NEIGHBOUR,
     ),
     "revert_policy": Operation(
-        policies.PolicyChange,
+        policies.PolicyReverted,
         policies.REVERTED,
         Body(RevertBody, {"version": 1}),
         refusals=(404, *STEER),

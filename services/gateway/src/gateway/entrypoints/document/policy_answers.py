@@ -27,9 +27,15 @@ class PolicyDocument(Answer):
 
 
 class Policy(PolicyVersion):
-    """A version with its documents. Its tenant is `shared` where the caller's has none."""
+    """A version with its documents. Its tenant is `shared` where the caller's has none.
+
+    `default_documents` are the default rules that judge beside them, `removed_default_rules` those
+    of today that do not, or only weaker.
+    """
 
     documents: list[PolicyDocument]
+    default_documents: list[PolicyDocument]
+    removed_default_rules: list[str]
 
 
 class PolicyVersionList(Answer):
@@ -49,11 +55,23 @@ class PolicyChanges(Answer):
     changed_settings: list[str]
 
 
-class PolicyChange(PolicyVersion):
-    """The version that is in force, or would be. Not `written`: a dry run, or no change."""
+class PolicyReverted(PolicyVersion):
+    """The version that is in force now, and the default rules that it does without."""
 
     written: bool
     changes: PolicyChanges
+    removed_default_rules: list[str]
+
+
+class PolicyChange(PolicyReverted):
+    """The version that is in force, or would be. Not `written`: a dry run, or no change.
+
+    A dry run says which default rules would judge beside the documents, and which would go that
+    the request does not name: then it would be refused.
+    """
+
+    unconfirmed_default_rules: list[str]
+    default_documents: list[PolicyDocument]
 
 
 TEXT = """rules:
@@ -75,8 +93,13 @@ VERSION: dict[str, Any] = {
     "changed_by": "ann",
     "changed_at": AT,
 }
-POLICY = {**VERSION, "documents": BODY["documents"]}
-CHANGE = {
+POLICY = {
+    **VERSION,
+    "documents": BODY["documents"],
+    "default_documents": [],
+    "removed_default_rules": ["iban"],
+}
+REVERTED: dict[str, Any] = {
     **VERSION,
     "written": True,
     "changes": {
@@ -85,5 +108,12 @@ CHANGE = {
         "changed_rules": [],
         "changed_settings": [],
     },
+    "removed_default_rules": ["iban"],
+    "restores_version": 1,
 }
-REVERTED = {**CHANGE, "restores_version": 1}
+CHANGE = {
+    **REVERTED,
+    "restores_version": None,
+    "unconfirmed_default_rules": [],
+    "default_documents": [],
+}

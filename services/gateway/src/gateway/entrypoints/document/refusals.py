@@ -42,6 +42,11 @@ ERROR: dict[str, Any] = {
                     "description": "Rules of the policy that blocked the input.",
                 },
                 "policy_digest": {"type": "string"},
+                "default_rules": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "Those that a policy would take out of force unnamed.",
+                },
             },
         }
     },

@@ -38,18 +38,33 @@ class PolicyProcedures:
             "documents": [{"name": each.name, "text": each.text} for each in request.documents],
             "dry_run": request.dry_run,
             "expected_digest": _expected(request),
+            "remove_default_rules": [*request.remove_default_rules],
         }
         body = parse_fields(fields, PolicyBody)
         answer = await self._manage_policy.put(
-            body.by_name, call.caller, dry_run=body.dry_run, expected_digest=body.expected_digest
+            body.by_name,
+            call.caller,
+            removing=body.remove_default_rules,
+            dry_run=body.dry_run,
+            expected_digest=body.expected_digest,
         )
         return pb.PutPolicyResponse(
-            policy=answer.policy, changes=answer.changes, written=answer.written
+            policy=answer.policy,
+            changes=answer.changes,
+            written=answer.written,
+            removed_default_rules=answer.removed_default_rules,
+            unconfirmed_default_rules=answer.unconfirmed_default_rules,
+            default_documents=answer.default_documents,
         )
 
     async def _get(self, request: pb.GetPolicyRequest, call: Call) -> pb.GetPolicyResponse:
         found = await self._manage_policy.get(request.version, call.caller)
-        return pb.GetPolicyResponse(policy=found.policy, documents=found.documents)
+        return pb.GetPolicyResponse(
+            policy=found.policy,
+            documents=found.documents,
+            default_documents=found.default_documents,
+            removed_default_rules=found.removed_default_rules,
+        )
 
     async def _list(
         self, _: pb.ListPolicyVersionsRequest, call: Call
@@ -62,12 +77,20 @@ class PolicyProcedures:
             "version": request.version if request.HasField("version") else None,
             "shared": request.shared,
             "expected_digest": _expected(request),
+            "remove_default_rules": [*request.remove_default_rules],
         }
         body = parse_fields(fields, RevertBody)
         answer = await self._manage_policy.revert(
-            body.version, call.caller, expected_digest=body.expected_digest
+            body.version,
+            call.caller,
+            removing=body.remove_default_rules,
+            expected_digest=body.expected_digest,
         )
-        return pb.RevertPolicyResponse(policy=answer.policy, changes=answer.changes)
+        return pb.RevertPolicyResponse(
+            policy=answer.policy,
+            changes=answer.changes,
+            removed_default_rules=answer.removed_default_rules,
+        )
 
     async def _feedback(
         self, request: pb.RecordFeedbackRequest, call: Call

@@ -17,6 +17,7 @@ from service_kit.status import status_of
 from gateway.domain.errors import (
     BadRequestError,
     ContentPolicyError,
+    DefaultRulesError,
     MethodNotAllowedError,
     ModelNotFoundError,
 )
@@ -69,6 +70,8 @@ def error_fields(error: DomainError | None, request_id: str) -> dict[str, Any]:
     if isinstance(error, ContentPolicyError):
         fields["rules"] = [{"id": rule, "category": category} for rule, category in error.rules]
         fields["policy_digest"] = error.policy_digest
+    if isinstance(error, DefaultRulesError):
+        fields["default_rules"] = list(error.rules)
     return fields
 
 

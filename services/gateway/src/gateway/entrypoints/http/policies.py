@@ -1,5 +1,7 @@
 """The tenant's own policy: shown, put in force, listed and brought back."""
 
+from collections.abc import Iterable
+
 from modelmill.moderation.v1 import moderation_service_pb2 as pb
 from starlette.requests import Request
 from starlette.responses import Response
@@ -31,18 +33,30 @@ class PolicyRoutes:
     async def _get(self, request: Request) -> Response:
         version = _version_of(request)
         found = await self._manage_policy.get(version, caller_of(request))
-        documents = [{"name": each.name, "text": each.text} for each in found.documents]
-        return json_response({**policy_view(found.policy), "documents": documents})
+        return json_response(
+            {
+                **policy_view(found.policy),
+                "documents": _documents_view(found.documents),
+                "default_documents": _documents_view(found.default_documents),
+                "removed_default_rules": list(found.removed_default_rules),
+            }
+        )
 
     async def _put(self, request: Request) -> Response:
         body = await read_body(request, PolicyBody)
         answer = await self._manage_policy.put(
             body.by_name,
             caller_of(request),
+            removing=body.remove_default_rules,
             dry_run=body.dry_run,
             expected_digest=body.expected_digest,
         )
-        return json_response(_change_view(answer.policy, answer.changes, written=answer.written))
+        shown = {
+            **_change_view(answer, written=answer.written),
+            "unconfirmed_default_rules": list(answer.unconfirmed_default_rules),
+            "default_documents": _documents_view(answer.default_documents),
+        }
+        return json_response(shown)
 
     async def _list(self, request: Request) -> Response:
         versions = await self._manage_policy.versions(caller_of(request))
@@ -51,9 +65,12 @@ class PolicyRoutes:
     async def _revert(self, request: Request) -> Response:
         body = await read_body(request, RevertBody)
         answer = await self._manage_policy.revert(
-            body.version, caller_of(request), expected_digest=body.expected_digest
+            body.version,
+            caller_of(request),
+            removing=body.remove_default_rules,
+            expected_digest=body.expected_digest,
         )
-        return json_response(_change_view(answer.policy, answer.changes, written=True))
+        return json_response(_change_view(answer, written=True))
 
 
 def policy_view(version: pb.PolicyVersion) -> View:
@@ -70,9 +87,14 @@ def policy_view(version: pb.PolicyVersion) -> View:
     }
 
 
-def _change_view(version: pb.PolicyVersion, changes: pb.PolicyChanges, *, written: bool) -> View:
+def _documents_view(documents: Iterable[pb.PolicyDocument]) -> list[View]:
+    return [{"name": document.name, "text": document.text} for document in documents]
+
+
+def _change_view(answer: pb.PutPolicyResponse | pb.RevertPolicyResponse, *, written: bool) -> View:
+    changes = answer.changes
     return {
-        **policy_view(version),
+        **policy_view(answer.policy),
         "written": written,
         "changes": {
             "added_rules": list(changes.added_rules),
@@ -80,6 +102,7 @@ def _change_view(version: pb.PolicyVersion, changes: pb.PolicyChanges, *, writte
             "changed_rules": list(changes.changed_rules),
             "changed_settings": list(changes.changed_settings),
         },
+        "removed_default_rules": list(answer.removed_default_rules),
     }
 
 
