@@ -19,6 +19,7 @@ from inference.domain.generation import ModelLimits, plan_generation
 from inference.domain.sampling import Constraint, SamplingOptions
 from inference.hold_answer import held_form, held_pieces
 from inference.load_version import LoadedVersion
+from testkit.in_process_tokenizers import InProcess
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from tests.bench.worker import answer_all
@@ -34,7 +35,10 @@ class HeldEngine:
         tokenizer = ChatTokenizer.load(folder)
         engine = OpenVinoKind(PipelineOptions()).engine_for(folder, tokenizer.eos_ids)
         self._runner.run(engine.load())
-        self._version = LoadedVersion("bench", "bench", "openvino", engine, tokenizer, LIMITS, 0.0)
+        self._tokenizer, prompts = tokenizer, InProcess(tokenizer)
+        self._version = LoadedVersion(
+            "bench", "bench", "openvino", engine, tokenizer, prompts, LIMITS, 0.0
+        )
 
     def answer(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Every prompt once."""
@@ -66,7 +70,7 @@ class HeldEngine:
             temperature=asked["temperature"],
             seed=number,
         )
-        prompt = version.tokenizer.encode_prompt(
+        prompt = self._tokenizer.encode_prompt(
             [{"role": "user", "content": asked["prompts"][number]}]
         )
         form = await held_form(constraint, options.max_new_tokens) if constraint else None

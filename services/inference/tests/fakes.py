@@ -26,6 +26,8 @@ from inference.load_version import LoadedVersion, PreparedVersion
 from inference.model_files import ModelFiles
 from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing
 from service_kit.errors import DomainError, NotFoundError, UnavailableError
+from testkit.in_process_tokenizers import InProcess
+from tokenization.bounded.opened import OpenTokenizer
 from tokenization.chat_tokenizer import ChatTokenizer
 
 LIMITS = ModelLimits(context_tokens=512, vocabulary=384)
@@ -157,10 +159,11 @@ class FakeLoader:
         return kind.name
 
     async def prepare(self, model: ModelReady) -> PreparedVersion:
-        files = ModelFiles({}, self.tokenizer, LIMITS, weight_bytes=0)
+        files = ModelFiles({}, Path(), LIMITS, weight_bytes=0)
+        opened = OpenTokenizer(self.tokenizer, InProcess(self.tokenizer))
         need = self.needs.get(model.version_id, MemoryNeed(model.version_id, 0, 0))
         runs = Runs(FakeKind(), model)
-        return PreparedVersion(model, runs, Path(), None, files, need, began=0.0)
+        return PreparedVersion(model, runs, Path(), None, files, opened, need, began=0.0)
 
     async def open(self, prepared: PreparedVersion) -> LoadedVersion:
         model = prepared.model
@@ -177,6 +180,7 @@ class FakeLoader:
             engine_name="fake",
             engine=engine,
             tokenizer=self.tokenizer,
+            prompts=InProcess(self.tokenizer),
             limits=LIMITS,
             load_seconds=0.5,
         )

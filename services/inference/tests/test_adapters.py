@@ -16,6 +16,7 @@ from inference.memory_room import MemoryRoom, RoomLimits
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from registry.store import FolderStore
 from service_kit.errors import NotFoundError, PreconditionError
+from testkit.in_process_tokenizers import InProcessTokenizers
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from .adapter_folders import write_adapter
@@ -33,7 +34,9 @@ class World:
         self.store = FolderStore(folder / "store")
         self.models, self.heard, self.kind = FakeModels(), HeardFacts(), FakeKind()
         find_engine = FindEngine(self.models, [self.kind])
-        loader = LoadVersion(self.store, find_engine, CacheSettings(GIB, sequences=4))
+        loader = LoadVersion(
+            self.store, find_engine, CacheSettings(GIB, sequences=4), InProcessTokenizers()
+        )
         room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
         self.pool = VersionPool(self.models, loader, self.heard, room, max_in_flight=8)
         self.base_digest = self.store.commit(llama, kind="model", form="safetensors").digest

@@ -20,6 +20,7 @@ from inference.memory_room import MemoryRoom, RoomLimits
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from registry.store import FolderStore
 from service_kit.errors import DomainError, NotFoundError, PreconditionError, UnavailableError
+from testkit.in_process_tokenizers import InProcessTokenizers
 
 from .engine_bench import PROMPTS, Bench
 from .fakes import FakeKind, FakeMachine, FakeModels, HeardFacts
@@ -51,7 +52,9 @@ class World:
         self.llama, self.root = llama, folder / "store"
         self.store, self.models, self.heard = FolderStore(self.root), FakeModels(), HeardFacts()
         find_engine = FindEngine(self.models, [FakeKind(), StillbornKind()])
-        loader = LoadVersion(self.store, find_engine, CacheSettings(GIB, sequences=4))
+        loader = LoadVersion(
+            self.store, find_engine, CacheSettings(GIB, sequences=4), InProcessTokenizers()
+        )
         room = MemoryRoom(FakeMachine(), RoomLimits(2**40))
         self.pool = VersionPool(self.models, loader, self.heard, room, max_in_flight=8)
         self.file(GOOD, llama)

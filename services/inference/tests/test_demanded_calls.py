@@ -23,6 +23,7 @@ from inference.load_version import LoadedVersion
 from inference.render_prompt import Prompt
 from jsonschema import validate
 from service_kit.errors import InvalidInputError
+from testkit.in_process_tokenizers import InProcess
 from testkit.models import make_tiny_llama
 from testkit.tool_templates import FAMILIES, HERMES, MISTRAL_NEW, SPECIAL
 from tokenization import ChatTokenizer, Function
@@ -133,7 +134,9 @@ async def opened(folder: Path, tokenizer: ChatTokenizer) -> AsyncIterator[Loaded
     engine = kind.engine_for(folder, tokenizer.eos_ids)
     await engine.load()
     try:
-        yield LoadedVersion("mv-1", "acme", "openvino", engine, tokenizer, LIMITS, 0.0)
+        yield LoadedVersion(
+            "mv-1", "acme", "openvino", engine, tokenizer, InProcess(tokenizer), LIMITS, 0.0
+        )
     finally:
         await engine.close()
 

@@ -98,6 +98,7 @@ class ChatTemplate:
 
         Raises:
             InvalidInputError: the template refuses these messages, or fails on them.
+            MemoryError: it wanted more than there is.
         """
         shaped = [message_of(turn, messages[:place], shape) for place, turn in enumerate(messages)]
         try:
@@ -108,6 +109,8 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt,
                 **self._special_tokens,
             )
+        except MemoryError:
+            raise  # of the limits of the process; no more messages of another kind would help
         # The template is foreign code: besides Jinja's own errors it can raise whatever the
         # expressions in it raise (TypeError, OverflowError, RecursionError, ...).
         except Exception as error:

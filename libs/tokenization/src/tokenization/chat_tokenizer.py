@@ -10,9 +10,8 @@ from tokenizers import Tokenizer
 
 from tokenization.chat_template import PLAIN, ChatTemplate
 from tokenization.sections import SectionEncoder, find_cuts
-from tokenization.token_bytes import TokenBytes
-from tokenization.tool_format import ToolFormat, find_tool_format, knows_tools
-from tokenization.tool_marks import ToolMarks
+from tokenization.token_decoder import TokenDecoder, TokenizerFacts
+from tokenization.tool_format import find_tool_format, knows_tools
 from tokenization.tool_turns import Function, Turn
 
 NAMED_SPECIAL_TOKENS = (
@@ -47,35 +46,14 @@ class EncodedExample(NamedTuple):
     """Index of the first id of the answer; the loss is taken from there on."""
 
 
-class ChatTokenizer:
+class ChatTokenizer(TokenDecoder):
     """A model's tokenizer and chat template; equal to what transformers makes of the same folder.
+
+    It runs foreign code in this process, without limits: only where nothing else runs, or for
+    folders that somebody vouches for. All others go by `tokenization.bounded`.
 
     Immutable once loaded, so threads may share it.
     """
-
-    vocab_size: int
-    """One more than the highest token id, added tokens included."""
-
-    eos_ids: frozenset[int]
-    """Ids that end a generation."""
-
-    end_of_turn: str
-    """What closes an assistant's turn, for example `<|im_end|>`; empty when nothing does."""
-
-    special_ids: frozenset[int]
-    """Ids that `decode` leaves out."""
-
-    knows_tools: bool
-    """Whether the chat template tells the model of tools."""
-
-    tool_format: ToolFormat | None
-    """How the chat template writes calls of functions; None when it writes none we can read."""
-
-    tool_marks: ToolMarks
-    """The special tokens among what calls are written with."""
-
-    longest_token: int
-    """Characters of the longest token: n characters are at least n / longest_token tokens."""
 
     def __init__(
         self,
@@ -87,20 +65,14 @@ class ChatTokenizer:
         # A tokenizer.json may carry the truncation and padding of whoever saved it.
         tokenizer.no_truncation()
         tokenizer.no_padding()
-        self._tokenizer = tokenizer
         self._template = template
-        vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
-        added = tokenizer.get_added_tokens_decoder()
-        self.vocab_size = max(vocabulary.values(), default=-1) + 1
-        self.special_ids = frozenset(i for i, token in added.items() if token.special)
-        self.longest_token = max(map(len, vocabulary), default=1)
-        self.end_of_turn = self._find_end_of_turn([token.content for token in added.values()])
-        end_id = tokenizer.token_to_id(self.end_of_turn) if self.end_of_turn else None
-        self.eos_ids = eos_ids if end_id is None else eos_ids | {end_id}
-        self._token_bytes = TokenBytes(tokenizer)
         self._tool_template = tool_template or template
-        names = {token: it.content for token, it in added.items()}
-        self._find_tool_format(names)
+        super().__init__(tokenizer, self._find_facts(tokenizer, eos_ids))
+
+    @property
+    def has_template(self) -> bool:
+        """Whether it can render conversations."""
+        return self._template is not None
 
     @classmethod
     def load(cls, folder: Path) -> "ChatTokenizer":
@@ -109,11 +81,11 @@ class ChatTokenizer:
         Raises:
             InvalidInputError: a needed file is missing or is not what its name says.
         """
-        try:
-            tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        # The library raises bare Exception for a missing and for a malformed file.
-        except Exception as error:
-            raise InvalidInputError(f"tokenizer.json cannot be read: {error}") from error
+        return cls.with_tokenizer(folder, read_tokenizer(folder))
+
+    @classmethod
+    def with_tokenizer(cls, folder: Path, tokenizer: Tokenizer) -> "ChatTokenizer":
+        """The same, for a folder whose `tokenizer.json` has been read."""
         config = read_json(folder / "tokenizer_config.json")
         special = named_tokens(config)
         source = template_source(folder, config)
@@ -190,29 +162,32 @@ class ChatTokenizer:
         prompt = self.encode_prompt(messages[:-1])
         return EncodedExample(prompt + self.encode_answer(messages[-1]["content"]), len(prompt))
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of `ids` without special tokens; bytes that are no character become U+FFFD."""
-        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
-        return text
-
-    def token_bytes(self, token: int) -> bytes:
-        """What one token stands for; characters may be spread over several tokens.
-
-        Empty for an id that is none, a special token's is its name.
-        """
-        return self._token_bytes(token)
-
-    def _find_tool_format(self, added: Mapping[int, str]) -> None:
-        """How the template is given tools, and how it writes calls."""
+    def _find_facts(self, tokenizer: Tokenizer, eos_ids: frozenset[int]) -> TokenizerFacts:
+        """What is found out by trying the tokenizer and the template."""
+        vocabulary: dict[str, int] = tokenizer.get_vocab(with_added_tokens=True)
+        added = {
+            token: (it.content, it.special)
+            for token, it in tokenizer.get_added_tokens_decoder().items()
+        }
+        names = {token: text for token, (text, _) in added.items()}
+        end_of_turn = self._find_end_of_turn([*names.values()])
+        end_id = tokenizer.token_to_id(end_of_turn) if end_of_turn else None
+        ends = eos_ids if end_id is None else eos_ids | {end_id}
         template = self._tool_template
-        self.knows_tools = template is not None and knows_tools(template)
-        ends = {added[token] for token in self.eos_ids if token in added} | {self.end_of_turn}
+        has_tools = template is not None and knows_tools(template)
         found = None
-        if template is not None and self.knows_tools:
-            found = find_tool_format(template, ends - {""}, set(added.values()))
-        self.tool_format = found
-        special = {token: added[token] for token in self.special_ids}
-        self.tool_marks = ToolMarks(special, found.texts if found else ())
+        if template is not None and has_tools:
+            turn_ends = {names[token] for token in ends if token in names} | {end_of_turn}
+            found = find_tool_format(template, turn_ends - {""}, set(names.values()))
+        return TokenizerFacts(
+            vocab_size=max(vocabulary.values(), default=-1) + 1,
+            longest_token=max(map(len, vocabulary), default=1),
+            eos_ids=ends,
+            special_ids=frozenset(token for token, (_, special) in added.items() if special),
+            end_of_turn=end_of_turn,
+            knows_tools=has_tools,
+            tool_format=found,
+        )
 
     def _find_end_of_turn(self, added: Sequence[str]) -> str:
         """The first added token that the template writes after an assistant's answer."""
@@ -230,6 +205,15 @@ class ChatTokenizer:
         found = [token for token in added if token in tail]
         # Where two begin at one place, the longer is what the tokenizer will match.
         return min(found, key=lambda token: (tail.index(token), -len(token)), default="")
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """What `tokenizer.json` says; InvalidInputError."""
+    try:
+        return Tokenizer.from_file(str(folder / "tokenizer.json"))
+    # The library raises bare Exception for a missing and for a malformed file.
+    except Exception as error:
+        raise InvalidInputError(f"tokenizer.json cannot be read: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

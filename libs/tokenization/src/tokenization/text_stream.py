@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.token_decoder import TokenDecoder
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 LONGEST_INCOMPLETE = 3
@@ -24,7 +24,7 @@ class TextStream:
         shown: special tokens that are not left out, and what stands for them in the text.
     """
 
-    def __init__(self, tokenizer: ChatTokenizer, shown: Mapping[int, str] | None = None) -> None:
+    def __init__(self, tokenizer: TokenDecoder, shown: Mapping[int, str] | None = None) -> None:
         self._tokenizer = tokenizer
         self._shown = shown or {}
         self._window: list[int] = []

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.token_decoder import TokenDecoder
 
 from inference.domain.answer_text import AnswerText
 from inference.domain.cascade import CascadePath
@@ -77,7 +77,7 @@ class AnswerWriter:
 
     def __init__(
         self,
-        tokenizer: ChatTokenizer,
+        tokenizer: TokenDecoder,
         stops: Sequence[str],
         offered: Sequence[str] = (),
         frame: tuple[str, str] = ("", ""),

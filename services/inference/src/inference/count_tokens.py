@@ -30,14 +30,15 @@ class CountTokens:
         """
         prompt.check()
         async with self._versions.lease(tenant, version_id) as version:
-            tokens = await whole_prompt(prompt, version)
+            tokens = await whole_prompt(prompt, version, tenant)
             return CountedPrompt(version.version_id, len(tokens))
 
 
-async def whole_prompt(prompt: Prompt, version: LoadedVersion) -> list[int]:
+async def whole_prompt(prompt: Prompt, version: LoadedVersion, tenant: str) -> list[int]:
     """Its ids, with the beginning of a call where one is demanded."""
-    tokens = await prompt_tokens(prompt, version)
+    tokens = await prompt_tokens(prompt, version, tenant)
     if not prompt.must_call:
         return tokens
     before = demanded_call(version.tokenizer, prompt.offered).before
-    return [*tokens, *version.tokenizer.encode(before)]
+    [beginning] = await version.prompts.encode(tenant, [before])
+    return [*tokens, *beginning]

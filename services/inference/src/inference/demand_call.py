@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from service_kit.errors import InvalidInputError
 from tokenization import Function
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.token_decoder import TokenDecoder
 
 from inference.domain.generation import EngineCannotError
 from inference.domain.sampling import CallForm, Constraint
@@ -27,7 +27,7 @@ class DemandedCall:
     behind: str
 
 
-def demanded_call(tokenizer: ChatTokenizer, offered: Sequence[Function]) -> DemandedCall:
+def demanded_call(tokenizer: TokenDecoder, offered: Sequence[Function]) -> DemandedCall:
     """The form of an answer that calls one of these functions.
 
     Raises:

@@ -10,7 +10,7 @@ from inference.admit_requests import Admissions
 from inference.domain.asking import Ask
 from inference.domain.generation import EngineCannotError, check_tokens
 from inference.load_version import Versions
-from inference.render_prompt import Prompt, prompt_tokens
+from inference.render_prompt import encoded_texts
 from inference.resumed_answer import asked_again
 
 MAX_TEXTS = 256
@@ -61,9 +61,7 @@ class EmbedTexts:
                     raise EngineCannotError("the engine of this model makes no embeddings")
                 queue = self._admissions.of(version)
                 queue.foresee(command.tenant, command.deadline)
-                encoded = [
-                    await prompt_tokens(Prompt(None, text), version) for text in command.texts
-                ]
+                encoded = await encoded_texts(command.texts, version, command.tenant)
                 for tokens in encoded:
                     check_tokens(tokens, version.limits)
                 total = sum(map(len, encoded))

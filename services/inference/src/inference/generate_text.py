@@ -168,7 +168,7 @@ def _ask(command: GenerateCommand, request: GenerationRequest) -> Ask:
 
 
 async def _plan(command: GenerateCommand, version: LoadedVersion) -> _Plan:
-    tokens = await prompt_tokens(command.prompt, version)
+    tokens = await prompt_tokens(command.prompt, version, command.tenant)
     options, frame = command.options, ("", "")
     if command.prompt.must_call:
         if options.constraint is not None:
@@ -177,7 +177,8 @@ async def _plan(command: GenerateCommand, version: LoadedVersion) -> _Plan:
         # Only its form ends it: a stop text within the arguments would leave half a call.
         options = replace(options, constraint=call.constraint, stop=())
         frame = (call.before, call.behind)
-        tokens = [*tokens, *version.tokenizer.encode(call.before)]
+        [beginning] = await version.prompts.encode(command.tenant, [call.before])
+        tokens = [*tokens, *beginning]
     request = plan_generation(
         tokens,
         options,

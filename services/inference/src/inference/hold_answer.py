@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.token_decoder import TokenDecoder
 
 from inference.domain.generation import GenerationRequest, TokenPiece
 from inference.domain.grammar.held_form import HeldForm, hold, is_large
@@ -66,7 +66,7 @@ async def _ending(form: HeldForm, text: str, left: int) -> Grammar | None:
 class _WholeCharacters:
     """Holds back tokens that leave a character half written: no grammar can begin within one."""
 
-    def __init__(self, tokenizer: ChatTokenizer) -> None:
+    def __init__(self, tokenizer: TokenDecoder) -> None:
         self._tokenizer = tokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = TokenPiece(())

@@ -9,8 +9,9 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from registry.manifest import Manifest
-from service_kit.errors import PreconditionError
-from tokenization.chat_tokenizer import ChatTokenizer
+from service_kit.errors import InvalidInputError, PreconditionError
+from tokenization.bounded.opened import OpenTokenizer, PromptEncoder
+from tokenization.token_decoder import TokenDecoder
 
 from inference.domain.generation import ModelLimits, plan_generation
 from inference.domain.memory import MemoryNeed, cache_ceiling, estimate
@@ -52,6 +53,7 @@ class PreparedVersion:
     folder: Path
     adapter: Path | None
     files: ModelFiles
+    tokenizer: OpenTokenizer
     need: MemoryNeed
     began: float
     """When this began, by the monotonic clock."""
@@ -66,9 +68,16 @@ class LoadedVersion:
     """Its tenant."""
     engine_name: str
     engine: Engine
-    tokenizer: ChatTokenizer
+    tokenizer: TokenDecoder
+    prompts: PromptEncoder
     limits: ModelLimits
     load_seconds: float
+
+
+class Tokenizers(Protocol):
+    """Runs the foreign code of models; see `tokenization.bounded.pool.TokenizerPool`."""
+
+    async def open(self, tenant: str, folder: Path) -> OpenTokenizer: ...
 
 
 class Versions(Protocol):
@@ -80,8 +89,15 @@ class Versions(Protocol):
 class LoadVersion:
     """Verifies the artifact, opens the engine for its form, and generates a few tokens with it."""
 
-    def __init__(self, artifacts: Artifacts, find_engine: FindEngine, cache: CacheSettings) -> None:
+    def __init__(
+        self,
+        artifacts: Artifacts,
+        find_engine: FindEngine,
+        cache: CacheSettings,
+        tokenizers: Tokenizers,
+    ) -> None:
         self._artifacts = artifacts
+        self._tokenizers = tokenizers
         self._find_engine = find_engine
         self._cache = cache
 
@@ -98,22 +114,27 @@ class LoadVersion:
 
         Raises:
             NotFoundError: no engine for its form, or the artifact or its base is gone.
-            PreconditionError: the artifact does not verify, is no model, or fits no such base.
+            PreconditionError: the artifact does not verify, is no model, or fits no such base, or
+                its tokenizer cannot be loaded within its limits.
+            OverloadedError: its tokenizer passed them before, and is not run for a while.
         """
-        began = time.monotonic()
-        return await asyncio.to_thread(self._prepare, model, self._find_engine(model), began)
+        began, runs = time.monotonic(), self._find_engine(model)
+        folder, adapter, files = await asyncio.to_thread(self._files, model, runs)
+        try:
+            tokenizer = await self._tokenizers.open(model.tenant, files.tokenizer)
+        except InvalidInputError as error:
+            raise PreconditionError(f"the artifact cannot be served: {error}") from error
+        need = self._need(model, runs, files)
+        return PreparedVersion(model, runs, folder, adapter, files, tokenizer, need, began)
 
-    def _prepare(self, model: ModelReady, runs: Runs, began: float) -> PreparedVersion:
+    def _files(self, model: ModelReady, runs: Runs) -> tuple[Path, Path | None, ModelFiles]:
         folder = self._artifacts.materialise(runs.weights.digest)
         adapter = None
         if runs.base is not None:
             self._refuse_foreign(model, runs.base)
             adapter = self._artifacts.materialise(model.digest)
             check_adapter(adapter, folder)
-        files = read_files(folder, adapter, model.context_tokens)
-        return PreparedVersion(
-            model, runs, folder, adapter, files, self._need(model, runs, files), began
-        )
+        return folder, adapter, read_files(folder, adapter, model.context_tokens)
 
     def _need(self, model: ModelReady, runs: Runs, files: ModelFiles) -> MemoryNeed:
         cache_bytes = cache_ceiling(
@@ -142,10 +163,12 @@ class LoadVersion:
             UnavailableError: the engine did not load in time.
         """
         model, files, kind = prepared.model, prepared.files, prepared.runs.kind
-        engine = kind.engine_for(prepared.folder, files.tokenizer.eos_ids, prepared.adapter)
+        decoder, prompts = prepared.tokenizer.decoder, prepared.tokenizer.prompts
+        engine = kind.engine_for(prepared.folder, decoder.eos_ids, prepared.adapter)
         try:
+            [warm] = await prompts.encode(model.tenant, [WARM_TEXT])
             await engine.load()
-            await _warm(engine, files.tokenizer, files.limits)
+            await _warm(engine, warm, files.limits)
         except BaseException:
             await engine.close()
             raise
@@ -154,16 +177,17 @@ class LoadVersion:
             owner=model.tenant,
             engine_name=kind.name,
             engine=engine,
-            tokenizer=files.tokenizer,
+            tokenizer=decoder,
+            prompts=prompts,
             limits=files.limits,
             load_seconds=time.monotonic() - prepared.began,
         )
 
 
-async def _warm(engine: Engine, tokenizer: ChatTokenizer, limits: ModelLimits) -> None:
+async def _warm(engine: Engine, tokens: list[int], limits: ModelLimits) -> None:
     """Generate two tokens: the first request of a client does not pay for what is set up lazily."""
     request = plan_generation(
-        tokenizer.encode(WARM_TEXT),
+        tokens,
         SamplingOptions(max_new_tokens=WARM_TOKENS),
         limits,
         engine.abilities,

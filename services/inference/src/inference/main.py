@@ -25,6 +25,8 @@ from service_kit.machine_size import free_memory, this_machine
 from service_kit.metrics import MetricsPage
 from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
+from tokenization.bounded import Limits
+from tokenization.bounded.pool import TokenizerPool
 
 from inference.admit_requests import AdmissionPlan, Admissions
 from inference.announce_serving import ServingAnnouncer
@@ -36,6 +38,7 @@ from inference.follow_names import FollowNames
 from inference.free_idle import FreeIdle
 from inference.lease_version import VersionPool
 from inference.load_version import CacheSettings, LoadVersion
+from inference.measures import TokenizerFigures
 from inference.memory_room import MemoryRoom, RoomLimits
 from inference.prepare_version import PrepareVersions
 from inference.settings import Settings
@@ -97,6 +100,13 @@ def rpc_server(
     return server
 
 
+def tokenizer_pool(settings: Settings) -> TokenizerPool:
+    """Where the foreign code of models runs; by the clock it has twice its CPU time."""
+    seconds = settings.tokenizer_cpu_seconds
+    limits = Limits(cpu_seconds=seconds, seconds=2 * seconds)
+    return TokenizerPool(limits, TokenizerFigures(), settings.tokenizer_processes)
+
+
 class ThisMachine:
     """`memory_room.Machine`: the one that this process runs on."""
 
@@ -131,7 +141,8 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         store = await asyncio.to_thread(store_of, settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
         find_engine = FindEngine(models, engine_kinds(settings), missing_kinds())
-        loader = LoadVersion(store, find_engine, cache_settings(settings))
+        tokenizers = await stack.enter_async_context(tokenizer_pool(settings))
+        loader = LoadVersion(store, find_engine, cache_settings(settings), tokenizers)
         pool = version_pool(settings, bus, models, loader, announcer)
         follow_names = FollowNames(bus, pool)
         start(models.run())

@@ -64,6 +64,46 @@ ADMITTED_TOKENS = Gauge(
     "Of the budget of tokens in flight, what running requests hold.",
     ["version"],
 )
+TOKENIZER_PROCESSES = Gauge(
+    "modelmill_tokenizer_processes", "Processes in which chat templates and tokenizers run."
+)
+TOKENIZER_STOPS = Counter(
+    "modelmill_tokenizer_stops",
+    "Requests whose chat template or tokenizer passed a limit, and cost a process.",
+)
+TOKENIZER_REFUSALS = Counter(
+    "modelmill_tokenizer_refusals",
+    "Requests refused because chat template or tokenizer passed a limit before.",
+)
+TOKENIZER_CPU = Counter(
+    "modelmill_tokenizer_cpu_seconds", "CPU time of chat templates and tokenizers that ended well."
+)
+TOKENIZER_WAIT = Histogram(
+    "modelmill_tokenizer_wait_seconds",
+    "Seconds that requests waited for a process for their chat template and tokenizer.",
+    buckets=(0.0001, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30),
+)
+
+
+class TokenizerFigures:
+    """`tokenization.bounded.pool.Observer`: what happens to foreign code, as figures."""
+
+    def running(self, processes: int) -> None:
+        TOKENIZER_PROCESSES.set(processes)
+
+    def waited(self, seconds: float) -> None:
+        TOKENIZER_WAIT.observe(seconds)
+
+    def worked(self, cpu_seconds: float) -> None:
+        TOKENIZER_CPU.inc(cpu_seconds)
+
+    def stopped(self) -> None:
+        TOKENIZER_STOPS.inc()
+
+    def refused(self) -> None:
+        TOKENIZER_REFUSALS.inc()
+
+
 REFUSALS = Counter(
     "modelmill_refusals",
     "Requests that were not let to their engine, by reason.",

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.safetensors_header import safetensors_problem
-from service_kit.errors import InvalidInputError, PreconditionError
-from tokenization.chat_tokenizer import ChatTokenizer
+from service_kit.errors import PreconditionError
 
 from inference.domain.adapter_fit import adapter_problems
 from inference.domain.cache_size import token_bytes
@@ -21,10 +20,11 @@ TOKENIZER = "tokenizer.json"
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """Tokenizer, limits and size of a model, with its adapter if it has one."""
+    """Limits and size of a model, with its adapter if it has one."""
 
     config: Mapping[str, Any]
-    tokenizer: ChatTokenizer
+    tokenizer: Path
+    """The folder of its tokenizer and chat template."""
     limits: ModelLimits
     weight_bytes: int
 
@@ -42,8 +42,7 @@ def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> Model
         vocabulary, positions = (
             int(config[name]) for name in ("vocab_size", "max_position_embeddings")
         )
-        tokenizer = ChatTokenizer.load(adapter if own and adapter is not None else folder)
-    except (OSError, ValueError, KeyError, TypeError, InvalidInputError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise PreconditionError(f"the artifact cannot be served: {error}") from error
     if vocabulary < 1 or positions < 1:
         raise PreconditionError("the artifact cannot be served: it has no vocabulary or no context")
@@ -53,6 +52,7 @@ def read_files(folder: Path, adapter: Path | None, context_tokens: int) -> Model
         token_bytes=token_bytes(config),
     )
     sources = [folder] if adapter is None else [folder, adapter]
+    tokenizer = adapter if own and adapter is not None else folder
     return ModelFiles(config, tokenizer, limits, sum(map(_weight_bytes, sources)))
 
 

@@ -1,6 +1,5 @@
 """From what a caller sent to the ids that an engine is given."""
 
-import asyncio
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -8,13 +7,10 @@ from dataclasses import dataclass
 
 from service_kit.errors import InvalidInputError
 from tokenization import Function, Turn
-from tokenization.chat_tokenizer import ChatTokenizer
 
 from inference.domain.generation import check_prompt_length
 from inference.load_version import LoadedVersion
 
-LONG_CHARACTERS = 8_000
-"""Longer prompts are encoded in a thread; for short ones the hop costs more than the work."""
 FUNCTION_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 NO_CALLS = "none"
 ANY_CALL = "required"
@@ -59,27 +55,37 @@ class Prompt:
         return len(self.text) + sum(len(turn["content"]) for turn in self.turns or ())
 
 
-async def prompt_tokens(prompt: Prompt, version: LoadedVersion) -> list[int]:
-    """Its ids.
+async def prompt_tokens(prompt: Prompt, version: LoadedVersion, tenant: str) -> list[int]:
+    """Its ids, made in a bounded process: template and tokenizer are foreign code.
+
+    Args:
+        tenant: whose request it is.
 
     Raises:
         PromptTooLongError: it cannot fit.
         InvalidInputError: the model has no chat template, or it refuses the turns.
+        LimitError: template or tokenizer took more than they may.
+        OverloadedError: they did before, and are not run for a while.
     """
     check_prompt_length(prompt.characters, version.tokenizer.longest_token, version.limits)
-    if prompt.characters > LONG_CHARACTERS:
-        return await asyncio.to_thread(_encode, prompt, version.tokenizer)
-    return _encode(prompt, version.tokenizer)
-
-
-def _encode(prompt: Prompt, tokenizer: ChatTokenizer) -> list[int]:
     if prompt.turns is None:
-        return tokenizer.encode(prompt.text)
+        [tokens] = await version.prompts.encode(tenant, [prompt.text])
+        return tokens
+    tokenizer = version.tokenizer
     if prompt.offered and tokenizer.knows_tools and tokenizer.tool_format is None:
         raise InvalidInputError(
             "how the model's chat template writes calls cannot be told from it; send no tools"
         )
-    return tokenizer.encode_prompt(prompt.turns, prompt.offered)
+    return await version.prompts.encode_prompt(tenant, prompt.turns, prompt.offered)
+
+
+async def encoded_texts(
+    texts: Sequence[str], version: LoadedVersion, tenant: str
+) -> list[list[int]]:
+    """Ids of each text; raises as `prompt_tokens`."""
+    for text in texts:
+        check_prompt_length(len(text), version.tokenizer.longest_token, version.limits)
+    return await version.prompts.encode(tenant, texts)
 
 
 def functions_of(tools: Sequence[tuple[str, str, str]]) -> tuple[Function, ...]:

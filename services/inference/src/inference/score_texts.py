@@ -8,9 +8,9 @@ from service_kit.errors import InvalidInputError
 from inference.account_generation import accounted
 from inference.admit_requests import Admissions
 from inference.domain.asking import Ask
-from inference.domain.generation import ContinuationScore, check_prompt_length, plan_score
-from inference.load_version import LoadedVersion, Versions
-from inference.render_prompt import Prompt, prompt_tokens
+from inference.domain.generation import ContinuationScore, plan_score
+from inference.load_version import Versions
+from inference.render_prompt import Prompt, encoded_texts, prompt_tokens
 from inference.resumed_answer import asked_again
 
 MAX_CONTINUATIONS = 256
@@ -62,8 +62,8 @@ class ScoreTexts:
                 queue = self._admissions.of(version)
                 queue.foresee(command.tenant, command.deadline)
                 request = plan_score(
-                    await prompt_tokens(command.prompt, version),
-                    [_encoded(text, version) for text in command.continuations],
+                    await prompt_tokens(command.prompt, version, command.tenant),
+                    await encoded_texts(command.continuations, version, command.tenant),
                     version.limits,
                     version.engine.abilities,
                     tenant=command.tenant,
@@ -91,8 +91,3 @@ def _check(continuations: Sequence[str]) -> None:
     empty = [number for number, text in enumerate(continuations) if not text]
     if empty:
         raise InvalidInputError([f"continuation {number} is empty" for number in empty])
-
-
-def _encoded(text: str, version: LoadedVersion) -> list[int]:
-    check_prompt_length(len(text), version.tokenizer.longest_token, version.limits)
-    return version.tokenizer.encode(text)

@@ -34,6 +34,12 @@ class Settings(ServiceSettings):
     deadline_seconds: float = Field(default=120.0, gt=0)
     """For callers who name none."""
 
+    tokenizer_processes: int = Field(default=3, ge=3)
+    """Processes in which chat templates and tokenizers run."""
+
+    tokenizer_cpu_seconds: float = Field(default=1.0, gt=0)
+    """CPU time that a chat template and tokenizer may take for a request; then they are stopped."""
+
     engine_device: str = "CPU"
     """OpenVINO device."""
 

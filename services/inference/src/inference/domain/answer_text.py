@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from tokenization.chat_tokenizer import ChatTokenizer
 from tokenization.text_stream import TextStream
+from tokenization.token_decoder import TokenDecoder
 
 
 class StopScanner:
@@ -55,7 +55,7 @@ class AnswerText:
 
     def __init__(
         self,
-        tokenizer: ChatTokenizer,
+        tokenizer: TokenDecoder,
         stops: Sequence[str],
         shown: Mapping[int, str] | None = None,
     ) -> None:

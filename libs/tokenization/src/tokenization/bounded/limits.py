@@ -1,0 +1,40 @@
+"""What the foreign code of a model may take."""
+
+from dataclasses import dataclass
+
+MEGABYTE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one request, if nothing else is said."""
+
+    cpu_seconds: float = 1.0
+    """CPU time of rendering and encoding; the kernel ends the process that takes more."""
+    seconds: float = 2.0
+    """The same by the clock: nobody waits longer for a process in which another request runs."""
+    read_cpu_seconds: float = 10.0
+    """CPU time of reading a tokenizer.json, before its template is tried."""
+    read_seconds: float = 30.0
+    memory_bytes: int = 512 * MEGABYTE
+    """Address space that rendering and encoding may add."""
+    read_memory_bytes: int = 2048 * MEGABYTE
+    """The same for reading."""
+    kept_bytes: int = 1024 * MEGABYTE
+    """Resident memory of a process above which tokenizers that were not used lately are dropped."""
+    kept_folders: int = 32
+    """Tokenizers that a process keeps at most."""
+
+
+MAX_TOKENIZER_BYTES = 64 * MEGABYTE
+"""Of a tokenizer.json; the largest in use (vocabularies of 262,000 tokens) have 33 MB."""
+MAX_OTHER_BYTES = 8 * MEGABYTE
+"""Of each other file that a tokenizer is loaded from."""
+MAX_ADDED_TOKENS = 20_000
+MAX_TOKEN_CHARACTERS = 4096
+MAX_TEXT_CHARACTERS = 16_000_000
+"""Of a rendered conversation."""
+MAX_ANSWER_BYTES = 128 * MEGABYTE
+"""Of what a child says at a time."""
+MAX_MESSAGE_CHARACTERS = 2000
+"""Of the message of an error that foreign code wrote."""

@@ -1,0 +1,285 @@
+"""Bounded processes for a service: who runs where, and what comes of those that pass a limit.
+
+A request runs in a process that has its tokenizer loaded; every process has every tokenizer that
+was opened, in the end. One that passes a limit costs its process, which is replaced while the
+others go on. At most one process loads at a time, and at most one runs a version that the tenant
+has not used well before: so those that are trusted always find another. Of several that wait, the
+tenant goes first whose requests took the least beyond what requests should.
+"""
+
+import asyncio
+import logging
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from service_kit.errors import DomainError, InvalidInputError, UnavailableError
+
+from tokenization.bounded.errors import limit_error
+from tokenization.bounded.frames import unpacked
+from tokenization.bounded.lanes import FEWEST, NOBODY, Job, Slot, free_slot, has, lane_of
+from tokenization.bounded.limits import Limits
+from tokenization.bounded.opened import FolderEncoder, OpenTokenizer
+from tokenization.bounded.process import BoundedProcess, ProcessLostError, Reply
+from tokenization.bounded.refusals import FREE_LOAD_SECONDS, Refusals, free_seconds
+from tokenization.token_decoder import TokenDecoder, TokenizerFacts
+from tokenization.tool_turns import Function, Turn
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 60.0
+AGAIN_SECONDS = 1.0
+
+
+class Observer(Protocol):
+    """Hears what happens in the pool, for figures."""
+
+    def running(self, processes: int) -> None:
+        """So many processes are up."""
+
+    def waited(self, seconds: float) -> None:
+        """A request begins that waited so long for a process."""
+
+    def worked(self, cpu_seconds: float) -> None:
+        """Foreign code ran and took so much."""
+
+    def stopped(self) -> None:
+        """A request passed a limit, and its process was ended."""
+
+    def refused(self) -> None:
+        """A request was refused because of earlier ones."""
+
+
+@dataclass
+class TokenizerPool:
+    """Loads, renders and encodes in bounded processes; an async context.
+
+    Args:
+        processes: at least `FEWEST`.
+    """
+
+    limits: Limits
+    observer: Observer
+    processes: int = FEWEST
+    clock: Callable[[], float] = time.monotonic
+    _slots: list[Slot] = field(default_factory=list)
+    _waiting: list[Job] = field(default_factory=list)
+    _tenants: Counter[str] = field(default_factory=Counter)
+    """Of each how many run."""
+    _opened: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    """Folders that were loaded well, those used last at the end."""
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._refusals = Refusals(self.clock)
+        self._slots = [Slot() for _ in range(max(FEWEST, self.processes))]
+
+    async def __aenter__(self) -> "TokenizerPool":
+        started = [BoundedProcess.start(START_SECONDS) for _ in self._slots]
+        for slot, process in zip(self._slots, await asyncio.gather(*started), strict=True):
+            self._fill(slot, process)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in (tasks := [*self._tasks]):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for job in self._waiting:
+            job.result.cancel()
+        up = [slot.process for slot in self._slots if slot.process is not None]
+        await asyncio.gather(*(process.kill() for process in up))
+        self.observer.running(0)
+
+    async def open(self, tenant: str, folder: Path) -> OpenTokenizer:
+        """Load a folder's tokenizer in two processes, then in the others; what decodes its ids.
+
+        Raises:
+            InvalidInputError: it cannot be loaded, or the template or tokenizer may not come in.
+            LimitError: that took more than it may.
+            OverloadedError: it or the tenant is refused because of earlier requests.
+        """
+        name, load = str(folder), {"do": "load"}
+        reply = await self._run(tenant, name, load, 0)
+        facts = TokenizerFacts.from_json(reply.said["value"])
+        decoder = await asyncio.to_thread(TokenDecoder.from_document, reply.body.decode(), facts)
+        self._opened[name] = None
+        self._opened.move_to_end(name)
+        while len(self._opened) > self.limits.kept_folders:
+            self._opened.popitem(last=False)
+        missing = [slot for slot in self._slots if not has(slot, name)]
+        for slot in missing[1:]:
+            self._start(self._load_at(slot, name))
+        if missing:
+            await self._load_at(missing[0], name)
+        return OpenTokenizer(decoder, FolderEncoder(self, folder))
+
+    async def encode_prompt(
+        self, tenant: str, folder: Path, turns: Sequence[Turn], tools: Sequence[Function]
+    ) -> list[int]:
+        """As `ChatTokenizer.encode_prompt`; raises as `open`."""
+        asked = {"do": "prompt", "turns": turns, "tools": tools}
+        characters = sum(len(turn["content"]) for turn in turns)
+        reply = await self._run(tenant, str(folder), asked, characters)
+        return next(unpacked(reply.said["value"], reply.body))
+
+    async def encode(self, tenant: str, folder: Path, texts: Sequence[str]) -> list[list[int]]:
+        """As `ChatTokenizer.encode_batch`; raises as `open`."""
+        asked = {"do": "encode", "texts": texts}
+        reply = await self._run(tenant, str(folder), asked, sum(map(len, texts)))
+        return [*unpacked(reply.said["value"], reply.body)]
+
+    async def _run(
+        self, tenant: str, folder: str, asked: Mapping[str, Any], characters: int
+    ) -> Reply:
+        try:
+            self._refusals.check(tenant, folder)
+        except DomainError:
+            self.observer.refused()
+            raise
+        if folder in self._opened:
+            self._opened.move_to_end(folder)
+        return await self._done(self._job(tenant, folder, asked, characters))
+
+    def _job(
+        self,
+        tenant: str,
+        folder: str,
+        asked: Mapping[str, Any],
+        characters: int,
+        at: Slot | None = None,
+    ) -> Job:
+        result: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        return Job(tenant, folder, asked, characters, result, at, self.clock())
+
+    async def _done(self, job: Job) -> Reply:
+        self._waiting.append(job)
+        self._dispatch()
+        try:
+            # A process goes on with what it has begun, also when nobody waits for it any more.
+            return await job.result
+        finally:
+            if job in self._waiting:
+                self._waiting.remove(job)
+
+    async def _load_at(self, slot: Slot, folder: str) -> None:
+        """Have a folder loaded that was loaded well elsewhere."""
+        if not has(slot, folder):
+            with suppress(DomainError):
+                await self._done(self._job(NOBODY, folder, {"do": "load"}, 0, slot))
+
+    def _dispatch(self) -> None:
+        if len(self._waiting) > 1:
+            self._waiting.sort(key=lambda job: (self._refusals.spent(job.tenant), job.since))
+        for job in [*self._waiting]:
+            lane = lane_of(job, self._slots, self._refusals)
+            slot = free_slot(job, lane, self._slots, self._tenants[job.tenant])
+            if slot is None:
+                continue
+            self._waiting.remove(job)
+            slot.busy = lane
+            self._tenants[job.tenant] += 1
+            self._start(self._work(job, slot))
+
+    async def _work(self, job: Job, slot: Slot) -> None:
+        process = slot.process
+        assert process is not None
+        try:
+            reply = await self._asked(job, process, self.clock() - job.since)
+        except ProcessLostError as lost:
+            if lost.killed and not job.is_second:
+                # It may have been the request before, or none; a second time it is this one.
+                job.is_second = True
+                self._waiting.append(job)
+                return
+            self._refusals.charge(job.tenant, lost.cpu_seconds, free_seconds(job.characters))
+            _tell(job, self._lost(job, lost.what))
+        except DomainError as error:
+            _tell(job, error)
+        else:
+            if not job.result.done():
+                job.result.set_result(reply)
+        finally:
+            slot.busy = None
+            self._tenants[job.tenant] -= 1
+            if not self._tenants[job.tenant]:
+                del self._tenants[job.tenant]
+            self._dispatch()
+
+    async def _asked(self, job: Job, process: BoundedProcess, waited: float) -> Reply:
+        self.observer.waited(waited)
+        if job.folder not in process.open:
+            await self._said(job, process, {"do": "read"})
+            if job.asked["do"] != "load":
+                await self._said(job, process, {"do": "load"})
+        return await self._said(job, process, job.asked)
+
+    async def _said(self, job: Job, process: BoundedProcess, asked: Mapping[str, Any]) -> Reply:
+        limits, reads = self.limits, asked["do"] == "read"
+        head = {
+            **asked,
+            "folder": job.folder,
+            "cpu_seconds": limits.read_cpu_seconds if reads else limits.cpu_seconds,
+            "memory_bytes": limits.read_memory_bytes if reads else limits.memory_bytes,
+            "kept_bytes": limits.kept_bytes,
+            "kept_folders": limits.kept_folders,
+        }
+        reply = await process.ask(head, limits.read_seconds if reads else limits.seconds)
+        said, loads = reply.said, asked["do"] in ("read", "load")
+        self.observer.worked(said["cpu"])
+        free = FREE_LOAD_SECONDS if loads else free_seconds(job.characters)
+        self._refusals.charge(job.tenant, said["cpu"], free)
+        if "limit" in said:
+            raise self._lost(job, f"needed more {said['limit']} than it may have")
+        if "errors" in said:
+            raise InvalidInputError(said["errors"])
+        if not loads:
+            self._refusals.kept(job.tenant, job.folder)
+        return reply
+
+    def _lost(self, job: Job, what: str) -> DomainError:
+        """What to tell who asked for something that passed a limit."""
+        if not what:
+            return UnavailableError("this machine had no time to render the request; retry")
+        self.observer.stopped()
+        self._refusals.passed(job.tenant, job.folder)
+        log.warning("a chat template or tokenizer of %s %s", job.folder, what)
+        return limit_error(what)
+
+    def _fill(self, slot: Slot, process: BoundedProcess) -> None:
+        slot.process = process
+        self._count()
+        self._start(self._watch(slot, process))
+
+    async def _watch(self, slot: Slot, process: BoundedProcess) -> None:
+        """Once a process is gone, start another, and have it load what the others have."""
+        await process.gone.wait()
+        slot.process = None
+        self._count()
+        await process.kill()
+        while slot.process is None:
+            try:
+                self._fill(slot, await BoundedProcess.start(START_SECONDS))
+            except (OSError, ProcessLostError) as error:
+                log.warning("a process for chat templates did not start: %s", error)
+                await asyncio.sleep(AGAIN_SECONDS)
+        wanted = {job.folder for job in self._waiting}
+        self._dispatch()
+        for folder in sorted(reversed(self._opened), key=lambda it: it not in wanted):
+            await self._load_at(slot, folder)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _count(self) -> None:
+        self.observer.running(sum(slot.process is not None for slot in self._slots))
+
+
+def _tell(job: Job, error: DomainError) -> None:
+    if not job.result.done():
+        job.result.set_exception(error)

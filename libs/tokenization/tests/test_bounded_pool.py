@@ -1,0 +1,254 @@
+"""Foreign templates and tokenizers run within limits; nobody waits for those that do not end."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+from service_kit.errors import DomainError, OverloadedError
+from testkit.hostile_models import TRIGGER, X_TRIGGER, make_hostile
+from testkit.models import make_tiny_llama
+from testkit.tool_templates import HERMES
+from testkit.waiting import eventually
+from tokenization import ChatTokenizer, Function, Turn
+from tokenization.bounded import LimitError, Limits
+from tokenization.bounded.pool import TokenizerPool
+
+LIMITS = Limits(cpu_seconds=0.3, seconds=20.0)
+"""By the clock much more, because tests share their machine."""
+ENDLESS = (
+    "{% if messages[-1].content == 'boom' %}{{ (messages|length + 9) ** (10 ** 9) }}{% endif %}"
+    "{{ messages }}"
+)
+HELLO: list[Turn] = [{"role": "user", "content": "hello"}]
+BOOM: list[Turn] = [{"role": "user", "content": TRIGGER}]
+TOOL: Function = {
+    "name": "look_up",
+    "description": "Looks up.",
+    "parameters": {"type": "object", "properties": {"word": {"type": "string"}}},
+}
+
+
+@dataclass
+class Figures:
+    """What the pool said."""
+
+    processes: list[int] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def running(self, processes: int) -> None:
+        self.processes.append(processes)
+
+    def waited(self, seconds: float) -> None:
+        self.counts["begun"] += 1
+
+    def worked(self, cpu_seconds: float) -> None:
+        self.counts["worked"] += 1
+
+    def stopped(self) -> None:
+        self.counts["stopped"] += 1
+
+    def refused(self) -> None:
+        self.counts["refused"] += 1
+
+
+@asynccontextmanager
+async def running(limits: Limits = LIMITS) -> AsyncIterator[tuple[TokenizerPool, Figures]]:
+    figures = Figures()
+    async with TokenizerPool(limits, figures) as pool:
+        yield pool, figures
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_llama(tmp_path_factory.mktemp("good"), chat_template=HERMES)
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_llama(tmp_path_factory.mktemp("endless"), chat_template=ENDLESS)
+
+
+async def test_ids_and_texts_are_those_of_the_tokenizer_itself(good: Path) -> None:
+    own = ChatTokenizer.load(good)
+    texts = ["", "a thing", "价格 🙂\n" * 30, "<|im_start|>"]
+    async with running() as (pool, _):
+        opened = await pool.open("acme", good)
+        asked = opened.prompts.encode_prompt
+        assert await asked("acme", HELLO) == own.encode_prompt(HELLO)
+        assert await asked("acme", HELLO, [TOOL]) == own.encode_prompt(HELLO, [TOOL])
+        assert await opened.prompts.encode("acme", texts) == own.encode_batch(texts)
+    assert opened.decoder.facts == own.facts
+    assert opened.decoder.tool_marks.by_id == own.tool_marks.by_id
+    for token in range(-1, own.vocab_size + 1):
+        assert opened.decoder.token_bytes(token) == own.token_bytes(token)
+    for text in texts:
+        ids = own.encode(text)
+        assert opened.decoder.decode(ids) == own.decode(ids)
+
+
+async def test_forty_hostile_models_end_and_nobody_waits_for_them(
+    good: Path, tmp_path: Path
+) -> None:
+    """Each alone is stopped or answers; beside all of them another tenant is served."""
+    waits: list[float] = []
+
+    async def other(pool: TokenizerPool) -> None:
+        while True:
+            began = time.monotonic()
+            await pool.encode_prompt("acme", good, HELLO, [])
+            waits.append(time.monotonic() - began)
+            await asyncio.sleep(0.005)
+
+    async with running() as (pool, figures):
+        await pool.open("acme", good)
+        beside = asyncio.create_task(other(pool))
+        folders = make_hostile(tmp_path)
+        ends = await asyncio.gather(
+            *(attacked(pool, f"rival-{n % 3}", it) for n, it in enumerate(folders.values()))
+        )
+        assert not beside.done(), beside.result()
+        beside.cancel()
+        await eventually(lambda: figures.processes[-1] == 3, within=20)
+    ended = dict(zip(folders, ends, strict=True))
+    assert not [name for name, kinds in ended.items() if "no clear line" in kinds]
+    harmless = [name for name, kinds in ended.items() if kinds == {"answered"}]
+    assert not [name for name in harmless if not name.startswith("tokenizer: ")]
+    assert figures.counts["stopped"] >= 5
+    # Once the other tenant is trusted there is always a process that is not busy with a stranger.
+    assert max(waits) < LIMITS.seconds
+    assert sorted(waits)[len(waits) // 2] < LIMITS.cpu_seconds
+
+
+async def attacked(pool: TokenizerPool, tenant: str, folder: Path) -> set[str]:
+    """How the three attempts of one hostile model ended."""
+    ends = set[str]()
+    attempts = [
+        lambda: pool.open(tenant, folder),
+        lambda: pool.encode_prompt(tenant, folder, BOOM, []),
+        lambda: pool.encode_prompt(tenant, folder, [{"role": "user", "content": X_TRIGGER}], []),
+    ]
+    for attempt in attempts:
+        try:
+            await attempt()
+            ends.add("answered")
+        except DomainError as error:
+            ends.add("no clear line" if "\n" in error.message else type(error).__name__)
+    return ends
+
+
+async def test_a_version_that_passed_its_limit_is_refused_for_a_growing_while(
+    endless: Path,
+) -> None:
+    now = [0.0]
+    figures = Figures()
+    async with TokenizerPool(LIMITS, figures, clock=lambda: now[0]) as pool:
+        await pool.open("acme", endless)
+        refused_for = []
+        for _ in range(4):
+            with pytest.raises(LimitError, match=r"more than 0\.3 s of CPU time"):
+                await pool.encode_prompt("acme", endless, BOOM, [])
+            began = time.monotonic()
+            with pytest.raises(OverloadedError, match="is not run for") as refused:
+                await pool.encode_prompt("acme", endless, HELLO, [])
+            assert time.monotonic() - began < 0.2
+            refused_for.append(refused.value.retry_after_seconds)
+            # Another tenant is not held to what this one sent.
+            assert await pool.encode_prompt("other", endless, HELLO, [])
+            now[0] += refused_for[-1]
+        assert refused_for == [1, 2, 4, 8]
+        assert await pool.encode_prompt("acme", endless, HELLO, [])
+    assert figures.counts["refused"] == 4
+    assert figures.counts["stopped"] == 4
+
+
+async def test_cpu_time_is_bounded_for_a_tenant_however_many_versions_it_has(
+    tmp_path: Path,
+) -> None:
+    folder = make_tiny_llama(tmp_path / "model", chat_template=ENDLESS)
+    limits, figures, now = Limits(cpu_seconds=1.0, seconds=30.0), Figures(), [0.0]
+    async with TokenizerPool(limits, figures, clock=lambda: now[0]) as pool:
+        ends = Counter[str]()
+        for number in range(14):
+            copy = tmp_path / f"copy-{number}"
+            copy.symlink_to(folder)
+            try:
+                await pool.encode_prompt("rival", copy, BOOM, [])
+            except DomainError as error:
+                ends[type(error).__name__] += 1
+        assert ends == {"LimitError": 11, "OverloadedError": 3}
+        assert await pool.encode_prompt("acme", tmp_path / "copy-0", HELLO, [])
+        now[0] += 10.0
+        assert await pool.encode_prompt("rival", copy, HELLO, [])
+
+
+async def test_what_a_stopped_process_had_loaded_is_loaded_again(good: Path, endless: Path) -> None:
+    async with running() as (pool, figures):
+        await pool.open("acme", good)
+        await pool.open("rival", endless)
+        children = psutil.Process().children()
+        with pytest.raises(LimitError):
+            await pool.encode_prompt("rival", endless, BOOM, [])
+        await eventually(lambda: figures.processes[-1] == 3, within=20)
+        before = {child.pid for child in children}
+        fresh = [it for it in psutil.Process().children() if it.pid not in before]
+        assert len(fresh) == 1
+        for child in children:
+            if child.is_running():
+                child.kill()
+        # Only the new one is left, and it answers without being told to load.
+        assert await pool.encode_prompt("acme", good, HELLO, [])
+
+
+async def test_a_caller_that_leaves_costs_nobody_anything(good: Path) -> None:
+    async with running() as (pool, figures):
+        await pool.open("acme", good)
+        for _ in range(20):
+            asked = asyncio.create_task(pool.encode_prompt("acme", good, HELLO, []))
+            await asyncio.sleep(0)
+            asked.cancel()
+        assert await pool.encode_prompt("acme", good, HELLO, [])
+        assert figures.processes[-1] == 3
+        assert not figures.counts["stopped"]
+
+
+ORPHANING = """
+import asyncio, sys
+from pathlib import Path
+from tokenization.bounded import Limits
+from tokenization.bounded.pool import TokenizerPool
+
+class Figures:
+    running = waited = worked = stopped = refused = lambda self, *_: None
+
+async def main():
+    async with TokenizerPool(Limits(), Figures()) as pool:
+        await pool.open("acme", Path(sys.argv[1]))
+        turns = [{"role": "user", "content": "boom"}]
+        asked = asyncio.create_task(pool.encode_prompt("acme", Path(sys.argv[1]), turns, []))
+        await asyncio.sleep(0.1)
+        print("asked", flush=True)
+        await asked
+
+asyncio.run(main())
+"""
+
+
+async def test_processes_end_with_their_parent_however_it_ends(endless: Path) -> None:
+    parent = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", ORPHANING, str(endless)), stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    assert await parent.stdout.readline() == b"asked\n"
+    children = psutil.Process(parent.pid).children()
+    assert len(children) == 3
+    parent.kill()
+    await parent.wait()
+    await eventually(lambda: not any(child.is_running() for child in children), within=20)
