@@ -5,7 +5,7 @@ Nothing here waits for the bus to tell who calls: a key is looked up in memory.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal
 
 from jobs.bus import Bus
@@ -16,21 +16,11 @@ from registry.read_model import ReadModel
 from service_kit.errors import NotFoundError, UnauthenticatedError
 
 from gateway.domain.access import Caller
-from gateway.domain.api_keys import KEPT_SECONDS, is_key, sha256_of
+from gateway.domain.api_keys import KEPT_SECONDS, Authority, is_key, sha256_of
 
 FILTER = "key.state.*"
 
 Status = Literal["active", "expired", "revoked"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """Whom a key names, until it expires."""
-
-    caller: Caller
-    expires: float
-    maker: str
-    """The key that made it, if one did."""
 
 
 class KeyBook(ReadModel):
@@ -41,8 +31,8 @@ class KeyBook(ReadModel):
         self._store = bus
         self._clock = clock
         self._keys: dict[str, KeyState] = {}
-        self._holders: dict[str, _Holder] = {}
-        """By the key's hash; revoked keys have none."""
+        self._holders: dict[str, tuple[KeyState, Caller]] = {}
+        """By the key's hash; revoked keys have none. Whom it names but for what makers bound."""
 
     def caller(self, key: str) -> Caller:
         """Whom `key` names.
@@ -51,11 +41,36 @@ class KeyBook(ReadModel):
             UnauthenticatedError: unknown, revoked or expired; which of them is not said.
         """
         holder = self._holders.get(sha256_of(key)) if is_key(key) else None
-        if holder is None or holder.expires <= self._clock():
+        if holder is None or self.status(holder[0]) != "active":
             raise UnauthenticatedError("the API key is not valid")
-        if holder.maker and not self.counts(holder.maker):
-            raise UnauthenticatedError("the API key is not valid")
-        return holder.caller
+        state, caller = holder
+        return self._bounded(state, caller) if state.maker_key_id else caller
+
+    def caller_of(self, state: KeyState) -> Caller:
+        """Whom the key of this record names now, within what its makers may do now."""
+        return self._bounded(state, _caller(state))
+
+    def line(self, state: KeyState) -> list[KeyState]:
+        """The key, what made it, what made that, and so on, as far as they are known."""
+        found = [state]
+        while found[-1].maker_key_id:
+            maker = self._keys.get(found[-1].maker_key_id)
+            if maker is None:
+                break
+            found.append(maker)
+        return found
+
+    def authority(self, state: KeyState) -> Authority:
+        """What the key may do, within what its makers may."""
+        own, *makers = [_authority(each) for each in self.line(state)]
+        for maker in makers:
+            own = own.bounded_by(maker)
+        return own
+
+    def _bounded(self, state: KeyState, caller: Caller) -> Caller:
+        authority = self.authority(state)
+        makers = tuple(each.key_id for each in self.line(state)[1:])
+        return replace(caller, scopes=authority.scopes, models=authority.models, makers=makers)
 
     def counts(self, key_id: str) -> bool:
         """Whether the key opens anything now: neither it nor what made it has ended."""
@@ -144,9 +159,7 @@ class KeyBook(ReadModel):
             self._holders.pop(before.key_sha256, None)
         self._keys[state.key_id] = state
         if not state.revoked and state.key_sha256:
-            self._holders[state.key_sha256] = _Holder(
-                _caller(state), expiry_of(state), state.maker_key_id
-            )
+            self._holders[state.key_sha256] = state, _caller(state)
 
 
 def expiry_of(state: KeyState) -> float:
@@ -161,6 +174,11 @@ def end_of(state: KeyState) -> float:
     if not state.revoked:
         return expiry_of(state)
     return min(expiry_of(state), state.revoked_at.ToNanoseconds() / 1e9)
+
+
+def _authority(state: KeyState) -> Authority:
+    expires = expiry_of(state) if state.HasField("expires_at") else None
+    return Authority(frozenset(state.scopes), frozenset(state.models) or None, expires)
 
 
 def _caller(state: KeyState) -> Caller:

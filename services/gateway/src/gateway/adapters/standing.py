@@ -1,5 +1,6 @@
 """Whether a job may still ask in the name of who ordered it."""
 
+from dataclasses import replace
 from typing import Protocol
 
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
@@ -13,6 +14,7 @@ class Keys(Protocol):
     """See `gateway.adapters.key_book.KeyBook`."""
 
     def get(self, tenant: str, key_id: str) -> KeyState: ...
+    def caller_of(self, state: KeyState) -> Caller: ...
     def counts(self, key_id: str) -> bool: ...
 
 
@@ -28,21 +30,15 @@ class StandingOfCallers:
         Raises:
             UnauthenticatedError: its key was revoked, or has expired.
         """
-        scopes, models = frozenset(authority.scopes), frozenset(authority.models)
-        only = authority.only_models
-        if authority.key_id:
-            key = self._key(tenant, authority.key_id)
-            scopes &= frozenset(key.scopes)
-            if key.models:
-                models = models & frozenset(key.models) if only else frozenset(key.models)
-                only = True
-        return Caller(
-            tenant=tenant,
-            subject=authority.subject,
-            scopes=scopes,
-            key_id=authority.key_id,
-            models=models if only else None,
-        )
+        scopes = frozenset(authority.scopes)
+        models = frozenset(authority.models) if authority.only_models else None
+        caller = Caller(tenant, authority.subject, scopes, authority.key_id, models)
+        if not authority.key_id:
+            return caller
+        now = self._keys.caller_of(self._key(tenant, authority.key_id))
+        if now.models is not None:
+            models = now.models if models is None else models & now.models
+        return replace(caller, scopes=scopes & now.scopes, models=models, makers=now.makers)
 
     def _key(self, tenant: str, key_id: str) -> KeyState:
         try:

@@ -31,7 +31,8 @@ SCOPES = (
 class Caller:
     """The holder of a validated token or API key; no field comes from anything else it sent.
 
-    `key_id` is empty with a token of an issuer; `models` None is every model of the tenant.
+    `key_id` is empty with a token of an issuer; `models` None is every model of the tenant;
+    `makers` are the keys that made the caller's, each made by the next.
     """
 
     tenant: str
@@ -39,6 +40,7 @@ class Caller:
     scopes: frozenset[str]
     key_id: str = ""
     models: frozenset[str] | None = None
+    makers: tuple[str, ...] = ()
 
     def require(self, scope: str) -> None:
         """Raise PermissionDeniedError unless the token grants `scope`."""

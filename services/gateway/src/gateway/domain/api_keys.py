@@ -3,7 +3,7 @@
 import hashlib
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service_kit.errors import PermissionDeniedError
 
@@ -16,6 +16,8 @@ MOST_OF_A_TENANT = 1000
 """Keys that count at a time."""
 MOST_KEPT_OF_A_TENANT = 10_000
 """Records at a time, with those of keys that count no more."""
+MOST_IN_LINE = 8
+"""Keys of which each made the next: a request is charged to all of them."""
 KEPT_SECONDS = 30 * 24 * 3600
 """How long the record of a key is shown after its end, and then forgotten."""
 
@@ -45,6 +47,25 @@ class Authority:
     models: frozenset[str] | None = None
     expires: float | None = None
     """Seconds since 1970."""
+    draws_on: frozenset[str] = frozenset()
+    """Keys whose limits hold for what it asks: it is limited, for some in its line are."""
+
+    def bounded_by(self, maker: "Authority") -> "Authority":
+        """What is left of this within what made it, which may have become less since."""
+        models = self.models if maker.models is None else maker.models
+        if self.models is not None and maker.models is not None:
+            models = self.models & maker.models
+        ends = [each.expires for each in (self, maker) if each.expires is not None]
+        return replace(
+            self,
+            scopes=self.scopes & maker.scopes,
+            models=models,
+            expires=min(ends) if ends else None,
+        )
+
+    def drawing_on(self, keys: frozenset[str]) -> "Authority":
+        """The same, on the limits of these keys."""
+        return replace(self, draws_on=self.draws_on | keys)
 
     def require_within(self, granter: "Authority") -> None:
         """Raise PermissionDeniedError unless `granter` has all of this itself."""
@@ -56,3 +77,5 @@ class Authority:
             raise PermissionDeniedError(f"the key may ask only for what yours may: {named}")
         if granter.expires is not None and (self.expires or float("inf")) > granter.expires:
             raise PermissionDeniedError("the key may not outlive yours")
+        if granter.draws_on - self.draws_on:
+            raise PermissionDeniedError("the key does not draw on the limits that hold for yours")

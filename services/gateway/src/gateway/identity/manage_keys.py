@@ -3,7 +3,7 @@
 import logging
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 from jobs.envelope import Stored
@@ -26,21 +26,17 @@ from gateway.domain.api_keys import (
     new_key,
     sha256_of,
 )
+from gateway.identity.key_authority import KeyAuthority, KnownLimits, Lines
 from gateway.own_writes import CatchesUp, until_seen
 
 log = logging.getLogger(__name__)
 
 USUAL_SCOPES = (CHAT, MODELS_READ)
-AMOUNTS = (
-    *("requests_per_minute", "tokens_per_minute", "parallel_requests"),
-    *("tokens", "micros"),
-)
 
 
-class Keys(CatchesUp, Protocol):
+class Keys(CatchesUp, Lines, Protocol):
     """See `gateway.adapters.key_book.KeyBook`."""
 
-    def get(self, tenant: str, key_id: str) -> KeyState: ...
     def list(self, tenant: str) -> Sequence[KeyState]: ...
     def status(self, state: KeyState) -> Literal["active", "expired", "revoked"]: ...
     def made_by(self, key_id: str) -> Sequence[KeyState]: ...
@@ -48,10 +44,9 @@ class Keys(CatchesUp, Protocol):
     async def write(self, state: KeyState, *, expected: int) -> int: ...
 
 
-class Budgets(Protocol):
-    """What may be used at most, by the id of a key."""
+class Budgets(KnownLimits, Protocol):
+    """The same, to be changed."""
 
-    def get(self, budget_id: str) -> Limits: ...
     async def put(self, budget_id: str, tenant: str, limits: Limits) -> None: ...
 
 
@@ -75,7 +70,7 @@ class KeyWish:
 
 
 class ManageKeys:
-    """Nobody gives a key more than it has itself: scopes, models, time, limits.
+    """Nobody gives a key more than it has itself, or touches one that has more: `KeyAuthority`.
 
     All raise UnavailableError when the bus is away, and what changes a key NotFoundError when the
     tenant has no such key and StaleWriteError when somebody else changes it at the same time.
@@ -85,6 +80,7 @@ class ManageKeys:
         self._keys = keys
         self._budgets = budgets
         self._clock = clock
+        self._authority = KeyAuthority(keys, budgets)
 
     def list(self, caller: Caller) -> Sequence[KeyState]:
         """The tenant's keys, newest first."""
@@ -108,9 +104,11 @@ class ManageKeys:
         Raises:
             PermissionDeniedError: it would be more than the caller has.
             InvalidInputError: it would have expired already.
-            PreconditionError: the tenant has a thousand keys, or made too many in a month.
+            PreconditionError: the tenant has a thousand keys, or made too many in a month, or the
+                caller's key is as far down its line as keys may be.
         """
         self._require_room(caller.tenant)
+        self._authority.require_room_below(caller)
         state = KeyState(
             key_id=f"key-{uuid.uuid4().hex}",
             tenant=caller.tenant,
@@ -119,14 +117,13 @@ class ManageKeys:
             maker_key_id=caller.key_id,
             scopes=USUAL_SCOPES if wish.scopes is None else dict.fromkeys(wish.scopes),
         )
-        own = self._own(caller)
+        own = self._authority.of(caller)
         bounded = own.models is not None and "models" not in wish.given
         state.models.extend(sorted(own.models or ()) if bounded else wish.models)
         expires = own.expires if "expires" not in wish.given else wish.expires
         self._expire(state, expires)
         state.created_at.FromNanoseconds(int(self._clock() * 1e9))
-        _authority(state).require_within(own)
-        self._require_limits_within(wish.limits, caller)
+        self._authority.require_grant(_authority(state), wish.limits, caller)
         key = _new_secret(state)
         if wish.limits != Limits():
             # Before the key, so that it is never without them.
@@ -135,14 +132,16 @@ class ManageKeys:
         return state, key
 
     async def change(self, key_id: str, wish: KeyWish, caller: Caller) -> KeyState:
-        """The key with what is given changed; what it becomes may not be more than the caller has.
+        """The key with what is given changed.
 
         Raises:
-            PermissionDeniedError: it would be, or it is the key that the caller shows.
+            PermissionDeniedError: it is or would be more than the caller has, or it is the key that
+                the caller shows.
             PreconditionError: it is revoked.
         """
         stored = await self._changeable(key_id, caller)
         state = stored.body
+        self._authority.require_over(state, caller)
         if key_id == caller.key_id and wish.given - {"name"}:
             raise PermissionDeniedError("a key may not change what it may do itself")
         if "name" in wish.given:
@@ -151,9 +150,9 @@ class ManageKeys:
             state.models[:] = wish.models
         if "expires" in wish.given:
             self._expire(state, wish.expires)
-        _authority(state).require_within(self._own(caller))
-        if "limits" in wish.given:
-            self._require_limits_within(wish.limits, caller)
+        limits = wish.limits if "limits" in wish.given else None
+        self._authority.require_grant(self._wanted(state, wish.given), limits, caller)
+        if limits is not None:
             await self._budgets.put(key_id, caller.tenant, wish.limits)
         await self._write(state, stored.sequence, caller)
         return state
@@ -167,8 +166,7 @@ class ManageKeys:
         """
         stored = await self._changeable(key_id, caller)
         state = stored.body
-        _authority(state).require_within(self._own(caller))
-        self._require_limits_within(self._budgets.get(key_id), caller)
+        self._authority.require_over(state, caller)
         key = _new_secret(state)
         await self._write(state, stored.sequence, caller)
         return state, key
@@ -177,9 +175,16 @@ class ManageKeys:
         """Refuse the key from now on, for good, and all that it made.
 
         Records stay for a month. Once the key's own is written nothing that it made counts; that
-        these are written, too, is so that nothing of theirs has to be kept.
+        these are written, too, is so that nothing of theirs has to be kept. Whom an issuer vouches
+        for may revoke any: a key that is out in the world must not wait for somebody stronger.
+
+        Raises:
+            PermissionDeniedError: the caller shows a key, and could not have made this one.
         """
-        await self._revoke(await self._keys.newest(caller.tenant, key_id), caller)
+        stored = await self._keys.newest(caller.tenant, key_id)
+        if caller.key_id and not stored.body.revoked:
+            self._authority.require_over(stored.body, caller)
+        await self._revoke(stored, caller)
         for made in self._keys.made_by(key_id):
             try:
                 await self._revoke(await self._keys.newest(caller.tenant, made.key_id), caller)
@@ -212,11 +217,12 @@ class ManageKeys:
                 " month later"
             )
 
-    def _own(self, caller: Caller) -> Authority:
-        """What the caller has: of a token the scopes alone, for its end is the issuer's."""
-        if not caller.key_id:
-            return Authority(caller.scopes)
-        return _authority(self._keys.get(caller.tenant, caller.key_id))
+    def _wanted(self, state: KeyState, given: frozenset[str]) -> Authority:
+        """What is said now as it is said; what stays, as far as makers let it."""
+        said, left = _authority(state), self._keys.authority(state)
+        models = said.models if "models" in given else left.models
+        expires = said.expires if "expires" in given else left.expires
+        return replace(left, models=models, expires=expires)
 
     def _expire(self, state: KeyState, expires: float | None) -> None:
         state.ClearField("expires_at")
@@ -225,15 +231,6 @@ class ManageKeys:
         if expires <= self._clock():
             raise InvalidInputError("expires_at: must be in the future")
         state.expires_at.FromNanoseconds(int(expires * 1e9))
-
-    def _require_limits_within(self, limits: Limits, caller: Caller) -> None:
-        own = self._budgets.get(caller.key_id) if caller.key_id else Limits()
-        for name in AMOUNTS:
-            most, wanted = getattr(own, name), getattr(limits, name)
-            if most and not 0 < wanted <= most:
-                raise PermissionDeniedError(f"limits: {name} may be at most that of your own key")
-        if (own.tokens or own.micros) and own.period != limits.period:
-            raise PermissionDeniedError("limits: period must be that of your own key")
 
     async def _changeable(self, key_id: str, caller: Caller) -> Stored[KeyState]:
         stored = await self._keys.newest(caller.tenant, key_id)
