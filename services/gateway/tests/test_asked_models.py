@@ -157,10 +157,10 @@ async def test_where_no_engine_runs_a_version_its_build_answers(house: House, pa
     assert answer.headers["x-model-version"] == TUNED
 
 
-async def test_a_name_means_its_newest_build_and_without_any_its_newest_version(house: House):
+async def test_a_name_means_the_version_that_bears_it_whatever_was_built_of_it(house: House):
     await say_lonely(house)
 
-    for name, version_id in (("kinds", TUNED), ("tiny", BUILD), ("lonely", LONELY)):
+    for name, version_id in (("kinds", ADAPTER), ("tiny", BASE), ("lonely", LONELY)):
         assert (await chat(house, name)).json()["system_fingerprint"] == version_id
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import grpc
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door, refused
-from gateway_support.house import BASE, BUILD, TUNED, House
+from gateway_support.house import BASE, TUNED, House
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from testkit.waiting import eventually
@@ -18,7 +18,7 @@ Status = grpc.StatusCode
 
 @pytest.mark.parametrize(
     ("model", "asked"),
-    [("default", "default"), (TUNED, TUNED), ("tiny", BUILD), (BASE, BASE)],
+    [("default", "default"), (TUNED, TUNED), ("tiny", BASE), (BASE, BASE)],
 )
 async def test_a_model_means_what_it_means_in_a_chat(house: House, model: str, asked: str):
     body = {"model": model, "compare_to": model, "dataset_id": "ds-x"}
@@ -152,6 +152,6 @@ async def test_over_grpc_it_is_the_same(house: House):
         async with refused(Status.INVALID_ARGUMENT):
             await door.CreateEvaluation(pb.CreateEvaluationRequest(), timeout=CALL_SECONDS)
 
-    assert (job.kind, job.spec["model"]) == ("evaluate", BUILD)
+    assert (job.kind, job.spec["model"]) == ("evaluate", BASE)
     assert again.id == job.id
     assert b"".join(parts) == b"json {}"

@@ -24,7 +24,7 @@ async def test_names_come_first_each_with_the_version_behind_it(house: House):
 
 
 @pytest.mark.parametrize(
-    ("name", "version"), [("default", BUILD), (TUNED, TUNED), ("kinds", TUNED)]
+    ("name", "version"), [("default", BUILD), (TUNED, TUNED), ("kinds", ADAPTER)]
 )
 async def test_a_model_is_found_by_alias_version_and_name(house: House, name: str, version: str):
     async with grpc_door(house) as door:

@@ -5,7 +5,7 @@ import json
 
 import openai
 import pytest
-from gateway_support.house import BASE, BUILD, TUNED, House
+from gateway_support.house import ADAPTER, BASE, BUILD, TUNED, House
 from gateway_support.usage import last_usage
 from testkit.waiting import eventually
 
@@ -102,7 +102,7 @@ async def test_models_are_listed_and_found_by_alias_version_and_name(house: Hous
     assert {"default", BASE, BUILD, TUNED} <= set(listed)
     assert (await client.models.retrieve("default")).id == "default"
     assert (await client.models.retrieve(BASE)).owned_by == "shared"
-    assert (await client.models.retrieve("kinds")).id == TUNED
+    assert (await client.models.retrieve("kinds")).id == ADAPTER
     with pytest.raises(openai.NotFoundError, match="nobody"):
         await client.models.retrieve("nobody")
 

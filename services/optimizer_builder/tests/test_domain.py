@@ -4,7 +4,7 @@ import math
 
 import pytest
 from evaluation.parity.errors import ParityError
-from optimizer_builder.domain.build_plan import Version, default_form, source_errors, spec_errors
+from optimizer_builder.domain.build_plan import Version, source_errors, spec_errors
 from optimizer_builder.domain.evaluation_record import evaluation_record, tuned_answers
 from optimizer_builder.domain.parity import (
     LogitDistance,
@@ -12,25 +12,20 @@ from optimizer_builder.domain.parity import (
     check_quantised,
 )
 from optimizer_builder.domain.quality import QualityLossError, compare, refuse_loss
+from optimizer_builder.domain.speed import speed_figures
 
 
 def version(form: str = "adapter", job_id: str = "ftjob-1") -> Version:
     return Version("mv-1", form, job_id)
 
 
-@pytest.mark.parametrize(
-    ("made", "form"),
-    [
-        (version("adapter"), "openvino-int8"),
-        (version("safetensors"), "openvino-int8"),
-        (version("safetensors", job_id=""), None),
-        (version("openvino-int8", job_id="job-1"), None),
-    ],
-)
-def test_what_training_made_gets_a_default_build_and_nothing_else(
-    made: Version, form: str | None
-) -> None:
-    assert default_form(made) == form
+def test_a_build_is_slower_only_when_it_was_in_every_round() -> None:
+    always = speed_figures([10.0] * 6, [9.0, 8.0, 9.9, 9.0, 9.0, 5.0])
+    by_noise = speed_figures([10.0] * 6, [9.0, 8.0, 10.1, 9.0, 9.0, 5.0])
+
+    assert always["speedup_high"] < 1 <= by_noise["speedup_high"]
+    assert by_noise["speedup"] == 0.9
+    assert by_noise["speedup_low"] == 0.5
 
 
 def test_every_error_of_a_spec_is_listed() -> None:

@@ -66,6 +66,7 @@ def model_card(facts: CardFacts) -> str:
         _lineage(facts),
         _data(facts),
         _training(facts),
+        _speed(facts),
         _evaluation(facts),
         _parity(facts),
         _not_measured(facts),
@@ -129,6 +130,18 @@ def _training(facts: CardFacts) -> str:
         *pictures,
         _table(("measured", ""), [(name, _number(value)) for name, value in numbers.items()]),
         _table(("choice", ""), [(name, f"`{value}`") for name, value in choices.items()]),
+    )
+
+
+def _speed(facts: CardFacts) -> str:
+    """A warning, where a build is slower than what it was made from."""
+    high = facts.figures.get("speedup_high", facts.figures.get("speedup", 1.0))
+    if high >= 1:
+        return ""
+    return _section(
+        "Slower than its source",
+        f"At {facts.figures['speedup']:.2f} times the source's tokens per second, and slower in "
+        "every round. No name is served by this build; it answers who asks for its version id.",
     )
 
 

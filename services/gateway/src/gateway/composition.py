@@ -115,7 +115,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         manage_policy=ManagePolicy(peers.policies),
         record_changes=parts.record_changes,
         record_feedback=parts.record_feedback,
-        show_models=ShowModels(find_model, known.aliases, known.models),
+        show_models=ShowModels(find_model, known.aliases, known.models, known.default_builds),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         split_alias=SplitAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=DeleteModel(peers.trainer, known.models),
@@ -143,7 +143,7 @@ def _own_jobs(parts: Parts, room: WaitingRoom) -> tuple[SubmitJob, ManageEvals]:
 
 
 def _readers(known: ReadModels) -> tuple[FindModel, ShowDatasets]:
-    find_model = FindModel(known.aliases, known.models, known.fresh_models)
+    find_model = FindModel(known.aliases, known.models, known.default_builds, known.fresh_models)
     return find_model, ShowDatasets(known.datasets, known.jobs, known.fresh_datasets)
 
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from registry.default_build import is_slower
 from service_kit.errors import NotFoundError
 
 from inference.engine import EngineKind
@@ -36,8 +37,26 @@ class Runs:
     """Of an adapter: what it was trained on."""
 
 
+def forms_for(
+    adapter: ModelReady, base: ModelReady, builds: Sequence[ModelReady]
+) -> Sequence[ModelReady]:
+    """What an adapter may run upon, best first, whatever is built later.
+
+    The newest build of its base that there was when it was announced, and that is not slower; then
+    the base itself. Later builds, oldest first, and slower ones serve only where nothing else does.
+    """
+    usual = [each for each in builds if not is_slower(each)]
+    before = [each for each in usual if _seconds(each) <= _seconds(adapter)]
+    later = [each for each in reversed(usual) if each not in before]
+    return [*before, base, *later, *(each for each in builds if is_slower(each))]
+
+
+def _seconds(version: ModelReady) -> float:
+    return float(version.created_at.ToNanoseconds())
+
+
 class FindEngine:
-    """Kinds are asked in their order; an adapter takes the newest build of its base.
+    """Kinds are asked in their order; an adapter takes a form of its base, see `forms_for`.
 
     Args:
         missing: for forms that only an engine runs which is not installed: how to get it.
@@ -76,9 +95,9 @@ class FindEngine:
             raise NotFoundError(
                 f"adapter {adapter.version_id} cannot be served: its base is gone: {error.message}"
             ) from error
-        forms = [*self._models.builds_of(base_id, tenant=adapter.tenant), base]
-        for kind in self._kinds:
-            for form in forms:
+        builds = self._models.builds_of(base_id, tenant=adapter.tenant)
+        for form in forms_for(adapter, base, builds):
+            for kind in self._kinds:
                 if form.form != ADAPTER and kind.can_adapt(form.form):
                     return Runs(kind, form, base)
         raise NotFoundError(

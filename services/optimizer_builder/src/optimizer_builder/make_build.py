@@ -18,6 +18,7 @@ from optimizer_builder.domain.evaluation_record import (
     tuned_answers,
 )
 from optimizer_builder.domain.quality import compare, refuse_loss
+from optimizer_builder.domain.speed import speed_figures
 
 Side = Literal["reference", "built"]
 Report = Callable[[str, int, int, str], None]
@@ -96,8 +97,8 @@ class Made(Protocol):
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
-    ) -> Mapping[Side, float]:
-        """Of one request in flight; told (rounds done, rounds in all)."""
+    ) -> Mapping[Side, Sequence[float]]:
+        """By round, of one request in flight; told (rounds done, rounds in all)."""
 
 
 class TargetForm(Protocol):
@@ -157,11 +158,7 @@ class MakeBuild:
         speed = made.tokens_per_second(
             prompts, lambda done, rounds: self._report("measure", done, rounds, "round")
         )
-        figures |= {
-            "tokens_per_second": speed["built"],
-            "tokens_per_second_bf16": speed["reference"],
-            "speedup": speed["built"] / speed["reference"],
-        }
+        figures |= speed_figures(speed["reference"], speed["built"])
         (order.target / "evaluation.json").write_text(json.dumps(record), encoding="utf-8")
         return Result(figures, dict(made.parity))
 

@@ -6,10 +6,11 @@ from jobs.kinds import OPTIMIZE, prefix_of
 from jobs.submit import JobQueue
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from registry.default_build import default_build_of
 from service_kit.errors import AlreadyExistsError
 
-from optimizer_builder.create_build import version_of, with_defaults
-from optimizer_builder.domain.build_plan import ADAPTER, build_needs, default_form
+from optimizer_builder.create_build import with_defaults
+from optimizer_builder.domain.build_plan import ADAPTER, build_needs
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,11 @@ class OrderDefaultBuild:
         Raises:
             UnavailableError: The bus does not answer; deliver the announcement again.
         """
-        form = default_form(version_of(model))
-        if form is None:
+        build = default_build_of(model)
+        if build is None:
             return
         spec = BuildSpec(
-            source_version_id=model.version_id, target_form=form, dataset_id=model.dataset_id
+            source_version_id=model.version_id, target_form=build.form, dataset_id=model.dataset_id
         )
         try:
             job = await self._queue.submit(
@@ -43,7 +44,7 @@ class OrderDefaultBuild:
                 prefix=prefix_of(OPTIMIZE),
                 tenant=model.tenant,
                 requested_by=REQUESTED_BY,
-                idempotency_key=f"default-build:{model.version_id}",
+                idempotency_key=build.idempotency_key,
                 spec=with_defaults(spec),
                 needs=build_needs(0 if model.form == ADAPTER else model.size_bytes),
             )

@@ -72,7 +72,7 @@ def list_models(context: typer.Context) -> None:
         table.add_row(
             model["id"],
             str(model.get("name", "")),
-            str(model.get("form", "")),
+            f"{model.get('form', '')}{' (slower)' if model.get('slower_than_source') else ''}",
             f"{model.get('size_bytes', 0):,}",
             str(model.get("parent_version_id") or model.get("version_id") or ""),
         )

@@ -25,6 +25,7 @@ from gateway.adapters.policies import PolicyBook
 from gateway.adapters.usage_book import UsageBook
 from gateway.domain.requests_in_hand import RequestsInHand
 from gateway.identity.end_requests import EndRequests
+from gateway.routing.default_builds import DefaultBuilds
 
 REPLAY_SECONDS = 300.0
 """How long the read models may take to catch up at the start; without a snapshot of the jobs every
@@ -40,6 +41,7 @@ class ReadModels:
         self.aliases = AliasBook(bus)
         self.made = Made(self.models, self.datasets)
         self.jobs = JobLedger(bus, Snapshots(bus), announcements=self.made)
+        self.default_builds = DefaultBuilds(self.models, self.jobs)
         self.fresh_models = FreshLook(
             bus, (self.models, MODEL_READY), (self.aliases, "alias.state.*.*")
         )

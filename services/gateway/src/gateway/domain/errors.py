@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from service_kit.errors import (
+    ConflictError,
     InvalidInputError,
     NotFoundError,
     OverloadedError,
@@ -83,6 +84,19 @@ class FullError(UnavailableError):
 
 class ModelNotFoundError(NotFoundError):
     """No model of that name, or none that can do what was asked."""
+
+
+class ModelUndecidedError(ConflictError):
+    """A name whose default build has not ended: it is not said yet which form it means."""
+
+    code = "model_undecided"
+    param = "model"
+
+    def __init__(self, name: str, version_id: str, job_id: str) -> None:
+        super().__init__(
+            f"the model {name[:80]!r} is not announced yet: its build, job {job_id}, decides in "
+            f"which form it is served; until then ask for the version {version_id!r}"
+        )
 
 
 class ModelNotAllowedError(PermissionDeniedError):

@@ -14,6 +14,8 @@ class Version(Protocol):
     @property
     def version_id(self) -> str: ...
     @property
+    def tenant(self) -> str: ...
+    @property
     def name(self) -> str: ...
     @property
     def form(self) -> str: ...
@@ -53,9 +55,12 @@ class AskedModel:
 
 
 def candidates(
-    wanted: str, aliased: str | None, versions: Sequence[VersionT]
+    wanted: str, aliased: str | None, versions: Sequence[VersionT], tenant: str
 ) -> Sequence[VersionT]:
     """Versions that `wanted` may mean, best first.
+
+    Of those with that name the first one, the tenant's own before a shared one, and builds last:
+    a name stays with the version that it was given to.
 
     Args:
         wanted: what the caller wrote.
@@ -66,7 +71,8 @@ def candidates(
     by_id = [version for version in versions if version.version_id == version_id]
     if by_id or aliased:
         return by_id
-    return [version for version in versions if version.name == wanted]
+    named = [version for version in reversed(versions) if version.name == wanted]
+    return sorted(named, key=lambda version: (version.tenant != tenant, is_build(version)))
 
 
 def is_build(version: Version) -> bool:

@@ -8,10 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from registry.default_build import is_slower
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from gateway.domain import models
-from gateway.domain.errors import ModelNotFoundError
+from gateway.domain.errors import ModelNotFoundError, ModelUndecidedError
 from gateway.domain.models import AskedModel
 from gateway.domain.split import Split
 from gateway.routing.alias_split import alias_split
@@ -33,6 +34,13 @@ class Models(Protocol):
     ) -> Sequence[ModelReady]: ...
 
 
+class Decides(Protocol):
+    """See `gateway.routing.default_builds.DefaultBuilds`."""
+
+    def served_form(self, version: ModelReady) -> ModelReady | None: ...
+    def job_of(self, version: ModelReady) -> str: ...
+
+
 Found = TypeVar("Found")
 
 
@@ -43,11 +51,18 @@ class FreshLook(Protocol):
 
 
 class FindModel:
-    """Names are looked up as alias of the tenant, shared alias, version id, name; in this order."""
+    """Names are looked up as alias of the tenant, shared alias, version id, name; in this order.
 
-    def __init__(self, aliases: Aliases, catalogue: Models, look: FreshLook) -> None:
+    A name belongs to the first version that bears it, the tenant's own before a shared one; it is
+    served in the form that was decided for that version. Nothing but an alias moves it.
+    """
+
+    def __init__(
+        self, aliases: Aliases, catalogue: Models, decides: Decides, look: FreshLook
+    ) -> None:
         self._aliases = aliases
         self._catalogue = catalogue
+        self._decides = decides
         self._look = look
         self._splits: dict[tuple[str, str], tuple[AliasState, Split | None]] = {}
 
@@ -56,7 +71,7 @@ class FindModel:
         return self._aliases.get(tenant, name)
 
     async def version(self, tenant: str, name: str) -> ModelReady:
-        """The best version of that name.
+        """The version that the name belongs to.
 
         Raises:
             ModelNotFoundError: there is none that the tenant may see.
@@ -72,10 +87,11 @@ class FindModel:
 
         An alias goes on as it is, but for one with variants, of which `key` has one, always the
         same; without a key it goes on, too, and means the first. A version id means that very
-        version, a name its best.
+        version, a name the form that was decided for it.
 
         Raises:
             ModelNotFoundError: there is none that the tenant may see.
+            ModelUndecidedError: it is not decided yet which form the name means.
         """
         return await self._look(lambda: self._asked(tenant, name, key))
 
@@ -95,14 +111,19 @@ class FindModel:
                 fallbacks=split.fallback,
                 shadow=split.shadow,
             )
-        found = self._candidates(tenant, name)
-        best = self._best_of(found, tenant).version_id
-        return AskedModel(name if found[0].version_id == name else best, best)
+        version = self._candidates(tenant, name)[0]
+        served = self._decides.served_form(version)
+        if version.version_id == name:
+            return AskedModel(name, self._stand_in(version, served, tenant).version_id)
+        if served is None:
+            raise ModelUndecidedError(name, version.version_id, self._decides.job_of(version))
+        stand_in = self._stand_in(version, served, tenant)
+        return AskedModel(served.version_id, stand_in.version_id)
 
     async def servable(self, tenant: str, name: str) -> ModelReady:
-        """The best version of that name: the newest that is a build or has one, as this build.
+        """What an alias of that version names from now on: its newest build that is not slower.
 
-        Without any it is the newest version itself: some engines run it as it is.
+        Without any it is the version itself: some engines run it as it is.
 
         Raises:
             ModelNotFoundError: there is none that the tenant may see.
@@ -110,7 +131,9 @@ class FindModel:
         return await self._look(lambda: self._servable(tenant, name))
 
     def _servable(self, tenant: str, name: str) -> ModelReady:
-        return self._best_of(self._candidates(tenant, name), tenant)
+        version = self._candidates(tenant, name)[0]
+        builds = [version] if models.is_build(version) else self._builds(version, tenant)
+        return builds[0] if builds else version
 
     async def trainable(self, tenant: str, name: str) -> ModelReady:
         """The base version that training of `name` starts from.
@@ -162,16 +185,19 @@ class FindModel:
             known = self._splits[place] = (alias, alias_split(alias))
         return known[1]
 
-    def _best_of(self, found: Sequence[ModelReady], tenant: str) -> ModelReady:
-        for version in found:
-            if models.is_build(version):
-                return version
-            builds = self._catalogue.builds_of(
-                version.version_id, models.BUILD_PREFIX, tenant=tenant
-            )
-            if builds:
-                return builds[0]
-        return found[0]
+    def _builds(self, version: ModelReady, tenant: str) -> Sequence[ModelReady]:
+        """Builds of a version that are not slower than it, newest first."""
+        found = self._catalogue.builds_of(version.version_id, models.BUILD_PREFIX, tenant=tenant)
+        return [build for build in found if not is_slower(build)]
+
+    def _stand_in(self, version: ModelReady, served: ModelReady | None, tenant: str) -> ModelReady:
+        """What answers where no engine runs a version: what serves its name, or its first build."""
+        if served is None:
+            return version
+        if models.is_build(served):
+            return served
+        builds = self._builds(version, tenant)
+        return builds[-1] if builds else version
 
     def _candidates(self, tenant: str, name: str) -> Sequence[ModelReady]:
         alias = self.alias(tenant, name)
@@ -180,7 +206,7 @@ class FindModel:
             # The usual case, without a walk over the whole catalogue.
             return [self._catalogue.get(tenant, aliased or name)]
         except NotFoundError:
-            found = models.candidates(name, aliased, self._catalogue.list(tenant))
+            found = models.candidates(name, aliased, self._catalogue.list(tenant), tenant)
         if not found:
             raise ModelNotFoundError(f"the model {name[:80]!r} does not exist")
         return found

@@ -6,7 +6,7 @@ from typing import Protocol
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
 
 from gateway.domain.access import Caller
-from gateway.routing.find_model import FindModel
+from gateway.routing.find_model import Decides, FindModel
 
 
 class AliasList(Protocol):
@@ -24,8 +24,15 @@ class VersionList(Protocol):
 class ShowModels:
     """Reads only; both lists follow the bus."""
 
-    def __init__(self, find_model: FindModel, aliases: AliasList, versions: VersionList) -> None:
+    def __init__(
+        self,
+        find_model: FindModel,
+        aliases: AliasList,
+        versions: VersionList,
+        decides: Decides,
+    ) -> None:
         self._find_model = find_model
+        self._decides = decides
         self._aliases = aliases
         self._versions = versions
 
@@ -39,8 +46,24 @@ class ShowModels:
         found = self._versions.list(caller.tenant)
         return [each for each in found if caller.may_ask(each.version_id, each.name)]
 
+    def serving(self, version: ModelReady) -> str | None:
+        """Id of the version that its name is served by; None while that is not decided."""
+        served = self._decides.served_form(version)
+        return served.version_id if served is not None else None
+
     async def one(self, caller: Caller, name: str) -> AliasState | ModelReady:
-        """The alias or version of that name. Raises ModelNotAllowedError, ModelNotFoundError."""
+        """The alias, the version of that id, or what serves a version of that name.
+
+        While that is not decided it is the version itself.
+
+        Raises:
+            ModelNotAllowedError, ModelNotFoundError: as for whoever asks it.
+        """
         caller.require_model(name)
-        tenant = caller.tenant
-        return self._find_model.alias(tenant, name) or await self._find_model.version(tenant, name)
+        alias = self._find_model.alias(caller.tenant, name)
+        if alias is not None:
+            return alias
+        version = await self._find_model.version(caller.tenant, name)
+        if version.version_id == name:
+            return version
+        return self._decides.served_form(version) or version

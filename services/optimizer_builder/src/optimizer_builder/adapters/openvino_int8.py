@@ -164,6 +164,6 @@ class MadeInt8:
 
     def tokens_per_second(
         self, prompts: Sequence[Sequence[int]], on_round: Callable[[int, int], None]
-    ) -> Mapping[Side, float]:
+    ) -> Mapping[Side, Sequence[float]]:
         fitting = [list(prompt)[: self.context_tokens - NEW_TOKENS] for prompt in prompts]
         return tokens_per_second(self._folders, fitting, on_round)

@@ -53,14 +53,6 @@ def source_errors(version: Version) -> list[str]:
     ]
 
 
-def default_form(version: Version) -> str | None:
-    """The form to build of a version that has just become ready, unasked; None for none.
-
-    What training made is built. An import is not: nobody said that it will be served.
-    """
-    return OPENVINO_INT8 if version.job_id and version.form in SOURCE_FORMS else None
-
-
 def build_needs(weights_bytes: int) -> MachineSize:
     """The smallest machine on which a build is begun: a first estimate.
 

@@ -25,6 +25,10 @@ class ModelVersion(Answer):
     size_bytes: int
     context_tokens: int
     metrics: dict[str, float]
+    serving_version_id: str | None
+    """The version that its name is served by; null while its default build has not ended."""
+    slower_than_source: bool | None
+    """Of builds: such a one serves only who asks for its id."""
 
 
 class ModelAlias(Answer):

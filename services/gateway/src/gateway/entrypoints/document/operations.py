@@ -47,7 +47,7 @@ from gateway.entrypoints.http.uploads import CompleteUploadBody, UploadBody
 from gateway.entrypoints.http.webhooks import ChangedWebhookBody, WebhookBody
 
 NEIGHBOUR = (503, 504)
-TEXT = (404, 429, *NEIGHBOUR)
+TEXT = (404, 409, 429, *NEIGHBOUR)
 ORDER = (404, 429, *NEIGHBOUR)
 STEER = (409, *NEIGHBOUR)
 HOOK = (409, *NEIGHBOUR)

@@ -13,7 +13,7 @@ from gateway.entrypoints.bodies.alias_body import AliasBody
 from gateway.entrypoints.bodies.parsing import read_body
 from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
 from gateway.entrypoints.views.job_views import View
-from gateway.entrypoints.views.model_views import alias_as_model_view, alias_view, model_view
+from gateway.entrypoints.views.model_views import alias_as_model_view, alias_view, listed_model_view
 from gateway.entrypoints.views.pages import deleted_view, list_view
 from gateway.routing.delete_model import DeleteModel
 from gateway.routing.show_models import ShowModels
@@ -59,12 +59,17 @@ class ModelRoutes:
     async def _list_models(self, request: Request) -> Response:
         caller = caller_of(request)
         aliases = [alias_as_model_view(alias) for alias in self._models.aliases(caller)]
-        versions = [model_view(version) for version in self._models.versions(caller)]
+        versions = [self._version(version) for version in self._models.versions(caller)]
         return json_response({"object": "list", "data": aliases + versions})
 
     async def _get_model(self, request: Request) -> Response:
         found = await self._models.one(caller_of(request), request.path_params["model"])
-        return json_response(_view(found))
+        if isinstance(found, AliasState):
+            return json_response(alias_as_model_view(found))
+        return json_response(self._version(found))
+
+    def _version(self, version: ModelReady) -> View:
+        return listed_model_view(version, self._models.serving(version))
 
     async def _delete(self, request: Request) -> Response:
         version_ids = await self._delete_model(request.path_params["model"], caller_of(request))
@@ -84,7 +89,3 @@ class ModelRoutes:
         else:
             moved = await self._split_alias(name, split, caller)
         return json_response(alias_view(moved))
-
-
-def _view(found: AliasState | ModelReady) -> View:
-    return alias_as_model_view(found) if isinstance(found, AliasState) else model_view(found)

@@ -1,7 +1,9 @@
 """Versions and aliases as OpenAI's clients and ours read them."""
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from registry.default_build import is_slower
 
+from gateway.domain.models import is_build
 from gateway.entrypoints.views.job_views import View, unix_seconds
 from gateway.routing.alias_split import alias_split
 
@@ -23,7 +25,17 @@ def model_view(version: ModelReady) -> View:
         "size_bytes": version.size_bytes,
         "context_tokens": version.context_tokens,
         "metrics": dict(version.metrics),
+        "slower_than_source": is_slower(version) if is_build(version) else None,
     }
+
+
+def listed_model_view(version: ModelReady, serving: str | None) -> View:
+    """A version beside others.
+
+    Args:
+        serving: id of the version that its name is served by; None while that is not decided.
+    """
+    return {**model_view(version), "serving_version_id": serving}
 
 
 def alias_as_model_view(alias: AliasState) -> View:

@@ -1,0 +1,42 @@
+"""Which versions get a build unasked, what its ids are, and which builds are not to be served."""
+
+import pytest
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from registry.default_build import default_build_of, is_slower
+
+
+@pytest.mark.parametrize(
+    ("form", "job_id", "is_built"),
+    [
+        ("adapter", "ftjob-1", True),
+        ("safetensors", "ftjob-1", True),
+        ("safetensors", "", False),
+        ("openvino-int8", "job-1", False),
+    ],
+)
+def test_what_training_made_gets_a_default_build_and_nothing_else(
+    form: str, job_id: str, is_built: bool
+) -> None:
+    version = ModelReady(version_id="mv-1", tenant="acme", form=form, job_id=job_id)
+    build = default_build_of(version)
+
+    assert (build is not None) == is_built
+    assert default_build_of(version) == build
+    others = ModelReady(version_id="mv-2", tenant="acme", form=form, job_id=job_id)
+    assert build is None or default_build_of(others) != build
+
+
+@pytest.mark.parametrize(
+    ("figures", "slower"),
+    [
+        ({}, False),
+        ({"speedup": 0.5}, True),
+        ({"speedup": 1.6}, False),
+        ({"speedup": 0.9, "speedup_high": 1.1}, False),
+        ({"speedup": 0.9, "speedup_high": 0.99}, True),
+    ],
+)
+def test_a_build_is_slower_by_what_its_own_checks_measured(
+    figures: dict[str, float], slower: bool
+) -> None:
+    assert is_slower(ModelReady(metrics=figures)) == slower
