@@ -2,6 +2,7 @@
 
 import io
 import json
+import queue
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -12,6 +13,7 @@ from cli.errors import JobEndedBadlyError
 from cli.gateway_client import Connection, GatewayClient
 from cli.job_watch import watch_job
 from cli.job_words import turn_words
+from cli.live_turn import LiveTurn
 from cli.loss_curve import LossCurve
 from cli_support.gateways import Handler, told_of
 from rich.console import Console
@@ -130,6 +132,26 @@ def test_a_watched_job_draws_its_losses_when_it_has_ended(gateway):
     assert "loss 0.125" in drawn
 
 
+def test_a_watched_job_that_waits_is_told_its_turn_as_it_changes(gateway):
+    told = queue.Queue[str]()
+    gateway.job |= {"queue_position": 1}
+
+    def ask() -> str:
+        words = turn_words(gateway.job)
+        gateway.job["queue_position"] += 1
+        return words
+
+    with LiveTurn(ask, told.put, seconds=0.01) as turn:
+        heard = [told.get(timeout=10) for _ in range(3)]
+        turn.waits(False)
+        behind = told.qsize()
+        with pytest.raises(queue.Empty):
+            [told.get(timeout=0.2) for _ in range(behind + 1)]
+        turn.waits(True)
+        assert told.get(timeout=10)
+    assert heard == ["next", "1 before it", "2 before it"]
+
+
 def test_a_watched_job_that_fails_ends_with_its_log_and_the_remedy(gateway):
     gateway.job |= {"status": "failed", "error": ERROR}
     gateway.events = [{"status": "failed"}]
@@ -155,7 +177,8 @@ def test_the_curve_so_far_is_a_line_that_falls_with_the_loss():
     [
         (None, None, ""),
         (1, None, "next"),
-        (1, -5, "next, starts in about 0 s"),
+        (1, -5, "next"),
+        (1, 5, "next, starts in about 5 s"),
         (4, 600, "3 before it, starts in about 10 min"),
     ],
 )

@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import jobs.queue_order
@@ -21,58 +19,16 @@ from modelmill.jobs.v1.job_pb2 import (
     JOB_PRIORITY_HIGH,
     JOB_PRIORITY_LOW,
     JOB_PRIORITY_NORMAL,
-    JOB_STATUS_QUEUED,
-    JOB_STATUS_RUNNING,
     JOB_STATUS_SUCCEEDED,
     JobPriority,
 )
+from queues import NOON, Seen, queue_of, waiting_jobs
 from service_kit.errors import InvalidInputError
-from service_kit.machine_size import MachineSize
 from testkit.waiting import eventually
 
-NOON = datetime(2026, 11, 25, 12)
 TENANTS = st.sampled_from(["a", "b", "c", "d"])
 PRIORITIES = st.sampled_from([JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL, JOB_PRIORITY_HIGH])
 ASKED = st.lists(st.tuples(TENANTS, PRIORITIES), max_size=30)
-
-
-def waiting_jobs(asked: list[tuple[str, int]]) -> list[WaitingJob]:
-    return [
-        WaitingJob(f"job-{at}", tenant, at, priority)
-        for at, (tenant, priority) in enumerate(asked, 1)
-    ]
-
-
-@dataclass
-class Seen:
-    """A job as the queue is told of it."""
-
-    tenant: str
-    waits: WaitingJob | None = None
-    status: int = JOB_STATUS_QUEUED
-    claimed_at: datetime | None = None
-    claimed_sequence: int = 0
-    seconds: float = 0.0
-    kind: str = "train"
-    worker_size: MachineSize | None = None
-
-    def waiting(self, job_id: str) -> WaitingJob | None:
-        return self.waits
-
-    def work_seconds(self) -> float:
-        return self.seconds
-
-
-def queue_of(waiting: list[WaitingJob], running: dict[str, int], served: dict[str, int]):
-    queue = QueueOrder(now=lambda: NOON)
-    for tenant, sequence in served.items():
-        queue.serve("train", tenant, sequence)
-    for job in waiting:
-        queue.see(job.job_id, Seen(job.tenant, job))
-    for tenant, number in running.items():
-        for at in range(number):
-            queue.see(f"in-work-{tenant}-{at}", Seen(tenant, status=JOB_STATUS_RUNNING))
-    return queue
 
 
 @given(
@@ -106,22 +62,6 @@ def test_a_priority_orders_a_tenants_own_jobs_and_moves_no_tenant(asked, running
     for tenant in Counter(tenant for tenant, _ in asked):
         mine = [(-job.priority, job.sequence) for job in order if job.tenant == tenant]
         assert mine == sorted(mine)
-
-
-def test_a_start_is_estimated_from_what_the_last_jobs_took_and_the_workers_in_work():
-    queue = queue_of(waiting_jobs([("a", JOB_PRIORITY_NORMAL)] * 3), {}, {})
-    assert queue.turn("train", "job-1").starts_at is None
-    for job_id, ago in (("x", 5), ("y", 15)):
-        began = NOON - timedelta(seconds=ago)
-        queue.see(job_id, Seen("b", status=JOB_STATUS_RUNNING, claimed_at=began))
-    for seconds in (10, 300):
-        queue.recall("train", seconds)
-    assert queue.turn("train", "job-1").starts_at is None
-    queue.recall("train", 20)
-
-    turns = [queue.turn("train", f"job-{at}") for at in (1, 2, 3)]
-    assert [turn.position for turn in turns] == [1, 2, 3]
-    assert [(turn.starts_at - NOON).total_seconds() for turn in turns] == [5, 15, 25]
 
 
 def test_the_order_is_worked_out_once_however_many_look(monkeypatch):
@@ -268,7 +208,7 @@ async def test_a_repeat_with_another_priority_is_the_first_job_with_the_first_on
 
 async def test_a_job_that_ran_and_was_resumed_goes_to_the_end_of_its_tenants(bus, jobs, ledger):
     first, second = await jobs.submit(), await jobs.submit()
-    await jobs.cancel(first.job_id)
+    await jobs.pause(first.job_id)
     sequence = await jobs.resume(first.job_id)
     await ledger.wait_for(sequence, timeout=5)
 

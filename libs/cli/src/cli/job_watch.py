@@ -1,6 +1,7 @@
 """Follows a job through the gateway with a live progress bar."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from cli.errors import GatewayError, JobEndedBadlyError
 from cli.gateway_client import GatewayClient
 from cli.job_events import follow_job
 from cli.job_words import error_words, log_tail, turn_words
+from cli.live_turn import TURN_SECONDS, LiveTurn
 from cli.loss_curve import LossCurve
 
 
@@ -29,38 +31,44 @@ def watch_job(
     console: Console,
     *,
     on_figures: Callable[[dict[str, Any]], None] = lambda _: None,
+    turn_seconds: float = TURN_SECONDS,
 ) -> dict[str, Any]:
     """Show the job's phases, figures and losses until it ends; return its record.
 
     Args:
         on_figures: called with what each progress report has: phase, step, total_steps, metrics.
+        turn_seconds: while it waits, between two looks at where.
 
     Raises:
         JobEndedBadlyError: it did not succeed.
     """
-    curve = LossCurve()
+    curve, words = LossCurve(), ""
     with Progress(*_columns(), console=console, refresh_per_second=4) as progress:
-        turn = words = _turn_now(client, job_id)
-        task = progress.add_task(f"{title}: queued", total=None, figures=turn)
-        for event in follow_job(client, job_id):
-            facts = event.get("data") or {}
-            if "phase" not in facts:
-                phase = facts.get("status") or event.get("message", "")
-                words = "" if words == turn else words
-                progress.update(task, description=f"{title}: {phase}", figures=words)
-                continue
-            curve.observe(facts)
-            on_figures(facts)
-            words = f"{figures_line(facts, facts.get('eta_seconds'))}  {curve.sparkline()}"
-            progress.update(
-                task,
-                description=f"{title}: {facts['phase']}",
-                completed=int(facts.get("step") or 0),
-                total=facts.get("total_steps") or None,
-                figures=words,
-            )
+        task = progress.add_task(f"{title}: queued", total=None, figures="")
+        ask = partial(_turn_now, client, job_id)
+        with LiveTurn(ask, lambda it: progress.update(task, figures=it), turn_seconds) as turn:
+            for event in follow_job(client, job_id):
+                facts = event.get("data") or {}
+                turn.waits("phase" not in facts and facts.get("status") == "queued")
+                if "phase" not in facts:
+                    phase = facts.get("status") or event.get("message", "")
+                    progress.update(task, description=f"{title}: {phase}", figures=words)
+                    continue
+                curve.observe(facts)
+                on_figures(facts)
+                words = f"{figures_line(facts, facts.get('eta_seconds'))}  {curve.sparkline()}"
+                progress.update(task, figures=words, **_bar(title, facts))
     curve.draw(console)
     return _ended_well(client.get(f"/v1/jobs/{job_id}"), title, console)
+
+
+def _bar(title: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the progress bar, of what a progress report has."""
+    return {
+        "description": f"{title}: {facts['phase']}",
+        "completed": int(facts.get("step") or 0),
+        "total": facts.get("total_steps") or None,
+    }
 
 
 def _turn_now(client: GatewayClient, job_id: str) -> str:

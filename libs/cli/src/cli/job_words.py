@@ -22,7 +22,9 @@ def turn_words(job: Job, now: float | None = None) -> str:
     starts_at = job.get("estimated_start")
     if starts_at is None:
         return words
-    seconds = max(0.0, starts_at - (time.time() if now is None else now))
+    seconds = starts_at - (time.time() if now is None else now)
+    if seconds < 0:  # of a record that was read before
+        return words
     return f"{words}, starts in about {duration_words(seconds)}"
 
 

@@ -9,7 +9,7 @@ from heapq import nlargest
 from typing import Any, overload
 from weakref import WeakValueDictionary
 
-from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED
 
 from jobs.entry import Entry, JobRecord
 from jobs.envelope import Stored
@@ -120,7 +120,10 @@ class JobBook:
                 if held.status == JOB_STATUS_SUCCEEDED:
                     ended[held.kind].append((held.applied, job_id))
             elif held.requested_sequence:
-                self.queue.see(job_id, self.look(job_id))
+                # One in work is asked for the time that it has left, and so must be the one that
+                # hears of its progress.
+                in_work = held.status == JOB_STATUS_RUNNING
+                self.queue.see(job_id, self.open(job_id) if in_work else self.look(job_id))
         for kind, jobs in ended.items():
             for _, job_id in reversed(nlargest(RECENT, jobs)):
                 entry = self.look(job_id)

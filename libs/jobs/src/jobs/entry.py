@@ -133,6 +133,17 @@ class Entry:
         """From claim to end over all claims; the one in force to its last report."""
         return work_seconds(self.history.states, self.progress)
 
+    def told_left(self, now: datetime) -> float | None:
+        """Seconds that the claim in force said to have left, less what has passed since.
+
+        None when it said nothing, or when that time is over.
+        """
+        told = self.progress
+        if told is None or self.state is None or told.fence != self.state.fence:
+            return None
+        left = told.eta_seconds - (now - told.at.ToDatetime()).total_seconds()
+        return left if told.eta_seconds > 0 and left > 0 else None
+
     def take(self, stored: Stored[Any]) -> None:
         """Take in a message of JOBS; one that is in here already changes nothing."""
         if stored.sequence <= self.applied:

@@ -7,9 +7,10 @@ noticeable time, so seldom that it takes no more than a twentieth of it.
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from math import inf
 from statistics import median
 from typing import Protocol
 
@@ -51,14 +52,24 @@ class QueuedJob(Protocol):
     def work_seconds(self) -> float:
         """What it took so far."""
 
+    def told_left(self, now: datetime) -> float | None:
+        """Seconds that it said to have left, less what has passed since; None if it is past."""
+
+
+@dataclass(frozen=True)
+class _Working:
+    """A job in work."""
+
+    job: QueuedJob
+    began: datetime
+
 
 @dataclass
 class _Line:
     """The jobs of one kind."""
 
     waiting: dict[str, WaitingJob] = field(default_factory=dict)
-    working: dict[str, tuple[str, datetime]] = field(default_factory=dict)
-    """Tenant, and when it was claimed."""
+    working: dict[str, _Working] = field(default_factory=dict)
     served: dict[str, int] = field(default_factory=dict)
     took: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Seconds of those that succeeded last."""
@@ -107,7 +118,7 @@ class QueueOrder:
         if job.worker_size is not None:
             line.sizes.add(job.worker_size)
         if job.status == JOB_STATUS_RUNNING:
-            line.working[job_id] = (job.tenant, job.claimed_at or self._now())
+            line.working[job_id] = _Working(job, job.claimed_at or self._now())
         elif line.working.pop(job_id, None) is not None and job.status == JOB_STATUS_SUCCEEDED:
             line.took.append(job.work_seconds())
 
@@ -141,7 +152,7 @@ class QueueOrder:
 
     def _work_out(self, line: _Line) -> None:
         began = self._clock()
-        running = Counter(tenant for tenant, _ in line.working.values())
+        running = Counter(each.job.tenant for each in line.working.values())
         able = (job for job in line.waiting.values() if not misfit(job.needs, line.sizes))
         order = fair_order(able, running, line.served)
         line.positions = {job.job_id: place for place, job in enumerate(order, 1)}
@@ -151,11 +162,26 @@ class QueueOrder:
         line.good_until = ended + REST_FACTOR * (ended - began) * slow
 
     def _start(self, line: _Line, position: int) -> datetime | None:
-        """When as many workers as work now will have got so far, each job taking the median."""
-        if len(line.took) < ENOUGH or not line.working:
+        """When as many workers as work now will have got so far, each next job taking the median.
+
+        What is in work ends when it says; one that says nothing takes as long as those of the last
+        ones that took longer than it has. Of one that outlasts them all nobody knows the end.
+        """
+        if not line.working:
             return None
-        seconds, now = median(line.took), self._now()
-        began = sorted(at for _, at in line.working.values())
-        rounds, which = divmod(position - 1, len(began))
-        left = max(0.0, seconds - (now - began[which]).total_seconds())
-        return now + timedelta(seconds=left + rounds * seconds)
+        now = self._now()
+        lefts = [self._left(each, line.took, now) for each in line.working.values()]
+        rounds, which = divmod(position - 1, len(lefts))
+        left = sorted(inf if each is None else each for each in lefts)[which]
+        if left == inf or (rounds and len(line.took) < ENOUGH):
+            return None
+        return now + timedelta(seconds=left + (rounds and rounds * median(line.took)))
+
+    def _left(self, working: _Working, took: Collection[float], now: datetime) -> float | None:
+        """Seconds until it ends; None where nothing says so. Never nought: it is still in work."""
+        left = working.job.told_left(now)
+        if left is not None:
+            return left
+        so_far = (now - working.began).total_seconds()
+        longer = [each for each in took if each > so_far]
+        return median(longer) - so_far if len(took) >= ENOUGH and longer else None

@@ -2424,7 +2424,7 @@ class Job(_message.Message):
 
     @_builtins.property
     def estimated_start(self) -> _timestamp_pb2.Timestamp:
-        """When it will start, by what the last jobs of its kind took; absent while too little is known."""
+        """When it will start, by what the jobs in work say and the last ones of its kind took; absent while too little is known."""
 
     def __init__(
         self,
