@@ -149,6 +149,13 @@ def adversarial(size: int) -> Iterator[tuple[str, str]]:
         "pinyin": "wo men jin tian zai shi chang ",
         "characters all different": "".join(random.sample(seen, len(seen))),
         "unseen letters": "t\U000e0061",
+        "signs between letters": "the_cof-fee.in/wa*ter ",
+        "words that touch": "thecoffeewaterunderpressure",
+        "letters of flags": "\U0001f1f9\U0001f1ed\U0001f1ea ",
+        "percent-escapes": "%74%68%65%20%63%6f",
+        "entities": "&#116;&#x68;e&nbsp;&amp;#99;",
+        "escapes of programs": "\\u0074\\x68e \\u{63}\\\\u006f",
+        "beginnings of escapes": "&%\\&#%u\\x",
         "masked all over": f"{some[0]}. ",
     }
     for name, unit in units.items():

@@ -16,7 +16,7 @@ scripts, are left to `spaced`.
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from guard.found import Found, RuleHead
@@ -82,9 +82,12 @@ class LooseKeywords:
         """Build from (normalised keyword, its rule); each is `is_loose`."""
         self.written: dict[str, set[_Written]] = defaultdict(set)
         """By the letters of a keyword, all ways in which keywords part them."""
+        self.plain: set[str] = set()
+        """Keywords as they are."""
         pairs: dict[tuple[str, RuleHead], None] = {}
         for keyword, rule in keywords:
             words = _words(keyword)
+            self.plain.add(keyword)
             letters = "".join(words)
             breaks = [at == len(word) for word in words for at in range(1, len(word) + 1)]
             self.written[letters].add(_Written(tuple(breaks[:-1])))
@@ -104,11 +107,12 @@ def _beginnings(heads: set[str]) -> str:
     for head in heads:
         by_first[head[0]].add(head[1:])
     apart = rf"[\W_]{{0,{MOST_BETWEEN_WORDS}}}"
+    # Each way begins with its letter, for which a search runs ahead quickly.
     ways = [
-        f"{re.escape(first)}{apart}(?:\\Z|{_further(rest, apart)})"
+        f"{first}(?<![a-z0-9]{first}){apart}(?:\\Z|{_further(rest, apart)})"
         for first, rest in sorted(by_first.items())
     ]
-    return rf"(?<![a-z0-9])(?:{'|'.join(ways)})"
+    return "|".join(ways)
 
 
 def _further(heads: set[str], apart: str) -> str:
@@ -130,6 +134,8 @@ class LooseScan:
     def __init__(self, keywords: LooseKeywords, at: int = 0) -> None:
         """Read from `at` on; what lies before may be looked at."""
         self._keywords = keywords
+        self._begun = keywords.begins.search
+        self._read = keywords.automaton.reading.read
         self._node = 0
         self._at = at
         self._places: deque[int] = deque(maxlen=max(keywords.longest, 1))
@@ -139,11 +145,6 @@ class LooseScan:
         self._awaiting_end: list[Found] = []
         """Keywords whose last letter was the last character."""
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing is growing."""
-        return not self._node and not self._awaiting_end
-
     def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
         """Read what the window has gained; add the occurrences that are now certain to `found`.
 
@@ -152,10 +153,10 @@ class LooseScan:
         """
         end, at = window.end, self._at - window.start
         self._at = end
-        text = self._keywords.automaton.reading.read(window.text)
+        text = self._read(window.text)
         while at < len(text):
-            if self.is_idle:
-                begun = self._keywords.begins.search(text, at)
+            if not self._node and not self._awaiting_end:
+                begun = self._begun(text, at)
                 if begun is None:
                     return end
                 at, self._gap = begun.start(), 0
@@ -169,32 +170,37 @@ class LooseScan:
     def _read_on(self, window: ShadowWindow, text: str, at: int, found: list[Found]) -> int:
         """Read until nothing is growing; return how far."""
         automaton, places, start = self._keywords.automaton, self._places, window.start
+        children, ends, awaiting = automaton.children, automaton.ends, self._awaiting_end
+        node, gap = self._node, self._gap
+        # `automaton.step` and all that is common written out: each letter of a phrase passes here.
         for at in range(at, len(text)):  # noqa: B020
             letter = text[at]
             kind = KINDS[letter]
             if kind <= CLAUSE_END:
-                self._separate(window, found)
+                if not gap:
+                    if awaiting:
+                        self._decide_awaiting(found, touched=False)
+                    node = self._viable(window, node if children[node] else automaton.growing(node))
+                gap += 1
+                if gap > MOST_BETWEEN_WORDS:
+                    node = 0
             else:
-                # A sign that could be read as a letter ends a word all the same.
-                touched = not self._gap and KINDS[window.text[at]] == SPACED
-                self._decide_awaiting(found, touched=touched)
-                self._gap = 0
+                if awaiting:
+                    # A sign that could be read as a letter ends a word all the same.
+                    touched = not gap and KINDS[window.text[at]] == SPACED
+                    self._decide_awaiting(found, touched=touched)
+                gap = 0
                 places.append(start + at)
-                self._node = automaton.step(self._node, letter)
-                if automaton.ends[self._node]:
-                    self._occurrences(window, start + at + 1, found)
-            if not self._node:
+                child = children[node].get(letter)
+                node = (
+                    self._viable(window, automaton.step(node, letter)) if child is None else child
+                )
+                if ends[node]:
+                    self._occurrences(window, node, start + at + 1)
+            if not node:
                 break
+        self._node, self._gap = node, gap
         return at + 1
-
-    def _separate(self, window: ShadowWindow, found: list[Found]) -> None:
-        """Take a separator."""
-        if not self._gap:
-            self._decide_awaiting(found, touched=False)
-            self._node = self._viable(window, self._keywords.automaton.growing(self._node))
-        self._gap += 1
-        if self._gap > MOST_BETWEEN_WORDS:
-            self._node = 0
 
     def _viable(self, window: ShadowWindow, node: int) -> int:
         """The longest beginning, of those that end here, that starts as a word does."""
@@ -203,24 +209,26 @@ class LooseScan:
             node = automaton.fallback[node]
         return node
 
-    def _occurrences(self, window: ShadowWindow, end: int, found: list[Found]) -> None:
-        reading = self._keywords.automaton.reading
-        for keyword in self._keywords.automaton.ending_at(self._node):
-            places = list(self._places)[-keyword.length :]
-            if not _starts_word(window, places[0]):
+    def _occurrences(self, window: ShadowWindow, node: int, end: int) -> None:
+        keywords, reading = self._keywords, self._keywords.automaton.reading
+        for keyword in keywords.automaton.ending_at(node):
+            start = self._places[-keyword.length]
+            if not _starts_word(window, start):
                 continue
-            written = "".join(map(window.character, places))
-            if written != keyword.text and not reading.spells(keyword.text, written):
-                continue
-            gaps = [window.between(a + 1, b) for a, b in pairwise(places)]
-            if any(one.allows(gaps) for one in self._keywords.written[keyword.text]):
-                self._awaiting_end.append(Found(places[0], end, keyword.rule))
+            if window.between(start, end) not in keywords.plain:
+                places = [*islice(self._places, len(self._places) - keyword.length, None)]
+                written = "".join(map(window.character, places))
+                if written != keyword.text and not reading.spells(keyword.text, written):
+                    continue
+                gaps = [window.between(a + 1, b) for a, b in pairwise(places)]
+                if not any(one.allows(gaps) for one in keywords.written[keyword.text]):
+                    continue
+            self._awaiting_end.append(Found(start, end, keyword.rule))
 
     def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
-        if self._awaiting_end:
-            if not touched:
-                found.extend(self._awaiting_end)
-            self._awaiting_end.clear()
+        if not touched:
+            found.extend(self._awaiting_end)
+        self._awaiting_end.clear()
 
 
 def _starts_word(window: ShadowWindow, start: int) -> bool:

@@ -9,6 +9,8 @@ character of the original it came from. The original is never altered.
 
 import unicodedata
 from bisect import bisect_left
+from collections.abc import Sequence
+from copy import copy
 
 from guard.letter_forms import latin_form
 from guard.shown_as import capital_lookalikes, lookalikes, simplified
@@ -167,24 +169,49 @@ class ShadowWindow:
             or (self._after_space and shadow[:1] == " ")
             or (shown is not None and (len(shadow) != len(original) or "" in shown))
         ):
-            shadow = self._append_slowly(shown or list(shadow))
+            first = self.original_length
+            shadow = self._append_slowly(shown or [*shadow], range(first, first + len(original)))
         elif self._origins is not None:
             first = self.original_length
             self._origins.extend(range(first, first + len(original)))
         self.original_length += len(original)
+        self._grow(shadow)
+
+    def append_spelled(self, meant: str, lengths: Sequence[int]) -> None:
+        """Take characters each of which the original spells by so many of its own."""
+        if len(meant) == sum(lengths) == sum(map(bool, lengths)):
+            self.append(meant)
+            return
+        places: list[int] = []
+        seen = self.original_length
+        for length in lengths:
+            # What an escape spells with another character begins where that one does.
+            places.append(seen if length else places[-1])
+            seen += length
+        shadow = self._append_slowly([_TABLE[one] for one in meant], places)
+        self.original_length = seen
+        self._grow(shadow)
+
+    def fork(self) -> "ShadowWindow":
+        """A window with the same text that goes on by itself."""
+        twin = copy(self)
+        twin._origins = None if self._origins is None else [*self._origins]
+        return twin
+
+    def _grow(self, shadow: str) -> None:
         if shadow:
             self._encoded = None
             self.text += shadow
             self.end += len(shadow)
             self._after_space = shadow[-1] == " "
 
-    def _append_slowly(self, shown: list[str]) -> str:
+    def _append_slowly(self, shown: list[str], places: Sequence[int]) -> str:
         """By what each character is shown as: not one for one, or with spaces in a row."""
         if self._origins is None:
             self._origins = [*range(self.original_length - len(self.text), self.original_length)]
         kept: list[str] = []
         after_space = self._after_space
-        for index, several in enumerate(shown, self.original_length):
+        for index, several in zip(places, shown, strict=False):
             for shadow in several:
                 if shadow == " " and after_space:
                     continue
@@ -226,6 +253,13 @@ class ShadowWindow:
             if origins[index] > last:
                 return origins[index]
         return self.original_length
+
+    def offset(self, position: int) -> int:
+        """How many shadow characters before `position` are of the same original one."""
+        if self._origins is None or position == self.end:
+            return 0
+        local = position - self.start
+        return local - bisect_left(self._origins, self._origins[local])
 
     def last_start(self) -> int:
         """Where the last original character that is seen begins: more may belong to it."""

@@ -1,6 +1,9 @@
 """The rules of one direction, and one text's way through them."""
 
+from collections import deque
 from collections.abc import Iterable, Sequence
+from copy import copy
+from typing import TypeVar
 
 from guard.found import Found, RuleHead
 from guard.headed_scan import HeadedPatterns, HeadedScan
@@ -51,6 +54,10 @@ class RuleScan:
         self._found: list[Found] = []
         """Certain, but beyond the frontier: a match that starts before them may still come."""
 
+    def fork(self) -> "RuleScan":
+        """A scan that has read as much and goes on by itself."""
+        return _forked(self, (KeywordScan, SpacedScan, LooseScan, HeadedScan, PatternScan))
+
     def feed(self, window: ShadowWindow, *, finished: bool) -> tuple[list[Found], int]:
         """Read what the window has gained.
 
@@ -97,3 +104,17 @@ class RuleScan:
             frontier = min([frontier, *[start for start, end, _ in found if end > last]])
         self._found = [match for match in found if match[0] >= frontier]
         return [match for match in found if match[0] < frontier] if self._found else found, frontier
+
+
+ScanT = TypeVar("ScanT")
+
+
+def _forked(scan: ScanT, parts: tuple[type, ...]) -> ScanT:
+    """A copy with a state of its own; rules are shared."""
+    twin = copy(scan)
+    for name, value in vars(scan).items():
+        if isinstance(value, list | dict | deque):
+            setattr(twin, name, copy(value))
+        elif isinstance(value, parts):
+            setattr(twin, name, _forked(value, ()))
+    return twin

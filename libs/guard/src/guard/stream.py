@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 
+from guard.escapes import first_escape, may_escape
 from guard.found import Found, RuleHead
 from guard.hidden import HiddenText, has_hidden
 from guard.normalise import ShadowWindow
 from guard.scan import RuleScan, RuleSet
+from guard.unescaped import UnescapedText
 from guard.verdict import Action, Released, RuleMatch, Verdict
 
 MASK = "*"
+_PIECE = 256
+"""Characters that are read at a time as long as escapes are read, too: the sooner that may end."""
 
 
 class StreamGuard:
@@ -26,17 +30,20 @@ class StreamGuard:
         self._watching = None if watching.is_empty else RuleScan(watching)
         self._hidden: HiddenText | None = None
         """Once the text has some."""
+        self._unescaped: UnescapedText | None = None
+        """While escapes may change what is found."""
         self._digest = policy_digest
         self._held = _HeldText()
         self._shown: list[str] = []
         self._matches: list[tuple[int, int, str, int]] = []
-        """Final matches: place in the original, rule, start in the shadow, or -1 of a hidden one;
-        some come twice. Numbers and text alone: the garbage collector leaves them alone."""
+        """Final matches: place in the original, rule, and which of the shadow characters of its
+        first one it starts with, or -1 of a hidden one; some come twice. Numbers and text alone:
+        the garbage collector leaves them alone."""
         self._rules: dict[str, RuleHead] = {}
         """Those that matched."""
         self._block_at: tuple[int, int] | None = None
-        """Start of the first block, in the original and in the shadow, or -1 of a hidden one;
-        nothing from there on is released."""
+        """Start of the first block, as a place and offset of a match; nothing from there on is
+        released."""
         self._verdict: Verdict | None = None
 
     def push(self, text: str) -> Released:
@@ -51,6 +58,28 @@ class StreamGuard:
             if self._block_at is None:
                 raise ValueError("the text was finished; a new text needs a new stream")
             return Released("", None)
+        if self._unescaped is not None or may_escape(text):
+            return self._push_escaped(text)
+        return self._push_plain(text)
+
+    def _push_escaped(self, text: str) -> Released:
+        """Go on with and without escapes as long as that makes a difference."""
+        shown: list[str] = []
+        while text and self._verdict is None:
+            if self._unescaped is None and (first := first_escape(text)) != 0:
+                piece = text[:first]
+            else:
+                self._unescaped = self._unescaped or self._fork()
+                piece = text[:_PIECE]
+            text = text[len(piece) :]
+            shown.append(self._push_plain(piece).text)
+        return Released("".join(shown), self._verdict)
+
+    def _fork(self) -> UnescapedText:
+        scans = [self._holding, *([] if self._watching is None else [self._watching])]
+        return UnescapedText(self._window, scans)
+
+    def _push_plain(self, text: str) -> Released:
         self._window.append(text)
         self._held.parts.append(text)
         if self._hidden is None and not text.isascii() and has_hidden(text):
@@ -78,6 +107,8 @@ class StreamGuard:
             for start, end, rule in self._hidden.feed(text, first, finished=finished):
                 self._add(start, end, -1, rule)
             release_to = min(release_to, self._hidden.held_at)
+        if self._unescaped is not None:
+            release_to = min(release_to, self._read_unescaped(text, decided, finished=finished))
         released = self._release(release_to)
         if finished or (self._block_at is not None and self._is_known(self._block_at, decided)):
             self._verdict = self._judge()
@@ -85,10 +116,21 @@ class StreamGuard:
         window.drop_before(decided - 1)
         return Released(released, self._verdict)
 
+    def _read_unescaped(self, text: str, decided: int, *, finished: bool) -> int:
+        """What else is found without escapes; returns up to where text may be shown."""
+        assert self._unescaped is not None
+        for start, offset, end, rule in self._unescaped.feed(text, finished=finished):
+            self._add(start, end, offset, rule)
+        held_at = self._unescaped.held_at
+        if not finished and decided == self._window.end and self._unescaped.joins(self._window):
+            self._unescaped = None
+        return held_at
+
     def _record(self, found: Sequence[Found]) -> None:
         window = self._window
         for start, end, rule in found:
-            self._add(window.original_start(start), window.original_end(end), start, rule)
+            first, offset = window.original_start(start), window.offset(start)
+            self._add(first, window.original_end(end), offset, rule)
 
     def _add(self, start: int, end: int, place: int, rule: RuleHead) -> None:
         self._matches.append((start, end, rule.rule_id, place))
@@ -103,7 +145,9 @@ class StreamGuard:
         """Whether all matches are known that start no later than a block."""
         if self._hidden is not None and block_at >= (self._hidden.decided_at, -1):
             return False
-        return block_at < (self._window.original_start(decided), decided)
+        if self._unescaped is not None and block_at >= self._unescaped.decided_at:
+            return False
+        return block_at < (self._window.original_start(decided), self._window.offset(decided))
 
     def _release(self, end: int) -> str:
         if self._block_at is not None and self._block_at[0] < end:
