@@ -16,6 +16,7 @@ from registry.store import FolderStore
 from service_kit.bus_access import Credential
 from service_kit.errors import UnavailableError
 from testkit.models import make_tiny_llama
+from tokenization.bounded.trial import try_tokenizer
 
 from tests.chaos.fleet import Place
 from tests.chaos.plan import Plan
@@ -72,7 +73,9 @@ class Site:
     async def furnish(self) -> None:
         """Bring in the base model and the dataset."""
         base = make_tiny_llama(self._folder / "base")
-        ready = await import_model(self._bus, self._store, base, tenant=TENANT, name="tiny")
+        ready = await import_model(
+            self._bus, self._store, base, tenant=TENANT, name="tiny", try_out=try_tokenizer
+        )
         self._base_version_id = ready.version_id
         rows = write_rows(self._folder / "rows", self._rows)
         manifest = await asyncio.to_thread(

@@ -16,7 +16,9 @@ from registry.read_model import ReadModel
 from registry.store import FolderStore
 from registry_support.model_folders import GOOD, MALICIOUS, WEIGHTS
 from service_kit.errors import InvalidInputError
+from testkit.hostile_models import HOSTILE
 from testkit.models import make_tiny_llama
+from tokenization.bounded.trial import try_tokenizer
 
 FolderOf = Callable[[Mapping[str, bytes]], Path]
 
@@ -122,9 +124,15 @@ async def test_an_import_is_one_version_however_often_it_is_asked_for(
 ) -> None:
     models = ModelCatalogue(bus)
     await following(models)
-    first = await import_model(bus, folder_store, tiny, tenant="shared", name="tiny-llama")
-    again = await import_model(bus, folder_store, tiny, tenant="shared", name="tiny-llama")
-    other = await import_model(bus, folder_store, tiny, tenant="acme", name="tiny-llama")
+    first = await import_model(
+        bus, folder_store, tiny, tenant="shared", name="tiny-llama", try_out=try_tokenizer
+    )
+    again = await import_model(
+        bus, folder_store, tiny, tenant="shared", name="tiny-llama", try_out=try_tokenizer
+    )
+    other = await import_model(
+        bus, folder_store, tiny, tenant="acme", name="tiny-llama", try_out=try_tokenizer
+    )
     announced = await bus.last(MODEL_READY, ModelReady)
     assert announced is not None
     await models.wait_for(announced.sequence, timeout=10)
@@ -152,6 +160,23 @@ async def test_a_refused_import_stores_and_announces_nothing(
         ("a.b", "m", folder_of(GOOD)),
     ):
         with pytest.raises(InvalidInputError):
-            await import_model(bus, folder_store, where, tenant=tenant, name=name)
+            await import_model(
+                bus, folder_store, where, tenant=tenant, name=name, try_out=try_tokenizer
+            )
+    assert await bus.last_sequence("MODELS") == 0
+    assert not list((tmp_path / "store" / "manifests").iterdir())
+
+
+async def test_a_template_that_does_not_end_is_not_imported(
+    bus: Bus, folder_store: FolderStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "hostile"
+    HOSTILE["template: power"](folder)
+
+    with pytest.raises(InvalidInputError, match="CPU time"):
+        await import_model(
+            bus, folder_store, folder, tenant="acme", name="m", try_out=try_tokenizer
+        )
+
     assert await bus.last_sequence("MODELS") == 0
     assert not list((tmp_path / "store" / "manifests").iterdir())

@@ -22,6 +22,7 @@ from testkit.models import make_tiny_llama
 from testkit.nats_server import run_nats
 from testkit.service_process import SECRET, running_service, service_settings
 from testkit.waiting import eventually
+from tokenization.bounded.trial import try_tokenizer
 
 from .builders import (
     TENANT,
@@ -120,7 +121,9 @@ async def _live_through(root: Path, base: Path, adapter: Path) -> Story:
 
 async def _announce_adapter(world: World, base: Path, adapter: Path) -> ModelReady:
     """A tuned model with its base and dataset, said twice, as the bus may deliver it."""
-    imported = await import_model(world.bus, world.store, base, tenant="shared", name="tiny")
+    imported = await import_model(
+        world.bus, world.store, base, tenant="shared", name="tiny", try_out=try_tokenizer
+    )
     dataset = await world.add_dataset("ds-all", make_rows(ROWS))
     _write_tuned_evaluation(adapter)
     made_from = {"base": imported.digest, "dataset": dataset.digest}

@@ -10,6 +10,8 @@ from evaluation.choices import ChoiceQuestion
 from optimizer_builder.domain.quality import QualityLossError
 from optimizer_builder.make_build import BuildOrder, MakeBuild, Report, Side, Source
 from service_kit.errors import InvalidInputError
+from testkit.hostile_models import HOSTILE
+from tokenization.bounded import LimitError
 
 from .builders import CHOICES, make_rows
 
@@ -143,3 +145,14 @@ def test_an_adapter_brings_its_own_tokenizer(
     assert Source(tiny_base, tiny_adapter).tokenizer == tiny_adapter
     assert Source(tiny_base, tmp_path).tokenizer == tiny_base
     assert Source(tiny_base, None).tokenizer == tiny_base
+
+
+@pytest.mark.parametrize("name", ["template: power", "template: nested loops"])
+def test_a_source_whose_template_does_not_end_is_refused_within_a_limit(
+    name: str, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    HOSTILE[name](base)
+
+    with pytest.raises(LimitError, match="CPU time"):
+        MakeBuild(DecidedForm(right=20), silent)(order(base, tmp_path))

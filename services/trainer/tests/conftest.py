@@ -34,6 +34,7 @@ from token_files.token_folder import TokenFolder
 from token_files.tokenizer_digest import tokenizer_digest
 from token_files.tokens_plan import TokensPlan
 from token_files.training_order import TrainingOrder
+from tokenization.bounded.trial import try_tokenizer
 from tokenization.chat_tokenizer import ChatTokenizer
 from trainer.main import serve
 from trainer.settings import Settings
@@ -134,7 +135,9 @@ class Trainer:
 
     async def import_base(self, *, tenant: str = "acme", name: str = "tiny") -> ModelReady:
         folder = make_tiny_llama(self.root / f"base-{name}")
-        return await import_model(self.bus, self.store, folder, tenant=tenant, name=name)
+        return await import_model(
+            self.bus, self.store, folder, tenant=tenant, name=name, try_out=try_tokenizer
+        )
 
     async def announce_model(self, **fields: Any) -> ModelReady:
         ready = ModelReady(**{"tenant": "acme", "name": "other", "context_tokens": 512} | fields)

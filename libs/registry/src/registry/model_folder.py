@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -16,6 +16,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import InvalidInputError
 
 from registry.folder_scan import open_inside, scan_folder
+from registry.manifest import Manifest
 from registry.safetensors_header import safetensors_problem
 from registry.store import ArtifactStore
 from registry.template_content import MAX_TEMPLATE_CHARS, template_problems, template_texts
@@ -84,18 +85,30 @@ def check_model_folder(folder: Path) -> ModelFolder:
 
 
 async def import_model(
-    bus: Publishes, store: ArtifactStore, folder: Path, *, tenant: str, name: str
+    bus: Publishes,
+    store: ArtifactStore,
+    folder: Path,
+    *,
+    tenant: str,
+    name: str,
+    try_out: Callable[[Path], None],
 ) -> ModelReady:
     """Check, commit and announce a folder; the same content, tenant and name is one version.
 
+    Args:
+        try_out: runs what of the folder is code, within limits, and refuses what does not work:
+            `tokenization.bounded.trial.try_tokenizer`.
+
     Raises:
-        InvalidInputError: As `check_model_folder`, or the name or tenant is malformed.
+        InvalidInputError: As `check_model_folder` and `try_out`, or the name or tenant is
+            malformed.
         UnavailableError: The bus is away; the content is stored, repeat to announce it.
     """
     token(tenant, "tenant")
     if not _NAME.fullmatch(name):
         raise InvalidInputError(f"name must be 1 to 63 of A-Z a-z 0-9 . _ -, not {name[:80]!r}")
     checked = await asyncio.to_thread(check_model_folder, folder)
+    await asyncio.to_thread(try_out, folder)
     manifest = await asyncio.to_thread(
         store.commit,
         folder,
@@ -106,6 +119,12 @@ async def import_model(
             "context_tokens": checked.context_tokens,
         },
     )
+    ready = _announcement(manifest, checked, tenant, name)
+    await bus.publish(MODEL_READY, ready, msg_id=ready.version_id)
+    return ready
+
+
+def _announcement(manifest: Manifest, checked: ModelFolder, tenant: str, name: str) -> ModelReady:
     version_id = derived_id("mv", tenant, name, manifest.digest)
     ready = ModelReady(
         version_id=version_id,
@@ -118,7 +137,6 @@ async def import_model(
         context_tokens=checked.context_tokens,
     )
     ready.created_at.FromDatetime(datetime.now(UTC))
-    await bus.publish(MODEL_READY, ready, msg_id=version_id)
     return ready
 
 

@@ -45,7 +45,8 @@ def prompt_facts(folder: Path, tokenizer: ChatTokenizer) -> PromptFacts:
         tokenizer.token_bytes(token).decode("utf-8", "replace"): token
         for token in tokenizer.special_ids
     }
-    read = {text: tokenizer.encode(text) for text in sorted(named | special.keys())}
+    texts = sorted(named | special.keys())
+    read = dict(zip(texts, tokenizer.encode_batch(texts), strict=True))
     return PromptFacts(
         template=_digest(sources),
         special_tokens={text: ids[0] for text, ids in read.items() if len(ids) == 1},

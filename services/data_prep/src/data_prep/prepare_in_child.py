@@ -10,6 +10,7 @@ from jobs.child import ChildFailure, ChildPort, Preempted
 from service_kit.errors import InvalidInputError
 from token_files.tokenizer_digest import tokenizer_digest
 from token_files.tokens_plan import TokensPlan
+from tokenization.bounded import LimitError
 
 from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
@@ -60,6 +61,8 @@ def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
         raise ChildFailure(
             "NO_LOSS", error.message, "Choose another loss_model, or leave the weight loss out."
         ) from error
+    except LimitError as error:
+        raise ChildFailure(error.reason, error.message, "Choose another base model.") from error
     except InvalidInputError as error:
         raise ChildFailure(error.reason, error.message, "Mend the file or the spec.") from error
     return asdict(made)

@@ -10,6 +10,7 @@ from typing import Any
 from evaluation.parity.errors import ParityError
 from jobs.child import ChildFailure, ChildPort, Preempted, run_child_main
 from service_kit.errors import InvalidInputError
+from tokenization.bounded import LimitError
 
 from optimizer_builder.adapters.no_telemetry import forbid_telemetry
 from optimizer_builder.domain.build_plan import OPENVINO_INT8
@@ -53,7 +54,7 @@ def main(port: ChildPort) -> Mapping[str, Any]:
         raise ChildFailure("NOT_MERGEABLE", str(error), SERVE_ADAPTER) from error
     except ParityError as error:
         raise ChildFailure(error.code, error.message, error.remedy) from error
-    except InvalidInputError as error:
+    except (InvalidInputError, LimitError) as error:
         raise ChildFailure(
             error.reason, error.message, "Mend the dataset, or import the model again."
         ) from error

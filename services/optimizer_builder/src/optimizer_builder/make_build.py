@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from evaluation.choices import ChoiceQuestion, answer_questions, choice_questions
 from service_kit.errors import InvalidInputError
+from tokenization.bounded.here import BoundedTokenizer
 from tokenization.chat_tokenizer import ChatTokenizer
 
 from optimizer_builder.domain.evaluation_record import (
@@ -142,7 +143,7 @@ class MakeBuild:
             QualityLossError: It answers fewer rows than allowed.
             InvalidInputError: The source's tokenizer or the dataset cannot be read.
         """
-        tokenizer = ChatTokenizer.load(order.source.tokenizer)
+        tokenizer = BoundedTokenizer.load(order.source.tokenizer)
         questions = _questions(order, tokenizer)
         prompts = _prompts(questions, tokenizer)
         made = self._form.make(order.source, prompts, order.scratch, order.target, self._report)

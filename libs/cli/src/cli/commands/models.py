@@ -49,14 +49,17 @@ def import_folder(
 
 async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> ModelReady:
     """Copy a model folder into the artifact store of a running instance and announce it."""
-    # The client of the bus takes long to load, and only an import talks to the bus.
+    # The client of the bus and tokenizers take long to load, and only an import uses them.
     from jobs.bus import Bus
+    from tokenization.bounded.trial import try_tokenizer
 
     runtime = state.read_runtime()
     async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
         store = open_store(runtime.artifact_root, state.artifact_cache)
         try:
-            return await import_model(bus, store, folder, tenant=tenant, name=name)
+            return await import_model(
+                bus, store, folder, tenant=tenant, name=name, try_out=try_tokenizer
+            )
         except asyncio.CancelledError:
             store.abandon()  # its thread would go on copying, and hold up our end
             raise

@@ -9,6 +9,8 @@ class LimitError(PreconditionError):
     """The chat template or tokenizer of a model needed more than it may have."""
 
     reason = LIMIT_REASON
+    what = "was stopped at its limit"
+    """Which limit it passed, for messages of others."""
 
 
 def limit_error(what: str) -> LimitError:
@@ -17,7 +19,9 @@ def limit_error(what: str) -> LimitError:
     Args:
         what: the limit that was passed, as "took more than 1 s of CPU time".
     """
-    return LimitError(
+    error = LimitError(
         f"the model's chat template or tokenizer {what} for this request and was stopped; "
         "send a shorter request, or import the model with a template that ends"
     )
+    error.what = what
+    return error

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from tokenization.chat_tokenizer import ChatTokenizer
-from tokenization.conversations import ConversationEncoder
+from tokenization.bounded.here import BoundedConversations, BoundedTokenizer
 
 from data_prep.adapters.synonym_groups import load_synonyms
 from data_prep.cleaners import clean_transforms
@@ -66,8 +65,8 @@ def _row_makers(plan: DatasetPlan) -> RowMakers | None:
 def _tokenizer(tokens: Mapping[str, Any] | None) -> RowTokenizer | None:
     if tokens is None:
         return None
-    tokenizer = ChatTokenizer.load(Path(tokens["folder"]))
-    return RowTokenizer(ConversationEncoder(tokenizer), tokens["max_tokens"])
+    tokenizer = BoundedTokenizer.load(Path(tokens["folder"]))
+    return RowTokenizer(BoundedConversations(tokenizer), tokens["max_tokens"])
 
 
 def stages_of(plan: DatasetPlan, pseudonym_key: bytes) -> list[tuple[str, Stage]]:

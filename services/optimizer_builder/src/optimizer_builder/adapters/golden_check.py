@@ -8,7 +8,7 @@ from evaluation.parity.comparison import Likeness, Limit, check_likeness, compar
 from evaluation.parity.goldens import Goldens, Logits
 from evaluation.parity.prompts import check_prompts
 from evaluation.parity.taking import PromptTokenizer, Speaker, TokenizerFacts, take_goldens
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.bounded.here import BoundedTokenizer
 from tokenization.prompt_facts import prompt_facts
 
 from optimizer_builder.adapters.merge_check import MergeCheck
@@ -95,13 +95,13 @@ class GoldenCheck:
 
 
 def _check_folder(goldens: Goldens, folder: Path, *, form: str) -> None:
-    tokenizer = ChatTokenizer.load(folder)
+    tokenizer = BoundedTokenizer.load(folder)
     template = prompt_facts(folder, tokenizer).template
     check_prompts(goldens, tokenizer, form=form, template=template)
 
 
 def _taken(folder: Path, speaker: Speaker, context_tokens: int) -> Goldens:
-    tokenizer = ChatTokenizer.load(folder)
+    tokenizer = BoundedTokenizer.load(folder)
     found = prompt_facts(folder, tokenizer)
     facts = TokenizerFacts(
         # Of no dataset's token files, and so of no use.

@@ -10,7 +10,7 @@ from evaluation.choices import ChoiceQuestion
 from evaluation.parity.comparison import Likeness, check_likeness, compare
 from evaluation.parity.goldens import Goldens
 from evaluation.parity.prompts import check_special_tokens
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.bounded.here import BoundedTokenizer
 
 from optimizer_builder.adapters.golden_check import GoldenCheck, check_source
 from optimizer_builder.adapters.int8_weights import quantise_weights
@@ -103,7 +103,7 @@ def merge_source(source: Source) -> tuple[MergedModel, GoldenCheck]:
     merge = None
     if source.adapter is not None:
         merge = check_merge(merged, source.base, source.adapter)
-    speaker = MergedSpeaker(merged, ChatTokenizer.load(source.tokenizer).eos_ids)
+    speaker = MergedSpeaker(merged, BoundedTokenizer.load(source.tokenizer).eos_ids)
     goldens = GoldenCheck(source, speaker, merged.context_tokens, merge)
     if exact:
         goldens.likenesses += exact

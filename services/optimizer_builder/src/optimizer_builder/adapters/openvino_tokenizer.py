@@ -9,7 +9,7 @@ import openvino as ov
 import openvino_genai
 from evaluation.parity.errors import TOKENIZER_MISMATCH, ParityError
 from openvino_tokenizers import convert_tokenizer
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.bounded.here import BoundedTokenizer
 from transformers import AutoTokenizer
 
 COPIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
@@ -36,7 +36,7 @@ class EngineTokenizer:
     """The engine's own tokenizer, with the chat template as it is rendered in serving."""
 
     def __init__(self, folder: Path) -> None:
-        self._ours = ChatTokenizer.load(folder)
+        self._ours = BoundedTokenizer.load(folder)
         self._engine: Any = openvino_genai.Tokenizer(str(folder))
 
     def render(
@@ -59,7 +59,7 @@ def check_tokenizer(folder: Path) -> None:
     Raises:
         ParityError: TOKENIZER_MISMATCH; names the text.
     """
-    ours, engine = ChatTokenizer.load(folder), EngineTokenizer(folder)
+    ours, engine = BoundedTokenizer.load(folder), EngineTokenizer(folder)
     for text in PROBES:
         if engine.encode(text) != ours.encode(text):
             raise ParityError(

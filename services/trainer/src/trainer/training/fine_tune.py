@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from jobs.child import ChildPort
-from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.bounded.here import BoundedTokenizer
 
 from trainer.domain.train_request import TrainRequest
 from trainer.training.exam import exam_report, sit_exam
+from trainer.training.foreign_code import limits_end_the_run
 from trainer.training.goldens import (
     Parity,
     check_artifact,
@@ -50,12 +51,14 @@ def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str,
     """
     request = TrainRequest.from_json(port.request)
     port.report("load", max_silence_seconds=LOAD_SECONDS)
-    made = _train(request, port, division)
+    with limits_end_the_run():
+        made = _train(request, port, division)
     if made is None:
         return {}
     # By now the trained model is gone, whose memory the one that is read back needs.
     port.report("check", max_silence_seconds=LOAD_SECONDS)
-    reloaded = check_artifact(made.folder, request.base_folder, made.parity.goldens)
+    with limits_end_the_run():
+        reloaded = check_artifact(made.folder, request.base_folder, made.parity.goldens)
     return {
         "folder": str(made.folder),
         "summary": made.summary | (reloaded.figures() if reloaded else {}),
@@ -75,7 +78,7 @@ class _Made:
 def _train(request: TrainRequest, port: ChildPort, division: Division | None) -> _Made | None:
     leads = division is None or division.ranks.leads
     accounts = set_up(request, division.ranks.size if division else 1)
-    tokenizer = ChatTokenizer.load(request.base_folder)
+    tokenizer = BoundedTokenizer.load(request.base_folder)
     refuse_tokens_in_pieces(request.base_folder, tokenizer)
     splits = read_splits(request, tokenizer)
     questions = questions_of(request, tokenizer)

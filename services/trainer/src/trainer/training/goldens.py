@@ -13,6 +13,7 @@ from evaluation.parity.taking import TokenizerFacts, take_goldens
 from jobs.child import ChildFailure
 from service_kit.errors import InvalidInputError
 from token_files.tokenizer_digest import tokenizer_digest
+from tokenization.bounded.here import BoundedTokenizer
 from tokenization.chat_tokenizer import ChatTokenizer
 from tokenization.prompt_facts import PromptFacts, prompt_facts
 from tokenization.tool_turns import Turn
@@ -96,7 +97,7 @@ def check_artifact(artifact: Path, base: Path, goldens: Goldens) -> Likeness | N
     """
     form = "the artifact"
     try:
-        own = ChatTokenizer.load(artifact)
+        own = BoundedTokenizer.load(artifact)
         template = prompt_facts(artifact, own).template
         check_prompts(goldens, own, form=form, template=template)
         check_prompts(goldens, TransformersTokenizer(artifact), form=f"{form} in transformers")
