@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from inference import generate_text
 from inference.admit_requests import AdmissionPlan
+from inference.domain.sampling import SamplingOptions
 from inference.embed_texts import EmbedCommand
+from inference.generate_text import GenerateCommand
 from inference.render_prompt import Prompt
 from inference.score_texts import ScoreCommand
 from service_kit.errors import DeadlineError, TooLargeError, UnavailableError
@@ -113,6 +115,28 @@ def test_a_caller_without_a_deadline_has_the_default(tokenizer: ChatTokenizer) -
         assert isinstance(await refusal_of(house.embed(waiting)), DeadlineError)
         assert asyncio.get_running_loop().time() == pytest.approx(PLAN.seconds)
         await asyncio.gather(*running)
+
+    run(tokenizer, story)
+
+
+@pytest.mark.parametrize(("seconds", "has"), [(3.0, 3.0), (40.0, 40.0), (None, PLAN.seconds)])
+def test_an_answer_without_a_limit_ends_for_its_length_before_its_deadline(
+    tokenizer: ChatTokenizer, seconds: float | None, has: float
+) -> None:
+    async def story(house: House) -> None:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        command = GenerateCommand(
+            tenant="acme",
+            version_id=VERSION,
+            prompt=Prompt(None, "a"),
+            options=SamplingOptions(repetition_penalty=1.2),
+            deadline=None if seconds is None else began + seconds,
+        )
+        ends = [part.end async for part in house.generate(command) if part.end is not None]
+
+        assert [end.finish_reason for end in ends] == ["length"]
+        assert 0.9 * has <= loop.time() - began < has
 
     run(tokenizer, story)
 

@@ -146,7 +146,7 @@ async def test_clients_that_leave_free_their_slots(
 async def test_a_deadline_ends_the_generation(
     service: Service, version: str, long_texts: list[str]
 ) -> None:
-    request = service.request(version, text=long_texts[0])
+    request = service.request(version, text=long_texts[0], max_new_tokens=500)
 
     with pytest.raises(AioRpcError) as ended:
         async for _ in service.stub.Generate(request, timeout=0.05):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from inference.children import transformers_model
 from inference.children.transformers_model import CausalModel
+from inference.children.transformers_sampling import Sampler
 
 from .reference_bench import (
     PLAIN,
@@ -84,6 +85,26 @@ def test_penalties_of_presence_and_frequency_are_taken_from_every_logit(llama_fo
     plain = answers(runner, {"max_new_tokens": 200})[1]
 
     assert len(set(told)) > 1.5 * len(set(plain))
+
+
+def test_what_a_token_costs_does_not_grow_with_what_was_read() -> None:
+    def held(prompt_tokens: int, draws: int) -> int:
+        add = PLAIN | {"prompt": [3] * prompt_tokens, "repetition_penalty": 1.2, "seed": 0}
+        sampler = Sampler(add, vocabulary=64)
+        for _ in range(draws):
+            sampler.draw(torch.ones(64))
+        return sum(it.numel() for it in vars(sampler).values() if isinstance(it, torch.Tensor))
+
+    assert held(1, draws=0) == held(5_000, draws=0) == held(5_000, draws=50)
+
+
+def test_a_request_that_is_left_takes_no_further_step(llama_folder: Path) -> None:
+    runner = opened(llama_folder)
+    runner.add(PLAIN | {"id": 1, "repetition_penalty": 1.2, "max_new_tokens": 400})
+    runner.step()
+    runner.cancel(1)
+
+    assert not runner.busy
 
 
 def test_a_request_waits_until_there_is_room_and_one_that_never_fits_is_told(

@@ -11,6 +11,7 @@ from service_kit.errors import DomainError
 from inference.domain.admission import Admission
 from inference.domain.asking import AdmissionLimits, Ask, Place, Ticket
 from inference.domain.generation import ModelLimits
+from inference.end_in_time import time_to_end
 from inference.engine import Engine
 from inference.load_version import LoadedVersion
 from inference.measures import ADMITTED_TOKENS, QUEUED, REFUSALS, WAIT_SECONDS
@@ -51,6 +52,10 @@ class Turn:
         self._admission = admission
         self._ticket = ticket
         self._clock = asyncio.get_running_loop().time
+
+    def ends_at(self) -> float:
+        """When to end an answer that nobody limited, by the event loop's clock."""
+        return time_to_end(self._clock(), self._ticket.deadline)
 
     def hear(self, tokens: int) -> None:
         """It was given tokens."""

@@ -19,6 +19,7 @@ from inference.domain.generation import (
 )
 from inference.domain.grammar.held_form import HeldForm
 from inference.domain.sampling import SamplingOptions, check_options
+from inference.end_in_time import ended_in_time
 from inference.hold_answer import held_form, held_pieces
 from inference.load_version import LoadedVersion, Versions
 from inference.render_prompt import Prompt, prompt_tokens
@@ -97,6 +98,8 @@ class _Plan:
     """Functions that may be called."""
     frame: tuple[str, str]
     """What stands around the answer of a demanded call; the first is in the prompt."""
+    is_unlimited: bool
+    """Nobody said how long it may become, and no form has to be kept to its end."""
 
 
 class _Answer:
@@ -116,11 +119,14 @@ class _Answer:
         self._version = version
         self._account = account
         self._turn = turn
+        self._ends_at = turn.ends_at() if plan.is_unlimited else None
         self._writer = AnswerWriter(version.tokenizer, plan.stops, plan.offered, plan.frame)
         self._tokens = 0
 
     async def parts(self) -> AsyncGenerator[AnswerPart, None]:
         answered = held_pieces(self._version, self._request, self._form)
+        if self._ends_at is not None:
+            answered = ended_in_time(answered, self._ends_at)
         async with aclosing(answered) as pieces:
             async for piece in pieces:
                 written = self._writer.write(piece)
@@ -192,4 +198,5 @@ async def _plan(command: GenerateCommand, version: LoadedVersion) -> _Plan:
         form = await held_form(options.constraint, request.max_new_tokens)
         request = replace(request, grammar=form.text)
     offered = tuple(tool["name"] for tool in command.prompt.offered)
-    return _Plan(request, form, options.stop, offered, frame)
+    is_unlimited = form is None and not options.max_new_tokens
+    return _Plan(request, form, options.stop, offered, frame, is_unlimited)

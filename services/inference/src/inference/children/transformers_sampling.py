@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from transformers.generation.logits_process import (
     LogitsProcessorList,
-    RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
@@ -19,37 +18,40 @@ MIN_TEMPERATURE = 0.001
 class Sampler:
     """Draws the tokens of one answer; nothing but the request and its seed decides.
 
-    The repetition penalty counts prompt and answer, presence and frequency the answer alone.
+    The repetition penalty counts prompt and answer, presence and frequency the answer alone. What
+    a token costs does not grow with what was read before it.
     """
 
     def __init__(self, add: dict[str, Any], vocabulary: int) -> None:
-        self._seen = torch.tensor([add["prompt"]])
+        self._said = torch.zeros(vocabulary, dtype=torch.bool)
+        self._said[torch.tensor(add["prompt"])] = True
         self._counts = torch.zeros(vocabulary)
         self._presence: float = add["presence_penalty"]
         self._frequency: float = add["frequency_penalty"]
-        self._repetition: Any = _repetition(float(add["repetition_penalty"]))
+        self._repetition = float(add["repetition_penalty"])
         self._warpers: Any = _warpers(add)
         self._generator = torch.Generator()
         self._generator.manual_seed(add["seed"])
 
     def draw(self, logits: Tensor) -> int:
         """One of the V tokens; `logits` are left as they are."""
-        scores = self._repetition(self._seen, logits[None].clone())[0]
+        scores = self._penalised(logits)
         scores -= self._presence * (self._counts > 0) + self._frequency * self._counts
         if self._warpers is None:
             token = int(scores.argmax())
         else:
-            warped = self._warpers(self._seen, scores[None])[0]
+            warped = self._warpers(None, scores[None])[0]
             token = int(torch.multinomial(warped.softmax(0), 1, generator=self._generator))
         self._counts[token] += 1
-        self._seen = torch.cat([self._seen, torch.tensor([[token]])], dim=1)
+        self._said[token] = True
         return token
 
-
-def _repetition(penalty: float) -> LogitsProcessorList:
-    if penalty == 1:
-        return LogitsProcessorList()
-    return LogitsProcessorList([RepetitionPenaltyLogitsProcessor(penalty)])
+    def _penalised(self, logits: Tensor) -> Tensor:
+        """A copy in which what was said is less likely: as transformers' processor has it."""
+        if self._repetition == 1:
+            return logits.clone()
+        weaker = torch.where(logits < 0, logits * self._repetition, logits / self._repetition)
+        return torch.where(self._said, weaker, logits)
 
 
 def _warpers(add: dict[str, Any]) -> LogitsProcessorList | None:
