@@ -39,7 +39,7 @@ def life(words: Words) -> None:
     slots = Slots(words, SIZE)
     slots.recover()
     first = slots.begin(["key-1", "tenant-1"], 10, PRICE)
-    second = slots.begin(["key-2", "tenant-1"], 20, PRICE)
+    second = slots.begin(["key-2", "maker-2", "tenant-1"], 20, PRICE)
     first.asked()
     first.prompt(7)
     first.delivered(3)
@@ -52,7 +52,7 @@ def counted(words: Words) -> list[Settled]:
     words.stores_left = sys.maxsize
     slots = Slots(words, SIZE)
     slots.recover()
-    return [slots.settled(name) for name in ("key-1", "key-2", "tenant-1")]
+    return [slots.settled(name) for name in ("key-1", "key-2", "maker-2", "tenant-1")]
 
 
 def stores_of_a_life() -> int:
@@ -69,7 +69,7 @@ def test_whenever_it_dies_each_request_counts_once_with_what_it_used(died_after:
     with suppress(DiedError):
         life(words)
 
-    for death in range(40):  # the one that recovers may die as well, anywhere
+    for death in range(80):  # the one that recovers may die as well, anywhere
         words.stores_left = death
         try:
             slots = Slots(words, SIZE)
@@ -77,8 +77,9 @@ def test_whenever_it_dies_each_request_counts_once_with_what_it_used(died_after:
         except DiedError:
             continue
         break
-    first, second, both = counted(words)
+    first, second, makers, both = counted(words)
 
+    assert (makers.tokens, makers.micros) == (second.tokens, second.micros)
     assert both.tokens == first.tokens + second.tokens
     assert both.micros == first.micros + second.micros
     assert first.tokens in (0, 10, 7, 10)

@@ -17,7 +17,8 @@ from gateway.adapters.own_file import own_file
 from gateway.domain.ledger.slots import ROW, Size, Slots
 
 WORD = 8
-MAGIC = int.from_bytes(b"mmledger"[:7] + b"\x01", "little")
+MAGIC = int.from_bytes(b"mmledger"[:7] + b"\x02", "little")
+"""With the version of the layout: a journal of another is begun anew."""
 MAGIC_AT, HIGH, LOW, ACCOUNTS_AT, SLOTS_AT = range(5)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from jobs.errors import StaleWriteError
-from service_kit.errors import UnavailableError
+from service_kit.errors import PermissionDeniedError, UnavailableError
 
 from gateway.domain.access import Caller
 from gateway.domain.errors import QuotaUnknownError
@@ -23,7 +23,7 @@ from gateway.domain.ledger.names import tenant_budget
 from gateway.domain.ledger.plan import farewell, plan
 from gateway.domain.ledger.prices import Price
 from gateway.domain.ledger.refusals import NAMES, refusal
-from gateway.domain.ledger.slots import NoRoomError, Slots
+from gateway.domain.ledger.slots import BUDGETS_OF_A_REQUEST, NoRoomError, Slots
 from gateway.domain.ledger.waiting import Outcome, Terms, Verdict
 from gateway.measures import QUOTA_LEASES, QUOTA_REFUSED, QUOTA_REQUESTS, QUOTA_WAITS
 from gateway.spending.meter import Meter
@@ -83,10 +83,13 @@ class Quotas:
         return self._clock()
 
     def of(self, caller: Caller) -> list[Account]:
-        """What limits the caller: its key's budget and its tenant's; mostly nothing."""
-        accounts = []
-        if caller.key_id and (account := self._of_keys.get(caller.key_id)):
-            accounts.append(account)
+        """What limits the caller: budgets of its key, of those that made it, and of the tenant.
+
+        From below upwards, the order in which they are held: who is refused above has held only
+        what its own key has below, and takes nothing from the keys beside it. Mostly nothing.
+        """
+        line = (caller.key_id, *caller.makers) if caller.key_id else ()
+        accounts = [self._of_keys[key_id] for key_id in line if key_id in self._of_keys]
         if account := self._of_tenants.get(caller.tenant):
             accounts.append(account)
         return accounts
@@ -100,8 +103,13 @@ class Quotas:
         Raises:
             QuotaExceededError: a limit would be exceeded.
             QuotaUnknownError: whether one would be was not to be found out in time.
+            PermissionDeniedError: the key is deeper than keys are made.
         """
         QUOTA_REQUESTS.inc()
+        if len(accounts) > BUDGETS_OF_A_REQUEST:
+            raise PermissionDeniedError(
+                "more keys made this one than a request is charged to; let one above make another"
+            )
         await self._hold(accounts, need)
         try:
             budgets = [account.budget.budget_id for account in accounts]

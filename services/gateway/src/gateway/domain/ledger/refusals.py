@@ -22,7 +22,9 @@ WORDS = (
 def refusal(budget: Budget, verdict: Verdict, now_ms: int) -> QuotaExceededError:
     """What a caller hears whose request would exceed a limit."""
     index, cap = verdict.limit, budget.limits.caps[verdict.limit]
-    whose = "the tenant" if budget.budget_id.startswith("tenant-") else "the key"
+    whose = (
+        "the tenant" if budget.budget_id.startswith("tenant-") else f"the key {budget.budget_id}"
+    )
     period = f" a {budget.limits.period}" if index > PARALLEL and budget.limits.period else ""
     is_rate = index <= PARALLEL
     return QuotaExceededError(

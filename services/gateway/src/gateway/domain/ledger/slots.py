@@ -8,19 +8,25 @@ word, then stores the sums: done again, that gives the same sums. Only one slot 
 from collections.abc import MutableSequence, Sequence
 from dataclasses import dataclass
 
+from gateway.domain.api_keys import MOST_IN_LINE
 from gateway.domain.ledger.amounts import Settled
 from gateway.domain.ledger.prices import Price
 
+BUDGETS_OF_A_REQUEST = MOST_IN_LINE + 1
+"""Of a key, of those that made it, and of the tenant."""
 ROW = 16
-"""Words of an account's row and of a slot."""
+"""Words of an account's row."""
 NAME_WORDS = 8
 USED, REQUESTS, TOKENS, MICROS = 8, 9, 10, 11
 """Of an account's row, behind its name."""
-STATE, FIRST, SECOND, ASKED, PROMPT, ANSWER, PROMPT_PRICE, ANSWER_PRICE = range(8)
-MORE_TOKENS, MORE_MICROS, BASES = 8, 9, 10
-"""Of a slot; the bases are tokens and money of both accounts."""
+STATE, ASKED, PROMPT, ANSWER, PROMPT_PRICE, ANSWER_PRICE, MORE_TOKENS, MORE_MICROS = range(8)
+"""Of a slot."""
+ACCOUNTS = 8
+"""Of a slot: for each account one more than its row's place, or 0; its tokens and its money."""
+WORDS_OF_AN_ACCOUNT = 3
+SLOT = ACCOUNTS + WORDS_OF_AN_ACCOUNT * BUDGETS_OF_A_REQUEST
+"""Words of a slot."""
 FREE, OPEN, SETTLING = range(3)
-BUDGETS_OF_A_REQUEST = 2
 
 
 class NoRoomError(Exception):
@@ -37,7 +43,7 @@ class Size:
     @property
     def words(self) -> int:
         """All of it."""
-        return (self.accounts + self.slots) * ROW
+        return self.accounts * ROW + self.slots * SLOT
 
 
 class Slot:
@@ -95,7 +101,7 @@ class Slots:
 
     def recover(self) -> int:
         """Count what a process that died had not, each request once; how many there were."""
-        places = range(self._size.accounts * ROW, self._size.words, ROW)
+        places = range(self._size.accounts * ROW, self._size.words, SLOT)
         settling = [at for at in places if self.words[at] == SETTLING]
         for at in settling:  # its sums are of totals that nothing else may change before
             self._sum(at)
@@ -113,7 +119,7 @@ class Slots:
         return Settled(*self.words[at + REQUESTS : at + MICROS + 1])
 
     def begin(self, budgets: Sequence[str], prompt_bound: int, price: Price) -> Slot:
-        """A request of one or two budgets begins; it counts as a request from here on.
+        """A request of up to `BUDGETS_OF_A_REQUEST` begins; it counts as one from here on.
 
         Raises:
             NoRoomError: too many at a time.
@@ -127,8 +133,9 @@ class Slots:
         words[at + ASKED] = words[at + ANSWER] = 0
         words[at + PROMPT] = prompt_bound
         words[at + PROMPT_PRICE], words[at + ANSWER_PRICE] = price
-        words[at + FIRST] = rows[0] + 1
-        words[at + SECOND] = rows[1] + 1 if len(rows) == BUDGETS_OF_A_REQUEST else 0
+        for number in range(BUDGETS_OF_A_REQUEST):
+            row_at = at + ACCOUNTS + WORDS_OF_AN_ACCOUNT * number
+            words[row_at] = rows[number] + 1 if number < len(rows) else 0
         words[at + STATE] = OPEN
         return Slot(self, at)
 
@@ -154,8 +161,11 @@ class Slots:
 
     def _accounts(self, at: int) -> list[tuple[int, int]]:
         """Where the bases of each account stand, and its row."""
-        rows = (self.words[at + FIRST], self.words[at + SECOND])
-        return [(at + BASES + 2 * number, row - 1) for number, row in enumerate(rows) if row]
+        first = at + ACCOUNTS
+        places = range(
+            first, first + WORDS_OF_AN_ACCOUNT * BUDGETS_OF_A_REQUEST, WORDS_OF_AN_ACCOUNT
+        )
+        return [(place + 1, self.words[place] - 1) for place in places if self.words[place]]
 
     def _row(self, budget_id: str) -> int:
         at = self._rows.get(budget_id)

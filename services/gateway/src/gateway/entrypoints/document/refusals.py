@@ -130,8 +130,9 @@ REFUSALS = {
     ),
     429: Refusal(
         "OverLimit",
-        "A limit of the key or the tenant would be exceeded; come back after Retry-After seconds.",
-        "the key may use 60 requests in a minute, and this request would exceed that",
+        "A limit of the key, of one that made it or of the tenant would be exceeded; come back "
+        "after Retry-After seconds.",
+        "the key key-77aa may use 60 requests in a minute, and this request would exceed that",
         "rate_limit_error",
         "rate_limit_exceeded",
     ),
@@ -144,8 +145,8 @@ REFUSALS = {
     ),
     503: Refusal(
         "Unavailable",
-        "A neighbour does not answer, or there is no room now, whoever asks; come back after "
-        "Retry-After seconds.",
+        "A neighbour does not answer, or there is no room now, whoever asks; come back "
+        "after Retry-After seconds.",
         "moderation gives no verdict, so nothing passes",
         OURS,
         "unavailable",
