@@ -87,7 +87,7 @@ async def test_a_head_over_the_limit_is_refused(house: House, head: bytes):
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + head)
 
-    assert (await reader.read(12)).endswith(b"400")
+    assert (await reader.read(12)).endswith(b"431")
     writer.close()
     await writer.wait_closed()
 

@@ -14,10 +14,10 @@ HTTP_SECONDS = Histogram(
 ACTIVE_STREAMS = Gauge("modelmill_active_streams", "Answers being streamed over HTTP.")
 SLOW_CLIENTS = Counter(
     "modelmill_http_cut",
-    "Connections that were cut or refused: for a slow head, body or answer, or as one too many.",
+    "Connections that were cut: for a slow head, body or answer, bad HTTP, or as one too many.",
     ["why"],
 )
-for _why in ("head", "body", "answer", "full"):
+for _why in ("head", "body", "answer", "malformed", "full"):
     SLOW_CLIENTS.labels(_why)
 ADMISSION_REFUSED = Counter(
     "modelmill_answers_refused", "Answers that were not begun, because there was no room in time."

@@ -94,6 +94,8 @@ def _config(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        # A number of any kind does; uvicorn's own command line takes whole ones.
+        timeout_keep_alive=limits.idle_seconds,  # type: ignore[arg-type]
         limit_concurrency=limits.connections or None,
         timeout_graceful_shutdown=max(1, round(drain_seconds)),
         ssl_context_factory=None if tls is None else lambda *_: tls,
