@@ -1,28 +1,29 @@
 """A broker, a paced inference and the gateway as a process, for one run."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 from cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
 from guard.bundle import compile_policy
 from guard.policy import parse_policy
 from jobs.bus import Bus
-from jobs.subjects import MODEL_READY, policy_state
+from jobs.subjects import MODEL_READY
 from modelmill.inference.v1.inference_service_pb2_grpc import (
     add_InferenceServiceServicer_to_server,
 )
-from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
 from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.grpc_server import RpcServer
 from testkit.nats_server import run_nats
 from testkit.service_process import SECRET, running_service, service_settings
 
 from tests.overload.paced_inference import PacedInference
+from tests.put_policy import put_policy
 
 MODEL = "mv-paced"
 TENANTS = ("one", "two", "three")
@@ -68,19 +69,30 @@ def _token(keys: LocalKeys, tenant: str) -> str:
     return keys.issue(subject="load", tenant=tenant, scopes=ALL_SCOPES, life=life)
 
 
+async def _announce(bus: Bus, policies: Mapping[str, str]) -> None:
+    ready = ModelReady(version_id=MODEL, tenant="shared", form="openvino-int8")
+    await bus.publish(MODEL_READY, ready, msg_id=MODEL)
+    for tenant, written in policies.items():
+        await put_policy(bus, tenant, compile_policy(parse_policy({"rules.yaml": written})))
+
+
 @asynccontextmanager
 async def running_site(
-    folder: Path, inference: PacedInference, *, tokens_in_hand: int
+    folder: Path,
+    inference: PacedInference,
+    *,
+    tokens_in_hand: int,
+    policies: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[Site]:
-    """All of it, until the block ends."""
+    """All of it, until the block ends.
+
+    Args:
+        policies: of tenants that have one of their own.
+    """
     async with AsyncExitStack() as stack:
         nats = await stack.enter_async_context(run_nats(folder / "nats"))
         bus = await stack.enter_async_context(Bus.connect(nats.url, nats.token, name="tests"))
-        ready = ModelReady(version_id=MODEL, tenant="shared", form="openvino-int8")
-        await bus.publish(MODEL_READY, ready, msg_id=MODEL)
-        bundle = compile_policy(parse_policy({"rules.yaml": POLICY}))
-        state = PolicyState(tenant="shared", version=1, digest=bundle.digest, bundle=bundle.content)
-        await bus.publish(policy_state("shared"), state)
+        await _announce(bus, {"shared": POLICY} | dict(policies))
         server = RpcServer("127.0.0.1:0", SECRET, drain_seconds=0)
         add_InferenceServiceServicer_to_server(inference, server.grpc)
         await stack.enter_async_context(server)

@@ -3,17 +3,19 @@
 import asyncio
 
 from guard.judge import Judge, Window
-from guard.judged_text import PIECE_CHARACTERS, judge_whole
+from guard.judged_text import PIECE_CHARACTERS, at_once, judge_whole
 from guard.judging import Ruling
 from guard.verdict import Direction
 from moderation.domain.policies import Ownership, PolicyInForce
 from moderation.growing_texts import open_text
+from moderation.judging import RulesOf
 from moderation_support.judged import compiled, judges
+from service_kit.work_apart import WorkApart
 
 TEXT = "grass and bob, " * 3000
 
 
-async def at_once(judge: Judge, window: Window, *, owner: str = "acme") -> Ruling:
+async def passes(judge: Judge, window: Window, *, owner: str = "acme") -> Ruling:
     return Ruling(())
 
 
@@ -29,12 +31,29 @@ async def test_however_long_a_piece_is_others_have_their_turn() -> None:
             await asyncio.sleep(0)
 
     others = asyncio.create_task(beside())
-    growing = open_text(PolicyInForce(Ownership("acme"), policy), Direction.INPUT, at_once)
+    growing = open_text(PolicyInForce(Ownership("acme"), policy), Direction.INPUT, passes, at_once)
     shown = (await growing.push(TEXT)).text
     assert turns >= len(TEXT) // PIECE_CHARACTERS
     last = await growing.finish()
     await growing.close()
     others.cancel()
 
-    assert last.verdict == await judge_whole(policy, TEXT, Direction.INPUT, at_once)
+    assert last.verdict == await judge_whole(policy, TEXT, Direction.INPUT, passes)
     assert shown + last.text == TEXT.replace("bob", "***")
+
+
+async def test_rules_that_take_long_give_the_same_in_threads() -> None:
+    work = WorkApart()
+    work.keep_apart("acme")
+    try:
+        for written in (judges(), judges().partition("judges:")[0]):
+            policy = PolicyInForce(Ownership("acme"), compiled(written))
+            ends = []
+            for tenant in ("acme", "other"):
+                growing = open_text(policy, Direction.INPUT, passes, RulesOf(tenant, work))
+                pieces = [await growing.push(TEXT[at : at + 700]) for at in range(0, 4000, 700)]
+                ends.append([*pieces, await growing.finish()])
+                await growing.close()
+            assert ends[0] == ends[1]
+    finally:
+        work.close()

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from threading import Lock
 
@@ -25,6 +25,8 @@ FORMAT = "modelmill.guard/4"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
 _PIECE_CHARACTERS = 4096
 """A whole text is judged in pieces of this size, which bounds what one search looks at."""
+_STEP_CHARACTERS = 128
+"""Or of this size, where others wait for each piece."""
 
 
 class TextTooLongError(ValueError):
@@ -161,19 +163,28 @@ class CompiledPolicy:
         holding, watching = self._rules[direction]
         return StreamGuard(holding, watching, self.digest)
 
-    def check(self, text: str, direction: Direction) -> Verdict:
+    def check(
+        self, text: str, direction: Direction, between: Callable[[], None] | None = None
+    ) -> Verdict:
         """The verdict of the rules on a whole text: by construction the one its stream would get.
+
+        Args:
+            between: called between short steps, where work in a thread gives way to others.
 
         Raises:
             TextTooLongError: over the policy's `max_check_characters`.
         """
         if len(text) > self.max_check_characters:
             raise TextTooLongError(len(text), self.max_check_characters)
-        guard = self.stream(direction)
-        for start in range(0, len(text), _PIECE_CHARACTERS):
-            verdict = guard.push(text[start : start + _PIECE_CHARACTERS]).verdict
+        guard, step = self.stream(direction), _PIECE_CHARACTERS
+        if between is not None:
+            step = _STEP_CHARACTERS
+        for start in range(0, len(text), step):
+            verdict = guard.push(text[start : start + step]).verdict
             if verdict is not None:
                 return verdict
+            if between is not None:
+                between()
         verdict = guard.finish().verdict
         assert verdict is not None, "finish always has the verdict"
         return verdict

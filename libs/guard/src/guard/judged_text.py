@@ -1,7 +1,10 @@
 """A growing text before rules and judges: what may be shown, whatever the cuts."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
+from typing import Protocol, TypeVar
 
 from guard.bundle import CompiledPolicy
 from guard.judging import AsksJudge, Judging
@@ -9,6 +12,19 @@ from guard.verdict import Action, Direction, Released, RuleMatch, Verdict
 
 PIECE_CHARACTERS = 4096
 """Rules judge so many in a millisecond or two."""
+
+ResultT = TypeVar("ResultT")
+
+
+class RunsRules(Protocol):
+    """How the work of the rules on so many characters is done: at once, or beside other work."""
+
+    def __call__(self, work: Callable[[], ResultT], characters: int) -> Awaitable[ResultT]: ...
+
+
+async def at_once(work: Callable[[], ResultT], characters: int) -> ResultT:
+    """Where it comes up."""
+    return work()
 
 
 class JudgedText:
@@ -20,9 +36,16 @@ class JudgedText:
     Leave it by `close`, which ends what is being asked.
     """
 
-    def __init__(self, policy: CompiledPolicy, direction: Direction, ask: AsksJudge) -> None:
+    def __init__(
+        self,
+        policy: CompiledPolicy,
+        direction: Direction,
+        ask: AsksJudge,
+        run: RunsRules = at_once,
+    ) -> None:
         self._policy = policy
         self._direction = direction
+        self._run = run
         self._rules = policy.stream(direction)
         self._judging = Judging(policy.judges(direction), ask)
         self._original: list[str] = []
@@ -48,13 +71,14 @@ class JudgedText:
 
     async def _push(self, text: str) -> str:
         self._original.append(text)
-        return (await self._advance(self._rules.push(text))).text
+        released = await self._run(partial(self._rules.push, text), len(text))
+        return (await self._advance(released)).text
 
     async def finish(self) -> Released:
         """Say that the text is complete; the answer always has the verdict. Raises like `push`."""
         if self._verdict is not None:
             return Released("", self._verdict)
-        return await self._advance(self._rules.finish())
+        return await self._advance(await self._run(self._rules.finish, 0))
 
     async def close(self) -> None:
         """End what is being asked; nothing may be pushed after it."""
@@ -66,16 +90,17 @@ class JudgedText:
             shown += await self._judging.finish(complete=verdict.action is not Action.BLOCK)
         self._shown.append(shown)
         if self._judging.blocked:
-            verdict = self._verdict_before_block()
+            verdict = await self._verdict_before_block()
         if verdict is not None:
             self._verdict = self._with_judges(verdict)
         return Released(shown, self._verdict)
 
-    def _verdict_before_block(self) -> Verdict:
+    async def _verdict_before_block(self) -> Verdict:
         blocked = self._judging.blocked
         last, end = max(match.start for match in blocked), blocked[0].end
         # What the rules have found by now depends on how far they were fed; this does not.
-        found = self._rules_on("".join(self._original)[:end])
+        text = "".join(self._original)[:end]
+        found = await self._run(partial(self._rules_on, text), len(text))
         before = (m for m in found if m.start <= last and m.action < Action.BLOCK)
         return Verdict(Action.BLOCK, tuple(before), "", self._policy.digest)
 
@@ -100,10 +125,14 @@ class JudgedText:
 
 
 async def judge_whole(
-    policy: CompiledPolicy, text: str, direction: Direction, ask: AsksJudge
+    policy: CompiledPolicy,
+    text: str,
+    direction: Direction,
+    ask: AsksJudge,
+    run: RunsRules = at_once,
 ) -> Verdict:
     """The verdict on a whole text: by construction the one its stream would get. Raises like it."""
-    judged = JudgedText(policy, direction, ask)
+    judged = JudgedText(policy, direction, ask, run)
     try:
         verdict = (await judged.push(text)).verdict or (await judged.finish()).verdict
     finally:

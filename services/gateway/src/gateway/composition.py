@@ -14,6 +14,7 @@ from jobs.kinds import BATCH
 from jobs.submit import JobQueue
 from jobs.watching import JobWatcher
 from registry.stores import store_of
+from service_kit.work_apart import WorkApart
 
 from gateway.adapters.fault_points import FaultPoints
 from gateway.adapters.job_owner import OwnJobs
@@ -94,6 +95,7 @@ class Parts:
     record_feedback: RecordFeedback
     quotas: Quotas
     admission: Admission
+    work: WorkApart
 
 
 def all_use_cases(parts: Parts) -> UseCases:
@@ -198,7 +200,8 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
     faults = FaultPoints(settings.fault_at)
     moderation = SparedModeration(peers.moderation, settings.moderation_seconds)
     judge_inputs = JudgeInputs(
-        moderation, known.policies, parts.audit, here_chars=settings.rules_here_chars
+        *(moderation, known.policies, parts.audit, parts.work),
+        here_chars=settings.rules_here_chars,
     )
     price_of = PriceOfModel(Prices(settings.prices), find_model)
     answer_chat = AnswerChat(
@@ -209,6 +212,7 @@ def _judged(parts: Parts, find_model: FindModel) -> tuple[Answers, JudgeTexts]:
         judges=AskJudges(moderation),
         audit=parts.audit,
         usage=faults.usage(parts.usage),
+        work=parts.work,
         request_seconds=settings.request_seconds,
         price_of=price_of,
     )

@@ -8,7 +8,7 @@ import asyncio
 import gc
 import random
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from datetime import timedelta
 
 import grpc
@@ -19,6 +19,7 @@ from jobs.watching import JobWatcher
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
+from service_kit.work_apart import WorkApart
 
 from gateway.adapters.background import Background
 from gateway.adapters.budget_book import milliseconds
@@ -137,6 +138,7 @@ async def _parts(
         record_changes=_record_changes(stack, settings, bus, background),
         record_feedback=RecordFeedback(FeedbackStream(bus)),
         admission=admission_of(settings),
+        work=stack.enter_context(closing(WorkApart())),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),
     )
 

@@ -6,18 +6,22 @@ from functools import partial
 from audit.text_judged import TextJudged
 from guard.judged_text import judge_whole
 from guard.verdict import Direction, Verdict
+from service_kit.work_apart import Rests, WorkApart
 
-from moderation.judging import AsksJudges, AuditTrail, Policies, asking, check_length, judge
+from moderation.judging import AsksJudges, AuditTrail, Policies, RulesOf, asking, check_length
 from moderation.measures import CHECK_SECONDS
 
 
 class CheckText:
     """One text, one verdict, by the policy in force when the call came."""
 
-    def __init__(self, policies: Policies, ask: AsksJudges, audit: AuditTrail) -> None:
+    def __init__(
+        self, policies: Policies, ask: AsksJudges, audit: AuditTrail, work: WorkApart
+    ) -> None:
         self._policies = policies
         self._ask = ask
         self._audit = audit
+        self._work = work
 
     async def __call__(self, *, tenant: str, text: str, direction: Direction) -> Verdict:
         """The verdict, recorded in the background.
@@ -29,12 +33,14 @@ class CheckText:
         """
         policy = self._policies.of(tenant)
         check_length(len(text), policy)
+        run = RulesOf(tenant, self._work)
         with CHECK_SECONDS.time():
             if policy.compiled.judges(direction):
                 ask = asking(self._ask, policy)
-                verdict = await judge_whole(policy.compiled, text, direction, ask)
+                verdict = await judge_whole(policy.compiled, text, direction, ask, run)
             else:
-                verdict = await judge(text, partial(policy.compiled.check, direction=direction))
+                check = partial(policy.compiled.check, text, direction)
+                verdict = await run(check, len(text), lambda: check(between=Rests()))
         digest = hashlib.sha256(text.encode()).hexdigest()
         self._audit.record(
             TextJudged.by(verdict, tenant=tenant, direction=direction, text_sha256=digest)

@@ -1,13 +1,14 @@
 """Texts before the rules of a policy, or before its rules and judges."""
 
+from functools import partial
 from typing import Protocol
 
-from guard.judged_text import JudgedText
+from guard.judged_text import JudgedText, RunsRules
 from guard.stream import StreamGuard
 from guard.verdict import Direction, Released
 
 from moderation.domain.policies import PolicyInForce
-from moderation.judging import AsksJudges, asking, judge
+from moderation.judging import AsksJudges, asking
 
 
 class Growing(Protocol):
@@ -23,24 +24,27 @@ class Growing(Protocol):
         """Ask nobody any more."""
 
 
-def open_text(policy: PolicyInForce, direction: Direction, ask: AsksJudges) -> Growing:
+def open_text(
+    policy: PolicyInForce, direction: Direction, ask: AsksJudges, run: RunsRules
+) -> Growing:
     """A text at its beginning."""
     if policy.compiled.judges(direction):
-        return JudgedText(policy.compiled, direction, asking(ask, policy))
-    return RulesAlone(policy.compiled.stream(direction))
+        return JudgedText(policy.compiled, direction, asking(ask, policy), run)
+    return RulesAlone(policy.compiled.stream(direction), run)
 
 
 class RulesAlone:
     """A text on which nobody is asked."""
 
-    def __init__(self, stream: StreamGuard) -> None:
+    def __init__(self, stream: StreamGuard, run: RunsRules) -> None:
         self._stream = stream
+        self._run = run
 
     async def push(self, text: str) -> Released:
-        return await judge(text, self._stream.push)
+        return await self._run(partial(self._stream.push, text), len(text))
 
     async def finish(self) -> Released:
-        return self._stream.finish()
+        return await self._run(self._stream.finish, 0)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -4,19 +4,23 @@ import hashlib
 
 from audit.text_judged import TextJudged
 from guard.verdict import Direction, Released, Verdict
+from service_kit.work_apart import WorkApart
 
 from moderation.domain.policies import PolicyInForce
 from moderation.growing_texts import Growing, open_text
-from moderation.judging import AsksJudges, AuditTrail, Policies, check_length
+from moderation.judging import AsksJudges, AuditTrail, Policies, RulesOf, check_length
 
 
 class GuardText:
     """Opens guards; each keeps the policy that was in force when its text began."""
 
-    def __init__(self, policies: Policies, ask: AsksJudges, audit: AuditTrail) -> None:
+    def __init__(
+        self, policies: Policies, ask: AsksJudges, audit: AuditTrail, work: WorkApart
+    ) -> None:
         self._policies = policies
         self._ask = ask
         self._audit = audit
+        self._work = work
 
     def open(self, *, tenant: str, direction: Direction) -> "GrowingText":
         """A guard for one text.
@@ -25,7 +29,7 @@ class GuardText:
             PreconditionError: no valid policy bundle.
         """
         policy = self._policies.of(tenant)
-        growing = open_text(policy, direction, self._ask)
+        growing = open_text(policy, direction, self._ask, RulesOf(tenant, self._work))
         return GrowingText(policy, growing, self._audit, tenant, direction)
 
 

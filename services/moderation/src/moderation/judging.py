@@ -1,13 +1,14 @@
 """What both ways to judge a text need: policies, a place for the record, and a free event loop."""
 
-import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from audit.text_judged import TextJudged
 from guard.judge import Judge, Window
 from guard.judging import AsksJudge, Ruling
 from service_kit.errors import InvalidInputError
+from service_kit.work_apart import WorkApart
 
 from moderation.domain.policies import PolicyInForce
 
@@ -53,8 +54,18 @@ def check_length(length: int, policy: PolicyInForce) -> None:
         raise InvalidInputError(f"the text has {length} characters; the limit is {limit}")
 
 
-async def judge(text: str, judgement: Callable[[str], ResultT]) -> ResultT:
-    """`judgement(text)`, in a thread when the text is long."""
-    if len(text) < LONG_TEXT_CHARACTERS:
-        return judgement(text)
-    return await asyncio.to_thread(judgement, text)
+@dataclass(frozen=True)
+class RulesOf:
+    """Runs the rules of a tenant's policy on its texts: short work of cheap rules at once."""
+
+    tenant: str
+    work: WorkApart
+
+    async def __call__(
+        self,
+        work: Callable[[], ResultT],
+        characters: int,
+        apart: Callable[[], ResultT] | None = None,
+    ) -> ResultT:
+        long = characters >= LONG_TEXT_CHARACTERS
+        return await self.work.run(self.tenant, work, characters, apart=apart, long=long)

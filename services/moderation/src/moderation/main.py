@@ -8,7 +8,7 @@ services over HTTP.
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 
 import uvloop
 from audit.trail import AuditTrail
@@ -19,6 +19,7 @@ from modelmill.moderation.v1.moderation_service_pb2_grpc import (
 from service_kit.grpc_server import RpcServer
 from service_kit.metrics import MetricsPage
 from service_kit.process import announce_ready, run_service
+from service_kit.work_apart import WorkApart
 
 from moderation.adapters.classifier_judge import ClassifierJudge, inference_at
 from moderation.adapters.policy_feed import PolicyFeed
@@ -57,6 +58,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         history = PolicyHistory(bus)
         await PublishDefaultPolicy(history)(default_policy)
         policies, ask = PoliciesInForce(), await stack.enter_async_context(_asking(settings))
+        rules = stack.enter_context(closing(WorkApart()))
         feed, audit = PolicyFeed(bus, policies), AuditTrail(bus, SERVICE, settings.audit_queue)
 
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -69,7 +71,7 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
 
         server = RpcServer.for_services(settings, identity, callers=CALLERS)
         servicer = ModerationServicer(
-            *(CheckText(policies, ask, audit), GuardText(policies, ask, audit)),
+            *(CheckText(policies, ask, audit, rules), GuardText(policies, ask, audit, rules)),
             JudgeWindow(policies, ask),
             *(ChangePolicy(history, judges), ShowPolicy(history)),
         )

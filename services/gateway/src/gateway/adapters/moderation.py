@@ -53,8 +53,10 @@ class GrpcModeration:
         return InputVerdict(
             action=_action(verdict.action),
             hits=tuple(
-                Hit(match.rule_id, match.category, match.score if match.HasField("score") else 1.0)
-                for match in verdict.matches
+                dict.fromkeys(
+                    Hit(each.rule_id, each.category, each.score if each.HasField("score") else 1.0)
+                    for each in verdict.matches
+                )
             ),
             text=verdict.text,
             policy_digest=verdict.policy_digest,

@@ -5,13 +5,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from guard.bundle import CompiledPolicy
+from guard.judged_text import RunsRules
+from guard.judging import AsksJudge
 from guard.policy import PolicyError
 from modelmill.gateway.v1.gateway_events_pb2 import UsageRecorded
 from opentelemetry import trace
 from service_kit.errors import UnavailableError
+from service_kit.work_apart import WorkApart
 
 from gateway.domain.access import Caller
 from gateway.domain.chat import ChatCall
@@ -48,6 +52,7 @@ class AnswerChat:
     judges: AskJudges
     audit: AuditTrail
     usage: UsageRecords
+    work: WorkApart
     request_seconds: float
     price_of: Callable[[str, str], Price] = lambda _tenant, _model: Price()
     """What a tenant pays for a model that it asks for by this name."""
@@ -81,8 +86,8 @@ class AnswerChat:
             async with self.engines.generate(
                 call, tenant=caller.tenant, asked=asked, timeout=deadline.remaining()
             ) as pieces:
-                ask = self.judges.of(policy, caller.tenant, deadline)
-                answers = GuardedAnswers(policy, pieces, started, call, judged_input, ask)
+                work = self._work(policy, caller.tenant, deadline)
+                answers = GuardedAnswers(policy, pieces, started, call, judged_input, *work)
                 try:
                     await answers.begin()
                     yield answers
@@ -92,6 +97,12 @@ class AnswerChat:
                     _tell(span, answers, call.model)
                     for judged in answers.judged_texts(caller.tenant):
                         self.audit.record(judged)
+
+    def _work(
+        self, policy: CompiledPolicy, tenant: str, deadline: Deadline
+    ) -> tuple[AsksJudge, RunsRules]:
+        """How judges of the policy are asked, and how its rules are run."""
+        return self.judges.of(policy, tenant, deadline), partial(self.work.run, tenant)
 
     def _record(self, usage: UsageRecorded, call: ChatCall) -> None:
         """Keep what was used, with what it costs."""

@@ -40,6 +40,8 @@ class GuardedAnswer:
         self._said: list[str] = []
         self._in_calls: list[RuleMatch] = []
         """What rules matched in calls."""
+        self._judged: Judged | None = None
+        """Once it has ended."""
         self.end: End | None = None
         """How it ended, once it has."""
 
@@ -66,11 +68,16 @@ class GuardedAnswer:
         self.end = piece.end
         if blocked:
             self.end = replace(piece.end or UNTOLD, finish_reason=BLOCKED)
+        if self.end is not None:
+            self._judged = self._say()
         return shown._replace(end=self.end)
 
     @property
     def judged(self) -> Judged:
         """What the policy says of all of it, once it has ended."""
+        return self._judged or self._say()
+
+    def _say(self) -> Judged:
         verdict = self._guard.finish().verdict
         matches = [*(verdict.matches if verdict else ()), *self._in_calls]
         for beside in (self._json, self._joined, self._logprobs):

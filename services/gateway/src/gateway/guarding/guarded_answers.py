@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from hashlib import sha256
 
 from audit.text_judged import TextJudged
 from guard.bundle import CompiledPolicy
+from guard.judged_text import RunsRules
 from guard.judging import AsksJudge
 from guard.verdict import Direction
 from opentelemetry import trace
@@ -33,6 +35,7 @@ class GuardedAnswers:
         call: ChatCall,
         judged_input: InputVerdict,
         ask: AsksJudge,
+        run: RunsRules,
     ) -> None:
         self.version_id = ""
         """Which version answers, known once they have begun."""
@@ -49,17 +52,11 @@ class GuardedAnswers:
         """What is to be told beside them, before them."""
         self.first_piece_seconds = 0.0
         self.first_text_seconds: float | None = None
-        echo = call.turns[0].content if call.echo else ""
-        form = call.sampling.constraint
-        is_json = form is not None and form.kind == "json_schema"
-        guarded = [GuardedAnswer(policy, echo, is_json=is_json) for _ in range(call.answers)]
-        judges = policy.judges(Direction.OUTPUT)
-        self._answers: Sequence[GuardedAnswer | JudgedAnswer] = (
-            [JudgedAnswer(answer, judges, ask) for answer in guarded] if judges else guarded
-        )
+        self._answers = _answers(policy, call, ask, run)
         self._are_verdicts_wanted = call.moderation is not None
         self._unended = CANCELLED
         self._pieces = pieces
+        self._run = run
         self._started = started
         self._first: Piece | None = None
         self._span = tracer.start_span("guard.output")
@@ -182,11 +179,22 @@ class GuardedAnswers:
         begun = time.perf_counter()
         answer = self._answers[piece.answer]
         if isinstance(answer, GuardedAnswer):
-            shown = answer.shown(piece)
+            shown = await self._run(partial(answer.shown, piece), len(piece.text))
         else:
             shown = await answer.shown(piece)
         self._guard_seconds += time.perf_counter() - begun
         return shown
+
+
+def _answers(
+    policy: CompiledPolicy, call: ChatCall, ask: AsksJudge, run: RunsRules
+) -> Sequence[GuardedAnswer | JudgedAnswer]:
+    echo = call.turns[0].content if call.echo else ""
+    form = call.sampling.constraint
+    is_json = form is not None and form.kind == "json_schema"
+    guarded = [GuardedAnswer(policy, echo, is_json=is_json) for _ in range(call.answers)]
+    judges = policy.judges(Direction.OUTPUT)
+    return [JudgedAnswer(answer, judges, ask, run) for answer in guarded] if judges else guarded
 
 
 def usage_of_answers(ends: list[End]) -> Usage | None:

@@ -7,13 +7,17 @@ where the policy has judges for inputs, and about long texts, which would hold u
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 
 from audit.text_judged import TextJudged
 from guard.bundle import CompiledPolicy, TextTooLongError
 from guard.verdict import Direction, Verdict
 from guard.when_unavailable import WhenUnavailable
+from service_kit.errors import DeadlineError
+from service_kit.work_apart import Rests, WorkApart
 
 from gateway.domain.errors import BadRequestError, ModerationAwayError
 from gateway.domain.verdict import Hit, InputVerdict
@@ -32,11 +36,18 @@ class JudgeInputs:
     """
 
     def __init__(
-        self, moderation: Moderation, policies: Policies, audit: AuditTrail, *, here_chars: int
+        self,
+        moderation: Moderation,
+        policies: Policies,
+        audit: AuditTrail,
+        work: WorkApart,
+        *,
+        here_chars: int,
     ) -> None:
         self._moderation = moderation
         self._policies = policies
         self._audit = audit
+        self._work = work
         self._here_chars = here_chars
 
     async def check_input(self, text: str, *, tenant: str, timeout: float) -> InputVerdict:
@@ -44,6 +55,7 @@ class JudgeInputs:
 
         Raises:
             BadRequestError: the text is longer than the policy allows.
+            DeadlineError: the tenant's own rules take too long.
             ModerationAwayError: moderation was to be asked and does not answer, and the policy is
                 `closed`.
             UnavailableError: there is no valid policy.
@@ -51,7 +63,7 @@ class JudgeInputs:
         if len(text) <= self._here_chars:
             policy = self._policies.of(tenant)
             if not policy.judges(Direction.INPUT):
-                return self._recorded(_judged(text, policy), text, tenant)
+                return await self._judged_here(text, policy, tenant, timeout)
         try:
             return await self._moderation.check_input(text, tenant=tenant, timeout=timeout)
         except ModerationAwayError as error:
@@ -60,25 +72,43 @@ class JudgeInputs:
                 raise
             log.warning("an input was judged by rules alone: %s", error)
         RULES_ALONE.inc()
-        return self._recorded(await asyncio.to_thread(_judged, text, policy), text, tenant)
+        return await self._judged_here(text, policy, tenant, timeout, long=True)
 
-    def _recorded(self, verdict: Verdict, text: str, tenant: str) -> InputVerdict:
-        digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        self._audit.record(
-            TextJudged.by(verdict, tenant=tenant, direction=Direction.INPUT, text_sha256=digest)
-        )
-        return InputVerdict(
-            action=verdict.action,
-            hits=tuple(Hit(match.rule_id, match.category) for match in verdict.matches),
-            text=verdict.text,
-            policy_digest=verdict.policy_digest,
-            unanswered=verdict.unanswered,
-        )
+    async def _judged_here(
+        self, text: str, policy: CompiledPolicy, tenant: str, timeout: float, *, long: bool = False
+    ) -> InputVerdict:
+        judged = partial(_judged, text, policy, tenant)
+        try:
+            async with asyncio.timeout(timeout):
+                verdict, record = await self._work.run(
+                    tenant, judged, len(text), apart=lambda: judged(Rests()), long=long
+                )
+        except TimeoutError:
+            raise DeadlineError("the rules of the policy take too long on this input") from None
+        self._audit.record(record)
+        return verdict
 
 
-def _judged(text: str, policy: CompiledPolicy) -> Verdict:
+def _judged(
+    text: str, policy: CompiledPolicy, tenant: str, between: Callable[[], None] | None = None
+) -> tuple[InputVerdict, TextJudged]:
+    """The verdict, and what is to be remembered of it; also these are long where all matches."""
+    verdict = _verdict(text, policy, between)
+    digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    record = TextJudged.by(verdict, tenant=tenant, direction=Direction.INPUT, text_sha256=digest)
+    shown = InputVerdict(
+        action=verdict.action,
+        hits=tuple(dict.fromkeys(Hit(each.rule_id, each.category) for each in verdict.matches)),
+        text=verdict.text,
+        policy_digest=verdict.policy_digest,
+        unanswered=verdict.unanswered,
+    )
+    return shown, record
+
+
+def _verdict(text: str, policy: CompiledPolicy, between: Callable[[], None] | None) -> Verdict:
     try:
-        verdict = policy.check(text, Direction.INPUT)
+        verdict = policy.check(text, Direction.INPUT, between)
     except TextTooLongError as error:
         raise BadRequestError(str(error), code="input_too_long") from error
     # Judges, where there are any, cannot be asked now, and the policy lets texts pass without them.

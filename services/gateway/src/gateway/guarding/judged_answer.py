@@ -4,8 +4,10 @@ import codecs
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from guard.judge import Judge
+from guard.judged_text import RunsRules
 from guard.judging import AsksJudge, Judging
 from guard.stream import MASK
 from guard.verdict import Action, RuleMatch
@@ -22,10 +24,13 @@ class JudgedAnswer:
     the text before it.
     """
 
-    def __init__(self, answer: GuardedAnswer, judges: Sequence[Judge], ask: AsksJudge) -> None:
+    def __init__(
+        self, answer: GuardedAnswer, judges: Sequence[Judge], ask: AsksJudge, run: RunsRules
+    ) -> None:
         self._answer = answer
         self._judges = judges
         self._ask = ask
+        self._run = run
         self._judging = Judging(judges, ask)
         self._tokens = _HeldTokens()
         self._said = 0
@@ -49,7 +54,7 @@ class JudgedAnswer:
             if piece.end is not None:
                 self.end = replace(piece.end, finish_reason=self.end.finish_reason)
             return Piece("", answer=piece.answer)
-        released = self._answer.shown(piece)
+        released = await self._run(partial(self._answer.shown, piece), len(piece.text))
         self._tokens.add(released.logprobs)
         self._said += len(released.text)
         text = await self._judging.push(released.text)

@@ -1,0 +1,166 @@
+"""Work that one tenant makes long is done beside the event loop, one piece of it at a time.
+
+Short work is done where it comes up: a thread would cost more than it. Who takes longer than short
+work does is moved to threads for a while, so that others wait for none of it.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+ResultT = TypeVar("ResultT")
+
+ALLOWED_SECONDS = 50e-6
+"""What a piece of work may take on the event loop at any rate, and beyond that"""
+ALLOWED_SECONDS_A_CHARACTER = 0.5e-6
+"""so much for each character of the text that it is about."""
+DEBT_SECONDS = 0.05
+"""Who took so much more than that is apart from then on."""
+REPAID_A_SECOND = 0.02
+"""Of what a tenant took more; a machine that is busy delays everybody's work now and then."""
+APART_SECONDS = 60.0
+"""How long it stays so after the last piece that took longer than allowed."""
+GIVE_WAY_SECONDS = 0.001
+"""After so long Python lets another thread go on, where one waits: the event loop is one."""
+SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 0.0001, 0.02
+THREADS = 2
+NICENESS = 5
+"""Of the threads: on a machine without a free core the event loop comes first."""
+
+
+@dataclass
+class _Account:
+    """What one tenant's work took."""
+
+    debt: float = 0.0
+    counted_at: float = 0.0
+    apart_until: float = 0.0
+    turn: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+
+
+class WorkApart:
+    """Does tenants' work. Close it once no work comes any more."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._accounts: dict[str, _Account] = {}
+        """Of tenants whose work took longer than allowed at least once."""
+        sys.setswitchinterval(GIVE_WAY_SECONDS)
+        self._threads = ThreadPoolExecutor(
+            THREADS, thread_name_prefix="apart", initializer=_come_second
+        )
+
+    async def run(
+        self,
+        tenant: str,
+        work: Callable[[], ResultT],
+        characters: int,
+        *,
+        apart: Callable[[], ResultT] | None = None,
+        long: bool = False,
+    ) -> ResultT:
+        """What the work comes to: done here, or beside the event loop where that is better.
+
+        A tenant's work beside it is done one piece after the other, with as much time between them
+        as they take. When this is cancelled, the work has ended or was not begun.
+
+        Args:
+            characters: of the text that it is about.
+            apart: the same work with rests, for a thread.
+            long: it takes long whatever the tenant's work usually does.
+        """
+        if not long and not self.is_apart(tenant):
+            begun = time.perf_counter()
+            try:
+                return work()
+            finally:
+                self.took(tenant, time.perf_counter() - begun, characters)
+        return await self._apart(tenant, apart or work, characters)
+
+    def is_apart(self, tenant: str) -> bool:
+        """Whether the tenant's work is done in threads for now."""
+        account = self._accounts.get(tenant)
+        if account is None or account.apart_until <= 0.0:
+            return False
+        if account.apart_until > self._clock():
+            return True
+        account.apart_until = 0.0
+        return False
+
+    def took(self, tenant: str, seconds: float, characters: int) -> None:
+        """Count a piece of work, wherever it was done."""
+        more = seconds - ALLOWED_SECONDS - characters * ALLOWED_SECONDS_A_CHARACTER
+        if more > 0.0:
+            self._count(tenant, more)
+
+    def keep_apart(self, tenant: str) -> None:
+        """The tenant's work is known to take long: none of it is done on the event loop for now."""
+        self._count(tenant, DEBT_SECONDS)
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _count(self, tenant: str, more: float) -> None:
+        account, now = self._accounts.setdefault(tenant, _Account()), self._clock()
+        repaid = (now - account.counted_at) * REPAID_A_SECOND
+        account.debt, account.counted_at = max(0.0, account.debt - repaid) + more, now
+        if account.debt >= DEBT_SECONDS or account.apart_until > now:
+            account.debt = min(account.debt, DEBT_SECONDS)
+            account.apart_until = now + APART_SECONDS
+
+    async def _apart(self, tenant: str, work: Callable[[], ResultT], characters: int) -> ResultT:
+        account = self._accounts.setdefault(tenant, _Account())
+        loop, turn = asyncio.get_running_loop(), account.turn
+        await turn.acquire()
+        job = self._threads.submit(_timed, work)
+        # The thread's end, not its caller's: a caller that leaves must not let in the next one.
+        job.add_done_callback(lambda job: loop.call_soon_threadsafe(_end_turn, loop, turn, job))
+        done = asyncio.wrap_future(job)
+        try:
+            result, seconds = await asyncio.shield(done)
+        except asyncio.CancelledError:
+            # The work may be using what its caller takes apart next.
+            job.cancel()
+            await asyncio.wait({done})
+            raise
+        self.took(tenant, seconds, characters)
+        return result
+
+
+class Rests:
+    """Called by work in a thread between its steps: as long a rest as the step was."""
+
+    def __init__(self) -> None:
+        self._begun = time.perf_counter()
+
+    def __call__(self) -> None:
+        """Rest, which gives others the time, and Python, that they wait for."""
+        took = time.perf_counter() - self._begun
+        time.sleep(min(max(took, SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS))
+        self._begun = time.perf_counter()
+
+
+def _end_turn(
+    loop: asyncio.AbstractEventLoop, turn: asyncio.Semaphore, job: Future[tuple[ResultT, float]]
+) -> None:
+    failed = job.cancelled() or job.exception() is not None
+    rest = SHORTEST_REST_SECONDS if failed else min(job.result()[1], LONGEST_REST_SECONDS)
+    loop.call_later(rest, turn.release)
+
+
+def _timed(work: Callable[[], ResultT]) -> tuple[ResultT, float]:
+    begun = time.thread_time()
+    return work(), time.thread_time() - begun
+
+
+def _come_second() -> None:
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

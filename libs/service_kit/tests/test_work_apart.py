@@ -1,0 +1,154 @@
+"""Work of tenants: short here, long in threads, and nobody waits for another's."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from service_kit.work_apart import APART_SECONDS, DEBT_SECONDS, REPAID_A_SECOND, THREADS, WorkApart
+from testkit.waiting import eventually
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def work(clock: Clock) -> Iterator[WorkApart]:
+    apart = WorkApart(clock=clock)
+    yield apart
+    apart.close()
+
+
+async def is_here(work: WorkApart, tenant: str = "acme") -> bool:
+    return await work.run(tenant, threading.get_ident, 1) == threading.get_ident()
+
+
+async def test_short_work_is_done_on_the_event_loop_however_much_of_it_there_is(
+    work: WorkApart,
+) -> None:
+    for _ in range(10_000):
+        work.took("acme", 45e-6, 0)
+        work.took("acme", 4e-3, 8000)
+    assert await is_here(work)
+
+
+async def test_who_takes_long_is_apart_and_others_are_not(work: WorkApart) -> None:
+    work.took("acme", DEBT_SECONDS / 2, 0)
+    assert await is_here(work)
+    work.took("acme", DEBT_SECONDS, 0)
+    assert not await is_here(work)
+    assert await is_here(work, "other")
+
+
+async def test_now_and_then_long_work_is_forgiven(work: WorkApart, clock: Clock) -> None:
+    for _ in range(100):
+        work.took("acme", DEBT_SECONDS / 2, 0)
+        clock.now += DEBT_SECONDS / 2 / REPAID_A_SECOND
+    assert await is_here(work)
+
+
+async def test_who_is_apart_stays_so_until_its_work_was_short_for_a_while(
+    work: WorkApart, clock: Clock
+) -> None:
+    work.keep_apart("acme")
+    clock.now += APART_SECONDS - 1
+    work.took("acme", 0.001, 0)
+    clock.now += APART_SECONDS - 1
+    assert not await is_here(work)
+    clock.now += 2
+    assert await is_here(work)
+
+
+async def test_long_work_is_apart_whoever_asks(work: WorkApart) -> None:
+    here = threading.get_ident()
+    assert await work.run("acme", threading.get_ident, 1, long=True) != here
+    assert await is_here(work)
+
+
+async def test_work_with_rests_is_for_threads_alone(work: WorkApart) -> None:
+    assert await work.run("acme", lambda: "here", 1, apart=lambda: "apart") == "here"
+    work.keep_apart("acme")
+    assert await work.run("acme", lambda: "here", 1, apart=lambda: "apart") == "apart"
+
+
+async def test_a_tenant_has_one_thread_and_leaves_the_others_to_others(work: WorkApart) -> None:
+    """As many tenants as there are threads are worked for at once, each on one thing at a time."""
+    tenants = [f"tenant-{number}" for number in range(THREADS)]
+    all_there, inside, most = threading.Barrier(THREADS), dict.fromkeys(tenants, 0), 0
+
+    def meet(tenant: str) -> None:
+        nonlocal most
+        inside[tenant] += 1
+        most = max(most, inside[tenant])
+        all_there.wait(20)
+        inside[tenant] -= 1
+
+    for tenant in tenants:
+        work.keep_apart(tenant)
+    jobs = [work.run(tenant, partial(meet, tenant), 1) for tenant in tenants * 3]
+    await asyncio.gather(*jobs)
+    assert most == 1
+
+
+async def test_the_loop_goes_on_beside_long_work(work: WorkApart) -> None:
+    done = threading.Event()
+    work.keep_apart("acme")
+    waiting = asyncio.create_task(work.run("acme", partial(done.wait, 20), 1))
+    await asyncio.sleep(0)
+    assert await is_here(work, "other")
+    assert not waiting.done()
+    done.set()
+    assert await waiting
+
+
+async def test_what_goes_wrong_is_told_and_the_next_has_its_turn(work: WorkApart) -> None:
+    def wrong() -> None:
+        raise ValueError("no")
+
+    for apart in (False, True):
+        if apart:
+            work.keep_apart("acme")
+        for _ in range(2):
+            with pytest.raises(ValueError, match="no"):
+                await work.run("acme", wrong, 1)
+
+
+async def test_who_is_cancelled_waits_for_what_is_running_and_begins_nothing(
+    work: WorkApart,
+) -> None:
+    begun, done, after = threading.Event(), threading.Event(), []
+
+    def held() -> None:
+        begun.set()
+        done.wait(20)
+        after.append("held")
+
+    work.keep_apart("acme")
+    first = asyncio.create_task(work.run("acme", held, 1))
+    second = asyncio.create_task(work.run("acme", partial(after.append, "second"), 1))
+
+    async def has_begun() -> bool:
+        return begun.is_set()
+
+    await eventually(has_begun)
+    first.cancel()
+    second.cancel()
+    await asyncio.wait({second})
+    assert not first.done()
+    done.set()
+    await asyncio.wait({first})
+    assert first.cancelled()
+    assert second.cancelled()
+    assert after == ["held"]
+    assert await work.run("acme", lambda: "next", 1) == "next"
