@@ -163,7 +163,10 @@ class Trainer:
             form="chat-jsonl",
             attributes={"choices": list(CHOICES)},
         )
-        ready = DatasetReady(dataset_id=dataset_id, tenant="acme", digest=manifest.digest)
+        counts = {"train": len(train), "valid": len(valid), "test": len(test)}
+        ready = DatasetReady(
+            dataset_id=dataset_id, tenant="acme", digest=manifest.digest, counts=counts
+        )
         await self.bus.publish(DATASET_READY, ready, msg_id=dataset_id)
         return ready
 

@@ -172,7 +172,10 @@ class ControlJob:
         if case.status not in (JOB_STATUS_PAUSED, JOB_STATUS_FAILED):
             return 0
         body = JobResumed(
-            job_id=request.job_id, requested_by=requested_by, priority=request.priority
+            job_id=request.job_id,
+            requested_by=requested_by,
+            priority=request.priority,
+            expected_seconds=request.expected_seconds,
         )
         if request.HasField("needs"):
             body.needs.CopyFrom(request.needs)

@@ -46,6 +46,16 @@ def left_of(whole: MachineSize, taken: Collection[MachineSize]) -> MachineSize:
     )
 
 
+def both(one: MachineSize, other: MachineSize) -> MachineSize:
+    """What two pieces of work need side by side."""
+    return MachineSize(
+        one.cpus + other.cpus,
+        one.memory_bytes + other.memory_bytes,
+        one.gpus + other.gpus,
+        max(one.gpu_memory_bytes, other.gpu_memory_bytes),
+    )
+
+
 def misfit(needs: MachineSize, seen: Collection[MachineSize]) -> str:
     """Why none of the workers that were seen can do it; empty when one can, or none was seen."""
     if not seen or any(fits(needs, has) for has in seen):

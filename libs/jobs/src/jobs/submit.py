@@ -60,6 +60,7 @@ class JobQueue:
         spec: Message,
         priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL,
         needs: MachineSize | None = None,
+        expected_seconds: float = 0.0,
     ) -> SubmittedJob:
         """Store the job, or find the one that the same key stands for.
 
@@ -68,24 +69,23 @@ class JobQueue:
             requested_by: subject claim of the caller, or the service that asks.
             idempotency_key: never expires; empty for a job of its own each time.
             spec: validated; read back with `ActiveJob.spec`.
-            priority: among the tenant's own jobs. Like `needs` it is no part of what the key
+            priority: among the tenant's own jobs. Like what follows it is no part of what the key
                 stands for: a repeat finds the first job with what that one was given.
             needs: only workers that have as much claim it; None for nothing in particular.
+            expected_seconds: at most, to its owner's knowledge; 0 when nothing is known.
 
         Raises:
             AlreadyExistsError: the key was used for another spec.
             UnavailableError: not known to be stored within 3.5 s; ask again with the same key. Or,
                 as STREAM_FULL, the JOBS stream is nearly full; the message says what to do.
-            InvalidInputError: kind, tenant or prefix is not a token of a subject, or the priority
-                is none.
+            InvalidInputError: kind, tenant or prefix is no token of a subject, or no such priority.
         """
         job_id = ids.job_id(prefix, tenant=tenant, kind=kind, idempotency_key=idempotency_key)
-        subject = job_requested(kind, tenant, job_id)
         request = _request(spec, job_id, kind, tenant, requested_by)
-        _place(request, priority, needs)
+        _place(request, priority, needs, expected_seconds)
         try:
             async with asyncio.timeout(SUBMIT_SECONDS):
-                return await self._store(subject, request)
+                return await self._store(job_requested(kind, tenant, job_id), request)
         except TimeoutError as error:
             raise UnavailableError("the job queue does not answer") from error
 
@@ -121,9 +121,13 @@ class JobQueue:
 
 
 def _place(
-    request: JobRequested, priority: JobPriority.ValueType, needs: MachineSize | None
+    request: JobRequested,
+    priority: JobPriority.ValueType,
+    needs: MachineSize | None,
+    expected_seconds: float,
 ) -> None:
     """Write what decides when and where it runs."""
+    request.expected_seconds = expected_seconds
     if priority not in JobPriority.values():
         raise InvalidInputError("priority must be LOW, NORMAL or HIGH")
     request.priority = priority or JOB_PRIORITY_NORMAL

@@ -113,27 +113,28 @@ class WaitingJobs:
         """Return once something has happened, or after so many seconds."""
         await self.reach(self._sequence + 1, within)
 
-    def next(self, kind: str, hands: Hands) -> Asked | None:
+    def next(self, kind: str, hands: Hands, *, within_seconds: float | None = None) -> Asked | None:
         """What asked for the job of this kind whose turn it is; None when that is not known.
 
         Args:
             hands: of the worker: jobs in them are being claimed, and what they can never hold is
                 left to larger ones.
+            within_seconds: only among jobs that are expected to take no longer; None for all.
         """
         if not self._is_current:
             return None
         now = time.monotonic()
         of_kind = [(job_id, job) for job_id, job in self._jobs.items() if job.kind == kind]
+        held = hands.job_ids
         running = Counter(
-            job.tenant
-            for job_id, job in of_kind
-            if job.status == JOB_STATUS_RUNNING or job_id in hands.job_ids
+            job.tenant for at, job in of_kind if job.status == JOB_STATUS_RUNNING or at in held
         )
         waiting = (
             job.as_waiting(job_id)
             for job_id, job in of_kind
-            if job.waits and job.not_before <= now and job_id not in hands.job_ids
+            if job.waits and job.not_before <= now and job_id not in held
             if not self._is_enough(running[job.tenant]) and hands.can_ever_hold(job.needs)
+            if within_seconds is None or 0 < job.asked.body.expected_seconds <= within_seconds
         )
         first = next(fair_order(waiting, running, self._served[kind]), None)
         return None if first is None else self._jobs[first.job_id].asked

@@ -1,7 +1,6 @@
 """Claims jobs and sees each to its end: the loop around handlers."""
 
 import asyncio
-import logging
 import os
 import secrets
 import socket
@@ -10,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JOB_WISH_RUN, JobRequested
-from nats.errors import Error as NatsError
 from opentelemetry.trace import Status, StatusCode
-from service_kit.errors import UnavailableError
 from service_kit.machine_size import MachineSize
 
 from jobs.announcements import announce_unless_stored
@@ -26,18 +23,18 @@ from jobs.handlers import JobHandler, is_ready
 from jobs.handling import decoded
 from jobs.hands import Hands
 from jobs.kinds import work_consumer
+from jobs.later import left_for_later
 from jobs.losses import unless_lost
 from jobs.measures import JOB_SECONDS, JOBS_FINISHED
 from jobs.offers import Offer
 from jobs.parking import park
+from jobs.short_slots import NO_SHORT_JOBS, ShortJobs, ShortSlots
 from jobs.sizes import size_of
 from jobs.tracing import job_span, process_span, within
 from jobs.waiting import Undelivered, WaitingJobs
 from jobs.wishes import HeardWish, StopOrder, Wishes
 
 __all__ = ["Fenced", "JobFailed", "JobHandler", "Preempted", "Worker"]
-
-log = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.5
 """How long one slot waits for one kind before it looks at the next."""
@@ -59,6 +56,7 @@ class Worker:
         service: names the durable consumers, `<service>-work-<kind>`; all replicas share them.
         work_root: scratch for jobs, `<job>/<fence>`; nothing in it is needed after a crash.
         slots: jobs at a time.
+        short: what is kept for short jobs beside them.
         size: what this process has for all its jobs together; it claims only what fits next to
             those in hand. None claims whatever comes.
         jobs_per_tenant: jobs of one tenant and kind in work at a time, over all workers that are
@@ -80,6 +78,7 @@ class Worker:
         service: str,
         work_root: Path,
         slots: int = 1,
+        short: ShortJobs = NO_SHORT_JOBS,
         size: MachineSize | None = None,
         jobs_per_tenant: int = 0,
         claim_seconds: float = 30.0,
@@ -93,7 +92,7 @@ class Worker:
         self._handlers = list(handlers)
         self._service = service
         self._work_root = work_root
-        self._slots = slots
+        self._slots, self._short = slots, short
         self._claim_seconds = claim_seconds
         self._max_lost = max_lost
         self._rules = AttemptRules(
@@ -119,8 +118,18 @@ class Worker:
                 for handler in self._handlers:
                     for _ in range(self._slots):
                         serving.create_task(self._serve(handler, stopping))
+                serving.create_task(self._short_slots(stopping).run(stopping))
             for task in following:
                 task.cancel()
+
+    def _short_slots(self, stopping: asyncio.Event) -> ShortSlots:
+        async def take(handler: JobHandler, asked: Stored[Any]) -> bool:
+            async with left_for_later(asked.subject):
+                return await self._works_instead(handler, asked, Undelivered(), stopping)
+            return False
+
+        parts = (self._short, self._waiting, self._hands, self._handlers)
+        return ShortSlots(*parts, slots=self._slots, take=take)
 
     async def _serve(self, handler: JobHandler, stopping: asyncio.Event) -> None:
         deliveries = self._bus.deliveries(
@@ -139,18 +148,11 @@ class Worker:
 
     async def _take(self, handler: JobHandler, delivery: Any, stopping: asyncio.Event) -> None:
         """See one delivery through; whatever goes wrong, the next one gets its turn."""
-        try:
+        async with left_for_later(delivery.subject):
             if stopping.is_set():
                 await delivery.nak()
                 return
             await self._decide(handler, delivery, stopping)
-        except Fenced:
-            log.info("another worker was quicker with %s", delivery.subject)
-        except (UnavailableError, NatsError) as error:
-            # Not acknowledged, so it comes again.
-            log.warning("%s is left for later: %s", delivery.subject, error)
-        except Exception:
-            log.exception("%s is left for later", delivery.subject)
 
     async def _decide(self, handler: JobHandler, delivery: Any, stopping: asyncio.Event) -> None:
         woken_by: Stored[Any] | None = decoded(delivery)
@@ -282,18 +284,7 @@ class Worker:
             await claim.give_back()
             await delivery.nak(delay=OUT_OF_TURN_SECONDS)
             return "yielded"
-        attempt = self._attempt(request, claim, delivery, stop)
+        folder = self._work_root / request.job_id / str(claim.fence)
+        of_claim = (self._bus, request, claim, delivery, stop)
+        attempt = Attempt(*of_claim, folder=folder, rules=self._rules)
         return await attempt.run(unless_lost(handler, claim.state.lost, self._max_lost))
-
-    def _attempt(
-        self, request: JobRequested, claim: Claim, delivery: Any, stop: StopOrder
-    ) -> Attempt:
-        return Attempt(
-            self._bus,
-            request,
-            claim,
-            delivery,
-            stop,
-            folder=self._work_root / request.job_id / str(claim.fence),
-            rules=self._rules,
-        )

@@ -176,6 +176,12 @@ class WorkerSettings(ServiceSettings):
     worker_slots: int = 1
     """Jobs that this process works on at a time."""
 
+    worker_short_slots: int = Field(default=1, ge=0)
+    """More jobs at a time, of those that are short, as far as they fit next to the others."""
+
+    short_job_seconds: float = Field(default=600.0, ge=0)
+    """A job that is expected to take no longer is short."""
+
     worker_cpus: float | None = Field(default=None, gt=0)
     """Cores that this process offers to jobs; unset for all that it may use."""
 

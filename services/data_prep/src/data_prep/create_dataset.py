@@ -19,7 +19,7 @@ from data_prep.domain.dataset_plan import (
     DatasetPlan,
     plan_dataset,
 )
-from data_prep.domain.needs import dataset_needs
+from data_prep.domain.needs import dataset_needs, dataset_seconds
 from data_prep.domain.reading.file_formats import FileFormat, format_of
 
 
@@ -103,7 +103,7 @@ class CreateDataset:
         file = await self._files.record(tenant=tenant, file_id=spec.file_id)
         fields = spec_fields(spec)
         plan = plan_dataset(fields, why_no_models=self._why_no_models)
-        await self._check_names(tenant, spec)
+        size_bytes = file.size_bytes + await self._check_names(tenant, spec)
         await self._looks.spec(
             await self._files.content(file),
             file_format_of(file),
@@ -119,14 +119,20 @@ class CreateDataset:
             spec=_with_defaults(spec, plan, file),
             priority=priority,
             needs=dataset_needs(plan, self._processes),
+            expected_seconds=dataset_seconds(plan, size_bytes),
         )
         return AcceptedDataset(job.job_id, dataset_id_of(job.job_id), job.sequence)
 
-    async def _check_names(self, tenant: str, spec: DatasetSpec) -> None:
-        """Refuse a spec that names another file or a model that the tenant does not have."""
-        for file_id in spec.duplicates.evaluation_file_ids:
-            await self._files.record(tenant=tenant, file_id=file_id)
+    async def _check_names(self, tenant: str, spec: DatasetSpec) -> int:
+        """Refuse a spec that names another file or a model that the tenant does not have.
+
+        Returns:
+            Bytes of the files with evaluation rows.
+        """
+        named = spec.duplicates.evaluation_file_ids
+        files = [await self._files.record(tenant=tenant, file_id=each) for each in named]
         await self._base_tokens.base(tenant, spec.tokenize)
+        return sum(each.size_bytes for each in files)
 
 
 def spec_fields(spec: DatasetSpec) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from service_kit.errors import InvalidInputError, NotFoundError, PreconditionErr
 from service_kit.machine_size import MachineSize
 
 from trainer.create_fine_tuning_job import Datasets, Models
+from trainer.domain.needs import evaluation_seconds
 from trainer.evaluating.tasks.config import TaskConfig
 from trainer.evaluation_spec import decided_spec, plan_of
 from trainer.soon import soon
@@ -78,15 +79,17 @@ class CreateEvaluationJob:
         """
         if not self._can_ask:
             raise PreconditionError(WHY_NO_MODELS)
+        decided = await self._checked(tenant, spec)
         return await self._queue.submit(
             kind=EVALUATE,
             prefix=prefix_of(EVALUATE),
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
-            spec=await self._checked(tenant, spec),
+            spec=decided,
             priority=priority,
             needs=NEEDS,
+            expected_seconds=self._expected_seconds(tenant, decided),
         )
 
     async def _checked(self, tenant: str, spec: EvaluationSpec) -> EvaluationSpec:
@@ -113,6 +116,14 @@ class CreateEvaluationJob:
         if missing:
             raise NotFoundError("; ".join(missing))
         return decided_spec(spec, plan)
+
+    def _expected_seconds(self, tenant: str, spec: EvaluationSpec) -> float:
+        """Of tasks nobody knows the rows, so that each may have as many as may be."""
+        rows = spec.max_rows * len(spec.tasks)
+        if spec.dataset_id:
+            dataset = self._datasets.get(tenant, spec.dataset_id, include_retired=True)
+            rows += min(dataset.counts.get(spec.split, spec.max_rows), spec.max_rows)
+        return evaluation_seconds(rows * (2 if spec.compare_to else 1), spec.max_new_tokens)
 
     async def _see_model(
         self, tenant: str, name: str, errors: list[str], missing: list[str]

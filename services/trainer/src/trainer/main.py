@@ -11,6 +11,7 @@ from jobs.bus import Bus
 from jobs.control import ControlJob
 from jobs.control_servicer import JobServicer
 from jobs.kinds import EVALUATE, TRAIN
+from jobs.short_slots import ShortJobs
 from jobs.submit import JobQueue
 from jobs.unfinished import UnfinishedJobs
 from jobs.worker import Worker
@@ -147,6 +148,7 @@ def _worker(settings: Settings, parts: _Parts, trackers: Sequence[Tracker]) -> W
         service=SERVICE,
         work_root=settings.work_root / "jobs",
         slots=settings.worker_slots,
+        short=ShortJobs(settings.worker_short_slots, settings.short_job_seconds),
         size=settings.worker_size,
         jobs_per_tenant=settings.jobs_per_tenant,
         claim_seconds=settings.claim_seconds,

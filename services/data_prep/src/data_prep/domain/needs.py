@@ -22,6 +22,10 @@ TOKENIZER_BYTES = 300 * MB
 PIPELINE_BYTES = 600 * MB
 """The same for a spaCy pipeline, by the size of the large ones; not measured."""
 
+START_SECONDS = 15.0
+BYTES_PER_SECOND = 100_000
+"""Of a file; meant to be too few, with every rule on and beside other work. Not measured."""
+
 
 def dataset_needs(plan: DatasetPlan, processes: int) -> MachineSize:
     """The smallest machine on which the job is begun.
@@ -35,3 +39,15 @@ def dataset_needs(plan: DatasetPlan, processes: int) -> MachineSize:
     of_rows += PIPELINE_BYTES * len(plan.entities.spacy_models)
     memory_bytes = PROCESS_BYTES * (1 + processes) + of_rows * max(processes, 1)
     return MachineSize(cpus=1, memory_bytes=memory_bytes)
+
+
+def dataset_seconds(plan: DatasetPlan, size_bytes: int) -> float:
+    """How long it takes at most, as it is expected; 0 where nobody knows.
+
+    Args:
+        plan: Of the dataset.
+        size_bytes: Of the files that are read.
+    """
+    if plan.asks_models or plan.entities.spacy_models:
+        return 0.0
+    return START_SECONDS + size_bytes / BYTES_PER_SECOND

@@ -16,6 +16,9 @@ LIBRARIES_BYTES = 3 * GIB // 2
 FROZEN_COPIES = 2
 FULL_COPIES = 8
 """Sizes of the weights on disk."""
+EVALUATION_START_SECONDS = 30.0
+TOKENS_PER_SECOND = 20.0
+"""Of an answer; meant to be too few for a small model on two cores that train. Not measured."""
 
 
 def training_needs(
@@ -30,3 +33,9 @@ def needed_memory(method: str, base_bytes: int) -> int:
     """Bytes of memory for a run of a method."""
     copies = FULL_COPIES if method == FULL else FROZEN_COPIES
     return LIBRARIES_BYTES + copies * base_bytes
+
+
+def evaluation_seconds(answers: int, max_new_tokens: int) -> float:
+    """How long an evaluation takes at most, as it is expected: each answer as long as it may be,
+    and one after the other."""
+    return EVALUATION_START_SECONDS + answers * max_new_tokens / TOKENS_PER_SECOND

@@ -167,6 +167,7 @@ class JobRequested(_message.Message):
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     NEEDS_FIELD_NUMBER: _builtins.int
+    EXPECTED_SECONDS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """"<prefix>-<uuid hex>"."""
     kind: _builtins.str
@@ -181,6 +182,8 @@ class JobRequested(_message.Message):
     """Hex sha256 of the canonical spec; the same key with another hash is refused."""
     priority: Global___JobPriority.ValueType
     """Not part of the hash: the same key with another priority is the first job, with the first one's priority."""
+    expected_seconds: _builtins.float
+    """An upper estimate by the owning service of how long it takes; 0 when nothing is known. Not part of the hash."""
     @_builtins.property
     def spec(self) -> _struct_pb2.Struct:
         """The validated spec as JSON. A Struct, so that a reader that does not know the kind can still list it."""
@@ -206,10 +209,11 @@ class JobRequested(_message.Message):
         requested_at: _timestamp_pb2.Timestamp | None = ...,
         priority: Global___JobPriority.ValueType = ...,
         needs: Global___Resources | None = ...,
+        expected_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "requested_at", b"requested_at", "spec", b"spec"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "kind", b"kind", "needs", b"needs", "priority", b"priority", "requested_at", b"requested_at", "requested_by", b"requested_by", "spec", b"spec", "spec_sha256", b"spec_sha256", "spec_type", b"spec_type", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_seconds", b"expected_seconds", "job_id", b"job_id", "kind", b"kind", "needs", b"needs", "priority", b"priority", "requested_at", b"requested_at", "requested_by", b"requested_by", "spec", b"spec", "spec_sha256", b"spec_sha256", "spec_type", b"spec_type", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -226,12 +230,15 @@ class JobResumed(_message.Message):
     RESUMED_AT_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     NEEDS_FIELD_NUMBER: _builtins.int
+    EXPECTED_SECONDS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job."""
     requested_by: _builtins.str
     """Who asked."""
     priority: Global___JobPriority.ValueType
     """As requested, so that a worker that has forgotten the job knows its turn."""
+    expected_seconds: _builtins.float
+    """As requested."""
     @_builtins.property
     def resumed_at(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -248,10 +255,11 @@ class JobResumed(_message.Message):
         resumed_at: _timestamp_pb2.Timestamp | None = ...,
         priority: Global___JobPriority.ValueType = ...,
         needs: Global___Resources | None = ...,
+        expected_seconds: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["needs", b"needs", "resumed_at", b"resumed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "needs", b"needs", "priority", b"priority", "requested_by", b"requested_by", "resumed_at", b"resumed_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_seconds", b"expected_seconds", "job_id", b"job_id", "needs", b"needs", "priority", b"priority", "requested_by", b"requested_by", "resumed_at", b"resumed_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
