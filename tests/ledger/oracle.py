@@ -1,7 +1,7 @@
 """What must be true of a run, from what callers, inference and the budgets' records say."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,7 +14,6 @@ from gateway.domain.ledger.amounts import (
     TOKENS,
 )
 from gateway.domain.ledger.budget import Budget
-from gateway.domain.ledger.names import tenant_budget
 from gateway.domain.ledger.prices import Price
 
 from tests.ledger.callers import Asked
@@ -30,7 +29,7 @@ COSTS: dict[int, Cost] = {TOKENS: tokens, MICROS: PRICE.cost}
 
 @dataclass(frozen=True)
 class Findings:
-    """Of one tenant; see `__main__` for what each figure means."""
+    """Of one budget; see `__main__` for what each figure means."""
 
     requests: int
     refused: int
@@ -55,35 +54,62 @@ def wall_clock() -> WallClock:
 
 
 def findings(
-    tenant: str,
+    budgets: Sequence[str],
     asked: Sequence[Asked],
     calls: dict[str, Generated],
     records: Iterable[tuple[float, Budget]],
     kills: dict[str, list[float]],
     clock: WallClock | None = None,
-) -> Findings:
-    """All that there is to say of one tenant."""
-    mine = [each for each in asked if each.tenant == tenant]
+) -> dict[str, Findings]:
+    """All that there is to say of each budget.
+
+    A refusal is false if at every moment the request fitted in the budget that refused it; of one
+    that names none, in all that it is charged to.
+    """
     clock = clock or wall_clock()
-    told = [
-        # It says itself when it was written.
-        Record(at - max(0, clock(at) - budget.faded_at_ms) / 1000, at, budget)
-        for at, budget in records
-        if budget.budget_id == tenant_budget(tenant)
-    ]
+    told: dict[str, list[Record]] = {budget_id: [] for budget_id in budgets}
+    for at, budget in records:
+        if budget.budget_id in told:
+            # It says itself when it was written.
+            written = at - max(0, clock(at) - budget.faded_at_ms) / 1000
+            told[budget.budget_id].append(Record(written, at, budget))
+    mine = {it: [each for each in asked if it in each.budgets] for it in budgets}
+    lives = {it: lives_of(it, mine[it], calls, kills) for it in budgets}
+    judges = {it: _Refusals(lives[it], told[it], clock) for it in budgets}
+    false = {
+        each.name
+        for each in asked
+        if _is_refused(each)
+        and all(judges[it].is_false(each) for it in _refusing(each) if it in told)
+    }
+    return {it: _findings(mine[it], calls, lives[it], told[it], false) for it in budgets}
+
+
+def _refusing(asked: Asked) -> tuple[str, ...]:
+    return (asked.refused_by,) if asked.refused_by else asked.budgets
+
+
+def _is_refused(asked: Asked) -> bool:
+    return asked.status == 429 and asked.code in FACTS
+
+
+def _findings(
+    mine: Sequence[Asked],
+    calls: dict[str, Generated],
+    lives: Sequence[Life],
+    told: Sequence[Record],
+    false: Container[str],
+) -> Findings:
     last = told[-1].budget
-    lives = lives_of(mine, calls, kills)
-    refused = [each for each in mine if each.status == 429 and each.code in FACTS]
-    refusals = _Refusals(lives, told, clock)
     spent, money = (spent_between(mine, calls, COSTS[it]) for it in (TOKENS, MICROS))
     return Findings(
         requests=len(mine),
-        refused=len(refused),
+        refused=sum(map(_is_refused, mine)),
         unknown=sum(each.status == 503 for each in mine),
         cut=sum(not each.whole and each.name in calls for each in mine),
         overshoot=max(_over(record.budget) for record in told),
         overshoot_in_truth=_over_in_truth(mine, calls, lives, last),
-        false_refusals=sum(map(refusals.is_false, refused)),
+        false_refusals=sum(_is_refused(each) and each.name in false for each in mine),
         spent=last.spent_tokens,
         spent_at_least=spent[0],
         spent_at_most=spent[1],

@@ -14,10 +14,11 @@ from string import ascii_lowercase
 
 import httpx
 from cli.keys import ALL_SCOPES, AUDIENCE, ISSUER, LocalKeys
-from gateway.adapters.budget_messages import budget_message, budget_of
+from gateway.adapters.budget_messages import budget_message, budget_of, limits_message
 from gateway.domain.ledger.amounts import Limits
 from gateway.domain.ledger.budget import Budget
 from gateway.domain.ledger.names import tenant_budget
+from gateway.entrypoints.views.key_views import limits_view
 from guard.bundle import compile_policy
 from guard.policy import parse_policy
 from jobs.bus import Bus
@@ -30,6 +31,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.grpc_server import RpcServer
 from testkit.nats_server import NatsServer, run_nats
 from testkit.service_process import SECRET, ServiceProcess, running_service, service_settings
+from testkit.waiting import eventually
 
 from tests.ledger.counting_inference import CountingInference
 
@@ -42,6 +44,21 @@ rules:
   - {id: fruit, category: illicit, severity: low, action: flag, directions: both,
      keywords: ["forbidden fruit"]}
 """
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What callers show, and the budgets it is charged to: of keys first, of the tenant last."""
+
+    name: str
+    token: str
+    budgets: tuple[str, ...]
+
+    def budget_in(self, message: str) -> str:
+        """Whose limit a refusal names; empty when it names none."""
+        if message.startswith("the tenant"):
+            return self.budgets[-1]
+        return next((each for each in self.budgets if each in message), "")
 
 
 class Replica:
@@ -104,15 +121,42 @@ class Site:
         life = timedelta(minutes=30)
         return self.keys.issue(subject="load", tenant=tenant, scopes=ALL_SCOPES, life=life)
 
+    def tenant(self, name: str) -> Shown:
+        """A caller with a token of the tenant's."""
+        return Shown(name, self.token(name), (tenant_budget(name),))
+
+    async def key(self, name: str, maker: Shown, limits: Limits) -> Shown:
+        """A caller with a key that another made, once all replicas know it."""
+        wish = {
+            "name": name,
+            "scopes": ["chat", "keys", "models:read"],
+            "limits": limits_view(limits_message(limits)),
+        }
+        async with httpx.AsyncClient(timeout=20) as client:
+            answer = await client.post(
+                f"http://127.0.0.1:{self.replicas[0].port}/v1/keys",
+                json=wish,
+                headers={"authorization": f"Bearer {maker.token}"},
+            )
+            made = answer.raise_for_status().json()
+            headers = {"authorization": f"Bearer {made['key']}"}
+            for replica in self.replicas:
+                url = f"http://127.0.0.1:{replica.port}/v1/models"
+
+                async def knows(url: str = url) -> bool:
+                    return (await client.get(url, headers=headers)).is_success
+
+                await eventually(knows, within=10)
+        return Shown(name, made["key"], (made["id"], *maker.budgets))
+
     async def limit(self, tenant: str, limits: Limits) -> None:
         """Let the tenant have these limits from the beginning."""
         budget = Budget(tenant_budget(tenant), tenant, limits)
         subject = budget_state(budget.budget_id)
         await self.bus.publish(subject, budget_message(budget), expect_last=0)
 
-    def newest(self, tenant: str) -> Budget:
+    def newest(self, budget_id: str) -> Budget:
         """The last record."""
-        budget_id = tenant_budget(tenant)
         return next(each for _, each in reversed(self.records) if each.budget_id == budget_id)
 
     async def keep_records(self) -> None:

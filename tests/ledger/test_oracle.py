@@ -19,7 +19,7 @@ BUDGET = Budget(tenant_budget("one"), "one", Limits(tokens=100), spent_tokens=US
 
 def asked(name: str, sent: float, *, bound: int = 60, status: int = 200, code: str = "") -> Asked:
     return Asked(
-        *(name, "one", bound, PROMPT_TOKENS, "a", sent),
+        *(name, (BUDGET.budget_id,), bound, PROMPT_TOKENS, "a", sent),
         **{"answered": sent + 0.1, "ended": sent + 1, "status": status, "code": code},
         whole=status == 200,
     )
@@ -37,7 +37,9 @@ def judged(requests: Sequence[Asked], *records: Budget, money: int | None = None
         (float(number), replace(budget, spent_micros=paid))
         for number, budget in enumerate(records or (BUDGET,))
     ]
-    return findings("one", requests, calls, told, {"a": []}, lambda at: round(at * 1000))
+    clock = lambda at: round(at * 1000)  # noqa: E731
+    (found,) = findings([BUDGET.budget_id], requests, calls, told, {"a": []}, clock).values()
+    return found
 
 
 def test_a_run_in_which_all_is_right_has_nothing_wrong():
@@ -201,3 +203,67 @@ def test_a_refusal_is_false_only_if_money_is_left_too():
         judged([asked("first", 1.0), refused], replace(BUDGET, limits=limits)).false_refusals == 0
     )
     assert judged([refused], replace(BUDGET, limits=limits)).false_refusals == 1
+
+
+# Trees --------------------------------------------------------------------------------------------
+
+MAKER = replace(BUDGET, budget_id="key-maker", limits=Limits(tokens=15), spent_tokens=2 * USED)
+CHILDREN = [replace(MAKER, budget_id=f"key-{name}", spent_tokens=USED) for name in ("a", "b")]
+
+
+def of_key(each: Asked, name: str, refused_by: str = "") -> Asked:
+    return replace(each, budgets=(f"key-{name}", "key-maker"), refused_by=refused_by)
+
+
+def judged_tree(requests: Sequence[Asked], *budgets: Budget) -> dict[str, Findings]:
+    calls = {
+        each.name: Generated(each.name, each.sent + 0.05, GENERATED, each.ended, whole=True)
+        for each in requests
+        if each.status == 200
+    }
+    paid = PRICE.cost(PROMPT_TOKENS, GENERATED)
+    told = [(0.0, replace(it, spent_micros=paid * it.spent_tokens // USED)) for it in budgets]
+    names = [each.budget_id for each in budgets]
+    return findings(names, requests, calls, told, {"a": []}, lambda at: round(at * 1000))
+
+
+def test_children_that_use_together_more_than_their_maker_has_are_found():
+    requests = [of_key(asked(name, 1.0, bound=10), name) for name in ("a", "b")]
+    found = judged_tree(requests, MAKER, *CHILDREN)
+
+    assert found["key-maker"].overshoot_in_truth == 2 * USED - 15
+    assert [found[each.budget_id].overshoot_in_truth for each in CHILDREN] == [0, 0]
+
+
+def test_what_was_charged_to_the_child_alone_is_found():
+    requests = [of_key(asked("a", 1.0, bound=10), "a")]
+    found = judged_tree(requests, replace(MAKER, spent_tokens=0), CHILDREN[0])
+
+    assert wrongs(found["key-a"]) == []
+    assert len(wrongs(found["key-maker"])) == 2
+
+
+@pytest.mark.parametrize(("refused_by", "is_false"), [("key-maker", False), ("key-a", True)])
+def test_a_refusal_is_held_against_the_budget_that_it_names(refused_by: str, *, is_false: bool):
+    first = of_key(asked("b", 1.0, bound=10), "b")
+    refused = asked("a", 1.5, bound=10, status=429, code="insufficient_quota")
+    found = judged_tree(
+        [first, of_key(refused, "a", refused_by)],
+        replace(MAKER, spent_tokens=USED),
+        replace(CHILDREN[0], spent_tokens=0),
+        CHILDREN[1],
+    )
+
+    assert found["key-maker"].false_refusals == is_false
+
+
+@pytest.mark.parametrize(("first_by", "is_false"), [("key-maker", False), ("key-a", True)])
+def test_who_is_refused_above_may_have_held_its_place_below(first_by: str, *, is_false: bool):
+    both = [
+        of_key(asked(name, 1.0, bound=10, status=429, code="insufficient_quota"), "a", by)
+        for name, by in (("first", first_by), ("second", "key-a"))
+    ]
+    unspent = [replace(it, spent_tokens=0) for it in (MAKER, CHILDREN[0])]
+    found = judged_tree(both, replace(unspent[0], limits=Limits(tokens=5)), unspent[1])
+
+    assert found["key-a"].false_refusals == (2 if is_false else 0)
