@@ -11,6 +11,7 @@ from inference.children.lora_adapter import read_adapter
 from inference.children.openvino_cache import UnfinishedAnswers, keeps_scopes_apart, scoped_prompt
 from inference.children.openvino_graph import check_fits, vocabulary_of
 from inference.children.openvino_reading import Reader
+from inference.children.openvino_turns import Turns
 from inference.children.runner import News, Slices, serve
 
 
@@ -63,10 +64,13 @@ class OpenVinoRunner:
 
     def __init__(self, load: dict[str, Any]) -> None:
         self._pipeline = open_pipeline(load)
-        if load["prefix_cache"] and not keeps_scopes_apart(self._pipeline):
+        has_cache: bool = load["prefix_cache"]
+        if has_cache and not keeps_scopes_apart(self._pipeline):
             # Better slow than a cache in which one tenant can find out what another asked.
             print("the prefix cache is off: this device cannot keep one for each tenant")
+            has_cache = False
             self._pipeline = open_pipeline(load | {"prefix_cache": False})
+        self._turns = Turns(shares=has_cache)
         self._reader = Reader(load)
         self._vocabulary = vocabulary_of(Path(load["folder"]))
         self._live: dict[int, _Live] = {}
@@ -74,10 +78,17 @@ class OpenVinoRunner:
 
     @property
     def busy(self) -> bool:
-        return bool(self._pipeline.has_non_finished_requests())
+        return bool(self._turns) or bool(self._pipeline.has_non_finished_requests())
 
     def add(self, add: dict[str, Any]) -> None:
         self._check(add)
+        if self._turns.must_wait(add):
+            self._turns.take(add)
+        else:
+            self._begin(add)
+
+    def _begin(self, add: dict[str, Any]) -> None:
+        self._turns.begin(add)
         # An answer with a form that comes to its limit is ended by a request of its own.
         computed = self._unfinished.take(add["tenant"], add["prompt"]) if add["grammar"] else []
         prompt = scoped_prompt(add, computed)
@@ -86,7 +97,7 @@ class OpenVinoRunner:
 
     def _check(self, add: dict[str, Any]) -> None:
         """Refuse what the pipeline takes and then stumbles over, in a step with all others."""
-        if add["id"] in self._live:
+        if add["id"] in self._live or self._turns.holds(add["id"]):
             raise ValueError(f"request {add['id']} is here already")
         if not all(0 <= token < self._vocabulary for token in add["prompt"]):
             raise ValueError(f"a token is not in the vocabulary of {self._vocabulary}")
@@ -94,11 +105,14 @@ class OpenVinoRunner:
             check_grammar(add["grammar"])
 
     def cancel(self, number: int) -> None:
+        self._turns.leave(number)
         live = self._live.pop(number, None)
         if live is not None:
             live.handle.cancel()
 
     def step(self) -> list[News]:
+        for add in self._turns.next():
+            self._begin(add)
         self._pipeline.step()
         news = []
         for number, live in list(self._live.items()):
@@ -107,6 +121,7 @@ class OpenVinoRunner:
                 news.append(heard)
             if heard.end:
                 del self._live[number]
+                self._turns.leave(number)
             if heard.end == "length" and live.is_held:
                 self._unfinished.keep(live.tenant, live.prompt, live.tokens)
         return news
