@@ -5,8 +5,8 @@ Takes Triton from the wheel `nvidia-pytriton` when this interpreter has it, else
 models on a Triton runs code there.
 
 Environment: TRITON_ADDRESS (127.0.0.1), TRITON_GRPC_PORT (8001), TRITON_METRICS_PORT (8002, 0: no
-metrics), TRITON_TOKEN, and for TLS TRITON_TLS_CERTIFICATE and TRITON_TLS_KEY (PEM files). Arguments
-go to tritonserver as they are.
+metrics), TRITON_TOKEN_FILE or TRITON_TOKEN, and for TLS TRITON_TLS_CERTIFICATE and TRITON_TLS_KEY
+(PEM files). Arguments go to tritonserver as they are.
 """
 
 import importlib.util
@@ -44,10 +44,21 @@ def main() -> None:
     os.execve(server, command, environment)
 
 
+def token_of(environment: Mapping[str, str]) -> str:
+    """What callers must show, from the file that is better for it or from a variable."""
+    file = environment.get("TRITON_TOKEN_FILE")
+    if not file:
+        return environment.get("TRITON_TOKEN", "")
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise SystemExit(f"TRITON_TOKEN_FILE: cannot read {file}: {error.strerror}") from None
+
+
 def options_of(environment: Mapping[str, str]) -> list[str]:
     """Options of tritonserver, safe unless told otherwise."""
     address = environment.get("TRITON_ADDRESS", LOCAL)
-    token = environment.get("TRITON_TOKEN", "")
+    token = token_of(environment)
     metrics_port = environment.get("TRITON_METRICS_PORT", "8002")
     if address != LOCAL and not token:
         raise SystemExit(

@@ -14,7 +14,8 @@ FIND_SECONDS = 90.0
 """Above the age at which servers end connections, so that clients look names up again."""
 READ_RPC_COUNTS = """
 import os, urllib.request
-secret = next(v for k, v in os.environ.items() if k.endswith("_SERVICE_SECRET"))
+file = next(v for k, v in os.environ.items() if k.endswith("_SERVICE_SECRET_FILE"))
+secret = open(file).read().strip()
 request = urllib.request.Request(
     "http://127.0.0.1:9090/metrics", headers={"Authorization": f"Bearer {secret}"})
 print(urllib.request.urlopen(request, timeout=10).read().decode())

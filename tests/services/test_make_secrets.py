@@ -7,7 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from cli.certificates import NAMES, CertificateFolder
+from jobs.children import SECRET
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "compose" / "make-secrets"
 
@@ -39,8 +41,50 @@ def test_each_container_gets_the_authority_and_its_own_pair(folder: Path):
 
 
 def test_on_this_machine_only_the_owner_reaches_what_containers_read(folder: Path):
-    for private in (folder, folder / "tls", folder / "certificates"):
+    for private in (folder, folder / "tls", folder / "certificates", folder / "secrets"):
         assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+SECRETS = {
+    "SERVICE_SECRET": "service-secret",
+    "OTLP_TOKEN": "otlp-token",
+    "WEBHOOK_KEY": "webhook-key",
+    "TRITON_TOKEN": "triton-token",
+    "GRAFANA_PASSWORD": "grafana-password",
+}
+
+
+def test_each_secret_is_a_file_and_none_is_a_variable(folder: Path):
+    files = {name: folder / "secrets" / file for name, file in SECRETS.items()}
+    assert len({file.read_text() for file in files.values()}) == len(SECRETS)
+    text = (folder / "env").read_text()
+    for name, file in files.items():
+        assert len(file.read_text()) >= 32
+        assert file.stat().st_mode & stat.S_IROTH  # its reader is nobody on this machine
+        assert file.read_text() not in text
+        assert f"{name}=" not in text
+
+
+def test_secrets_that_were_variables_become_files_and_stay_the_same(tmp_path: Path):
+    folder = tmp_path / "secrets"
+    make_secrets(folder)
+    for file in SECRETS.values():
+        (folder / "secrets" / file).unlink()
+    with (folder / "env").open("a") as env:
+        env.writelines(f"{name}=old-{name}\n" for name in SECRETS)
+
+    make_secrets(folder)
+
+    for name, file in SECRETS.items():
+        assert (folder / "secrets" / file).read_text().strip() == f"old-{name}"
+        assert f"{name}=" not in (folder / "env").read_text()
+
+
+def test_no_container_is_given_a_secret_in_its_environment():
+    composed = yaml.safe_load((SCRIPT.parents[2] / "docker-compose.yml").read_text())
+    for name, service in composed["services"].items():
+        for variable in service.get("environment", {}):
+            assert variable.endswith("_FILE") or not SECRET.search(variable), (name, variable)
 
 
 def test_run_again_it_hands_out_what_was_renewed_and_keeps_the_rest(folder: Path):

@@ -95,13 +95,12 @@ async def test_no_text_token_or_secret_is_logged_or_traced(watched: Watched):
 
     generated = b"gen_ai.usage.output_tokens"
     await eventually(lambda: bytes.fromhex(trace_id) in tapped() and generated in tapped())
-    processes = watched.loop.stack.processes
     hidden = {
         "the prompt": CANARY,
         "the caller's token": watched.loop.openai.api_key,
         "the service secret": watched.loop.stack.runtime.service_secret,
         "gateway's seed": watched.loop.stack.runtime.identity("gateway").file.read_text().strip(),
-        "the collector's token": processes["inference"].environment["INFERENCE_OTLP_TOKEN"],
+        "the collector's token": watched.loop.state.otlp_token_file.read_text(),
     }
     spans, log = tapped(), "\n".join(watched.loop.log)
     assert log

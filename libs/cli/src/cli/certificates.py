@@ -45,9 +45,14 @@ class Issued:
 
 @dataclass(frozen=True)
 class CertificateFolder:
-    """ca.pem and ca-key.pem, and for each name NAME.pem and NAME-key.pem."""
+    """ca.pem and ca-key.pem, and for each name NAME.pem and NAME-key.pem.
+
+    Args:
+        is_shared: whether other users may read the certificates; nobody may read keys.
+    """
 
     path: Path
+    is_shared: bool = True
 
     def certificate(self, name: str) -> Path:
         return self.path / f"{name}.pem"
@@ -103,7 +108,11 @@ class CertificateFolder:
         key = ec.generate_private_key(ec.SECP256R1())
         authority = make_authority(key, AUTHORITY_LIFE)
         write_private(self.key("ca"), key_pem(key))
-        write_public(self.certificate("ca"), authority.public_bytes(Encoding.PEM))
+        self._write_certificate("ca", authority)
+
+    def _write_certificate(self, name: str, certificate: x509.Certificate) -> None:
+        write = write_public if self.is_shared else write_private
+        write(self.certificate(name), certificate.public_bytes(Encoding.PEM))
 
     def _read_authority(self, life: timedelta) -> tuple[x509.Certificate, AuthorityKey]:
         """The authority and its key, when certificates of `life` can be made with them."""
@@ -169,7 +178,7 @@ class CertificateFolder:
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = make_leaf(name, key.public_key(), names, authority, authority_key, life)
         write_private(self.key(name), key_pem(key))
-        write_public(self.certificate(name), leaf.public_bytes(Encoding.PEM))
+        self._write_certificate(name, leaf)
         return leaf
 
 

@@ -60,6 +60,8 @@ class LocalKeys:
             )
         self._private_file.parent.mkdir(parents=True, exist_ok=True)
         self.ensure()
+        # For gateways of other users, also in containers; what is in it is no secret.
+        write_public(self.jwks_file, self.jwks_file.read_bytes())
 
     def ensure(self) -> None:
         """Make the key pair unless it is there; the JWKS is written anew each time."""
@@ -76,13 +78,13 @@ class LocalKeys:
             "kid": _key_id(raw),
             "x": base64.urlsafe_b64encode(raw).rstrip(b"=").decode(),
         }
-        write_public(self.jwks_file, json.dumps({"keys": [jwk]}).encode())
+        write_private(self.jwks_file, json.dumps({"keys": [jwk]}).encode())
 
-    def webhook_key(self) -> str:
+    def webhook_key_file(self) -> Path:
         """What the gateway seals the secrets of webhooks with; made on first use and then kept."""
         if not self._webhook_file.exists():
             write_private(self._webhook_file, secrets.token_urlsafe(32).encode())
-        return self._webhook_file.read_text()
+        return self._webhook_file
 
     def issue(self, *, subject: str, tenant: str, scopes: tuple[str, ...], life: timedelta) -> str:
         """A signed token for `subject` of `tenant` with `scopes`, valid for `life`.

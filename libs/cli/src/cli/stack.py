@@ -75,7 +75,7 @@ async def running_stack(
         ports = stack.enter_context(options.held_ports())
         (keys := LocalKeys(state.keys)).ensure()
         await stack.enter_async_context(_certificates(state, options, on_line))
-        made = StackSecrets()
+        (made := StackSecrets()).write(state)
         collector = await stack.enter_async_context(TraceCollector(state.spans, made.otlp_token))
         wiring = Wiring(state, options, keys, made, ports, collector.port)
         watch = FullDiskWatch(state.bus, on_line, lambda: processes.running["nats"].restart())
@@ -120,4 +120,6 @@ def _certificates(
 ) -> AbstractAsyncContextManager[None]:
     if not options.tls:
         return nullcontext()
-    return kept_renewed(CertificateFolder(state.certificates), partial(on_line, "mill"))
+    return kept_renewed(
+        CertificateFolder(state.certificates, is_shared=False), partial(on_line, "mill")
+    )

@@ -80,6 +80,16 @@ class StateFolder:
         return self.path / "work"
 
     @property
+    def service_secret_file(self) -> Path:
+        """What services show each other; for as long as an instance runs."""
+        return self.path / "run" / "service-secret"
+
+    @property
+    def otlp_token_file(self) -> Path:
+        """What services show the receiver of traces; for as long as an instance runs."""
+        return self.path / "run" / "otlp-token"
+
+    @property
     def spans(self) -> Path:
         return self.path / "traces" / "spans.jsonl"
 
@@ -94,12 +104,7 @@ class StateFolder:
         Raises:
             PreconditionError: another process holds it, or it cannot be made or written.
         """
-        try:
-            self._make_folders()
-            lock = (self.path / "lock").open("a+")
-        except OSError as error:
-            raise folder_error(self.path, error) from error
-        with lock:
+        with owner_only(), self._opened_lock() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -107,12 +112,25 @@ class StateFolder:
                     f"{self.path} is in use by {_holder(lock)}; stop that one or give --state"
                     " another folder"
                 ) from None
-            self.runtime_file.unlink(missing_ok=True)  # of a mill that was killed
+            self._forget_instance()  # of a mill that was killed
             self._sign(lock)
             try:
                 yield
             finally:
-                self.runtime_file.unlink(missing_ok=True)
+                self._forget_instance()
+
+    def _opened_lock(self) -> TextIO:
+        try:
+            self._make_folders()
+            lock = (self.path / "lock").open("a+")
+            os.fchmod(lock.fileno(), 0o600)  # one of an older version
+        except OSError as error:
+            raise folder_error(self.path, error) from error
+        return lock
+
+    def _forget_instance(self) -> None:
+        for file in (self.runtime_file, self.service_secret_file, self.otlp_token_file):
+            file.unlink(missing_ok=True)
 
     def _make_folders(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -155,6 +173,16 @@ def _holder(lock: TextIO) -> str:
     pid, _, since = lock.read(100).partition(" ")
     # Nothing is in it yet in the moment after it was taken.
     return f"mill (pid {pid}, since {since})" if since else "another mill"
+
+
+@contextmanager
+def owner_only() -> Iterator[None]:
+    """Files and folders that this process and its children make are their owner's alone."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
 
 
 def write_private(path: Path, content: bytes) -> None:

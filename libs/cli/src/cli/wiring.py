@@ -1,4 +1,4 @@
-"""What each process of a stack is told: addresses, secrets and folders, in its environment."""
+"""What each process of a stack is told in its environment: addresses, folders, files of secrets."""
 
 import secrets
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from cli.certificates import CertificateFolder
 from cli.keys import AUDIENCE, ISSUER, LocalKeys
 from cli.ports import HOST
 from cli.stack_options import Ports, StackOptions
-from cli.state_folder import Runtime, StateFolder
+from cli.state_folder import Runtime, StateFolder, write_private
 
 OWNERS = ("data_prep", "trainer", "optimizer_builder")
 WORKING_SERVICES = (*OWNERS, "gateway")
@@ -24,10 +24,15 @@ ASK_MODELS = ("moderation", "data_prep", "trainer")
 
 @dataclass(frozen=True)
 class StackSecrets:
-    """Made at each start."""
+    """Made at each start, and in files for as long as the instance runs."""
 
     service_secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     otlp_token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    def write(self, state: StateFolder) -> None:
+        """Put each where services read it; their environments have paths alone."""
+        write_private(state.service_secret_file, self.service_secret.encode())
+        write_private(state.otlp_token_file, self.otlp_token.encode())
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,11 @@ class Wiring:
         return {
             "nats_url": self.nats_url,
             "nats_nkey_seed_file": str(self.state.bus_identities / f"{identity}{SEED_SUFFIX}"),
-            "service_secret": self.made.service_secret,
+            "service_secret_file": str(self.state.service_secret_file),
             "artifact_root": self._artifacts,
             "artifact_cache": str(self.state.artifact_cache),
             "otlp_endpoint": f"http://{HOST}:{self.otlp_port}",
-            "otlp_token": self.made.otlp_token,
+            "otlp_token_file": str(self.state.otlp_token_file),
             "log_level": self.options.log_level,
         }
 
@@ -118,7 +123,7 @@ class Wiring:
             "jwks_path": str(self.keys.jwks_file),
             "jwt_issuer": ISSUER,
             "jwt_audience": AUDIENCE,
-            "webhook_key": self.keys.webhook_key(),
+            "webhook_key_file": str(self.keys.webhook_key_file()),
         }
 
 

@@ -1,7 +1,7 @@
 """Makes the streams of a broker, as the identity that may: `python -m jobs.deploy`.
 
-Reads NATS_URL, and NATS_NKEY_SEED_FILE or NATS_TOKEN; NATS_CA_FILE when the broker speaks TLS;
-NATS_REPLICAS (1), on how many brokers of a cluster streams are made.
+Reads NATS_URL, and NATS_NKEY_SEED_FILE, NATS_TOKEN_FILE or NATS_TOKEN; NATS_CA_FILE when the
+broker speaks TLS; NATS_REPLICAS (1), on how many brokers of a cluster streams are made.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.errors import DomainError, InvalidInputError
+from service_kit.secret_files import secret_in
 
 from jobs.link import open_link
 from jobs.permissions import DEPLOY
@@ -32,10 +33,13 @@ async def make_streams(
 
 def main(environment: Mapping[str, str]) -> int:
     seed, token = environment.get("NATS_NKEY_SEED_FILE"), environment.get("NATS_TOKEN")
+    token_file = environment.get("NATS_TOKEN_FILE")
     authorities = environment.get("NATS_CA_FILE")
     try:
+        if token_file:
+            token = secret_in(Path(token_file), "NATS_TOKEN_FILE")
         if "NATS_URL" not in environment or not (seed or token):
-            raise InvalidInputError("set NATS_URL, and NATS_NKEY_SEED_FILE or NATS_TOKEN")
+            raise InvalidInputError("set NATS_URL, and NATS_NKEY_SEED_FILE or NATS_TOKEN_FILE")
         credential = NkeySeed(Path(seed)) if seed else str(token)
         tls = BusTls(Path(authorities)) if authorities else None
         replicas = environment.get("NATS_REPLICAS") or "1"

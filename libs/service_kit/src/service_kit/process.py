@@ -48,6 +48,8 @@ def run_service(
         prefix = settings_type.model_config.get("env_prefix", "")
         wrong = ", ".join(_wrong_setting(prefix, one) for one in error.errors())
         sys.exit(_fail(name, f"settings are missing or wrong: {wrong}"))
+    except DomainError as error:
+        sys.exit(_fail(name, str(error)))
     try:
         with (
             telemetry(name, settings),

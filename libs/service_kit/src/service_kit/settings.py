@@ -12,11 +12,12 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.locations import local_path
 from service_kit.machine_size import MachineSize, this_machine
+from service_kit.secret_files import SecretFiles
 
 if TYPE_CHECKING:
     from service_kit.mutual_tls import MutualTls
@@ -32,10 +33,23 @@ class ServiceSettings(BaseSettings):
     """Settings that all services share, under each service's own prefix.
 
     Subclasses set `env_prefix`, for example `TRAINER_`. A setting without a default must be given:
-    a service never guesses which bus, folder or secret is meant.
+    a service never guesses which bus, folder or secret is meant. Each secret NAME may be in a file,
+    named by NAME_FILE.
     """
 
     model_config = SettingsConfigDict(frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is said to the constructor, else in a secret's file, else in the environment."""
+        return (init_settings, SecretFiles(settings_cls), env_settings)
 
     nats_url: str
     """For example nats://127.0.0.1:4222; of several brokers in a cluster, separated by commas."""

@@ -18,7 +18,7 @@ from cli.gateway_client import DEFAULT_TENANT, Connection, local_token
 from cli.interrupts import interruptible
 from cli.logged_stack import logged_stack
 from cli.stack_options import StackOptions
-from cli.state_folder import StateFolder
+from cli.state_folder import StateFolder, owner_only
 
 if TYPE_CHECKING:
     from cli.demo.journey import Findings
@@ -49,11 +49,12 @@ def demo(
     def say_stopping() -> None:
         console.print("stopping; `mill demo` starts anew")
 
-    with MemoryWatch() as memory:
+    with owner_only(), MemoryWatch() as memory:
         findings = asyncio.run(interruptible(run, say_stopping))
     seconds = time.monotonic() - started
     report = state.path / "demo.json"
-    save_report(report, findings, peak_bytes=memory.peak_bytes, seconds=seconds)
+    with owner_only():
+        save_report(report, findings, peak_bytes=memory.peak_bytes, seconds=seconds)
     print_report(console, findings, state.spans, peak_bytes=memory.peak_bytes, seconds=seconds)
     console.print(f"the figures are in {report}; `mill up` starts it again for `mill chat`")
 

@@ -20,7 +20,7 @@ from service_kit.errors import NotFoundError
 from cli.alias_words import Fallback, Shadow, Versions, wanted_alias
 from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
 from cli.interrupts import interruptible
-from cli.state_folder import StateFolder
+from cli.state_folder import StateFolder, owner_only
 
 app = typer.Typer(no_args_is_help=True, help="Model versions and the names that callers use.")
 
@@ -57,9 +57,10 @@ async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) 
     async with Bus.connect(runtime.nats_url, runtime.identity("cli"), name="cli") as bus:
         store = open_store(runtime.artifact_root, state.artifact_cache)
         try:
-            return await import_model(
-                bus, store, folder, tenant=tenant, name=name, try_out=try_tokenizer
-            )
+            with owner_only():
+                return await import_model(
+                    bus, store, folder, tenant=tenant, name=name, try_out=try_tokenizer
+                )
         except asyncio.CancelledError:
             store.abandon()  # its thread would go on copying, and hold up our end
             raise
