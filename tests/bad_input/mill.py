@@ -55,12 +55,16 @@ def command(state: Path, *arguments: str) -> list[str]:
 class StartedMill:
     """A `mill up`, or another command that stays, which a test sends signals to."""
 
-    def __init__(self, state: Path, *arguments: str) -> None:
+    def __init__(self, state: Path, *arguments: str, **environment: str) -> None:
         self.state = StateFolder(state)
         self.log_file = state.with_name(f"{state.name}-{time.monotonic_ns()}.log")
         with self.log_file.open("w") as log:
             self.process = subprocess.Popen(
-                command(state, *arguments), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                command(state, *arguments),
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | environment,
             )
 
     @property

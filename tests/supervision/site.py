@@ -1,0 +1,151 @@
+"""A real `mill up` on a folder of its own: what is asked of it, and which processes it is."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+from cli.commands.models import bring_in
+from cli.gateway_client import DEFAULT_TENANT, GatewayClient
+from cli.state_folder import StateFolder
+from service_kit.descendants import descendants
+from service_kit.errors import DomainError
+from testkit.models import make_tiny_llama
+
+from tests.bad_input.mill import StartedMill
+from tests.e2e.conftest import HYPER_PARAMETERS, MAPPING, write_rows
+
+SERVICES = ("moderation", "data_prep", "trainer", "optimizer_builder", "inference", "gateway")
+ROLES = {
+    **{f"{name}.main": name for name in SERVICES},
+    "cli.tether": "tether",
+    "data_prep.child": "dataset job",
+    "trainer.child": "training job",
+    "optimizer_builder.child": "build job",
+    "torch.distributed.run": "torchrun",
+    "trainer.training.distributed.rank": "rank",
+}
+"""What a process is, by the module that it runs."""
+GATEWAY_PROCESS, BROKER, ENGINE = "gateway process", "broker", "engine"
+MODEL = "tiny"
+LOOK_SECONDS = 0.02
+ENVIRONMENT = {
+    "GATEWAY_PROCESSES": "2",
+    **{f"{name}_CLAIM_SECONDS": "3" for name in ("TRAINER", "DATA_PREP", "OPTIMIZER_BUILDER")},
+}
+
+
+class Site:
+    """One state folder, and the mill that works on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = StateFolder(folder / "state")
+        self.mill: StartedMill
+        self._rows = write_rows(folder / "rows.jsonl", 60)
+        self._base = folder / "base"
+        make_tiny_llama(self._base)
+
+    def up(self) -> None:
+        """Start a mill; it is ready."""
+        self.mill = StartedMill(self.state.path, "up", "--http-port", "0", **ENVIRONMENT)
+        self.mill.wait_for_line("ready: http")
+
+    def bring_model(self) -> None:
+        asyncio.run(bring_in(self.state, self._base, name=MODEL, tenant=DEFAULT_TENANT))
+
+    def client(self) -> GatewayClient:
+        return self.mill.client()
+
+    def answers(self) -> bool:
+        """Whether a request is taken and a chat is answered by the model."""
+        question = {
+            "model": MODEL,
+            "max_tokens": 4,
+            "messages": [{"role": "user", "content": "thing 7"}],
+        }
+        with suppress(DomainError), self.client() as client:
+            ready = client.get("/readyz")["status"] == "ok"
+            answer = client.post("/v1/chat/completions", question)
+            return ready and answer["usage"]["completion_tokens"] > 0
+        return False
+
+    def ordered_dataset(self) -> tuple[str, str]:
+        """Ids of a dataset and its job."""
+        with self.client() as client:
+            file = client.upload(self._rows)
+            body = {"file_id": file["id"], "name": "rows", "mapping": MAPPING}
+            dataset = client.post("/v1/datasets", body)
+        return dataset["id"], dataset["job_id"]
+
+    def ordered_training(self, dataset_id: str, **more: Any) -> str:
+        """Id of a training job."""
+        body = {
+            "model": MODEL,
+            "training_file": dataset_id,
+            "suffix": "kinds",
+            "hyperparameters": HYPER_PARAMETERS,
+            **more,
+        }
+        with self.client() as client:
+            return str(client.post("/v1/fine_tuning/jobs", body)["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Its record; empty while the gateway does not answer."""
+        with suppress(DomainError), self.client() as client:
+            found: dict[str, Any] = client.get(f"/v1/jobs/{job_id}")
+            return found
+        return {}
+
+    def has_open_jobs(self) -> bool:
+        """Whether any job has not ended; builds are ordered by the system itself."""
+        with suppress(DomainError), self.client() as client:
+            jobs = client.get("/v1/jobs?limit=100")["data"]
+            return any(job["status"] in ("queued", "running") for job in jobs)
+        return True
+
+    def processes(self) -> dict[str, list[psutil.Process]]:
+        """All that run below the mill, by what they are."""
+        found: dict[str, list[psutil.Process]] = {}
+        for process in descendants(self.state.mark):
+            with suppress(psutil.Error):
+                found.setdefault(_role(process), []).append(process)
+        return found
+
+    def below(self, process: psutil.Process) -> list[psutil.Process]:
+        """The process with all that it has started."""
+        with suppress(psutil.Error):
+            return [process, *process.children(recursive=True)]
+        return [process]
+
+
+def _role(process: psutil.Process) -> str:
+    words = process.cmdline()
+    if "-m" not in words:
+        return BROKER if words and Path(words[0]).name == "nats-server" else "helper"
+    module = words[words.index("-m") + 1]
+    if module.startswith("inference.children."):
+        return ENGINE
+    role = ROLES.get(module, module)
+    if role == "gateway" and "gateway.main" in process.parent().cmdline():
+        return GATEWAY_PROCESS
+    return role
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Ended, though perhaps nobody has asked for its status yet."""
+    with suppress(psutil.NoSuchProcess):
+        return process.status() == psutil.STATUS_ZOMBIE or not process.is_running()
+    return True
+
+
+def becomes_true(condition: Callable[[], object], *, within: float) -> float | None:
+    """Seconds until it was so; None when it was not within the time."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > within:
+            return None
+        time.sleep(LOOK_SECONDS)
+    return time.monotonic() - began
