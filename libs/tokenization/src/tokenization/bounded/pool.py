@@ -21,7 +21,7 @@ from service_kit.errors import DomainError, InvalidInputError, UnavailableError
 
 from tokenization.bounded.errors import limit_error
 from tokenization.bounded.frames import unpacked
-from tokenization.bounded.lanes import FEWEST, NOBODY, Job, Slot, free_slot, has, lane_of
+from tokenization.bounded.lanes import ENDING, FEWEST, NOBODY, Job, Slot, free_slot, has, lane_of
 from tokenization.bounded.limits import Limits
 from tokenization.bounded.opened import FolderEncoder, OpenTokenizer
 from tokenization.bounded.process import BoundedProcess, ProcessLostError, Reply
@@ -72,7 +72,7 @@ class TokenizerPool:
     """Of each how many run."""
     _opened: OrderedDict[str, None] = field(default_factory=OrderedDict)
     """Folders that were loaded well, those used last at the end."""
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._refusals = Refusals(self.clock)
@@ -204,6 +204,7 @@ class TokenizerPool:
                 job.result.set_result(reply)
         finally:
             slot.busy = None
+            self._retire_one()
             self._tenants[job.tenant] -= 1
             if not self._tenants[job.tenant]:
                 del self._tenants[job.tenant]
@@ -230,7 +231,7 @@ class TokenizerPool:
         reply = await process.ask(head, limits.read_seconds if reads else limits.seconds)
         said, loads = reply.said, asked["do"] in ("read", "load")
         self.observer.worked(said["cpu"])
-        free = FREE_LOAD_SECONDS if loads else free_seconds(job.characters)
+        free = FREE_LOAD_SECONDS if loads and "value" in said else free_seconds(job.characters)
         self._refusals.charge(job.tenant, said["cpu"], free)
         if "limit" in said:
             raise self._lost(job, f"needed more {said['limit']} than it may have")
@@ -239,6 +240,14 @@ class TokenizerPool:
         if not loads:
             self._refusals.kept(job.tenant, job.folder)
         return reply
+
+    def _retire_one(self) -> None:
+        """Replace one of the processes that stand back, if another can do slow requests."""
+        back = [slot for slot in self._slots if slot.process and slot.process.stands_back]
+        idle = [slot for slot in back if slot.busy is None]
+        if len(back) > 1 and idle and idle[0].process is not None:
+            idle[0].busy = ENDING
+            self._start(idle[0].process.kill())
 
     def _lost(self, job: Job, what: str) -> DomainError:
         """What to tell who asked for something that passed a limit."""
@@ -258,6 +267,8 @@ class TokenizerPool:
         """Once a process is gone, start another, and have it load what the others have."""
         await process.gone.wait()
         slot.process = None
+        if slot.busy == ENDING:
+            slot.busy = None
         self._count()
         await process.kill()
         while slot.process is None:

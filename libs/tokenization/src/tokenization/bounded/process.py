@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from tokenization.bounded.frames import HEAD, frame
@@ -15,6 +16,12 @@ from tokenization.bounded.spawn import cpu_seconds_of, limit_of_death, spawn
 
 OWN_SHARE = 0.5
 """A request that ran out of time with less of its CPU time used had too little of the machine."""
+
+
+SLOW_SECONDS = 0.1
+"""A request that takes longer has to stand back: its process runs at a lower priority from then on,
+so that it takes what others leave."""
+LOW_PRIORITY = 15
 
 
 class Reply(NamedTuple):
@@ -53,6 +60,8 @@ class BoundedProcess(asyncio.Protocol):
         """The answer that is awaited; the first is the greeting."""
         self.open: frozenset[str] = frozenset()
         """Folders whose tokenizers it has loaded."""
+        self.stands_back = False
+        """A slow request was here; nobody can give the process its priority back."""
         self.gone = asyncio.Event()
         """Set once it ended, for whatever reason."""
         self._cpu_seconds = 0.0
@@ -100,7 +109,11 @@ class BoundedProcess(asyncio.Protocol):
         self._transport.write(frame(head))
         if self.gone.is_set():
             self._fail()
-        reply = await self._answered(seconds, head["cpu_seconds"])
+        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._stand_back)
+        try:
+            reply = await self._answered(seconds, head["cpu_seconds"])
+        finally:
+            slow.cancel()
         self.open = frozenset(reply.said["open"])
         return reply
 
@@ -125,6 +138,11 @@ class BoundedProcess(asyncio.Protocol):
             # Whoever asked has gone; nobody may find half an answer here.
             await self.kill()
             raise
+
+    def _stand_back(self) -> None:
+        self.stands_back = True
+        with suppress(OSError):  # it may have ended meanwhile
+            os.setpriority(os.PRIO_PROCESS, self.pid, LOW_PRIORITY)
 
     async def kill(self) -> int:
         """End it at once; its exit status."""
