@@ -32,6 +32,7 @@ from tokenization.bounded.operations import (
 
 PAGE = resource.getpagesize()
 MAX_FILES = 64
+READ_BYTES = 1 << 18
 
 
 class Desk:
@@ -41,11 +42,15 @@ class Desk:
         self._open: OrderedDict[str, OpenFolder] = OrderedDict()
         self._read: ReadFolder | None = None
         """What the next request loads."""
+        self._memory_bytes = -1
+        """What requests may add; -1 once that has to be counted from a new beginning."""
 
     def answer(self, asked: dict[str, Any]) -> bytes:
         """One frame; whatever foreign code raises becomes an error in it."""
         began = time.process_time()
-        _limit(asked["cpu_seconds"], asked["memory_bytes"])
+        # Not switched off behind the answer: it counts CPU time, of which waiting takes none.
+        signal.setitimer(signal.ITIMER_PROF, asked["cpu_seconds"])
+        self._limit_memory(asked["memory_bytes"], may_grow=asked["do"] in ("read", "load"))
         body = b""
         try:
             value, body = self._do(asked)
@@ -81,26 +86,22 @@ class Desk:
         self._open.move_to_end(folder)
         return OPERATIONS[asked["do"]](self._open[folder], asked)
 
+    def _limit_memory(self, memory_bytes: int, *, may_grow: bool) -> None:
+        """For the request that begins; looked up anew only behind those that may keep memory."""
+        if memory_bytes != self._memory_bytes:
+            _, hard = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (_memory(0) + memory_bytes, hard))
+        self._memory_bytes = -1 if may_grow else memory_bytes
+
     def _drop(self, most_bytes: int, most_folders: int) -> None:
         """Let go of tokenizers that were not used lately; the last one stays."""
-        while len(self._open) > 1 and (len(self._open) > most_folders or _resident() > most_bytes):
+        while len(self._open) > 1 and (len(self._open) > most_folders or _memory(1) > most_bytes):
             self._open.popitem(last=False)
 
 
-def _limit(cpu_seconds: float, memory_bytes: int) -> None:
-    """For the request that begins; by default the signal ends the process, whatever runs."""
-    signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    allowed = _memory_pages(0) * PAGE + memory_bytes
-    resource.setrlimit(resource.RLIMIT_AS, (allowed, hard))
-
-
-def _resident() -> int:
-    return _memory_pages(1) * PAGE
-
-
-def _memory_pages(column: int) -> int:
-    return int(Path("/proc/self/statm").read_text().split()[column])
+def _memory(column: int) -> int:
+    """Bytes of address space (0) or in memory (1)."""
+    return int(Path("/proc/self/statm").read_text().split()[column]) * PAGE
 
 
 def confine() -> None:
@@ -120,26 +121,22 @@ def confine() -> None:
 
 def serve(link: socket.socket) -> None:
     """Answer until the other side hangs up."""
-    desk = Desk()
+    desk, got = Desk(), bytearray()
     link.sendall(frame({"cpu_total": time.process_time()}))
-    while head := _read(link, HEAD.size):
-        length, body = HEAD.unpack(head)
-        asked = json.loads(_read(link, length))
-        _read(link, body)
-        answer = desk.answer(asked)
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        link.sendall(answer)
+    while True:
+        while len(got) < (length := _length(got)):
+            piece = link.recv(READ_BYTES)
+            if not piece:
+                return
+            got += piece
+        asked = json.loads(got[HEAD.size : length])
+        got.clear()
+        link.sendall(desk.answer(asked))
 
 
-def _read(link: socket.socket, length: int) -> bytes:
-    """So many bytes; none once nobody is there."""
-    got = bytearray()
-    while len(got) < length:
-        piece = link.recv(min(length - len(got), 1 << 20))
-        if not piece:
-            return b""
-        got += piece
-    return bytes(got)
+def _length(got: bytearray) -> int:
+    """Of the request that begins there; requests have no body."""
+    return HEAD.size + (HEAD.unpack_from(got)[0] if len(got) >= HEAD.size else 0)
 
 
 def main() -> None:

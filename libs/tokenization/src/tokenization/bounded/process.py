@@ -109,11 +109,11 @@ class BoundedProcess(asyncio.Protocol):
         self._transport.write(frame(head))
         if self.gone.is_set():
             self._fail()
-        slow = asyncio.get_running_loop().call_later(SLOW_SECONDS, self._stand_back)
+        self._look_at_time()
         try:
             reply = await self._answered(seconds, head["cpu_seconds"])
         finally:
-            slow.cancel()
+            self._slow.cancel()
         self.open = frozenset(reply.said["open"])
         return reply
 
@@ -139,7 +139,14 @@ class BoundedProcess(asyncio.Protocol):
             await self.kill()
             raise
 
+    def _look_at_time(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._slow = loop.call_later(SLOW_SECONDS, self._stand_back)
+
     def _stand_back(self) -> None:
+        if cpu_seconds_of(self.pid) - self._cpu_seconds < SLOW_SECONDS * OWN_SHARE:
+            self._look_at_time()  # it waits for a core itself
+            return
         self.stands_back = True
         with suppress(OSError):  # it may have ended meanwhile
             os.setpriority(os.PRIO_PROCESS, self.pid, LOW_PRIORITY)
