@@ -86,7 +86,7 @@ TOKENIZER_WAIT = Histogram(
 
 
 class TokenizerFigures:
-    """`tokenization.bounded.pool.Observer`: what happens to foreign code, as figures."""
+    """`tokenization.bounded.observer.Observer`: what happens to foreign code, as figures."""
 
     def running(self, processes: int) -> None:
         TOKENIZER_PROCESSES.set(processes)

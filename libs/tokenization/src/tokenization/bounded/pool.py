@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from service_kit.errors import DomainError, InvalidInputError, UnavailableError
 
@@ -23,6 +23,7 @@ from tokenization.bounded.errors import limit_error
 from tokenization.bounded.frames import unpacked
 from tokenization.bounded.lanes import ENDING, FEWEST, NOBODY, Job, Slot, free_slot, has, lane_of
 from tokenization.bounded.limits import Limits
+from tokenization.bounded.observer import Observer
 from tokenization.bounded.opened import FolderEncoder, OpenTokenizer
 from tokenization.bounded.process import BoundedProcess, ProcessLostError, Reply
 from tokenization.bounded.refusals import FREE_LOAD_SECONDS, Refusals, free_seconds
@@ -33,25 +34,6 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 AGAIN_SECONDS = 1.0
-
-
-class Observer(Protocol):
-    """Hears what happens in the pool, for figures."""
-
-    def running(self, processes: int) -> None:
-        """So many processes are up."""
-
-    def waited(self, seconds: float) -> None:
-        """A request begins that waited so long for a process."""
-
-    def worked(self, cpu_seconds: float) -> None:
-        """Foreign code ran and took so much."""
-
-    def stopped(self) -> None:
-        """A request passed a limit, and its process was ended."""
-
-    def refused(self) -> None:
-        """A request was refused because of earlier ones."""
 
 
 @dataclass
@@ -71,7 +53,7 @@ class TokenizerPool:
     _tenants: Counter[str] = field(default_factory=Counter)
     """Of each how many run."""
     _opened: OrderedDict[str, None] = field(default_factory=OrderedDict)
-    """Folders that were loaded well, those used last at the end."""
+    """Folders that did well when they were used last, the latest at the end."""
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -106,10 +88,6 @@ class TokenizerPool:
         reply = await self._run(tenant, name, load, 0)
         facts = TokenizerFacts.from_json(reply.said["value"])
         decoder = await asyncio.to_thread(TokenDecoder.from_document, reply.body.decode(), facts)
-        self._opened[name] = None
-        self._opened.move_to_end(name)
-        while len(self._opened) > self.limits.kept_folders:
-            self._opened.popitem(last=False)
         missing = [slot for slot in self._slots if not has(slot, name)]
         for slot in missing[1:]:
             self._start(self._load_at(slot, name))
@@ -140,8 +118,6 @@ class TokenizerPool:
         except DomainError:
             self.observer.refused()
             raise
-        if folder in self._opened:
-            self._opened.move_to_end(folder)
         return await self._done(self._job(tenant, folder, asked, characters))
 
     def _job(
@@ -239,7 +215,15 @@ class TokenizerPool:
             raise InvalidInputError(said["errors"])
         if not loads:
             self._refusals.kept(job.tenant, job.folder)
+        if asked["do"] != "read" and job.tenant != NOBODY:
+            self._remember(job.folder)
         return reply
+
+    def _remember(self, folder: str) -> None:
+        self._opened[folder] = None
+        self._opened.move_to_end(folder)
+        if len(self._opened) > self.limits.kept_folders:
+            self._opened.popitem(last=False)
 
     def _retire_one(self) -> None:
         """Replace one of the processes that stand back, if another can do slow requests."""
@@ -255,6 +239,8 @@ class TokenizerPool:
             return UnavailableError("this machine had no time to render the request; retry")
         self.observer.stopped()
         self._refusals.passed(job.tenant, job.folder)
+        # A process that takes the place of one that it cost does not begin with it.
+        self._opened.pop(job.folder, None)
         log.warning("a chat template or tokenizer of %s %s", job.folder, what)
         return limit_error(what)
 

@@ -1,0 +1,1 @@
+"""Forty hostile models beside the chats of others; see `__main__`."""
