@@ -100,6 +100,10 @@ def test_ways_may_be_mixed(written: str) -> None:
     holds(f"so, {written} now", "so, ")
 
 
+def test_an_escape_may_complete_another() -> None:
+    holds("so %2\\x62bob now", "so %2\\x62*** now")
+
+
 def test_patterns_and_detectors_read_them_too() -> None:
     holds("to ann%40example.org now", "to ****************** now".replace("*" * 18, "*" * 17))
 
@@ -110,6 +114,7 @@ def test_patterns_and_detectors_read_them_too() -> None:
         "100% of R&D, 50%bo; AT&T \\ & x",
         "&#xb &#; &; %zz %u12 \\u12 \\x \\N{NO SUCH LETTER} \\ud835 \\U00ffffff",
         "a &lt;b&gt; b &amp;amp; c%2525",
+        "%2\\x62bobs",
         "C:\\temp\\new\\bo\\x",
         "%e7%8e bo %ff%fe",
     ],

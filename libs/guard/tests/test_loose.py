@@ -60,6 +60,13 @@ def test_a_space_may_part_a_word_of_a_phrase(keyword: str) -> None:
             stands(f"{keyword[:place]} {keyword[place:]}")
 
 
+@pytest.mark.parametrize(
+    "written", ["to foId a paper crane", "to_foid_a_paper_crane", "how to make a klte"]
+)
+def test_an_i_stands_for_an_l(written: str) -> None:
+    stands(written)
+
+
 @pytest.mark.parametrize("separator", [", ", ". ", "; ", ",", "! "])
 def test_clause_ends_part_words_where_all_are_parted_so(separator: str) -> None:
     stands("how to make a kite".replace(" ", separator))
@@ -74,6 +81,8 @@ def test_clause_ends_part_words_where_all_are_parted_so(separator: str) -> None:
         "show to make a kite",
         "maple engineer",
         "zorb ium",
+        "zorblum",
+        "mapie engine",
         "zorbi",
         "how to make a k. Ite",
         "how......to......make......a......kite",

@@ -10,6 +10,7 @@ import yaml
 
 from guard.detectors import detector_pattern
 from guard.found import RuleHead
+from guard.homophones import sounds_of
 from guard.judge import Judge
 from guard.normalise import normalise
 from guard.pattern import BoundedPattern, PatternError, parse_pattern
@@ -17,7 +18,7 @@ from guard.policy import Policy, PolicyError, policy_from_objects
 from guard.rule import MAX_KEYWORD_CHARACTERS, Rule
 from guard.scan import RuleSet
 from guard.stream import StreamGuard
-from guard.variants import LEET, has_leet, spellings
+from guard.variants import HOMOPHONES, LEET, READ, has_leet, spellings
 from guard.verdict import Action, Direction, Verdict
 from guard.when_unavailable import WhenUnavailable
 
@@ -226,7 +227,7 @@ def _with_spellings(rule: Rule) -> Rule:
     keywords = {normalise(keyword).strip() for keyword in cased}
     listed = {further for keyword in keywords for further in spellings(keyword, rule.variants)}
     keywords |= {further for further in listed if len(further) <= MAX_KEYWORD_CHARACTERS}
-    read = tuple(variant for variant in rule.variants if variant == LEET)
+    read = tuple(variant for variant in rule.variants if variant in READ)
     return replace(rule, keywords=tuple(sorted(keywords)), variants=read)
 
 
@@ -275,6 +276,12 @@ def _build(rules: list[Rule]) -> RuleSet:
             if LEET in rule.variants
             for keyword in rule.keywords
             if has_leet(keyword)
+        ],
+        sounds=[
+            (spoken, heads[rule.id])
+            for rule in rules
+            if HOMOPHONES in rule.variants
+            for spoken in sounds_of(rule.keywords)
         ],
         patterns=[
             (pattern, heads[rule.id])

@@ -44,7 +44,11 @@ def may_escape(text: str) -> bool:
 def first_escape(text: str) -> int | None:
     """Where one begins, whole or cut off by the text's end."""
     found = _ANY.search(text)
-    return None if found is None else found.start()
+    if found is None:
+        return None
+    # What stands before may be the beginning of one that goes on with what this one spells.
+    before = _PART.search(text, max(0, found.start() - 2 * _LONGEST_NAME), found.start())
+    return (before or found).start()
 
 
 class Unescape:

@@ -158,10 +158,11 @@ class KeywordAutomaton:
 class KeywordScan:
     """One text's way through an automaton."""
 
-    def __init__(self, automaton: KeywordAutomaton) -> None:
+    def __init__(self, automaton: KeywordAutomaton, at: int = 0) -> None:
+        """Read from `at` on; what lies before may be looked at."""
         self._automaton = automaton
         self._node = 0
-        self._at = 0
+        self._at = at
         self.head_ends: dict[int, int] = {}
         """Nodes at which heads end, each with where it was first met by the last `feed`."""
         self._awaiting_end: list[Found] = []

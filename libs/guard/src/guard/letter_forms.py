@@ -20,8 +20,9 @@ _FORM = re.compile(
     rf"(?:([A-Z])|({'|'.join(_OTHER_BASES)}))(?: WITH [A-Z -]*)?"
 )
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)
-_STRETCHES = frozenset("\u0640\u07fa\u180a")
-"""Lengthen the line between two letters and are none themselves: tatweel (kashida) and its like."""
+_STRETCHES = frozenset("\u0640\u07fa\u180a\u02c7\u02c9")
+"""Letters to Unicode that are none: what lengthens the line between two, as tatweel (kashida) does,
+and marks of tone behind a syllable."""
 _ANY_CASE = frozenset(("Lu", "Ll", "Lo", "So"))
 
 

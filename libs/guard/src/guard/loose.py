@@ -9,40 +9,56 @@ and eight letters or more, and may be written with
 - no clause end with a space, as sentences have it, unless all its words are parted by signs.
 
 A word of six letters or more may be parted by signs, but by no space: two words are met by chance.
-At its ends either is bounded as a word is. Keywords that are shorter, or have letters of unspaced
-scripts, are left to `spaced`.
+In a phrase of three words an i stands for an l, and an l for an i. At its ends either is bounded
+as a word is. A phrase may have Chinese characters for some of its words. Keywords that are shorter,
+or all of unspaced scripts, are left to `spaced`.
 """
 
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
+from operator import methodcaller
 from typing import NamedTuple
 
 from guard.found import Found, RuleHead
 from guard.keywords import KeywordAutomaton
 from guard.normalise import ShadowWindow
-from guard.reading import AS_WRITTEN, Reading
-from guard.spaced import CLAUSE_END, KINDS, SPACED
+from guard.reading import Reading
+from guard.spaced import CLAUSE_END, KINDS, SPACED, UNSPACED
 
 MOST_BETWEEN_WORDS, MOST_WITHIN = 5, 3
 """Separators; white space in a row is one."""
 LEAST_OF_PHRASE, LEAST_OF_WORD = 8, 6
 """Letters."""
+_LETTERS_OF_HAN = 3
+"""Says as much as so many others."""
 _SENTENCE_ENDS = frozenset(".")
+_AFTER_WORD = "(?<![a-z0-9].)"
 _HEAD = 3
 """Letters of a beginning by which a text is searched."""
 
 
 def is_loose(keyword: str) -> bool:
     """Whether the keyword is found however its words are joined."""
-    letters = "".join(filter(str.isalnum, keyword))
-    least = LEAST_OF_PHRASE if len(_words(keyword)) > 1 else LEAST_OF_WORD
-    return len(letters) >= least and all(KINDS[letter] == SPACED for letter in letters)
+    kinds = [KINDS[letter] for letter in keyword if letter.isalnum()]
+    letters = sum(_LETTERS_OF_HAN if kind == UNSPACED else 1 for kind in kinds)
+    if len(_words(keyword)) > 1:
+        return letters >= LEAST_OF_PHRASE and SPACED in kinds
+    return letters >= LEAST_OF_WORD and UNSPACED not in kinds
 
 
 def _words(keyword: str) -> list[str]:
     return "".join(one if one.isalnum() else " " for one in keyword).split()
+
+
+def _reads_alike(keyword: str, written: str) -> bool:
+    """Whether they differ in letters of one stroke alone."""
+    return keyword.replace("l", "i") == written.replace("l", "i")
+
+
+ONE_STROKE = Reading(methodcaller("replace", "l", "i"), str.__eq__)
+"""A capital i passes for an l, and what passes for one of them for the other."""
 
 
 class _Written(NamedTuple):
@@ -77,7 +93,7 @@ class LooseKeywords:
     """The automaton over letters; built once, shared by all scans."""
 
     def __init__(
-        self, keywords: Iterable[tuple[str, RuleHead]], reading: Reading = AS_WRITTEN
+        self, keywords: Iterable[tuple[str, RuleHead]], reading: Reading = ONE_STROKE
     ) -> None:
         """Build from (normalised keyword, its rule); each is `is_loose`."""
         self.written: dict[str, set[_Written]] = defaultdict(set)
@@ -109,7 +125,7 @@ def _beginnings(heads: set[str]) -> str:
     apart = rf"[\W_]{{0,{MOST_BETWEEN_WORDS}}}"
     # Each way begins with its letter, for which a search runs ahead quickly.
     ways = [
-        f"{first}(?<![a-z0-9]{first}){apart}(?:\\Z|{_further(rest, apart)})"
+        f"{first}{_AFTER_WORD if first.isascii() else ''}{apart}(?:\\Z|{_further(rest, apart)})"
         for first, rest in sorted(by_first.items())
     ]
     return "|".join(ways)
@@ -196,7 +212,7 @@ class LooseScan:
                     self._viable(window, automaton.step(node, letter)) if child is None else child
                 )
                 if ends[node]:
-                    self._occurrences(window, node, start + at + 1)
+                    self._occurrences(window, node, start + at + 1, found)
             if not node:
                 break
         self._node, self._gap = node, gap
@@ -209,7 +225,7 @@ class LooseScan:
             node = automaton.fallback[node]
         return node
 
-    def _occurrences(self, window: ShadowWindow, node: int, end: int) -> None:
+    def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
         keywords, reading = self._keywords, self._keywords.automaton.reading
         for keyword in keywords.automaton.ending_at(node):
             start = self._places[-keyword.length]
@@ -218,12 +234,18 @@ class LooseScan:
             if window.between(start, end) not in keywords.plain:
                 places = [*islice(self._places, len(self._places) - keyword.length, None)]
                 written = "".join(map(window.character, places))
-                if written != keyword.text and not reading.spells(keyword.text, written):
+                forms = keywords.written[keyword.text]
+                is_alike = reading.spells(keyword.text, written) or (
+                    any(sum(form.breaks) > 1 for form in forms)
+                    and _reads_alike(keyword.text, written)
+                )
+                if not is_alike:
                     continue
                 gaps = [window.between(a + 1, b) for a, b in pairwise(places)]
-                if not any(one.allows(gaps) for one in keywords.written[keyword.text]):
+                if not any(form.allows(gaps) for form in forms):
                     continue
-            self._awaiting_end.append(Found(start, end, keyword.rule))
+            occurrence = Found(start, end, keyword.rule)
+            (self._awaiting_end if keyword.ends_word else found).append(occurrence)
 
     def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
         if not touched:
@@ -232,6 +254,8 @@ class LooseScan:
 
 
 def _starts_word(window: ShadowWindow, start: int) -> bool:
-    """Whether the letter at `start` touches no other of a spaced script before it."""
+    """Whether the letter at `start` is of an unspaced script or touches no other before it."""
     at = start - window.start
+    if KINDS[window.text[at]] == UNSPACED:
+        return True
     return KINDS[window.text[at - 1]] != SPACED if at > 0 else start == 0

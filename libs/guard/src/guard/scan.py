@@ -1,19 +1,28 @@
 """The rules of one direction, and one text's way through them."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar, cast
 
 from guard.found import Found, RuleHead
 from guard.headed_scan import HeadedPatterns, HeadedScan
+from guard.homophones import SOUNDS
 from guard.keywords import KeywordAutomaton, KeywordScan
+from guard.leet_scan import LeetKeywords, LeetScan
 from guard.loose import LooseKeywords, LooseScan, is_loose
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
 from guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
-from guard.variants import LEETSPEAK, LEETSPEAK_APART
+
+
+class _Scan(Protocol):
+    """One text's way through some keywords."""
+
+    def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
+        """As `KeywordScan.feed`."""
 
 
 class RuleSet:
@@ -24,6 +33,7 @@ class RuleSet:
         keywords: Iterable[tuple[str, RuleHead, bool]],
         patterns: Sequence[tuple[BoundedPattern, RuleHead]],
         leet: Sequence[tuple[str, RuleHead, bool]] = (),
+        sounds: Sequence[tuple[str, RuleHead]] = (),
     ) -> None:
         keywords = list(keywords)
         self.headed = HeadedPatterns([both for both in patterns if both[0].heads])
@@ -31,12 +41,18 @@ class RuleSet:
         self.automaton = KeywordAutomaton(
             (keyword for keyword in keywords if not is_unspaced(keyword[0])), self.headed.heads
         )
-        self.leet = KeywordAutomaton(leet, reading=LEETSPEAK) if leet else None
-        self.spaced_leet = SpacedKeywords(((word, rule) for word, rule, _ in leet), LEETSPEAK_APART)
-        self.is_empty = not keywords and not patterns
         pairs = [(keyword, rule) for keyword, rule, _ in keywords]
-        self.spaced = SpacedKeywords(pair for pair in pairs if not is_loose(pair[0]))
-        self.loose = LooseKeywords(pair for pair in pairs if is_loose(pair[0]))
+        spaced = SpacedKeywords(pair for pair in pairs if not is_loose(pair[0]))
+        loose = LooseKeywords(pair for pair in pairs if is_loose(pair[0]))
+        heard = SpacedKeywords(sounds, SOUNDS)
+        self.scans: list[Callable[[], _Scan]] = [
+            *([partial(SpacedScan, spaced)] if spaced.longest else ()),
+            *([partial(LooseScan, loose)] if loose.longest else ()),
+            *([partial(SpacedScan, heard)] if heard.longest else ()),
+            *([partial(LeetScan, LeetKeywords(leet))] if leet else ()),
+        ]
+        """Further ways to read a text for keywords."""
+        self.is_empty = not keywords and not patterns
 
 
 class RuleScan:
@@ -44,10 +60,7 @@ class RuleScan:
 
     def __init__(self, rules: RuleSet) -> None:
         self._keywords = KeywordScan(rules.automaton)
-        self._spaced = SpacedScan(rules.spaced) if rules.spaced.longest else None
-        self._loose = LooseScan(rules.loose) if rules.loose.longest else None
-        self._leet = KeywordScan(rules.leet) if rules.leet is not None else None
-        self._spaced_leet = SpacedScan(rules.spaced_leet) if rules.spaced_leet.longest else None
+        self._scans = [scan() for scan in rules.scans]
         self._headed = HeadedScan(rules.headed)
         self._patterns = PatternScan(rules.patterns) if rules.patterns.rules else None
         self._is_idle = rules.is_empty
@@ -56,7 +69,7 @@ class RuleScan:
 
     def fork(self) -> "RuleScan":
         """A scan that has read as much and goes on by itself."""
-        return _forked(self, (KeywordScan, SpacedScan, LooseScan, HeadedScan, PatternScan))
+        return _forked(self)
 
     def feed(self, window: ShadowWindow, *, finished: bool) -> tuple[list[Found], int]:
         """Read what the window has gained.
@@ -69,17 +82,9 @@ class RuleScan:
             return [], window.end
         found = self._found
         frontier = self._keywords.feed(window, found, finished=finished)
-        if self._spaced is not None:
-            spaced_at = self._spaced.feed(window, found, finished=finished)
-            frontier = spaced_at if spaced_at < frontier else frontier
-        if self._loose is not None:
-            loose_at = self._loose.feed(window, found, finished=finished)
-            frontier = loose_at if loose_at < frontier else frontier
-        if self._leet is not None:
-            leet_at = self._leet.feed(window, found, finished=finished)
-            frontier = leet_at if leet_at < frontier else frontier
-        if self._spaced_leet is not None:
-            frontier = min(frontier, self._spaced_leet.feed(window, found, finished=finished))
+        for scan in self._scans:
+            scan_at = scan.feed(window, found, finished=finished)
+            frontier = scan_at if scan_at < frontier else frontier
         if self._keywords.head_ends or self._headed.open:
             heads = self._keywords.seen_heads()
             found += self._headed.feed(window, heads, finished=finished)
@@ -106,15 +111,21 @@ class RuleScan:
         return [match for match in found if match[0] < frontier] if self._found else found, frontier
 
 
-ScanT = TypeVar("ScanT")
+StateT = TypeVar("StateT")
 
 
-def _forked(scan: ScanT, parts: tuple[type, ...]) -> ScanT:
-    """A copy with a state of its own; rules are shared."""
-    twin = copy(scan)
-    for name, value in vars(scan).items():
-        if isinstance(value, list | dict | deque):
-            setattr(twin, name, copy(value))
-        elif isinstance(value, parts):
-            setattr(twin, name, _forked(value, ()))
+def _forked(state: StateT) -> StateT:
+    """A copy with a state of its own; rules and what is immutable are shared."""
+    if isinstance(state, list):
+        return cast(StateT, [_forked(one) for one in state])
+    if isinstance(state, dict | deque):
+        return copy(state)
+    if not isinstance(state, _STATEFUL):
+        return state
+    twin = copy(state)
+    for name, value in vars(state).items():
+        setattr(twin, name, _forked(value))
     return twin
+
+
+_STATEFUL = (RuleScan, KeywordScan, SpacedScan, LooseScan, LeetScan, HeadedScan, PatternScan)

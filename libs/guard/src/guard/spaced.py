@@ -71,19 +71,28 @@ class SpacedKeywords:
         self.automaton = KeywordAutomaton(
             ((letters, rule, False) for letters, rule in pairs if letters), reading=reading
         )
-        first = "".join(sorted(one for one in self.automaton.children[0] if one.isascii()))
-        self.alone = re.compile(rf"(?<![a-z0-9])[{first}](?![a-z0-9])") if first else None
-        """Finds where a keyword may begin in ASCII: none of its letters touches the next."""
+        self.begins = re.compile(_beginnings(self.automaton.children[0]))
+        """Finds where a keyword may begin."""
+
+
+def _beginnings(first: Iterable[str]) -> str:
+    """One of the letters; in ASCII one that touches no other."""
+    ascii_ones = "".join(sorted(one for one in first if one.isascii()))
+    others = "".join(sorted(one for one in first if not one.isascii()))
+    alone = rf"[{ascii_ones}](?<![a-z0-9].)(?![a-z0-9])"
+    return "|".join([*([alone] if ascii_ones else ()), *([f"[{others}]"] if others else ())])
 
 
 class SpacedScan:
     """One text's way through the letters."""
 
-    def __init__(self, keywords: SpacedKeywords) -> None:
+    def __init__(self, keywords: SpacedKeywords, at: int = 0) -> None:
+        """Read from `at` on; what lies before may be looked at."""
         self._automaton = keywords.automaton
-        self._alone = keywords.alone
+        self._begun = keywords.begins.search
+        self._read = keywords.automaton.reading.read
         self._node = 0
-        self._at = 0
+        self._at = at
         self._places: deque[int] = deque(maxlen=max(keywords.longest, 1))
         """Positions of the last letters, as many as the longest keyword has."""
         self._last_kind = SPACED
@@ -104,17 +113,18 @@ class SpacedScan:
         Returns:
             The first position at which a keyword may be growing; the end when none is.
         """
-        text, start, end = self._automaton.reading.read(window.text), window.start, window.end
-        at, self._at = self._at - start, end
+        end, at = window.end, self._at - window.start
+        self._at = end
+        text = self._read(window.text)
         while at < len(text):
-            # Most words cannot begin anything here, since their letters touch.
-            if not self._node and not self._awaiting_end and text.isascii():
-                alone = self._alone.search(text, at) if self._alone else None
-                if alone is None:
-                    self._gap = 0 if text[-1].isalnum() else MOST_SEPARATORS + 1
-                    self._last_kind = SPACED
+            # Most characters cannot begin anything here, nor can words, whose letters touch.
+            if not self._node and not self._awaiting_end:
+                begun = self._begun(text, at)
+                if begun is None:
                     return end
-                at, self._gap = alone.start(), MOST_SEPARATORS + 1
+                at = begun.start()
+                self._last_kind = KINDS[text[at - 1]] if at else SEPARATOR
+                self._gap = 0 if self._last_kind > CLAUSE_END else MOST_SEPARATORS + 1
             at = self._read_on(window, text, at, found)
         if finished:
             self._decide_awaiting(found, touched=False)
@@ -122,12 +132,12 @@ class SpacedScan:
         return self._places[-depth] if depth else end
 
     def _read_on(self, window: ShadowWindow, text: str, at: int, found: list[Found]) -> int:
-        """Read until nothing is growing in what may be skipped; return how far."""
+        """Read until nothing is growing; return how far."""
         automaton, places = self._automaton, self._places
         children, fallback = automaton.children, automaton.fallback
         ends, awaiting = automaton.ends, self._awaiting_end
-        node, skips, start = self._node, text.isascii(), window.start
-        # `automaton.step` and all that is common written out: Chinese passes here as a whole.
+        node, start = self._node, window.start
+        # `automaton.step` and all that is common written out.
         for at in range(at, len(text)):  # noqa: B020
             letter = text[at]
             kind = KINDS[letter]
@@ -142,9 +152,7 @@ class SpacedScan:
                     self._end_gap(start + at)
                 elif kind == SPACED == self._last_kind:
                     node = 0
-                    if skips:
-                        break
-                    continue
+                    break
                 else:
                     self._touching = start + at
                 self._last_kind = kind
@@ -154,6 +162,8 @@ class SpacedScan:
                 node = child or 0
                 if ends[node]:
                     self._occurrences(window, node, start + at + 1, found)
+            if not node:
+                break
         self._node = node
         return at + 1
 

@@ -1,34 +1,43 @@
-"""Spellings of a keyword that a rule asks for by name: leetspeak, pinyin, split characters.
+"""Spellings of a keyword that a rule asks for by name: leetspeak, pinyin, split characters, sounds.
 
 Pinyin and split characters become more keywords when a policy is compiled, so that a bundle says
 all that it finds and judging needs no dictionary. Leetspeak has too many spellings for that. It is
 a reading of the text: letters and signs are read as one, and a place that reads as the keyword must
-be spelled by the substitutions and not by another letter.
+be spelled by the substitutions and not by another letter. `homophones` is a reading as well.
 """
 
 import re
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice, product
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain, combinations, islice, product
 from operator import methodcaller
 
+from guard.bopomofo import bopomofo
+from guard.loose import is_loose
 from guard.normalise import normalise
 from guard.reading import Reading
 from guard.shown_as import parts, readings
 
-LEET, PINYIN, SPLIT = "leet", "pinyin", "split"
-VARIANTS = (LEET, PINYIN, SPLIT)
-MOST_SPELLINGS = 32
+LEET, PINYIN, SPLIT, HOMOPHONES = "leet", "pinyin", "split", "homophones"
+VARIANTS = (LEET, PINYIN, SPLIT, HOMOPHONES)
+READ = (LEET, HOMOPHONES)
+"""Those that are readings of the text."""
+MOST_SPELLINGS = 80
 """Of one keyword, by pinyin and by split characters each."""
-_MOST_TRIED = 4 * MOST_SPELLINGS
+_MOST_TRIED = 2 * MOST_SPELLINGS
 """Some come twice."""
-_MOST_MIXED = 5
+_MOST_MIXED = 10
 """Characters of a keyword that is also found partly in pinyin."""
+_NEUTRAL = "5"
+"""A tone that is not written."""
+_MOST_READINGS = 6
+"""Ways to read a keyword that are listed before it is written partly in pinyin."""
 
 _SUBSTITUTIONS = {
     **{"0": "o", "1": "il", "2": "z", "3": "e", "4": "a", "5": "s", "6": "g", "7": "t", "8": "b"},
     **{"9": "g", "@": "a", "!": "i", "|": "il", "$": "s", "+": "t"},
     **{"€": "e", "£": "l", "¢": "c", "¥": "y"},
 }
+LEET_SIGNS = "".join(_SUBSTITUTIONS)
 _READ_ALIKE = {"l": "i"}
 """1 stands for both."""
 _LETTERS = str.maketrans(
@@ -83,12 +92,19 @@ def _pinyin(keyword: str) -> Iterator[str]:
     if len(keyword) < 2 or not all(ord(character) in table for character in keyword):
         return
     known = [table[ord(character)] for character in keyword]
-    for number, readings_of_all in enumerate(product(*map(_as_typed, known))):
+    read = product(*map(_as_typed, known))
+    for number, readings_of_all in enumerate(islice(read, _MOST_READINGS)):
         syllables = [syllable for syllable, _ in readings_of_all]
         yield from _joined(syllables)
+        letters = [bopomofo(syllable) for syllable in syllables]
+        if all(letters):
+            yield "".join(one or "" for one in letters)
+        toned = [syllable + tone.strip(_NEUTRAL) for syllable, tone in readings_of_all]
+        yield from _joined(toned) if number == 0 else (" ".join(toned),)
         if number == 0:
-            yield from _joined([syllable + tone for syllable, tone in readings_of_all])
             yield from _partly(keyword, syllables)
+    for readings_of_all in read:
+        yield " ".join(syllable for syllable, _ in readings_of_all)
 
 
 def _joined(written: list[str]) -> Iterator[str]:
@@ -97,14 +113,27 @@ def _joined(written: list[str]) -> Iterator[str]:
 
 
 def _partly(keyword: str, syllables: list[str]) -> Iterator[str]:
-    """All but one character in pinyin, and one alone: "zha弹", "huo花shi"."""
-    if len(keyword) > _MOST_MIXED:
+    """Some characters in pinyin: "zha弹", "huo花shi". Of a long keyword, some side by side."""
+    length = len(keyword)
+    if length > _MOST_MIXED:
         return
-    for at, character in enumerate(keyword):
-        if len(keyword) > 2:
-            yield from _joined([*syllables[:at], character, *syllables[at + 1 :]])
-        if len(syllables[at]) > 1:  # "a片" is met by chance
-            yield from _joined([*keyword[:at], syllables[at], *keyword[at + 1 :]])
+    for chosen in _choices(length):
+        if len("".join(syllables[at] for at in chosen)) > 1:  # "a片" is met by chance
+            mixed = [syllables[at] if at in chosen else one for at, one in enumerate(keyword)]
+            yield " ".join(mixed)
+            if not is_loose(" ".join(mixed)):
+                yield "".join(mixed)
+
+
+def _choices(length: int) -> Iterator[Collection[int]]:
+    """Which of so many, the likeliest first: all but one or one, some side by side, any."""
+    for at in range(length):
+        yield [other for other in range(length) if other != at]
+        yield [at]
+    for count in range(length - 1, 1, -1):
+        yield from (range(at, at + count) for at in range(length - count + 1))
+    for count in range(2, length):
+        yield from combinations(range(length), count)
 
 
 def _as_typed(readings_of_one: list[tuple[str, str]]) -> list[tuple[str, str]]:
