@@ -22,7 +22,7 @@ class Told(Watcher):
     """A watcher that was told this."""
 
     def __init__(self, seen: Sequence[Seen]) -> None:
-        super().__init__()
+        super().__init__(str)
         self.seen = list(seen)
 
 

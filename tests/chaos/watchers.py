@@ -6,12 +6,14 @@ import random
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cli.gateway_client import DEFAULT_TENANT, local_token
 from cli.stack import Stack, running_stack
 from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
+from gateway.adapters.event_ids import SealedEventIds
 from google.protobuf.struct_pb2 import Struct
 from jobs.bus import Bus
 from jobs.subjects import job_progress, job_state
@@ -93,9 +95,11 @@ async def watch_through_cuts(
         ):
             job_id = await _submit(bus, plan)
             token = local_token(state)
+            ids = SealedEventIds(stack.runtime.service_secret)
+            asked = (token, job_id, partial(ids.unseal, job_id))
             watchers = [
-                SseWatcher(f"http://127.0.0.1:{http.port}", token, job_id),
-                GrpcWatcher(f"127.0.0.1:{grpc.port}", token, job_id),
+                SseWatcher(f"http://127.0.0.1:{http.port}", *asked),
+                GrpcWatcher(f"127.0.0.1:{grpc.port}", *asked),
             ]
             nemesis = _Nemesis(plan, stack, fleet, (http, grpc), watchers)
             async with asyncio.timeout(ENDS_WITHIN_SECONDS), asyncio.TaskGroup() as tasks:

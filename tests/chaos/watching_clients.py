@@ -6,7 +6,7 @@ Written here and not taken from `cli`, so that a mistake there is not repeated h
 import asyncio
 import json
 from abc import abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +55,17 @@ class Seen:
 
 
 class Watcher:
-    """One client: all that it saw, over all its connections."""
+    """One client: all that it saw, over all its connections.
+
+    Args:
+        unseal: from an id to the place in a stream that it stands for, with which what was seen is
+            compared with what is stored.
+    """
 
     door = ""
 
-    def __init__(self) -> None:
+    def __init__(self, unseal: Callable[[str], str]) -> None:
+        self._unseal = unseal
         self.seen: list[Seen] = []
         self.connections = 0
         """On which something came."""
@@ -85,7 +91,7 @@ class Watcher:
                 await asyncio.sleep(AGAIN_SECONDS)
 
     def _see(self, event_id: str, says: str) -> None:
-        type_, _, place = event_id.partition("-")
+        type_, _, place = self._unseal(event_id).partition("-")
         self.seen.append(Seen(type_, int(place.partition(".")[0]), says))
         self._last_id = event_id
         self.hears = True
@@ -100,8 +106,8 @@ class SseWatcher(Watcher):
 
     door = "HTTP"
 
-    def __init__(self, url: str, token: str, job_id: str) -> None:
-        super().__init__()
+    def __init__(self, url: str, token: str, job_id: str, unseal: Callable[[str], str]) -> None:
+        super().__init__(unseal)
         self._url = f"{url}/v1/jobs/{job_id}/events"
         self._headers = {"authorization": f"Bearer {token}", "accept": "text/event-stream"}
 
@@ -129,8 +135,8 @@ class GrpcWatcher(Watcher):
 
     door = "gRPC"
 
-    def __init__(self, address: str, token: str, job_id: str) -> None:
-        super().__init__()
+    def __init__(self, address: str, token: str, job_id: str, unseal: Callable[[str], str]) -> None:
+        super().__init__(unseal)
         self._address = address
         self._metadata = (("authorization", f"Bearer {token}"),)
         self._job_id = job_id

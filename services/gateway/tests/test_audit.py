@@ -1,5 +1,6 @@
 """Who changed what is written down, at both doors, and shown to nobody else."""
 
+import re
 from typing import Any
 
 import httpx
@@ -49,6 +50,7 @@ async def test_each_change_that_succeeds_is_recorded_with_who_and_what_and_no_te
         (key["id"], key["id"], "delete_file", file["id"]),
         ("ada", None, "change_key", key["id"]),
     ]
+    assert all(re.fullmatch("change-req-[0-9a-f]{32}", each["id"]) for each in found)
     assert found[2]["request_id"] == moved.headers["x-request-id"]
     assert SECRET not in str(found)
     assert key["key"][10:] not in str(found)

@@ -58,7 +58,7 @@ async def test_ready_datasets_are_listed_in_pages_and_shown(house: House):
 
 async def test_a_dataset_in_the_making_is_shown_by_its_job(house: House):
     async with grpc_door(house, tenant="makes") as door:
-        header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="x"))
+        header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="fine-tune"))
         parts = [header, pb.UploadFileRequest(chunk=b"{}")]
         file = (await door.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
         spec = DatasetSpec(file_id=file.file_id, mapping=RowMapping(layout="text"))
@@ -91,7 +91,7 @@ async def test_a_deleted_dataset_is_gone(house: House):
 
 async def test_a_file_that_a_job_needs_stays(house: House):
     async with grpc_door(house, tenant="uses") as door:
-        header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="x"))
+        header = pb.UploadFileRequest(header=pb.FileHeader(filename="a.jsonl", purpose="fine-tune"))
         parts = [header, pb.UploadFileRequest(chunk=b"{}")]
         file = (await door.UploadFile(iter(parts), timeout=CALL_SECONDS)).file
         spec = DatasetSpec(file_id=file.file_id, mapping=RowMapping(layout="text"))

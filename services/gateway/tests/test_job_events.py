@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from gateway.adapters.event_ids import SealedEventIds
 from gateway.domain.access import Caller
 from gateway.entrypoints.http.job_event_replies import HEARTBEAT, RETRY, JobEventReplies
 from gateway_support.house import House
@@ -27,6 +28,7 @@ from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+IDS = SealedEventIds("a-secret-of-the-tests")
 STREAMED = {"accept": "text/event-stream"}
 
 
@@ -205,7 +207,7 @@ class Told:
 async def told_stream(
     told: Told, stopping: asyncio.Event, heartbeat_seconds: float = 30
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    replies = JobEventReplies(told, stopping, heartbeat_seconds)
+    replies = JobEventReplies(told, IDS, stopping, heartbeat_seconds)
     response = await replies.reply(streamed_request(), JOB, "job.event")
     lines = response.body_iterator  # type: ignore[attr-defined]
     assert await anext(lines) == RETRY
@@ -221,7 +223,8 @@ async def test_a_quiet_stream_says_that_it_is_alive_and_loses_nothing(house: Hou
         told.events.put_nowait(JobEvent(7, datetime(2026, 1, 1), "state", "running", running))
         while (line := await anext(lines)) == HEARTBEAT:
             pass
-    assert line.startswith(b"id: state-7\ndata: {")
+    shown = line.removeprefix(b"id: ").partition(b"\n")[0].decode()
+    assert IDS.unseal(JOB.requested.job_id, shown) == "state-7"
 
 
 async def test_a_stream_ends_with_the_process_whatever_the_job_does(house: House):

@@ -63,7 +63,6 @@ async def test_leeway_is_thirty_seconds_and_no_more(issuer: Issuer, kind: str):
         ({"nbf": 120}, r"from (119|120) s in the future: the clocks"),
         ({"iat": 3600, "exp": 7200}, r"from (3599|3600) s in the future: the clocks"),
         ({"iat": -7200, "exp": -3600}, r"expired (3600|3601) s ago.*the clocks"),
-        ({"iat": -7200, "exp": -(10**300)}, r"expired 10000000000 s ago"),
     ],
 )
 async def test_wrong_times_say_by_how_much_the_clocks_differ(

@@ -1,5 +1,6 @@
 """Deliveries that fail: tried again until they arrive, given up in the end, in nobody's way."""
 
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -82,6 +83,7 @@ async def test_an_event_is_dropped_after_the_last_attempt_and_the_next_is_tried(
         still = await shown(client, webhook)
 
     assert [each["attempt"] for each in seen] == [5, 4, 3, 2, 1]
+    assert all(re.fullmatch("attempt-[0-9a-f]{32}", each["id"]) for each in seen)
     assert [each["next_at"] is None for each in seen] == [True, False, False, False, False]
     assert still["enabled"]
 

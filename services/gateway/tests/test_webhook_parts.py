@@ -89,6 +89,25 @@ async def test_an_event_waits_until_the_endpoints_before_it_are_known(bus: Bus):
     reading.cancel()
 
 
+async def test_what_an_event_is_called_does_not_depend_on_what_others_did_before_it(bus: Bus):
+    book, stopping = WebhookBook(bus), asyncio.Event()
+    reading = asyncio.create_task(book.run())
+    await registered_elsewhere(bus, "https://example.com")
+    await eventually(lambda: book.find("wh-1"))
+    telling = asyncio.create_task(TellWebhooks(bus, book, FACTS, Nothing()).run(stopping))
+    state = JobState(job_id="job-1", tenant="acme", status=JOB_STATUS_SUCCEEDED)
+    state.updated_at.GetCurrentTime()
+    for _ in range(2):
+        await bus.publish(job_state("job-1"), state)
+        await bus.publish(job_state("job-2"), JobState(job_id="job-2", tenant="another"))
+    await eventually(lambda: _read(bus, 4))
+    stopping.set()
+    await telling
+    reading.cancel()
+
+    assert await _due(bus, 1)
+
+
 async def test_an_event_before_the_registration_is_not_told_however_late_it_is_read(bus: Bus):
     book, stopping = WebhookBook(bus), asyncio.Event()
     reading = asyncio.create_task(book.run())

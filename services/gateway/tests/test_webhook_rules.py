@@ -1,6 +1,7 @@
 """The rules of webhooks that need no network: signatures, waits, places."""
 
 import base64
+import ipaddress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -110,10 +111,38 @@ def test_a_figure_that_json_does_not_know_is_told_as_null():
         "::ffff:8.8.8.8",
         "64:ff9b::808:808",
         "2002:808:808::",
+        "2606:4700::5efe:808:808",
+        "2606:4700::200:5efe:808:808",
     ],
 )
 def test_a_public_address_is_public_in_every_form(address: str):
     assert is_public(address)
+
+
+PRIVATE = ("127.0.0.1", "10.1.2.3", "169.254.169.254", "192.168.0.1", "100.64.0.1", "0.0.0.0")
+FORMS = {
+    "mapped": "::ffff:{0}",
+    "compatible": "::{0}",
+    "translated": "::ffff:0:{0}",
+    "NAT64": "64:ff9b::{0}",
+    "NAT64 of one's own": "64:ff9b:1::{0}",
+    "ISATAP": "2606:4700::5efe:{0}",
+    "ISATAP, universal": "2606:4700::200:5efe:{0}",
+    "ISATAP, group": "2606:4700::100:5efe:{0}",
+    "ISATAP, both": "2606:4700::300:5efe:{0}",
+    "ISATAP, link": "fe80::5efe:{0}",
+    "ISATAP below 6to4": "2002:808:808::5efe:{0}",
+    "Teredo": "2001:0:{1}::",
+    "6to4": "2002:{1}::1",
+}
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_private_address_is_private_in_every_form(form: str, address: str):
+    digits = ipaddress.IPv4Address(address).packed.hex()
+    hidden = ipaddress.ip_address(form.format(address, f"{digits[:4]}:{digits[4:]}"))
+    assert not is_public(str(hidden))
 
 
 def slots() -> DeliverySlots:

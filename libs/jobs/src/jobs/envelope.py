@@ -46,6 +46,11 @@ class Stored(Generic[M_co]):
         return _PROPAGATOR.extract(self.headers, context=Context())
 
     @property
+    def event_id(self) -> str:
+        """CloudEvents' id: the message's alone, and it says nothing of others in its stream."""
+        return self.headers.get("ce-id", "")
+
+    @property
     def msg_id(self) -> str:
         """What a repeat of it would carry, too."""
         return self.headers.get(MSG_ID, "")

@@ -16,6 +16,7 @@ from jobs.watching import JobWatcher
 from registry.stores import store_of
 from service_kit.work_apart import WorkApart
 
+from gateway.adapters.event_ids import SealedEventIds
 from gateway.adapters.fault_points import FaultPoints
 from gateway.adapters.job_owner import OwnJobs
 from gateway.adapters.peers import Peers
@@ -102,8 +103,7 @@ def all_use_cases(parts: Parts) -> UseCases:
     """Everything that callers can do."""
     settings, known, peers = parts.settings, parts.known, parts.peers
     find_model, show_datasets = _readers(known)
-    room = WaitingRoom(known.jobs, settings.max_waiting_jobs)
-    ordering = (find_model, OrderJob(known.jobs, room))
+    room, ordering = _ordering(parts, find_model)
     answer_chat, judge_texts = _judged(parts, find_model)
     submit_job, manage_evals = _own_jobs(parts, room)
     return UseCases(
@@ -135,8 +135,16 @@ def all_use_cases(parts: Parts) -> UseCases:
         show_eval_runs=ShowEvalRuns(manage_evals, known.jobs, partial(store_of, settings)),
         control_job=ControlJob(_job_owners(parts), known.jobs, known.datasets, peers.data_prep),
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
+        event_ids=SealedEventIds(parts.settings.service_secret.get_secret_value()),
         webhooks=parts.webhooks,
     )
+
+
+def _ordering(
+    parts: Parts, find_model: FindModel
+) -> tuple[WaitingRoom, tuple[FindModel, OrderJob]]:
+    room = WaitingRoom(parts.known.jobs, parts.settings.max_waiting_jobs)
+    return room, (find_model, OrderJob(parts.known.jobs, room))
 
 
 def _own_jobs(parts: Parts, room: WaitingRoom) -> tuple[SubmitJob, ManageEvals]:

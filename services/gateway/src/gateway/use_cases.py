@@ -22,7 +22,7 @@ from gateway.ordering.create_optimization import CreateOptimization
 from gateway.ordering.delete_dataset import DeleteDataset
 from gateway.ordering.delete_file import DeleteFile
 from gateway.ordering.show_datasets import ShowDatasets
-from gateway.ordering.watch_job import WatchJob
+from gateway.ordering.watch_job import EventIds, WatchJob
 from gateway.routing.delete_model import DeleteModel
 from gateway.routing.move_alias import MoveAlias
 from gateway.routing.show_models import ShowModels
@@ -64,5 +64,6 @@ class UseCases:
     show_usage: ShowUsage
     control_job: ControlJob
     watch_job: WatchJob
+    event_ids: EventIds
     webhooks: Webhooks | None
     """None where the operator gave no key for their secrets."""

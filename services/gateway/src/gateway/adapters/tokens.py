@@ -25,7 +25,8 @@ LEEWAY_SECONDS = 30
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub"]
 ALGORITHMS = ("EdDSA", "RS256")
 TOKEN_TYPES = ("at+jwt", "jwt", "application/at+jwt")
-MAX_SAID_SECONDS = 10**10
+LAST_SECOND = 253_402_300_799
+"""The end of the year 9999, the last that dates are written with."""
 MAX_REMEMBERED = 1024
 
 # Three parts of unpadded base64url and nothing else: no JWE, no padding, no white space.
@@ -82,7 +83,9 @@ class TokenVerifier:
         now = time.time()
         try:
             # What it says before its signature is known decides whose keys are asked, no more.
-            issuer = self._issuer(_strict_json(token.split(".")[1]))
+            said = _strict_json(token.split(".")[1])
+            _refuse_odd_times(said)
+            issuer = self._issuer(said)
             key_id, algorithm = _key_id(token, issuer)
             key = await issuer.keys.get(key_id)
             if key is None or key.algorithm != algorithm:
@@ -96,7 +99,6 @@ class TokenVerifier:
                 leeway=LEEWAY_SECONDS,
                 options={"require": REQUIRED_CLAIMS, "strict_aud": issuer.one_audience},
             )
-            _refuse_odd_times(claims)
             caller = issuer.caller(claims)
         except (jwt.ExpiredSignatureError, jwt.ImmatureSignatureError) as error:
             # Raised only once the signature is known to be good.
@@ -128,9 +130,12 @@ def _key_id(token: str, issuer: TrustedIssuer) -> tuple[str, str]:
 
 
 def _refuse_odd_times(claims: dict[str, Any]) -> None:
-    """Raise ValueError for times that are signed and yet not whole numbers."""
+    """Raise ValueError for times that are no whole seconds between 1970 and the year 9999."""
     for name in ("exp", "iat", "nbf"):
-        if name in claims and type(claims[name]) is not int:
+        # True is an int to Python, and no time.
+        if name in claims and (
+            type(claims[name]) is not int or not 0 <= claims[name] <= LAST_SECOND
+        ):
             raise ValueError(name)
 
 
@@ -155,13 +160,15 @@ def _wrong_time(payload: str) -> str:
 
 
 def _seconds(value: float) -> int:
-    return max(0, round(min(value, MAX_SAID_SECONDS)))
+    return max(0, round(value))
 
 
 def _strict_json(part: str) -> dict[str, Any]:
-    """A part of the token as an object in which no name comes twice."""
-    text = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    parsed = json.loads(text, object_pairs_hook=_no_repeats)
+    """A part of the token as an object in which no name comes twice, and all numbers are JSON's."""
+    raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
+    # Given bytes, `json` would guess UTF-16 and UTF-32, too; a token is UTF-8 without a mark.
+    text = raw.decode("utf-8")
+    parsed = json.loads(text, object_pairs_hook=_no_repeats, parse_constant=_no_constant)
     if not isinstance(parsed, dict):
         raise ValueError("not an object")
     return parsed
@@ -172,3 +179,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(names) != len(pairs):
         raise ValueError("a name comes twice")
     return names
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

@@ -41,6 +41,13 @@ class MethodNotAllowedError(BadRequestError):
         self.allowed = tuple(allowed)
 
 
+class UnsupportedEncodingError(BadRequestError):
+    """The body, or a part of it, is compressed or encoded; it is read only as it is."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, param="content-encoding", code="unsupported_encoding")
+
+
 class ContentPolicyError(BadRequestError):
     """The policy blocks the input. Names rules and categories, never the text that matched."""
 

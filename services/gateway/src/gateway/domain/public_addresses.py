@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -17,12 +18,14 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _UNICAST = ipaddress.IPv6Network("2000::/3")
 """All of IPv6 that was ever given to anybody as a public address."""
-_EMBEDDING: tuple[tuple[ipaddress.IPv6Network, int], ...] = (
-    (ipaddress.IPv6Network("::ffff:0:0/96"), 0),
-    (ipaddress.IPv6Network("64:ff9b::/96"), 0),
-    (ipaddress.IPv6Network("2002::/16"), 80),
+_STANDING_FOR_IPV4 = tuple(
+    ipaddress.IPv6Network(network) for network in ("::ffff:0:0/96", "64:ff9b::/96")
 )
-"""Networks whose addresses stand for one of IPv4, and where in them it is: bits from the right."""
+"""Outside of it, networks that stand for IPv4, an address in the last 32 bits: mapped, NAT64."""
+_SIX_TO_FOUR = ipaddress.IPv6Network("2002::/16")
+_ISATAP = 0x00005EFE
+_ISATAP_MASK = 0xFCFFFFFF
+"""The upper half of an interface's id, less its bits for universal and group (RFC 5214, 6.1)."""
 _REFUSED: tuple[Network, ...] = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -30,6 +33,7 @@ _REFUSED: tuple[Network, ...] = tuple(
         "192.88.99.0/24",  # relays of 6to4
         "168.63.129.16/32",  # a cloud's own services, under a public address
         "224.0.0.0/4",
+        "2001::/32",  # Teredo: a relay takes it to an address of IPv4 written in it
         "3fff::/20",
     )
 )
@@ -98,14 +102,33 @@ def is_public(address: str) -> bool:
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
-        for network, shift in _EMBEDDING:
-            if address in network:
-                inner = (int(address) >> shift) & 0xFFFFFFFF
-                return _is_public(ipaddress.IPv4Address(inner))
+        inner = tuple(_inner_addresses(address))
+        if not all(map(_is_public, inner)):
+            return False
+        if any(address in network for network in _STANDING_FOR_IPV4):
+            return True
         if address not in _UNICAST:
             return False
+        if address in _SIX_TO_FOUR:
+            return True
     refused = any(address in network for network in _REFUSED if network.version == address.version)
     return address.is_global and not refused
+
+
+def _inner_addresses(address: ipaddress.IPv6Address) -> Iterator[ipaddress.IPv4Address]:
+    """The addresses of IPv4 to which routers on the way may take what is sent to this one.
+
+    ISATAP may stand below any prefix. Translators with a prefix of their own (RFC 6052) cannot be
+    told from other networks.
+    """
+    value = int(address)
+    interface = value & 0xFFFFFFFF_FFFFFFFF
+    if (interface >> 32) & _ISATAP_MASK == _ISATAP:
+        yield ipaddress.IPv4Address(interface & 0xFFFFFFFF)
+    if any(address in network for network in _STANDING_FOR_IPV4):
+        yield ipaddress.IPv4Address(value & 0xFFFFFFFF)
+    if address in _SIX_TO_FOUR:
+        yield ipaddress.IPv4Address((value >> 80) & 0xFFFFFFFF)
 
 
 def _is_host(host: str) -> bool:

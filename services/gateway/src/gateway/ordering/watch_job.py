@@ -43,6 +43,13 @@ class KeepsFigures(Protocol):
     async def step_figures(self, tenant: str, job_id: str) -> Sequence[StepFigures]: ...
 
 
+class EventIds(Protocol):
+    """Ids of events as callers see them; see `gateway.adapters.event_ids`."""
+
+    def seal(self, job_id: str, event_id: str) -> str: ...
+    def unseal(self, job_id: str, shown: str) -> str: ...
+
+
 class WatchJob:
     """However many watch, the bus is followed once."""
 

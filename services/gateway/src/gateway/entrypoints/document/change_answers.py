@@ -24,7 +24,7 @@ class ChangePage(Page[Change]):
 
 
 CHANGE: dict[str, Any] = {
-    "id": "change-42",
+    "id": "change-req-0b8f",
     "object": "audit.change",
     "at": AT,
     "subject": "ada",

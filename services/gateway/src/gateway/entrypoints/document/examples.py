@@ -254,7 +254,7 @@ OPTIMIZATION = {
 def job_event(kind: str) -> dict[str, Any]:
     """One event."""
     return {
-        "id": "progress-118",
+        "id": "event-Zk3v9Q",
         "object": kind,
         "created_at": AT,
         "level": "info",

@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from gateway.domain import access
 from gateway.domain.pages import DEFAULT_LIMIT, MAX_LIMIT
+from gateway.domain.purposes import PURPOSES
 from gateway.domain.route import Body, Dialect, Route
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.bodies.parsing import StrictBody
@@ -35,7 +36,7 @@ UPLOAD: dict[str, Any] = {
     "type": "object",
     "required": ["purpose", "file"],
     "properties": {
-        "purpose": {"type": "string", "description": "Best before the file."},
+        "purpose": {"enum": sorted(PURPOSES), "description": "Best before the file."},
         "file": {"type": "string", "format": "binary"},
     },
 }
@@ -176,7 +177,7 @@ def _refusals(route: Route, operation: Operation) -> list[int]:
     if "{" in route.path:
         statuses.add(404)
     if route.body is not Body.NONE:
-        statuses |= {400, 413}
+        statuses |= {400, 413, 415}
     if operation.body is not None and issubclass(operation.body.shape, StrictBody):
         statuses.add(422)
     if _is_paged(route):

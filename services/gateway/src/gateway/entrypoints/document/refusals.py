@@ -121,6 +121,13 @@ REFUSALS = {
         WRONG,
         "too_large",
     ),
+    415: Refusal(
+        "UnsupportedEncoding",
+        "The body is compressed or encoded; send it as it is, without Content-Encoding.",
+        "content-encoding: gzip is not decoded; send the body as it is, without this header",
+        WRONG,
+        "unsupported_encoding",
+    ),
     422: Refusal(
         "Unprocessable",
         "The body is wrong; `errors` lists everything.",

@@ -87,7 +87,7 @@ REGISTERED = {**WEBHOOK, "secret": SECRET}
 ROTATED = {**REGISTERED, "previous_secret_until": AT + 86400}
 TEST = {"object": "webhook.test", "delivery_id": "msg_2b8c"}
 DELIVERY = {
-    "id": "attempt-17",
+    "id": "attempt-5b0f6c1e",
     "object": "webhook.delivery",
     "delivery_id": "msg_2b8c",
     "event": "job.succeeded",

@@ -8,6 +8,7 @@ from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
 from gateway.domain.pages import page_of
+from gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
 from gateway.entrypoints.grpc.chunks import chunks_of, header_of
 from gateway.entrypoints.grpc.gate import Call, Handlers
 from gateway.entrypoints.grpc.messages import page_request
@@ -77,9 +78,11 @@ def check_file_header(header: pb.FileHeader) -> None:
     """Refuse a header that does not say enough of its file.
 
     Raises:
-        InvalidInputError: names every field that is missing.
+        InvalidInputError: names every field that is missing or wrong.
     """
     fields = (("filename", header.filename), ("purpose", header.purpose))
-    missing = [f"header.{name}: must be given" for name, value in fields if not value]
-    if missing:
-        raise InvalidInputError(missing)
+    wrong = [f"header.{name}: must be given" for name, value in fields if not value]
+    if header.purpose and header.purpose not in PURPOSES:
+        wrong.append(f"header.{WRONG_PURPOSE}")
+    if wrong:
+        raise InvalidInputError(wrong)

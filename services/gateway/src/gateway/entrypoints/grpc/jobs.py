@@ -32,6 +32,7 @@ from gateway.entrypoints.grpc.messages import (
 from gateway.ordering.accepted_job import accepted_record
 from gateway.ordering.create_dataset import AcceptedDataset
 from gateway.ordering.create_fine_tuning_job import FineTuningOrder
+from gateway.ordering.watch_job import EventIds
 
 
 class CreatesDatasets(Protocol):
@@ -148,11 +149,13 @@ class JobProcedures:
         self,
         control_job: SteersJobs,
         watch_job: WatchesJobs,
+        ids: EventIds,
         jobs: Jobs,
         stopping: asyncio.Event,
     ) -> None:
         self._control_job = control_job
         self._watch_job = watch_job
+        self._ids = ids
         self._jobs = jobs
         self._stopping = stopping
 
@@ -195,7 +198,8 @@ class JobProcedures:
     async def _watch(
         self, request: pb.WatchJobRequest, call: Call
     ) -> AsyncGenerator[pb.WatchJobResponse]:
-        events = self._watch_job(call.caller, request.job_id, request.after or None)
+        after = self._ids.unseal(request.job_id, request.after) if request.after else None
+        events = self._watch_job(call.caller, request.job_id, after)
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
             while True:
@@ -204,7 +208,7 @@ class JobProcedures:
                 event = step.result()
                 if event is None:
                     return
-                yield event_message(event)
+                yield event_message(event, self._ids.seal(request.job_id, event.id))
         finally:
             stopping.cancel()
 

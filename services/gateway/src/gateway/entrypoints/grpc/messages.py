@@ -87,9 +87,9 @@ def dataset_message(dataset: DatasetReady | JobRecord) -> pb.Dataset:
     return pb.Dataset(id=dataset_id_of(dataset.requested.job_id), job=job_message(dataset))
 
 
-def event_message(event: JobEvent) -> pb.WatchJobResponse:
+def event_message(event: JobEvent, shown_id: str) -> pb.WatchJobResponse:
     """Something that happened to a job."""
-    shown = pb.WatchJobResponse(event_id=event.id, message=event.message)
+    shown = pb.WatchJobResponse(event_id=shown_id, message=event.message)
     shown.at.FromDatetime(event.at)
     body: Message = event.body
     if isinstance(body, JobState):

@@ -41,7 +41,9 @@ def gateway_rpc_handlers(
         use_cases.delete_model,
     )
     datasets = DatasetProcedures(data_prep, use_cases.show_datasets, use_cases.delete_dataset)
-    watching = JobProcedures(use_cases.control_job, use_cases.watch_job, jobs, stopping)
+    watching = JobProcedures(
+        *(use_cases.control_job, use_cases.watch_job, use_cases.event_ids, jobs, stopping)
+    )
     handlers = {
         **ChatProcedures(use_cases.answer_chat).handlers(),
         **models.handlers(),

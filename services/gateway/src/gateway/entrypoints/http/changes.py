@@ -43,7 +43,7 @@ def change_view(stored: Stored[ChangeRecorded]) -> View:
     """Who changed what, and when."""
     change = stored.body
     return {
-        "id": f"change-{stored.sequence}",
+        "id": f"change-{stored.event_id}",
         "object": "audit.change",
         "at": unix_seconds(change.at),
         "subject": change.subject,

@@ -6,14 +6,14 @@ from typing import Any, Protocol
 
 from modelmill.data_prep.v1.data_prep_service_pb2 import DiffDatasetsResponse, RowStory
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gateway.domain.errors import BadRequestError
+from gateway.entrypoints.http.downloads import download
 from gateway.entrypoints.http.requests import (
     Handlers,
     caller_of,
     json_response,
-    with_first,
 )
 
 MEDIA_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
@@ -89,13 +89,9 @@ class DatasetStoryRoutes:
             dataset_id=request.path_params["dataset_id"],
             report_format=report_format,
         )
-        # Before any header is sent, so that an unknown dataset is still a 404.
-        first = await anext(chunks, b"")
-        return StreamingResponse(
-            with_first(first, chunks),
-            media_type=MEDIA_TYPES[report_format],
-            headers={"content-security-policy": PAGE_POLICY, "x-content-type-options": "nosniff"},
-        )
+        name = f"{request.path_params['dataset_id']}.{report_format}"
+        policy = {"content-security-policy": PAGE_POLICY}
+        return await download(chunks, name, MEDIA_TYPES[report_format], **policy)
 
 
 def _story_view(story: RowStory) -> dict[str, Any]:

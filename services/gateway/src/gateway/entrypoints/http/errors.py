@@ -20,6 +20,7 @@ from gateway.domain.errors import (
     DefaultRulesError,
     MethodNotAllowedError,
     ModelNotFoundError,
+    UnsupportedEncodingError,
 )
 
 Headers = list[tuple[bytes, bytes]]
@@ -27,6 +28,7 @@ JSON: Headers = [(b"content-type", b"application/json")]
 
 HTTP_STATUS: dict[type[DomainError], int] = {
     MethodNotAllowedError: 405,
+    UnsupportedEncodingError: 415,
     BadRequestError: 400,
 }
 """What differs from `service_kit.status`; the nearest ancestor in the table counts."""
@@ -85,6 +87,8 @@ def error_headers(error: DomainError) -> Headers:
         headers.append((b"retry-after", str(seconds).encode()))
     if isinstance(error, MethodNotAllowedError):
         headers.append((b"allow", ", ".join(error.allowed).encode()))
+    if isinstance(error, UnsupportedEncodingError):
+        headers.append((b"accept-encoding", b"identity"))
     return headers
 
 

@@ -6,13 +6,14 @@ from typing import Protocol
 from jobs.kinds import EVALUATE
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gateway.domain.errors import BadRequestError
 from gateway.domain.pages import page_of
 from gateway.entrypoints.bodies.evaluation_body import EvaluationBody
 from gateway.entrypoints.bodies.parsing import PRIORITIES, read_body
 from gateway.entrypoints.http.dataset_stories import PAGE_POLICY
+from gateway.entrypoints.http.downloads import download
 from gateway.entrypoints.http.jobs import Jobs, job_of
 from gateway.entrypoints.http.requests import (
     Handlers,
@@ -20,7 +21,6 @@ from gateway.entrypoints.http.requests import (
     idempotency_key_of,
     json_response,
     page_request_of,
-    with_first,
 )
 from gateway.entrypoints.views.job_views import evaluation_view
 from gateway.entrypoints.views.pages import page_view
@@ -92,13 +92,8 @@ class EvaluationRoutes:
         chunks = self._evaluations.read(
             tenant=caller_of(request).tenant, job_id=job.requested.job_id, wanted=wanted
         )
-        # Before any header is sent, so that one that has not ended is still a 404.
-        first = await anext(chunks, b"")
-        return StreamingResponse(
-            with_first(first, chunks),
-            media_type=MEDIA_TYPES[wanted],
-            headers={"content-security-policy": PAGE_POLICY, "x-content-type-options": "nosniff"},
-        )
+        name, policy = f"{job.requested.job_id}.{wanted}", {"content-security-policy": PAGE_POLICY}
+        return await download(chunks, name, MEDIA_TYPES[wanted], **policy)
 
     async def _cancel(self, request: Request) -> Response:
         job = job_of(request, self._jobs, EVALUATE, WHAT)

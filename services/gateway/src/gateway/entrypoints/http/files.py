@@ -6,18 +6,19 @@ from typing import Protocol
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import InvalidInputError
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from gateway.domain.errors import BadRequestError, unsupported
 from gateway.domain.pages import page_of
+from gateway.domain.purposes import PURPOSES, WRONG_PURPOSE
 from gateway.entrypoints.bodies.whole_form import whole_form
+from gateway.entrypoints.http.downloads import download
 from gateway.entrypoints.http.multipart import MultipartUpload
 from gateway.entrypoints.http.requests import (
     Handlers,
     caller_of,
     json_response,
     page_request_of,
-    with_first,
 )
 from gateway.entrypoints.views.file_views import file_view
 from gateway.entrypoints.views.pages import deleted_view, page_view
@@ -58,6 +59,8 @@ class FileRoutes:
         async with whole_form(form, "purpose") as (fields, chunks):
             if "purpose" not in fields:
                 raise BadRequestError("purpose: must be given", param="purpose")
+            if fields["purpose"] not in PURPOSES:
+                raise BadRequestError(WRONG_PURPOSE, param="purpose")
             if any(name.startswith("expires_after") for name in fields):
                 raise unsupported("expires_after")
             try:
@@ -95,9 +98,7 @@ class FileRoutes:
         return json_response(deleted_view("file", file_id))
 
     async def _content(self, request: Request) -> Response:
-        chunks = self._files.content(
-            tenant=caller_of(request).tenant, file_id=request.path_params["file_id"]
-        )
-        # Before any header is sent, so that an unknown file is still a 404.
-        first = await anext(chunks, b"")
-        return StreamingResponse(with_first(first, chunks), media_type="application/octet-stream")
+        tenant, file_id = caller_of(request).tenant, request.path_params["file_id"]
+        file = await self._files.get(tenant=tenant, file_id=file_id)
+        chunks = self._files.content(tenant=tenant, file_id=file_id)
+        return await download(chunks, file.filename, "application/octet-stream")

@@ -11,17 +11,15 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from service_kit.errors import DomainError, NotFoundError, TooLargeError, UnauthenticatedError
+from service_kit.errors import DomainError, NotFoundError, UnauthenticatedError
 from starlette.requests import ClientDisconnect
 
 from gateway.domain.access import CHAT, Caller
-from gateway.domain.deadline import ALLOWED_SECONDS
-from gateway.domain.errors import BadRequestError, MethodNotAllowedError
+from gateway.domain.errors import MethodNotAllowedError
 from gateway.domain.model_names import ModelNames, Named
 from gateway.domain.requests_in_hand import UNENDED_ROUTES, RequestInHand
 from gateway.domain.route import Body, Dialect, Route
 from gateway.domain.routes import Match, match
-from gateway.domain.split import STICKY_KEY
 from gateway.entrypoints.http.anthropic_errors import anthropic_body
 from gateway.entrypoints.http.errors import (
     JSON,
@@ -32,6 +30,7 @@ from gateway.entrypoints.http.errors import (
     internal_error_body,
 )
 from gateway.entrypoints.http.model_names import named_in
+from gateway.entrypoints.http.request_head import limited, refuse_encoding, take_wishes
 from gateway.entrypoints.http.span import server_span
 from gateway.measures import HTTP_REQUESTS, HTTP_SECONDS
 
@@ -44,8 +43,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-SECONDS_HEADER = b"x-request-timeout"
-STICKY_HEADER = b"x-modelmill-sticky"
+NO_SNIFFING = (b"x-content-type-options", b"nosniff")
+"""Answers quote what somebody wrote; no browser shall take one for a page or a script."""
 CLIENT_GONE = 499
 """Counted, never sent: the client left before an answer began."""
 PROBES = ("health", "ready")
@@ -128,18 +127,20 @@ class Gate:
         try:
             route = _known(found)
             caller = scope["state"]["caller"] = await self._caller(scope, route)
+            if route.body is not Body.NONE:
+                refuse_encoding(scope)
             if route.scope == CHAT:
-                _take_wishes(scope)
-            limited = _limited(receive, scope, self._limits.get(route.body))
+                take_wishes(scope)
+            bounded = limited(receive, scope, self._limits.get(route.body))
             if caller is not None and caller.models is not None:
-                named, limited = await named_in(route.models, found.places, limited)
+                named, bounded = await named_in(route.models, found.places, bounded)
                 self._require_models(caller, route.models, named)
             answering = self._hot.get(name, self._app)
             if caller is None or not caller.key_id or name in UNENDED_ROUTES:
-                await answering(scope, limited, response.send)
+                await answering(scope, bounded, response.send)
             else:
                 with self._verifier.holding(caller.key_id):
-                    await answering(scope, limited, response.send)
+                    await answering(scope, bounded, response.send)
         except ClientDisconnect:
             log.debug("the client of request %s left before it had asked", request_id)
         except DomainError as error:
@@ -195,7 +196,7 @@ class _Response:
         self.status = 0
         self.request_id = request_id
         self._send = send
-        self._names = [(b"x-request-id", request_id.encode())]
+        self._names = [(b"x-request-id", request_id.encode()), NO_SNIFFING]
         if dialect is Dialect.ANTHROPIC:
             self._names.append((b"request-id", request_id.encode()))
         self._complete = False
@@ -244,48 +245,3 @@ def _known(found: Match) -> Route:
     if found.allowed:
         raise MethodNotAllowedError(found.allowed)
     raise NotFoundError("there is no such path")
-
-
-def _take_wishes(scope: Scope) -> None:
-    """Take the caller's own limit and key; a request has a task and so a context of its own.
-
-    Raises:
-        BadRequestError: the limit is no number of seconds.
-    """
-    for name, value in scope["headers"]:
-        if name == STICKY_HEADER:
-            STICKY_KEY.set(value.decode("latin-1"))
-        elif name == SECONDS_HEADER:
-            try:
-                seconds = float(value)
-            except ValueError:
-                seconds = 0.0
-            if not 0 < seconds < float("inf"):
-                said = f"{SECONDS_HEADER.decode()}: must be a number of seconds above 0"
-                raise BadRequestError(said, param=SECONDS_HEADER.decode())
-            ALLOWED_SECONDS.set(seconds)
-
-
-def _limited(receive: Receive, scope: Scope, limit: int | None) -> Receive:
-    """`receive`, which raises TooLargeError beyond `limit` bytes of body; None does not look.
-
-    Raises:
-        TooLargeError: the headers already say that the body is too large.
-    """
-    if limit is None:
-        return receive
-    declared = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
-    message = f"the body is larger than {limit} bytes"
-    if int(declared) > limit:
-        raise TooLargeError(message)
-    seen = 0
-
-    async def counting() -> Message:
-        nonlocal seen
-        event = await receive()
-        seen += len(event.get("body", b""))
-        if seen > limit:
-            raise TooLargeError(message)
-        return event
-
-    return counting

@@ -3,20 +3,23 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from jobs.ledger import JobEvent, JobRecord
-from service_kit.errors import DomainError
+from service_kit.errors import DomainError, InvalidInputError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway.domain.access import Caller
+from gateway.domain.errors import BadRequestError
 from gateway.domain.pages import page_of
 from gateway.domain.requests_in_hand import IN_HAND, KeyEndedError
 from gateway.entrypoints.http.errors import error_body
 from gateway.entrypoints.http.requests import caller_of, json_response, page_request_of
 from gateway.entrypoints.views.job_views import View, event_view
 from gateway.entrypoints.views.pages import page_view
+from gateway.ordering.watch_job import EventIds
 
 EVENT_STREAM = "text/event-stream"
 HEARTBEAT_SECONDS = 15.0
@@ -50,10 +53,12 @@ class JobEventReplies:
     def __init__(
         self,
         watch_job: Watches,
+        ids: EventIds,
         stopping: asyncio.Event,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._watch_job = watch_job
+        self._ids = ids
         self._stopping = stopping
         self._heartbeat_seconds = heartbeat_seconds
 
@@ -69,17 +74,27 @@ class JobEventReplies:
         """
         if EVENT_STREAM in request.headers.get("accept", ""):
             return await self._stream(request, job, kind)
+        job_id, wanted = job.requested.job_id, page_request_of(request)
+        try:
+            wanted = replace(wanted, after=self._ids.unseal(job_id, wanted.after))
+        except InvalidInputError as error:
+            raise BadRequestError(error.errors, param="after") from error
         events = await self._watch_job.all_events(job)
-        page = page_of(events[::-1], page_request_of(request), lambda event: event.id)
-        return json_response(page_view(page, lambda event: event_view(event, kind)))
+        page = page_of(events[::-1], wanted, lambda event: event.id)
+        return json_response(page_view(page, lambda event: self._view(job_id, event, kind)))
+
+    def _view(self, job_id: str, event: JobEvent, kind: str) -> View:
+        return event_view(event, kind, self._ids.seal(job_id, event.id))
 
     async def all_events(self, job: JobRecord) -> Sequence[JobEvent]:
         """What is kept of a job's events, oldest first."""
         return await self._watch_job.all_events(job)
 
     async def _stream(self, request: Request, job: JobRecord, kind: str) -> Response:
-        after = request.headers.get("last-event-id") or request.query_params.get("after") or None
-        events = self._watch_job(caller_of(request), job.requested.job_id, after)
+        job_id = job.requested.job_id
+        shown = request.headers.get("last-event-id") or request.query_params.get("after")
+        after = self._ids.unseal(job_id, shown) if shown else None
+        events = self._watch_job(caller_of(request), job_id, after)
         first = asyncio.ensure_future(anext(events, None))
         # The first event of a job may take hours; what is wrong with an id is found out sooner.
         await asyncio.wait((first,), timeout=REFUSAL_SECONDS if after else 0)
@@ -87,7 +102,7 @@ class JobEventReplies:
             # Browsers come back after every end of a stream; this status is what stops them.
             return Response(status_code=204)
         return StreamingResponse(
-            self._lines(first, events, kind, request.state.request_id),
+            self._lines(first, events, (job_id, kind), request.state.request_id),
             media_type=EVENT_STREAM,
             headers={"cache-control": "no-store"},
         )
@@ -96,7 +111,7 @@ class JobEventReplies:
         self,
         first: "asyncio.Future[JobEvent | None]",
         events: AsyncIterator[JobEvent],
-        kind: str,
+        shown_as: tuple[str, str],
         request_id: str,
     ) -> AsyncGenerator[bytes]:
         """The stream; its last event is the job's last, unless the process ends before."""
@@ -118,7 +133,8 @@ class JobEventReplies:
                     event = step.result()
                     if event is None:
                         return
-                    yield sse_event(event.id, event_view(event, kind))
+                    view = self._view(shown_as[0], event, shown_as[1])
+                    yield sse_event(view["id"], view)
                     step = asyncio.ensure_future(anext(events, None))
                 elif stopping.done():
                     return

@@ -1,16 +1,21 @@
 """A multipart upload as it arrives: fields first, then the file's bytes, never whole in memory."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from gateway.domain.errors import BadRequestError
+from gateway.domain.errors import BadRequestError, UnsupportedEncodingError
 
 MAX_FIELD_BYTES = 4096
 MAX_FIELDS = 16
 CHUNK_BYTES = 1024 * 1024
+BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
+"""As RFC 2046 has it: at most 70 characters, the last one no space."""
+AS_THEY_ARE = (b"", b"7bit", b"8bit", b"binary", b"identity")
+"""Encodings of a part that change nothing."""
 
 
 @dataclass
@@ -36,6 +41,11 @@ class MultipartUpload:
         boundary = options.get(b"boundary")
         if kind != b"multipart/form-data" or not boundary:
             raise BadRequestError("the body must be multipart/form-data", param="content-type")
+        if BOUNDARY.fullmatch(boundary) is None:
+            raise BadRequestError(
+                "the boundary must be 1 to 70 of the characters that RFC 2046 allows",
+                param="content-type",
+            )
         self.fields: dict[str, str] = {}
         self.filename = ""
         self._stream = stream
@@ -147,6 +157,10 @@ class _Reading:
         _, options = parse_options_header(disposition)
         if b"name" not in options:
             raise BadRequestError("the form has a part without a name", param=self._file_field)
+        for header in (b"content-encoding", b"content-transfer-encoding"):
+            if self._part.headers.get(header, b"").strip().lower() not in AS_THEY_ARE:
+                said = f"{header.decode()} of a part: send the bytes as they are, without it"
+                raise UnsupportedEncodingError(said)
         self._part.name = options[b"name"].decode("utf-8", "replace")
         filename = options.get(b"filename")
         if filename is None:

@@ -67,7 +67,7 @@ def gateway_http_app(
         *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
         use_cases.delete_model,
     )
-    events = JobEventReplies(use_cases.watch_job, stopping)
+    events = JobEventReplies(use_cases.watch_job, use_cases.event_ids, stopping)
     datasets = DatasetRoutes(
         use_cases.create_dataset, use_cases.show_datasets, use_cases.delete_dataset, data_prep
     )

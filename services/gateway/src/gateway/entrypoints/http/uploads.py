@@ -8,6 +8,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.domain.purposes import Purpose
 from gateway.entrypoints.bodies.parsing import StrictBody, read_body
 from gateway.entrypoints.http.multipart import MultipartUpload
 from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
@@ -20,7 +21,7 @@ class UploadBody(StrictBody):
     """POST /v1/uploads."""
 
     filename: str = Field(max_length=255)
-    purpose: str = Field(max_length=64)
+    purpose: Purpose
     bytes: int = Field(gt=0, lt=2**63)
     mime_type: str = Field("", max_length=255, description="Not looked at: the name says more.")
 

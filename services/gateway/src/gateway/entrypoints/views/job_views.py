@@ -164,12 +164,12 @@ def evaluation_view(record: JobRecord) -> View:
     }
 
 
-def event_view(event: JobEvent, kind: str) -> View:
+def event_view(event: JobEvent, kind: str, shown_id: str) -> View:
     """Something that happened, in the shape of OpenAI's `fine_tuning.job.event`."""
     progress = isinstance(event.body, pb.JobProgress)
     failed = isinstance(event.body, pb.JobState) and event.body.status == pb.JOB_STATUS_FAILED
     return {
-        "id": event.id,
+        "id": shown_id,
         "object": kind,
         "created_at": int(event.at.replace(tzinfo=UTC).timestamp()),
         "level": "error" if failed else "info",

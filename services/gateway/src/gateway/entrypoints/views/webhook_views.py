@@ -34,7 +34,7 @@ def delivery_view(stored: Stored[WebhookAttempt]) -> View:
     """What came of one attempt."""
     attempt = stored.body
     return {
-        "id": f"attempt-{stored.sequence}",
+        "id": f"attempt-{stored.event_id}",
         "object": "webhook.delivery",
         "delivery_id": attempt.delivery_id,
         "event": attempt.event_type,
