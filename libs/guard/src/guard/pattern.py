@@ -71,7 +71,7 @@ def parse_pattern(pattern: str) -> BoundedPattern:
     if len(pattern) > MAX_SOURCE_CHARACTERS:
         raise PatternError(f"is longer than {MAX_SOURCE_CHARACTERS} characters")
     compile_pattern(pattern)
-    tree = _Parser(_simplified(pattern)).parse()
+    tree = tree_of(pattern)
     if tree.narrowest == 0:
         raise PatternError("can match nothing at all; make at least one character required")
     if tree.widest > MAX_WIDTH:
@@ -88,6 +88,11 @@ def parse_pattern(pattern: str) -> BoundedPattern:
     compile_pattern(bounded.source)
     compile_pattern(ending_in([bounded.prefixes]))
     return bounded
+
+
+def tree_of(pattern: str) -> Node:
+    """What a pattern is made of; PatternError for what cannot be a rule."""
+    return _Parser(_simplified(pattern)).parse()
 
 
 def _simplified(pattern: str) -> str:

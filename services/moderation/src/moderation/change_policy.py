@@ -18,6 +18,7 @@ from moderation.domain.policy_documents import (
     compile_on_top,
     unknown_names,
 )
+from moderation.domain.rule_costs import CostLimit
 from moderation.history import History
 from moderation.policy_states import check_size, compiled_again, documents_of, say, say_alike
 from moderation.publish_default_policy import CHANGED_BY
@@ -52,10 +53,12 @@ class ChangePolicy:
         self,
         history: History,
         judges: JudgesHere,
+        costs: CostLimit,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._history = history
         self._judges = judges
+        self._costs = costs
         self._now = now
 
     async def put(
@@ -75,7 +78,8 @@ class ChangePolicy:
 
         Raises:
             InvalidInputError: everything that is wrong with the documents, a rule of `removing`
-                that is no default rule, or judges that cannot be asked here.
+                that is no default rule, judges that cannot be asked here, or rules that cost more
+                than rules may.
             ConflictError: another policy than `expected` judges now, or somebody was quicker.
             UnavailableError: the bus is away.
         """
@@ -83,6 +87,7 @@ class ChangePolicy:
         _check_names(removing, standing.default)
         compiled = await asyncio.to_thread(_compiled, documents, standing.default, removing)
         self._judges.check(compiled.bundle)
+        await asyncio.to_thread(self._costs.check, compiled.bundle, compiled.default_rules)
         own, state = standing.own, self._next(standing, by)
         say(state, compiled, documents)
         if say_alike(own, state) and not _unconfirmed(state, removing):

@@ -32,6 +32,7 @@ from moderation.check_text import CheckText
 from moderation.domain.judges_here import JudgesHere
 from moderation.domain.kept_scores import KeptScores
 from moderation.domain.policies import PoliciesInForce
+from moderation.domain.rule_costs import CostLimit
 from moderation.entrypoints.grpc import ModerationServicer
 from moderation.guard_text import GuardText
 from moderation.judge_window import JudgeWindow
@@ -73,7 +74,10 @@ async def serve(settings: Settings, stopping: asyncio.Event) -> None:
         servicer = ModerationServicer(
             *(CheckText(policies, ask, audit, rules), GuardText(policies, ask, audit, rules)),
             JudgeWindow(policies, ask),
-            *(ChangePolicy(history, judges), ShowPolicy(history)),
+            *(
+                ChangePolicy(history, judges, CostLimit(settings.rule_cost_microseconds)),
+                ShowPolicy(history),
+            ),
         )
         add_ModerationServiceServicer_to_server(servicer, server.grpc)
         await stack.enter_async_context(server)

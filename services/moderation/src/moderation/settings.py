@@ -32,6 +32,10 @@ class Settings(ServiceSettings):
     policy_path: Path = Field(default_factory=packaged_policies)
     """A YAML policy, or a folder of them that together are one policy."""
 
+    rule_cost_microseconds: float = Field(default=20.0, gt=0)
+    """CPU time that a tenant's rules together may take for a character of the worst text that is
+    tried when they are put in force."""
+
     audit_queue: int = Field(default=10_000, gt=0)
     """Audit records that wait while the bus is away; more are dropped and counted."""
 
