@@ -15,6 +15,7 @@ from cli.errors import GatewayError
 from cli.process_group import ProcessGroup
 from cli.state_folder import StateFolder
 from jobs.bus import Bus
+from jobs.errors import BrokerDiskFullError
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import UnavailableError
 from testkit.ports import free_port
@@ -122,12 +123,17 @@ async def broker_on(folder: Path, log: list[str]) -> AsyncIterator[tuple[Process
 
 async def stored(bus: Bus, name: str) -> bool:
     """Whether a record was stored."""
+    return await refusal(bus, name) is None
+
+
+async def refusal(bus: Bus, name: str) -> UnavailableError | None:
+    """Why a record was not stored; None when it was."""
     record = FileState(file_id=name, tenant="acme", filename="x" * 200)
     try:
         await bus.publish(f"file.state.{name}", record)
-    except UnavailableError:
-        return False
-    return True
+    except UnavailableError as error:
+        return error
+    return None
 
 
 async def test_a_broker_whose_disk_was_full_keeps_what_it_took_and_goes_on_by_itself(small_disk):
@@ -138,8 +144,9 @@ async def test_a_broker_whose_disk_was_full_keeps_what_it_took_and_goes_on_by_it
             while True:
                 os.write(filler.fileno(), bytes(4096))
         taken = 0
-        while await stored(bus, f"file-{taken}"):
+        while (refused := await refusal(bus, f"file-{taken}")) is None:
             taken += 1
+        assert isinstance(refused, BrokerDiskFullError)
         await eventually(lambda: any("disk full on" in line for line in log))
         (small_disk / "filler").unlink()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -168,3 +169,33 @@ def test_prices_are_whole_millionths_and_the_first_name_counts():
     for wrong in ("a lot", "-1", "0.0000001", "NaN", "Infinity"):
         with pytest.raises(ValueError, match="price"):
             Prices({"big": (wrong, "0")})
+
+
+SMALL_DISK = """
+import errno, sys
+from pathlib import Path
+from gateway.adapters.journal import open_journal
+from gateway.domain.ledger.slots import Size
+
+try:
+    with open_journal(Path(sys.argv[1]), Size(accounts=100_000, slots=100_000)) as journal:
+        print("opened")
+except OSError as error:
+    print(errno.errorcode[error.errno])
+"""
+
+
+def test_a_journal_for_which_the_disk_has_no_room_is_an_error_and_no_crash_later(tmp_path: Path):
+    """On a real small disk, where this user may mount one; else by the length of files."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+    mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    limit = [] if mounted else ["prlimit", "--fsize=262144"]
+    try:
+        command = [*limit, sys.executable, "-c", SMALL_DISK, str(disk / "journals")]
+        ran = subprocess.run(command, capture_output=True, text=True)
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    assert (ran.returncode, ran.stdout.strip()) in ((0, "ENOSPC"), (0, "EFBIG")), ran.stderr

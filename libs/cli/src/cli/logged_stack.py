@@ -23,14 +23,14 @@ async def logged_stack(
     """
     try:
         state.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = log_file.open("w")
+        log = log_file.open("wb", buffering=0)
     except OSError as error:
         raise folder_error(state.path, error) from error
     with log:
 
         def write_line(name: str, line: str) -> None:
-            log.write(f"{name:>17} {readable(line)}\n")
-            log.flush()
+            # Unbuffered: what a full disk did not take must not be tried again at the close.
+            log.write(f"{name:>17} {readable(line)}\n".encode())
 
         async with running_stack(state, options, write_line) as stack:
             yield stack

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, Checkpoint, JobRequested, JobState
 from service_kit.errors import UnavailableError
 
-from jobs.children import ChildProcess
+from jobs.children import ChildProcess, why_it_died
 from jobs.claims import Claim
 from jobs.envelope import M
 from jobs.errors import ChildDied, JobFailed, Preempted
@@ -216,7 +216,7 @@ class ActiveJob:
             return ChildDied("HUNG", reason, child.log_tail())
         if child.told_to_stop or self._stop.is_set():
             return Preempted()
-        return ChildDied("CHILD_DIED", _say_status(status), child.log_tail())
+        return why_it_died(status, self.folder, child.log_tail())
 
     def _take_progress(self, message: dict[str, Any]) -> Report:
         phase, done = message["phase"], message["done"]
@@ -289,11 +289,3 @@ def _say(state: JobState, summary: Mapping[str, Any]) -> None:
 
 def _ignore(_report: Report) -> None:
     pass
-
-
-def _say_status(status: int) -> str:
-    if status == -9:
-        return "the work process was killed (signal 9); it may have run out of memory"
-    if status < 0:
-        return f"the work process crashed (signal {-status})"
-    return f"the work process ended with status {status} and no result"

@@ -26,6 +26,7 @@ from jobs.measures import PUBLISH_FAILED, PUBLISHED
 from jobs.permissions import API, may_look_up, refuse_undeclared
 from jobs.room import StreamFacts
 from jobs.subjects import STREAMS, Route, route, token
+from jobs.unstored import why_unstored
 
 if TYPE_CHECKING:
     # Settings take a third of what a process without any would pay for its start.
@@ -103,8 +104,8 @@ class Bus:
         Raises:
             StaleWriteError: `expect_last` is not the last sequence.
             StreamFullError: there is no room; nothing was stored, nothing that is there is lost.
-            UnavailableError: the broker is away or silent. After a silence the message may
-                have been stored, or be stored later: find out before writing something else.
+            UnavailableError: the broker is away or silent, or (BrokerDiskFullError) stores nothing.
+                The message may be stored, or be later: find out before writing something else.
             InvalidInputError: the subject is not in the table.
         """
         where = route(subject)
@@ -134,14 +135,18 @@ class Bus:
         headers = headed(subject=subject, source=self._name)
         if expect_last is not None:
             headers[EXPECTED_LAST] = str(expect_last)
+        what, epoch = f"publish {where.template}", self._link.epoch
         try:
-            async with self._link.request(f"publish {where.template}", subject):
+            async with self._link.request(what, subject):
                 ack = await self._link.js.publish(
                     subject, encode(body), timeout=REQUEST_SECONDS, headers=dict(headers)
                 )
-        except UnavailableError:
+        except UnavailableError as error:
             PUBLISH_FAILED.labels(subject=where.template, reason="unavailable").inc()
-            raise
+            why = await why_unstored(self._link, where.stream, what, error, epoch=epoch)
+            if why is error:
+                raise
+            raise why from error
         except APIError as error:
             if error.err_code not in WRONG_LAST_SEQUENCE:
                 raise

@@ -5,6 +5,7 @@ stdin means that the parent is gone, and so is the child. It reports over a pipe
 libraries print to stdout. stdout and stderr are the log, whose end is shown when it fails.
 """
 
+import errno
 import json
 import os
 import queue
@@ -13,10 +14,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-LOST_PARENT = 70
+LOST_PARENT, DISK_FULL = 70, 74
+"""Exit statuses that say why."""
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 STOP_LOOK_SECONDS = 0.2
 """So soon a child that waits for an answer sees that it shall stop."""
 
@@ -199,9 +203,11 @@ def run_child_main(main: Callable[[ChildPort], Mapping[str, Any]]) -> None:
         port.fail(failure.code, failure.message, failure.remedy)
     except Preempted:
         port.preempted()
-    except Exception:
-        traceback.print_exc()
-        sys.stderr.flush()
-        sys.exit(1)
+    except Exception as error:
+        with suppress(OSError):  # there may be no space for the log, either
+            traceback.print_exc()
+            sys.stderr.flush()
+        full = isinstance(error, OSError) and error.errno in DISK_FULL_ERRNOS
+        sys.exit(DISK_FULL if full else 1)
     else:
         port.succeed(result)

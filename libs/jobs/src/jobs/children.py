@@ -11,7 +11,11 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from service_kit.errors import DiskFullError
 from service_kit.started_process import StartedProcess, start_process
+
+from jobs.child import DISK_FULL
+from jobs.errors import ChildDied
 
 log = logging.getLogger(__name__)
 
@@ -164,3 +168,22 @@ async def _reader(fd: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb")
     )
     return reader, transport
+
+
+def why_it_died(status: int, folder: Path, log_tail: str) -> Exception:
+    """What became of a child that ended with this exit status and nobody told it to.
+
+    Args:
+        folder: in which it worked.
+    """
+    if status == DISK_FULL:
+        return DiskFullError(f"disk full on {folder} of the worker; free space and repeat")
+    return ChildDied("CHILD_DIED", _say_status(status), log_tail)
+
+
+def _say_status(status: int) -> str:
+    if status == -9:
+        return "the work process was killed (signal 9); it may have run out of memory"
+    if status < 0:
+        return f"the work process crashed (signal {-status})"
+    return f"the work process ended with status {status} and no result"

@@ -8,6 +8,7 @@ from service_kit.errors import ConflictError, UnavailableError
 from jobs.child import Preempted
 
 __all__ = [
+    "BrokerDiskFullError",
     "ChildDied",
     "Fenced",
     "JobFailed",
@@ -16,6 +17,10 @@ __all__ = [
     "StaleWriteError",
     "StreamFullError",
 ]
+
+
+NO_ROOM = (10023, 10047)
+"""The broker's codes for "insufficient resources" and "insufficient storage resources"."""
 
 
 class StaleWriteError(ConflictError):
@@ -48,6 +53,22 @@ class StreamFullError(UnavailableError):
 
     def __init__(self, what: str) -> None:
         said = f"{what}: its stream is full; nothing was stored, and an operator must make room"
+        super().__init__(said, retry_after_seconds=30.0)
+
+
+class BrokerDiskFullError(UnavailableError):
+    """The broker is there and stores nothing: its disk is full, or far too slow.
+
+    As after any silence, what was published may be stored later. It goes on once there is space.
+    """
+
+    reason = "BROKER_DISK_FULL"
+
+    def __init__(self, what: str) -> None:
+        said = (
+            f"{what}: the message broker is there and stores nothing, as when its disk is full;"
+            " free space on the broker's disk and repeat"
+        )
         super().__init__(said, retry_after_seconds=30.0)
 
 

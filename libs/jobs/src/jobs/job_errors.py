@@ -3,8 +3,10 @@
 from modelmill.jobs.v1.job_pb2 import JobError, JobState
 from service_kit.errors import DiskFullError, DomainError, UnavailableError
 
-from jobs.errors import ChildDied, JobFailed
+from jobs.errors import BrokerDiskFullError, ChildDied, JobFailed, StreamFullError
 
+AWAY = (UnavailableError.reason, StreamFullError.reason, BrokerDiskFullError.reason)
+"""Codes of what a job waits for, without a failure of its own."""
 LONGEST_WAIT_SECONDS = 60.0
 """Between two tries of a job that waits for something that is away."""
 
@@ -15,7 +17,7 @@ def retry_delay(state: JobState, retry_seconds: float) -> float:
     Args:
         retry_seconds: for each failure, and for each try that met something that was away.
     """
-    if state.error.code == UnavailableError.reason:
+    if state.error.code in AWAY:
         return min(retry_seconds * state.attempt, LONGEST_WAIT_SECONDS)
     return retry_seconds * state.failures
 

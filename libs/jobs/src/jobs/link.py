@@ -18,7 +18,7 @@ from service_kit.bus_access import BusTls, Credential, NkeySeed
 from service_kit.errors import InvalidInputError, PreconditionError, UnavailableError
 
 from jobs.denials import Denials
-from jobs.errors import StreamFullError
+from jobs.errors import NO_ROOM, BrokerDiskFullError, StreamFullError
 from jobs.nkeys import Nkey
 from jobs.permissions import DEPLOY, inbox_of, streams_of
 from jobs.refusals import refusal
@@ -150,6 +150,8 @@ def broker_errors(what: str) -> Iterator[None]:
     except ServiceUnavailableError as error:
         if error.err_code == STREAM_FULL:
             raise StreamFullError(what) from error
+        if error.err_code in NO_ROOM:
+            raise BrokerDiskFullError(what) from error
         raise UnavailableError(f"{what}: {error.description}") from error
     except APIError:
         raise

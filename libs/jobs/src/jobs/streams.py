@@ -9,6 +9,7 @@ from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NotFoundError, ServiceUnavailableError
 from service_kit.errors import UnavailableError
 
+from jobs.errors import NO_ROOM, BrokerDiskFullError
 from jobs.rows import Stream
 from jobs.subjects import STREAMS
 
@@ -61,6 +62,8 @@ async def _make(js: JetStreamContext, stream: Stream, replicas: int) -> None:
             raise ServiceUnavailableError(description=error.description) from error
         if error.err_code == REPLICAS_NEED_A_CLUSTER:
             raise UnavailableError(f"{replicas} replicas need a cluster of brokers") from error
+        if error.err_code in NO_ROOM:
+            raise BrokerDiskFullError(f"make stream {stream.name}") from error
         raise
 
 

@@ -23,7 +23,7 @@ from service_kit.machine_size import MachineSize
 
 from jobs import ids
 from jobs.bus import Bus
-from jobs.errors import StaleWriteError, StreamFullError
+from jobs.errors import BrokerDiskFullError, StaleWriteError, StreamFullError
 from jobs.sizes import as_resources
 from jobs.subjects import job_requested
 
@@ -103,6 +103,8 @@ class JobQueue:
     async def _create(self, subject: str, request: JobRequested) -> int:
         try:
             return await self._bus.publish(subject, request, expect_last=0)
+        except BrokerDiskFullError:
+            raise
         except UnavailableError:
             # Stored or not, nobody knows; the same create again settles it either way.
             return await self._bus.publish(subject, request, expect_last=0)

@@ -3,6 +3,7 @@
 Run as a child (`python -m chain_job`). Needs nothing but the standard library.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -77,6 +78,8 @@ def misbehave(port: ChildPort, step: int) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if step == asked.get("raise_at"):
         raise ArithmeticError("the chain broke")
+    if step == asked.get("full_at"):
+        raise OSError(errno.ENOSPC, "no space left on device")
     if step == asked.get("deaf_at"):
         while not port.stop_requested:
             time.sleep(0.01)

@@ -20,17 +20,25 @@ listen: "127.0.0.1:{port}"
 jetstream {{
   store_dir: "{store}"
   sync_interval: always
-}}
+{room}}}
 """
 
 
 class NatsServer:
     """One broker, one store folder, one port: `start` after `kill` finds what was stored."""
 
-    def __init__(self, store: Path, port: int, token: str, settings: str | None = None) -> None:
+    def __init__(
+        self,
+        store: Path,
+        port: int,
+        token: str,
+        settings: str | None = None,
+        max_store_bytes: int = 0,
+    ) -> None:
         self.url = f"nats://127.0.0.1:{port}"
         self.token = token
         self._settings = settings or f'authorization {{ token: "{token}" }}\n'
+        self._room = f"  max_file_store: {max_store_bytes}\n" if max_store_bytes else ""
         self._port = port
         self._store = store
         self._process: subprocess.Popen[bytes] | None = None
@@ -72,7 +80,8 @@ class NatsServer:
         self._store.mkdir(parents=True, exist_ok=True)
         config = self._store / "nats.conf"
         config.write_text(
-            CONFIG.format(port=self._port, store=self._store / "jetstream") + self._settings
+            CONFIG.format(port=self._port, store=self._store / "jetstream", room=self._room)
+            + self._settings
         )
         binary = Path(sysconfig.get_path("scripts")) / "nats-server"
         with (self._store / "nats.log").open("ab") as log:
@@ -115,13 +124,16 @@ class NatsServer:
 
 
 @asynccontextmanager
-async def run_nats(store: Path, settings: str | None = None) -> AsyncIterator[NatsServer]:
+async def run_nats(
+    store: Path, settings: str | None = None, *, max_store_bytes: int = 0
+) -> AsyncIterator[NatsServer]:
     """A started server with a random token, storing under `store`; stopped when the block ends.
 
     Args:
         settings: who may connect and how, in the words of its configuration, instead of the token.
+        max_store_bytes: what its streams together may take; 0 for what it takes by default.
     """
-    server = NatsServer(store, free_port(), secrets.token_hex(16), settings)
+    server = NatsServer(store, free_port(), secrets.token_hex(16), settings, max_store_bytes)
     try:
         await server.start()
         yield server

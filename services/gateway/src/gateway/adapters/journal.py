@@ -37,10 +37,12 @@ def open_journal(folder: Path, size: Size | None = None) -> Iterator[Journal]:
     """The first journal of the folder that no other process has; made when there is none.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or its disk is full.
     """
     with own_file(folder, "holder-{}.journal") as file:
         size = _prepare(file, size or Size())
+        # A hole that is written through a map on a full disk would end the process (SIGBUS).
+        os.posix_fallocate(file.fileno(), 0, (ROW + size.words) * WORD)
         with mmap.mmap(file.fileno(), (ROW + size.words) * WORD) as mapped:
             words = memoryview(mapped).cast("Q")
             body = words[ROW:]
