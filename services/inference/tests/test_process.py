@@ -13,6 +13,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 from service_kit.errors import UnavailableError
 from service_kit.grpc_client import domain_errors, open_channel
 from testkit.nats_server import NatsServer, run_nats
+from testkit.processes import children_that_run
 from testkit.service_process import (
     SECRET,
     modules_loaded_by,
@@ -67,8 +68,8 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
                 # One at a time: however short answers are, some of these wait when it is looked.
                 *_, waiting = [stub.Generate(request, timeout=30) for _ in range(IN_LINE)]
                 await eventually(lambda: is_busy(stub, requests=IN_LINE // 2))
-                engines = psutil.Process(service.pid).children(recursive=True)
-                assert len(engines) == 2
+                assert len(children_that_run("inference.children", of=service.pid)) == 2
+                children = psutil.Process(service.pid).children(recursive=True)
 
                 service.process.send_signal(number)
 
@@ -79,7 +80,7 @@ async def test_it_starts_answers_and_leaves_no_engines_behind(
                     pieces = [piece async for piece in stream]
                     assert pieces[-1].end.finish_reason in ("stop", "length")
                     assert await service.ended() == 0
-        await eventually(lambda: not any(engine.is_running() for engine in engines))
+        await eventually(lambda: not any(child.is_running() for child in children))
 
 
 async def test_it_imports_no_engine() -> None:
