@@ -1,8 +1,10 @@
 """A stack whose processes write to one log file, for commands that need the terminal."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from cli.commands.up import readable
 from cli.stack import Stack, running_stack
@@ -20,6 +22,7 @@ async def logged_stack(
     Raises:
         PreconditionError: the state folder cannot be made or written, or is in use.
         UnavailableError: a process did not start; the message has its last line.
+        StackFailedError: one ended again and again while the block was running.
     """
     try:
         state.path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -32,5 +35,29 @@ async def logged_stack(
             # Unbuffered: what a full disk did not take must not be tried again at the close.
             log.write(f"{name:>17} {readable(line)}\n".encode())
 
-        async with running_stack(state, options, write_line) as stack:
+        async with running_stack(state, options, write_line) as stack, failing_with(stack.runs()):
             yield stack
+
+
+@asynccontextmanager
+async def failing_with(other: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `other` beside the block; when it fails, the block is cancelled and its error raised."""
+    own, beside = asyncio.current_task(), asyncio.create_task(other)
+    assert own is not None
+
+    def end_block(ended: "asyncio.Task[None]") -> None:
+        if not ended.cancelled() and ended.exception() is not None:
+            own.cancel()
+
+    beside.add_done_callback(end_block)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if beside.done() and (error := beside.exception()) is not None:
+            own.uncancel()
+            raise error from None
+        raise
+    finally:
+        beside.remove_done_callback(end_block)
+        beside.cancel()
+        await asyncio.gather(beside, return_exceptions=True)

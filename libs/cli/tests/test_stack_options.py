@@ -1,0 +1,31 @@
+"""The ports of a stack are its own from its start to its end."""
+
+import os
+import socket
+
+import pytest
+from cli.ports import HOST
+from cli.stack_options import SERVICES, StackOptions
+from service_kit.errors import PreconditionError
+
+
+def test_each_door_has_a_port_that_nobody_else_is_given_and_its_service_may_listen_on_it():
+    with StackOptions(http_port=0).held_ports() as ports:
+        mine = [port for doors in ports.values() for port in doors.values()]
+        for port in mine:
+            with socket.socket() as other, pytest.raises(OSError, match="in use"):
+                other.bind((HOST, port))
+            for _ in range(2):  # it is started again
+                socket.create_server((HOST, port)).close()
+    assert set(ports) == {*SERVICES, "nats"}
+    assert len(set(mine)) == len(mine)
+
+
+def test_the_port_of_the_api_is_the_one_that_was_asked_for_or_its_holder_is_named():
+    with socket.create_server((HOST, 0)) as server:
+        port = server.getsockname()[1]
+        taken = StackOptions(http_port=port).held_ports()
+        with pytest.raises(PreconditionError, match=rf"port {port} .*\(pid {os.getpid()}\)"):
+            taken.__enter__()
+    with StackOptions(http_port=port).held_ports() as ports:
+        assert ports["gateway"]["http"] == port
