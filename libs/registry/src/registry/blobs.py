@@ -10,6 +10,7 @@ from registry.digests import blob_name, is_digest
 from registry.durable import make_folder, publish, sync_folder
 from registry.errors import CorruptArtifactError
 from registry.manifest import FileEntry
+from registry.read_only import make_read_only
 
 
 class BlobFolder:
@@ -48,7 +49,7 @@ class BlobFolder:
         blob = self.path(entry.sha256)
         try:
             # Its ctime is its age to a sweep; mtimes are what materialised folders are compared by.
-            blob.chmod(0o444)
+            make_read_only(blob)
             self.check(entry)
         except (CorruptArtifactError, FileNotFoundError, PermissionError):
             return False  # the right bytes are at hand and take its place

@@ -23,6 +23,7 @@ from registry.durable import make_folder, write_durably
 from registry.errors import disk_full_on
 from registry.manifest import FileEntry, Manifest, decode_manifest
 from registry.materialised import MaterialisedFolders
+from registry.read_only import make_read_only
 from registry.staging import Staging
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class LocalCache:
                 with staged.open("xb") as stream:
                     download(entry, stream)
                     stream.flush()
-                    os.fchmod(stream.fileno(), 0o444)
+                    make_read_only(stream.fileno())
                     os.fsync(stream.fileno())
                 self._blobs.put(entry, staged)
             finally:

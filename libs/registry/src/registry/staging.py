@@ -17,6 +17,7 @@ from registry.durable import make_folder
 from registry.errors import CommitAbandonedError
 from registry.folder_scan import open_inside
 from registry.manifest import FileEntry
+from registry.read_only import make_read_only
 from registry.unsafe_content import unsafe_reason
 
 _CHUNK_BYTES = 1 << 20
@@ -75,7 +76,7 @@ class Staging:
                 reason = unsafe_reason(path, copy, kind=kind)
                 if reason:  # it was changed after the first look
                     raise InvalidInputError(f"{path} {reason}")
-                os.fchmod(copy.fileno(), 0o444)
+                make_read_only(copy.fileno())
                 os.fsync(copy.fileno())
             entry = FileEntry(path=path, size=size, sha256=hasher.hexdigest())
             yield StagedFile(entry, staged)
