@@ -1,7 +1,7 @@
 """Each process under `mill up` is killed, again and again: is all well afterwards, every time?
 
     python -m tests.supervision --rounds 20                 # all kinds; an hour on two cores
-    python -m tests.supervision --rounds 1 --without ranks  # two minutes
+    python -m tests.supervision --rounds 1 --without ranks jobs  # two minutes
 
 A real `mill up`, two gateway processes, a tiny model. A round kills, with SIGKILL, the broker
 and what becomes it, each service, a gateway process, the engine, the child of a dataset job, of a
@@ -22,7 +22,7 @@ from rich.console import Console
 
 from tests import run_record
 from tests.supervision import report
-from tests.supervision.drill import Drill, Tally
+from tests.supervision.drill import PARTS, Drill, Tally
 from tests.supervision.site import Site
 
 RESULT = Path("build/supervision.json")
@@ -41,7 +41,7 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory(prefix="modelmill-supervision-") as place:
         drill = Drill(Site(Path(place)), console.print, save)
-        tally = drill.run(asked.rounds, ranks="ranks" not in asked.without)
+        tally = drill.run(asked.rounds, [part for part in PARTS if part not in asked.without])
     report.show(tally, console)
     if asked.keep:
         run_record.keep(circumstances | report.document(tally), tally.failures, KEPT)
@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.supervision", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20, help="of all kinds (%(default)s)")
     parser.add_argument(
-        "--without", nargs="*", choices=["ranks"], default=[], help="kinds that take long"
+        "--without", nargs="*", choices=PARTS, default=[], help="parts of a round to leave out"
     )
     parser.add_argument("--keep", action="store_true", help=f"also write {KEPT}")
     return parser.parse_args()

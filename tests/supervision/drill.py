@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,13 +27,9 @@ STOP_SECONDS = 60.0
 LOOK_SECONDS = 0.03
 KEPT_RUNNING = (BROKER, *SERVICES, GATEWAY_PROCESS, ENGINE)
 """Who is started again by whoever looks after it, while the mill stays."""
-OF_JOBS = ("dataset job", "training job", "build job", "torchrun", "rank")
-"""Whose jobs succeed all the same."""
-OF_THE_MILL = ("mill", "mill beside a frozen service")
-"""After whose death the next mill finds nothing in its way."""
-STOPPED = ("stop while a service is started again", "stop beside a frozen service")
-"""After which nothing is left."""
-KINDS = ("tether", *KEPT_RUNNING, *OF_JOBS, *OF_THE_MILL, *STOPPED)
+PARTS = ("services", "jobs", "ranks", "mill", "stops")
+FREEZE_EVERY = 4
+"""One round in so many has a frozen service in it."""
 
 
 @dataclass
@@ -75,36 +71,39 @@ class Drill:
         if self.site.mill.process.poll() is None:
             self.site.mill.signal_until_ended(signal.SIGINT)
 
-    def run(self, rounds: int, *, ranks: bool = True) -> Tally:
-        """Every kind once a round.
-
-        Args:
-            ranks: whether trainings on two ranks are among them; they take longest.
-        """
+    def run(self, rounds: int, parts: Collection[str] = PARTS) -> Tally:
+        """Every kind of these parts once a round."""
         self.begin()
+        dataset_id, _ = self.site.ordered_dataset()
         try:
             for number in range(rounds):
-                self._round(ranks=ranks, freezes=number % 4 == 0)
+                self._round(dataset_id, parts, freezes=number % FREEZE_EVERY == 0)
                 self._save(self.tally)
                 self._tell(f"{number + 1} rounds, {len(self.tally.failures)} failures")
         finally:
             self.end()
         return self.tally
 
-    def _round(self, *, ranks: bool, freezes: bool) -> None:
-        dataset_id = self.dataset()
-        with Hunter(self.site, ["training job", "build job"]) as hunter:
-            job = self.site.ordered_training(dataset_id)
+    def _round(self, dataset_id: str, parts: Collection[str], *, freezes: bool) -> None:
+        if "jobs" in parts:
+            dataset_id = self.dataset()
+            self.train(dataset_id, ["training job", "build job"])
+        if "services" in parts:
             for kind in KEPT_RUNNING:
                 self.kill_one(kind)
             self.kill_tether()
-            self._job_succeeds(hunter, job)
-        if ranks:
+        if "ranks" in parts:
             self.train(dataset_id, ["torchrun", "rank"], distribution={"ranks": 2})
-        self.kill_mill("mill")
+        if "mill" in parts:
+            self.kill_mill("mill")
+            if freezes:
+                self.freeze("inference")
+                self.kill_mill("mill beside a frozen service")
+        if "stops" in parts:
+            self._stops(freezes)
+
+    def _stops(self, freezes: bool) -> None:
         if freezes:
-            self.freeze("inference")
-            self.kill_mill("mill beside a frozen service")
             self.freeze("trainer")
             self.stop("stop beside a frozen service")
             self.site.up()
