@@ -34,6 +34,18 @@ async def test_ports_come_from_the_ready_line_and_other_lines_are_passed_on():
         await process.stop()
 
 
+async def test_a_log_line_that_has_the_word_is_not_the_ready_line():
+    log_first = (
+        f"print('a log with READY in it', flush=True); import time; time.sleep(0.2); {READY}"
+    )
+    process = supervised(log_first, [])
+    await process.start()
+    try:
+        assert process.ports == {"grpc": 7}
+    finally:
+        await process.stop()
+
+
 async def test_a_killed_process_is_started_again():
     process = supervised(READY, [])
     await process.start()

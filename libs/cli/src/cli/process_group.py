@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from service_kit.descendants import MARK
-from service_kit.process_supervisor import READY, LogLine, SupervisedProcess
+from service_kit.process_supervisor import LogLine, SupervisedProcess
 
 
 @dataclass(frozen=True)
@@ -14,8 +14,8 @@ class Command:
 
     argv: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    ready_sign: str = READY
-    """What a line of its output has once it answers."""
+    ready_sign: str | None = None
+    """What a line of its output has once it answers; without it, it says READY as ours do."""
 
 
 class ProcessGroup:

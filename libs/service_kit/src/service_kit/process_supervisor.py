@@ -34,7 +34,8 @@ class SupervisedProcess:
         argv: the command; `sys.executable` stands first for our own services.
         environment: its whole environment beyond the inherited one.
         on_line: receives every line of output but READY.
-        ready_sign: what a line of its output has once it answers; ours say READY.
+        ready_sign: what a line of its output has once it answers; without it a line that begins
+            with READY, as ours say it.
         on_restart: called when it was started again, and is ready.
     """
 
@@ -45,7 +46,7 @@ class SupervisedProcess:
         environment: Mapping[str, str],
         on_line: LogLine,
         *,
-        ready_sign: str = READY,
+        ready_sign: str | None = None,
         on_restart: Callable[[], None] | None = None,
         most_short_lives: int = MOST_SHORT_LIVES,
     ) -> None:
@@ -141,13 +142,16 @@ class SupervisedProcess:
             if not raw:
                 return
             line = raw.decode(errors="replace").rstrip()
-            if self._ready_sign in line and not ready.done():
+            if self._says_ready(line) and not ready.done():
                 ready.set_result(None)
             if line.startswith(READY):
                 pairs = (word.split("=") for word in line.split()[1:])
                 self.ports = {name: int(port) for name, port in pairs}
             elif line:
                 self._hear(line)
+
+    def _says_ready(self, line: str) -> bool:
+        return line.startswith(READY) if self._ready_sign is None else self._ready_sign in line
 
     def _hear(self, line: str) -> None:
         self._last_line = line
