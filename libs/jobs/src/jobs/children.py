@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from service_kit.errors import DiskFullError
-from service_kit.started_process import StartedProcess, start_process
 
 from jobs.child import DISK_FULL
 from jobs.errors import ChildDied
@@ -33,7 +32,7 @@ class ChildProcess:
 
     def __init__(
         self,
-        process: StartedProcess,
+        process: asyncio.subprocess.Process,
         reports: asyncio.StreamReader,
         pipe: asyncio.BaseTransport,
         log_file: Path,
@@ -60,7 +59,7 @@ class ChildProcess:
         log_file = folder / "child.log"
         try:
             with log_file.open("ab") as output:
-                process = await start_process(
+                process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     # A crash in native code leaves its stack in the log.
                     "-Xfaulthandler",
