@@ -144,7 +144,7 @@ class Callers:
         if status == b"503":
             outcomes.refusals.append(answered - sent)
             outcomes.without_retry_after += b"\r\nretry-after: " not in head
-        elif status == b"504" or b'"code":"deadline_exceeded"' in rest:
+        elif status == b"504" or b"deadline_exceeded" in rest:
             outcomes.late += 1
         elif status != b"200" or not rest.rstrip().endswith(b"[DONE]"):
             outcomes.others.append(repr(head[:80] + rest[-200:]))

@@ -53,6 +53,7 @@ class Run:
             ),
             (self.overload.get("refused", 0) > 0, "nothing was refused, so nothing was shown"),
             (not self.overload.get("without_retry_after"), "refusals without Retry-After"),
+            (not self.overload.get("late"), f"late: {self.overload.get('late')} were let in"),
             (not self.others, f"other ends: {self.others[:3]}"),
             (not any(self.held.values()), f"leaked: {self.held}"),
         )

@@ -33,6 +33,7 @@ async def test_streams_whose_clients_all_leave_at_once_leave_nothing(tmp_path: P
         ({"overload": {"refused": 5, "refusal_p99_ms": 51.0}}, "refusals p99 51.0 ms"),
         ({"overload": {}}, "nothing was refused, so nothing was shown"),
         ({"overload": {"refused": 5, "without_retry_after": 1}}, "refusals without Retry-After"),
+        ({"overload": {"refused": 5, "late": 3}}, "late: 3 were let in"),
         ({"others": ["500"]}, "other ends: ['500']"),
         ({"held": {"calls": 1.0}}, "leaked: {'calls': 1.0}"),
     ],

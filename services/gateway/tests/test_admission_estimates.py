@@ -25,6 +25,8 @@ class Crowd:
     refused: int = 0
     turned_away: int = 0
     """Let wait, and refused when their turn came."""
+    pauses: list[tuple[float, float]] = field(default_factory=list)
+    """In which no answer gets any further: when each begins, and for how long."""
     _events: list[tuple[float, int, Place | None]] = field(default_factory=list)
     _order: "itertools.count[int]" = field(default_factory=itertools.count)
 
@@ -60,8 +62,18 @@ class Crowd:
         if place.begun_at is None:
             self.turned_away += 1
             return
-        ends = min(self.now + self.lasts * self.random.uniform(0.95, 1.05), place.ends_at)
+        ends = self._ends(self.lasts * self.random.uniform(0.95, 1.05))
+        ends = min(ends, place.ends_at)
         heapq.heappush(self._events, (ends, next(self._order), place))
+
+    def _ends(self, lasts: float) -> float:
+        begun = self.now
+        for start, seconds in self.pauses:
+            if start <= begun < start + seconds:
+                begun = start + seconds
+            elif begun < start < begun + lasts:
+                lasts += seconds
+        return begun + lasts
 
     def _end(self, place: Place) -> None:
         is_late = self.now >= place.ends_at
@@ -92,6 +104,29 @@ def test_answers_that_slow_down_make_those_late_that_run_and_few_after_them(slow
     # Of those that waited already, no more than had been let wait.
     assert crowd.late + crowd.turned_away <= SECONDS * ANSWERED_A_SECOND
     assert crowd.answered >= 0.8 * (20 + 120 / slower) * ANSWERED_A_SECOND
+
+
+@pytest.mark.parametrize(("pause", "turns"), [(3.0, 1), (5.0, 1), (8.0, 2)])
+@pytest.mark.parametrize("seed", range(6))
+def test_a_pause_makes_those_late_that_are_in_hand_and_not_the_queue_behind_them(
+    seed: int, pause: float, turns: int
+):
+    crowd = Crowd(Random(seed), pauses=[(40.0, pause)])
+    crowd.comes(5 * ANSWERED_A_SECOND, 80)
+
+    # The queue, of some 180, is turned away. In a long pause those with the most time left are
+    # tried in the places of those that are late.
+    assert crowd.late <= (turns + 0.5) * PLACES
+    assert crowd.answered >= 0.85 * ANSWERED_A_SECOND * (80 - pause)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pauses_that_come_again_and_again_are_reckoned_with(seed: int):
+    crowd = Crowd(Random(seed), pauses=[(float(at), 1.0) for at in range(20, 80, 3)])
+    crowd.comes(5 * ANSWERED_A_SECOND, 80)
+
+    assert crowd.late <= 0.01 * crowd.answered
+    assert crowd.answered >= 0.9 * ANSWERED_A_SECOND * 60
 
 
 def test_who_could_not_end_in_time_any_more_is_not_begun():
