@@ -76,7 +76,7 @@ def test_secrets_that_were_variables_become_files_and_stay_the_same(tmp_path: Pa
     make_secrets(folder)
 
     for name, file in SECRETS.items():
-        assert (folder / "secrets" / file).read_text().strip() == f"old-{name}"
+        assert (folder / "secrets" / file).read_text() == f"old-{name}"
         assert f"{name}=" not in (folder / "env").read_text()
 
 
