@@ -38,6 +38,8 @@ from tests.fuzz.values import broken_value
 
 ISSUER, AUDIENCE = "https://issuer.fuzz", "fuzz"
 TEN_YEARS = 10 * 365 * 24 * 3600
+ODD_TIMES = (10**30, -(10**30), -1, 10**12, 1.5, 1e30, float("nan"), float("inf"), True, "1", None)
+ODD_ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be")
 BOUNDARY = "----fuzz"
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
@@ -61,6 +63,7 @@ class Tokens:
 
     Promised: a token is refused as every other is, or it names the caller that was signed. What is
     signed and odd is refused, or names a tenant and a subject of their shapes, and has not expired.
+    Times that no date is written for, and text other than UTF-8, are refused however well signed.
     """
 
     @cached_property
@@ -84,10 +87,15 @@ class Tokens:
             **{"iat": now, "exp": now + TEN_YEARS},
         }
         header: Any = {"alg": algorithm, "typ": "at+jwt", "kid": algorithm}
-        way = random.choice(("sound", "claims", "header", "bytes", "bytes", "bytes"))
+        way = random.choice(("sound", "claims", "header", "times", "text", *["bytes"] * 4))
         claims = broken_value(random, claims) if way == "claims" else claims
         header = broken_value(random, header) if way == "header" else header
-        token = self._signed(algorithm, _json(header), _json(claims))
+        if way == "times":
+            claims[random.choice(("exp", "iat", "nbf"))] = random.choice(ODD_TIMES)
+        text = _json(claims)
+        if way == "text":
+            text = text.decode().encode(random.choice(ODD_ENCODINGS))
+        token = self._signed(algorithm, _json(header), text)
         if way == "bytes":
             other = self._signed("RS256" if algorithm == "EdDSA" else "EdDSA", b"{}", _json(claims))
             token = mutated(random, token.encode(), other.encode()).decode("latin-1")
@@ -112,6 +120,8 @@ class Tokens:
                     raise FuzzError("a sound token was refused") from error
                 continue
             passed += 1
+            if asked["way"] in ("times", "text"):
+                raise FuzzError("odd times or an odd encoding were taken")
             if asked["way"] != "claims" and (caller.tenant, caller.subject) != ("acme", "ada"):
                 raise FuzzError("somebody else than was signed")
             if TOKEN.fullmatch(caller.tenant) is None or not caller.subject.isprintable():

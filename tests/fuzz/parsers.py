@@ -11,6 +11,7 @@ from tests.fuzz.row_parsers import LayoutParser, TemplateParser
 from tests.fuzz.sound_rows import CALLING, ROWS
 from tests.fuzz.tally import Parser
 from tests.fuzz.text_parsers import EntitySearcher, JsonParser, SpecParser, TextCleaner
+from tests.fuzz.wire_parsers import Boundaries, HttpRequests, RpcRequests
 
 _FORMATS: tuple[FileFormat, ...] = get_args(FileFormat)
 _TOOLS = {"messages_column": "messages", "tools_column": "tools"}
@@ -30,5 +31,8 @@ PARSERS: dict[str, Parser] = {
     "gateway.jwt": Tokens(),
     "gateway.multipart": Forms(),
     "gateway.sse": Events(),
+    "gateway.http": HttpRequests(),
+    "gateway.boundary": Boundaries(),
+    "gateway.rpc": RpcRequests(),
 }
 """File formats, layouts of rows, and the rest."""

@@ -87,7 +87,7 @@ async def test_a_file_comes_back_as_an_attachment_of_its_name(house: House, name
     assert answer.headers["content-type"] == "application/octet-stream"
 
 
-@pytest.mark.parametrize("purpose", ["fine-tune", "batch", "evals"])
+@pytest.mark.parametrize("purpose", ["fine-tune", "batch", "evals", "user_data"])
 async def test_a_purpose_for_which_there_is_a_use_is_taken(house: House, purpose: str):
     async with house.http() as client:
         answer = await uploaded(client, "a.jsonl", purpose=purpose)
@@ -110,5 +110,5 @@ async def test_any_other_purpose_is_refused_at_both_doors(house: House, purpose:
             )
             await call
     assert (answer.status_code, begun.status_code) == (400, 422)
-    assert "fine-tune, batch, evals" in answer.json()["error"]["message"]
+    assert "fine-tune, batch, evals, user_data" in answer.json()["error"]["message"]
     assert "purpose" in json.dumps(begun.json())

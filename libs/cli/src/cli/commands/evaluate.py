@@ -72,7 +72,7 @@ def _with_data(
     client: GatewayClient, tasks: Sequence[Path], data: Sequence[Path]
 ) -> list[dict[str, Any]]:
     """Tasks that may name any of the files, which are uploaded."""
-    files = [client.upload(each, purpose="evals")["id"] for each in data]
+    files = [client.upload(each, purpose="user_data")["id"] for each in data]
     return [{"config": each.read_text("utf-8"), "data_file_ids": files} for each in tasks]
 
 

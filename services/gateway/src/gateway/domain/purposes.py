@@ -2,7 +2,7 @@
 
 from typing import Literal, get_args
 
-Purpose = Literal["fine-tune", "batch", "evals"]
+Purpose = Literal["fine-tune", "batch", "evals", "user_data"]
 
 PURPOSES = frozenset(get_args(Purpose))
 WRONG_PURPOSE = f"purpose: must be one of {', '.join(get_args(Purpose))}"
