@@ -208,6 +208,22 @@ def in_flight_without_a_lease() -> tuple[World, Holder]:
     return world, holder
 
 
+def test_an_idle_holder_gives_a_rate_back_although_more_of_it_becomes_free_all_the_while():
+    world = World(Limits(requests_per_minute=60), 1)
+    (busy,) = world.holders
+    for _ in range(40):
+        world.ask(busy, Amounts(requests=1))
+        world.write(busy, "lands")
+        world.look()
+        for request in [*busy.open]:
+            world.finish(busy, request, 0.0)
+    for _ in range(2 * TERMS.lease_ms // 250):
+        world.now_ms += 250
+        world.write(busy, "lands")
+
+    assert world.record.leased == Amounts()
+
+
 def test_what_a_request_used_is_told_although_nothing_is_leased_any_more():
     world, holder = in_flight_without_a_lease()
     world.finish(holder, holder.open[0], 1.0)

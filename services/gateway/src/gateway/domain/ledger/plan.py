@@ -25,7 +25,7 @@ def plan(account: Account, now_ms: int) -> Write | None:
     owes = account.owes_by(mine)
     is_new = not account.met and (owes or bool(account.waiters))
     follows = budget.recall > mine.answered and any(mine.leased)
-    renews = owes and now_ms > mine.expires_ms - account.terms.lease_ms // 2
+    renews = owes and _is_due(account, mine, now_ms)
     if not (is_new or follows or renews or account.waiters or account.is_low):
         return None
     if follows:
@@ -44,8 +44,19 @@ def plan(account: Account, now_ms: int) -> Write | None:
     if not (grew or follows or renews or is_new):
         return None
     if renews:
-        account.demand = Demand(account.demand.dearest, before=account.demand.taken)
+        demand = account.demand
+        account.demand = Demand(demand.dearest, before=demand.taken, since_ms=now_ms)
     return _written(account, budget, mine, ceiling, now_ms)
+
+
+def _is_due(account: Account, mine: Lease, now_ms: int) -> bool:
+    """Whether half of the lease's time is over, or as long ago that was found last.
+
+    What is asked for of late must grow old also while a lease grows: each growth is a write, which
+    puts off the end of the lease.
+    """
+    half = account.terms.lease_ms // 2
+    return now_ms > mine.expires_ms - half or now_ms - account.demand.since_ms > half
 
 
 def farewell(account: Account, now_ms: int) -> Write | None:

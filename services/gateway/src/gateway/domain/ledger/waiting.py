@@ -60,3 +60,6 @@ class Demand:
     """Since the last renewal."""
     before: list[int] = field(default_factory=lambda: [0] * len(NOTHING))
     """From the renewal before to the last."""
+    since_ms: int = 0
+    """When the last renewal was. The record does not tell: each write for another reason, too, lets
+    a lease last longer."""
