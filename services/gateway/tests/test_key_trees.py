@@ -6,14 +6,19 @@ from typing import Any
 
 import httpx
 import pytest
+from gateway.adapters.budget_messages import budget_message
 from gateway.domain.api_keys import MOST_IN_LINE
+from gateway.domain.ledger.amounts import Limits
+from gateway.domain.ledger.budget import Budget
 from gateway_support.api_keys import issued, with_key
 from gateway_support.batches import ended, line, ordered
 from gateway_support.budgets import budget, chat, set_tenant_limits, whole_budget
 from gateway_support.evals import made, rows, run_of, sampled
 from gateway_support.grpc_door import CALL_SECONDS, open_channel
 from gateway_support.house import House
+from jobs.subjects import budget_state, key_state
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from modelmill.gateway.v1.gateway_service_pb2_grpc import GatewayServiceStub
 from testkit.waiting import eventually
 
@@ -200,3 +205,26 @@ async def test_who_is_refused_above_gives_back_what_it_held_below(house: House):
         return not any(found.leased)
 
     await eventually(is_free, within=15)
+
+
+async def test_a_key_passes_nowhere_before_its_limits_are_known_there(house: House):
+    parent = await issued(house.http(), scopes=SCOPES)
+    async with with_key(house, parent["key"]) as client:
+        child = await issued(client, scopes=["chat"])
+    stored = await house.bus.last(key_state(parent["id"]), KeyState)
+    assert stored is not None
+    stored.body.limited = True
+    await house.bus.publish(stored.subject, stored.body, expect_last=stored.sequence)
+
+    def answered(status: int, code: str) -> Callable[[], Awaitable[bool]]:
+        async def both() -> bool:
+            answers = [await ask(house, key["key"]) for key in (parent, child)]
+            said = {(it.status_code, it.json()["error"]["code"]) for it in answers if it.is_error}
+            return said == {(status, code)} and all(it.is_error for it in answers)
+
+        return both
+
+    await eventually(answered(503, "quota_unknown"), within=5)
+    record = budget_message(Budget(parent["id"], "acme", Limits(tokens=1)))
+    await house.bus.publish(budget_state(parent["id"]), record, expect_last=0)
+    await eventually(answered(429, "insufficient_quota"), within=5)

@@ -68,9 +68,14 @@ class KeyBook(ReadModel):
         return own
 
     def _bounded(self, state: KeyState, caller: Caller) -> Caller:
-        authority = self.authority(state)
-        makers = tuple(each.key_id for each in self.line(state)[1:])
-        return replace(caller, scopes=authority.scopes, models=authority.models, makers=makers)
+        authority, line = self.authority(state), self.line(state)
+        return replace(
+            caller,
+            scopes=authority.scopes,
+            models=authority.models,
+            makers=tuple(each.key_id for each in line[1:]),
+            limited=tuple(each.key_id for each in line if each.limited),
+        )
 
     def counts(self, key_id: str) -> bool:
         """Whether the key opens anything now: neither it nor what made it has ended."""
@@ -188,4 +193,5 @@ def _caller(state: KeyState) -> Caller:
         scopes=frozenset(state.scopes),
         key_id=state.key_id,
         models=frozenset(state.models) or None,
+        limited=(state.key_id,) if state.limited else (),
     )

@@ -38,7 +38,13 @@ class StandingOfCallers:
         now = self._keys.caller_of(self._key(tenant, authority.key_id))
         if now.models is not None:
             models = now.models if models is None else models & now.models
-        return replace(caller, scopes=scopes & now.scopes, models=models, makers=now.makers)
+        return replace(
+            caller,
+            scopes=scopes & now.scopes,
+            models=models,
+            makers=now.makers,
+            limited=now.limited,
+        )
 
     def _key(self, tenant: str, key_id: str) -> KeyState:
         try:

@@ -32,7 +32,8 @@ class Caller:
     """The holder of a validated token or API key; no field comes from anything else it sent.
 
     `key_id` is empty with a token of an issuer; `models` None is every model of the tenant;
-    `makers` are the keys that made the caller's, each made by the next.
+    `makers` are the keys that made the caller's, each made by the next; `limited` those of all of
+    them that are known to have budgets.
     """
 
     tenant: str
@@ -41,6 +42,7 @@ class Caller:
     key_id: str = ""
     models: frozenset[str] | None = None
     makers: tuple[str, ...] = ()
+    limited: tuple[str, ...] = ()
 
     def require(self, scope: str) -> None:
         """Raise PermissionDeniedError unless the token grants `scope`."""

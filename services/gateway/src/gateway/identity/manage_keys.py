@@ -126,7 +126,8 @@ class ManageKeys:
         self._authority.require_grant(_authority(state), wish.limits, caller)
         key = _new_secret(state)
         if wish.limits != Limits():
-            # Before the key, so that it is never without them.
+            # Before the key, which says that there are some.
+            state.limited = True
             await self._budgets.put(state.key_id, caller.tenant, wish.limits)
         await self._write(state, 0, caller)
         return state, key
@@ -153,6 +154,7 @@ class ManageKeys:
         limits = wish.limits if "limits" in wish.given else None
         self._authority.require_grant(self._wanted(state, wish.given), limits, caller)
         if limits is not None:
+            state.limited = True
             await self._budgets.put(key_id, caller.tenant, wish.limits)
         await self._write(state, stored.sequence, caller)
         return state

@@ -87,7 +87,12 @@ class Quotas:
 
         From below upwards, the order in which they are held: who is refused above has held only
         what its own key has below, and takes nothing from the keys beside it. Mostly nothing.
+
+        Raises:
+            QuotaUnknownError: a key of them has limits that this process has not heard of yet.
         """
+        if any(key_id not in self._accounts for key_id in caller.limited):
+            raise QuotaUnknownError("the limits of the key are not known here yet; try again")
         line = (caller.key_id, *caller.makers) if caller.key_id else ()
         accounts = [self._of_keys[key_id] for key_id in line if key_id in self._of_keys]
         if account := self._of_tenants.get(caller.tenant):

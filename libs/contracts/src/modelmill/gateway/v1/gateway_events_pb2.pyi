@@ -334,6 +334,7 @@ class KeyState(_message.Message):
     CHANGED_BY_FIELD_NUMBER: _builtins.int
     MAKER_KEY_ID_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
+    LIMITED_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """"key-<uuid hex>"."""
     tenant: _builtins.str
@@ -352,6 +353,8 @@ class KeyState(_message.Message):
     """Subject of whoever changed it last."""
     maker_key_id: _builtins.str
     """The key that made it, as long as which it counts at most; empty: a token did."""
+    limited: _builtins.bool
+    """It has or had limits: whoever does not know of its budget yet lets nobody pass with it."""
     @_builtins.property
     def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Scopes that it grants."""
@@ -389,10 +392,11 @@ class KeyState(_message.Message):
         changed_by: _builtins.str = ...,
         maker_key_id: _builtins.str = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        limited: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "created_at", b"created_at", "created_by", b"created_by", "expires_at", b"expires_at", "key_id", b"key_id", "key_sha256", b"key_sha256", "maker_key_id", b"maker_key_id", "models", b"models", "name", b"name", "prefix", b"prefix", "revoked", b"revoked", "revoked_at", b"revoked_at", "scopes", b"scopes", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed_by", b"changed_by", "created_at", b"created_at", "created_by", b"created_by", "expires_at", b"expires_at", "key_id", b"key_id", "key_sha256", b"key_sha256", "limited", b"limited", "maker_key_id", b"maker_key_id", "models", b"models", "name", b"name", "prefix", b"prefix", "revoked", b"revoked", "revoked_at", b"revoked_at", "scopes", b"scopes", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
