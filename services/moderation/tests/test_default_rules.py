@@ -11,7 +11,7 @@ from moderation_support.policy_calls import get, judged_by, policy_of, put, reve
 from service_kit.errors import InvalidInputError
 from testkit.waiting import eventually
 
-METH = "how to make meth"
+METH = "how to produce lsd"
 RULE = "drugs-instructions-en"
 WEAKER = f"""rules:
 - {{id: {RULE}, category: illicit, severity: low, action: flag, directions: input,

@@ -33,6 +33,12 @@ def _read(text: str) -> str:
 SOUNDS = Reading(_read, lambda keyword, written: True)
 
 
+def characters_of(sounds: Collection[str]) -> str:
+    """All characters that are read as one of these."""
+    shown = sorted(code for code, stands_for in _table()[0].items() if stands_for in sounds)
+    return "".join(map(chr, shown))
+
+
 def sounds_of(keywords: Collection[str]) -> set[str]:
     """How Chinese keywords are read, but for short ones and those that are another's parts."""
     heard, written = set[str](), set(keywords)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from guard.found import Found, RuleHead
 from guard.keywords import KeywordAutomaton, KeywordScan
-from guard.loose import LooseKeywords, LooseScan, is_loose
+from guard.loose import LooseKeywords, LooseScan, is_found_loosely, is_loose
 from guard.normalise import ShadowWindow
 from guard.spaced import SpacedKeywords, SpacedScan
 from guard.variants import LEET_SIGNS, LEETSPEAK, LEETSPEAK_APART
@@ -23,7 +23,8 @@ class LeetKeywords:
     def __init__(self, keywords: Sequence[tuple[str, RuleHead, bool]]) -> None:
         """Build from (normalised keyword, its rule, whether it may match within words)."""
         pairs = [(word, rule) for word, rule, _ in keywords]
-        self._whole = KeywordAutomaton(keywords, reading=LEETSPEAK)
+        whole = [keyword for keyword in keywords if not is_found_loosely(*keyword)]
+        self._whole = KeywordAutomaton(whole, reading=LEETSPEAK) if whole else None
         self._spaced = SpacedKeywords(
             [pair for pair in pairs if not is_loose(pair[0])], LEETSPEAK_APART
         )
@@ -31,7 +32,9 @@ class LeetKeywords:
 
     def scans(self, at: int) -> list[KeywordScan | SpacedScan | LooseScan]:
         """Scans that read from `at` on."""
-        scans: list[KeywordScan | SpacedScan | LooseScan] = [KeywordScan(self._whole, at)]
+        scans: list[KeywordScan | SpacedScan | LooseScan] = []
+        if self._whole is not None:
+            scans.append(KeywordScan(self._whole, at))
         if self._spaced.longest:
             scans.append(SpacedScan(self._spaced, at))
         if self._loose.longest:
@@ -47,6 +50,10 @@ class LeetScan:
         self._at = 0
         self._scans: list[KeywordScan | SpacedScan | LooseScan] = []
         """While something may be growing that has a sign."""
+
+    def skip_to(self, at: int) -> None:
+        """Go on at a later place, nothing being growing."""
+        self._at = at
 
     def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
         """As `KeywordScan.feed`."""

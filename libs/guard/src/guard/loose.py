@@ -17,7 +17,7 @@ or all of unspaced scripts, are left to `spaced`.
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from itertools import islice, pairwise
+from itertools import islice, pairwise, product
 from operator import methodcaller
 from typing import NamedTuple
 
@@ -46,6 +46,11 @@ def is_loose(keyword: str) -> bool:
     if len(_words(keyword)) > 1:
         return letters >= LEAST_OF_PHRASE and SPACED in kinds
     return letters >= LEAST_OF_WORD and UNSPACED not in kinds
+
+
+def is_found_loosely(keyword: str, _: RuleHead, within_words: bool) -> bool:
+    """Whether a `LooseScan` finds the keyword also as it is written, and as a whole."""
+    return is_loose(keyword) and not within_words and (keyword[0] + keyword[-1]).isalnum()
 
 
 def _words(keyword: str) -> list[str]:
@@ -113,22 +118,31 @@ class LooseKeywords:
             ((letters, rule, False) for letters, rule in pairs), reading=reading
         )
         read = reading.read
-        self.begins = re.compile(_beginnings({read(letters[:_HEAD]) for letters in self.written}))
+        self.begins = re.compile(
+            "|".join(_beginnings({read(letters[:_HEAD]) for letters in self.written}))
+        )
         """Finds where one may begin, also at the end of a text that goes on."""
+        heads = {letters[:_HEAD] for letters in self.written}
+        self.ways_to_begin = _beginnings(
+            {"".join(one) for head in heads for one in product(*map(_of_one_stroke, head))}
+        )
+        """Patterns of that for a text that was not read, by the default reading."""
 
 
-def _beginnings(heads: set[str]) -> str:
+def _of_one_stroke(letter: str) -> str:
+    return "il" if letter in "il" else letter
+
+
+def _beginnings(heads: set[str]) -> list[str]:
     """Letters, and up to so many separators between two, at the start of a word."""
     by_first: dict[str, set[str]] = defaultdict(set)
     for head in heads:
         by_first[head[0]].add(head[1:])
     apart = rf"[\W_]{{0,{MOST_BETWEEN_WORDS}}}"
-    # Each way begins with its letter, for which a search runs ahead quickly.
-    ways = [
+    return [
         f"{first}{_AFTER_WORD if first.isascii() else ''}{apart}(?:\\Z|{_further(rest, apart)})"
         for first, rest in sorted(by_first.items())
     ]
-    return "|".join(ways)
 
 
 def _further(heads: set[str], apart: str) -> str:
@@ -160,6 +174,10 @@ class LooseScan:
         """Separators since the last letter."""
         self._awaiting_end: list[Found] = []
         """Keywords whose last letter was the last character."""
+
+    def skip_to(self, at: int) -> None:
+        """Go on at a later place, nothing being growing."""
+        self._at = at
 
     def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
         """Read what the window has gained; add the occurrences that are now certain to `found`.

@@ -1,28 +1,20 @@
 """The rules of one direction, and one text's way through them."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from copy import copy
-from functools import partial
-from typing import Protocol, TypeVar, cast
+from typing import TypeVar, cast
 
 from guard.found import Found, RuleHead
+from guard.further_scans import FurtherKeywords, FurtherScans
 from guard.headed_scan import HeadedPatterns, HeadedScan
-from guard.homophones import SOUNDS
 from guard.keywords import KeywordAutomaton, KeywordScan
-from guard.leet_scan import LeetKeywords, LeetScan
-from guard.loose import LooseKeywords, LooseScan, is_loose
+from guard.leet_scan import LeetScan
+from guard.loose import LooseScan, is_found_loosely
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
-from guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
-
-
-class _Scan(Protocol):
-    """One text's way through some keywords."""
-
-    def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
-        """As `KeywordScan.feed`."""
+from guard.spaced import SpacedScan, is_unspaced
 
 
 class RuleSet:
@@ -39,19 +31,11 @@ class RuleSet:
         self.headed = HeadedPatterns([both for both in patterns if both[0].heads])
         self.patterns = PatternSet([both for both in patterns if not both[0].heads])
         self.automaton = KeywordAutomaton(
-            (keyword for keyword in keywords if not is_unspaced(keyword[0])), self.headed.heads
+            (one for one in keywords if not (is_unspaced(one[0]) or is_found_loosely(*one))),
+            self.headed.heads,
         )
         pairs = [(keyword, rule) for keyword, rule, _ in keywords]
-        spaced = SpacedKeywords(pair for pair in pairs if not is_loose(pair[0]))
-        loose = LooseKeywords(pair for pair in pairs if is_loose(pair[0]))
-        heard = SpacedKeywords(sounds, SOUNDS)
-        self.scans: list[Callable[[], _Scan]] = [
-            *([partial(SpacedScan, spaced)] if spaced.longest else ()),
-            *([partial(LooseScan, loose)] if loose.longest else ()),
-            *([partial(SpacedScan, heard)] if heard.longest else ()),
-            *([partial(LeetScan, LeetKeywords(leet))] if leet else ()),
-        ]
-        """Further ways to read a text for keywords."""
+        self.further = FurtherKeywords(pairs, leet, sounds) if pairs else None
         self.is_empty = not keywords and not patterns
 
 
@@ -60,7 +44,7 @@ class RuleScan:
 
     def __init__(self, rules: RuleSet) -> None:
         self._keywords = KeywordScan(rules.automaton)
-        self._scans = [scan() for scan in rules.scans]
+        self._further = FurtherScans(rules.further) if rules.further is not None else None
         self._headed = HeadedScan(rules.headed)
         self._patterns = PatternScan(rules.patterns) if rules.patterns.rules else None
         self._is_idle = rules.is_empty
@@ -82,9 +66,9 @@ class RuleScan:
             return [], window.end
         found = self._found
         frontier = self._keywords.feed(window, found, finished=finished)
-        for scan in self._scans:
-            scan_at = scan.feed(window, found, finished=finished)
-            frontier = scan_at if scan_at < frontier else frontier
+        if self._further is not None:
+            further_at = self._further.feed(window, found, finished=finished)
+            frontier = further_at if further_at < frontier else frontier
         if self._keywords.head_ends or self._headed.open:
             heads = self._keywords.seen_heads()
             found += self._headed.feed(window, heads, finished=finished)
@@ -128,4 +112,6 @@ def _forked(state: StateT) -> StateT:
     return twin
 
 
-_STATEFUL = (RuleScan, KeywordScan, SpacedScan, LooseScan, LeetScan, HeadedScan, PatternScan)
+_STATEFUL = (
+    RuleScan, KeywordScan, FurtherScans, SpacedScan, LooseScan, LeetScan, HeadedScan, PatternScan
+)  # fmt: skip

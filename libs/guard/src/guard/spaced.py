@@ -71,16 +71,17 @@ class SpacedKeywords:
         self.automaton = KeywordAutomaton(
             ((letters, rule, False) for letters, rule in pairs if letters), reading=reading
         )
-        self.begins = re.compile(_beginnings(self.automaton.children[0]))
+        self.ways_to_begin = _beginnings(self.automaton.children[0])
+        """Patterns, each of which begins with a literal, for which a search runs ahead quickly."""
+        self.begins = re.compile("|".join(self.ways_to_begin))
         """Finds where a keyword may begin."""
+        self.begins_in_ascii = any(map(str.isascii, self.automaton.children[0]))
 
 
-def _beginnings(first: Iterable[str]) -> str:
+def _beginnings(first: Iterable[str]) -> list[str]:
     """One of the letters; in ASCII one that touches no other."""
-    ascii_ones = "".join(sorted(one for one in first if one.isascii()))
-    others = "".join(sorted(one for one in first if not one.isascii()))
-    alone = rf"[{ascii_ones}](?<![a-z0-9].)(?![a-z0-9])"
-    return "|".join([*([alone] if ascii_ones else ()), *([f"[{others}]"] if others else ())])
+    alone = "(?<![a-z0-9].)(?![a-z0-9])"
+    return [f"{one}{alone}" if one.isascii() else one for one in sorted(first)]
 
 
 class SpacedScan:
@@ -90,6 +91,7 @@ class SpacedScan:
         """Read from `at` on; what lies before may be looked at."""
         self._automaton = keywords.automaton
         self._begun = keywords.begins.search
+        self._begins_in_ascii = keywords.begins_in_ascii
         self._read = keywords.automaton.reading.read
         self._node = 0
         self._at = at
@@ -107,6 +109,10 @@ class SpacedScan:
         self._awaiting_end: list[Found] = []
         """Keywords whose last letter of a spaced script was the last character."""
 
+    def skip_to(self, at: int) -> None:
+        """Go on at a later place, nothing being growing."""
+        self._at = at
+
     def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
         """Read what the window has gained; add the occurrences that are now certain to `found`.
 
@@ -115,6 +121,8 @@ class SpacedScan:
         """
         end, at = window.end, self._at - window.start
         self._at = end
+        if not self._begins_in_ascii and not self._node and window.text.isascii():
+            return end
         text = self._read(window.text)
         while at < len(text):
             # Most characters cannot begin anything here, nor can words, whose letters touch.
