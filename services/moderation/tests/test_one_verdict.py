@@ -71,3 +71,20 @@ async def test_a_text_whose_end_is_not_marked_ends_with_the_stream(moderation: A
 @pytest.mark.parametrize("count", [1, 3])
 async def test_each_piece_is_answered(moderation: Any, count: int) -> None:
     assert len(await moderation.guard(["safe. "] * count)) == count
+
+
+async def test_each_rule_once_is_the_same_verdict_with_its_first_matches(moderation: Any) -> None:
+    mails = "a@b.org c@d.org 13812345678 " * 50
+    for text in (*[text for text, _ in CASES], mails):
+        whole = await moderation.check(text)
+        request = pb.CheckRequest(
+            tenant="acme", text=text, direction=pb.DIRECTION_INPUT, each_rule_once=True
+        )
+        once = (await moderation.stub.Check(request, timeout=20)).verdict
+        first: dict[tuple[str, str], pb.RuleMatch] = {}
+        for match in whole.matches:
+            first.setdefault((match.rule_id, match.category), match)
+        assert list(once.matches) == list(first.values()), text
+        del whole.matches[:], once.matches[:]
+        assert once == whole
+    assert len(first) < 5

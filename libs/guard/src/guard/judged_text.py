@@ -92,7 +92,7 @@ class JudgedText:
         if self._judging.blocked:
             verdict = await self._verdict_before_block()
         if verdict is not None:
-            self._verdict = self._with_judges(verdict)
+            self._verdict = await self._run(partial(self._with_judges, verdict), 0)
         return Released(shown, self._verdict)
 
     async def _verdict_before_block(self) -> Verdict:

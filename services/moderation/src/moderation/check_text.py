@@ -1,6 +1,7 @@
 """Judge one whole text."""
 
 import hashlib
+from dataclasses import replace
 from functools import partial
 
 from audit.text_judged import TextJudged
@@ -23,8 +24,13 @@ class CheckText:
         self._audit = audit
         self._work = work
 
-    async def __call__(self, *, tenant: str, text: str, direction: Direction) -> Verdict:
+    async def __call__(
+        self, *, tenant: str, text: str, direction: Direction, each_rule_once: bool = False
+    ) -> Verdict:
         """The verdict, recorded in the background.
+
+        Args:
+            each_rule_once: only the first match of each rule, category and score.
 
         Raises:
             InvalidInputError: the text is over the policy's limit, which the message names.
@@ -34,15 +40,28 @@ class CheckText:
         policy = self._policies.of(tenant)
         check_length(len(text), policy)
         run = RulesOf(tenant, self._work)
+        shown = _each_rule_once if each_rule_once else _all
         with CHECK_SECONDS.time():
             if policy.compiled.judges(direction):
                 ask = asking(self._ask, policy)
                 verdict = await judge_whole(policy.compiled, text, direction, ask, run)
+                verdict = await run(partial(shown, verdict), len(text))
             else:
                 check = partial(policy.compiled.check, text, direction)
-                verdict = await run(check, len(text), lambda: check(between=Rests()))
+                verdict = await run(
+                    lambda: shown(check()), len(text), lambda: shown(check(between=Rests()))
+                )
         digest = hashlib.sha256(text.encode()).hexdigest()
         self._audit.record(
             TextJudged.by(verdict, tenant=tenant, direction=direction, text_sha256=digest)
         )
         return verdict
+
+
+def _all(verdict: Verdict) -> Verdict:
+    return verdict
+
+
+def _each_rule_once(verdict: Verdict) -> Verdict:
+    first = {(each.rule_id, each.category, each.score): each for each in verdict.matches[::-1]}
+    return replace(verdict, matches=tuple(sorted(first.values(), key=lambda each: each.start)))

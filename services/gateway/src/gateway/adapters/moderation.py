@@ -44,7 +44,9 @@ class GrpcModeration:
             ModerationAwayError: moderation is down or late.
             UnavailableError: it is broken, or has no valid policy.
         """
-        request = pb.CheckRequest(tenant=tenant, text=text, direction=pb.DIRECTION_INPUT)
+        request = pb.CheckRequest(
+            tenant=tenant, text=text, direction=pb.DIRECTION_INPUT, each_rule_once=True
+        )
         try:
             response = await _answer(self._stub.Check(request, timeout=timeout), pb.CheckResponse)
         except InvalidInputError as error:

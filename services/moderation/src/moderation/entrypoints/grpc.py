@@ -39,7 +39,12 @@ class ModerationServicer(PolicyProcedures, pb_grpc.ModerationServiceServicer):
 
     async def Check(self, request: pb.CheckRequest, context: Context) -> pb.CheckResponse:
         tenant, direction = _whose(request)
-        verdict = await self._check_text(tenant=tenant, text=request.text, direction=direction)
+        verdict = await self._check_text(
+            tenant=tenant,
+            text=request.text,
+            direction=direction,
+            each_rule_once=request.each_rule_once,
+        )
         return pb.CheckResponse(verdict=verdict_message(verdict))
 
     async def Guard(

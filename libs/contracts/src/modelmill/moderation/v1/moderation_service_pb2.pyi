@@ -512,22 +512,26 @@ class CheckRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
+    EACH_RULE_ONCE_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Whose policy."""
     text: _builtins.str
     """The text, at most the service's limit in characters."""
     direction: Global___Direction.ValueType
     """Which way it goes."""
+    each_rule_once: _builtins.bool
+    """Only the first match of each rule, category and score: a text may have more than it has letters."""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         text: _builtins.str = ...,
         direction: Global___Direction.ValueType = ...,
+        each_rule_once: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["direction", b"direction", "each_rule_once", b"each_rule_once", "tenant", b"tenant", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
