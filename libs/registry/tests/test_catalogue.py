@@ -136,6 +136,9 @@ async def test_what_is_retired_before_it_is_announced_stays_retired(
     assert not datasets.has_retired("acme", "ds-2")
     with pytest.raises(NotFoundError, match="'ds-1' was retired"):
         datasets.get("acme", "ds-1")
+    assert datasets.get("acme", "ds-1", include_retired=True).dataset_id == "ds-1"
+    with pytest.raises(NotFoundError, match="no dataset"):
+        datasets.get("rival", "ds-1", include_retired=True)
     with pytest.raises(NotFoundError, match="no dataset"):
         datasets.get("rival", "ds-1")
 
@@ -176,6 +179,9 @@ async def test_files_and_datasets_come_from_one_stream_and_a_deleted_file_stays_
 
     assert [file.file_id for file in files.list("acme")] == ["file-2"]
     assert files.get("acme", "file-2").filename == "2.csv"
+    assert files.get("acme", "file-1", include_deleted=True).deleted
+    with pytest.raises(NotFoundError):
+        files.get("rival", "file-1", include_deleted=True)
     assert [dataset.dataset_id for dataset in datasets.list("acme")] == ["ds-1"]
     assert datasets.get("acme", "ds-1").counts["train"] == 3
     assert files.list("rival") == datasets.list("rival") == []

@@ -1,0 +1,34 @@
+"""An evaluation that was accepted as its rows were deleted still finds them."""
+
+from typing import Any
+
+from jobs.subjects import DATASET_READY, DATASET_RETIRED
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED
+from modelmill.registry.v1.model_events_pb2 import DatasetReady, DatasetRetired
+from service_kit.errors import NotFoundError
+from testkit.waiting import eventually
+from trainer_support.evaluations import Learned, create, evaluating
+
+
+async def test_an_evaluation_that_was_accepted_as_its_dataset_was_deleted_runs(
+    site: Any, toy_rows: Any
+) -> None:
+    async with evaluating(site, Learned(), role="serve"):
+        await site.add_dataset(test=toy_rows(6))
+        accepted = await create(site)
+        await site.bus.publish(DATASET_RETIRED, DatasetRetired(dataset_id="ds-toy", tenant="acme"))
+        ready = DatasetReady(dataset_id="ds-last", tenant="acme")
+        await site.bus.publish(DATASET_READY, ready)  # behind it, so that it has been read, too
+
+        async def refused() -> bool:
+            try:
+                await create(site)
+            except NotFoundError as error:
+                return "was retired" in error.message
+            return False
+
+        await eventually(refused)
+    async with evaluating(site, Learned(), role="work"):
+        state = await site.ended(accepted.job_id)
+
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
