@@ -6,7 +6,7 @@ from functools import partial
 
 from audit.text_judged import TextJudged
 from guard.judged_text import judge_whole
-from guard.verdict import Direction, Verdict
+from guard.verdict import Direction, RuleMatch, Verdict
 from service_kit.work_apart import Rests, WorkApart
 
 from moderation.judging import AsksJudges, AuditTrail, Policies, RulesOf, asking, check_length
@@ -63,5 +63,7 @@ def _all(verdict: Verdict) -> Verdict:
 
 
 def _each_rule_once(verdict: Verdict) -> Verdict:
-    first = {(each.rule_id, each.category, each.score): each for each in verdict.matches[::-1]}
-    return replace(verdict, matches=tuple(sorted(first.values(), key=lambda each: each.start)))
+    first: dict[tuple[str, str, float | None], RuleMatch] = {}
+    for match in verdict.matches:
+        first.setdefault((match.rule_id, match.category, match.score), match)
+    return replace(verdict, matches=tuple(first.values()))
