@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from service_kit.errors import DomainError, InvalidInputError, UnavailableError
+from service_kit.errors import DomainError, InvalidInputError, OverloadedError
 
 from tokenization.bounded.errors import limit_error
 from tokenization.bounded.frames import unpacked
@@ -236,7 +236,8 @@ class TokenizerPool:
     def _lost(self, job: Job, what: str) -> DomainError:
         """What to tell who asked for something that passed a limit."""
         if not what:
-            return UnavailableError("this machine had no time to render the request; retry")
+            # Not unavailable: callers would turn away from the whole service.
+            return OverloadedError("this machine had no time to render the request; retry")
         self.observer.stopped()
         self._refusals.passed(job.tenant, job.folder)
         # A process that takes the place of one that it cost does not begin with it.
