@@ -47,6 +47,7 @@ def masked_where_it_stands(policy: CompiledPolicy, written: str) -> None:
         "火-花-只-做-方-法",
         "吟航咖号",
         "银行喀号",
+        "火花值作方法",
     ],
 )
 def test_other_characters_of_the_same_sound_are_the_keyword(written: str) -> None:

@@ -9,7 +9,8 @@ from functools import cache
 from itertools import islice, product
 
 from guard.reading import Reading
-from guard.shown_as import parts, readings
+from guard.shown_as import parts
+from guard.variants import spoken
 
 LEAST_SYLLABLES = 4
 _MOST_READINGS = 16
@@ -21,7 +22,7 @@ def _table() -> tuple[dict[int, str], dict[str, str]]:
     """Of each character, and of each syllable, the character that stands for the syllable."""
     by_syllable: dict[str, str] = {}
     by_character: dict[int, str] = {}
-    for character, known in readings().items():
+    for character, known in spoken().items():
         by_character[character] = by_syllable.setdefault(known[0][0], chr(character))
     return by_character, by_syllable
 
@@ -70,11 +71,11 @@ def _composed(keyword: str) -> str:
 
 
 def _sounds(keyword: str) -> Iterator[str]:
-    known = [readings().get(ord(character)) for character in keyword]
+    known = [spoken().get(ord(character)) for character in keyword]
     if not all(known):
         return
     by_syllable = _table()[1]
     syllables = [[syllable for syllable, _ in one or ()] for one in known]
-    for spoken in islice(product(*syllables), _MOST_READINGS):
-        if all(one in by_syllable for one in spoken):
-            yield "".join(by_syllable[one] for one in spoken)
+    for heard in islice(product(*syllables), _MOST_READINGS):
+        if all(one in by_syllable for one in heard):
+            yield "".join(by_syllable[one] for one in heard)

@@ -8,6 +8,7 @@ be spelled by the substitutions and not by another letter. `homophones` is a rea
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from itertools import chain, combinations, islice, product
 from operator import methodcaller
 
@@ -86,9 +87,18 @@ def _distinct(listed: Iterable[str]) -> Iterator[str]:
             yield one
 
 
+@cache
+def spoken() -> dict[int, list[tuple[str, str]]]:
+    """`readings`, by the characters that the shadow copy has for them: 値 for 值."""
+    table = readings()
+    shown = [(normalise(chr(code)), code, known) for code, known in table.items()]
+    others = {ord(shadow): known for shadow, _, known in shown if len(shadow) == 1}
+    return others | {code: known for shadow, code, known in shown if shadow == chr(code)}
+
+
 def _pinyin(keyword: str) -> Iterator[str]:
     """For Chinese keywords of two characters or more; what stands for more of it comes first."""
-    table = readings()
+    table = spoken()
     if len(keyword) < 2 or not all(ord(character) in table for character in keyword):
         return
     known = [table[ord(character)] for character in keyword]
