@@ -167,7 +167,7 @@ async def test_a_durable_consumer_that_the_table_does_not_name_is_a_mistake_of_o
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({}, "set NATS_URL, and NATS_NKEY_SEED_FILE or NATS_TOKEN"),
+        ({}, "set NATS_URL, and NATS_NKEY_SEED_FILE or NATS_TOKEN_FILE"),
         (
             {"NATS_URL": "nats://127.0.0.1:1", "NATS_NKEY_SEED_FILE": "/none.nk"},
             "the nkey seed /none.nk cannot be read: No such file or directory",
