@@ -14,6 +14,7 @@ from jobs.bus import Bus
 from registry.model_folder import import_model
 from registry.stores import store_of
 from service_kit.errors import DomainError
+from tokenization.bounded.trial import try_tokenizer
 
 
 async def bring_in(folder: Path, *, name: str, tenant: str) -> str:
@@ -21,7 +22,9 @@ async def bring_in(folder: Path, *, name: str, tenant: str) -> str:
     settings = Settings()
     async with Bus.of(settings, name="cli") as bus:
         store = store_of(settings)
-        ready = await import_model(bus, store, folder, tenant=tenant, name=name)
+        ready = await import_model(
+            bus, store, folder, tenant=tenant, name=name, try_out=try_tokenizer
+        )
     return ready.version_id
 
 
