@@ -9,7 +9,7 @@ import pytest
 from tokenization.bounded.lanes import LOAD, STRANGERS, TRIAL, TRUSTED, Job, Slot, free_slot
 
 FOLDER = "model"
-PROCESS: Any = SimpleNamespace(open=frozenset({FOLDER}))
+PROCESS: Any = SimpleNamespace(open=frozenset({FOLDER}), stands_back=False)
 
 
 @pytest.mark.parametrize("states", [*product([None, LOAD, TRIAL, TRUSTED, "away"], repeat=3)])

@@ -86,5 +86,6 @@ def free_slot(job: Job, lane: str, slots: Sequence[Slot], running: int) -> Slot 
         return job.at if job.at in free else None
     if lane != LOAD:
         free = [slot for slot in free if has(slot, job.folder)]
-    # What may cost a process comes from the end, so that it is mostly the same one.
+    # Strangers, and what may cost a process, go where it hurts least; the trusted anywhere else.
+    free.sort(key=lambda slot: slot.process is not None and slot.process.stands_back)
     return next(iter(free if lane == TRUSTED else reversed(free)), None)

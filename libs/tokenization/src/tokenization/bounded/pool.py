@@ -180,10 +180,7 @@ class TokenizerPool:
                 job.result.set_result(reply)
         finally:
             slot.busy = None
-            if slot.process is not None and slot.process.stands_back:
-                # On a busy machine it would hardly get a turn for the next request.
-                slot.busy = ENDING
-                self._start(slot.process.kill())
+            self._retire_one()
             self._tenants[job.tenant] -= 1
             if not self._tenants[job.tenant]:
                 del self._tenants[job.tenant]
@@ -211,14 +208,12 @@ class TokenizerPool:
         said, loads = reply.said, asked["do"] in ("read", "load")
         self.observer.worked(said["cpu"])
         free = FREE_LOAD_SECONDS if loads and "value" in said else free_seconds(job.characters)
-        is_slow = self._refusals.charge(job.tenant, said["cpu"], free)
+        self._refusals.charge(job.tenant, said["cpu"], free)
         if "limit" in said:
             raise self._lost(job, f"needed more {said['limit']} than it may have")
-        if is_slow:
-            self._refusals.doubt(job.tenant, job.folder)
         if "errors" in said:
             raise InvalidInputError(said["errors"])
-        if not loads and not is_slow:
+        if not loads:
             self._refusals.kept(job.tenant, job.folder)
         if asked["do"] != "read" and job.tenant != NOBODY:
             self._remember(job.folder)
@@ -229,6 +224,14 @@ class TokenizerPool:
         self._opened.move_to_end(folder)
         if len(self._opened) > self.limits.kept_folders:
             self._opened.popitem(last=False)
+
+    def _retire_one(self) -> None:
+        """Replace one of the processes that stand back, if another can do slow requests."""
+        back = [slot for slot in self._slots if slot.process and slot.process.stands_back]
+        idle = [slot for slot in back if slot.busy is None]
+        if len(back) > 1 and idle and idle[0].process is not None:
+            idle[0].busy = ENDING
+            self._start(idle[0].process.kill())
 
     def _lost(self, job: Job, what: str) -> DomainError:
         """What to tell who asked for something that passed a limit."""

@@ -19,8 +19,8 @@ OWN_SHARE = 0.5
 
 
 SLOW_SECONDS = 0.1
-"""A request that takes longer has to stand back: its process runs at a lower priority, and is
-replaced behind it."""
+"""A request that takes longer has to stand back: its process runs at a lower priority from then on,
+so that it takes what others leave."""
 LOW_PRIORITY = 15
 
 
@@ -155,7 +155,8 @@ class BoundedProcess(asyncio.Protocol):
         """End it at once; its exit status."""
         if self._transport is not None:
             self._transport.abort()
-        self._process.kill()  # which minds that somebody else waits for it, too
+        if self._process.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
         return await asyncio.to_thread(self._process.wait)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -91,8 +91,8 @@ class Refusals:
         """Of its budget, in seconds."""
         return BUDGET_SECONDS - self._level(tenant)
 
-    def charge(self, tenant: str, cpu_seconds: float, free_seconds: float) -> bool:
-        """Take what a request took beyond what any may from the tenant's budget; whether it did."""
+    def charge(self, tenant: str, cpu_seconds: float, free_seconds: float) -> None:
+        """Take what a request took beyond what any may from the tenant's budget."""
         excess = cpu_seconds - free_seconds
         if excess > 0:
             level = self._level(tenant) - excess
@@ -100,7 +100,6 @@ class Refusals:
             self._budgets.move_to_end(tenant)
             if len(self._budgets) > MAX_RECORDS:
                 self._budgets.popitem(last=False)
-        return excess > 0
 
     def passed(self, tenant: str, folder: str) -> None:
         """A request went past a limit: refuse the version for twice as long as last time."""
@@ -111,10 +110,6 @@ class Refusals:
         record.good = 0
         seconds = min(FIRST_SECONDS * 2.0 ** min(record.strikes - 1, 60), LONGEST_SECONDS)
         record.refused_until = self._clock() + seconds
-
-    def doubt(self, tenant: str, folder: str) -> None:
-        """A request took more than any should: the version has to prove itself again."""
-        self._record(tenant, folder).good = 0
 
     def kept(self, tenant: str, folder: str) -> None:
         """A request stayed within the limits."""
