@@ -19,7 +19,6 @@ AGAIN = "again"
 TRIAL = "trial"
 """A version runs that the tenant has not used well before; one at a time."""
 TRUSTED = "trusted"
-STRANGERS = (LOAD, TRIAL)
 ENDING = "ending"
 """Nothing runs there: the process is being replaced."""
 
@@ -30,8 +29,6 @@ class Slot:
 
     process: BoundedProcess | None = None
     """None while one is being started."""
-    settled: bool = True
-    """It has loaded again what the process before it had."""
     busy: str | None = None
     """The lane of what runs there."""
 
@@ -72,11 +69,7 @@ def free_slot(job: Job, lane: str, slots: Sequence[Slot], running: int) -> Slot 
     Args:
         running: how many requests of its tenant run.
     """
-    if lane in STRANGERS and any(slot.busy == lane for slot in slots):
-        return None
-    # Also while a process is being replaced, one that knows the trusted is left to them.
-    left = [it for it in slots if it.process and it.settled and it.busy not in (*STRANGERS, ENDING)]
-    if lane in STRANGERS and len(left) < 2:
+    if lane in (LOAD, TRIAL) and any(slot.busy == lane for slot in slots):
         return None
     # One tenant leaves a process to the others, whatever it asks for.
     if job.tenant != NOBODY and running >= len(slots) - 1:

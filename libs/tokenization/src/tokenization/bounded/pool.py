@@ -253,7 +253,7 @@ class TokenizerPool:
     async def _watch(self, slot: Slot, process: BoundedProcess) -> None:
         """Once a process is gone, start another, and have it load what the others have."""
         await process.gone.wait()
-        slot.process, slot.settled = None, False
+        slot.process = None
         if slot.busy == ENDING:
             slot.busy = None
         self._count()
@@ -268,8 +268,6 @@ class TokenizerPool:
         self._dispatch()
         for folder in sorted(reversed(self._opened), key=lambda it: it not in wanted):
             await self._load_at(slot, folder)
-        slot.settled = True
-        self._dispatch()
 
     def _start(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
