@@ -1,6 +1,7 @@
 """Foreign templates and tokenizers run within limits; nobody waits for those that do not end."""
 
 import asyncio
+import json
 import subprocess
 import sys
 import time
@@ -252,3 +253,23 @@ async def test_processes_end_with_their_parent_however_it_ends(endless: Path) ->
     parent.kill()
     await parent.wait()
     await eventually(lambda: not any(child.is_running() for child in children), within=20)
+
+
+async def test_a_large_tokenizer_stays_loaded_and_its_process_keeps_its_priority(
+    tmp_path: Path,
+) -> None:
+    folder = make_tiny_llama(tmp_path, chat_template=HERMES)
+    file = folder / "tokenizer.json"
+    document = json.loads(file.read_text("utf-8"))
+    vocabulary = document["model"]["vocab"]
+    vocabulary |= {f"w{number}": len(vocabulary) + number for number in range(300_000)}
+    file.write_text(json.dumps(document), "utf-8")
+    async with running(Limits(seconds=30.0)) as (pool, figures):
+        opened = await pool.open("acme", folder)
+        before = {child.pid: child.nice() for child in psutil.Process().children()}
+        for _ in range(5):
+            await opened.prompts.encode_prompt("acme", HELLO)
+        after = {child.pid: child.nice() for child in psutil.Process().children()}
+    assert figures.counts["worked"] > 5
+    assert after == before
+    assert len(set(before.values())) == 1

@@ -25,7 +25,7 @@ from tokenization.bounded.lanes import ENDING, FEWEST, NOBODY, Job, Slot, free_s
 from tokenization.bounded.limits import Limits
 from tokenization.bounded.observer import Observer
 from tokenization.bounded.opened import FolderEncoder, OpenTokenizer
-from tokenization.bounded.process import BoundedProcess, ProcessLostError, Reply
+from tokenization.bounded.process import LOADS, BoundedProcess, ProcessLostError, Reply
 from tokenization.bounded.refusals import FREE_LOAD_SECONDS, Refusals, free_seconds
 from tokenization.token_decoder import TokenDecoder, TokenizerFacts
 from tokenization.tool_turns import Function, Turn
@@ -205,7 +205,7 @@ class TokenizerPool:
             "kept_folders": limits.kept_folders,
         }
         reply = await process.ask(head, limits.read_seconds if reads else limits.seconds)
-        said, loads = reply.said, asked["do"] in ("read", "load")
+        said, loads = reply.said, asked["do"] in LOADS
         self.observer.worked(said["cpu"])
         free = FREE_LOAD_SECONDS if loads and "value" in said else free_seconds(job.characters)
         self._refusals.charge(job.tenant, said["cpu"], free)

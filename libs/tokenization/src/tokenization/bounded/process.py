@@ -18,6 +18,8 @@ OWN_SHARE = 0.5
 """A request that ran out of time with less of its CPU time used had too little of the machine."""
 
 
+LOADS = ("read", "load")
+"""Requests that bring a folder in."""
 SLOW_SECONDS = 0.1
 """A request that takes longer has to stand back: its process runs at a lower priority from then on,
 so that it takes what others leave."""
@@ -58,6 +60,7 @@ class BoundedProcess(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self._reply: asyncio.Future[Reply] = loop.create_future()
         """The answer that is awaited; the first is the greeting."""
+        self._slow: asyncio.TimerHandle | None = None
         self.open: frozenset[str] = frozenset()
         """Folders whose tokenizers it has loaded."""
         self.stands_back = False
@@ -109,11 +112,14 @@ class BoundedProcess(asyncio.Protocol):
         self._transport.write(frame(head))
         if self.gone.is_set():
             self._fail()
-        self._look_at_time()
+        # Loading a good tokenizer takes a second, and its process serves requests afterwards.
+        if head["do"] not in LOADS:
+            self._look_at_time()
         try:
             reply = await self._answered(seconds, head["cpu_seconds"])
         finally:
-            self._slow.cancel()
+            if self._slow is not None:
+                self._slow.cancel()
         self.open = frozenset(reply.said["open"])
         return reply
 
@@ -155,8 +161,7 @@ class BoundedProcess(asyncio.Protocol):
         """End it at once; its exit status."""
         if self._transport is not None:
             self._transport.abort()
-        if self._process.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+        self._process.kill()  # which minds that somebody else waits for it, too
         return await asyncio.to_thread(self._process.wait)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
