@@ -13,7 +13,7 @@ async def fails() -> None:
 
 async def test_work_on_a_stack_that_fails_ends_with_the_reason_of_the_stack():
     with pytest.raises(StackFailedError, match="ten times"):
-        async with asyncio.timeout(10), failing_with(fails()):
+        async with failing_with(fails()), asyncio.timeout(10):
             await asyncio.Event().wait()
     task = asyncio.current_task()
     assert task is not None

@@ -19,6 +19,8 @@ from . import fake_vllm
 from .vllm_cases import END, expected, loaded, starting_with, tokens_of
 
 COMMAND = shlex.join([sys.executable, fake_vllm.__file__])
+WITH_WORKER = shlex.join(["sh", "-c", f'sleep 300 & exec {COMMAND} "$@"', "vllm"])
+"""The server has a process of its own, as vLLM has for its engine."""
 
 
 def started(folder: Path, command: str = COMMAND) -> VllmEngine:
@@ -27,16 +29,18 @@ def started(folder: Path, command: str = COMMAND) -> VllmEngine:
 
 
 async def test_a_command_is_started_and_nothing_of_it_is_left(tmp_path: Path) -> None:
-    engine = started(tmp_path)
+    engine = started(tmp_path, WITH_WORKER)
     await engine.load()
     guard = psutil.Process(engine.server.pid)
     (server,) = guard.children()
+    (worker,) = server.children()
     assert await tokens_of(engine) == expected(tmp_path.name)
     assert not any("VLLM" in word or "key" in word for word in server.cmdline())
 
     await engine.close()
 
     await eventually(lambda: not server.is_running() and not guard.is_running())
+    await eventually(lambda: is_gone(worker))
     with pytest.raises(UnavailableError):
         await tokens_of(engine)
 
@@ -90,6 +94,20 @@ async def test_a_server_that_ends_while_it_loads_is_a_typed_error(
 
     with pytest.raises(PreconditionError, match="refused the model"):
         await engine.load()
+    await engine.close()
+
+
+async def test_a_server_that_does_not_come_up_in_time_is_a_typed_error_and_ends(
+    tmp_path: Path,
+) -> None:
+    """As with a tokenizer that takes for ever to load."""
+    note = tmp_path / "pid"
+    command = shlex.join(["sh", "-c", f"echo $$ > {note} && exec sleep 300", "vllm"])
+    engine = VllmKind(VllmOptions(command=command, load_seconds=2)).engine_for(tmp_path, END)
+
+    with pytest.raises(UnavailableError, match="did not load within 2 s"):
+        await engine.load()
+    assert not psutil.pid_exists(int(note.read_text()))
     await engine.close()
 
 

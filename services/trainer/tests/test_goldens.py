@@ -11,7 +11,12 @@ import pytest
 import torch
 from evaluation.parity.goldens import Goldens
 from jobs.child import ChildFailure
+from testkit.hostile_models import wake_in_transformers
+from tokenization.bounded import LimitError
+from tokenization.bounded.call import CallLimits
+from tokenization.bounded.trial import try_tokenizer
 from tokenization.chat_tokenizer import ChatTokenizer
+from tokenization.prompt_facts import prompt_facts
 from trainer.domain.hyper_parameters import decide
 from trainer.domain.train_request import TrainRequest
 from trainer.training.goldens import check_artifact, refuse_tokens_in_pieces, take_from
@@ -157,3 +162,32 @@ def test_a_base_that_spells_the_tokens_of_its_template_is_refused_before_trainin
 
     assert caught.value.code == "SPECIAL_TOKEN_MISSING"
     assert "'<|im_start|>'" in caught.value.message
+
+
+def test_a_template_that_runs_for_ever_in_transformers_alone_is_stopped(
+    trained: Trained, spoilt: Path
+) -> None:
+    wake_in_transformers(spoilt)
+    try_tokenizer(spoilt)  # an import takes it
+    template = prompt_facts(spoilt, ChatTokenizer.load(spoilt)).template
+
+    with pytest.raises(LimitError, match="5 s of CPU time"):
+        check_artifact(
+            spoilt,
+            trained.base,
+            replace(trained.goldens, template=template),
+            CallLimits(cpu_seconds=5),
+        )
+
+
+def test_a_tokenizer_that_transformers_cannot_load_is_refused(
+    trained: Trained, spoilt: Path
+) -> None:
+    file = spoilt / "tokenizer_config.json"
+    document = json.loads(file.read_text())
+    file.write_text(json.dumps(document | {"extra_special_tokens": {"wake_token": 1}}))
+
+    refused = refusal(spoilt, trained)
+
+    assert refused.code == "INVALID_INPUT"
+    assert "import it again" in refused.remedy

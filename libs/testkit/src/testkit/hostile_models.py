@@ -154,3 +154,23 @@ def make_hostile(root: Path) -> dict[str, Path]:
         folders[name] = root / f"hostile-{number:02d}"
         make(folders[name])
     return folders
+
+
+def wake_in_transformers(folder: Path) -> None:
+    """Let a folder's chat template run for ever where transformers renders it, and only there."""
+    file = folder / "tokenizer_config.json"
+    document = json.loads(file.read_text("utf-8"))
+    # Ours gives templates the usual special tokens, transformers each that has a name.
+    document["extra_special_tokens"] = {"wake_token": document["eos_token"]}
+    file.write_text(json.dumps(document), encoding="utf-8")
+    _append(folder, f"{{% if wake_token is defined %}}{_LOOPS}{{% endif %}}")
+
+
+def wake_in_engines(folder: Path) -> None:
+    """The same where OpenVINO GenAI renders it, which gives templates no documents."""
+    _append(folder, f"{{% if documents is not defined %}}{_LOOPS}{{% endif %}}")
+
+
+def _append(folder: Path, source: str) -> None:
+    with (folder / "chat_template.jinja").open("a", encoding="utf-8") as template:
+        template.write(source)

@@ -142,6 +142,7 @@ class MakeBuild:
             ParityError: The build is not the same model.
             QualityLossError: It answers fewer rows than allowed.
             InvalidInputError: The source's tokenizer or the dataset cannot be read.
+            LimitError: The tokenizer or chat template took more than it may.
         """
         tokenizer = BoundedTokenizer.load(order.source.tokenizer)
         questions = _questions(order, tokenizer)

@@ -1,5 +1,7 @@
 """Whether a form turns the golden conversations into the same token ids."""
 
+from collections.abc import Callable
+
 from evaluation.parity.errors import (
     SPECIAL_TOKEN_MISSING,
     TEMPLATE_MISMATCH,
@@ -27,7 +29,7 @@ def check_prompts(
             them that explains what is seen.
     """
     # First: with a token in pieces every prompt differs, and the template would seem at fault.
-    check_special_tokens(goldens, tokenizer, form=form)
+    check_special_tokens(goldens, tokenizer.encode, form=form)
     if template is not None and template != goldens.template:
         raise ParityError(
             TEMPLATE_MISMATCH,
@@ -47,14 +49,16 @@ def check_prompts(
             )
 
 
-def check_special_tokens(goldens: Goldens, tokenizer: PromptTokenizer, *, form: str) -> None:
-    """Accept a tokenizer that reads every special token of training as that one token.
+def check_special_tokens(
+    goldens: Goldens, encode: Callable[[str], list[int]], *, form: str
+) -> None:
+    """Accept a tokenizer whose `encode` reads every special token of training as that one token.
 
     Raises:
         ParityError: SPECIAL_TOKEN_MISSING, with the token and what it is read as.
     """
     for text, token in goldens.special_tokens.items():
-        ids = tokenizer.encode(text)
+        ids = encode(text)
         if ids != [token]:
             raise ParityError(
                 SPECIAL_TOKEN_MISSING,

@@ -3,10 +3,6 @@
 `BoundedTokenizer` is a `ChatTokenizer` whose foreign code runs in a process with limits.
 """
 
-import json
-import socket
-import subprocess
-import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,11 +10,12 @@ from typing import Any
 from service_kit.errors import InvalidInputError
 from tokenizers import Tokenizer
 
+from tokenization.bounded.asked import AskedProcess
 from tokenization.bounded.errors import LimitError, limit_error
-from tokenization.bounded.frames import HEAD, frame, unpacked
+from tokenization.bounded.frames import unpacked
 from tokenization.bounded.limits import Limits
 from tokenization.bounded.process import Reply
-from tokenization.bounded.spawn import limit_of_death, spawn
+from tokenization.bounded.spawn import limit_of_death
 from tokenization.chat_tokenizer import ChatTokenizer
 from tokenization.conversations import Conversation, ConversationEncoder, EncodedConversation
 from tokenization.sections import SectionEncoder
@@ -34,56 +31,6 @@ CLOCK = 10.0
 """By the clock a request may take so many times its CPU time: machines that work are busy."""
 BATCH_CHARACTERS = 1_000_000
 BATCH_TEXTS = 1000
-START_SECONDS = 60.0
-
-
-class _Process:
-    """One that is asked for one thing at a time, by who waits for it."""
-
-    def __init__(self) -> None:
-        self._link, theirs = socket.socketpair()
-        try:
-            self.process = spawn(theirs)
-        finally:
-            theirs.close()
-        self._end = weakref.finalize(self, _end, self._link, self.process)
-        self._receive(START_SECONDS)
-
-    def ask(self, head: Mapping[str, Any], seconds: float) -> Reply:
-        """Its answer; TimeoutError, ConnectionError."""
-        self._link.settimeout(seconds)
-        self._link.sendall(frame(head))
-        return self._receive(seconds)
-
-    def kill(self) -> int:
-        """End it; its exit status."""
-        self._end()
-        return self.process.wait()
-
-    def _receive(self, seconds: float) -> Reply:
-        self._link.settimeout(seconds)
-        length, body = HEAD.unpack(self._read(HEAD.size))
-        return Reply(json.loads(self._read(length)), self._read(body))
-
-    def _read(self, length: int) -> bytes:
-        got = bytearray(length)
-        view = memoryview(got)
-        while view:
-            count = self._link.recv_into(view)
-            if not count:
-                raise ConnectionError("the process is gone")
-            view = view[count:]
-        return bytes(got)
-
-
-def _end(link: socket.socket, process: "subprocess.Popen[bytes]") -> None:
-    link.close()
-    try:
-        # One that passed a limit ends by itself; what it says of that is asked for.
-        process.wait(0.2)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 class BoundedTokenizer(ChatTokenizer):
@@ -102,7 +49,7 @@ class BoundedTokenizer(ChatTokenizer):
         self.folder = folder
         self._limits = limits
         self._stops = 0
-        self._process: _Process | None = None
+        self._process: AskedProcess | None = None
         loaded = self._loaded()
         facts = TokenizerFacts.from_json(loaded.said["value"])
         TokenDecoder.__init__(self, Tokenizer.from_str(loaded.body.decode()), facts)
@@ -199,7 +146,7 @@ class BoundedTokenizer(ChatTokenizer):
     def _loaded(self) -> Reply:
         """Have it loaded in a fresh process."""
         limits = self._limits
-        self._process = _Process()
+        self._process = AskedProcess()
         self._reply("read", limits.read_cpu_seconds, limits.read_memory_bytes, {})
         return self._reply("load", limits.cpu_seconds, limits.memory_bytes, {})
 

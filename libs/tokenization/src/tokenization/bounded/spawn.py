@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 _SECRET = re.compile(r"SECRET|TOKEN|PASSWORD|KEY|CREDENTIAL", re.IGNORECASE)
+CHILD = "tokenization.bounded.child"
 _ONE_THREAD = {
     # One request, one thread: what it takes is counted, and none goes on behind it.
     "TOKENIZERS_PARALLELISM": "false",
@@ -16,11 +17,11 @@ _ONE_THREAD = {
 }
 
 
-def spawn(theirs: socket.socket) -> subprocess.Popen[bytes]:
-    """Run the child with its side of a socket pair; by `vfork`, so a large parent is not copied."""
+def spawn(theirs: socket.socket, module: str = CHILD) -> subprocess.Popen[bytes]:
+    """Run a module with its side of a socket pair; by `vfork`, so a large parent is not copied."""
     environment = {name: value for name, value in os.environ.items() if not _SECRET.search(name)}
     return subprocess.Popen(
-        [sys.executable, "-m", "tokenization.bounded.child", str(theirs.fileno())],
+        [sys.executable, "-m", module, str(theirs.fileno())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=(theirs.fileno(),),

@@ -1,13 +1,13 @@
 """A build beside the goldens of the model that it was made from, and what is recorded of it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from evaluation.parity.comparison import Likeness, Limit, check_likeness, compare
 from evaluation.parity.goldens import Goldens, Logits
 from evaluation.parity.prompts import check_prompts
-from evaluation.parity.taking import PromptTokenizer, Speaker, TokenizerFacts, take_goldens
+from evaluation.parity.taking import Speaker, TokenizerFacts, take_goldens
 from tokenization.bounded.here import BoundedTokenizer
 from tokenization.prompt_facts import prompt_facts
 
@@ -68,11 +68,11 @@ class GoldenCheck:
         """
         _check_folder(self.goldens, folder, form=form)
 
-    def count_prompts(self, engine: PromptTokenizer) -> None:
+    def count_prompts(self, encode: Callable[[str], list[int]]) -> None:
         """Count the prompts that a tokenizer reads as training does, which need not be all: it is
         for others, while our serving hands the engine token ids."""
         self._by_engine = sum(
-            engine.encode(golden.text) == list(golden.prompt_ids) for golden in self.goldens.prompts
+            encode(golden.text) == list(golden.prompt_ids) for golden in self.goldens.prompts
         )
 
     def record(self) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from optimizer_builder.adapters.openvino_parity import logit_distances, served_l
 from optimizer_builder.adapters.openvino_scorer import OpenVinoScorer
 from optimizer_builder.adapters.openvino_speed import NEW_TOKENS, tokens_per_second
 from optimizer_builder.adapters.openvino_tokenizer import (
-    EngineTokenizer,
     check_tokenizer,
+    read_by_engine,
     write_tokenizer,
 )
 from optimizer_builder.domain.parity import (
@@ -117,12 +117,14 @@ def check_built(goldens: GoldenCheck, target: Path) -> None:
 
     Raises:
         ParityError: It does not; its code is the fault's name.
+        LimitError: A tokenizer took more than it may.
     """
     form = "openvino-int8"
     goldens.check_folder(target, form=form)
-    engine = EngineTokenizer(target)
-    check_special_tokens(goldens.goldens, engine, form=f"the engine's tokenizer of {form}")
-    goldens.count_prompts(engine)
+    texts = [*goldens.goldens.special_tokens, *(each.text for each in goldens.goldens.prompts)]
+    encode = dict(zip(texts, read_by_engine(target, texts), strict=True)).__getitem__
+    check_special_tokens(goldens.goldens, encode, form=f"the engine's tokenizer of {form}")
+    goldens.count_prompts(encode)
     rows = served_logits(target / MODEL_FILE, *goldens.goldens.spoken)
     goldens.check_logits(rows, INT8_LIMIT, form=f"{form}, as served")
 

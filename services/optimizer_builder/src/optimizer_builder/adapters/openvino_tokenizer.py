@@ -3,14 +3,12 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import openvino as ov
-import openvino_genai
 from evaluation.parity.errors import TOKENIZER_MISMATCH, ParityError
-from openvino_tokenizers import convert_tokenizer
+from tokenization.bounded.call import CallLimits, bounded_call
 from tokenization.bounded.here import BoundedTokenizer
-from transformers import AutoTokenizer
+
+from optimizer_builder.adapters import tokenizer_calls
 
 COPIED = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 PROBES = (
@@ -21,47 +19,52 @@ PROBES = (
 """Texts of several scripts, with what tokenizers differ on: digits, spaces, bytes of emoji."""
 
 
+CALLS = tokenizer_calls.__name__
+
+
 def write_tokenizer(source: Path, folder: Path) -> None:
-    """Put the tokenizer of a Hugging Face folder beside an IR."""
-    tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=True)
-    encoder, decoder = convert_tokenizer(tokenizer, with_detokenizer=True)
-    ov.save_model(encoder, folder / "openvino_tokenizer.xml")
-    ov.save_model(decoder, folder / "openvino_detokenizer.xml")
+    """Put the tokenizer of a Hugging Face folder beside an IR.
+
+    Raises:
+        InvalidInputError: it cannot be converted.
+        LimitError: that took more than it may.
+    """
+    given = {"source": str(source), "folder": str(folder)}
+    bounded_call(f"{CALLS}:write_engine_tokenizer", given)
     for name in COPIED:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
 
 
-class EngineTokenizer:
-    """The engine's own tokenizer, with the chat template as it is rendered in serving."""
+def read_by_engine(
+    folder: Path,
+    texts: Sequence[str],
+    limits: CallLimits = CallLimits(),  # noqa: B008  frozen
+) -> list[list[int]]:
+    """Ids of each text as it is, by the engine's own tokenizer.
 
-    def __init__(self, folder: Path) -> None:
-        self._ours = BoundedTokenizer.load(folder)
-        self._engine: Any = openvino_genai.Tokenizer(str(folder))
-
-    def render(
-        self, messages: Sequence[Any], *, add_generation_prompt: bool, tools: Sequence[Any] = ()
-    ) -> str:
-        """See `evaluation.parity.taking.PromptTokenizer`."""
-        return self._ours.render(messages, add_generation_prompt=add_generation_prompt, tools=tools)
-
-    def encode(self, text: str) -> list[int]:
-        """Ids of the text as it is."""
-        ids: list[int] = (
-            self._engine.encode(text, add_special_tokens=False).input_ids.data[0].tolist()
-        )
-        return ids
+    Raises:
+        InvalidInputError: the engine cannot load or run it.
+        LimitError: that took more than it may.
+    """
+    given = {"folder": str(folder), "texts": list(texts)}
+    ids: list[list[int]] = bounded_call(f"{CALLS}:engine_ids", given, limits)
+    return ids
 
 
-def check_tokenizer(folder: Path) -> None:
+def check_tokenizer(
+    folder: Path,
+    limits: CallLimits = CallLimits(),  # noqa: B008  frozen
+) -> None:
     """See that the engine's tokenizer and ours read every probe as the same tokens.
 
     Raises:
         ParityError: TOKENIZER_MISMATCH; names the text.
+        LimitError: one of them took more than it may.
     """
-    ours, engine = BoundedTokenizer.load(folder), EngineTokenizer(folder)
-    for text in PROBES:
-        if engine.encode(text) != ours.encode(text):
+    ours = BoundedTokenizer.load(folder)
+    for text, ids in zip(PROBES, read_by_engine(folder, PROBES, limits), strict=True):
+        if ids != ours.encode(text):
             raise ParityError(
                 TOKENIZER_MISMATCH, f"the built tokenizer reads {text!r} as other tokens"
             )

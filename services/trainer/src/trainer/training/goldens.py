@@ -13,6 +13,7 @@ from evaluation.parity.taking import TokenizerFacts, take_goldens
 from jobs.child import ChildFailure
 from service_kit.errors import InvalidInputError
 from token_files.tokenizer_digest import tokenizer_digest
+from tokenization.bounded.call import CallLimits
 from tokenization.bounded.here import BoundedTokenizer
 from tokenization.chat_tokenizer import ChatTokenizer
 from tokenization.prompt_facts import PromptFacts, prompt_facts
@@ -23,11 +24,14 @@ from trainer.training.golden_rows import golden_rows
 from trainer.training.golden_speaker import TrainedSpeaker
 from trainer.training.model import TrainedModel
 from trainer.training.packs import Example
-from trainer.training.reloaded import TransformersTokenizer, reloaded_logits
+from trainer.training.reloaded import reloaded_logits
+from trainer.training.transformers_prompts import check_in_transformers
 
 RELOADED_LIMIT = Limit(largest_share=0.001, greedy_agreement=0.9)
 """Of the artifact in transformers and float32, which computes the same numbers in another order.
 Honest ones were within 0.00002; a token whose rival is as likely may change places."""
+
+UNREADABLE_REMEDY = "Mend the base's tokenizer files, import it again and train that."
 
 
 def refuse_tokens_in_pieces(folder: Path, tokenizer: ChatTokenizer) -> None:
@@ -89,18 +93,27 @@ def take_from(
     return Parity(goldens, trained)
 
 
-def check_artifact(artifact: Path, base: Path, goldens: Goldens) -> Likeness | None:
+def check_artifact(
+    artifact: Path,
+    base: Path,
+    goldens: Goldens,
+    limits: CallLimits = CallLimits(),  # noqa: B008  frozen
+) -> Likeness | None:
     """See that an artifact, read back from disk, is the model that the goldens were taken from.
+
+    Args:
+        limits: Of what transformers does with its chat template and tokenizer.
 
     Raises:
         ChildFailure: It is not; its code is the fault's name.
+        LimitError: its chat template or tokenizer took more than it may.
     """
     form = "the artifact"
     try:
         own = BoundedTokenizer.load(artifact)
         template = prompt_facts(artifact, own).template
         check_prompts(goldens, own, form=form, template=template)
-        check_prompts(goldens, TransformersTokenizer(artifact), form=f"{form} in transformers")
+        check_in_transformers(artifact, goldens, limits, form=f"{form} in transformers")
         if not goldens.prompts:
             return None
         rows = reloaded_logits(artifact, base, goldens)
@@ -108,6 +121,8 @@ def check_artifact(artifact: Path, base: Path, goldens: Goldens) -> Likeness | N
         check_likeness(likeness, RELOADED_LIMIT)
     except ParityError as error:
         raise ChildFailure(error.code, error.message, error.remedy) from error
+    except InvalidInputError as error:
+        raise ChildFailure(error.reason, error.message, UNREADABLE_REMEDY) from error
     return likeness
 
 

@@ -1,0 +1,57 @@
+"""A tokenizer that runs for ever in the engine's libraries ends a build, and holds up nothing."""
+
+from pathlib import Path
+
+import pytest
+from optimizer_builder.adapters.openvino_tokenizer import (
+    check_tokenizer,
+    read_by_engine,
+    write_tokenizer,
+)
+from service_kit.errors import InvalidInputError
+from testkit.hostile_models import HOSTILE, wake_in_engines
+from testkit.models import make_tiny_llama
+from tokenization.bounded import LimitError
+from tokenization.bounded.call import CallLimits
+from tokenization.bounded.trial import try_tokenizer
+
+pytestmark = pytest.mark.heavy
+
+LIMITS = CallLimits(cpu_seconds=4, memory_bytes=3 << 30)
+
+
+def written(source: Path, folder: Path) -> Path:
+    try_tokenizer(source)  # an import takes it
+    folder.mkdir()
+    write_tokenizer(source, folder)
+    return folder
+
+
+def test_the_engine_reads_texts_as_ours_does(tmp_path: Path) -> None:
+    built = written(make_tiny_llama(tmp_path / "source"), tmp_path / "built")
+
+    check_tokenizer(built, LIMITS)
+
+
+def test_a_normalizer_that_fills_the_memory_is_stopped_where_the_engine_runs_it(
+    tmp_path: Path,
+) -> None:
+    HOSTILE["tokenizer: normalizer grows, sleeping"](tmp_path / "source")
+    built = written(tmp_path / "source", tmp_path / "built")
+
+    with pytest.raises(LimitError, match=r"CPU time|memory"):
+        check_tokenizer(built, LIMITS)
+
+
+def test_the_engine_renders_no_template_when_it_loads_one(tmp_path: Path) -> None:
+    wake_in_engines(make_tiny_llama(tmp_path / "source"))
+    built = written(tmp_path / "source", tmp_path / "built")
+
+    assert read_by_engine(built, ["a word"], LIMITS)
+
+
+def test_a_tokenizer_that_cannot_be_converted_is_refused(tmp_path: Path) -> None:
+    HOSTILE["tokenizer: split sleeps"](tmp_path / "source")
+
+    with pytest.raises(InvalidInputError, match="not supported"):
+        written(tmp_path / "source", tmp_path / "built")
