@@ -7,7 +7,8 @@ import pytest
 from guard.bundle import CompiledPolicy, compile_policy
 from guard.detectors import DETECTOR_NAMES
 from guard.detectors.china import is_id_card, is_uscc
-from guard.detectors.money import is_iban, passes_luhn
+from guard.detectors.money import passes_luhn
+from guard.iban import is_iban
 from guard.policy import PolicyError, parse_policy
 from guard.verdict import Action, Direction
 from hypothesis import given, settings

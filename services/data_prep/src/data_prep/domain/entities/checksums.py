@@ -9,14 +9,6 @@ _CN_PROVINCES = (
     "71 81 82 83"
 )
 _CREDIT_CODE_DIGITS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
-_IBAN_LENGTHS = (
-    "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DK18 DO28 "
-    "EE20 EG29 ES24 FI18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HR21 HU28 IE22 IL23 IQ23 IS26 "
-    "IT27 JO30 KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 MC27 MD24 ME22 MK19 MR27 MT31 MU30 NL18 "
-    "NO15 PK24 PL28 PS29 PT25 QA29 RO24 RS22 SA24 SC31 SE24 SI19 SK24 SM27 ST25 SV28 TL23 TN24 "
-    "TR26 UA29 VA22 VG24 XK20"
-)
-"""Each country with the length of its account numbers."""
 
 _CARD_PREFIXES = (
     (4, 4, (16, 19)),
@@ -79,11 +71,3 @@ def cn_credit_code_check(first: str) -> str:
         for place, character in enumerate(first)
     )
     return _CREDIT_CODE_DIGITS[-total % 31]
-
-
-def is_iban(compact: str) -> bool:
-    """Whether an account number without blanks is as long as its country's, and mod 97 is 1."""
-    if f"{compact[:2]}{len(compact)}" not in _IBAN_LENGTHS.split():
-        return False
-    moved = compact[4:] + compact[:4]
-    return int("".join(str(int(character, 36)) for character in moved)) % 97 == 1

@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from data_prep.domain.entities.checksums import is_card, is_cn_credit_code, is_cn_id, is_iban
+from guard.iban import is_iban
+
+from data_prep.domain.entities.checksums import is_card, is_cn_credit_code, is_cn_id
+from data_prep.domain.entities.iban_pattern import IBAN, IBAN_HINT
 
 Hint = re.Pattern[str] | tuple[str, ...]
 """A pattern, or strings of which one is there; never more than a line."""
@@ -23,6 +26,7 @@ NUMBER = re.compile("[0-9](?:[ ./()（）-]{0,2}[0-9]){6}")
 _NO_WORD_BEFORE = r"(?<![0-9A-Za-z])"
 _NO_WORD_AFTER = r"(?![0-9A-Za-z])"
 _NO_DIGITS = re.compile(r"[^0-9]")
+_NO_LETTERS_OR_DIGITS = re.compile("[^0-9A-Za-z]")
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 PROVINCES_OF_PLATES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
@@ -85,6 +89,11 @@ class Recogniser:
 def digits_of(text: str) -> str:
     """The digits in `text` without what stands between them."""
     return _NO_DIGITS.sub("", text)
+
+
+def letters_and_digits_of(text: str) -> str:
+    """The letters and digits of ASCII in `text` without what stands between them."""
+    return _NO_LETTERS_OR_DIGITS.sub("", text)
 
 
 def _is_real_address(match: re.Match[str]) -> bool:
@@ -184,7 +193,6 @@ _SECRET_HINT = (
     *("github_pat_", "glpat-", "sk-", "k_live_", "xox", "hf_", "npm_", "eyJ", "-----BEGIN"),
 )
 _CARD = r"[0-9]{4}(?:[ -]?[0-9]{2,6}){2,4}"
-_IBAN = "[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?"
 _PLATE_NUMBER = (
     f"[A-HJ-NP-Z][·• ]?(?:{_PLATE}{{4}}[A-HJ-NP-Z0-9挂学警港澳]"
     rf"|[DF]{_PLATE}[0-9]{{4}}|[0-9]{{5}}[DF])"
@@ -214,9 +222,9 @@ RECOGNISERS: tuple[Recogniser, ...] = (
     ),
     Recogniser(
         "iban",
-        re.compile(f"{_NO_WORD_BEFORE}{_IBAN}{_NO_WORD_AFTER}"),
-        NUMBER,
-        lambda match: is_iban(match.group().replace(" ", "")),
+        IBAN,
+        IBAN_HINT,
+        lambda match: is_iban(letters_and_digits_of(match["iban"])),
     ),
     Recogniser(
         "cn_credit_code",

@@ -11,10 +11,10 @@ from data_prep.domain.entities.checksums import (
     cn_credit_code_check,
     cn_id_check,
 )
-from data_prep.domain.entities.recognisers import digits_of
+from data_prep.domain.entities.recognisers import digits_of, letters_and_digits_of
 from data_prep.domain.entities.widths import in_plain_width
 
-_LETTER = re.compile("[A-Z]")
+_LETTER = re.compile("[A-Za-z]")
 _DIGIT = re.compile("[0-9]")
 _NAMED_STAND_IN = re.compile("^(?:Person|Organisation)-[0-9A-F]{8}$")
 _SECRET_PREFIX = re.compile("^(?:[a-z]{2,6}_(?:live_|pat_)?|[a-z]{2,5}-|[A-Z]{4}|eyJ)?")
@@ -157,7 +157,7 @@ _COMPACT: Mapping[str, Callable[[str], str]] = {
     "phone": _compact_phone,
     "card": digits_of,
     "cn_id": str.upper,
-    "iban": lambda value: value.replace(" ", ""),
+    "iban": lambda value: letters_and_digits_of(value).upper(),
 }
 """What two ways to write the same value have in common."""
 
