@@ -6,7 +6,7 @@ import httpx
 import pytest
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.views.job_views import STATUS
-from gateway_support.house import ADAPTER, BASE, BUILD, House
+from gateway_support.house import ADAPTER, BASE, BUILD, TUNED, House
 from gateway_support.job_orders import MAPPING, order, say_state, upload
 from jobs.subjects import DATASET_READY, job_progress
 from modelmill.jobs.v1.job_pb2 import (
@@ -97,16 +97,39 @@ async def test_a_repeated_key_is_one_job_and_another_order_under_it_is_refused(h
     assert other.json()["error"]["code"] == "already_exists"
 
 
-@pytest.mark.parametrize("model", ["nobody", ADAPTER])
-async def test_only_a_base_can_be_trained(house: House, model: str):
-    answer = await order(house.http(), model=model)
+async def test_a_model_that_is_not_there_cannot_be_trained(house: House):
+    answer = await order(house.http(), model="nobody")
 
-    assert answer.status_code == (404 if model == "nobody" else 422)
-    assert model in answer.json()["error"]["message"]
+    assert answer.status_code == 404
+    assert "nobody" in answer.json()["error"]["message"]
 
 
-async def test_a_build_of_a_base_stands_for_its_base(house: House):
-    assert (await order(house.http(), model=BUILD)).json()["model"] == BASE
+@pytest.mark.parametrize(
+    ("model", "adapter", "name"),
+    [
+        (BASE, "", "tiny-tuned"),
+        (BUILD, "", "tiny-tuned"),
+        ("default", "", "tiny-tuned"),
+        (ADAPTER, ADAPTER, "kinds-tuned"),
+        (TUNED, ADAPTER, "kinds-tuned"),
+        ("kinds", ADAPTER, "kinds-tuned"),
+    ],
+)
+async def test_training_goes_on_from_the_adapter_that_a_name_or_a_build_stands_for(
+    house: House, model: str, adapter: str, name: str
+):
+    job = (await order(house.http(), model=model)).json()
+
+    spec = house.trainer.specs[-1]
+    assert (spec.base_version_id, spec.adapter_version_id, spec.name) == (BASE, adapter, name)
+    assert job["model"] == (adapter or BASE)
+
+
+async def test_a_teacher_that_is_read_is_no_adapter(house: House):
+    refused = await order(house.http(), objective="distillation", teacher=TUNED)
+
+    assert refused.status_code == 422
+    assert f"name its base {BASE}" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("source", ["ds-nobody", "file-nobody", "rows.jsonl"])

@@ -94,6 +94,34 @@ def test_a_fresh_adapter_prefers_nothing(tiny_base: Path, pairs: list[Example]) 
     assert objective.figures() == {"reward_margin": 0.0, "reward_accuracy": 0.0}
 
 
+def test_an_adapter_that_is_gone_on_from_is_what_the_run_compares_with(
+    tiny_base: Path, pairs: list[Example], tmp_path: Path
+) -> None:
+    earlier = adapted(tiny_base)
+    stir(earlier)
+    earlier.save(tmp_path)
+    choices = decide("lora", {"lora_rank": 4, "preference_beta": 0.5}, objective=DPO)
+    request = TrainRequest(
+        base_folder=tiny_base,
+        base_version_id="mv-base",
+        context_tokens=512,
+        dataset_folder=tmp_path,
+        checkpoint_folder=None,
+        choices=(),
+        hyper_parameters=choices,
+        threads=1,
+        adapter_folder=tmp_path,
+    )
+    model = TrainedModel.load(tiny_base, choices, "mv-base", tmp_path)
+    objective = PreferBetterAnswers(0.5)
+
+    rows = with_references(pairs, request, model, lambda _done, _all: None)
+
+    loss, _ = gradients_of(model, objective, rows)
+    assert loss == pytest.approx(math.log(2), abs=1e-6)
+    assert gradients_of(model, objective, pairs)[0] != pytest.approx(loss, abs=1e-3)
+
+
 def test_dpo_raises_the_better_answers_above_the_worse_ones(
     tiny_base: Path, pairs: list[Example]
 ) -> None:

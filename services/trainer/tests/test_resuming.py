@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from trainer.domain.hyper_parameters import decide
 from trainer.domain.train_request import TrainRequest
-from trainer_support.runs import pair_rows
+from trainer.training.model import TrainedModel
+from trainer_support.runs import pair_rows, stir
 
 pytestmark = pytest.mark.heavy
 
@@ -32,8 +33,11 @@ INTERRUPTIONS: list[tuple[dict[str, Any], int]] = [
 ]
 COMMON = {"max_steps": STEPS, "epochs": 3, "checkpoint_steps": 3, "learning_rate": 0.01}
 RUNS = {
-    # Dropout draws from torch's generator, so its state counts too.
-    "lora": {"batch_size": 6, "gradient_accumulation_steps": 3, "lora_dropout": 0.1},
+    # Dropout draws from torch's generator, so its state counts too. It goes on from an adapter.
+    "lora": {
+        **{"batch_size": 6, "gradient_accumulation_steps": 3},
+        **{"lora_dropout": 0.1, "lora_rank": 4},
+    },
     # What is compared with the base depends on what that was before the first step.
     "full dpo": {"batch_size": 6, "gradient_accumulation_steps": 1, "weight_decay": 0.1},
 }
@@ -52,7 +56,18 @@ def request_of(name: str, base: Path, dataset: Path) -> dict[str, Any]:
         choices=() if objective else ("animal", "plant", "food"),
         hyper_parameters=decide(method, COMMON | RUNS[name], objective=objective or "answers"),
         threads=1,
+        adapter_folder=earlier_adapter(base, dataset) if name == "lora" else None,
     ).as_json()
+
+
+def earlier_adapter(base: Path, dataset: Path) -> Path:
+    """A LoRA adapter that says something already."""
+    folder = dataset.with_name("earlier-adapter")
+    folder.mkdir()
+    model = TrainedModel.load(base, decide("lora", {"lora_rank": 4}), "mv-base")
+    stir(model)
+    model.save(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

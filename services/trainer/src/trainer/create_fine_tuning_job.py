@@ -28,6 +28,7 @@ from trainer.domain.limits import Price, check_limits
 from trainer.domain.method_choice import choose_method
 from trainer.domain.methods import ANSWERS, FULL
 from trainer.domain.needs import needed_memory, training_needs
+from trainer.earlier_adapters import EarlierAdapters, Models
 from trainer.soon import soon
 
 TRAINABLE_FORM = "safetensors"
@@ -36,12 +37,6 @@ WHY_NO_TEACHER = (
     "the trainer has no inference service that a teacher answers through; set "
     "TRAINER_INFERENCE_ADDRESS"
 )
-
-
-class Models(Protocol):
-    def get(self, tenant: str, version_id: str) -> ModelReady:
-        """Raises NotFoundError."""
-        ...
 
 
 class Datasets(Protocol):
@@ -71,6 +66,7 @@ class CreateFineTuningJob:
         jobs: Jobs,
         queue: JobQueue,
         price: Price,
+        adapters: EarlierAdapters,
         *,
         machine: MachineSize,
         on_cluster: bool = False,
@@ -85,6 +81,7 @@ class CreateFineTuningJob:
         self._queue = queue
         self._machine = machine
         self._price = price
+        self._adapters = adapters
 
     async def __call__(
         self,
@@ -133,6 +130,7 @@ class CreateFineTuningJob:
         errors = _errors_of_names(wanted)
         missing: list[str] = []
         base = await self._model(tenant, wanted.base_version_id, "base model", errors, missing)
+        await self._adapters.take_over(tenant, wanted, errors, missing)
         teacher = await self._teacher(tenant, wanted, errors, missing)
         rows = await self._rows(tenant, wanted, errors, missing)
         if is_auto(wanted):

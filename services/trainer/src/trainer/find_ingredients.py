@@ -9,8 +9,9 @@ from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.choices import decide_spec
-from trainer.create_fine_tuning_job import Datasets, Models
+from trainer.create_fine_tuning_job import Datasets
 from trainer.distributions import distribution_of
+from trainer.earlier_adapters import Models
 from trainer.ingredients import Ingredients
 from trainer.soon import soon
 
@@ -47,6 +48,7 @@ class FindIngredients:
             raise await self._no_dataset(tenant, spec)
         try:
             base = await soon(lambda: self._models.get(tenant, spec.base_version_id))
+            adapter = await self._adapter(tenant, spec)
             choices = decide_spec(spec, context_tokens=base.context_tokens)
             distribution = distribution_of(spec, batch_size=choices.batch_size)
         except NotFoundError as error:
@@ -54,7 +56,12 @@ class FindIngredients:
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
         teacher = await self._teacher(tenant, spec)
-        return Ingredients(base, dataset, choices, distribution, teacher)
+        return Ingredients(base, dataset, choices, distribution, teacher, adapter)
+
+    async def _adapter(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
+        if not spec.adapter_version_id:
+            return None
+        return await soon(lambda: self._models.get(tenant, spec.adapter_version_id))
 
     def _dataset_or_none(self, tenant: str, spec: TrainSpec) -> DatasetReady | None:
         try:

@@ -21,6 +21,8 @@ class Ingredients:
     choices: HyperParameters
     distribution: Distribution | None = None
     teacher: ModelReady | None = None
+    adapter: ModelReady | None = None
+    """What the run goes on from, beside the base."""
     rows: Manifest | None = None
     """What is learned from instead of the dataset's rows, where a teacher has answered."""
 
@@ -46,4 +48,6 @@ class Ingredients:
         roles = {"base": self.base.digest, "dataset": self.dataset.digest}
         if self.teacher is not None:
             roles["teacher"] = self.teacher.digest
+        if self.adapter is not None:
+            roles["adapter"] = self.adapter.digest
         return roles if self.rows is None else roles | {"rows": self.rows.digest}

@@ -29,6 +29,7 @@ from trainer.adapters.job_records import JobRecords
 from trainer.adapters.model_records import AliasRecords, ModelRecords
 from trainer.create_evaluation_job import CreateEvaluationJob
 from trainer.create_fine_tuning_job import CreateFineTuningJob
+from trainer.earlier_adapters import EarlierAdapters
 from trainer.entrypoints.grpc import TrainerServicer
 from trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
 from trainer.evaluate_model import EvaluateModel
@@ -114,6 +115,7 @@ def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
     return TrainerServicer(
         CreateFineTuningJob(
             *(parts.models, parts.datasets, parts.jobs, queue, settings.price),
+            EarlierAdapters(parts.models, parts.store),
             machine=settings.worker_size,
             on_cluster=settings.launcher == "kubernetes",
             can_ask=parts.models_asked is not None,

@@ -21,11 +21,12 @@ from service_kit.errors import NotFoundError
 
 from trainer.announcement import announcement_of, figures_of, name_of
 from trainer.choices import limits_of
-from trainer.create_fine_tuning_job import Datasets, Models
+from trainer.create_fine_tuning_job import Datasets
 from trainer.domain.cluster import Cluster
 from trainer.domain.limits import Price
 from trainer.domain.methods import FULL
 from trainer.domain.train_request import TrainRequest
+from trainer.earlier_adapters import Models
 from trainer.find_ingredients import FindIngredients, JobStates
 from trainer.ingredients import Ingredients
 from trainer.kept_checkpoints import KeptCheckpoints
@@ -186,7 +187,7 @@ class TrainModel:
         """Everything as local, verified folders."""
         dataset = ingredients.rows or self._store.manifest(ingredients.dataset.digest)
         choices = dataset.attributes.get("choices", ()) if spec.evaluate else ()
-        teacher = ingredients.loaded_teacher
+        teacher, adapter = ingredients.loaded_teacher, ingredients.adapter
         return TrainRequest(
             base_folder=self._store.materialise(ingredients.base.digest),
             base_version_id=ingredients.base.version_id,
@@ -199,6 +200,7 @@ class TrainModel:
             distribution=ingredients.distribution,
             cluster=self._cluster_for(ingredients),
             teacher_folder=self._store.materialise(teacher.digest) if teacher else None,
+            adapter_folder=self._store.materialise(adapter.digest) if adapter else None,
             limits=limits_of(spec),
             price=self._price,
             seconds_between_interruptions=self._seconds_between_interruptions,

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 BUILD_PREFIX = "openvino"
-TRAINABLE_FORM = "safetensors"
+WEIGHTS_FORM = "safetensors"
+ADAPTER_FORM = "adapter"
 
 
 class Version(Protocol):
@@ -26,6 +27,21 @@ class Version(Protocol):
 
 
 VersionT = TypeVar("VersionT", bound=Version)
+VersionC = TypeVar("VersionC", bound=Version, covariant=True)
+
+
+@dataclass(frozen=True)
+class TrainingStart(Generic[VersionC]):
+    """What a training run begins from."""
+
+    base: VersionC
+    adapter: VersionC | None = None
+    """A LoRA adapter of the base, which the run goes on from."""
+
+    @property
+    def version(self) -> VersionC:
+        """What was named, or what a build that was named is made from."""
+        return self.adapter or self.base
 
 
 class Shadow(Protocol):
@@ -78,16 +94,3 @@ def candidates(
 def is_build(version: Version) -> bool:
     """Whether it is a small, fast form, made to be served; every inference runs it."""
     return version.form.startswith(BUILD_PREFIX)
-
-
-def base_to_train(version: Version) -> str | None:
-    """Id of the version whose weights a training run would start from.
-
-    A build of a base stands for that base. None when `version` is itself a tuned model: training on
-    top of an adapter is not offered.
-    """
-    if version.form == TRAINABLE_FORM:
-        return version.version_id
-    if is_build(version) and version.parent_version_id == version.base_version_id:
-        return version.base_version_id
-    return None

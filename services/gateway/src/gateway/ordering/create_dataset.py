@@ -68,8 +68,8 @@ class CreateDataset:
             OverloadedError: too many jobs of the tenant's wait.
         """
         if spec.tokenize.model:
-            base = await self._find_model.trainable(caller.tenant, spec.tokenize.model)
-            spec.tokenize.model = base.version_id
+            start = await self._find_model.trainable(caller.tenant, spec.tokenize.model)
+            spec.tokenize.model = start.base.version_id
         with self._room.place(caller.tenant, DATASET, idempotency_key):
             accepted = await self._orders.create_dataset(
                 spec,

@@ -32,6 +32,7 @@ from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
 from gateway.domain.errors import ModelNotAllowedError
+from gateway.domain.models import TrainingStart
 from gateway.ordering.accepted_job import AcceptedJob, accepted_record
 from gateway.ordering.create_dataset import DatasetOrders
 from gateway.ordering.waiting_room import WaitingRoom
@@ -96,7 +97,7 @@ class Training(Protocol):
 class FindsBases(Protocol):
     """See `gateway.routing.find_model.FindModel`."""
 
-    async def trainable(self, tenant: str, name: str) -> ModelReady: ...
+    async def trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]: ...
     async def servable(self, tenant: str, name: str) -> ModelReady: ...
 
 
@@ -156,12 +157,13 @@ class CreateFineTuningJob:
     async def _order(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
     ) -> JobRecord:
-        base = await self._find_model.trainable(caller.tenant, order.model)
+        start = await self._find_model.trainable(caller.tenant, order.model)
         teacher = await self._teacher(order, caller.tenant)
-        name = _name_of(order, base, caller)
+        name = _name_of(order, start.version, caller)
         source = await self._source(order, caller, idempotency_key)
         spec = TrainSpec(
-            base_version_id=base.version_id,
+            base_version_id=start.base.version_id,
+            adapter_version_id=start.adapter.version_id if start.adapter else "",
             dataset_id=source.dataset_id,
             dataset_job_id=source.job_id,
             name=name,
@@ -191,7 +193,14 @@ class CreateFineTuningJob:
         if not order.teacher:
             return ""
         if order.teacher_answers is None or order.objective == TRAINING_OBJECTIVE_DISTILLATION:
-            return (await self._find_model.trainable(tenant, order.teacher)).version_id
+            teacher = await self._find_model.trainable(tenant, order.teacher)
+            if teacher.adapter is not None:
+                raise InvalidInputError(
+                    f"teacher: {order.teacher!r} is an adapter, and a teacher that is read must "
+                    "have all its weights; give teacher_answers and another objective to learn "
+                    f"what it answers, or name its base {teacher.base.version_id}"
+                )
+            return teacher.base.version_id
         return (await self._find_model.servable(tenant, order.teacher)).version_id
 
     async def _source(
@@ -242,13 +251,13 @@ class CreateFineTuningJob:
         return f"fine-tuning:{layout and layout + ':'}{file_id}:{ended}"
 
 
-def _name_of(order: FineTuningOrder, base: ModelReady, caller: Caller) -> str:
+def _name_of(order: FineTuningOrder, start: ModelReady, caller: Caller) -> str:
     """What the tuned model is called: people may be asking for a model by that name already.
 
     Raises:
         ModelNotAllowedError: the caller may not ask for it.
     """
-    name = order.name or f"{base.name}-tuned"
+    name = order.name or f"{start.name}-tuned"
     if not caller.may_ask(name):
         raise ModelNotAllowedError(
             f"the tuned model would be called {name[:80]!r}, which the key may not ask for;"

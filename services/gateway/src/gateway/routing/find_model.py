@@ -13,7 +13,7 @@ from service_kit.errors import InvalidInputError, NotFoundError
 
 from gateway.domain import models
 from gateway.domain.errors import ModelNotFoundError, ModelUndecidedError
-from gateway.domain.models import AskedModel
+from gateway.domain.models import AskedModel, TrainingStart
 from gateway.domain.split import Split
 from gateway.routing.alias_split import alias_split
 
@@ -135,25 +135,28 @@ class FindModel:
         builds = [version] if models.is_build(version) else self._builds(version, tenant)
         return builds[0] if builds else version
 
-    async def trainable(self, tenant: str, name: str) -> ModelReady:
-        """The base version that training of `name` starts from.
+    async def trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]:
+        """What training of `name` begins from; a build stands for what it was made from.
 
         Raises:
-            ModelNotFoundError: no such model.
-            InvalidInputError: it is a tuned model.
+            ModelNotFoundError: no such model, or what it was made from is gone.
+            InvalidInputError: its form cannot be trained.
         """
         return await self._look(lambda: self._trainable(tenant, name))
 
-    def _trainable(self, tenant: str, name: str) -> ModelReady:
-        found = self._candidates(tenant, name)
-        for version in found:
-            base = models.base_to_train(version)
-            if base is not None:
-                return self._catalogue.get(tenant, base)
-        raise InvalidInputError(
-            f"model: {name!r} is of form {found[0].form} and cannot be trained; "
-            f"name its base {found[0].base_version_id}"
-        )
+    def _trainable(self, tenant: str, name: str) -> TrainingStart[ModelReady]:
+        found = self._buildable(tenant, name)
+        if found.form == models.WEIGHTS_FORM:
+            return TrainingStart(found)
+        if found.form != models.ADAPTER_FORM:
+            raise InvalidInputError(
+                f"model: {name!r} is of form {found.form} and cannot be trained; "
+                f"name its base {found.base_version_id}"
+            )
+        try:
+            return TrainingStart(self._catalogue.get(tenant, found.parent_version_id), found)
+        except NotFoundError as error:
+            raise ModelNotFoundError(f"the base of the adapter {name[:80]!r} is gone") from error
 
     async def buildable(self, tenant: str, name: str) -> ModelReady:
         """The version that a build of `name` is made from; a build stands for its source.

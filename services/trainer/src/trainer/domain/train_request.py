@@ -35,6 +35,8 @@ class TrainRequest:
     """Where the ranks of a divided run are; None for this machine."""
     teacher_folder: Path | None = None
     """Hugging Face folder of the model to learn from, of objective distillation."""
+    adapter_folder: Path | None = None
+    """LoRA adapter that the run goes on from, as PEFT reads it; None for a fresh one."""
     limits: TrainingLimits = field(default_factory=TrainingLimits)
     price: Price = field(default_factory=Price)
     seconds_between_interruptions: float = 3600.0
@@ -45,7 +47,7 @@ class TrainRequest:
         """All that the run reads."""
         given = (
             *(self.base_folder, self.dataset_folder),
-            *(self.checkpoint_folder, self.teacher_folder),
+            *(self.checkpoint_folder, self.teacher_folder, self.adapter_folder),
         )
         return tuple(folder for folder in given if folder is not None)
 
@@ -57,6 +59,7 @@ class TrainRequest:
             "dataset_folder": str(self.dataset_folder),
             "checkpoint_folder": str(self.checkpoint_folder) if self.checkpoint_folder else None,
             "teacher_folder": str(self.teacher_folder) if self.teacher_folder else None,
+            "adapter_folder": str(self.adapter_folder) if self.adapter_folder else None,
             "choices": list(self.choices),
             "hyper_parameters": self.hyper_parameters.as_json(),
             "distribution": self.distribution.as_json() if self.distribution else None,
@@ -70,7 +73,7 @@ class TrainRequest:
         """Read what `as_json` wrote."""
         checkpoint = document["checkpoint_folder"]
         distribution, cluster = document.get("distribution"), document.get("cluster")
-        teacher = document["teacher_folder"]
+        teacher, adapter = document["teacher_folder"], document.get("adapter_folder")
         return cls(
             **dict(document)
             | {
@@ -78,6 +81,7 @@ class TrainRequest:
                 "dataset_folder": Path(document["dataset_folder"]),
                 "checkpoint_folder": Path(checkpoint) if checkpoint else None,
                 "teacher_folder": Path(teacher) if teacher else None,
+                "adapter_folder": Path(adapter) if adapter else None,
                 "choices": tuple(document["choices"]),
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
                 "distribution": Distribution.from_json(distribution) if distribution else None,

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from jobs.child import ChildFailure
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.training import lora_linear
@@ -22,6 +22,7 @@ LINEAR_NAMES = (*ATTENTION_NAMES, *GATED_NAMES)
 """Projections that get an adapter. By name and not "all linear": that would wrap the router of a
 mixture of experts, whose choices an adapter must not tilt."""
 ROUTER_NAMES = ("gate", "router", "shared_expert_gate")
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -> PeftModel:
@@ -54,16 +55,39 @@ def add_lora(model: torch.nn.Module, choices: HyperParameters, base_name: str) -
     return adapted
 
 
+def begin_from(model: PeftModel, folder: Path) -> None:
+    """Give fresh adapters the weights that `save_adapter` wrote.
+
+    Raises:
+        ChildFailure: they are of other layers, or of another rank.
+    """
+    earlier, fresh = load_file(folder / ADAPTER_WEIGHTS), _state(model)
+    if {name: it.shape for name, it in earlier.items()} != {n: it.shape for n, it in fresh.items()}:
+        raise ChildFailure(
+            "FOREIGN_ADAPTER",
+            "the adapter that the run goes on from is not one of these layers and this rank",
+            "Begin from its base.",
+        )
+    with torch.no_grad():
+        for name, weight in fresh.items():
+            weight.copy_(earlier[name])
+
+
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Write `adapter_model.safetensors` and `adapter_config.json`, as PEFT reads them."""
-    # `save_pretrained` would ask a hub whether the base has other embeddings.
-    state = get_peft_model_state_dict(model, save_embedding_layers=False)
-    tensors = {name: tensor.detach().contiguous() for name, tensor in state.items()}
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    tensors = {name: tensor.detach().contiguous() for name, tensor in _state(model).items()}
+    save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
     config = model.peft_config["default"]
     was_training, config.inference_mode = config.inference_mode, True
     config.save_pretrained(str(folder))
     config.inference_mode = was_training
+
+
+def _state(model: PeftModel) -> dict[str, torch.Tensor]:
+    """The adapters' own weights, under the names that they are saved by."""
+    # `save_pretrained` would ask a hub whether the base has other embeddings.
+    state: dict[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+    return state
 
 
 def _modules(model: torch.nn.Module, choices: HyperParameters) -> list[str]:

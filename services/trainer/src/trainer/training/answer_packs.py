@@ -81,12 +81,17 @@ def likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
     return torch.stack([-part.sum() for part in torch.split(losses, pack.lengths)])
 
 
-@torch.no_grad()
 def base_likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
     """The same by the base of an adapted model, without dropout."""
+    with model.as_base():
+        return first_likelihoods(model, pack)
+
+
+@torch.no_grad()
+def first_likelihoods(model: TrainedModel, pack: AnswerPack) -> Tensor:
+    """The same by a model as it is before its first step, without dropout."""
     training = model.training
     model.train(False)
-    with model.as_base():
-        found = likelihoods(model, pack)
+    found = likelihoods(model, pack)
     model.train(training)
     return found

@@ -18,7 +18,6 @@ from trainer.training.goldens import (
     refuse_tokens_in_pieces,
     take_from,
 )
-from trainer.training.model import TrainedModel
 from trainer.training.objective import held_out_loss
 from trainer.training.objectives.making import make_objective, with_references
 from trainer.training.run_result import summary_of, write_folder
@@ -26,6 +25,7 @@ from trainer.training.run_setup import (
     Division,
     asking_base,
     loop_of,
+    model_of,
     plan_of,
     questions_of,
     read_splits,
@@ -83,8 +83,7 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     splits = read_splits(request, tokenizer)
     questions = questions_of(request, tokenizer)
     plan = plan_of(request, len(splits["train"]))
-    choices = request.hyper_parameters
-    model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
+    model = model_of(request)
     objective = make_objective(request)
     for split in ("train", "valid"):
         splits[split] = with_references(splits[split], request, model, asking_base(port))
@@ -98,7 +97,7 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
         weights = division.result()
         if not leads:
             return None
-        model = TrainedModel.load(request.base_folder, choices, request.base_version_id)
+        model = model_of(request)
         model.take(weights)
     model.round_to_stored()
     tuned = sit_exam(model, questions, port, phase="evaluate tuned") if questions else None

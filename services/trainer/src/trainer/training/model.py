@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.methods import LORA
 from trainer.training import attention, beginnings
-from trainer.training.adapters import add_lora, save_adapter
+from trainer.training.adapters import add_lora, begin_from, save_adapter
 from trainer.training.architectures import mend
 from trainer.training.beginnings import Beginning, TreeInputs, fresh_beginning
 from trainer.training.fused.decoder import fused
@@ -55,11 +55,19 @@ class TrainedModel:
         """What the passes of this model needed."""
 
     @classmethod
-    def load(cls, folder: Path, choices: HyperParameters, base_name: str) -> "TrainedModel":
-        """Read a Hugging Face folder and make it trainable; the seed decides fresh adapters."""
+    def load(
+        cls, folder: Path, choices: HyperParameters, base_name: str, adapter: Path | None = None
+    ) -> "TrainedModel":
+        """Read a Hugging Face folder and make it trainable.
+
+        Args:
+            adapter: Folder of the LoRA adapter to go on from; the seed decides fresh ones.
+        """
         torch.manual_seed(choices.seed)
         model, stored_dtype = _read(folder, choices.method)
         adapted = add_lora(model, choices, base_name) if choices.method == LORA else None
+        if adapted is not None and adapter is not None:
+            begin_from(adapted, adapter)
         beginning = fresh_beginning(model, choices, base_name)
         return cls(model, adapted, folder, stored_dtype, beginning)
 

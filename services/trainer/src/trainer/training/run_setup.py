@@ -92,6 +92,12 @@ def read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Se
     return splits
 
 
+def model_of(request: TrainRequest) -> TrainedModel:
+    """Before its first step."""
+    choices, name = request.hyper_parameters, request.base_version_id
+    return TrainedModel.load(request.base_folder, choices, name, request.adapter_folder)
+
+
 def plan_of(request: TrainRequest, rows: int) -> TrainingPlan:
     order, repeats = read_order(request.dataset_folder, rows)
     return plan_training(rows, request.hyper_parameters, order=order, order_repeats=repeats)

@@ -209,6 +209,7 @@ class TrainSpec(_message.Message):
     DISTRIBUTION_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     TEACHER_ANSWERS_FIELD_NUMBER: _builtins.int
+    ADAPTER_VERSION_ID_FIELD_NUMBER: _builtins.int
     base_version_id: _builtins.str
     """Base model version."""
     dataset_id: _builtins.str
@@ -229,6 +230,8 @@ class TrainSpec(_message.Message):
     """
     method_reason: _builtins.str
     """Set by the trainer when method was AUTO: why it became what it is."""
+    adapter_version_id: _builtins.str
+    """LoRA adapter of the base that the run goes on from; empty for a fresh one. Rank, alpha and targets are the adapter's."""
     @_builtins.property
     def hyper_parameters(self) -> Global___HyperParameters:
         """Every other choice; a field of 0 takes the guide's default."""
@@ -261,10 +264,11 @@ class TrainSpec(_message.Message):
         distribution: Global___Distribution | None = ...,
         limits: Global___TrainingLimits | None = ...,
         teacher_answers: Global___TeacherAnswers | None = ...,
+        adapter_version_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["distribution", b"distribution", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "teacher_answers", b"teacher_answers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_answers", b"teacher_answers", "teacher_version_id", b"teacher_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_version_id", b"adapter_version_id", "base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_answers", b"teacher_answers", "teacher_version_id", b"teacher_version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -94,7 +94,7 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "created_at": unix_seconds(requested.requested_at),
         "finished_at": maybe_unix_seconds(state, "finished_at"),
         "status": STATUS[state.status],
-        "model": spec.get("base_version_id", ""),
+        "model": spec.get("adapter_version_id") or spec.get("base_version_id", ""),
         "fine_tuned_model": state.result.version_id or None,
         "organization_id": requested.tenant,
         "training_file": training_file,

@@ -10,7 +10,7 @@ from token_files.tokenizer_digest import tokenizer_digest
 
 from trainer.domain.methods import DISTILLATION, DPO, FULL, KTO
 from trainer.domain.train_request import TrainRequest
-from trainer.training.answer_packs import base_likelihoods, better, pack_answers, worse
+from trainer.training.answer_packs import better, first_likelihoods, pack_answers, worse
 from trainer.training.model import TrainedModel
 from trainer.training.objective import LearnAnswers, Objective
 from trainer.training.objectives.desirable import WantAnswers
@@ -54,14 +54,15 @@ def with_references(
     model: TrainedModel,
     report: Callable[[int, int], None],
 ) -> Sequence[Example]:
-    """Rows that know what the base says of them, where a run has no base left once it began.
+    """Rows that know what the model says of them before its first step, where that is not there
+    any more once it began: a run of all weights, and one that goes on from an adapter.
 
     Args:
         model: Before its first step.
         report: Told rows done and rows in all.
     """
     choices = request.hyper_parameters
-    if choices.objective != DPO or choices.method != FULL:
+    if choices.objective != DPO or not (choices.method == FULL or request.adapter_folder):
         return rows
     found = array("d")
     for first in range(0, len(rows), ROWS_AT_A_TIME):
@@ -69,7 +70,7 @@ def with_references(
         some = rows[first : first + ROWS_AT_A_TIME]
         pairs = ((better(row), worse(row)) for row in some)
         for pack in pack_answers(pairs, max_nodes=model.pack_nodes):
-            found.extend(base_likelihoods(model, pack).tolist())
+            found.extend(first_likelihoods(model, pack).tolist())
     return _Referenced(rows, found)
 
 
