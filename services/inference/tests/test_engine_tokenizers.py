@@ -30,6 +30,6 @@ def test_transformers_reads_only_the_file_that_was_read_within_limits(
     """`LoadVersion` has it opened by the pool of bounded processes before there is an engine."""
     shutil.copyfile(llama_folder / "tokenizer.json", tmp_path / "tokenizer.json")
     for name in ("tokenizer_config.json", "chat_template.jinja", "config.json"):
-        (tmp_path / name).mkdir()  # whoever opens it fails
+        (tmp_path / name).write_text("{")  # whoever reads it fails
 
     assert Grammars(tmp_path, VOCABULARY).mask(GRAMMAR, [2])

@@ -60,6 +60,8 @@ class FakeInference(InferenceServiceServicer):
         self.fail_load: DomainError | None = None
         self.load_gates: dict[str, asyncio.Event] = {}
         self.loading: list[str] = []
+        self.lasts = 0.0
+        """Seconds from the text of an answer to its end."""
         self.endless = False
         self.endless_versions: set[str] = set()
         """Those whose answers go on as long as they stand here."""
@@ -103,6 +105,7 @@ class FakeInference(InferenceServiceServicer):
             while request.model in self.endless_versions:
                 yield inference_pb.GenerateResponse(text_delta="on ")
                 await asyncio.sleep(0.01)
+            await asyncio.sleep(self.lasts)
             if self.fail_after is not None:
                 raise self.fail_after
             for index in range(request.answers or 1):

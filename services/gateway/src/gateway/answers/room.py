@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from gateway.domain.admission import Admission, Place
-from gateway.domain.deadline import ALLOWED_SECONDS, Deadline
+from gateway.domain.deadline import ALLOWED_SECONDS, MARGIN_SECONDS, Deadline
 from gateway.domain.errors import FullError
 from gateway.measures import ADMISSION_REFUSED, ADMISSION_WAIT_SECONDS, ADMISSION_WAITING
 
@@ -35,6 +35,8 @@ class Room:
     ) -> tuple[Place, float]:
         """A place whose turn has come, and the seconds that are left; give it back by `leave`.
 
+        Who answers keeps `MARGIN_SECONDS` of these back, as `Deadline.remaining` does.
+
         Args:
             kind: of request; those of one kind last alike.
             seconds: what the caller itself allows.
@@ -45,7 +47,8 @@ class Room:
         allowed = min(self._request_seconds, seconds or self._request_seconds)
         allowed = min(allowed, ALLOWED_SECONDS.get() or allowed)
         try:
-            place = self._admission.ask(tenant, tokens, allowed, kind=kind)
+            # An answer must be whole when the next hop gives up, which is before its caller does.
+            place = self._admission.ask(tenant, tokens, allowed - MARGIN_SECONDS, kind=kind)
         except FullError:
             ADMISSION_REFUSED.inc()
             raise
@@ -74,8 +77,10 @@ class Room:
         if place.begun_at is None:
             ADMISSION_REFUSED.inc()
             raise FullError("there was no room before it was too late to answer; retry")
-        ADMISSION_WAIT_SECONDS.observe(time.monotonic() - asked_at)
-        return deadline.remaining()
+        waited = time.monotonic() - asked_at
+        ADMISSION_WAIT_SECONDS.observe(waited)
+        # All that is left: a queue of our own is no hop, for which a margin would be kept back.
+        return allowed - waited
 
     def leave(self, place: Place, *, answered: bool) -> None:
         """Give it back."""
