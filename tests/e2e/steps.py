@@ -16,8 +16,10 @@ from openai import NotFoundError
 from openai.types.chat import ChatCompletion
 from rich.console import Console
 from testkit.bench_contract import nothing_is_done_twice
+from testkit.models import make_tiny_llama
 from testkit.waiting import eventually
 
+from tests.bad_input.mill import mill
 from tests.e2e.conftest import HYPER_PARAMETERS, MAPPING, Loop, write_rows
 
 SHARES = {"train": 0.625, "valid": 0.125, "test": 0.25}
@@ -227,3 +229,18 @@ def methods_are_measured(loop: Loop, folder: Path) -> None:
     assert tuned.over_base["value"] == pytest.approx(gained)
     assert tuned.cost["trained_weights"] > 0
     assert tuned.cost["unit_seconds"] > tuned.cost["train_seconds"] > 0
+
+
+async def answers_who_names_no_model(loop: Loop, folder: Path) -> None:
+    """Of several models the one that was imported as the default; before that it is one line."""
+    model, state = make_tiny_llama(folder / "plain"), loop.state.path
+    second = await asyncio.to_thread(mill, state, "models", "import", str(model))
+    assert second.status == 0, second.err
+    unclear = await asyncio.to_thread(mill, state, "chat", "hi")
+    assert unclear.status == 2
+    assert "mill models alias default MODEL" in unclear.line
+
+    imported = await asyncio.to_thread(mill, state, "models", "import", str(model), "--default")
+    assert imported.status == 0, imported.err
+    assert (await asyncio.to_thread(mill, state, "chat", "hi")).status == 0
+    assert "text" in await asyncio.to_thread(loop.client.post, "/generate", {"prompt": "hi"})

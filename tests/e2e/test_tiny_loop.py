@@ -23,6 +23,7 @@ from tests.e2e.conftest import HYPER_PARAMETERS, Loop, events_of, write_rows
 from tests.e2e.steps import (
     answered_by_a_cascade,
     answers_alike_whole_and_streamed,
+    answers_who_names_no_model,
     judged_by_what_is_served,
     measured_beside_its_base,
     methods_are_measured,
@@ -76,6 +77,10 @@ async def test_rows_become_a_served_model_that_answers_the_openai_sdk(loop: Loop
     await eventually(lambda: trace_is_whole(loop, chat_trace, chat_span, in_a_chat))
     in_a_job = {"gateway", "trainer", "optimizer_builder", "inference"}
     await eventually(lambda: trace_is_whole(loop, job_trace, job_span, in_a_job))
+
+
+async def test_an_imported_model_answers_who_names_none(loop: Loop, tmp_path):
+    await answers_who_names_no_model(loop, tmp_path)
 
 
 def trace_is_whole(loop: Loop, trace_id: str, client_span: str, services: set[str]) -> bool:

@@ -39,6 +39,7 @@ class Gateway(HTTPServer):
     """Streams what it is told to."""
 
     chunks: list[dict[str, Any]]
+    refusal = ""
 
 
 class _Handler(Handler):
@@ -46,6 +47,10 @@ class _Handler(Handler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
+        if self.server.refusal:
+            error = {"error": {"message": self.server.refusal}}
+            self.answer(json.dumps(error).encode(), 404)
+            return
         events = [f"data: {json.dumps(each)}\n\n" for each in self.server.chunks]
         self.answer("".join([*events, "data: [DONE]\n\n"]).encode())
 
@@ -77,3 +82,11 @@ def test_an_answer_that_came_to_its_end_says_nothing_beside_it(
     gateway.chunks = [said("Hello, "), said("world", "stop")]
     assert run_app(["chat", "hello"]) == 0
     assert capsys.readouterr().out == "Hello, world\n"
+
+
+def test_a_refusal_is_what_the_gateway_said_and_nothing_around_it(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.refusal = "2 models are served and none is the default"
+    assert run_app(["chat", "hello"]) == 2
+    assert capsys.readouterr().err == "mill: 2 models are served and none is the default\n"

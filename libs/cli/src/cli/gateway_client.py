@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 DEFAULT_TENANT = "demo"
+DEFAULT_MODEL = "default"
+"""What the gateway asks where nobody names a model, if it is not told otherwise."""
 REQUEST_SECONDS = 120.0
 
 

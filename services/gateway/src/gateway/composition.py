@@ -102,7 +102,7 @@ class Parts:
 def all_use_cases(parts: Parts) -> UseCases:
     """Everything that callers can do."""
     settings, known, peers = parts.settings, parts.known, parts.peers
-    find_model, show_datasets = _readers(known)
+    find_model, show_datasets = _readers(known, settings.default_model)
     room, ordering = _ordering(parts, find_model)
     answer_chat, judge_texts = _judged(parts, find_model)
     submit_job, manage_evals = _own_jobs(parts, room)
@@ -152,8 +152,11 @@ def _own_jobs(parts: Parts, room: WaitingRoom) -> tuple[SubmitJob, ManageEvals]:
     return SubmitJob(JobQueue(parts.bus), known.jobs, room), ManageEvals(known.evals)
 
 
-def _readers(known: ReadModels) -> tuple[FindModel, ShowDatasets]:
-    find_model = FindModel(known.aliases, known.models, known.default_builds, known.fresh_models)
+def _readers(known: ReadModels, default_model: str) -> tuple[FindModel, ShowDatasets]:
+    find_model = FindModel(
+        *(known.aliases, known.models, known.default_builds, known.fresh_models),
+        default_model,
+    )
     return find_model, ShowDatasets(known.datasets, known.jobs, known.fresh_datasets)
 
 

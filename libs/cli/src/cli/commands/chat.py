@@ -8,10 +8,11 @@ from rich.console import Console
 from service_kit.errors import UnavailableError
 
 from cli.errors import GatewayError
-from cli.gateway_client import Connection, unreachable
+from cli.gateway_client import DEFAULT_MODEL, Connection, unreachable
 from cli.plain_text import plain
 
 if TYPE_CHECKING:
+    from openai import APIStatusError
     from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
     from openai.types.chat.chat_completion_chunk import Moderation
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def chat(
     context: typer.Context,
     prompt: Annotated[str | None, typer.Argument(help="One question; none starts a talk.")] = None,
-    model: Annotated[str, typer.Option(help="Alias or version id.")] = "default",
+    model: Annotated[str, typer.Option(help="Alias, name or version id.")] = DEFAULT_MODEL,
     system: Annotated[str, typer.Option(help="System turn.")] = "",
     max_tokens: Annotated[int, typer.Option(help="New tokens at most.", min=1)] = 256,
 ) -> None:
@@ -42,10 +43,11 @@ def chat(
         except APIConnectionError as error:
             raise UnavailableError(unreachable(error) or str(error)) from error
         except APIStatusError as error:
+            said = _refusal(error)
             if prompt is not None:
-                raise GatewayError(error.message) from error
+                raise GatewayError(said) from error
             # A refused turn leaves the talk as it was; the next question may be a better one.
-            console.print(f"[red]{error.message}[/red]")
+            console.print(plain(said), style="red")
             messages.pop()
         else:
             messages.append({"role": "assistant", "content": answer})
@@ -67,6 +69,12 @@ def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:
     if stopped:
         console.print(f"the policy ended it: {plain(stopped)}", style="red")
     return answer
+
+
+def _refusal(error: "APIStatusError") -> str:
+    """What the gateway said, without the JSON around it."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(said or error.message)
 
 
 def _rules_in(moderation: "Moderation") -> str:

@@ -18,7 +18,7 @@ from rich.table import Table
 from service_kit.errors import NotFoundError
 
 from cli.alias_words import Fallback, Shadow, Versions, wanted_alias
-from cli.gateway_client import DEFAULT_TENANT, Connection, GatewayClient
+from cli.gateway_client import DEFAULT_MODEL, DEFAULT_TENANT, Connection, GatewayClient
 from cli.interrupts import interruptible
 from cli.state_folder import StateFolder, owner_only
 
@@ -37,6 +37,9 @@ def import_folder(
     ] = DEFAULT_TENANT,
 ) -> None:
     """Bring a Hugging Face folder in: safetensors only, no pickle, no code."""
+    default: Annotated[
+        bool, typer.Option("--default", help="Let it answer whoever names no model.")
+    ] = False,
     check_model_folder(folder)
     bringing = bring_in(context.obj, folder, name=name or folder.name, tenant=tenant)
 
@@ -47,6 +50,10 @@ def import_folder(
     Console(highlight=False).print(f"{ready.version_id}  {ready.name}  {ready.size_bytes:,} bytes")
 
 
+    if default:
+        with GatewayClient(Connection.find(context.obj)) as client:
+            client.put(f"/v1/aliases/{DEFAULT_MODEL}", {"version_id": ready.version_id})
+        typer.echo(f"{DEFAULT_MODEL} -> {ready.version_id}")
 async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> ModelReady:
     """Copy a model folder into the artifact store of a running instance and announce it."""
     # The client of the bus and tokenizers take long to load, and only an import uses them.

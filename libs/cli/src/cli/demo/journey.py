@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cli.demo import recipe
 from cli.errors import DemoError
-from cli.gateway_client import Connection, GatewayClient
+from cli.gateway_client import DEFAULT_MODEL, Connection, GatewayClient
 from cli.job_watch import watch_job
 from cli.loss_curve import LossCurve
 
@@ -120,7 +120,8 @@ class Journey:
         raise DemoError(f"no build of {adapter_version_id} was ordered")
 
     def _serve(self, version_id: str) -> None:
-        self._client.put(f"/v1/aliases/{recipe.ALIAS}", {"version_id": version_id})
+        for name in (recipe.ALIAS, DEFAULT_MODEL):
+            self._client.put(f"/v1/aliases/{name}", {"version_id": version_id})
 
     def _ask(self) -> None:
         span = ClientSpan.start()

@@ -93,6 +93,22 @@ class ModelNotFoundError(NotFoundError):
     """No model of that name, or none that can do what was asked."""
 
 
+class NoDefaultModelError(ModelNotFoundError):
+    """No model is named, none is the default, and which one is meant does not follow."""
+
+    def __init__(self, default: str, served: int) -> None:
+        several = (
+            f"{served} models are served and none is the default: name one as `model`, or make one"
+            f" the default with `mill models alias {default} MODEL`, which is PUT /v1/aliases"
+            f"/{default}"
+        )
+        none = (
+            f"the model {default!r} does not exist, nor any other: bring one in with"
+            " `mill models import FOLDER`"
+        )
+        super().__init__(several if served else none)
+
+
 class ModelUndecidedError(ConflictError):
     """A name whose default build has not ended: it is not said yet which form it means."""
 

@@ -44,6 +44,15 @@ class TrainingStart(Generic[VersionC]):
         return self.adapter or self.base
 
 
+class Alias(Protocol):
+    """What the rules need to know of an alias."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version_id(self) -> str: ...
+
+
 class Shadow(Protocol):
     """See `gateway.domain.split.Shadow`."""
 
@@ -89,6 +98,16 @@ def candidates(
         return by_id
     named = [version for version in reversed(versions) if version.name == wanted]
     return sorted(named, key=lambda version: (version.tenant != tenant, is_build(version)))
+
+
+def served_names(aliases: Sequence[Alias], versions: Sequence[Version]) -> Sequence[str]:
+    """One name for each model that can be asked for: an alias of it, or else its own.
+
+    Several aliases of one version are one model, and so are versions of one name.
+    """
+    by_version = {alias.version_id: alias.name for alias in reversed(aliases)}
+    aliased = {version.name for version in versions if version.version_id in by_version}
+    return [*by_version.values(), *({version.name for version in versions} - aliased)]
 
 
 def is_build(version: Version) -> bool:

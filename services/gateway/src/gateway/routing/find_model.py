@@ -12,7 +12,7 @@ from registry.default_build import is_slower
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from gateway.domain import models
-from gateway.domain.errors import ModelNotFoundError, ModelUndecidedError
+from gateway.domain.errors import ModelNotFoundError, ModelUndecidedError, NoDefaultModelError
 from gateway.domain.models import AskedModel, TrainingStart
 from gateway.domain.split import Split
 from gateway.routing.alias_split import alias_split
@@ -22,6 +22,7 @@ class Aliases(Protocol):
     """Names and the versions that they mean; a tenant's own name hides a shared one."""
 
     def get(self, tenant: str, name: str) -> AliasState | None: ...
+    def list(self, tenant: str) -> Sequence[AliasState]: ...
 
 
 class Models(Protocol):
@@ -55,11 +56,21 @@ class FindModel:
 
     A name belongs to the first version that bears it, the tenant's own before a shared one; it is
     served in the form that was decided for that version. Nothing but an alias moves it.
+
+    Args:
+        default_model: a name that nobody needs to give: where nothing bears it, it means the only
+            model that is served.
     """
 
     def __init__(
-        self, aliases: Aliases, catalogue: Models, decides: Decides, look: FreshLook
+        self,
+        aliases: Aliases,
+        catalogue: Models,
+        decides: Decides,
+        look: FreshLook,
+        default_model: str,
     ) -> None:
+        self._default_model = default_model
         self._aliases = aliases
         self._catalogue = catalogue
         self._decides = decides
@@ -96,6 +107,7 @@ class FindModel:
         return await self._look(lambda: self._asked(tenant, name, key))
 
     def _asked(self, tenant: str, name: str, key: str | None) -> AskedModel:
+        name = self._meant(tenant, name)
         alias = self.alias(tenant, name)
         if alias is not None:
             split = self._split(alias)
@@ -202,7 +214,20 @@ class FindModel:
         builds = self._builds(version, tenant)
         return builds[-1] if builds else version
 
+    def _meant(self, tenant: str, name: str) -> str:
+        """`name`; for the default's, where nothing bears it, that of the only served model."""
+        if name != self._default_model or self.alias(tenant, name) is not None:
+            return name
+        versions = self._catalogue.list(tenant)
+        if models.candidates(name, None, versions, tenant):
+            return name
+        served = models.served_names(self._aliases.list(tenant), versions)
+        if len(served) != 1:
+            raise NoDefaultModelError(name, len(served))
+        return served[0]
+
     def _candidates(self, tenant: str, name: str) -> Sequence[ModelReady]:
+        name = self._meant(tenant, name)
         alias = self.alias(tenant, name)
         aliased = alias.version_id if alias is not None else None
         try:
