@@ -3,6 +3,7 @@
 import io
 import json
 import queue
+import re
 from collections.abc import Iterator
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -110,6 +111,50 @@ def test_a_failed_job_shows_the_remedy_and_the_end_of_its_log_as_it_was_written(
     assert "Traceback [bold]" in shown
 
 
+def test_a_list_says_which_job_makes_what_of_which_model_and_dataset(gateway, capsys):
+    spec = {"name": "kinds", "base_version_id": "mv-base", "dataset_id": "ds-rows"}
+    gateway.job |= {"spec": spec}
+
+    listed, shown = said(capsys, "list"), said(capsys, "show", "ftjob-1")
+    for words in ("kinds", "mv-base", "ds-rows"):
+        assert words in listed
+        assert words in shown
+
+
+def whole(shown: str) -> str:
+    """A table's text with what was folded put together again, column by column."""
+    cells = [re.split("[│┃]", line)[1:-1] for line in shown.splitlines() if "│" in line]
+    return "\n".join(
+        "".join(cell.strip() for cell in column) for column in zip(*cells, strict=True)
+    )
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_no_id_is_cut_off_however_narrow_the_terminal_is(gateway, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    ids = {name: f"{name}-{'0123456789abcdef' * 2}" for name in ("ftjob", "mv", "ds")}
+    gateway.job |= {
+        **{"id": ids["ftjob"], "status": "succeeded", "queue_position": None},
+        "spec": {"base_version_id": ids["mv"], "dataset_id": ids["ds"]},
+    }
+
+    shown = re.sub("\x1b\\[[0-9;]*m", "", said(capsys, "list"))
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= columns
+    for name in ids.values():
+        assert name in whole(shown)
+
+
+def test_what_goes_into_a_pipe_has_each_job_in_one_line(gateway, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    gateway.job |= {"id": f"ftjob-{'0' * 32}", "spec": {"dataset_id": f"ds-{'1' * 32}"}}
+
+    (line,) = [line for line in said(capsys, "list").splitlines() if "ftjob" in line]
+    assert f"ftjob-{'0' * 32}" in line
+    assert f"ds-{'1' * 32}" in line
+
+
 def watched(gateway: Gateway) -> tuple[str, Exception | None]:
     console = Console(file=io.StringIO(), width=100)
     address = Connection(f"http://127.0.0.1:{gateway.server_port}", "token")
@@ -150,6 +195,26 @@ def test_a_watched_job_that_waits_is_told_its_turn_as_it_changes(gateway):
         turn.waits(True)
         assert told.get(timeout=10)
     assert heard == ["next", "1 before it", "2 before it"]
+
+
+def test_a_job_that_is_watched_into_a_file_writes_each_step_in_a_line_and_moves_no_cursor(
+    gateway, capsys
+):
+    gateway.job |= {"status": "succeeded", "queue_position": None}
+    steps = [
+        {"phase": "train", "step": at, "total_steps": 3, "loss": 1 / at} for at in (1, 2, 2, 3)
+    ]
+    gateway.events = [{"status": "running"}, *steps, {"status": "succeeded"}]
+
+    lines = said(capsys, "watch", "ftjob-1").splitlines()
+    at = lines.index("ftjob-1: running")
+    assert lines[at + 1 : at + 5] == [
+        "ftjob-1: train  1/3  loss 1.000",
+        "ftjob-1: train  2/3  loss 0.500  █▁",
+        "ftjob-1: train  3/3  loss 0.333  █▃▁",
+        "ftjob-1: succeeded  loss 0.333  █▃▁",
+    ]
+    assert "\x1b" not in "".join(lines)
 
 
 def test_a_watched_job_that_fails_ends_with_its_log_and_the_remedy(gateway):

@@ -21,6 +21,7 @@ class Gateway(ThreadingHTTPServer):
 
     daemon_threads = True
     models: dict[str, dict[str, Any]]
+    deleted: list[str]
 
 
 class _Handler(Handler):
@@ -29,6 +30,10 @@ class _Handler(Handler):
     def do_GET(self) -> None:
         model = self.server.models[self.path.rpartition("/")[2]]
         self.answer(json.dumps(model).encode())
+
+    def do_DELETE(self) -> None:
+        self.server.deleted.append(self.path)
+        self.answer(json.dumps({"version_ids": ["mv-tuned", "mv-int8"]}).encode())
 
 
 @pytest.fixture
@@ -49,6 +54,7 @@ def gateway(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Gateway
             name: {"id": name, "name": "kinds", "digest": digest, "metrics": {"accuracy": 0.875}}
             for name, digest in digests.items()
         }
+        server.deleted = []
         server.models["kinds"] = {"id": "kinds", "version_id": "mv-tuned"}
         yield server
 
@@ -96,3 +102,11 @@ def test_a_version_without_a_card_says_so(
 ) -> None:
     assert run_app(["--state", str(state), "models", "card", "mv-import"]) == 2
     assert "has no card" in capsys.readouterr().err
+
+
+def test_an_alias_and_a_model_are_deleted_by_their_names(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said(capsys, "models", "unalias", "kinds") == "kinds: no alias any more\n"
+    assert said(capsys, "models", "delete", "kinds") == "kinds: deleted mv-tuned mv-int8\n"
+    assert gateway.deleted == ["/v1/aliases/kinds", "/v1/models/kinds"]

@@ -31,6 +31,7 @@ SCOPE_OF = {
     "GetModel": "models:read",
     "DeleteModel": "models:write",
     "MoveAlias": "models:write",
+    "DeleteAlias": "models:write",
     "PutPolicy": "moderation",
     "GetPolicy": "moderation",
     "ListPolicyVersions": "moderation",

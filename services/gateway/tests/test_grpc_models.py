@@ -126,6 +126,22 @@ async def test_who_decided_before_another_moved_loses(house: House):
     assert found.model.version.version_id == TUNED
 
 
+async def test_a_name_is_taken_away_and_its_version_stays(house: House):
+    async with grpc_door(house, tenant="unnames") as door:
+        await door.MoveAlias(pb.MoveAliasRequest(name="best", model=TUNED), timeout=CALL_SECONDS)
+        request = pb.DeleteAliasRequest(name="best")
+        await door.DeleteAlias(request, timeout=CALL_SECONDS)
+        for name, status in (
+            ("best", Status.NOT_FOUND),
+            ("default", Status.NOT_FOUND),
+            ("", Status.INVALID_ARGUMENT),
+        ):
+            async with refused(status):
+                await door.DeleteAlias(pb.DeleteAliasRequest(name=name), timeout=CALL_SECONDS)
+        found = await door.GetModel(pb.GetModelRequest(model=TUNED), timeout=CALL_SECONDS)
+    assert found.model.version.version_id == TUNED
+
+
 async def test_a_deleted_version_is_gone_and_one_in_use_stays(house: House):
     await house.say_model("mv-mine-1", tenant="tidy", name="old", form="adapter")
     async with grpc_door(house, tenant="tidy") as door:

@@ -1,4 +1,4 @@
-"""Jobs are steered, builds are ordered, and files, datasets and models are deleted."""
+"""Jobs are steered, builds are ordered, and files and datasets are deleted."""
 
 import httpx
 import openai
@@ -174,34 +174,6 @@ async def test_files_are_listed_by_purpose(house: House):
 
     assert [file.id async for file in client.files.list(purpose="fine-tune")] == [tuning]
     assert [file.id async for file in client.files.list(purpose="vision")] == []
-
-
-async def test_a_deleted_model_can_no_longer_be_asked_for(house: House):
-    client = house.openai(tenant="retires")
-    await house.say_model("mv-mine-1", tenant="retires", name="old", form="openvino-int8")
-
-    async def known() -> bool:
-        return "mv-mine-1" in [model.id async for model in client.models.list()]
-
-    await eventually(known)
-    deleted = await client.models.delete("mv-mine-1")
-
-    assert (deleted.id, deleted.object, deleted.deleted) == ("mv-mine-1", "model", True)
-    assert not await known()
-    with pytest.raises(openai.NotFoundError):
-        await client.models.retrieve("old")
-
-
-async def test_a_model_in_use_stays_and_the_refusal_says_who_needs_it(house: House):
-    house.trainer.in_use = "mv-mine-2"
-    refused = await house.http().delete("/v1/models/mv-mine-2")
-
-    assert refused.status_code == 409
-    assert "alias 'live'" in refused.json()["error"]["message"]
-
-
-async def test_an_alias_is_no_model_to_delete(house: House):
-    assert (await house.http().delete("/v1/models/default")).status_code == 404
 
 
 async def test_a_deleted_dataset_is_gone_and_its_file_gets_another_one(house: House):

@@ -1,23 +1,15 @@
-"""Follows a job through the gateway with a live progress bar."""
+"""Follows a job through the gateway, and shows how it goes."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from service_kit.errors import UnavailableError
 
 from cli.errors import GatewayError, JobEndedBadlyError
 from cli.gateway_client import GatewayClient
+from cli.job_display import display_on
 from cli.job_events import follow_job
 from cli.job_words import error_words, log_tail, turn_words
 from cli.live_turn import TURN_SECONDS, LiveTurn
@@ -43,32 +35,23 @@ def watch_job(
         JobEndedBadlyError: it did not succeed.
     """
     curve, words = LossCurve(), ""
-    with Progress(*_columns(), console=console, refresh_per_second=4) as progress:
-        task = progress.add_task(f"{title}: queued", total=None, figures="")
+    with display_on(console, title) as display:
         ask = partial(_turn_now, client, job_id)
-        with LiveTurn(ask, lambda it: progress.update(task, figures=it), turn_seconds) as turn:
+        with LiveTurn(ask, lambda it: display.show(figures=it), turn_seconds) as turn:
             for event in follow_job(client, job_id):
                 facts = event.get("data") or {}
                 turn.waits("phase" not in facts and facts.get("status") == "queued")
                 if "phase" not in facts:
                     phase = facts.get("status") or event.get("message", "")
-                    progress.update(task, description=f"{title}: {phase}", figures=words)
+                    display.show(phase=phase, figures=words)
                     continue
                 curve.observe(facts)
                 on_figures(facts)
                 words = f"{figures_line(facts, facts.get('eta_seconds'))}  {curve.sparkline()}"
-                progress.update(task, figures=words, **_bar(title, facts))
+                step, total = (int(facts.get(field) or 0) for field in ("step", "total_steps"))
+                display.show(phase=facts["phase"], figures=words, step=step, total=total)
     curve.draw(console)
     return _ended_well(client.get(f"/v1/jobs/{job_id}"), title, console)
-
-
-def _bar(title: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """Fields of the progress bar, of what a progress report has."""
-    return {
-        "description": f"{title}: {facts['phase']}",
-        "completed": int(facts.get("step") or 0),
-        "total": facts.get("total_steps") or None,
-    }
 
 
 def _turn_now(client: GatewayClient, job_id: str) -> str:
@@ -77,17 +60,6 @@ def _turn_now(client: GatewayClient, job_id: str) -> str:
         return turn_words(client.get(f"/v1/jobs/{job_id}"))
     except (GatewayError, UnavailableError):
         return ""  # whoever follows the events waits for the gateway, or says what is wrong
-
-
-def _columns() -> tuple[ProgressColumn, ...]:
-    return (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeElapsedColumn(),
-    )
 
 
 def _ended_well(job: dict[str, Any], title: str, console: Console) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from jobs.kinds import DATASET, dataset_id_of
+
 Job = dict[str, Any]
 
 
@@ -36,6 +38,29 @@ def duration_words(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
+def name_of(job: Job) -> str:
+    """What its maker calls what it makes; empty when that has no name."""
+    return str(_spec(job).get("name") or "")
+
+
+def model_of(job: Job) -> str:
+    """The model that it trains, builds or measures, as it was ordered."""
+    spec = _spec(job)
+    named = (spec.get(field) for field in ("base_version_id", "source_version_id", "model"))
+    return next((str(name) for name in named if name), "")
+
+
+def dataset_of(job: Job) -> str:
+    """The dataset that it reads or has made."""
+    if job["kind"] == DATASET:
+        return dataset_id_of(job["id"])
+    return str(_spec(job).get("dataset_id") or "")
+
+
+def _spec(job: Job) -> dict[str, Any]:
+    return job.get("spec") or {}
+
+
 def error_words(job: Job) -> str:
     """Why it failed, and what to do about it; empty when it has not."""
     error = job.get("error") or {}
@@ -54,6 +79,9 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
     progress = job.get("progress") or {}
     for name, value in (
         ("kind", job["kind"]),
+        ("name", name_of(job)),
+        ("model", model_of(job)),
+        ("dataset", dataset_of(job)),
         ("status", job["status"]),
         ("wish", job.get("wish") if job.get("wish") != "run" else ""),
         ("asked by", job.get("requested_by")),

@@ -62,6 +62,7 @@ from gateway.ordering.order_job import OrderJob
 from gateway.ordering.show_datasets import ShowDatasets
 from gateway.ordering.waiting_room import WaitingRoom
 from gateway.ordering.watch_job import WatchJob
+from gateway.routing.delete_alias import DeleteAlias
 from gateway.routing.delete_model import DeleteModel
 from gateway.routing.find_model import FindModel
 from gateway.routing.move_alias import MoveAlias
@@ -120,7 +121,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         show_models=ShowModels(find_model, known.aliases, known.models, known.default_builds),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         split_alias=SplitAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
-        delete_model=DeleteModel(peers.trainer, known.models),
+        delete_model=_deleting(parts),
         delete_file=DeleteFile(peers.data_prep),
         create_dataset=CreateDataset(peers.data_prep, find_model, known.jobs, room),
         show_datasets=show_datasets,
@@ -145,6 +146,12 @@ def _ordering(
 ) -> tuple[WaitingRoom, tuple[FindModel, OrderJob]]:
     room = WaitingRoom(parts.known.jobs, parts.settings.max_waiting_jobs)
     return room, (find_model, OrderJob(parts.known.jobs, room))
+
+
+def _deleting(parts: Parts) -> DeleteModel:
+    known = parts.known
+    delete_alias = DeleteAlias(known.aliases, known.fresh_models)
+    return DeleteModel(parts.peers.trainer, known.models, delete_alias, known.fresh_models)
 
 
 def _own_jobs(parts: Parts, room: WaitingRoom) -> tuple[SubmitJob, ManageEvals]:

@@ -137,7 +137,9 @@ def _own_fields(estate: Estate, route_name: str) -> dict[str, str]:
     path = next(route.path for route in ROUTES if route.name == route_name)
     job = next((estate.ids[k] for k in estate.ids if path.startswith(k) and "{job_id}" in path), "")
     files, datasets = estate.ids["/v1/files/"], estate.ids["/v1/datasets/"]
+    name = {"name": estate.ids["/v1/aliases/"]} if route_name == "delete_alias" else {}
     return {
+        **name,
         "file_id": files,
         "dataset_id": datasets,
         "other_dataset_id": datasets,

@@ -5,16 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from service_kit.errors import InvalidInputError
 
 from cli.gateway_client import Connection, GatewayClient
 from cli.plain_text import plain
+from cli.tables import print_table
 
 KEYS = "/v1/keys"
 PAGE = 100
-ID_CHARS = 36
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 KeyId = Annotated[str, typer.Argument(metavar="KEY", help="Its id, as `mill keys list` shows it.")]
@@ -66,9 +65,6 @@ def create(
 def list_keys(context: typer.Context) -> None:
     """List API keys, newest first, also those that count no more."""
     table = Table("key", "name", "begins with", "status", "scopes", "models", "ends")
-    # Whole on any terminal: it is what the other commands are given.
-    table.columns[0].no_wrap = True
-    table.columns[0].min_width = ID_CHARS
     with GatewayClient(Connection.find(context.obj)) as client:
         page = client.get(KEYS, limit=PAGE)
         keys = page["data"]
@@ -82,7 +78,7 @@ def list_keys(context: typer.Context) -> None:
             plain(" ".join(key["models"])) or "all",
             _day(key["expires_at"]),
         )
-    Console().print(table)
+    print_table(table)
 
 
 def show(context: typer.Context, key_id: KeyId) -> None:
@@ -177,7 +173,7 @@ def _print_record(key: dict[str, Any]) -> None:
     }
     for name, value in rows.items():
         table.add_row(name, plain(str(value)))
-    Console().print(table)
+    print_table(table)
 
 
 def _used(usage: dict[str, Any] | None) -> dict[str, str]:

@@ -3,13 +3,13 @@
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from service_kit.errors import InvalidInputError
 
 from cli.commands.api_keys import Money, Parallel, Period, Rpm, Tokens, Tpm, named_limits
 from cli.gateway_client import Connection, GatewayClient
 from cli.plain_text import plain
+from cli.tables import print_table
 
 PATH = "/v1/budget"
 
@@ -52,7 +52,7 @@ def _print(budget: dict[str, Any]) -> None:
     for name in ("tokens", "money"):
         row = (_figure(limits[name]), _figure(usage[name]), _figure(usage[f"leased_{name}"]))
         table.add_row(f"{name}{period}", *row)
-    Console().print(table)
+    print_table(table)
 
 
 def _figure(value: Any) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cli.gateway_client import Connection, GatewayClient
 from cli.plain_text import plain
+from cli.tables import print_table
 
 SHOWN_CHARACTERS = 200
 
@@ -48,7 +49,7 @@ def diff(
     table = Table("rows", "", show_header=False, box=None)
     for name in ("common", "moved", "removed", "added"):
         table.add_row(f"{found[f'rows_{name}']:,}", name)
-    console.print(table)
+    print_table(table)
     for change in found["spec_changes"]:
         console.print(f"spec: {plain(change)}")
     for sign, name in (("-", "removed"), ("+", "added")):

@@ -13,6 +13,7 @@ from service_kit.errors import InvalidInputError
 from cli.errors import JobEndedBadlyError
 from cli.gateway_client import Connection, GatewayClient
 from cli.job_watch import watch_job
+from cli.tables import print_table
 
 app = typer.Typer(no_args_is_help=True, help="Measure models as they are served.")
 
@@ -141,7 +142,7 @@ def _print_summary(summary: dict[str, Any], console: Console) -> None:
         table = Table(*columns, title=f"{escape(name)}: {int(suite['rows']):,} rows")
         for measure, figures in suite["measures"].items():
             table.add_row(measure, *_cells(figures, len(columns) - 1))
-        console.print(table)
+        print_table(table)
     for each in summary["protections"]:
         of = f" of {each['slice_by']} {each['slice_value']}" if each["slice_by"] else ""
         verdict = "holds" if each["passed"] else f"FAILED: {each['why']}"

@@ -10,7 +10,17 @@ from rich.table import Table
 from cli.gateway_client import Connection, GatewayClient
 from cli.job_curve import curve_of
 from cli.job_watch import figures_line, watch_job
-from cli.job_words import error_words, facts, log_tail, turn_words
+from cli.job_words import (
+    dataset_of,
+    error_words,
+    facts,
+    log_tail,
+    model_of,
+    name_of,
+    turn_words,
+)
+from cli.plain_text import plain
+from cli.tables import print_table
 
 app = typer.Typer(no_args_is_help=True, help="Jobs of every kind.")
 
@@ -25,17 +35,17 @@ def list_jobs(
     """List jobs, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:
         jobs = client.get("/v1/jobs", **({"kind": kind} if kind else {}))["data"]
-    table = Table("job", "kind", "status", "phase", "figures, turn or error")
+    table = Table(
+        *("job", "kind", "name", "model", "dataset", "status", "phase"), "figures, turn or error"
+    )
     for job in jobs:
         progress = job.get("progress") or {}
+        said = (name_of(job), model_of(job), dataset_of(job), job["status"])
         table.add_row(
-            job["id"],
-            job["kind"],
-            job["status"],
-            progress.get("phase", ""),
-            escape(_news(job)),
+            *(job["id"], job["kind"], *map(plain, said)),
+            *(progress.get("phase", ""), escape(_news(job))),
         )
-    Console().print(table)
+    print_table(table)
 
 
 def _news(job: dict[str, Any]) -> str:
@@ -59,7 +69,7 @@ def show(context: typer.Context, job_id: JobId) -> None:
     table = Table(show_header=False, box=None)
     for name, value in facts(job):
         table.add_row(name, escape(value))
-    console.print(table)
+    print_table(table)
     if log_tail(job):
         console.print(log_tail(job), markup=False, highlight=False)
     if curve is not None:
@@ -74,7 +84,7 @@ def watch(context: typer.Context, job_id: JobId) -> None:
     console = Console()
     with GatewayClient(Connection.find(context.obj)) as client:
         try:
-            job = watch_job(client, job_id, job_id[:14], console)
+            job = watch_job(client, job_id, job_id, console)
         except KeyboardInterrupt:
             typer.echo(f"the job goes on; `mill jobs cancel {job_id}` ends it", err=True)
             raise

@@ -20,7 +20,9 @@ from service_kit.errors import NotFoundError
 from cli.alias_words import Fallback, Shadow, Versions, wanted_alias
 from cli.gateway_client import DEFAULT_MODEL, DEFAULT_TENANT, Connection, GatewayClient
 from cli.interrupts import interruptible
+from cli.plain_text import plain
 from cli.state_folder import StateFolder, owner_only
+from cli.tables import print_table
 
 app = typer.Typer(no_args_is_help=True, help="Model versions and the names that callers use.")
 
@@ -35,11 +37,11 @@ def import_folder(
     tenant: Annotated[
         str, typer.Option(help="Owner; `shared` lets every tenant use it.")
     ] = DEFAULT_TENANT,
-) -> None:
-    """Bring a Hugging Face folder in: safetensors only, no pickle, no code."""
     default: Annotated[
         bool, typer.Option("--default", help="Let it answer whoever names no model.")
     ] = False,
+) -> None:
+    """Bring a Hugging Face folder in: safetensors only, no pickle, no code."""
     check_model_folder(folder)
     bringing = bring_in(context.obj, folder, name=name or folder.name, tenant=tenant)
 
@@ -48,12 +50,12 @@ def import_folder(
 
     ready = asyncio.run(interruptible(bringing, say_stopping))
     Console(highlight=False).print(f"{ready.version_id}  {ready.name}  {ready.size_bytes:,} bytes")
-
-
     if default:
         with GatewayClient(Connection.find(context.obj)) as client:
             client.put(f"/v1/aliases/{DEFAULT_MODEL}", {"version_id": ready.version_id})
         typer.echo(f"{DEFAULT_MODEL} -> {ready.version_id}")
+
+
 async def bring_in(state: StateFolder, folder: Path, *, name: str, tenant: str) -> ModelReady:
     """Copy a model folder into the artifact store of a running instance and announce it."""
     # The client of the bus and tokenizers take long to load, and only an import uses them.
@@ -87,7 +89,7 @@ def list_models(context: typer.Context) -> None:
             f"{model.get('size_bytes', 0):,}",
             str(model.get("parent_version_id") or model.get("version_id") or ""),
         )
-    Console().print(table)
+    print_table(table)
 
 
 @app.command()
@@ -109,6 +111,22 @@ def alias(
 
 
 @app.command()
+def unalias(context: typer.Context, name: str) -> None:
+    """Take a name away; the versions that it meant stay."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        client.delete(f"/v1/aliases/{name}")
+    typer.echo(f"{plain(name)}: no alias any more")
+
+
+@app.command()
+def delete(context: typer.Context, version: Version) -> None:
+    """Take a version with its builds out of use, or delete an alias; what is in use stays."""
+    with GatewayClient(Connection.find(context.obj)) as client:
+        gone = client.delete(f"/v1/models/{version}")["version_ids"]
+    typer.echo(f"{plain(version)}: deleted{''.join(f' {each}' for each in gone)}")
+
+
+@app.command()
 def show(context: typer.Context, version: Version) -> None:
     """Show one version or name: what it was made from and what was measured of it."""
     with GatewayClient(Connection.find(context.obj)) as client:
@@ -117,13 +135,12 @@ def show(context: typer.Context, version: Version) -> None:
     for name, value in model.items():
         if name not in ("metrics", "object") and value not in (None, ""):
             table.add_row(name.replace("_", " "), escape(str(value)))
-    console = Console()
-    console.print(table)
+    print_table(table)
     figures = Table("measured", "")
     for name, figure in sorted((model.get("metrics") or {}).items()):
         figures.add_row(name, f"{figure:,.6g}")
     if figures.rows:
-        console.print(figures)
+        print_table(figures)
 
 
 @app.command()

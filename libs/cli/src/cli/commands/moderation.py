@@ -18,6 +18,7 @@ from cli.plain_text import plain
 from cli.policy_sending import as_sent, by_name, changed, read_documents
 from cli.policy_trial import ACTIONS, Trial, try_policy
 from cli.state_folder import StateFolder, write_private
+from cli.tables import print_table
 
 POLICY = "/v1/moderation/policy"
 MAX_NAMED = 20
@@ -93,7 +94,7 @@ def versions(context: typer.Context) -> None:
             plain(policy["changed_by"]),
             _how(policy),
         )
-    Console().print(table)
+    print_table(table)
 
 
 @app.command()
@@ -249,7 +250,7 @@ def _print_trial(trial: Trial) -> None:
         for rule_id, tally in sorted(trial.rules.items(), key=lambda item: -item[1].texts):
             numbers = f"{tally.texts:,}", f"{tally.matches:,}"
             table.add_row(plain(rule_id), plain(tally.category), tally.action, *numbers)
-        console.print(table)
+        print_table(table)
     for rule_id, tally in sorted(trial.rules.items()):
         for example in tally.examples:
             console.print(f"{plain(rule_id)}  {plain(example)}", soft_wrap=True)
@@ -264,7 +265,7 @@ def _print_confusion(console: Console, trial: Trial) -> None:
     table = Table("label \\ got", *ACTIONS)
     for label in labels:
         table.add_row(label, *(f"{trial.confusion[label, action]:,}" for action in ACTIONS))
-    console.print(table)
+    print_table(table)
     for name, share in (("precision", trial.precision), ("recall", trial.recall)):
         said = "none to measure" if share is None else f"{share:.4f}"
         console.print(f"{name} (touched or not): {said}")

@@ -6,11 +6,11 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from cli.gateway_client import Connection, GatewayClient
 from cli.plain_text import plain
+from cli.tables import print_table
 
 PATH = "/v1/usage"
 MILLION = 1_000_000
@@ -55,7 +55,7 @@ def usage(
         while page["has_more"]:
             page = client.get(PATH, **query, page=page["next_page"])
             buckets += page["data"]
-    Console().print(_table(buckets, width, groups))
+    print_table(_table(buckets, width, groups))
 
 
 def _group(word: str) -> Apart:

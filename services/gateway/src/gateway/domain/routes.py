@@ -20,6 +20,7 @@ KEY = "/v1/keys/{key_id}"
 
 MODEL_OR_DEFAULT = ModelNames(("model",), is_default_meant=True)
 IN_PATH = ModelNames(path="model")
+OF_ALIAS = ModelNames(path="name")
 LISTED = ModelNames(reach=Reach.LISTS)
 EVERY_MODEL = ModelNames(reach=Reach.ALL)
 ALIAS = ModelNames(
@@ -100,7 +101,7 @@ ROUTES = (
         "/v1/models/{model}",
         "delete_model",
         access.MODELS_WRITE,
-        "Retire a version.",
+        "Delete an alias, or retire a version.",
         IN_PATH,
     ),
     route(
@@ -113,6 +114,14 @@ ROUTES = (
     ),
     route(
         "PUT", "/v1/aliases/{name}", "move_alias", access.MODELS_WRITE, "Let a name mean it.", ALIAS
+    ),
+    route(
+        "DELETE",
+        "/v1/aliases/{name}",
+        "delete_alias",
+        access.MODELS_WRITE,
+        "Take a name away.",
+        OF_ALIAS,
     ),
     Route(
         "upload_file", "POST", "/v1/files", access.FILES, "Store a file.", NO_MODELS, Body.UPLOAD

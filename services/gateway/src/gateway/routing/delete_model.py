@@ -1,11 +1,18 @@
-"""Take a model version, and the builds made from it, out of use."""
+"""Take out of use what is listed under a name: an alias, or a version with its builds."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from modelmill.registry.v1.model_events_pb2 import ModelReady
+from service_kit.errors import NotFoundError, PreconditionError
+
 from gateway.domain.access import Caller
+from gateway.domain.models import is_build
 from gateway.own_writes import CatchesUp, until_seen
+from gateway.routing.delete_alias import DeleteAlias
+from gateway.routing.find_model import FreshLook
 
 
 @dataclass(frozen=True)
@@ -24,23 +31,79 @@ class RetiresModels(Protocol):
     ) -> RetiredVersions: ...
 
 
-class DeleteModel:
-    """Takes version ids only: what an alias or a name means may change while somebody deletes."""
+class OwnVersions(CatchesUp, Protocol):
+    """Versions that a tenant may see, newest first."""
 
-    def __init__(self, retiring: RetiresModels, models: CatchesUp) -> None:
+    def list(self, tenant: str) -> Sequence[ModelReady]: ...
+
+
+class DeleteModel:
+    """Takes any name under which `/v1/models` lists something, and deletes that entry.
+
+    Of an alias this is the alias: what it means stays, for it may be asked for by other names.
+    """
+
+    def __init__(
+        self,
+        retiring: RetiresModels,
+        models: OwnVersions,
+        delete_alias: DeleteAlias,
+        look: FreshLook,
+    ) -> None:
         self._retiring = retiring
         self._models = models
+        self.delete_alias = delete_alias
+        """Of an alias by its name alone, where it is known to be one."""
+        self._look = look
 
-    async def __call__(self, version_id: str, caller: Caller) -> Sequence[str]:
-        """Delete it; gives every version id that went, the asked one first.
+    async def __call__(self, name: str, caller: Caller) -> Sequence[str]:
+        """Delete it; gives every version id that went, the asked one first; none for an alias.
+
+        Args:
+            name: an alias, a version id, or a model's name that one version bears.
 
         Raises:
             NotFoundError: unknown, deleted, or not the caller's own.
-            PreconditionError: it is in use; the message says by what.
+            PreconditionError: it is in use, or several versions bear the name; the message says
+                what to do.
+            StaleWriteError: somebody moved the alias since this began.
             UnavailableError: the trainer or the bus does not answer.
         """
+        # What this replica has not heard of yet, an alias of that name, would go before the model.
+        with suppress(NotFoundError):
+            await self._look(lambda: self._require(name, caller))
+        if self.delete_alias.owns(name, caller):
+            await self.delete_alias(name, caller)
+            return ()
+        version_id = self._version_id(name, caller.tenant)
         retired = await self._retiring.retire_model(
             tenant=caller.tenant, version_id=version_id, requested_by=caller.subject
         )
         await until_seen(self._models, retired.sequence)
         return retired.version_ids
+
+    def _own(self, tenant: str) -> dict[str, ModelReady]:
+        versions = self._models.list(tenant)
+        return {each.version_id: each for each in versions if each.tenant == tenant}
+
+    def _require(self, name: str, caller: Caller) -> None:
+        if not self.delete_alias.owns(name, caller) and name not in self._own(caller.tenant):
+            raise NotFoundError(f"no alias and no version {name[:80]!r}")
+
+    def _version_id(self, name: str, tenant: str) -> str:
+        """Of the version that bears the name; what is not known here is taken for an id."""
+        own = self._own(tenant)
+        if name in own:
+            return name
+        named = [
+            version.version_id
+            for version in own.values()
+            # A build goes with its source.
+            if version.name == name and not (is_build(version) and version.parent_version_id in own)
+        ]
+        if len(named) > 1:
+            raise PreconditionError(
+                f"{len(named)} versions are called {name[:80]!r}: delete each by its id,"
+                f" {', '.join(named)}"
+            )
+        return named[0] if named else name

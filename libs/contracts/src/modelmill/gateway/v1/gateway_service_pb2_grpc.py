@@ -67,6 +67,11 @@ class GatewayServiceStub:
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.SerializeToString,
                 response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.FromString,
                 _registered_method=True)
+        self.DeleteAlias = channel.unary_unary(
+                '/modelmill.gateway.v1.GatewayService/DeleteAlias',
+                request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteAliasRequest.SerializeToString,
+                response_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteAliasResponse.FromString,
+                _registered_method=True)
         self.PutPolicy = channel.unary_unary(
                 '/modelmill.gateway.v1.GatewayService/PutPolicy',
                 request_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.PutPolicyRequest.SerializeToString,
@@ -269,9 +274,10 @@ class GatewayServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteModel(self, request, context):
-        """Takes a model version and its builds out of use.
+        """Deletes what is listed under a name: an alias, or a model version, which is taken out of use with its builds.
 
-        NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use, or several versions are called so; the message says which. ABORTED:
+        somebody moved the alias meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -282,6 +288,15 @@ class GatewayServiceServicer:
 
         NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
         else moved the name meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteAlias(self, request, context):
+        """Takes a name away; what it meant stays. A shared alias of that name is seen again.
+
+        NOT_FOUND: the tenant has none of its own. ABORTED: somebody else moved it meanwhile.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -601,6 +616,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.MoveAlias,
                     request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.FromString,
                     response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.SerializeToString,
+            ),
+            'DeleteAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteAlias,
+                    request_deserializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteAliasRequest.FromString,
+                    response_serializer=modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteAliasResponse.SerializeToString,
             ),
             'PutPolicy': grpc.unary_unary_rpc_method_handler(
                     servicer.PutPolicy,
@@ -928,6 +948,33 @@ class GatewayService:
             '/modelmill.gateway.v1.GatewayService/MoveAlias',
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasRequest.SerializeToString,
             modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.MoveAliasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/modelmill.gateway.v1.GatewayService/DeleteAlias',
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteAliasRequest.SerializeToString,
+            modelmill_dot_gateway_dot_v1_dot_gateway__service__pb2.DeleteAliasResponse.FromString,
             options,
             channel_credentials,
             insecure,

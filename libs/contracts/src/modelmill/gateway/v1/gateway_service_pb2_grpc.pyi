@@ -52,15 +52,21 @@ class GatewayServiceStub:
     NOT_FOUND: unknown.
     """
     DeleteModel: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteModelRequest, _gateway_service_pb2.DeleteModelResponse]
-    """Takes a model version and its builds out of use.
+    """Deletes what is listed under a name: an alias, or a model version, which is taken out of use with its builds.
 
-    NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use, or several versions are called so; the message says which. ABORTED:
+    somebody moved the alias meanwhile.
     """
     MoveAlias: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.MoveAliasRequest, _gateway_service_pb2.MoveAliasResponse]
     """Lets a name mean a version, or several, once all of them are loaded.
 
     NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
     else moved the name meanwhile.
+    """
+    DeleteAlias: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteAliasRequest, _gateway_service_pb2.DeleteAliasResponse]
+    """Takes a name away; what it meant stays. A shared alias of that name is seen again.
+
+    NOT_FOUND: the tenant has none of its own. ABORTED: somebody else moved it meanwhile.
     """
     PutPolicy: _grpc.UnaryUnaryMultiCallable[_gateway_service_pb2.PutPolicyRequest, _gateway_service_pb2.PutPolicyResponse]
     """Puts the tenant's own policy in force on top of the default rules, or says what that would change.
@@ -235,15 +241,21 @@ class GatewayServiceAsyncStub(GatewayServiceStub):
     NOT_FOUND: unknown.
     """
     DeleteModel: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteModelRequest, _gateway_service_pb2.DeleteModelResponse]  # type: ignore[assignment]
-    """Takes a model version and its builds out of use.
+    """Deletes what is listed under a name: an alias, or a model version, which is taken out of use with its builds.
 
-    NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
+    NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use, or several versions are called so; the message says which. ABORTED:
+    somebody moved the alias meanwhile.
     """
     MoveAlias: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.MoveAliasRequest, _gateway_service_pb2.MoveAliasResponse]  # type: ignore[assignment]
     """Lets a name mean a version, or several, once all of them are loaded.
 
     NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
     else moved the name meanwhile.
+    """
+    DeleteAlias: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.DeleteAliasRequest, _gateway_service_pb2.DeleteAliasResponse]  # type: ignore[assignment]
+    """Takes a name away; what it meant stays. A shared alias of that name is seen again.
+
+    NOT_FOUND: the tenant has none of its own. ABORTED: somebody else moved it meanwhile.
     """
     PutPolicy: _aio.UnaryUnaryMultiCallable[_gateway_service_pb2.PutPolicyRequest, _gateway_service_pb2.PutPolicyResponse]  # type: ignore[assignment]
     """Puts the tenant's own policy in force on top of the default rules, or says what that would change.
@@ -445,9 +457,10 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _gateway_service_pb2.DeleteModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_gateway_service_pb2.DeleteModelResponse, _abc.Awaitable[_gateway_service_pb2.DeleteModelResponse]]:
-        """Takes a model version and its builds out of use.
+        """Deletes what is listed under a name: an alias, or a model version, which is taken out of use with its builds.
 
-        NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use; the message says by what.
+        NOT_FOUND: unknown. FAILED_PRECONDITION: it is in use, or several versions are called so; the message says which. ABORTED:
+        somebody moved the alias meanwhile.
         """
 
     @_abc_1.abstractmethod
@@ -460,6 +473,17 @@ class GatewayServiceServicer(metaclass=_abc_1.ABCMeta):
 
         NOT_FOUND: the version is unknown. INVALID_ARGUMENT: one of several is, or they mean nothing together. ABORTED: somebody
         else moved the name meanwhile.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteAlias(
+        self,
+        request: _gateway_service_pb2.DeleteAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_gateway_service_pb2.DeleteAliasResponse, _abc.Awaitable[_gateway_service_pb2.DeleteAliasResponse]]:
+        """Takes a name away; what it meant stays. A shared alias of that name is seen again.
+
+        NOT_FOUND: the tenant has none of its own. ABORTED: somebody else moved it meanwhile.
         """
 
     @_abc_1.abstractmethod

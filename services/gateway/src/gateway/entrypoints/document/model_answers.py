@@ -53,7 +53,7 @@ class ModelList(Answer):
 
 
 class DeletedModel(Deleted):
-    """A version that is out of use, and all that went with it."""
+    """A version that is out of use, and all that went with it; nothing went with an alias."""
 
     version_ids: list[str]
 

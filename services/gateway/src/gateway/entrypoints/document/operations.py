@@ -142,6 +142,7 @@ OPERATIONS = {
         models.AliasList, {"object": "list", "data": [e.ALIAS], "has_more": False}
     ),
     "move_alias": Operation(models.Alias, e.ALIAS, ALIAS, refusals=STEER),
+    "delete_alias": Operation(Deleted, e.deleted("alias", "kinds"), refusals=STEER),
     "upload_file": Operation(models.File, e.FILE_ANSWER, refusals=(429, *NEIGHBOUR)),
     "list_files": Operation(models.FilePage, e.page(e.FILE_ANSWER), refusals=NEIGHBOUR),
     "get_file": Operation(models.File, e.FILE_ANSWER, refusals=NEIGHBOUR),

@@ -27,5 +27,5 @@ class Deleted(Answer):
     """That something is deleted."""
 
     id: str
-    object: Literal["file", "dataset", "model", "webhook", "api_key"]
+    object: Literal["file", "dataset", "model", "alias", "webhook", "api_key"]
     deleted: Literal[True]

@@ -25,7 +25,13 @@ class MovesAliases(Protocol):
 class DeletesModels(Protocol):
     """See `gateway.routing.delete_model.DeleteModel`."""
 
-    async def __call__(self, version_id: str, caller: Caller) -> Sequence[str]: ...
+    async def __call__(self, name: str, caller: Caller) -> Sequence[str]: ...
+
+
+class DeletesAliases(Protocol):
+    """See `gateway.routing.delete_alias.DeleteAlias`."""
+
+    async def __call__(self, name: str, caller: Caller) -> None: ...
 
 
 class SplitsAliases(Protocol):
@@ -35,18 +41,20 @@ class SplitsAliases(Protocol):
 
 
 class ModelProcedures:
-    """ListModels, GetModel, DeleteModel and MoveAlias."""
+    """ListModels, GetModel, DeleteModel, MoveAlias and DeleteAlias."""
 
     def __init__(
         self,
         models: ShowModels,
         move_alias: MovesAliases,
         split_alias: SplitsAliases,
+        delete_alias: DeletesAliases,
         delete_model: DeletesModels,
     ) -> None:
         self._models = models
         self._move_alias = move_alias
         self._split_alias = split_alias
+        self._delete_alias = delete_alias
         self._delete_model = delete_model
 
     def handlers(self) -> Handlers:
@@ -56,6 +64,7 @@ class ModelProcedures:
             "GetModel": self._get,
             "DeleteModel": self._delete,
             "MoveAlias": self._move,
+            "DeleteAlias": self._remove_alias,
         }
 
     async def _list(self, _: pb.ListModelsRequest, call: Call) -> pb.ListModelsResponse:
@@ -87,6 +96,12 @@ class ModelProcedures:
         else:
             moved = await self._split_alias(request.name, split, call.caller)
         return pb.MoveAliasResponse(alias=moved)
+
+    async def _remove_alias(
+        self, request: pb.DeleteAliasRequest, call: Call
+    ) -> pb.DeleteAliasResponse:
+        await self._delete_alias(_given(request.name, "name"), call.caller)
+        return pb.DeleteAliasResponse()
 
 
 def _split(request: pb.MoveAliasRequest) -> Split | None:

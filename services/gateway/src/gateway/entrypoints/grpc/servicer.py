@@ -38,6 +38,7 @@ def gateway_rpc_handlers(
     """
     models = ModelProcedures(
         *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
+        use_cases.delete_model.delete_alias,
         use_cases.delete_model,
     )
     datasets = DatasetProcedures(data_prep, use_cases.show_datasets, use_cases.delete_dataset)

@@ -15,6 +15,7 @@ from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
 from gateway.entrypoints.views.job_views import View
 from gateway.entrypoints.views.model_views import alias_as_model_view, alias_view, listed_model_view
 from gateway.entrypoints.views.pages import deleted_view, list_view
+from gateway.routing.delete_alias import DeleteAlias
 from gateway.routing.delete_model import DeleteModel
 from gateway.routing.show_models import ShowModels
 
@@ -39,11 +40,13 @@ class ModelRoutes:
         models: ShowModels,
         move_alias: MovesAliases,
         split_alias: SplitsAliases,
+        delete_alias: DeleteAlias,
         delete_model: DeleteModel,
     ) -> None:
         self._models = models
         self._move_alias = move_alias
         self._split_alias = split_alias
+        self._delete_alias = delete_alias
         self._delete_model = delete_model
 
     def handlers(self) -> Handlers:
@@ -53,6 +56,7 @@ class ModelRoutes:
             "get_model": self._get_model,
             "list_aliases": self._list_aliases,
             "move_alias": self._put_alias,
+            "delete_alias": self._remove_alias,
             "delete_model": self._delete,
         }
 
@@ -89,3 +93,8 @@ class ModelRoutes:
         else:
             moved = await self._split_alias(name, split, caller)
         return json_response(alias_view(moved))
+
+    async def _remove_alias(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        await self._delete_alias(name, caller_of(request))
+        return json_response(deleted_view("alias", name))

@@ -65,7 +65,7 @@ def gateway_http_app(
     """The HTTP door; `stopping` ends streams that might go on for hours."""
     models = ModelRoutes(
         *(use_cases.show_models, use_cases.move_alias, use_cases.split_alias),
-        use_cases.delete_model,
+        *(use_cases.delete_model.delete_alias, use_cases.delete_model),
     )
     events = JobEventReplies(use_cases.watch_job, use_cases.event_ids, stopping)
     datasets = DatasetRoutes(
