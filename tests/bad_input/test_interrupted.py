@@ -12,7 +12,7 @@ import pytest
 from testkit.models import make_tiny_llama
 from testkit.ports import free_port
 
-from tests.bad_input.mill import StartedMill, processes_on, wait_until_gone
+from tests.bad_input.mill import StartedMill, processes_on, wait_for, wait_until_gone
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -130,10 +130,3 @@ def test_an_import_that_is_interrupted_stores_nothing_and_can_be_repeated(
     (folder / "big.safetensors").unlink()
     repeated = StartedMill(stack.state.path, "models", "import", str(folder), "--name", "again")
     assert repeated.process.wait(60) == 0, repeated.log
-
-
-def wait_for(condition) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

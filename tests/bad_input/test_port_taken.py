@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import pytest
 from testkit.ports import free_port
 
-from tests.bad_input.mill import StartedMill, mill, processes_on
+from tests.bad_input.mill import StartedMill, mill, processes_on, wait_for
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -40,7 +40,9 @@ def test_one_number_for_two_ports_is_refused(tmp_path):
 def test_a_port_that_is_taken_after_we_looked_is_named_as_well(tmp_path):
     port = free_port()
     up = StartedMill(tmp_path / "state", "up", "--http-port", str(port))
-    up.wait_for_line("Server is ready")  # the broker; the gateway is the last to start
+    log = up.state.path / "up.log"
+    # The broker; the gateway is the last to start.
+    wait_for(lambda: log.exists() and "Server is ready" in log.read_text())
     with socket.create_server(("127.0.0.1", port)):
         assert up.process.wait(120) == 2, up.log
     *_, last = up.log.splitlines()

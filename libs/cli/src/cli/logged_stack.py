@@ -1,4 +1,4 @@
-"""A stack whose processes write to one log file, for commands that need the terminal."""
+"""A stack whose processes write to one log file, so that the terminal is left to its command."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -6,8 +6,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from cli.commands.up import readable
+import typer
+from service_kit.errors import UnavailableError
+from service_kit.process_supervisor import LogLine
+
+from cli.errors import StackFailedError
 from cli.stack import Stack, running_stack
+from cli.stack_log import StackLog
 from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 from cli.system_errors import folder_error
@@ -15,9 +20,17 @@ from cli.system_errors import folder_error
 
 @asynccontextmanager
 async def logged_stack(
-    state: StateFolder, options: StackOptions, log_file: Path
+    state: StateFolder,
+    options: StackOptions,
+    log_file: Path,
+    on_line: LogLine = lambda _name, _line: None,
 ) -> AsyncIterator[Stack]:
     """Start everything, give it, and stop it at the end of the block; see `running_stack`.
+
+    When it fails, the end of the log goes to stderr.
+
+    Args:
+        on_line: also hears every line, but for those that come before all is ready.
 
     Raises:
         PreconditionError: the state folder cannot be made or written, or is in use.
@@ -26,17 +39,25 @@ async def logged_stack(
     """
     try:
         state.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        log = log_file.open("wb", buffering=0)
+        log = StackLog(log_file)
     except OSError as error:
         raise folder_error(state.path, error) from error
+    is_ready = False
+
+    def hear(name: str, line: str) -> None:
+        log.write(name, line)
+        if is_ready:
+            on_line(name, line)
+
     with log:
-
-        def write_line(name: str, line: str) -> None:
-            # Unbuffered: what a full disk did not take must not be tried again at the close.
-            log.write(f"{name:>17} {readable(line)}\n".encode())
-
-        async with running_stack(state, options, write_line) as stack, failing_with(stack.runs()):
-            yield stack
+        try:
+            async with running_stack(state, options, hear) as stack, failing_with(stack.runs()):
+                is_ready = True
+                yield stack
+        except (UnavailableError, StackFailedError):
+            if words := log.last_words():
+                typer.echo(words, err=True)
+            raise
 
 
 @asynccontextmanager

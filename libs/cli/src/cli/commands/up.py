@@ -1,7 +1,6 @@
 """`mill up`: NATS and the six services on this machine."""
 
 import asyncio
-import json
 from typing import Annotated
 
 import typer
@@ -10,7 +9,8 @@ from rich.markup import escape
 from service_kit.process_supervisor import LogLine
 
 from cli.interrupts import Interrupted, interruptible
-from cli.stack import running_stack
+from cli.logged_stack import logged_stack
+from cli.stack_log import is_news, readable
 from cli.stack_options import StackOptions
 from cli.state_folder import StateFolder
 
@@ -64,33 +64,23 @@ def up(
 async def _run(
     state: StateFolder, options: StackOptions, console: Console, ready: asyncio.Event
 ) -> None:
-    console.print(f"starting on {state.path} ...")
-    async with running_stack(state, options, line_printer(console)) as stack:
+    log_file = state.path / "up.log"
+    console.print(f"starting on {state.path} ({log_file} has the logs) ...", soft_wrap=True)
+    async with logged_stack(state, options, log_file, line_printer(console)) as stack:
         ready.set()
         console.print(
             f"ready: {stack.runtime.http_url}   (`mill token` makes a token, `mill chat` talks)"
         )
-        await stack.runs()
+        await asyncio.Event().wait()  # it ends by Ctrl-C, or as the stack fails
 
 
 def line_printer(console: Console) -> LogLine:
-    """Prints a process's log line behind its name, JSON lines shortened for people."""
+    """Prints what is news of a process behind its name, JSON lines shortened for people."""
 
     def show(name: str, line: str) -> None:
+        if not is_news(line):
+            return
         colour = COLOURS.get(name, "white")
         console.print(f"[{colour}]{name:>17}[/{colour}] {escape(readable(line))}")
 
     return show
-
-
-def readable(line: str) -> str:
-    """A JSON log line as level and message; any other line as it is."""
-    if not line.startswith("{"):
-        return line
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return line
-    text = f"{record.get('level', '')} {record.get('message', '')}"
-    exception = record.get("exception")
-    return f"{text}\n{exception}" if exception else text
