@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from gateway.domain import access
 from gateway.domain.job_routes import JOB_ROUTES
 from gateway.domain.model_names import NO_MODELS, ONE_MODEL, ModelNames, Reach
+from gateway.domain.model_routes import MODEL_ROUTES
 from gateway.domain.route import Body, Dialect, Route, route
 
 UPLOAD = "/v1/uploads/{upload_id}"
@@ -19,19 +20,15 @@ POLICY = "/v1/moderation/policy"
 KEY = "/v1/keys/{key_id}"
 
 MODEL_OR_DEFAULT = ModelNames(("model",), is_default_meant=True)
-IN_PATH = ModelNames(path="model")
-OF_ALIAS = ModelNames(path="name")
-LISTED = ModelNames(reach=Reach.LISTS)
 EVERY_MODEL = ModelNames(reach=Reach.ALL)
-ALIAS = ModelNames(
-    ("version_id", "variants.version_id", "shadow.version_id", "fallback"), path="name"
-)
 DATASET = ModelNames(("tokenize.model", "augment.steps.model", "curriculum.loss_model"))
 OF_KEY = ModelNames(("models",))
 """What a key shall be able to ask for."""
 
 
 ROUTES = (
+    route("GET", "/", "index", None, "Where to look, as a page.", NO_MODELS),
+    route("GET", "/docs", "reference", None, "This API as a page.", NO_MODELS),
     route("GET", "/healthz", "health", None, "Whether the process runs and stays.", NO_MODELS),
     route("GET", "/readyz", "ready", None, "Whether to send requests here.", NO_MODELS),
     route("GET", "/openapi.json", "openapi", None, "This API as an OpenAPI document.", NO_MODELS),
@@ -87,42 +84,7 @@ ROUTES = (
         EVERY_MODEL,
     ),
     route("POST", "/v1/feedback", "record_feedback", access.CHAT, "A word on it, kept.", NO_MODELS),
-    route("GET", "/v1/models", "list_models", access.MODELS_READ, "Names and versions.", LISTED),
-    route(
-        "GET",
-        "/v1/models/{model}",
-        "get_model",
-        access.MODELS_READ,
-        "One name or version.",
-        IN_PATH,
-    ),
-    route(
-        "DELETE",
-        "/v1/models/{model}",
-        "delete_model",
-        access.MODELS_WRITE,
-        "Delete an alias, or retire a version.",
-        IN_PATH,
-    ),
-    route(
-        "GET",
-        "/v1/aliases",
-        "list_aliases",
-        access.MODELS_READ,
-        "Names and what they mean.",
-        LISTED,
-    ),
-    route(
-        "PUT", "/v1/aliases/{name}", "move_alias", access.MODELS_WRITE, "Let a name mean it.", ALIAS
-    ),
-    route(
-        "DELETE",
-        "/v1/aliases/{name}",
-        "delete_alias",
-        access.MODELS_WRITE,
-        "Take a name away.",
-        OF_ALIAS,
-    ),
+    *MODEL_ROUTES,
     Route(
         "upload_file", "POST", "/v1/files", access.FILES, "Store a file.", NO_MODELS, Body.UPLOAD
     ),

@@ -176,7 +176,9 @@ class GenerateBody(StrictBody):
 
     prompt: str = Field(min_length=1)
     max_length: int = Field(50, ge=1, le=MAX_NEW_TOKENS, description="New tokens at most.")
-    model: str | None = Field(None, min_length=1, max_length=256)
+    model: str | None = Field(
+        None, min_length=1, max_length=256, description="The default model, if it is not said."
+    )
     temperature: float = Field(0.0, ge=0, le=2, description="0 takes the likeliest token.")
 
 

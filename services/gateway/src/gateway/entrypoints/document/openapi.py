@@ -56,6 +56,8 @@ EVALUATION_REPORT = {
     "application/jsonl": {"schema": {"type": "string"}},
     "text/html": {"schema": {"type": "string"}},
 }
+PAGES = ("index", "reference")
+PAGE = {"text/html": {"schema": {"type": "string"}}}
 BYTES = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -154,6 +156,8 @@ def _event() -> dict[str, Any]:
 def _answer(route: Route, operation: Operation) -> dict[str, Any]:
     if route.name == "get_content":
         return BYTES
+    if route.name in PAGES:
+        return PAGE
     if route.name == "get_report":
         return REPORT
     if route.name == "get_evaluation_report":

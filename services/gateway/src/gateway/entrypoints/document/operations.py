@@ -63,6 +63,8 @@ def _steered(answer: type[BaseModel], example: dict[str, Any]) -> Operation:
 
 
 OPERATIONS = {
+    "index": Operation(None, {}),
+    "reference": Operation(None, {}),
     "health": Operation(texts.Health, {"status": "ok"}, refusals=(503,)),
     "ready": Operation(texts.Health, {"status": "ok"}, refusals=(503,)),
     "openapi": Operation(None, {}),

@@ -16,6 +16,8 @@ from starlette.routing import Route as StarletteRoute
 from gateway.domain.route import Body
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.document.openapi import openapi_document
+from gateway.entrypoints.document.page import index_page
+from gateway.entrypoints.document.reference_page import reference_page
 from gateway.entrypoints.http.errors import (
     error_body,
     error_headers,
@@ -26,6 +28,9 @@ from gateway.entrypoints.http.gate import CLIENT_GONE, App, Gate, RequiresModels
 from gateway.entrypoints.http.requests import Handler, Handlers, json_response
 
 OPENAPI = "openapi"
+JSON, HTML = "application/json", "text/html"
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""Pages of ours fetch nothing and run nothing."""
 OWN_SPANS: TelemetryConfig = {
     "tracing": False,
     "metrics": False,
@@ -75,7 +80,7 @@ def build_http_app(
         **handlers,
         **hot,
         **dict.fromkeys(("health", "ready"), _health(stopping)),
-        "asyncapi": _bus_document(),
+        **_documents(app.openapi()),
     }
     if different := answering.keys() ^ by_name.keys():
         raise LookupError(f"routes and handlers differ: {different}")
@@ -99,12 +104,20 @@ def _health(stopping: asyncio.Event) -> Handler:
     return answer
 
 
-def _bus_document() -> Handler:
-    # Written once: whoever asks needs no token.
-    written = json.dumps(asyncapi_document(), ensure_ascii=False).encode()
+def _documents(document: dict[str, Any]) -> Handlers:
+    return {
+        "asyncapi": _written(json.dumps(asyncapi_document(), ensure_ascii=False).encode(), JSON),
+        "index": _written(index_page(), HTML),
+        "reference": _written(reference_page(document), HTML),
+    }
+
+
+def _written(content: bytes, media_type: str) -> Handler:
+    """The same for everybody, written once: whoever asks needs no token."""
+    headers = {"content-security-policy": PAGE_POLICY} if media_type == HTML else {}
 
     async def answer(_: Request) -> Response:
-        return Response(written, media_type="application/json")
+        return Response(content, headers=headers, media_type=media_type)
 
     return answer
 
@@ -122,4 +135,4 @@ async def _gone(_request: Request, _error: Exception) -> Response:
 
 async def _failed(request: Request, _error: Exception) -> Response:
     body = internal_error_body(request.state.request_id)
-    return Response(body, 500, media_type="application/json")
+    return Response(body, 500, media_type=JSON)

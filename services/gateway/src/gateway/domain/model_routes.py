@@ -1,0 +1,51 @@
+"""The rows of the route table for models and the names that stand for them."""
+
+from gateway.domain import access
+from gateway.domain.model_names import ModelNames, Reach
+from gateway.domain.route import route
+
+IN_PATH = ModelNames(path="model")
+OF_ALIAS = ModelNames(path="name")
+LISTED = ModelNames(reach=Reach.LISTS)
+ALIAS = ModelNames(
+    ("version_id", "variants.version_id", "shadow.version_id", "fallback"), path="name"
+)
+
+MODEL_ROUTES = (
+    route("GET", "/v1/models", "list_models", access.MODELS_READ, "Names and versions.", LISTED),
+    route(
+        "GET",
+        "/v1/models/{model}",
+        "get_model",
+        access.MODELS_READ,
+        "One name or version.",
+        IN_PATH,
+    ),
+    route(
+        "DELETE",
+        "/v1/models/{model}",
+        "delete_model",
+        access.MODELS_WRITE,
+        "Delete an alias, or retire a version.",
+        IN_PATH,
+    ),
+    route(
+        "GET",
+        "/v1/aliases",
+        "list_aliases",
+        access.MODELS_READ,
+        "Names and what they mean.",
+        LISTED,
+    ),
+    route(
+        "PUT", "/v1/aliases/{name}", "move_alias", access.MODELS_WRITE, "Let a name mean it.", ALIAS
+    ),
+    route(
+        "DELETE",
+        "/v1/aliases/{name}",
+        "delete_alias",
+        access.MODELS_WRITE,
+        "Take a name away.",
+        OF_ALIAS,
+    ),
+)

@@ -1,0 +1,80 @@
+"""What a browser is shown: pages that need no token, no script and nothing from elsewhere."""
+
+import re
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+from gateway.domain.routes import ROUTES
+from gateway_support.document import document
+from gateway_support.house import House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+class Page(HTMLParser):
+    """Links, anchors and tags of a page, and its text."""
+
+    def __init__(self, content: str) -> None:
+        super().__init__()
+        self.links: set[str] = set()
+        self.anchors: list[str] = []
+        self.tags: set[str] = set()
+        self.fetched: list[str] = []
+        self.text = ""
+        self.feed(content)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        for name, value in attributes:
+            if name == "href" and tag == "a":
+                self.links.add(value or "")
+            elif name == "id":
+                self.anchors.append(value or "")
+            elif name in ("src", "href", "action", "data"):
+                self.fetched.append(value or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+async def opened(house: House, path: str) -> tuple[httpx.Response, Page]:
+    client = house.http()
+    client.headers.pop("authorization")
+    answer = await client.get(path)
+    return answer, Page(answer.text)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_a_page_is_open_to_all_and_brings_all_that_it_needs(house: House, path: str):
+    answer, page = await opened(house, path)
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert page.fetched == []
+    assert not page.tags & {"script", "link", "img", "iframe", "form"}
+    assert not re.search(r"url\(|@import", answer.text)
+
+
+async def test_the_index_leads_to_documents_and_health(house: House):
+    _, index = await opened(house, "/")
+
+    assert index.links == {"/docs", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz"}
+    for link in index.links:
+        answer, _ = await opened(house, link)
+        assert answer.status_code == 200, link
+
+
+async def test_the_reference_has_every_route_shape_and_example_and_no_dead_link(house: House):
+    _, page = await opened(house, "/docs")
+
+    assert {route.name for route in ROUTES} <= {*page.anchors}
+    assert {f"shape-{name}" for name in document()["components"]["schemas"]} <= {*page.anchors}
+    for route in ROUTES:
+        assert f"{route.method} {route.path}" in page.text, route.name
+    inside = {link.removeprefix("#") for link in page.links if link.startswith("#")}
+    assert inside <= {*page.anchors}
+    assert len(page.anchors) == len({*page.anchors})
+    assert '"espresso: strong black coffee"' in page.text
+    assert "a limit of the key" in page.text.lower()
