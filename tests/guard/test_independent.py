@@ -10,7 +10,6 @@ from tests.guard.independent.measure import FALSE_GOAL, false_positives, recall_
 
 SEED, EACH = 7, 100
 MISSED = {
-    "tool-name": "a phrase in camel case behind another word of the name",
     "split-characters": "some characters split, others whole",
     "radicals": "parts written as radicals",
     "bopomofo": "some characters in Bopomofo, others as they are",

@@ -130,6 +130,7 @@ FRAGMENTS = [
     *APART,
     "b o b",
     "n a p a l m",
+    *("BOMBS", "Away", "Napalm", "Pipe", "Bomb", "N"),
     *INVISIBLE,
     " ",
     "  ",

@@ -22,7 +22,7 @@ from guard.variants import HOMOPHONES, LEET, READ, has_leet, spellings
 from guard.verdict import Action, Direction, Verdict
 from guard.when_unavailable import WhenUnavailable
 
-FORMAT = "modelmill.guard/4"
+FORMAT = "modelmill.guard/5"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
 _PIECE_CHARACTERS = 4096
 """A whole text is judged in pieces of this size, which bounds what one search looks at."""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
+from guard.beginnings import any_of
 from guard.found import Found, RuleHead
 from guard.homophones import SOUNDS, characters_of
 from guard.leet_scan import LeetKeywords, LeetScan
@@ -53,15 +54,12 @@ class FurtherKeywords:
             self.scans.append(partial(LeetScan, LeetKeywords(leet)))
             begins += map(re.escape, LEET_SIGNS)
         in_ascii = [way for way in begins if way[0].isascii()]
+        self.begins_within = loose.begins_within
         first = "".join(sorted({way[0] for way in begins} - {way[0] for way in in_ascii}))
-        self.begins_in_ascii = _any_of(in_ascii)
+        self.begins_in_ascii = any_of(in_ascii)
         """Finds where any of them may begin in ASCII."""
-        self.begins = _any_of([*([f"[{first}]"] if first else ()), *in_ascii])
+        self.begins = any_of([*([f"[{first}]"] if first else ()), *in_ascii])
         """Finds places among which are all where any of them begins."""
-
-
-def _any_of(ways: list[str]) -> re.Pattern[str]:
-    return re.compile("|".join(ways) or "(?!)")
 
 
 class FurtherScans:
@@ -70,6 +68,7 @@ class FurtherScans:
     def __init__(self, keywords: FurtherKeywords) -> None:
         self._begun = keywords.begins.search
         self._begun_in_ascii = keywords.begins_in_ascii.search
+        self._begins_within = keywords.begins_within
         self._scans = [scan() for scan in keywords.scans]
         self._are_idle = True
         self._at = 0
@@ -80,7 +79,10 @@ class FurtherScans:
         if self._are_idle:
             text = window.text
             begun = self._begun_in_ascii if text.isascii() else self._begun
-            if begun(text, self._at - window.start) is None:
+            starts = window.camel_case.starts
+            if begun(text, self._at - window.start) is None and not (
+                starts and starts[-1] >= self._at and self._begins_within(window, self._at)
+            ):
                 self._at = end
                 return end
             for scan in self._scans:

@@ -17,7 +17,7 @@ MOST_PASSAGES = 32
 costs no more than its text. Flags of England are passages too."""
 _TAGS = 0xE0000
 _RUN = re.compile(f"[{chr(_TAGS + 0x20)}-{chr(_TAGS + 0x7E)}]+")
-_SPELLED = {_TAGS + code: chr(code).lower() for code in range(0x20, 0x7F)}
+_SPELLED = {_TAGS + code: chr(code) for code in range(0x20, 0x7F)}
 
 
 def has_hidden(text: str) -> bool:
@@ -45,10 +45,7 @@ class _HiddenWindow(ShadowWindow):
             spelled, places = self._without_repeated_spaces(spelled, places)
         if spelled:
             self._listed += places
-            self._encoded = None
-            self.text += spelled
-            self.end += len(spelled)
-            self._after_space = spelled[-1] == " "
+            self._grow(spelled.lower(), spelled)
 
     def _without_repeated_spaces(self, spelled: str, places: list[int]) -> tuple[str, list[int]]:
         before = f"{' ' if self._after_space else '.'}{spelled}"

@@ -10,8 +10,8 @@ and eight letters or more, and may be written with
 
 A word of six letters or more may be parted by signs, but by no space: two words are met by chance.
 In a phrase of three words an i stands for an l, and an l for an i. At its ends either is bounded
-as a word is. A phrase may have Chinese characters for some of its words. Keywords that are shorter,
-or all of unspaced scripts, are left to `spaced`.
+as a word is, or as the words of a name are: v2HowToMakeItNow. A phrase may have Chinese characters
+for some of its words. Keywords that are shorter, or all of unspaced scripts, are left to `spaced`.
 """
 
 import re
@@ -21,20 +21,21 @@ from itertools import islice, pairwise, product
 from operator import methodcaller
 from typing import NamedTuple
 
+from guard.beginnings import MOST_BETWEEN_WORDS, any_of, beginnings
 from guard.found import Found, RuleHead
 from guard.keywords import KeywordAutomaton
+from guard.name_words import ends_word, starts_word
 from guard.normalise import ShadowWindow
-from guard.reading import Reading
+from guard.reading import AS_WRITTEN, Reading
 from guard.spaced import CLAUSE_END, KINDS, SPACED, UNSPACED
 
-MOST_BETWEEN_WORDS, MOST_WITHIN = 5, 3
-"""Separators; white space in a row is one."""
+MOST_WITHIN = 3
+"""Separators within a word; white space in a row is one."""
 LEAST_OF_PHRASE, LEAST_OF_WORD = 8, 6
 """Letters."""
 _LETTERS_OF_HAN = 3
 """Says as much as so many others."""
 _SENTENCE_ENDS = frozenset(".")
-_AFTER_WORD = "(?<![a-z0-9].)"
 _HEAD = 3
 """Letters of a beginning by which a text is searched."""
 
@@ -117,45 +118,29 @@ class LooseKeywords:
         self.automaton = KeywordAutomaton(
             ((letters, rule, False) for letters, rule in pairs), reading=reading
         )
-        read = reading.read
-        self.begins = re.compile(
-            "|".join(_beginnings({read(letters[:_HEAD]) for letters in self.written}))
-        )
-        """Finds where one may begin, also at the end of a text that goes on."""
         heads = {letters[:_HEAD] for letters in self.written}
-        self.ways_to_begin = _beginnings(
-            {"".join(one) for head in heads for one in product(*map(_of_one_stroke, head))}
+        read_heads = set(map(reading.read, heads))
+        self.begins = any_of(beginnings(read_heads, reading))
+        """Finds where one may begin, also at the end of a text that goes on."""
+        self.begins_here = any_of(beginnings(read_heads))
+        """The same at the start of a word within another."""
+        self.ways_to_begin = beginnings(
+            {"".join(one) for head in heads for one in product(*map(_of_one_stroke, head))},
+            AS_WRITTEN,
         )
         """Patterns of that for a text that was not read, by the default reading."""
+
+    def begins_within(self, window: ShadowWindow, at: int) -> bool:
+        """Whether one may begin at a word within another, from `at` on."""
+        text, begun = self.automaton.reading.read(window.text), self.begins_here.match
+        for start in window.camel_case.from_position(at):
+            if begun(text, start - window.start):
+                return True
+        return False
 
 
 def _of_one_stroke(letter: str) -> str:
     return "il" if letter in "il" else letter
-
-
-def _beginnings(heads: set[str]) -> list[str]:
-    """Letters, and up to so many separators between two, at the start of a word."""
-    by_first: dict[str, set[str]] = defaultdict(set)
-    for head in heads:
-        by_first[head[0]].add(head[1:])
-    apart = rf"[\W_]{{0,{MOST_BETWEEN_WORDS}}}"
-    return [
-        f"{first}{_AFTER_WORD if first.isascii() else ''}{apart}(?:\\Z|{_further(rest, apart)})"
-        for first, rest in sorted(by_first.items())
-    ]
-
-
-def _further(heads: set[str], apart: str) -> str:
-    by_first: dict[str, set[str]] = defaultdict(set)
-    for head in heads:
-        by_first[head[0]].add(head[1:])
-    last = {first for first, rest in by_first.items() if not any(rest)}
-    ways = [
-        f"{re.escape(first)}{apart}(?:\\Z|{_further(rest, apart)})"
-        for first, rest in sorted(by_first.items())
-        if first not in last
-    ]
-    return "|".join([*ways, *([f"[{re.escape(''.join(sorted(last)))}]"] if last else [])])
 
 
 class LooseScan:
@@ -164,7 +149,7 @@ class LooseScan:
     def __init__(self, keywords: LooseKeywords, at: int = 0) -> None:
         """Read from `at` on; what lies before may be looked at."""
         self._keywords = keywords
-        self._begun = keywords.begins.search
+        self._begun, self._begun_here = keywords.begins.search, keywords.begins_here.match
         self._read = keywords.automaton.reading.read
         self._node = 0
         self._at = at
@@ -173,7 +158,7 @@ class LooseScan:
         self._gap = 0
         """Separators since the last letter."""
         self._awaiting_end: list[Found] = []
-        """Keywords whose last letter was the last character."""
+        """Keywords of which the text does not yet say whether their word ends there."""
 
     def skip_to(self, at: int) -> None:
         """Go on at a later place, nothing being growing."""
@@ -189,22 +174,39 @@ class LooseScan:
         self._at = end
         text = self._read(window.text)
         while at < len(text):
-            if not self._node and not self._awaiting_end:
-                begun = self._begun(text, at)
+            if not self._node:
+                begun = (
+                    self._beginning(window, text, at)
+                    if window.camel_case.starts
+                    else self._begun(text, at)
+                )
                 if begun is None:
-                    return end
+                    break
                 at, self._gap = begun.start(), 0
             at = self._read_on(window, text, at, found)
-        if finished:
-            self._decide_awaiting(found, touched=False)
-            return end
-        self._node = node = self._viable(window, self._node)
-        return self._places[-self._keywords.automaton.depth[node]] if node else end
+        node = self._node
+        if node:
+            self._node = node = self._viable(window, node)
+        growing_at = self._places[-self._keywords.automaton.depth[node]] if node else end
+        if self._awaiting_end:
+            self._decide_awaiting(window, found, finished=finished)
+            growing_at = min([growing_at, *[start for start, _, _ in self._awaiting_end]])
+        return end if finished else growing_at
+
+    def _beginning(self, window: ShadowWindow, text: str, at: int) -> re.Match[str] | None:
+        """Where one may begin first, from `at` on, also at a word within another."""
+        for start in window.camel_case.from_position(window.start + at):
+            place = start - window.start
+            begun = self._begun(text, at, place) or self._begun_here(text, place)
+            if begun:
+                return begun
+            at = place
+        return self._begun(text, at)
 
     def _read_on(self, window: ShadowWindow, text: str, at: int, found: list[Found]) -> int:
         """Read until nothing is growing; return how far."""
         automaton, places, start = self._keywords.automaton, self._places, window.start
-        children, ends, awaiting = automaton.children, automaton.ends, self._awaiting_end
+        children, ends = automaton.children, automaton.ends
         node, gap = self._node, self._gap
         # `automaton.step` and all that is common written out: each letter of a phrase passes here.
         for at in range(at, len(text)):  # noqa: B020
@@ -212,17 +214,11 @@ class LooseScan:
             kind = KINDS[letter]
             if kind <= CLAUSE_END:
                 if not gap:
-                    if awaiting:
-                        self._decide_awaiting(found, touched=False)
                     node = self._viable(window, node if children[node] else automaton.growing(node))
                 gap += 1
                 if gap > MOST_BETWEEN_WORDS:
                     node = 0
             else:
-                if awaiting:
-                    # A sign that could be read as a letter ends a word all the same.
-                    touched = not gap and KINDS[window.text[at]] == SPACED
-                    self._decide_awaiting(found, touched=touched)
                 gap = 0
                 places.append(start + at)
                 child = children[node].get(letter)
@@ -239,7 +235,7 @@ class LooseScan:
     def _viable(self, window: ShadowWindow, node: int) -> int:
         """The longest beginning, of those that end here, that starts as a word does."""
         automaton, places = self._keywords.automaton, self._places
-        while node and not _starts_word(window, places[-automaton.depth[node]]):
+        while node and not starts_word(window, places[-automaton.depth[node]]):
             node = automaton.fallback[node]
         return node
 
@@ -247,7 +243,7 @@ class LooseScan:
         keywords, reading = self._keywords, self._keywords.automaton.reading
         for keyword in keywords.automaton.ending_at(node):
             start = self._places[-keyword.length]
-            if not _starts_word(window, start):
+            if not starts_word(window, start):
                 continue
             if window.between(start, end) not in keywords.plain:
                 places = [*islice(self._places, len(self._places) - keyword.length, None)]
@@ -265,15 +261,11 @@ class LooseScan:
             occurrence = Found(start, end, keyword.rule)
             (self._awaiting_end if keyword.ends_word else found).append(occurrence)
 
-    def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
-        if not touched:
-            found.extend(self._awaiting_end)
-        self._awaiting_end.clear()
-
-
-def _starts_word(window: ShadowWindow, start: int) -> bool:
-    """Whether the letter at `start` is of an unspaced script or touches no other before it."""
-    at = start - window.start
-    if KINDS[window.text[at]] == UNSPACED:
-        return True
-    return KINDS[window.text[at - 1]] != SPACED if at > 0 else start == 0
+    def _decide_awaiting(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> None:
+        awaiting, self._awaiting_end = self._awaiting_end, []
+        for occurrence in awaiting:
+            ends = ends_word(window, occurrence.end)
+            if ends or (finished and occurrence.end == window.end):
+                found.append(occurrence)
+            elif ends is None and not finished:
+                self._awaiting_end.append(occurrence)

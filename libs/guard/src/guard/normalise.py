@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from copy import copy
 
+from guard.camel_case import CamelCase, with_case
 from guard.letter_forms import latin_form
 from guard.shown_as import capital_lookalikes, lookalikes, simplified
 
@@ -154,28 +155,32 @@ class ShadowWindow:
         self._origins: list[int] | None = None
         """For each character of `text`, the index in the original that it came from; None where
         one came of one."""
+        self.camel_case = CamelCase()
         self._after_space = False
         self._encoded: bytes | None = b""
 
     def append(self, original: str) -> None:
         """Take the next piece of the original, cut anywhere."""
         if original.isascii() and original.isprintable():
-            shadow, shown = original.lower(), None
+            shadow, shown, cased = original.lower(), None, original
         else:
             shown = [_TABLE[character] for character in original]
-            shadow = "".join(shown)
+            shadow = cased = "".join(shown)
+            if shadow != original and any(map(str.isupper, original)):
+                cased = "".join(map(with_case, original, shown))
         if (
             "  " in shadow
             or (self._after_space and shadow[:1] == " ")
             or (shown is not None and (len(shadow) != len(original) or "" in shown))
         ):
             first = self.original_length
-            shadow = self._append_slowly(shown or [*shadow], range(first, first + len(original)))
+            places = range(first, first + len(original))
+            shadow, cased = self._append_slowly(original, places)
         elif self._origins is not None:
             first = self.original_length
             self._origins.extend(range(first, first + len(original)))
         self.original_length += len(original)
-        self._grow(shadow)
+        self._grow(shadow, cased)
 
     def append_spelled(self, meant: str, lengths: Sequence[int]) -> None:
         """Take characters each of which the original spells by so many of its own."""
@@ -188,37 +193,43 @@ class ShadowWindow:
             # What an escape spells with another character begins where that one does.
             places.append(seen if length else places[-1])
             seen += length
-        shadow = self._append_slowly([_TABLE[one] for one in meant], places)
+        grown = self._append_slowly(meant, places)
         self.original_length = seen
-        self._grow(shadow)
+        self._grow(*grown)
 
     def fork(self) -> "ShadowWindow":
         """A window with the same text that goes on by itself."""
         twin = copy(self)
+        twin.camel_case = self.camel_case.fork()
         twin._origins = None if self._origins is None else [*self._origins]
         return twin
 
-    def _grow(self, shadow: str) -> None:
+    def _grow(self, shadow: str, cased: str) -> None:
+        """Add to the text; `cased` has capitals where the original has them."""
         if shadow:
+            if cased != shadow or self.camel_case.capitals:
+                self.camel_case.read(self.text[-1:], cased, self.end)
             self._encoded = None
             self.text += shadow
             self.end += len(shadow)
             self._after_space = shadow[-1] == " "
 
-    def _append_slowly(self, shown: list[str], places: Sequence[int]) -> str:
+    def _append_slowly(self, original: str, places: Sequence[int]) -> tuple[str, str]:
         """By what each character is shown as: not one for one, or with spaces in a row."""
         if self._origins is None:
             self._origins = [*range(self.original_length - len(self.text), self.original_length)]
         kept: list[str] = []
+        cased: list[str] = []
         after_space = self._after_space
-        for index, several in zip(places, shown, strict=False):
-            for shadow in several:
+        for index, character in zip(places, original, strict=False):
+            for shadow in _TABLE[character]:
                 if shadow == " " and after_space:
                     continue
                 after_space = shadow == " "
                 kept.append(shadow)
+                cased.append(with_case(character, shadow))
                 self._origins.append(index)
-        return "".join(kept)
+        return "".join(kept), "".join(cased)
 
     def encoded(self) -> bytes:
         """The window's text in UTF-8; as long as the text when that is ASCII."""
@@ -275,6 +286,8 @@ class ShadowWindow:
             self._encoded = None
             self.text = self.text[count:]
             self.start = position
+            if self.camel_case.starts:
+                self.camel_case.drop_before(position)
             if self._origins is not None:
                 del self._origins[:count]
                 self._straighten(self._origins)

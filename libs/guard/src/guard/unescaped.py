@@ -63,4 +63,8 @@ class UnescapedText:
 
     def joins(self, window: ShadowWindow) -> bool:
         """Whether, where nothing grows in `window` either, the same would be found from here on."""
-        return self._is_settled and self._window.text[-1:] == window.text[-1:]
+        return (
+            self._is_settled
+            and self._window.text[-1:] == window.text[-1:]
+            and self._window.camel_case.capitals == window.camel_case.capitals
+        )

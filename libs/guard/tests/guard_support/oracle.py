@@ -16,7 +16,8 @@ def oracle(policy: Policy, text: str, direction: Direction, digest: str) -> Verd
     for index in range(len(text)):
         grown = len(normalise(text[: index + 1]))
         origins.extend([index] * (grown - len(origins)))
-    found = sorted(set(_spans(policy, shadow, direction)))
+    capitals = [text[index].isupper() for index in origins]
+    found = sorted(set(_spans(policy, shadow, capitals, direction)))
     blocks = [start for start, _, _, action in found if action is Action.BLOCK]
     heads = {rule.id: rule for rule in policy.rules}
     matches = sorted(
@@ -42,7 +43,7 @@ def oracle(policy: Policy, text: str, direction: Direction, digest: str) -> Verd
 
 
 def _spans(
-    policy: Policy, shadow: str, direction: Direction
+    policy: Policy, shadow: str, capitals: list[bool], direction: Direction
 ) -> Iterator[tuple[int, int, str, Action]]:
     for rule in policy.rules:
         if direction not in rule.directions:
@@ -63,8 +64,9 @@ def _spans(
                     _within(before, keyword[0]) or _within(after, keyword[-1])
                 ):
                     yield start, end, rule.id, rule.action
-            apart = _loosely if _is_loose(keyword) else _pulled_apart
-            for start, end in apart(keyword, shadow):
+            loosely = _loosely(keyword, shadow, capitals)
+            apart = loosely if _is_loose(keyword) else _pulled_apart(keyword, shadow)
+            for start, end in apart:
                 yield start, end, rule.id, rule.action
 
 
@@ -114,7 +116,7 @@ def _is_loose(keyword: str) -> bool:
     return len(letters) >= least and all(map(is_word_character, letters))
 
 
-def _loosely(keyword: str, shadow: str) -> Iterator[tuple[int, int]]:
+def _loosely(keyword: str, shadow: str, capitals: list[bool]) -> Iterator[tuple[int, int]]:
     """By a regular expression for each place where the keyword's words may be parted otherwise."""
     words = re.findall(r"[^\W_]+", keyword)
     within, between = r"([\W_]{0,3})", r"([\W_]{0,5})"
@@ -124,8 +126,7 @@ def _loosely(keyword: str, shadow: str) -> Iterator[tuple[int, int]]:
         match = re.compile(spelled).match(shadow, start)
         if match is None:
             continue
-        before, after = shadow[start - 1 : start], shadow[match.end() : match.end() + 1]
-        if _touches(before, keyword[0]) or _touches(after, keyword[-1]):
+        if not all(_are_two_words(shadow, capitals, at) for at in match.span()):
             continue
         inside = [gap for gap, end in zip(match.groups(), ends, strict=True) if gap and not end]
         joins = [gap for gap, end in zip(match.groups(), ends, strict=True) if end]
@@ -138,6 +139,17 @@ def _loosely(keyword: str, shadow: str) -> Iterator[tuple[int, int]]:
             if sentences and (len(joins) < 2 or not all(gap.strip() for gap in joins)):
                 continue
         yield match.span()
+
+
+def _are_two_words(shadow: str, capitals: list[bool], at: int) -> bool:
+    """Whether a word ends before a place, also one of a name: by sign, digit or capital."""
+    before, after, next_but_one = shadow[at - 1 : at], shadow[at : at + 1], shadow[at + 1 : at + 2]
+    if not (after.isalnum() and _touches(before, after)):
+        return True
+    if before.isdigit() != after.isdigit():
+        return True
+    is_small = next_but_one.isalpha() and not capitals[at + 1]
+    return capitals[at] and (is_small or not capitals[at - 1])
 
 
 def _touches(neighbour: str, edge: str) -> bool:
