@@ -208,6 +208,22 @@ async def test_what_a_stopped_process_had_loaded_is_loaded_again(good: Path, end
         assert await pool.encode_prompt("acme", good, HELLO, [])
 
 
+async def test_a_request_outlives_every_process_that_is_killed_under_it(good: Path) -> None:
+    async with running() as (pool, figures):
+        await pool.open("acme", good)
+        children = psutil.Process().children()
+        for child in children:
+            child.suspend()
+        asked = asyncio.create_task(pool.encode_prompt("acme", good, HELLO, []))
+        await eventually(lambda: figures.counts["begun"] == 4, within=20)
+        for child in reversed(children):
+            told = len(figures.processes)
+            child.kill()
+            await eventually(lambda told=told: len(figures.processes) > told, within=20)
+        assert await asked
+    assert not figures.counts["stopped"]
+
+
 async def test_a_caller_that_leaves_costs_nobody_anything(good: Path) -> None:
     async with running() as (pool, figures):
         await pool.open("acme", good)

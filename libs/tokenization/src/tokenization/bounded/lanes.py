@@ -45,8 +45,8 @@ class Job:
     at: Slot | None
     """Where it must run; None: anywhere."""
     since: float
-    is_second: bool = False
-    """It was begun before, in a process that somebody killed."""
+    deaths: int = 0
+    """Processes that somebody killed while it was in them."""
 
 
 def has(slot: Slot, folder: str) -> bool:

@@ -158,17 +158,17 @@ class TokenizerPool:
             self._waiting.remove(job)
             slot.busy = lane
             self._tenants[job.tenant] += 1
-            self._start(self._work(job, slot))
+            assert slot.process is not None
+            # The slot may lose it before the task begins.
+            self._start(self._work(job, slot, slot.process))
 
-    async def _work(self, job: Job, slot: Slot) -> None:
-        process = slot.process
-        assert process is not None
+    async def _work(self, job: Job, slot: Slot, process: BoundedProcess) -> None:
         try:
             reply = await self._asked(job, process, self.clock() - job.since)
         except ProcessLostError as lost:
-            if lost.killed and not job.is_second:
-                # It may have been the request before, or none; a second time it is this one.
-                job.is_second = True
+            if lost.killed and job.deaths < len(self._slots):
+                # Whoever ended one may have ended all of them: it is at fault in a new one only.
+                job.deaths += 1
                 self._waiting.append(job)
                 return
             self._refusals.charge(job.tenant, lost.cpu_seconds, free_seconds(job.characters))

@@ -91,7 +91,7 @@ class BoundedProcess(asyncio.Protocol):
             _, child = await loop.create_connection(lambda: cls(process), sock=ours)
         except BaseException:
             ours.close()
-            process.kill()
+            await _end(process)
             raise
         await child._answered(seconds, cpu_seconds=seconds)
         return child
@@ -109,9 +109,10 @@ class BoundedProcess(asyncio.Protocol):
         """
         assert self._transport is not None
         self._reply = asyncio.get_running_loop().create_future()
-        self._transport.write(frame(head))
         if self.gone.is_set():
             self._fail()
+        else:
+            self._transport.write(frame(head))
         # Loading a good tokenizer takes a second, and its process serves requests afterwards.
         if head["do"] not in LOADS:
             self._look_at_time()
@@ -161,8 +162,7 @@ class BoundedProcess(asyncio.Protocol):
         """End it at once; its exit status."""
         if self._transport is not None:
             self._transport.abort()
-        self._process.kill()  # which minds that somebody else waits for it, too
-        return await asyncio.to_thread(self._process.wait)
+        return await _end(self._process)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not by `isinstance`: uvloop's transports are of no class of asyncio's.
@@ -193,3 +193,9 @@ class BoundedProcess(asyncio.Protocol):
             self._reply.set_exception(ConnectionError("the process is gone"))
             # Nobody may be waiting between two requests.
             self._reply.exception()
+
+
+async def _end(process: subprocess.Popen[bytes]) -> int:
+    """Kill it and wait for its end, which goes on when the caller is cancelled; its exit status."""
+    process.kill()  # which minds that somebody else waits for it, too
+    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, process.wait))
