@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from testkit.waiting import eventually
 from tokenization import ChatTokenizer, Function, Turn
 from tokenization.bounded import LimitError, Limits
 from tokenization.bounded.pool import TokenizerPool
+from tokenization.bounded.refusals import PROVEN_AFTER
 
 LIMITS = Limits(cpu_seconds=0.3, seconds=20.0)
 """By the clock much more, because tests share their machine."""
@@ -190,33 +192,52 @@ async def test_cpu_time_is_bounded_for_a_tenant_however_many_versions_it_has(
         assert await pool.encode_prompt("rival", copy, HELLO, [])
 
 
-async def test_what_a_stopped_process_had_loaded_is_loaded_again(good: Path, endless: Path) -> None:
+async def proven(pool: TokenizerPool, figures: Figures, tenant: str, folder: Path) -> None:
+    """Use a new folder until the others have loaded it as well, which is to read and to load."""
+    for _ in range(PROVEN_AFTER):
+        await pool.encode_prompt(tenant, folder, HELLO, [])
+    steps = 3 * 2 + PROVEN_AFTER
+    await eventually(lambda: figures.counts["worked"] == steps, within=60)
+
+
+async def test_what_is_proven_is_loaded_again_in_a_process_that_takes_the_place_of_another(
+    good: Path,
+) -> None:
     async with running() as (pool, figures):
-        await pool.open("acme", good)
-        await pool.open("rival", endless)
-        children = psutil.Process().children()
-        with pytest.raises(LimitError):
-            await pool.encode_prompt("rival", endless, BOOM, [])
-        await eventually(lambda: figures.processes[-1] == 3, within=20)
-        before = {child.pid for child in children}
-        fresh = [it for it in psutil.Process().children() if it.pid not in before]
-        assert len(fresh) == 1
-        for child in children:
-            if child.is_running():
-                child.kill()
-        # Only the new one is left, and it answers without being told to load.
+        strangers, *trusted = psutil.Process().children()
+        await proven(pool, figures, "acme", good)
+        for child in trusted:
+            child.kill()
+        await eventually(lambda: figures.counts["worked"] == 9 + 4, within=60)
+        strangers.suspend()
+        # Only new ones can answer, and at once.
         assert await pool.encode_prompt("acme", good, HELLO, [])
+        strangers.resume()
+
+
+async def test_the_trusted_do_not_wait_for_strangers(good: Path, endless: Path) -> None:
+    async with running() as (pool, figures):
+        strangers, *_ = psutil.Process().children()
+        await proven(pool, figures, "acme", good)
+        strangers.suspend()
+        asked = asyncio.create_task(pool.encode_prompt("rival", endless, HELLO, []))
+        await eventually(lambda: figures.counts["begun"] == 6, within=20)
+        for _ in range(3):
+            assert await pool.encode_prompt("acme", good, HELLO, [])
+        assert not asked.done()
+        strangers.resume()
+        assert await asked
 
 
 async def test_a_request_outlives_every_process_that_is_killed_under_it(good: Path) -> None:
     async with running() as (pool, figures):
-        await pool.open("acme", good)
-        children = psutil.Process().children()
-        for child in children:
+        await proven(pool, figures, "acme", good)
+        strangers, *trusted = psutil.Process().children()
+        for child in (*trusted, strangers):
             child.suspend()
         asked = asyncio.create_task(pool.encode_prompt("acme", good, HELLO, []))
-        await eventually(lambda: figures.counts["begun"] == 4, within=20)
-        for child in reversed(children):
+        await eventually(lambda: figures.counts["begun"] == 6, within=20)
+        for child in (*trusted, strangers):
             told = len(figures.processes)
             child.kill()
             await eventually(lambda told=told: len(figures.processes) > told, within=20)
@@ -271,9 +292,35 @@ async def test_processes_end_with_their_parent_however_it_ends(endless: Path) ->
     await eventually(lambda: not any(child.is_running() for child in children), within=20)
 
 
-async def test_a_large_tokenizer_stays_loaded_and_its_process_keeps_its_priority(
+def priorities() -> dict[int, list[int]]:
+    """Of the threads of each process."""
+    threads = {child.pid: child.threads() for child in psutil.Process().children()}
+    return {
+        pid: sorted(os.getpriority(os.PRIO_PROCESS, it.id) for it in of_it)
+        for pid, of_it in threads.items()
+    }
+
+
+async def test_a_slow_request_runs_on_at_a_low_priority_and_the_next_one_does_not(
     tmp_path: Path,
 ) -> None:
+    slow = "{% if messages[-1].content == 'boom' %}" + "{% for i in range(9999) %}" * 2
+    folder = make_tiny_llama(
+        tmp_path, chat_template=f"{slow}{'{% endfor %}' * 2}{{% endif %}}{{{{ messages }}}}"
+    )
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    async with running(Limits(cpu_seconds=60.0, seconds=60.0)) as (pool, _):
+        await pool.open("acme", folder)
+        before = priorities()
+        asked = asyncio.create_task(pool.encode_prompt("acme", folder, BOOM, []))
+        await eventually(lambda: max(it[-1] for it in priorities().values()) > own, within=20)
+        await asked
+        await pool.encode_prompt("acme", folder, HELLO, [])
+        await pool.encode_prompt("acme", folder, HELLO, [])
+        assert priorities() == before == {pid: [own, own] for pid in before}
+
+
+async def test_a_large_tokenizer_stays_loaded(tmp_path: Path) -> None:
     folder = make_tiny_llama(tmp_path, chat_template=HERMES)
     file = folder / "tokenizer.json"
     document = json.loads(file.read_text("utf-8"))
@@ -282,10 +329,9 @@ async def test_a_large_tokenizer_stays_loaded_and_its_process_keeps_its_priority
     file.write_text(json.dumps(document), "utf-8")
     async with running(Limits(seconds=30.0)) as (pool, figures):
         opened = await pool.open("acme", folder)
-        before = {child.pid: child.nice() for child in psutil.Process().children()}
+        before = {child.pid for child in psutil.Process().children()}
         for _ in range(5):
             await opened.prompts.encode_prompt("acme", HELLO)
-        after = {child.pid: child.nice() for child in psutil.Process().children()}
+        after = {child.pid for child in psutil.Process().children()}
     assert figures.counts["worked"] > 5
     assert after == before
-    assert len(set(before.values())) == 1

@@ -12,6 +12,7 @@ import resource
 import signal
 import socket
 import sys
+import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -33,6 +34,9 @@ from tokenization.bounded.operations import (
 PAGE = resource.getpagesize()
 MAX_FILES = 64
 READ_BYTES = 1 << 18
+STACK_BYTES = 8 << 20
+Said = tuple[dict[str, Any], bytes]
+"""An answer, to be made a frame."""
 
 
 class Desk:
@@ -45,8 +49,8 @@ class Desk:
         self._memory_bytes = -1
         """What requests may add; -1 once that has to be counted from a new beginning."""
 
-    def answer(self, asked: dict[str, Any]) -> bytes:
-        """One frame; whatever foreign code raises becomes an error in it."""
+    def answer(self, asked: dict[str, Any]) -> Said:
+        """What to say; whatever foreign code raises becomes an error in it."""
         began = time.process_time()
         signal.setitimer(signal.ITIMER_PROF, asked["cpu_seconds"])
         self._limit_memory(asked["memory_bytes"], may_grow=asked["do"] in ("read", "load"))
@@ -72,7 +76,7 @@ class Desk:
         if said["cpu"] > asked["cpu_seconds"] / 2:
             # Else it stays: waiting takes no CPU time, and the next request sets it anew.
             signal.setitimer(signal.ITIMER_PROF, 0)
-        return frame(said, body)
+        return said, body
 
     def _do(self, asked: dict[str, Any]) -> Answer:
         folder = asked["folder"]
@@ -119,21 +123,48 @@ def confine() -> None:
     for stream in (sys.stdout, sys.stderr):
         os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+    threading.stack_size(STACK_BYTES)
 
 
-def serve(link: socket.socket) -> None:
-    """Answer until the other side hangs up."""
-    desk, got = Desk(), bytearray()
-    link.sendall(frame({"cpu_total": time.process_time()}))
-    while True:
-        while len(got) < (length := _length(got)):
-            piece = link.recv(READ_BYTES)
-            if not piece:
-                return
-            got += piece
-        asked = json.loads(got[HEAD.size : length])
-        got.clear()
-        link.sendall(desk.answer(asked))
+class Worker(threading.Thread):
+    """Answers in a thread whose priority the other side may lower while a request takes long.
+
+    Nobody can give a thread its priority back, so one that was lowered leaves its answer to the
+    next.
+
+    Args:
+        unsent: what it says first.
+    """
+
+    def __init__(self, link: socket.socket, desk: Desk, unsent: Said) -> None:
+        super().__init__()
+        self._link = link
+        self._desk = desk
+        self.unsent: Said | None = unsent
+        """The answer that it leaves; None: the other side hung up."""
+
+    def run(self) -> None:
+        own = os.getpriority(os.PRIO_PROCESS, 0)
+        # The parent may go at any time.
+        with contextlib.suppress(OSError):
+            while self.unsent is not None and os.getpriority(os.PRIO_PROCESS, 0) == own:
+                (said, body), self.unsent = self.unsent, None
+                said["thread"] = self.native_id
+                self._link.sendall(frame(said, body))
+                asked = _received(self._link)
+                self.unsent = self._desk.answer(asked) if asked else None
+
+
+def _received(link: socket.socket) -> dict[str, Any]:
+    """The next request; empty once the other side hung up."""
+    got = bytearray()
+    while len(got) < (length := _length(got)):
+        piece = link.recv(READ_BYTES)
+        if not piece:
+            return {}
+        got += piece
+    asked: dict[str, Any] = json.loads(got[HEAD.size : length])
+    return asked
 
 
 def _length(got: bytearray) -> int:
@@ -145,9 +176,13 @@ def main() -> None:
     """Run as a process."""
     link = socket.socket(fileno=int(sys.argv[1]))
     confine()
-    # The parent may go at any time.
-    with contextlib.suppress(OSError):
-        serve(link)
+    desk = Desk()
+    unsent: Said | None = {"cpu_total": time.process_time()}, b""
+    while unsent is not None:
+        worker = Worker(link, desk, unsent)
+        worker.start()
+        worker.join()
+        unsent = worker.unsent
 
 
 if __name__ == "__main__":

@@ -9,18 +9,14 @@ from tokenization.bounded.process import BoundedProcess, Reply
 from tokenization.bounded.refusals import Refusals
 
 FEWEST = 3
-"""One may load, one may try a version that nobody knows, and one is left."""
+"""One runs strangers, one may load again what is trusted, and one is left."""
 NOBODY = ""
 """The tenant of what a pool does by itself."""
-LOAD = "load"
-"""A folder comes in; one at a time."""
+STRANGE = "strange"
+"""A folder comes in, or a version runs that the tenant has not used well before."""
 AGAIN = "again"
-"""A folder that came in well is loaded in another process."""
-TRIAL = "trial"
-"""A version runs that the tenant has not used well before; one at a time."""
+"""A folder that was used well is loaded in another process; one at a time."""
 TRUSTED = "trusted"
-ENDING = "ending"
-"""Nothing runs there: the process is being replaced."""
 
 
 @dataclass(eq=False)
@@ -31,6 +27,8 @@ class Slot:
     """None while one is being started."""
     busy: str | None = None
     """The lane of what runs there."""
+    tenant: str = NOBODY
+    """Whose that is."""
 
 
 @dataclass(eq=False)
@@ -56,29 +54,27 @@ def has(slot: Slot, folder: str) -> bool:
 
 def lane_of(job: Job, slots: Sequence[Slot], refusals: Refusals) -> str:
     """Of which kind a request is."""
-    if job.tenant == NOBODY:
-        return AGAIN
-    if job.asked["do"] == "load" or not any(has(slot, job.folder) for slot in slots):
-        return LOAD
-    return TRUSTED if refusals.is_proven(job.tenant, job.folder) else TRIAL
+    if job.tenant != NOBODY and not refusals.is_proven(job.tenant, job.folder):
+        return STRANGE
+    known = job.tenant != NOBODY and any(has(slot, job.folder) for slot in slots[1:])
+    return TRUSTED if known else AGAIN
 
 
-def free_slot(job: Job, lane: str, slots: Sequence[Slot], running: int) -> Slot | None:
-    """Where it may begin now.
-
-    Args:
-        running: how many requests of its tenant run.
-    """
-    if lane in (LOAD, TRIAL) and any(slot.busy == lane for slot in slots):
-        return None
-    # One tenant leaves a process to the others, whatever it asks for.
-    if job.tenant != NOBODY and running >= len(slots) - 1:
-        return None
+def free_slot(job: Job, lane: str, slots: Sequence[Slot]) -> Slot | None:
+    """Where it may begin now; the first slot is that of strangers."""
     free = [slot for slot in slots if slot.process is not None and slot.busy is None]
-    if job.at is not None:
-        return job.at if job.at in free else None
-    if lane != LOAD:
-        free = [slot for slot in free if has(slot, job.folder)]
-    # Strangers, and what may cost a process, go where it hurts least; the trusted anywhere else.
-    free.sort(key=lambda slot: slot.process is not None and slot.process.stands_back)
-    return next(iter(free if lane == TRUSTED else reversed(free)), None)
+    if lane == STRANGE:
+        return slots[0] if slots[0] in free else None
+    # Where a stranger would wait for it comes last.
+    free = [slot for slot in (*slots[1:], slots[0]) if slot in free]
+    # Whatever one tenant asks for, it leaves a process to the trusted of others.
+    others = [slot for slot in slots[1:] if slot.tenant != job.tenant or slot.busy is None]
+    if job.tenant != NOBODY and len(others) < 2:
+        free = [slot for slot in free if slot is slots[0]]
+    if job.at is None:
+        loaded = [slot for slot in free if has(slot, job.folder)]
+        if loaded or lane == TRUSTED:
+            return next(iter(loaded), None)
+    if any(slot.busy == AGAIN for slot in slots):
+        return None
+    return next((slot for slot in free if job.at in (None, slot)), None)

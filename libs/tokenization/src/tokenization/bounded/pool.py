@@ -1,16 +1,16 @@
 """Bounded processes for a service: who runs where, and what comes of those that pass a limit.
 
-A request runs in a process that has its tokenizer loaded; every process has every tokenizer that
-was opened, in the end. One that passes a limit costs its process, which is replaced while the
-others go on. At most one process loads at a time, and at most one runs a version that the tenant
-has not used well before: so those that are trusted always find another. Of several that wait, the
-tenant goes first whose requests took the least beyond what requests should.
+One process runs strangers: it loads what comes in, and runs versions that the tenant has not used
+well before. What has done well is loaded in the others, which run the trusted alone. A request that
+passes a limit costs its process, which is replaced while the others go on; one that takes long runs
+on at a lower priority. Of several that wait, the tenant goes first whose requests took the least
+beyond what requests should.
 """
 
 import asyncio
 import logging
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,11 +21,11 @@ from service_kit.errors import DomainError, InvalidInputError, OverloadedError
 
 from tokenization.bounded.errors import limit_error
 from tokenization.bounded.frames import unpacked
-from tokenization.bounded.lanes import ENDING, FEWEST, NOBODY, Job, Slot, free_slot, has, lane_of
+from tokenization.bounded.lanes import FEWEST, NOBODY, Job, Slot, free_slot, has, lane_of
 from tokenization.bounded.limits import Limits
 from tokenization.bounded.observer import Observer
 from tokenization.bounded.opened import FolderEncoder, OpenTokenizer
-from tokenization.bounded.process import LOADS, BoundedProcess, ProcessLostError, Reply
+from tokenization.bounded.process import BoundedProcess, ProcessLostError, Reply
 from tokenization.bounded.refusals import FREE_LOAD_SECONDS, Refusals, free_seconds
 from tokenization.token_decoder import TokenDecoder, TokenizerFacts
 from tokenization.tool_turns import Function, Turn
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 AGAIN_SECONDS = 1.0
+LOADS = ("read", "load")
+"""Requests that bring a folder in."""
 
 
 @dataclass
@@ -50,10 +52,8 @@ class TokenizerPool:
     clock: Callable[[], float] = time.monotonic
     _slots: list[Slot] = field(default_factory=list)
     _waiting: list[Job] = field(default_factory=list)
-    _tenants: Counter[str] = field(default_factory=Counter)
-    """Of each how many run."""
-    _opened: OrderedDict[str, None] = field(default_factory=OrderedDict)
-    """Folders that did well when they were used last, the latest at the end."""
+    _proven: OrderedDict[str, None] = field(default_factory=OrderedDict)
+    """Folders that a tenant has used well, the one used last at the end."""
     _tasks: set[asyncio.Task[Any]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -77,7 +77,7 @@ class TokenizerPool:
         self.observer.running(0)
 
     async def open(self, tenant: str, folder: Path) -> OpenTokenizer:
-        """Load a folder's tokenizer in two processes, then in the others; what decodes its ids.
+        """Load a folder's tokenizer; what decodes its ids.
 
         Raises:
             InvalidInputError: it cannot be loaded, or the template or tokenizer may not come in.
@@ -88,11 +88,6 @@ class TokenizerPool:
         reply = await self._run(tenant, name, load, 0)
         facts = TokenizerFacts.from_json(reply.said["value"])
         decoder = await asyncio.to_thread(TokenDecoder.from_document, reply.body.decode(), facts)
-        missing = [slot for slot in self._slots if not has(slot, name)]
-        for slot in missing[1:]:
-            self._start(self._load_at(slot, name))
-        if missing:
-            await self._load_at(missing[0], name)
         return OpenTokenizer(decoder, FolderEncoder(self, folder))
 
     async def encode_prompt(
@@ -149,18 +144,21 @@ class TokenizerPool:
 
     def _dispatch(self) -> None:
         if len(self._waiting) > 1:
-            self._waiting.sort(key=lambda job: (self._refusals.spent(job.tenant), job.since))
+            self._waiting.sort(key=self._turn)
         for job in [*self._waiting]:
             lane = lane_of(job, self._slots, self._refusals)
-            slot = free_slot(job, lane, self._slots, self._tenants[job.tenant])
+            slot = free_slot(job, lane, self._slots)
             if slot is None:
                 continue
             self._waiting.remove(job)
-            slot.busy = lane
-            self._tenants[job.tenant] += 1
+            slot.busy, slot.tenant = lane, job.tenant
             assert slot.process is not None
             # The slot may lose it before the task begins.
             self._start(self._work(job, slot, slot.process))
+
+    def _turn(self, job: Job) -> tuple[int, bool, float]:
+        """Of those that took the same, to the second, who need not load go first."""
+        return int(self._refusals.spent(job.tenant)), job.asked["do"] in LOADS, job.since
 
     async def _work(self, job: Job, slot: Slot, process: BoundedProcess) -> None:
         try:
@@ -180,10 +178,6 @@ class TokenizerPool:
                 job.result.set_result(reply)
         finally:
             slot.busy = None
-            self._retire_one()
-            self._tenants[job.tenant] -= 1
-            if not self._tenants[job.tenant]:
-                del self._tenants[job.tenant]
             self._dispatch()
 
     async def _asked(self, job: Job, process: BoundedProcess, waited: float) -> Reply:
@@ -214,24 +208,23 @@ class TokenizerPool:
         if "errors" in said:
             raise InvalidInputError(said["errors"])
         if not loads:
-            self._refusals.kept(job.tenant, job.folder)
-        if asked["do"] != "read" and job.tenant != NOBODY:
-            self._remember(job.folder)
+            self._keep(job)
         return reply
 
-    def _remember(self, folder: str) -> None:
-        self._opened[folder] = None
-        self._opened.move_to_end(folder)
-        if len(self._opened) > self.limits.kept_folders:
-            self._opened.popitem(last=False)
+    def _keep(self, job: Job) -> None:
+        """It did well: once that is so often enough, those that run the trusted load it."""
+        is_new = self._refusals.kept(job.tenant, job.folder)
+        if is_new or job.folder in self._proven:
+            self._proven[job.folder] = None
+            self._proven.move_to_end(job.folder)
+        if len(self._proven) > self.limits.kept_folders:
+            self._proven.popitem(last=False)
+        if is_new:
+            self._start(self._load_in_all(job.folder))
 
-    def _retire_one(self) -> None:
-        """Replace one of the processes that stand back, if another can do slow requests."""
-        back = [slot for slot in self._slots if slot.process and slot.process.stands_back]
-        idle = [slot for slot in back if slot.busy is None]
-        if len(back) > 1 and idle and idle[0].process is not None:
-            idle[0].busy = ENDING
-            self._start(idle[0].process.kill())
+    async def _load_in_all(self, folder: str) -> None:
+        for slot in self._slots[1:]:
+            await self._load_at(slot, folder)
 
     def _lost(self, job: Job, what: str) -> DomainError:
         """What to tell who asked for something that passed a limit."""
@@ -241,7 +234,7 @@ class TokenizerPool:
         self.observer.stopped()
         self._refusals.passed(job.tenant, job.folder)
         # A process that takes the place of one that it cost does not begin with it.
-        self._opened.pop(job.folder, None)
+        self._proven.pop(job.folder, None)
         log.warning("a chat template or tokenizer of %s %s", job.folder, what)
         return limit_error(what)
 
@@ -251,11 +244,9 @@ class TokenizerPool:
         self._start(self._watch(slot, process))
 
     async def _watch(self, slot: Slot, process: BoundedProcess) -> None:
-        """Once a process is gone, start another, and have it load what the others have."""
+        """Once a process is gone, start another, and have it load what is proven."""
         await process.gone.wait()
         slot.process = None
-        if slot.busy == ENDING:
-            slot.busy = None
         self._count()
         await process.kill()
         while slot.process is None:
@@ -266,8 +257,9 @@ class TokenizerPool:
                 await asyncio.sleep(AGAIN_SECONDS)
         wanted = {job.folder for job in self._waiting}
         self._dispatch()
-        for folder in sorted(reversed(self._opened), key=lambda it: it not in wanted):
-            await self._load_at(slot, folder)
+        if slot is not self._slots[0]:
+            for folder in sorted(reversed(self._proven), key=lambda it: it not in wanted):
+                await self._load_at(slot, folder)
 
     def _start(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

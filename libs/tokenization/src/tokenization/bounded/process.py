@@ -16,14 +16,12 @@ from tokenization.bounded.spawn import cpu_seconds_of, limit_of_death, spawn
 
 OWN_SHARE = 0.5
 """A request that ran out of time with less of its CPU time used had too little of the machine."""
-
-
-LOADS = ("read", "load")
-"""Requests that bring a folder in."""
 SLOW_SECONDS = 0.1
-"""A request that takes longer has to stand back: its process runs at a lower priority from then on,
+"""A request that takes longer has to stand back: its thread runs at a lower priority from then on,
 so that it takes what others leave."""
-LOW_PRIORITY = 15
+LOWER = 10
+"""By how much, as `nice` counts."""
+LOWEST = 19
 
 
 class Reply(NamedTuple):
@@ -63,10 +61,10 @@ class BoundedProcess(asyncio.Protocol):
         self._slow: asyncio.TimerHandle | None = None
         self.open: frozenset[str] = frozenset()
         """Folders whose tokenizers it has loaded."""
-        self.stands_back = False
-        """A slow request was here; nobody can give the process its priority back."""
         self.gone = asyncio.Event()
         """Set once it ended, for whatever reason."""
+        self._thread = 0
+        """In which it answers the next request."""
         self._cpu_seconds = 0.0
         """What it had taken after its last answer."""
 
@@ -113,9 +111,7 @@ class BoundedProcess(asyncio.Protocol):
             self._fail()
         else:
             self._transport.write(frame(head))
-        # Loading a good tokenizer takes a second, and its process serves requests afterwards.
-        if head["do"] not in LOADS:
-            self._look_at_time()
+        self._look_at_time()
         try:
             reply = await self._answered(seconds, head["cpu_seconds"])
         finally:
@@ -128,7 +124,7 @@ class BoundedProcess(asyncio.Protocol):
         try:
             async with asyncio.timeout(seconds):
                 reply = await self._reply
-                self._cpu_seconds = reply.said["cpu_total"]
+                self._cpu_seconds, self._thread = reply.said["cpu_total"], reply.said["thread"]
                 return reply
         except TimeoutError:
             used = cpu_seconds_of(self.pid) - self._cpu_seconds
@@ -154,9 +150,9 @@ class BoundedProcess(asyncio.Protocol):
         if cpu_seconds_of(self.pid) - self._cpu_seconds < SLOW_SECONDS * OWN_SHARE:
             self._look_at_time()  # it waits for a core itself
             return
-        self.stands_back = True
+        low = min(LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + LOWER)
         with suppress(OSError):  # it may have ended meanwhile
-            os.setpriority(os.PRIO_PROCESS, self.pid, LOW_PRIORITY)
+            os.setpriority(os.PRIO_PROCESS, self._thread, low)
 
     async def kill(self) -> int:
         """End it at once; its exit status."""

@@ -111,9 +111,11 @@ class Refusals:
         seconds = min(FIRST_SECONDS * 2.0 ** min(record.strikes - 1, 60), LONGEST_SECONDS)
         record.refused_until = self._clock() + seconds
 
-    def kept(self, tenant: str, folder: str) -> None:
-        """A request stayed within the limits."""
-        self._record(tenant, folder).good += 1
+    def kept(self, tenant: str, folder: str) -> bool:
+        """A request stayed within the limits; whether the version is proven by it."""
+        record = self._record(tenant, folder)
+        record.good += 1
+        return record.good == PROVEN_AFTER
 
     def _record(self, tenant: str, folder: str) -> _Record:
         record = self._records.setdefault((tenant, folder), _Record())
