@@ -1,72 +1,30 @@
 """Foreign templates and tokenizers run within limits; nobody waits for those that do not end."""
 
 import asyncio
-import json
-import os
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
 from service_kit.errors import DomainError, OverloadedError
-from testkit.hostile_models import TRIGGER, X_TRIGGER, make_hostile
+from testkit.hostile_models import X_TRIGGER, make_hostile
 from testkit.models import make_tiny_llama
 from testkit.tool_templates import HERMES
 from testkit.waiting import eventually
-from tokenization import ChatTokenizer, Function, Turn
+from tokenization import ChatTokenizer, Function
 from tokenization.bounded import LimitError, Limits
 from tokenization.bounded.pool import TokenizerPool
-from tokenization.bounded.refusals import PROVEN_AFTER
 
-LIMITS = Limits(cpu_seconds=0.3, seconds=20.0)
-"""By the clock much more, because tests share their machine."""
-ENDLESS = (
-    "{% if messages[-1].content == 'boom' %}{{ (messages|length + 9) ** (10 ** 9) }}{% endif %}"
-    "{{ messages }}"
-)
-HELLO: list[Turn] = [{"role": "user", "content": "hello"}]
-BOOM: list[Turn] = [{"role": "user", "content": TRIGGER}]
+from .bounded_pools import BOOM, ENDLESS, HELLO, LIMITS, Figures, proven, running
+
 TOOL: Function = {
     "name": "look_up",
     "description": "Looks up.",
     "parameters": {"type": "object", "properties": {"word": {"type": "string"}}},
 }
-
-
-@dataclass
-class Figures:
-    """What the pool said."""
-
-    processes: list[int] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def running(self, processes: int) -> None:
-        self.processes.append(processes)
-
-    def waited(self, seconds: float) -> None:
-        self.counts["begun"] += 1
-
-    def worked(self, cpu_seconds: float) -> None:
-        self.counts["worked"] += 1
-
-    def stopped(self) -> None:
-        self.counts["stopped"] += 1
-
-    def refused(self) -> None:
-        self.counts["refused"] += 1
-
-
-@asynccontextmanager
-async def running(limits: Limits = LIMITS) -> AsyncIterator[tuple[TokenizerPool, Figures]]:
-    figures = Figures()
-    async with TokenizerPool(limits, figures) as pool:
-        yield pool, figures
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +114,7 @@ async def test_a_version_that_passed_its_limit_is_refused_for_a_growing_while(
         await pool.open("acme", endless)
         refused_for = []
         for _ in range(4):
-            with pytest.raises(LimitError, match=r"more than 0\.3 s of CPU time"):
+            with pytest.raises(LimitError, match=r"more than 0\.25 s of CPU time"):
                 await pool.encode_prompt("acme", endless, BOOM, [])
             began = time.monotonic()
             with pytest.raises(OverloadedError, match="is not run for") as refused:
@@ -176,7 +134,7 @@ async def test_cpu_time_is_bounded_for_a_tenant_however_many_versions_it_has(
     tmp_path: Path,
 ) -> None:
     folder = make_tiny_llama(tmp_path / "model", chat_template=ENDLESS)
-    limits, figures, now = Limits(cpu_seconds=1.0, seconds=30.0), Figures(), [0.0]
+    limits, figures, now = Limits(seconds=30.0), Figures(), [0.0]
     async with TokenizerPool(limits, figures, clock=lambda: now[0]) as pool:
         ends = Counter[str]()
         for number in range(14):
@@ -186,18 +144,10 @@ async def test_cpu_time_is_bounded_for_a_tenant_however_many_versions_it_has(
                 await pool.encode_prompt("rival", copy, BOOM, [])
             except DomainError as error:
                 ends[type(error).__name__] += 1
-        assert ends == {"LimitError": 11, "OverloadedError": 3}
+        assert ends == {"LimitError": 5, "OverloadedError": 9}
         assert await pool.encode_prompt("acme", tmp_path / "copy-0", HELLO, [])
         now[0] += 10.0
         assert await pool.encode_prompt("rival", copy, HELLO, [])
-
-
-async def proven(pool: TokenizerPool, figures: Figures, tenant: str, folder: Path) -> None:
-    """Use a new folder until the others have loaded it as well, which is to read and to load."""
-    for _ in range(PROVEN_AFTER):
-        await pool.encode_prompt(tenant, folder, HELLO, [])
-    steps = 3 * 2 + PROVEN_AFTER
-    await eventually(lambda: figures.counts["worked"] == steps, within=60)
 
 
 async def test_what_is_proven_is_loaded_again_in_a_process_that_takes_the_place_of_another(
@@ -213,20 +163,6 @@ async def test_what_is_proven_is_loaded_again_in_a_process_that_takes_the_place_
         # Only new ones can answer, and at once.
         assert await pool.encode_prompt("acme", good, HELLO, [])
         strangers.resume()
-
-
-async def test_the_trusted_do_not_wait_for_strangers(good: Path, endless: Path) -> None:
-    async with running() as (pool, figures):
-        strangers, *_ = psutil.Process().children()
-        await proven(pool, figures, "acme", good)
-        strangers.suspend()
-        asked = asyncio.create_task(pool.encode_prompt("rival", endless, HELLO, []))
-        await eventually(lambda: figures.counts["begun"] == 6, within=20)
-        for _ in range(3):
-            assert await pool.encode_prompt("acme", good, HELLO, [])
-        assert not asked.done()
-        strangers.resume()
-        assert await asked
 
 
 async def test_a_request_outlives_every_process_that_is_killed_under_it(good: Path) -> None:
@@ -290,48 +226,3 @@ async def test_processes_end_with_their_parent_however_it_ends(endless: Path) ->
     parent.kill()
     await parent.wait()
     await eventually(lambda: not any(child.is_running() for child in children), within=20)
-
-
-def priorities() -> dict[int, list[int]]:
-    """Of the threads of each process."""
-    threads = {child.pid: child.threads() for child in psutil.Process().children()}
-    return {
-        pid: sorted(os.getpriority(os.PRIO_PROCESS, it.id) for it in of_it)
-        for pid, of_it in threads.items()
-    }
-
-
-async def test_a_slow_request_runs_on_at_a_low_priority_and_the_next_one_does_not(
-    tmp_path: Path,
-) -> None:
-    slow = "{% if messages[-1].content == 'boom' %}" + "{% for i in range(9999) %}" * 2
-    folder = make_tiny_llama(
-        tmp_path, chat_template=f"{slow}{'{% endfor %}' * 2}{{% endif %}}{{{{ messages }}}}"
-    )
-    own = os.getpriority(os.PRIO_PROCESS, 0)
-    async with running(Limits(cpu_seconds=60.0, seconds=60.0)) as (pool, _):
-        await pool.open("acme", folder)
-        before = priorities()
-        asked = asyncio.create_task(pool.encode_prompt("acme", folder, BOOM, []))
-        await eventually(lambda: max(it[-1] for it in priorities().values()) > own, within=20)
-        await asked
-        await pool.encode_prompt("acme", folder, HELLO, [])
-        await pool.encode_prompt("acme", folder, HELLO, [])
-        assert priorities() == before == {pid: [own, own] for pid in before}
-
-
-async def test_a_large_tokenizer_stays_loaded(tmp_path: Path) -> None:
-    folder = make_tiny_llama(tmp_path, chat_template=HERMES)
-    file = folder / "tokenizer.json"
-    document = json.loads(file.read_text("utf-8"))
-    vocabulary = document["model"]["vocab"]
-    vocabulary |= {f"w{number}": len(vocabulary) + number for number in range(300_000)}
-    file.write_text(json.dumps(document), "utf-8")
-    async with running(Limits(seconds=30.0)) as (pool, figures):
-        opened = await pool.open("acme", folder)
-        before = {child.pid for child in psutil.Process().children()}
-        for _ in range(5):
-            await opened.prompts.encode_prompt("acme", HELLO)
-        after = {child.pid for child in psutil.Process().children()}
-    assert figures.counts["worked"] > 5
-    assert after == before

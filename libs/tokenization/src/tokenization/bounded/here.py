@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from tokenization.bounded.asked import AskedProcess
 from tokenization.bounded.errors import LimitError, limit_error
 from tokenization.bounded.frames import unpacked
-from tokenization.bounded.limits import Limits
+from tokenization.bounded.limits import SECONDS_A_CHARACTER, Limits
 from tokenization.bounded.process import Reply
 from tokenization.bounded.spawn import limit_of_death
 from tokenization.chat_tokenizer import ChatTokenizer
@@ -24,8 +24,6 @@ from tokenization.tool_turns import Function, Turn
 
 MAX_STOPS = 3
 """Requests that may pass a limit; after them nothing is run any more."""
-SECONDS_A_CHARACTER = 1e-5
-"""What a batch may take more: thirty times what sound tokenizers do."""
 SECONDS_A_CONVERSATION = 0.002
 CLOCK = 10.0
 """By the clock a request may take so many times its CPU time: machines that work are busy."""

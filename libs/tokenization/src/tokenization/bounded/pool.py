@@ -21,12 +21,12 @@ from service_kit.errors import DomainError, InvalidInputError, OverloadedError
 
 from tokenization.bounded.errors import limit_error
 from tokenization.bounded.frames import unpacked
-from tokenization.bounded.lanes import FEWEST, NOBODY, Job, Slot, free_slot, has, lane_of
+from tokenization.bounded.lanes import FEWEST, NOBODY, STRANGE, Job, Slot, free_slot, has, lane_of
 from tokenization.bounded.limits import Limits
 from tokenization.bounded.observer import Observer
 from tokenization.bounded.opened import FolderEncoder, OpenTokenizer
 from tokenization.bounded.process import BoundedProcess, ProcessLostError, Reply
-from tokenization.bounded.refusals import FREE_LOAD_SECONDS, Refusals, free_seconds
+from tokenization.bounded.refusals import FREE_LOAD_SECONDS, PROCESS_SECONDS, Refusals, free_seconds
 from tokenization.token_decoder import TokenDecoder, TokenizerFacts
 from tokenization.tool_turns import Function, Turn
 
@@ -36,6 +36,8 @@ START_SECONDS = 60.0
 AGAIN_SECONDS = 1.0
 LOADS = ("read", "load")
 """Requests that bring a folder in."""
+PROMPT_LOAD_SECONDS = 1.0
+"""One of them that takes longer stands back: vocabularies of 150,000 tokens take that."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ class TokenizerPool:
 
     def __post_init__(self) -> None:
         self._refusals = Refusals(self.clock)
+        self._loaded_last = False
+        """What the last stranger that began did."""
         self._slots = [Slot() for _ in range(max(FEWEST, self.processes))]
 
     async def __aenter__(self) -> "TokenizerPool":
@@ -152,13 +156,16 @@ class TokenizerPool:
                 continue
             self._waiting.remove(job)
             slot.busy, slot.tenant = lane, job.tenant
+            if lane == STRANGE:
+                self._loaded_last = job.asked["do"] in LOADS
             assert slot.process is not None
             # The slot may lose it before the task begins.
             self._start(self._work(job, slot, slot.process))
 
     def _turn(self, job: Job) -> tuple[int, bool, float]:
-        """Of those that took the same, to the second, who need not load go first."""
-        return int(self._refusals.spent(job.tenant)), job.asked["do"] in LOADS, job.since
+        """Of those that took the same, to the second; loads and others take turns."""
+        again = (job.asked["do"] in LOADS) == self._loaded_last
+        return int(self._refusals.spent(job.tenant)), again, job.since
 
     async def _work(self, job: Job, slot: Slot, process: BoundedProcess) -> None:
         try:
@@ -169,7 +176,10 @@ class TokenizerPool:
                 job.deaths += 1
                 self._waiting.append(job)
                 return
-            self._refusals.charge(job.tenant, lost.cpu_seconds, free_seconds(job.characters))
+            taken, free = lost.cpu_seconds, free_seconds(job.characters)
+            self._refusals.charge(
+                job.tenant, taken + (PROCESS_SECONDS if taken > free else 0), free
+            )
             _tell(job, self._lost(job, lost.what))
         except DomainError as error:
             _tell(job, error)
@@ -189,17 +199,24 @@ class TokenizerPool:
         return await self._said(job, process, job.asked)
 
     async def _said(self, job: Job, process: BoundedProcess, asked: Mapping[str, Any]) -> Reply:
-        limits, reads = self.limits, asked["do"] == "read"
+        limits, reads, loads = self.limits, asked["do"] == "read", asked["do"] in LOADS
+        cpu_seconds, seconds = limits.cpu_seconds, limits.seconds
+        prompt_seconds = free_seconds(job.characters)
+        if loads:
+            cpu_seconds = limits.read_cpu_seconds if reads else cpu_seconds
+            seconds, prompt_seconds = limits.read_seconds, PROMPT_LOAD_SECONDS
+        elif not self._refusals.is_proven(job.tenant, job.folder):
+            # Another stranger waits for it, and then its own time.
+            cpu_seconds, seconds = limits.on_trial(job.characters), limits.seconds / 2
         head = {
             **asked,
             "folder": job.folder,
-            "cpu_seconds": limits.read_cpu_seconds if reads else limits.cpu_seconds,
+            "cpu_seconds": cpu_seconds,
             "memory_bytes": limits.read_memory_bytes if reads else limits.memory_bytes,
             "kept_bytes": limits.kept_bytes,
             "kept_folders": limits.kept_folders,
         }
-        reply = await process.ask(head, limits.read_seconds if reads else limits.seconds)
-        said, loads = reply.said, asked["do"] in LOADS
+        said = (reply := await process.ask(head, seconds, prompt_seconds)).said
         self.observer.worked(said["cpu"])
         free = FREE_LOAD_SECONDS if loads and "value" in said else free_seconds(job.characters)
         self._refusals.charge(job.tenant, said["cpu"], free)

@@ -16,11 +16,9 @@ from tokenization.bounded.spawn import cpu_seconds_of, limit_of_death, spawn
 
 OWN_SHARE = 0.5
 """A request that ran out of time with less of its CPU time used had too little of the machine."""
-SLOW_SECONDS = 0.1
-"""A request that takes longer has to stand back: its thread runs at a lower priority from then on,
-so that it takes what others leave."""
 LOWER = 10
-"""By how much, as `nice` counts."""
+"""By how much a request that takes long has to stand back, as `nice` counts: a tenth of a core is
+left to it beside others that want it whole."""
 LOWEST = 19
 
 
@@ -99,8 +97,11 @@ class BoundedProcess(asyncio.Protocol):
         """Process id."""
         return self._process.pid
 
-    async def ask(self, head: Mapping[str, Any], seconds: float) -> Reply:
+    async def ask(self, head: Mapping[str, Any], seconds: float, prompt_seconds: float) -> Reply:
         """Its answer.
+
+        Args:
+            prompt_seconds: after them it stands back: its thread runs at a lower priority.
 
         Raises:
             ProcessLostError: it passed a limit, and is gone.
@@ -111,7 +112,7 @@ class BoundedProcess(asyncio.Protocol):
             self._fail()
         else:
             self._transport.write(frame(head))
-        self._look_at_time()
+        self._look_at_time(prompt_seconds)
         try:
             reply = await self._answered(seconds, head["cpu_seconds"])
         finally:
@@ -142,13 +143,13 @@ class BoundedProcess(asyncio.Protocol):
             await self.kill()
             raise
 
-    def _look_at_time(self) -> None:
+    def _look_at_time(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
-        self._slow = loop.call_later(SLOW_SECONDS, self._stand_back)
+        self._slow = loop.call_later(seconds, self._stand_back, seconds)
 
-    def _stand_back(self) -> None:
-        if cpu_seconds_of(self.pid) - self._cpu_seconds < SLOW_SECONDS * OWN_SHARE:
-            self._look_at_time()  # it waits for a core itself
+    def _stand_back(self, seconds: float) -> None:
+        if cpu_seconds_of(self.pid) - self._cpu_seconds < seconds * OWN_SHARE:
+            self._look_at_time(seconds)  # it waits for a core itself
             return
         low = min(LOWEST, os.getpriority(os.PRIO_PROCESS, 0) + LOWER)
         with suppress(OSError):  # it may have ended meanwhile

@@ -37,7 +37,7 @@ def limit_of_death(status: int, cpu_seconds: float) -> str:
         cpu_seconds: what it was allowed.
     """
     if status == -signal.SIGPROF:
-        return f"took more than {cpu_seconds:g} s of CPU time"
+        return f"took more than {cpu_seconds:.3g} s of CPU time"
     # A library that gets no memory aborts; the kernel kills what takes the machine's last.
     return "needed more memory than it may have, or crashed,"
 

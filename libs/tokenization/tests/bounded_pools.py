@@ -1,0 +1,61 @@
+"""A pool whose figures a test reads."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testkit.hostile_models import TRIGGER
+from testkit.waiting import eventually
+from tokenization import Turn
+from tokenization.bounded import Limits
+from tokenization.bounded.pool import TokenizerPool
+from tokenization.bounded.refusals import PROVEN_AFTER
+
+LIMITS = Limits(cpu_seconds=0.3, seconds=20.0)
+"""By the clock much more, because tests share their machine."""
+ENDLESS = (
+    "{% if messages[-1].content == 'boom' %}{{ (messages|length + 9) ** (10 ** 9) }}{% endif %}"
+    "{{ messages }}"
+)
+HELLO: list[Turn] = [{"role": "user", "content": "hello"}]
+BOOM: list[Turn] = [{"role": "user", "content": TRIGGER}]
+
+
+@dataclass
+class Figures:
+    """What the pool said."""
+
+    processes: list[int] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def running(self, processes: int) -> None:
+        self.processes.append(processes)
+
+    def waited(self, seconds: float) -> None:
+        self.counts["begun"] += 1
+
+    def worked(self, cpu_seconds: float) -> None:
+        self.counts["worked"] += 1
+
+    def stopped(self) -> None:
+        self.counts["stopped"] += 1
+
+    def refused(self) -> None:
+        self.counts["refused"] += 1
+
+
+@asynccontextmanager
+async def running(limits: Limits = LIMITS) -> AsyncIterator[tuple[TokenizerPool, Figures]]:
+    figures = Figures()
+    async with TokenizerPool(limits, figures) as pool:
+        yield pool, figures
+
+
+async def proven(pool: TokenizerPool, figures: Figures, tenant: str, folder: Path) -> None:
+    """Use a new folder until the others have loaded it as well, which is to read and to load."""
+    for _ in range(PROVEN_AFTER):
+        await pool.encode_prompt(tenant, folder, HELLO, [])
+    steps = 3 * 2 + PROVEN_AFTER
+    await eventually(lambda: figures.counts["worked"] == steps, within=60)

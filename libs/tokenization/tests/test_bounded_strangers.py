@@ -1,0 +1,138 @@
+"""Strangers run apart from the trusted, and what takes long takes what others leave."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from service_kit.errors import DomainError
+from testkit.models import make_tiny_llama
+from testkit.tool_templates import HERMES
+from testkit.waiting import eventually
+from tokenization.bounded import Limits
+from tokenization.bounded.pool import TokenizerPool
+from tokenization.bounded.refusals import PROVEN_AFTER
+
+from .bounded_pools import BOOM, ENDLESS, HELLO, proven, running
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_llama(tmp_path_factory.mktemp("good"), chat_template=HERMES)
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_llama(tmp_path_factory.mktemp("endless"), chat_template=ENDLESS)
+
+
+async def test_the_trusted_do_not_wait_for_strangers(good: Path, endless: Path) -> None:
+    async with running() as (pool, figures):
+        strangers, *_ = psutil.Process().children()
+        await proven(pool, figures, "acme", good)
+        strangers.suspend()
+        asked = asyncio.create_task(pool.encode_prompt("rival", endless, HELLO, []))
+        await eventually(lambda: figures.counts["begun"] == 6, within=20)
+        for _ in range(3):
+            assert await pool.encode_prompt("acme", good, HELLO, [])
+        assert not asked.done()
+        strangers.resume()
+        assert await asked
+
+
+def priorities() -> dict[int, list[int]]:
+    """Of the threads of each process."""
+    threads = {child.pid: child.threads() for child in psutil.Process().children()}
+    return {
+        pid: sorted(os.getpriority(os.PRIO_PROCESS, it.id) for it in of_it)
+        for pid, of_it in threads.items()
+    }
+
+
+async def test_a_slow_request_runs_on_at_a_low_priority_and_the_next_one_does_not(
+    tmp_path: Path,
+) -> None:
+    slow = "{% if messages[-1].content == 'boom' %}" + "{% for i in range(9999) %}" * 2
+    folder = make_tiny_llama(
+        tmp_path, chat_template=f"{slow}{'{% endfor %}' * 2}{{% endif %}}{{{{ messages }}}}"
+    )
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    async with running(Limits(cpu_seconds=60.0, trial_cpu_seconds=60.0, seconds=60.0)) as (pool, _):
+        await pool.open("acme", folder)
+        before = priorities()
+        asked = asyncio.create_task(pool.encode_prompt("acme", folder, BOOM, []))
+        await eventually(lambda: max(it[-1] for it in priorities().values()) > own, within=20)
+        await asked
+        await pool.encode_prompt("acme", folder, HELLO, [])
+        await pool.encode_prompt("acme", folder, HELLO, [])
+        # The thread that was lowered is gone, and no process.
+        assert {it for of_it in before.values() for it in of_it} == {own}
+        await eventually(lambda: priorities() == before, within=20)
+
+
+async def test_a_large_tokenizer_stays_loaded(tmp_path: Path) -> None:
+    folder = make_tiny_llama(tmp_path, chat_template=HERMES)
+    file = folder / "tokenizer.json"
+    document = json.loads(file.read_text("utf-8"))
+    vocabulary = document["model"]["vocab"]
+    vocabulary |= {f"w{number}": len(vocabulary) + number for number in range(300_000)}
+    file.write_text(json.dumps(document), "utf-8")
+    async with running(Limits(seconds=30.0)) as (pool, figures):
+        opened = await pool.open("acme", folder)
+        before = {child.pid for child in psutil.Process().children()}
+        for _ in range(5):
+            await opened.prompts.encode_prompt("acme", HELLO)
+        after = {child.pid for child in psutil.Process().children()}
+    assert figures.counts["worked"] > 5
+    assert after == before
+
+
+@contextmanager
+def busy_machine() -> Iterator[None]:
+    """Every core has something else to do."""
+    loop = [sys.executable, "-c", "while True: pass"]
+    busy = [subprocess.Popen(loop) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+async def attack(pool: TokenizerPool, tenant: str, folder: Path) -> None:
+    while True:
+        with suppress(DomainError):
+            await pool.encode_prompt(tenant, folder, BOOM, [])
+        await asyncio.sleep(0.02)
+
+
+async def test_a_new_model_answers_beside_hostile_ones_on_a_busy_machine(
+    good: Path, endless: Path, tmp_path: Path
+) -> None:
+    """With the limits of services: one stranger's time and a new process are what it waits for."""
+    folders = [tmp_path / f"hostile-{number}" for number in range(4)]
+    for folder in folders:
+        folder.symlink_to(endless)
+    waits = list[float]()
+    async with running(Limits()) as (pool, figures):
+        with busy_machine():
+            attacks = [asyncio.create_task(attack(pool, f.name, f)) for f in folders]
+            await eventually(lambda: figures.counts["begun"] > len(folders), within=60)
+            await pool.open("acme", good)
+            for _ in range(PROVEN_AFTER):
+                began = time.monotonic()
+                assert await pool.encode_prompt("acme", good, HELLO, [])
+                waits.append(time.monotonic() - began)
+            for it in attacks:
+                it.cancel()
+            await asyncio.gather(*attacks, return_exceptions=True)
+    # Tests share their machine, so a new process may take seconds to start.
+    assert max(waits) < 5 * Limits().seconds, waits
