@@ -162,10 +162,10 @@ class TokenizerPool:
             # The slot may lose it before the task begins.
             self._start(self._work(job, slot, slot.process))
 
-    def _turn(self, job: Job) -> tuple[int, bool, float]:
-        """Of those that took the same, to the second; loads and others take turns."""
+    def _turn(self, job: Job) -> tuple[float, bool, float]:
+        """Of those that took the same, loads and others take turns."""
         again = (job.asked["do"] in LOADS) == self._loaded_last
-        return int(self._refusals.spent(job.tenant)), again, job.since
+        return self._refusals.spent(job.tenant), again, job.since
 
     async def _work(self, job: Job, slot: Slot, process: BoundedProcess) -> None:
         try:

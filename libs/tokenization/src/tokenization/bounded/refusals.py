@@ -21,10 +21,10 @@ FREE_SECONDS_A_CHARACTER = 2e-6
 """What a request may take without being charged for: more than any sound tokenizer does."""
 FREE_LOAD_SECONDS = 3.0
 """The same of loading."""
-BUDGET_SECONDS = 5.0
+BUDGET_SECONDS = 10.0
 """CPU time beyond that which a tenant has at most."""
-PROCESS_SECONDS = 1.0
-"""What a tenant is charged for a process that a request costs."""
+PROCESS_SECONDS = 2.0
+"""What a tenant is charged for a process that a request costs: others waited for it as well."""
 REFILL = 1 / 6
 """Of a second, what comes back in a second."""
 MAX_RECORDS = 10_000
