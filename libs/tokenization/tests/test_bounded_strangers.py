@@ -49,11 +49,13 @@ async def test_the_trusted_do_not_wait_for_strangers(good: Path, endless: Path) 
 
 def priorities() -> dict[int, list[int]]:
     """Of the threads of each process."""
-    threads = {child.pid: child.threads() for child in psutil.Process().children()}
-    return {
-        pid: sorted(os.getpriority(os.PRIO_PROCESS, it.id) for it in of_it)
-        for pid, of_it in threads.items()
-    }
+    found = dict[int, list[int]]()
+    for child in psutil.Process().children():
+        found[child.pid] = []
+        for thread in child.threads():
+            with suppress(ProcessLookupError):  # it may have ended meanwhile
+                found[child.pid].append(os.getpriority(os.PRIO_PROCESS, thread.id))
+    return {pid: sorted(of_it) for pid, of_it in found.items()}
 
 
 async def test_a_slow_request_runs_on_at_a_low_priority_and_the_next_one_does_not(
