@@ -24,7 +24,7 @@ from inference.render_prompt import Prompt
 from jsonschema import validate
 from service_kit.errors import InvalidInputError
 from testkit.in_process_tokenizers import InProcess
-from testkit.models import make_tiny_llama
+from testkit.models import CHAT_TEMPLATE, make_tiny_llama
 from testkit.tool_templates import FAMILIES, HERMES, MISTRAL_NEW, SPECIAL
 from tokenization import ChatTokenizer, Function
 
@@ -66,7 +66,9 @@ def family(tmp_path_factory: pytest.TempPathFactory) -> Family:
     def of(template: str) -> ChatTokenizer:
         folder = tmp_path_factory.mktemp("family")
         return ChatTokenizer.load(
-            make_tiny_llama(folder, chat_template=template, special=SPECIAL[template])
+            make_tiny_llama(
+                folder, chat_template=template, special=SPECIAL.get(template, SPECIAL[HERMES])
+            )
         )
 
     return of
@@ -82,7 +84,7 @@ def check(calls: list[ToolCall], text: str, finish_reason: str | None) -> str:
 
 OFFERS = [
     pytest.param(template, tools, id=f"{name}, {len(tools)} from {tools[0]['name']}")
-    for name, template in FAMILIES.items()
+    for name, template in {**FAMILIES, "no tools": CHAT_TEMPLATE}.items()
     for tools in (TOOLS, TOOLS[:1], TOOLS[2:])
     # Its calls have a special token behind the name; see below.
     if template != MISTRAL_NEW or len(tools) == 1
@@ -149,9 +151,12 @@ def command(choice: str, seed: int, **options: Any) -> GenerateCommand:
 
 
 @pytest.mark.heavy
-async def test_a_real_engine_calls_as_it_is_told(family: Family, openvino_folder: Path) -> None:
+@pytest.mark.parametrize("template", [HERMES, CHAT_TEMPLATE], ids=["tools", "no tools"])
+async def test_a_real_engine_calls_as_it_is_told(
+    family: Family, openvino_folder: Path, template: str
+) -> None:
     # Random weights, so that nothing but the form makes it call.
-    async with opened(openvino_folder, family(HERMES)) as version:
+    async with opened(openvino_folder, family(template)) as version:
         generate = GenerateText(OneVersion(version), Admissions(PATIENT))
         for choice in ("required", "p", "q"):
             for seed in range(2):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tokenization.token_decoder import TokenDecoder
 
 from inference.domain.answer_text import AnswerText
+from inference.domain.call_writing import call_writing
 from inference.domain.cascade import CascadePath
 from inference.domain.generation import AnswerReason, ChosenToken, TokenPiece
 from inference.domain.tool_calls import ToolCall, ToolCallParser
@@ -86,9 +87,10 @@ class AnswerWriter:
         self._parser: ToolCallParser | None = None
         self._behind = ""
         shown: Mapping[int, str] = {}
-        if offered and tokenizer.tool_format is not None:
-            marks = tokenizer.tool_marks
-            self._parser = ToolCallParser(tokenizer.tool_format, marks, frozenset(offered))
+        writing = call_writing(tokenizer, must_call=any(frame)) if offered else None
+        if writing is not None:
+            marks = writing.marks
+            self._parser = ToolCallParser(writing.form, marks, frozenset(offered))
             shown = marks.by_id
             self._parser.push(marks.mark(frame[0]))
             self._behind = marks.mark(frame[1])

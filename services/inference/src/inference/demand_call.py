@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service_kit.errors import InvalidInputError
 from tokenization import Function
 from tokenization.token_decoder import TokenDecoder
 
+from inference.domain.call_writing import call_writing
 from inference.domain.generation import EngineCannotError
 from inference.domain.sampling import CallForm, Constraint
 
@@ -31,17 +31,16 @@ def demanded_call(tokenizer: TokenDecoder, offered: Sequence[Function]) -> Deman
     """The form of an answer that calls one of these functions.
 
     Raises:
-        InvalidInputError: the model does not write calls that we can read.
         EngineCannotError: it writes them so that the function cannot be left open.
     """
-    form = tokenizer.tool_format
-    if form is None:
-        raise InvalidInputError("the model's chat template writes no calls; none can be demanded")
+    writing = call_writing(tokenizer, must_call=True)
+    assert writing is not None  # where the template writes none, they are asked for in words
+    form = writing.form
     if len(offered) == 1:
         before, behind = form.around_arguments(offered[0]["name"])
         return DemandedCall(before, Constraint("json_schema", _schema(offered[0])), behind)
     before, between, behind = form.frame
-    if tokenizer.tool_marks.mark(between) != between:
+    if writing.marks.mark(between) != between:
         raise EngineCannotError(
             "this model's calls have a special token behind their name; demand a tool by its name"
         )

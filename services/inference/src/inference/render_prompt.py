@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from service_kit.errors import InvalidInputError
 from tokenization import Function, Turn
 
+from inference.domain.call_writing import call_writing, has_calls, told_of, without_calls
 from inference.domain.generation import check_prompt_length
 from inference.load_version import LoadedVersion
 
@@ -71,12 +72,28 @@ async def prompt_tokens(prompt: Prompt, version: LoadedVersion, tenant: str) -> 
     if prompt.turns is None:
         [tokens] = await version.prompts.encode(tenant, [prompt.text])
         return tokens
-    tokenizer = version.tokenizer
-    if prompt.offered and tokenizer.knows_tools and tokenizer.tool_format is None:
-        raise InvalidInputError(
-            "how the model's chat template writes calls cannot be told from it; send no tools"
+    tokenizer, turns, offered = version.tokenizer, prompt.turns, prompt.offered
+    writing = call_writing(tokenizer, must_call=prompt.must_call)
+    if offered and writing is None:
+        why = (
+            "how the model's chat template writes calls cannot be told from it"
+            if tokenizer.knows_tools
+            else "the model's chat template ignores tools"
         )
-    return await version.prompts.encode_prompt(tenant, prompt.turns, prompt.offered)
+        raise InvalidInputError(f"{why}; send none, or demand a call by tool_choice")
+    if has_calls(turns) and tokenizer.tool_format is None:
+        turns = without_calls(turns)
+    if writing is None or not writing.in_words:
+        return await version.prompts.encode_prompt(tenant, turns, offered)
+    try:
+        told = told_of(turns, offered, has_system=True)
+        return await version.prompts.encode_prompt(tenant, told, ())
+    except InvalidInputError:
+        # Some templates know no role of the system's, and refuse the turn that was added.
+        if turns[0]["role"] == "system":
+            raise
+    told = told_of(turns, offered, has_system=False)
+    return await version.prompts.encode_prompt(tenant, told, ())
 
 
 async def encoded_texts(
