@@ -115,12 +115,6 @@ async def test_files_are_listed_in_either_order(house: House):
     assert (await client.get("/v1/files", params={"order": "size"})).status_code == 400
 
 
-async def test_jobs_are_not_listed_by_metadata_that_they_cannot_have(house: House):
-    answer = await house.http().get("/v1/fine_tuning/jobs", params={"metadata[a]": "b"})
-
-    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "metadata")
-
-
 async def test_evals_are_not_listed_by_a_time_that_is_not_kept(house: House):
     answer = await house.http().get("/v1/evals", params={"order_by": "updated_at"})
 

@@ -96,7 +96,7 @@ async def test_all_that_is_wrong_with_a_job_is_said_at_once(house: House):
     body = {
         "training_file": "ds-x",
         "suffix": "",
-        "validation_file": "file-x",
+        "validation_file": 5,
         "invented": True,
         "hyperparameters": {
             "learning_rate": -1,

@@ -102,6 +102,9 @@ async def check_figures(trainer: Any, job_id: str, last_loss: float) -> None:
     steps = (await trainer.stub.ListStepFigures(request, timeout=20)).steps
     assert [each.step for each in steps] == list(range(1, 37))
     assert steps[-1].metrics["loss"] == last_loss
+    behind = pb.ListStepFiguresRequest(tenant="acme", job_id=job_id, after_step=30)
+    steps = (await trainer.stub.ListStepFigures(behind, timeout=20)).steps
+    assert [each.step for each in steps] == list(range(31, 37))
     for other in ({"tenant": "other", "job_id": job_id}, {"tenant": "acme", "job_id": "ftjob-x"}):
         with pytest.raises(NotFoundError), domain_errors("trainer"):
             await trainer.stub.ListStepFigures(pb.ListStepFiguresRequest(**other), timeout=20)

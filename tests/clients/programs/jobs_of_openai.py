@@ -7,6 +7,7 @@ from typing import Any
 from openai import OpenAI
 from telling import MODEL, QUESTION, ROWS, until
 
+PAIRS = {"asked-by": "python"}
 EPOCHS = 100
 """So many that the job still runs when it is paused."""
 
@@ -23,12 +24,22 @@ class TrainingJob:
         stored = self._client.files.create(file=("rows.jsonl", ROWS), purpose="fine-tune")
         chosen = {"n_epochs": EPOCHS, "batch_size": 4}
         method = {"type": "supervised", "supervised": {"hyperparameters": chosen}}
-        job = self._jobs.create(model=MODEL, training_file=stored.id, method=method, suffix="mine")
+        apart = self._client.files.create(file=("valid.jsonl", ROWS), purpose="fine-tune")
+        job = self._jobs.create(
+            model=MODEL,
+            training_file=stored.id,
+            validation_file=apart.id,
+            metadata=PAIRS,
+            method=method,
+            suffix="mine",
+        )
         self._id = job.id
         assert job.object == "fine_tuning.job"
+        assert (job.validation_file, job.metadata) == (apart.id, PAIRS)
 
     def listed(self) -> None:
         assert self._id in [job.id for job in self._jobs.list()]
+        assert [job.id for job in self._jobs.list(metadata=PAIRS)] == [self._id]
 
     def events(self) -> None:
         found = until(60, lambda: list(self._jobs.list_events(self._id)))

@@ -58,6 +58,7 @@ from gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
 from gateway.ordering.create_optimization import CreateOptimization
 from gateway.ordering.delete_dataset import DeleteDataset
 from gateway.ordering.delete_file import DeleteFile
+from gateway.ordering.find_file import FindFile
 from gateway.ordering.order_job import OrderJob
 from gateway.ordering.show_datasets import ShowDatasets
 from gateway.ordering.waiting_room import WaitingRoom
@@ -123,6 +124,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         split_alias=SplitAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=_deleting(parts),
         delete_file=DeleteFile(peers.data_prep),
+        find_file=FindFile(peers.data_prep, known.jobs, peers.trainer),
         create_dataset=CreateDataset(peers.data_prep, find_model, known.jobs, room),
         show_datasets=show_datasets,
         delete_dataset=DeleteDataset(peers.data_prep, known.datasets),

@@ -21,6 +21,7 @@ from gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
 from gateway.ordering.create_optimization import CreateOptimization
 from gateway.ordering.delete_dataset import DeleteDataset
 from gateway.ordering.delete_file import DeleteFile
+from gateway.ordering.find_file import FindFile
 from gateway.ordering.show_datasets import ShowDatasets
 from gateway.ordering.watch_job import EventIds, WatchJob
 from gateway.routing.delete_model import DeleteModel
@@ -51,6 +52,7 @@ class UseCases:
     split_alias: SplitAlias
     delete_model: DeleteModel
     delete_file: DeleteFile
+    find_file: FindFile
     create_dataset: CreateDataset
     show_datasets: ShowDatasets
     delete_dataset: DeleteDataset

@@ -202,12 +202,10 @@ BODIES = {
             "method": {"type": "supervised", "supervised": {}},
             "seed": 5,
             "suffix": "mine",
-        },
-        refused={
-            "integrations": [{"type": "wandb", "wandb": {"project": "p"}}],
             "metadata": {"a": "b"},
             "validation_file": "file-1",
         },
+        refused={"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]},
     ),
 }
 """By route, bodies of JSON."""

@@ -66,7 +66,7 @@ class FakeDataPrep(FakeUploads):
 
     def keep_file(self, header: data_prep_pb.UploadHeader, content: bytes) -> FileState:
         """Store the bytes as a file."""
-        if header.file_id in self._files:
+        if header.file_id in (self._files | self._deleted):
             raise AlreadyExistsError(f"there is a file {header.file_id!r}")
         file = FileState(
             file_id=header.file_id or f"file-{next(self._numbers)}",
@@ -188,6 +188,10 @@ class FakeDataPrep(FakeUploads):
         return file
 
 
+FIGURES_AT_ONCE = 2
+"""Steps of a page, of which tests have few."""
+
+
 class FakeTrainer(FakeEvaluations):
     """Accepts real jobs that nobody works on; checks two of the rules."""
 
@@ -228,7 +232,9 @@ class FakeTrainer(FakeEvaluations):
     ) -> trainer_pb.ListStepFiguresResponse:
         if request.job_id not in self.figures:
             raise NotFoundError(f"no finished training job {request.job_id!r}")
-        losses = enumerate(self.figures[request.job_id], 1)
+        losses = list(enumerate(self.figures[request.job_id], 1))
+        if request.HasField("after_step"):
+            losses = [each for each in losses if each[0] > request.after_step][:FIGURES_AT_ONCE]
         steps = [trainer_pb.StepFigures(step=step, metrics={"loss": loss}) for step, loss in losses]
         return trainer_pb.ListStepFiguresResponse(steps=steps)
 

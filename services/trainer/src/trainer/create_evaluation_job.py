@@ -12,11 +12,11 @@ from modelmill.trainer.v1.evaluation_pb2 import EvaluationSpec
 from service_kit.errors import InvalidInputError, NotFoundError, PreconditionError
 from service_kit.machine_size import MachineSize
 
-from trainer.create_fine_tuning_job import Datasets
 from trainer.domain.needs import evaluation_seconds
 from trainer.earlier_adapters import Models
 from trainer.evaluating.tasks.config import TaskConfig
 from trainer.evaluation_spec import decided_spec, plan_of
+from trainer.named_datasets import Datasets
 from trainer.soon import soon
 
 WHY_NO_MODELS = "the trainer has no inference service to ask; set TRAINER_INFERENCE_ADDRESS"

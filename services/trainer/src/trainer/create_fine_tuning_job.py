@@ -1,11 +1,11 @@
 """Use case: a wish for a tuned model to an accepted job, with everything wrong said at once."""
 
-from typing import Protocol
+from collections.abc import Mapping
 
-from jobs.kinds import DATASET, TRAIN, dataset_id_of, prefix_of
+from jobs.kinds import TRAIN, prefix_of
 from jobs.submit import JobQueue, SubmittedJob
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
-from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from modelmill.registry.v1.model_events_pb2 import ModelReady
 from modelmill.trainer.v1.trainer_service_pb2 import (
     TRAINING_OBJECTIVE_DISTILLATION,
     TrainSpec,
@@ -29,26 +29,17 @@ from trainer.domain.method_choice import choose_method
 from trainer.domain.methods import ANSWERS, FULL
 from trainer.domain.needs import needed_memory, training_needs
 from trainer.earlier_adapters import EarlierAdapters, Models
+from trainer.named_datasets import NamedDatasets
 from trainer.soon import soon
 
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
+MAX_PAIRS, MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS = 16, 64, 512
+"""Of metadata, as OpenAI bounds it."""
 WHY_NO_TEACHER = (
     "the trainer has no inference service that a teacher answers through; set "
     "TRAINER_INFERENCE_ADDRESS"
 )
-
-
-class Datasets(Protocol):
-    def get(self, tenant: str, dataset_id: str, *, include_retired: bool = False) -> DatasetReady:
-        """Raises NotFoundError."""
-        ...
-
-
-class Jobs(Protocol):
-    async def is_known(self, *, tenant: str, kind: str, job_id: str) -> bool:
-        """Raises InvalidInputError for what is no id, UnavailableError."""
-        ...
 
 
 class CreateFineTuningJob:
@@ -62,8 +53,7 @@ class CreateFineTuningJob:
     def __init__(
         self,
         models: Models,
-        datasets: Datasets,
-        jobs: Jobs,
+        datasets: NamedDatasets,
         queue: JobQueue,
         price: Price,
         adapters: EarlierAdapters,
@@ -77,7 +67,6 @@ class CreateFineTuningJob:
         self._can_ask = can_ask
         self._models = models
         self._datasets = datasets
-        self._jobs = jobs
         self._queue = queue
         self._machine = machine
         self._price = price
@@ -132,7 +121,8 @@ class CreateFineTuningJob:
         base = await self._model(tenant, wanted.base_version_id, "base model", errors, missing)
         await self._adapters.take_over(tenant, wanted, errors, missing)
         teacher = await self._teacher(tenant, wanted, errors, missing)
-        rows = await self._rows(tenant, wanted, errors, missing)
+        rows = await self._datasets.rows_to_learn(tenant, wanted, errors, missing)
+        await self._datasets.rows_to_validate(tenant, wanted, errors, missing)
         if is_auto(wanted):
             self._choose_method(wanted, rows, base.size_bytes if base else 0)
         try:
@@ -175,18 +165,6 @@ class CreateFineTuningJob:
         await self._model(tenant, wanted.teacher_version_id, "teacher", [], missing)
         return None
 
-    async def _rows(
-        self, tenant: str, wanted: TrainSpec, errors: list[str], missing: list[str]
-    ) -> int | None:
-        """Rows of the dataset's train split, where they are known; else as `_model`."""
-        try:
-            return await self._find_dataset(tenant, wanted)
-        except NotFoundError as error:
-            missing.append(error.message)
-        except InvalidInputError as error:
-            errors += error.errors
-        return None
-
     def _choose_method(self, wanted: TrainSpec, rows: int | None, base_bytes: int) -> None:
         choice = choose_method(
             rows=rows,
@@ -195,31 +173,6 @@ class CreateFineTuningJob:
             full_run_bytes=needed_memory(FULL, base_bytes),
         )
         set_method(wanted, choice.method, choice.reason)
-
-    async def _find_dataset(self, tenant: str, spec: TrainSpec) -> int | None:
-        """See that the dataset is there or being made; fills in its id when only the job is named.
-
-        Returns:
-            Rows of its train split; None when they are not known.
-
-        Raises:
-            NotFoundError: neither is known.
-            InvalidInputError: job and dataset do not belong together, or the job's id is none.
-        """
-        if not spec.dataset_job_id:
-            dataset = await soon(lambda: self._datasets.get(tenant, spec.dataset_id))
-            return dataset.counts.get("train")
-        made = dataset_id_of(spec.dataset_job_id)
-        if spec.dataset_id and spec.dataset_id != made:
-            raise InvalidInputError(
-                f"dataset {spec.dataset_id[:80]!r} is not made by job {spec.dataset_job_id[:80]!r}"
-            )
-        spec.dataset_id = made
-        known = await self._jobs.is_known(tenant=tenant, kind=DATASET, job_id=spec.dataset_job_id)
-        if not known:
-            raise NotFoundError(f"no dataset job {spec.dataset_job_id!r}")
-        # Not looked up even where it is there by now: a repeat must ask for the same run.
-        return None
 
 
 def _errors_of_names(spec: TrainSpec) -> list[str]:
@@ -230,6 +183,17 @@ def _errors_of_names(spec: TrainSpec) -> list[str]:
         errors.append("dataset_id is missing")
     if len(spec.name) > MAX_NAME_CHARACTERS:
         errors.append(f"name has more than {MAX_NAME_CHARACTERS} characters")
+    return [*errors, *_errors_of_metadata(spec.metadata)]
+
+
+def _errors_of_metadata(metadata: Mapping[str, str]) -> list[str]:
+    errors = []
+    if len(metadata) > MAX_PAIRS:
+        errors.append(f"metadata has more than {MAX_PAIRS} pairs")
+    if any(len(key) > MAX_KEY_CHARACTERS for key in metadata):
+        errors.append(f"metadata has a key of more than {MAX_KEY_CHARACTERS} characters")
+    if any(len(value) > MAX_VALUE_CHARACTERS for value in metadata.values()):
+        errors.append(f"metadata has a value of more than {MAX_VALUE_CHARACTERS} characters")
     return errors
 
 

@@ -22,11 +22,11 @@ from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.ask_models import OpenModels
 from trainer.create_evaluation_job import WHY_NO_MODELS, Files
-from trainer.create_fine_tuning_job import Datasets
 from trainer.domain.evaluation_plan import EvaluationPlan
 from trainer.domain.evaluation_request import EvaluationRequest, TaskFiles
 from trainer.evaluation_spec import plan_of
 from trainer.kept_checkpoints import KeptCheckpoints
+from trainer.named_datasets import Datasets
 from trainer.soon import soon
 
 log = logging.getLogger(__name__)

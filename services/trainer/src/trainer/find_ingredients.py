@@ -9,10 +9,10 @@ from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from trainer.choices import decide_spec
-from trainer.create_fine_tuning_job import Datasets
 from trainer.distributions import distribution_of
 from trainer.earlier_adapters import Models
 from trainer.ingredients import Ingredients
+from trainer.named_datasets import LEARNED, VALIDATED, Datasets, ids_of
 from trainer.soon import soon
 
 
@@ -31,11 +31,15 @@ class FindIngredients:
         self._jobs = jobs
 
     async def can_begin(self, tenant: str, spec: TrainSpec) -> bool:
-        """False while the dataset is still being made."""
-        if self._dataset_or_none(tenant, spec) is not None or not spec.dataset_job_id:
-            return True
-        state = await self._jobs.state(spec.dataset_job_id)
-        return state is not None and state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
+        """False while a dataset is still being made."""
+        for role in (LEARNED, VALIDATED):
+            dataset_id, job_id = ids_of(spec, role)
+            if not job_id or self._dataset_or_none(tenant, dataset_id) is not None:
+                continue
+            state = await self._jobs.state(job_id)
+            if state is None or state.status not in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED):
+                return False
+        return True
 
     async def __call__(self, tenant: str, spec: TrainSpec) -> Ingredients:
         """All of them.
@@ -43,9 +47,10 @@ class FindIngredients:
         Raises:
             JobFailed: the dataset was never made, something is gone, or the choices are wrong.
         """
-        dataset = self._dataset_or_none(tenant, spec)
-        if dataset is None:
-            raise await self._no_dataset(tenant, spec)
+        dataset = await self._dataset(tenant, spec, LEARNED)
+        validation = None
+        if spec.validation_dataset_id:
+            validation = await self._dataset(tenant, spec, VALIDATED)
         try:
             base = await soon(lambda: self._models.get(tenant, spec.base_version_id))
             adapter = await self._adapter(tenant, spec)
@@ -56,17 +61,24 @@ class FindIngredients:
         except InvalidInputError as error:
             raise JobFailed("BAD_SPEC", error.message, "Submit the job again.") from error
         teacher = await self._teacher(tenant, spec)
-        return Ingredients(base, dataset, choices, distribution, teacher, adapter)
+        return Ingredients(base, dataset, choices, distribution, teacher, adapter, validation)
 
     async def _adapter(self, tenant: str, spec: TrainSpec) -> ModelReady | None:
         if not spec.adapter_version_id:
             return None
         return await soon(lambda: self._models.get(tenant, spec.adapter_version_id))
 
-    def _dataset_or_none(self, tenant: str, spec: TrainSpec) -> DatasetReady | None:
+    async def _dataset(self, tenant: str, spec: TrainSpec, role: str) -> DatasetReady:
+        dataset_id, job_id = ids_of(spec, role)
+        found = self._dataset_or_none(tenant, dataset_id)
+        if found is None:
+            raise await self._no_dataset(dataset_id, job_id)
+        return found
+
+    def _dataset_or_none(self, tenant: str, dataset_id: str) -> DatasetReady | None:
         try:
             # Also a retired one: the job was accepted while the dataset was there.
-            return self._datasets.get(tenant, spec.dataset_id, include_retired=True)
+            return self._datasets.get(tenant, dataset_id, include_retired=True)
         except NotFoundError:
             return None
 
@@ -78,13 +90,13 @@ class FindIngredients:
         except NotFoundError as error:
             raise JobFailed("TEACHER_GONE", error.message, "Choose another teacher.") from error
 
-    async def _no_dataset(self, tenant: str, spec: TrainSpec) -> JobFailed:
-        state = await self._jobs.state(spec.dataset_job_id) if spec.dataset_job_id else None
+    async def _no_dataset(self, dataset_id: str, job_id: str) -> JobFailed:
+        state = await self._jobs.state(job_id) if job_id else None
         if state is None:
-            return JobFailed("DATASET_GONE", f"no dataset {spec.dataset_id!r}", "Make it again.")
+            return JobFailed("DATASET_GONE", f"no dataset {dataset_id!r}", "Make it again.")
         reason = state.error.message or "it was cancelled"
         return JobFailed(
             "DATASET_FAILED",
-            f"the dataset was not made: job {spec.dataset_job_id} ended without it: {reason}",
+            f"the dataset was not made: job {job_id} ended without it: {reason}",
             state.error.remedy or "Make the dataset again.",
         )

@@ -23,6 +23,8 @@ class Ingredients:
     teacher: ModelReady | None = None
     adapter: ModelReady | None = None
     """What the run goes on from, beside the base."""
+    validation: DatasetReady | None = None
+    """Whose rows take the place of the dataset's valid split."""
     rows: Manifest | None = None
     """What is learned from instead of the dataset's rows, where a teacher has answered."""
 
@@ -50,4 +52,6 @@ class Ingredients:
             roles["teacher"] = self.teacher.digest
         if self.adapter is not None:
             roles["adapter"] = self.adapter.digest
+        if self.validation is not None:
+            roles["validation"] = self.validation.digest
         return roles if self.rows is None else roles | {"rows": self.rows.digest}

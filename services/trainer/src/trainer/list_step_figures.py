@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -44,8 +45,10 @@ class ListStepFigures:
         self._jobs = jobs
         self._store = store
 
-    async def __call__(self, *, tenant: str, job_id: str) -> Sequence[StepFigures]:
-        """The last 1,000 steps, oldest first.
+    async def __call__(
+        self, *, tenant: str, job_id: str, after_step: int | None = None
+    ) -> Sequence[StepFigures]:
+        """The last 1,000 steps, oldest first, or the first 1,000 behind a step.
 
         Raises:
             NotFoundError: no such training job of the tenant's, or it has made no model.
@@ -55,19 +58,22 @@ class ListStepFigures:
         state = await self._jobs.state(job_id) if known else None
         if state is None or state.status != JOB_STATUS_SUCCEEDED:
             raise NotFoundError(f"no finished training job {job_id[:80]!r}")
-        return await asyncio.to_thread(self._read, state.result.digest)
+        return await asyncio.to_thread(self._read, state.result.digest, after_step)
 
-    def _read(self, digest: str) -> Sequence[StepFigures]:
+    def _read(self, digest: str, after_step: int | None) -> Sequence[StepFigures]:
         folder = self._store.materialise(digest)
         with in_use(folder):
-            return _steps_in(folder / METRICS)
+            return _steps_in(folder / METRICS, after_step)
 
 
-def _steps_in(path: Path) -> list[StepFigures]:
+def _steps_in(path: Path, after_step: int | None) -> list[StepFigures]:
     if not path.exists():  # made by a release that wrote none
         return []
     with path.open(encoding="utf-8") as lines:
-        return [_figures(json.loads(line)) for line in deque(lines, maxlen=MAX_STEPS)]
+        if after_step is None:
+            return [_figures(json.loads(line)) for line in deque(lines, maxlen=MAX_STEPS)]
+        steps = (_figures(json.loads(line)) for line in lines)
+        return [*islice((step for step in steps if step.step > after_step), MAX_STEPS)]
 
 
 def _figures(line: dict[str, Any]) -> StepFigures:

@@ -35,6 +35,7 @@ from trainer.entrypoints.jobs import EvaluateHandler, TrainHandler
 from trainer.evaluate_model import EvaluateModel
 from trainer.kept_checkpoints import clearing
 from trainer.list_step_figures import ListStepFigures
+from trainer.named_datasets import NamedDatasets
 from trainer.read_evaluation import ReadEvaluation
 from trainer.retire_model import RetireModel
 from trainer.settings import Settings
@@ -114,7 +115,9 @@ def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
     queue, aliases = JobQueue(parts.bus), AliasRecords(parts.bus)
     return TrainerServicer(
         CreateFineTuningJob(
-            *(parts.models, parts.datasets, parts.jobs, queue, settings.price),
+            parts.models,
+            NamedDatasets(parts.datasets, parts.jobs),
+            *(queue, settings.price),
             EarlierAdapters(parts.models, parts.store),
             machine=settings.worker_size,
             on_cluster=settings.launcher == "kubernetes",

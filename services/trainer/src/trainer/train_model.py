@@ -21,7 +21,6 @@ from service_kit.errors import NotFoundError
 
 from trainer.announcement import announcement_of, figures_of, name_of
 from trainer.choices import limits_of
-from trainer.create_fine_tuning_job import Datasets
 from trainer.domain.cluster import Cluster
 from trainer.domain.limits import Price
 from trainer.domain.methods import FULL
@@ -31,6 +30,7 @@ from trainer.find_ingredients import FindIngredients, JobStates
 from trainer.ingredients import Ingredients
 from trainer.kept_checkpoints import KeptCheckpoints
 from trainer.measures import measure_step
+from trainer.named_datasets import Datasets
 from trainer.reporting.write_report import write_report
 from trainer.teach_rows import TOLD, TRAINED, TeachRows
 from trainer.tracking.tracker import Ending, RunFacts, TrackedRun, Tracker, tracked_run
@@ -188,6 +188,7 @@ class TrainModel:
         dataset = ingredients.rows or self._store.manifest(ingredients.dataset.digest)
         choices = dataset.attributes.get("choices", ()) if spec.evaluate else ()
         teacher, adapter = ingredients.loaded_teacher, ingredients.adapter
+        validation = ingredients.validation
         return TrainRequest(
             base_folder=self._store.materialise(ingredients.base.digest),
             base_version_id=ingredients.base.version_id,
@@ -201,6 +202,7 @@ class TrainModel:
             cluster=self._cluster_for(ingredients),
             teacher_folder=self._store.materialise(teacher.digest) if teacher else None,
             adapter_folder=self._store.materialise(adapter.digest) if adapter else None,
+            validation_folder=self._store.materialise(validation.digest) if validation else None,
             limits=limits_of(spec),
             price=self._price,
             seconds_between_interruptions=self._seconds_between_interruptions,

@@ -55,14 +55,19 @@ class GrpcTrainer:
             response = await self._stub.CreateFineTuningJob(request, timeout=CALL_SECONDS)
         return AcceptedJob(response.job_id, response.sequence)
 
-    async def step_figures(self, tenant: str, job_id: str) -> Sequence[StepFigures]:
-        """What was measured at each step of a run that succeeded, oldest first.
+    async def step_figures(
+        self, tenant: str, job_id: str, after_step: int | None = None
+    ) -> Sequence[StepFigures]:
+        """What was measured at the last steps of a run that succeeded, oldest first.
+
+        Args:
+            after_step: the first steps behind this one instead.
 
         Raises:
             NotFoundError: no such job of the tenant's, or it has made no model.
             UnavailableError: the trainer, the bus or the store does not answer.
         """
-        request = ListStepFiguresRequest(tenant=tenant, job_id=job_id)
+        request = ListStepFiguresRequest(tenant=tenant, job_id=job_id, after_step=after_step)
         with domain_errors(PEER):
             response = await self._stub.ListStepFigures(request, timeout=CALL_SECONDS)
         return response.steps

@@ -1,6 +1,6 @@
 """Order a training run, from a dataset or straight from a file of conversations."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -47,6 +47,9 @@ MAPPINGS = {
 }
 """How a file does where conversations are not what is learned from."""
 
+DATASET_KEYS = {"training_file": "dataset", "validation_file": "validation"}
+"""What the key of the order of a file's dataset ends with, after the caller's."""
+
 
 @dataclass(frozen=True)
 class FineTuningOrder:
@@ -67,6 +70,10 @@ class FineTuningOrder:
     """How the teacher answers the rows; None where it does not."""
     evaluate: bool = True
     limits: TrainingLimits = field(default_factory=TrainingLimits)
+    validation_file: str = ""
+    """Whose rows take the place of the valid split, as `training_file`; empty for none."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The caller's own words about the job."""
     distribution: Distribution | None = None
     """How the run is divided among processes; None for a single one."""
     priority: JobPriority.ValueType = JOB_PRIORITY_NORMAL
@@ -78,6 +85,9 @@ class _Source:
 
     dataset_id: str
     job_id: str
+
+
+_NOTHING = _Source("", "")
 
 
 class Training(Protocol):
@@ -157,15 +167,25 @@ class CreateFineTuningJob:
     async def _order(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
     ) -> JobRecord:
+        if order.validation_file == order.training_file:
+            raise InvalidInputError(
+                "validation_file: is the training file; leave it out to validate on a part of that"
+            )
         start = await self._find_model.trainable(caller.tenant, order.model)
         teacher = await self._teacher(order, caller.tenant)
         name = _name_of(order, start.version, caller)
-        source = await self._source(order, caller, idempotency_key)
+        source = await self._source(order, caller, idempotency_key, "training_file")
+        validation = _NOTHING
+        if order.validation_file:
+            validation = await self._source(order, caller, idempotency_key, "validation_file")
         spec = TrainSpec(
             base_version_id=start.base.version_id,
             adapter_version_id=start.adapter.version_id if start.adapter else "",
             dataset_id=source.dataset_id,
             dataset_job_id=source.job_id,
+            validation_dataset_id=validation.dataset_id,
+            validation_dataset_job_id=validation.job_id,
+            metadata=order.metadata,
             name=name,
             method=order.method,
             hyper_parameters=order.hyper_parameters,
@@ -204,20 +224,23 @@ class CreateFineTuningJob:
         return (await self._find_model.servable(tenant, order.teacher)).version_id
 
     async def _source(
-        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str, field: str
     ) -> _Source:
-        wanted = order.training_file
+        wanted: str = getattr(order, field)
         if wanted.startswith("ds-"):
             return await self._dataset(wanted, caller.tenant)
         if not wanted.startswith("file-"):
-            raise InvalidInputError("training_file: must be the id of a file or a dataset")
+            raise InvalidInputError(f"{field}: must be the id of a file or a dataset")
         mapping = MAPPINGS.get(order.objective, CONVERSATIONS)
         accepted = await self._orders.create_dataset(
             DatasetSpec(file_id=wanted, mapping=mapping),
             tenant=caller.tenant,
             requested_by=caller.subject,
             idempotency_key=self._dataset_key(
-                wanted, mapping.layout, caller.tenant, idempotency_key
+                wanted,
+                mapping.layout,
+                caller.tenant,
+                idempotency_key and f"{idempotency_key}:{DATASET_KEYS[field]}",
             ),
             priority=order.priority,
         )
@@ -241,7 +264,7 @@ class CreateFineTuningJob:
         makes it fails or the dataset is deleted.
         """
         if idempotency_key:
-            return f"{idempotency_key}:dataset"
+            return idempotency_key
         ended = sum(
             job.requested.spec.fields["file_id"].string_value == file_id
             for job in self._jobs.list(tenant, DATASET)

@@ -10,6 +10,11 @@ from trainer.domain.distribution import Distribution
 from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.limits import Price, TrainingLimits
 
+FOLDERS = (
+    *("base_folder", "dataset_folder", "validation_folder"),
+    *("checkpoint_folder", "teacher_folder", "adapter_folder"),
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainRequest:
@@ -37,6 +42,8 @@ class TrainRequest:
     """Hugging Face folder of the model to learn from, of objective distillation."""
     adapter_folder: Path | None = None
     """LoRA adapter that the run goes on from, as PEFT reads it; None for a fresh one."""
+    validation_folder: Path | None = None
+    """Dataset whose rows take the place of the valid split; None for the dataset's own."""
     limits: TrainingLimits = field(default_factory=TrainingLimits)
     price: Price = field(default_factory=Price)
     seconds_between_interruptions: float = 3600.0
@@ -45,21 +52,14 @@ class TrainRequest:
     @property
     def folders(self) -> tuple[Path, ...]:
         """All that the run reads."""
-        given = (
-            *(self.base_folder, self.dataset_folder),
-            *(self.checkpoint_folder, self.teacher_folder, self.adapter_folder),
-        )
+        given = (getattr(self, name) for name in FOLDERS)
         return tuple(folder for folder in given if folder is not None)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
         plain = {one.name: getattr(self, one.name) for one in fields(self)}
         return plain | {
-            "base_folder": str(self.base_folder),
-            "dataset_folder": str(self.dataset_folder),
-            "checkpoint_folder": str(self.checkpoint_folder) if self.checkpoint_folder else None,
-            "teacher_folder": str(self.teacher_folder) if self.teacher_folder else None,
-            "adapter_folder": str(self.adapter_folder) if self.adapter_folder else None,
+            **{name: str(plain[name]) if plain[name] else None for name in FOLDERS},
             "choices": list(self.choices),
             "hyper_parameters": self.hyper_parameters.as_json(),
             "distribution": self.distribution.as_json() if self.distribution else None,
@@ -71,17 +71,12 @@ class TrainRequest:
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "TrainRequest":
         """Read what `as_json` wrote."""
-        checkpoint = document["checkpoint_folder"]
+        folders = {name: document.get(name) for name in FOLDERS}
         distribution, cluster = document.get("distribution"), document.get("cluster")
-        teacher, adapter = document["teacher_folder"], document.get("adapter_folder")
         return cls(
             **dict(document)
             | {
-                "base_folder": Path(document["base_folder"]),
-                "dataset_folder": Path(document["dataset_folder"]),
-                "checkpoint_folder": Path(checkpoint) if checkpoint else None,
-                "teacher_folder": Path(teacher) if teacher else None,
-                "adapter_folder": Path(adapter) if adapter else None,
+                **{name: Path(place) if place else None for name, place in folders.items()},
                 "choices": tuple(document["choices"]),
                 "hyper_parameters": HyperParameters.from_json(document["hyper_parameters"]),
                 "distribution": Distribution.from_json(distribution) if distribution else None,

@@ -44,7 +44,9 @@ class TrainerServicer(EvaluationServicer):
         self, request: pb.ListStepFiguresRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> pb.ListStepFiguresResponse:
         steps = await self._list_step_figures(
-            tenant=token(request.tenant, "tenant"), job_id=request.job_id
+            tenant=token(request.tenant, "tenant"),
+            job_id=request.job_id,
+            after_step=request.after_step if request.HasField("after_step") else None,
         )
         return pb.ListStepFiguresResponse(
             steps=[pb.StepFigures(step=each.step, metrics=each.metrics) for each in steps]

@@ -107,7 +107,9 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     summary |= accounts.summary(loop.progress.flops, loop.progress.seconds)
     if splits["valid"]:
         summary["valid_loss"] = held_out_loss(objective, model, splits["valid"])
-    parity = take_from(model, tokenizer, splits, request)
+    # Goldens are rows of the dataset; those of another have no place in its files.
+    own = splits if request.validation_folder is None else {**splits, "valid": ()}
+    parity = take_from(model, tokenizer, own, request)
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
     return _Made(folder, summary, parity)

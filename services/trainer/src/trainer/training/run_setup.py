@@ -4,6 +4,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -28,6 +29,7 @@ from trainer.training.update import Update
 from trainer.training.validation import Validation, Weights
 from trainer.training.work import peak_flops
 
+SPLITS = ("train", "valid", "test")
 ASK_SECONDS = 300.0
 """For the base's opinion of some pairs."""
 
@@ -69,27 +71,51 @@ def set_up(request: TrainRequest, ranks: int) -> Accounts:
 
 
 def read_splits(request: TrainRequest, tokenizer: ChatTokenizer) -> dict[str, Sequence[Example]]:
-    """Each split; from the dataset's token files when they are those of the base's tokenizer."""
+    """Each split; from the dataset's token files when they are those of the base's tokenizer.
+
+    Where there is a dataset to validate on, all its rows are the valid split.
+    """
     choices = request.hyper_parameters
     context = request.context_tokens or sys.maxsize
     limit = choices.max_tokens_per_row or context - choices.beginning_tokens
     part = LearnedPart.by(choices)
-    folder = request.dataset_folder
-    tokens = tokens_for(request.base_folder, folder)
-    splits: dict[str, Sequence[Example]] = {}
-    for split in ("train", "valid", "test"):
-        if tokens is not None:
-            splits[split] = read_tokens_of(folder, tokens, split, max_tokens=limit, part=part)
-        else:
-            rows = read_split(folder, split)
-            splits[split] = encode_rows(rows, tokenizer, split=split, max_tokens=limit, part=part)
+    splits = {
+        split: _examples(request, request.dataset_folder, split, tokenizer, limit, part)
+        for split in SPLITS
+        if split != "valid" or request.validation_folder is None
+    }
+    if request.validation_folder is not None:
+        folder = request.validation_folder
+        found = [_examples(request, folder, each, tokenizer, limit, part) for each in SPLITS]
+        splits["valid"] = [row for rows in found for row in rows]
     if not splits["train"]:
         raise ChildFailure(
             "NO_TRAINING_ROWS",
             "the dataset's train split is empty",
             "Upload more rows, or give train a larger share.",
         )
+    if request.validation_folder is not None and not splits["valid"]:
+        raise ChildFailure(
+            "NO_VALIDATION_ROWS",
+            "the dataset to validate on has no rows",
+            "Give one that has some, or none to validate on the dataset's valid split.",
+        )
     return splits
+
+
+def _examples(
+    request: TrainRequest,
+    folder: Path,
+    split: str,
+    tokenizer: ChatTokenizer,
+    limit: int,
+    part: LearnedPart,
+) -> Sequence[Example]:
+    tokens = tokens_for(request.base_folder, folder)
+    if tokens is not None:
+        return read_tokens_of(folder, tokens, split, max_tokens=limit, part=part)
+    rows = read_split(folder, split)
+    return encode_rows(rows, tokenizer, split=split, max_tokens=limit, part=part)
 
 
 def model_of(request: TrainRequest) -> TrainedModel:

@@ -2180,7 +2180,7 @@ class CreateFineTuningJobRequest(_message.Message):
     """Before or after the tenant's other jobs; a repeat does not change it."""
     @_builtins.property
     def spec(self) -> _trainer_service_pb2.TrainSpec:
-        """What to train; `base_version_id` may be an alias or a name."""
+        """What to train; `base_version_id` may be an alias or a name, also of an adapter or a build, and datasets may be files."""
 
     def __init__(
         self,

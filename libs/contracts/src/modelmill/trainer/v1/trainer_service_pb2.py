@@ -26,47 +26,51 @@ from modelmill.jobs.v1 import job_pb2 as modelmill_dot_jobs_dot_v1_dot_job__pb2
 from modelmill.trainer.v1 import evaluation_pb2 as modelmill_dot_trainer_dot_v1_dot_evaluation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*modelmill/trainer/v1/trainer_service.proto\x12\x14modelmill.trainer.v1\x1a\x1bmodelmill/jobs/v1/job.proto\x1a%modelmill/trainer/v1/evaluation.proto\"\xbc\x01\n\x1a\x43reateFineTuningJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12-\n\x04spec\x18\x04 \x01(\x0b\x32\x1f.modelmill.trainer.v1.TrainSpec\x12\x30\n\x08priority\x18\x05 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\"?\n\x1b\x43reateFineTuningJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xa1\x04\n\tTrainSpec\x12\x17\n\x0f\x62\x61se_version_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x34\n\x06method\x18\x04 \x01(\x0e\x32$.modelmill.trainer.v1.TrainingMethod\x12?\n\x10hyper_parameters\x18\x05 \x01(\x0b\x32%.modelmill.trainer.v1.HyperParameters\x12\x10\n\x08\x65valuate\x18\x06 \x01(\x08\x12\x16\n\x0e\x64\x61taset_job_id\x18\x07 \x01(\t\x12:\n\tobjective\x18\x08 \x01(\x0e\x32\'.modelmill.trainer.v1.TrainingObjective\x12\x1a\n\x12teacher_version_id\x18\t \x01(\t\x12\x15\n\rmethod_reason\x18\x14 \x01(\t\x12\x38\n\x0c\x64istribution\x18\n \x01(\x0b\x32\".modelmill.trainer.v1.Distribution\x12\x34\n\x06limits\x18\x0b \x01(\x0b\x32$.modelmill.trainer.v1.TrainingLimits\x12=\n\x0fteacher_answers\x18\x0c \x01(\x0b\x32$.modelmill.trainer.v1.TeacherAnswers\x12\x1a\n\x12\x61\x64\x61pter_version_id\x18\r \x01(\t\"=\n\x0eTeacherAnswers\x12\x16\n\x0emax_new_tokens\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x01\"\xeb\x01\n\x0c\x44istribution\x12\r\n\x05ranks\x18\x01 \x01(\r\x12\x12\n\nzero_stage\x18\x02 \x01(\r\x12\x1e\n\x11offload_optimizer\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x1f\n\x12offload_parameters\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12:\n\tprecision\x18\x05 \x01(\x0e\x32\'.modelmill.trainer.v1.TrainingPrecision\x12\x0e\n\x06preset\x18\x06 \x01(\tB\x14\n\x12_offload_optimizerB\x15\n\x13_offload_parameters\"|\n\x0eTrainingLimits\x12\x13\n\x0bmax_seconds\x18\x01 \x01(\x01\x12\x10\n\x08max_cost\x18\x02 \x01(\x01\x12\x18\n\x10\x65valuation_steps\x18\x03 \x01(\r\x12\x10\n\x08patience\x18\x04 \x01(\r\x12\x17\n\x0fmin_improvement\x18\x05 \x01(\x01\"\x83\x04\n\x0fHyperParameters\x12\x15\n\rlearning_rate\x18\x01 \x01(\x01\x12\x0e\n\x06\x65pochs\x18\x02 \x01(\x01\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12#\n\x1bgradient_accumulation_steps\x18\x04 \x01(\r\x12\x14\n\x0cwarmup_ratio\x18\x05 \x01(\x01\x12\x11\n\tmax_steps\x18\x06 \x01(\r\x12\x1a\n\x12max_tokens_per_row\x18\x07 \x01(\r\x12\x11\n\tlora_rank\x18\x08 \x01(\r\x12\x12\n\nlora_alpha\x18\t \x01(\x01\x12\x14\n\x0clora_dropout\x18\n \x01(\x01\x12\x14\n\x0cweight_decay\x18\x0b \x01(\x01\x12\x15\n\rmax_grad_norm\x18\x0c \x01(\x01\x12\x18\n\x10\x63heckpoint_steps\x18\r \x01(\r\x12\x0c\n\x04seed\x18\x0e \x01(\x04\x12\x16\n\x0evirtual_tokens\x18\x0f \x01(\r\x12\x17\n\x0fpreference_beta\x18\x10 \x01(\x01\x12 \n\x18\x64istillation_temperature\x18\x11 \x01(\x01\x12\x1b\n\x13\x64istillation_weight\x18\x12 \x01(\x01\x12\x16\n\x0etarget_modules\x18\x13 \x03(\t\x12\x19\n\x11target_parameters\x18\x14 \x03(\t\x12\x16\n\x0elast_turn_only\x18\x15 \x01(\x08\"8\n\x16ListStepFiguresRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\"K\n\x17ListStepFiguresResponse\x12\x30\n\x05steps\x18\x01 \x03(\x0b\x32!.modelmill.trainer.v1.StepFigures\"\x8c\x01\n\x0bStepFigures\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12?\n\x07metrics\x18\x02 \x03(\x0b\x32..modelmill.trainer.v1.StepFigures.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"N\n\x12RetireModelRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\"<\n\x13RetireModelResponse\x12\x13\n\x0bversion_ids\x18\x01 \x03(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04*\xd2\x01\n\x0eTrainingMethod\x12\x1f\n\x1bTRAINING_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14TRAINING_METHOD_LORA\x10\x01\x12\x18\n\x14TRAINING_METHOD_FULL\x10\x02\x12\x1a\n\x16TRAINING_METHOD_PREFIX\x10\x03\x12\x1a\n\x16TRAINING_METHOD_PROMPT\x10\x04\x12\x18\n\x14TRAINING_METHOD_AUTO\x10\x05\x12\x19\n\x15TRAINING_METHOD_QLORA\x10\x06*\xd1\x01\n\x11TrainingObjective\x12\"\n\x1eTRAINING_OBJECTIVE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRAINING_OBJECTIVE_ANSWERS\x10\x01\x12\x1b\n\x17TRAINING_OBJECTIVE_TEXT\x10\x02\x12\x1a\n\x16TRAINING_OBJECTIVE_DPO\x10\x03\x12\x1a\n\x16TRAINING_OBJECTIVE_KTO\x10\x04\x12#\n\x1fTRAINING_OBJECTIVE_DISTILLATION\x10\x05*\x8e\x01\n\x11TrainingPrecision\x12\"\n\x1eTRAINING_PRECISION_UNSPECIFIED\x10\x00\x12\x1b\n\x17TRAINING_PRECISION_FP32\x10\x01\x12\x1b\n\x17TRAINING_PRECISION_BF16\x10\x02\x12\x1b\n\x17TRAINING_PRECISION_FP16\x10\x03\x32\xd7\x04\n\x0eTrainerService\x12z\n\x13\x43reateFineTuningJob\x12\x30.modelmill.trainer.v1.CreateFineTuningJobRequest\x1a\x31.modelmill.trainer.v1.CreateFineTuningJobResponse\x12z\n\x13\x43reateEvaluationJob\x12\x30.modelmill.trainer.v1.CreateEvaluationJobRequest\x1a\x31.modelmill.trainer.v1.CreateEvaluationJobResponse\x12y\n\x12\x44ownloadEvaluation\x12/.modelmill.trainer.v1.DownloadEvaluationRequest\x1a\x30.modelmill.trainer.v1.DownloadEvaluationResponse0\x01\x12n\n\x0fListStepFigures\x12,.modelmill.trainer.v1.ListStepFiguresRequest\x1a-.modelmill.trainer.v1.ListStepFiguresResponse\x12\x62\n\x0bRetireModel\x12(.modelmill.trainer.v1.RetireModelRequest\x1a).modelmill.trainer.v1.RetireModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*modelmill/trainer/v1/trainer_service.proto\x12\x14modelmill.trainer.v1\x1a\x1bmodelmill/jobs/v1/job.proto\x1a%modelmill/trainer/v1/evaluation.proto\"\xbc\x01\n\x1a\x43reateFineTuningJobRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x14\n\x0crequested_by\x18\x02 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x03 \x01(\t\x12-\n\x04spec\x18\x04 \x01(\x0b\x32\x1f.modelmill.trainer.v1.TrainSpec\x12\x30\n\x08priority\x18\x05 \x01(\x0e\x32\x1e.modelmill.jobs.v1.JobPriority\"?\n\x1b\x43reateFineTuningJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\xd5\x05\n\tTrainSpec\x12\x17\n\x0f\x62\x61se_version_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x34\n\x06method\x18\x04 \x01(\x0e\x32$.modelmill.trainer.v1.TrainingMethod\x12?\n\x10hyper_parameters\x18\x05 \x01(\x0b\x32%.modelmill.trainer.v1.HyperParameters\x12\x10\n\x08\x65valuate\x18\x06 \x01(\x08\x12\x16\n\x0e\x64\x61taset_job_id\x18\x07 \x01(\t\x12:\n\tobjective\x18\x08 \x01(\x0e\x32\'.modelmill.trainer.v1.TrainingObjective\x12\x1a\n\x12teacher_version_id\x18\t \x01(\t\x12\x15\n\rmethod_reason\x18\x14 \x01(\t\x12\x38\n\x0c\x64istribution\x18\n \x01(\x0b\x32\".modelmill.trainer.v1.Distribution\x12\x34\n\x06limits\x18\x0b \x01(\x0b\x32$.modelmill.trainer.v1.TrainingLimits\x12=\n\x0fteacher_answers\x18\x0c \x01(\x0b\x32$.modelmill.trainer.v1.TeacherAnswers\x12\x1a\n\x12\x61\x64\x61pter_version_id\x18\r \x01(\t\x12\x1d\n\x15validation_dataset_id\x18\x0e \x01(\t\x12!\n\x19validation_dataset_job_id\x18\x0f \x01(\t\x12?\n\x08metadata\x18\x10 \x03(\x0b\x32-.modelmill.trainer.v1.TrainSpec.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"=\n\x0eTeacherAnswers\x12\x16\n\x0emax_new_tokens\x18\x01 \x01(\r\x12\x13\n\x0btemperature\x18\x02 \x01(\x01\"\xeb\x01\n\x0c\x44istribution\x12\r\n\x05ranks\x18\x01 \x01(\r\x12\x12\n\nzero_stage\x18\x02 \x01(\r\x12\x1e\n\x11offload_optimizer\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x1f\n\x12offload_parameters\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12:\n\tprecision\x18\x05 \x01(\x0e\x32\'.modelmill.trainer.v1.TrainingPrecision\x12\x0e\n\x06preset\x18\x06 \x01(\tB\x14\n\x12_offload_optimizerB\x15\n\x13_offload_parameters\"|\n\x0eTrainingLimits\x12\x13\n\x0bmax_seconds\x18\x01 \x01(\x01\x12\x10\n\x08max_cost\x18\x02 \x01(\x01\x12\x18\n\x10\x65valuation_steps\x18\x03 \x01(\r\x12\x10\n\x08patience\x18\x04 \x01(\r\x12\x17\n\x0fmin_improvement\x18\x05 \x01(\x01\"\x83\x04\n\x0fHyperParameters\x12\x15\n\rlearning_rate\x18\x01 \x01(\x01\x12\x0e\n\x06\x65pochs\x18\x02 \x01(\x01\x12\x12\n\nbatch_size\x18\x03 \x01(\r\x12#\n\x1bgradient_accumulation_steps\x18\x04 \x01(\r\x12\x14\n\x0cwarmup_ratio\x18\x05 \x01(\x01\x12\x11\n\tmax_steps\x18\x06 \x01(\r\x12\x1a\n\x12max_tokens_per_row\x18\x07 \x01(\r\x12\x11\n\tlora_rank\x18\x08 \x01(\r\x12\x12\n\nlora_alpha\x18\t \x01(\x01\x12\x14\n\x0clora_dropout\x18\n \x01(\x01\x12\x14\n\x0cweight_decay\x18\x0b \x01(\x01\x12\x15\n\rmax_grad_norm\x18\x0c \x01(\x01\x12\x18\n\x10\x63heckpoint_steps\x18\r \x01(\r\x12\x0c\n\x04seed\x18\x0e \x01(\x04\x12\x16\n\x0evirtual_tokens\x18\x0f \x01(\r\x12\x17\n\x0fpreference_beta\x18\x10 \x01(\x01\x12 \n\x18\x64istillation_temperature\x18\x11 \x01(\x01\x12\x1b\n\x13\x64istillation_weight\x18\x12 \x01(\x01\x12\x16\n\x0etarget_modules\x18\x13 \x03(\t\x12\x19\n\x11target_parameters\x18\x14 \x03(\t\x12\x16\n\x0elast_turn_only\x18\x15 \x01(\x08\"`\n\x16ListStepFiguresRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x17\n\nafter_step\x18\x03 \x01(\x04H\x00\x88\x01\x01\x42\r\n\x0b_after_step\"K\n\x17ListStepFiguresResponse\x12\x30\n\x05steps\x18\x01 \x03(\x0b\x32!.modelmill.trainer.v1.StepFigures\"\x8c\x01\n\x0bStepFigures\x12\x0c\n\x04step\x18\x01 \x01(\x04\x12?\n\x07metrics\x18\x02 \x03(\x0b\x32..modelmill.trainer.v1.StepFigures.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"N\n\x12RetireModelRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x12\n\nversion_id\x18\x02 \x01(\t\x12\x14\n\x0crequested_by\x18\x03 \x01(\t\"<\n\x13RetireModelResponse\x12\x13\n\x0bversion_ids\x18\x01 \x03(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04*\xd2\x01\n\x0eTrainingMethod\x12\x1f\n\x1bTRAINING_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14TRAINING_METHOD_LORA\x10\x01\x12\x18\n\x14TRAINING_METHOD_FULL\x10\x02\x12\x1a\n\x16TRAINING_METHOD_PREFIX\x10\x03\x12\x1a\n\x16TRAINING_METHOD_PROMPT\x10\x04\x12\x18\n\x14TRAINING_METHOD_AUTO\x10\x05\x12\x19\n\x15TRAINING_METHOD_QLORA\x10\x06*\xd1\x01\n\x11TrainingObjective\x12\"\n\x1eTRAINING_OBJECTIVE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aTRAINING_OBJECTIVE_ANSWERS\x10\x01\x12\x1b\n\x17TRAINING_OBJECTIVE_TEXT\x10\x02\x12\x1a\n\x16TRAINING_OBJECTIVE_DPO\x10\x03\x12\x1a\n\x16TRAINING_OBJECTIVE_KTO\x10\x04\x12#\n\x1fTRAINING_OBJECTIVE_DISTILLATION\x10\x05*\x8e\x01\n\x11TrainingPrecision\x12\"\n\x1eTRAINING_PRECISION_UNSPECIFIED\x10\x00\x12\x1b\n\x17TRAINING_PRECISION_FP32\x10\x01\x12\x1b\n\x17TRAINING_PRECISION_BF16\x10\x02\x12\x1b\n\x17TRAINING_PRECISION_FP16\x10\x03\x32\xd7\x04\n\x0eTrainerService\x12z\n\x13\x43reateFineTuningJob\x12\x30.modelmill.trainer.v1.CreateFineTuningJobRequest\x1a\x31.modelmill.trainer.v1.CreateFineTuningJobResponse\x12z\n\x13\x43reateEvaluationJob\x12\x30.modelmill.trainer.v1.CreateEvaluationJobRequest\x1a\x31.modelmill.trainer.v1.CreateEvaluationJobResponse\x12y\n\x12\x44ownloadEvaluation\x12/.modelmill.trainer.v1.DownloadEvaluationRequest\x1a\x30.modelmill.trainer.v1.DownloadEvaluationResponse0\x01\x12n\n\x0fListStepFigures\x12,.modelmill.trainer.v1.ListStepFiguresRequest\x1a-.modelmill.trainer.v1.ListStepFiguresResponse\x12\x62\n\x0bRetireModel\x12(.modelmill.trainer.v1.RetireModelRequest\x1a).modelmill.trainer.v1.RetireModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'modelmill.trainer.v1.trainer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_TRAINSPEC_METADATAENTRY']._loaded_options = None
+  _globals['_TRAINSPEC_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_STEPFIGURES_METRICSENTRY']._loaded_options = None
   _globals['_STEPFIGURES_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_TRAININGMETHOD']._serialized_start=2306
-  _globals['_TRAININGMETHOD']._serialized_end=2516
-  _globals['_TRAININGOBJECTIVE']._serialized_start=2519
-  _globals['_TRAININGOBJECTIVE']._serialized_end=2728
-  _globals['_TRAININGPRECISION']._serialized_start=2731
-  _globals['_TRAININGPRECISION']._serialized_end=2873
+  _globals['_TRAININGMETHOD']._serialized_start=2526
+  _globals['_TRAININGMETHOD']._serialized_end=2736
+  _globals['_TRAININGOBJECTIVE']._serialized_start=2739
+  _globals['_TRAININGOBJECTIVE']._serialized_end=2948
+  _globals['_TRAININGPRECISION']._serialized_start=2951
+  _globals['_TRAININGPRECISION']._serialized_end=3093
   _globals['_CREATEFINETUNINGJOBREQUEST']._serialized_start=137
   _globals['_CREATEFINETUNINGJOBREQUEST']._serialized_end=325
   _globals['_CREATEFINETUNINGJOBRESPONSE']._serialized_start=327
   _globals['_CREATEFINETUNINGJOBRESPONSE']._serialized_end=390
   _globals['_TRAINSPEC']._serialized_start=393
-  _globals['_TRAINSPEC']._serialized_end=938
-  _globals['_TEACHERANSWERS']._serialized_start=940
-  _globals['_TEACHERANSWERS']._serialized_end=1001
-  _globals['_DISTRIBUTION']._serialized_start=1004
-  _globals['_DISTRIBUTION']._serialized_end=1239
-  _globals['_TRAININGLIMITS']._serialized_start=1241
-  _globals['_TRAININGLIMITS']._serialized_end=1365
-  _globals['_HYPERPARAMETERS']._serialized_start=1368
-  _globals['_HYPERPARAMETERS']._serialized_end=1883
-  _globals['_LISTSTEPFIGURESREQUEST']._serialized_start=1885
-  _globals['_LISTSTEPFIGURESREQUEST']._serialized_end=1941
-  _globals['_LISTSTEPFIGURESRESPONSE']._serialized_start=1943
-  _globals['_LISTSTEPFIGURESRESPONSE']._serialized_end=2018
-  _globals['_STEPFIGURES']._serialized_start=2021
-  _globals['_STEPFIGURES']._serialized_end=2161
-  _globals['_STEPFIGURES_METRICSENTRY']._serialized_start=2115
-  _globals['_STEPFIGURES_METRICSENTRY']._serialized_end=2161
-  _globals['_RETIREMODELREQUEST']._serialized_start=2163
-  _globals['_RETIREMODELREQUEST']._serialized_end=2241
-  _globals['_RETIREMODELRESPONSE']._serialized_start=2243
-  _globals['_RETIREMODELRESPONSE']._serialized_end=2303
-  _globals['_TRAINERSERVICE']._serialized_start=2876
-  _globals['_TRAINERSERVICE']._serialized_end=3475
+  _globals['_TRAINSPEC']._serialized_end=1118
+  _globals['_TRAINSPEC_METADATAENTRY']._serialized_start=1071
+  _globals['_TRAINSPEC_METADATAENTRY']._serialized_end=1118
+  _globals['_TEACHERANSWERS']._serialized_start=1120
+  _globals['_TEACHERANSWERS']._serialized_end=1181
+  _globals['_DISTRIBUTION']._serialized_start=1184
+  _globals['_DISTRIBUTION']._serialized_end=1419
+  _globals['_TRAININGLIMITS']._serialized_start=1421
+  _globals['_TRAININGLIMITS']._serialized_end=1545
+  _globals['_HYPERPARAMETERS']._serialized_start=1548
+  _globals['_HYPERPARAMETERS']._serialized_end=2063
+  _globals['_LISTSTEPFIGURESREQUEST']._serialized_start=2065
+  _globals['_LISTSTEPFIGURESREQUEST']._serialized_end=2161
+  _globals['_LISTSTEPFIGURESRESPONSE']._serialized_start=2163
+  _globals['_LISTSTEPFIGURESRESPONSE']._serialized_end=2238
+  _globals['_STEPFIGURES']._serialized_start=2241
+  _globals['_STEPFIGURES']._serialized_end=2381
+  _globals['_STEPFIGURES_METRICSENTRY']._serialized_start=2335
+  _globals['_STEPFIGURES_METRICSENTRY']._serialized_end=2381
+  _globals['_RETIREMODELREQUEST']._serialized_start=2383
+  _globals['_RETIREMODELREQUEST']._serialized_end=2461
+  _globals['_RETIREMODELRESPONSE']._serialized_start=2463
+  _globals['_RETIREMODELRESPONSE']._serialized_end=2523
+  _globals['_TRAINERSERVICE']._serialized_start=3096
+  _globals['_TRAINERSERVICE']._serialized_end=3695
 # @@protoc_insertion_point(module_scope)

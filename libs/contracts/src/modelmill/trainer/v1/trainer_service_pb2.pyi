@@ -196,6 +196,26 @@ class TrainSpec(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     BASE_VERSION_ID_FIELD_NUMBER: _builtins.int
     DATASET_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
@@ -210,6 +230,9 @@ class TrainSpec(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     TEACHER_ANSWERS_FIELD_NUMBER: _builtins.int
     ADAPTER_VERSION_ID_FIELD_NUMBER: _builtins.int
+    VALIDATION_DATASET_ID_FIELD_NUMBER: _builtins.int
+    VALIDATION_DATASET_JOB_ID_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     base_version_id: _builtins.str
     """Base model version."""
     dataset_id: _builtins.str
@@ -232,6 +255,10 @@ class TrainSpec(_message.Message):
     """Set by the trainer when method was AUTO: why it became what it is."""
     adapter_version_id: _builtins.str
     """LoRA adapter of the base that the run goes on from; empty for a fresh one. Rank, alpha and targets are the adapter's."""
+    validation_dataset_id: _builtins.str
+    """Dataset whose rows, of all splits, take the place of the valid split; empty for the dataset's own."""
+    validation_dataset_job_id: _builtins.str
+    """Job that makes it when it is not ready yet; as dataset_job_id."""
     @_builtins.property
     def hyper_parameters(self) -> Global___HyperParameters:
         """Every other choice; a field of 0 takes the guide's default."""
@@ -247,6 +274,10 @@ class TrainSpec(_message.Message):
     @_builtins.property
     def teacher_answers(self) -> Global___TeacherAnswers:
         """Of ANSWERS and DISTILLATION: learn what the teacher answers instead of what the dataset does."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The caller's own words about the job, at most 16 pairs of 64 and 512 characters; nothing reads them."""
 
     def __init__(
         self,
@@ -265,10 +296,13 @@ class TrainSpec(_message.Message):
         limits: Global___TrainingLimits | None = ...,
         teacher_answers: Global___TeacherAnswers | None = ...,
         adapter_version_id: _builtins.str = ...,
+        validation_dataset_id: _builtins.str = ...,
+        validation_dataset_job_id: _builtins.str = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["distribution", b"distribution", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "teacher_answers", b"teacher_answers"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_version_id", b"adapter_version_id", "base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_answers", b"teacher_answers", "teacher_version_id", b"teacher_version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adapter_version_id", b"adapter_version_id", "base_version_id", b"base_version_id", "dataset_id", b"dataset_id", "dataset_job_id", b"dataset_job_id", "distribution", b"distribution", "evaluate", b"evaluate", "hyper_parameters", b"hyper_parameters", "limits", b"limits", "metadata", b"metadata", "method", b"method", "method_reason", b"method_reason", "name", b"name", "objective", b"objective", "teacher_answers", b"teacher_answers", "teacher_version_id", b"teacher_version_id", "validation_dataset_id", b"validation_dataset_id", "validation_dataset_job_id", b"validation_dataset_job_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -501,21 +535,27 @@ class ListStepFiguresRequest(_message.Message):
 
     TENANT_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
+    AFTER_STEP_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     job_id: _builtins.str
     """The job."""
+    after_step: _builtins.int
+    """The first steps behind this one; absent for the last steps of all."""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         job_id: _builtins.str = ...,
+        after_step: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_after_step", b"_after_step", "after_step", b"after_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_step", b"_after_step", "after_step", b"after_step", "job_id", b"job_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__after_step: _TypeAlias = _typing.Literal["after_step"]  # noqa: Y015
+    _WhichOneofArgType__after_step: _TypeAlias = _typing.Literal["_after_step", b"_after_step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__after_step) -> _WhichOneofReturnType__after_step | None: ...
 
 Global___ListStepFiguresRequest: _TypeAlias = ListStepFiguresRequest  # noqa: Y015
 
@@ -528,7 +568,7 @@ class ListStepFiguresResponse(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___StepFigures]:
-        """In the order of the steps; at most the last 1,000."""
+        """In the order of the steps; at most 1,000."""
 
     def __init__(
         self,

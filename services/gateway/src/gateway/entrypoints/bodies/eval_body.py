@@ -8,8 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from gateway.domain.errors import BadRequestError
 from gateway.domain.eval_criteria import BY_MODEL, SIMILARITIES
 from gateway.entrypoints.bodies.chat_body import parse_open
-from gateway.entrypoints.bodies.parsing import OpenBody
-from gateway.entrypoints.http.batches import Metadata
+from gateway.entrypoints.bodies.parsing import Metadata, OpenBody
 
 MAX_CRITERIA = 20
 MAX_TURNS = 100

@@ -12,7 +12,13 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
 from pydantic import BeforeValidator, Field
 from service_kit.errors import InvalidInputError
 
-from gateway.entrypoints.bodies.parsing import PRIORITIES, PRIORITY_MEANING, Priority, StrictBody
+from gateway.entrypoints.bodies.parsing import (
+    PRIORITIES,
+    PRIORITY_MEANING,
+    Metadata,
+    Priority,
+    StrictBody,
+)
 from gateway.ordering.create_fine_tuning_job import FineTuningOrder
 
 UINT32 = 2**32
@@ -181,9 +187,11 @@ class FineTuningBody(StrictBody):
     limits: LimitsBody = LimitsBody()
     distribution: DistributionBody | None = None
     priority: Priority = Field("normal", description=PRIORITY_MEANING)
-    validation_file: None = None
+    validation_file: str | None = Field(
+        None, min_length=1, max_length=128, description="As training_file; for the valid split."
+    )
     integrations: list[None] | None = Field(None, max_length=0)
-    metadata: None = None
+    metadata: Metadata | None = None
 
 
 def order_from(body: FineTuningBody) -> FineTuningOrder:
@@ -210,6 +218,8 @@ def order_from(body: FineTuningBody) -> FineTuningOrder:
         hyper_parameters=HyperParameters(**chosen),
         evaluate=body.evaluate,
         limits=TrainingLimits(**body.limits.model_dump(exclude_none=True)),
+        validation_file=body.validation_file or "",
+        metadata=body.metadata or {},
         distribution=None if body.distribution is None else body.distribution.message(),
         priority=PRIORITIES[body.priority],
     )

@@ -1,10 +1,10 @@
 """JSON bodies: read, parsed and checked at once, with everything wrong said at once."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service_kit.errors import InvalidInputError
 from starlette.requests import Request
 
@@ -18,6 +18,11 @@ PRIORITIES = {
     "normal": JOB_PRIORITY_NORMAL,
     "high": JOB_PRIORITY_HIGH,
 }
+
+Key = Annotated[str, Field(max_length=64)]
+Value = Annotated[str, Field(max_length=512)]
+Metadata = Annotated[dict[Key, Value], Field(max_length=16)]
+"""The caller's own words about something, as OpenAI bounds them."""
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

@@ -143,7 +143,7 @@ class FineTuningJob(OrderAndTurn):
     fine_tuned_model: str | None
     organization_id: str
     training_file: str
-    validation_file: None
+    validation_file: str | None
     result_files: list[str]
     seed: int
     trained_tokens: int | None
@@ -151,7 +151,7 @@ class FineTuningJob(OrderAndTurn):
     method: Method
     user_provided_suffix: str | None
     integrations: list[None]
-    metadata: None
+    metadata: dict[str, str] | None
     estimated_finish: int | None
     error: JobFailure | None
     progress: JobProgressReport | None

@@ -219,6 +219,10 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
         named.append(_query("kind", text, "Only jobs of this kind."))
     if route.name == "get_policy":
         named.append(_query("version", {"type": "integer"}, "Not what judges now, but this one."))
+    if route.name == "list_fine_tuning":
+        pairs = {"type": "object", "maxProperties": 16, "additionalProperties": text}
+        said = "Only jobs with these pairs, as metadata[key]=value."
+        named.append(_query("metadata", pairs, said) | {"style": "deepObject", "explode": True})
     if route.name == "list_files":
         named.append(_query("purpose", text, "Only files of this purpose."))
         order = {"enum": ["asc", "desc"], "default": "desc"}

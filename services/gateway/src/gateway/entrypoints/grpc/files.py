@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from modelmill.gateway.v1 import gateway_service_pb2 as pb
+from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import InvalidInputError
 
 from gateway.domain.access import Caller
@@ -21,12 +22,21 @@ class DeletesFiles(Protocol):
     async def __call__(self, file_id: str, caller: Caller) -> None: ...
 
 
+class FindsFiles(Protocol):
+    """See `gateway.ordering.find_file.FindFile`."""
+
+    async def __call__(self, tenant: str, file_id: str) -> FileState: ...
+
+
 class FileProcedures:
     """UploadFile, ListFiles, GetFile, DownloadFile and DeleteFile."""
 
-    def __init__(self, files: Files, delete_file: DeletesFiles, *, max_bytes: int) -> None:
+    def __init__(
+        self, files: Files, delete_file: DeletesFiles, find_file: FindsFiles, *, max_bytes: int
+    ) -> None:
         self._files = files
         self._delete_file = delete_file
+        self._find_file = find_file
         self._max_bytes = max_bytes
 
     def handlers(self) -> Handlers:
@@ -59,12 +69,13 @@ class FileProcedures:
         return pb.ListFilesResponse(files=page.items, has_more=page.has_more)
 
     async def _get(self, request: pb.GetFileRequest, call: Call) -> pb.GetFileResponse:
-        file = await self._files.get(tenant=call.caller.tenant, file_id=request.file_id)
+        file = await self._find_file(call.caller.tenant, request.file_id)
         return pb.GetFileResponse(file=file)
 
     async def _download(
         self, request: pb.DownloadFileRequest, call: Call
     ) -> AsyncGenerator[pb.DownloadFileResponse]:
+        await self._find_file(call.caller.tenant, request.file_id)
         chunks = self._files.content(tenant=call.caller.tenant, file_id=request.file_id)
         async for chunk in chunks:
             yield pb.DownloadFileResponse(chunk=chunk)

@@ -245,6 +245,10 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
     ]
     if spec.dataset_job_id:
         errors.append("dataset_job_id: must be empty; the gateway finds it")
+    if spec.validation_dataset_job_id:
+        errors.append("validation_dataset_job_id: must be empty; the gateway finds it")
+    if spec.adapter_version_id:
+        errors.append("adapter_version_id: must be empty; name the adapter as base_version_id")
     if spec.method_reason:
         errors.append("method_reason: must be empty; the trainer writes it")
     if errors:
@@ -260,6 +264,8 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
         teacher_answers=spec.teacher_answers if spec.HasField("teacher_answers") else None,
         evaluate=spec.evaluate,
         limits=spec.limits,
+        validation_file=spec.validation_dataset_id,
+        metadata=dict(spec.metadata),
         distribution=spec.distribution if spec.HasField("distribution") else None,
         priority=priority,
     )

@@ -49,7 +49,9 @@ def gateway_rpc_handlers(
         **ChatProcedures(use_cases.answer_chat).handlers(),
         **models.handlers(),
         **PolicyProcedures(use_cases.manage_policy, use_cases.record_feedback).handlers(),
-        **FileProcedures(data_prep, use_cases.delete_file, max_bytes=max_upload_bytes).handlers(),
+        **FileProcedures(
+            data_prep, use_cases.delete_file, use_cases.find_file, max_bytes=max_upload_bytes
+        ).handlers(),
         **UploadProcedures(data_prep, max_bytes=max_upload_bytes).handlers(),
         **datasets.handlers(),
         **DatasetStoryProcedures(stories).handlers(),

@@ -1,6 +1,6 @@
 """Batches in OpenAI's shape: files of requests, answered in the background."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from jobs.kinds import BATCH
 from jobs.ledger import JobRecord
@@ -15,7 +15,7 @@ from gateway.batches.create_batch import CreateBatch
 from gateway.domain.errors import unsupported
 from gateway.domain.pages import page_of
 from gateway.entrypoints.bodies.chat_body import parse_open
-from gateway.entrypoints.bodies.parsing import OpenBody
+from gateway.entrypoints.bodies.parsing import Metadata, OpenBody
 from gateway.entrypoints.http.jobs import Jobs
 from gateway.entrypoints.http.requests import (
     Handlers,
@@ -28,10 +28,6 @@ from gateway.entrypoints.views.batch_views import batch_view
 from gateway.entrypoints.views.pages import page_view
 from gateway.ordering.control_job import ControlJob
 
-MAX_PAIRS = 16
-Key = Annotated[str, Field(max_length=64)]
-Value = Annotated[str, Field(max_length=512)]
-Metadata = Annotated[dict[Key, Value], Field(max_length=MAX_PAIRS)]
 SPEC = BatchSpec.DESCRIPTOR.full_name
 
 

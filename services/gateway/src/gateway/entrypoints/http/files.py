@@ -23,6 +23,7 @@ from gateway.entrypoints.http.requests import (
 from gateway.entrypoints.views.file_views import file_view
 from gateway.entrypoints.views.pages import deleted_view, page_view
 from gateway.ordering.delete_file import DeleteFile
+from gateway.ordering.find_file import FindFile
 
 
 class Files(Protocol):
@@ -31,7 +32,6 @@ class Files(Protocol):
     async def upload(
         self, chunks: AsyncIterator[bytes], *, tenant: str, filename: str, purpose: str
     ) -> FileState: ...
-    async def get(self, *, tenant: str, file_id: str) -> FileState: ...
     async def list(self, *, tenant: str) -> Sequence[FileState]: ...
     def content(self, *, tenant: str, file_id: str) -> AsyncIterator[bytes]: ...
 
@@ -39,9 +39,10 @@ class Files(Protocol):
 class FileRoutes:
     """/v1/files."""
 
-    def __init__(self, files: Files, delete_file: DeleteFile) -> None:
+    def __init__(self, files: Files, delete_file: DeleteFile, find_file: FindFile) -> None:
         self._files = files
         self._delete_file = delete_file
+        self._find_file = find_file
 
     def handlers(self) -> Handlers:
         """By the names of the route table."""
@@ -87,9 +88,7 @@ class FileRoutes:
         return json_response(page_view(page, file_view))
 
     async def _get(self, request: Request) -> Response:
-        file = await self._files.get(
-            tenant=caller_of(request).tenant, file_id=request.path_params["file_id"]
-        )
+        file = await self._find_file(caller_of(request).tenant, request.path_params["file_id"])
         return json_response(file_view(file))
 
     async def _delete(self, request: Request) -> Response:
@@ -99,6 +98,6 @@ class FileRoutes:
 
     async def _content(self, request: Request) -> Response:
         tenant, file_id = caller_of(request).tenant, request.path_params["file_id"]
-        file = await self._files.get(tenant=tenant, file_id=file_id)
+        file = await self._find_file(tenant, file_id)
         chunks = self._files.content(tenant=tenant, file_id=file_id)
         return await download(chunks, file.filename, "application/octet-stream")

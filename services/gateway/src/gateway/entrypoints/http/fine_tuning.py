@@ -1,13 +1,17 @@
 """Training jobs, as OpenAI's clients order, read and steer them."""
 
+import re
+from collections.abc import Callable
+
 from jobs.kinds import TRAIN
 from jobs.ledger import JobRecord
 from modelmill.jobs.v1.job_pb2 import JobWish
 from service_kit.errors import NotFoundError
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.domain.errors import unsupported
+from gateway.domain.errors import BadRequestError
 from gateway.domain.pages import page_of
 from gateway.entrypoints.bodies.fine_tuning_body import FineTuningBody, order_from
 from gateway.entrypoints.bodies.parsing import read_body
@@ -28,6 +32,7 @@ from gateway.ordering.control_job import ControlJob
 from gateway.ordering.create_fine_tuning_job import CreateFineTuningJob
 
 WHAT = "fine-tuning job"
+METADATA = re.compile(r"metadata\[(.{1,64})\]")
 
 
 class FineTuningRoutes:
@@ -63,9 +68,9 @@ class FineTuningRoutes:
         return json_response(self._training(record))
 
     async def _list(self, request: Request) -> Response:
-        if any(name.startswith("metadata") for name in request.query_params):
-            raise unsupported("metadata")
-        records = self._jobs.list(caller_of(request).tenant, TRAIN)
+        is_wanted = _wanted_metadata(request.query_params)
+        known = self._jobs.list(caller_of(request).tenant, TRAIN)
+        records = [job for job in known if is_wanted(job)]
         page = page_of(records, page_request_of(request), lambda job: job.requested.job_id)
         return json_response(page_view(page, self._training))
 
@@ -92,14 +97,40 @@ class FineTuningRoutes:
         return handler
 
     def _training(self, record: JobRecord) -> View:
-        """With the file that its dataset is made from, where that is known."""
+        """With the files that its datasets are made from, where those are known."""
+        return fine_tuning_view(
+            record, self._file_of(record, "dataset"), self._file_of(record, "validation_dataset")
+        )
+
+    def _file_of(self, record: JobRecord, role: str) -> str:
         spec = record.requested.spec.fields
-        source = spec["dataset_id"].string_value
-        made_by = spec["dataset_job_id"].string_value
+        source = spec[f"{role}_id"].string_value
+        made_by = spec[f"{role}_job_id"].string_value
         if made_by:
             try:
                 dataset_job = self._jobs.get(record.requested.tenant, made_by)
             except NotFoundError:
-                return fine_tuning_view(record, source)
+                return source
             source = dataset_job.requested.spec.fields["file_id"].string_value
-        return fine_tuning_view(record, source)
+        return source
+
+
+def _wanted_metadata(query: QueryParams) -> Callable[[JobRecord], bool]:
+    """Whether a job has the pairs that `metadata[key]=value` asks for; `metadata=null`: none."""
+    pairs = {}
+    for name, value in query.items():
+        if (found := METADATA.fullmatch(name)) is not None:
+            pairs[found[1]] = value
+        elif name.startswith("metadata") and (name, value) != ("metadata", "null"):
+            raise BadRequestError(
+                "metadata: must be null, or pairs as metadata[key]=value", param="metadata"
+            )
+    wants_none = "metadata" in query
+
+    def has(record: JobRecord) -> bool:
+        own = record.requested.spec.fields["metadata"].struct_value.fields
+        if wants_none and own:
+            return False
+        return all(key in own and own[key].string_value == pairs[key] for key in pairs)
+
+    return has

@@ -74,7 +74,7 @@ def gateway_http_app(
     handlers = {
         **_judging_handlers(use_cases),
         **models.handlers(),
-        **FileRoutes(data_prep, use_cases.delete_file).handlers(),
+        **FileRoutes(data_prep, use_cases.delete_file, use_cases.find_file).handlers(),
         **UploadRoutes(data_prep).handlers(),
         **datasets.handlers(),
         **DatasetStoryRoutes(stories).handlers(),

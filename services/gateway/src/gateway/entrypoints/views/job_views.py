@@ -10,6 +10,7 @@ from jobs.ledger import JobEvent, JobRecord
 from modelmill.jobs.v1 import job_pb2 as pb
 
 from gateway.domain.log_tail import shown_tail
+from gateway.ordering.find_file import result_file_of
 
 View = dict[str, Any]
 
@@ -75,7 +76,7 @@ def job_view(record: JobRecord) -> View:
     }
 
 
-def fine_tuning_view(record: JobRecord, training_file: str) -> View:
+def fine_tuning_view(record: JobRecord, training_file: str, validation_file: str) -> View:
     """A training job as OpenAI's `fine_tuning.job`; what follows `estimated_finish` is ours."""
     requested, state = record.requested, record.state
     spec = as_object(requested.spec)
@@ -98,14 +99,15 @@ def fine_tuning_view(record: JobRecord, training_file: str) -> View:
         "fine_tuned_model": state.result.version_id or None,
         "organization_id": requested.tenant,
         "training_file": training_file,
-        **{"validation_file": None, "result_files": []},
+        "validation_file": validation_file or None,
+        "result_files": [file for file in (result_file_of(record),) if file],
         "seed": int(chosen.get("seed", 0)),
         "trained_tokens": trained_tokens(record),
         "hyperparameters": hyperparameters,
         "method": {way: {"hyperparameters": hyperparameters}, "type": way},
         "user_provided_suffix": spec.get("name"),
         "integrations": [],
-        "metadata": None,
+        "metadata": spec.get("metadata"),
         "estimated_finish": _estimated_finish(record),
         **_order_and_turn(record),
         "error": _error(state),
