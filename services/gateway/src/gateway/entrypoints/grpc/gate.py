@@ -85,7 +85,10 @@ MODEL_FIELDS = {
     "DeleteAlias": ("name",),
     "CreateDataset": DATASET_FIELDS,
     "PreviewDataset": DATASET_FIELDS,
-    "CreateFineTuningJob": ("spec.base_version_id", "spec.teacher_version_id", "spec.name"),
+    "CreateFineTuningJob": (
+        *("spec.base_version_id", "spec.adapter_version_id"),
+        *("spec.teacher_version_id", "spec.name"),
+    ),
     "CreateOptimization": ("spec.source_version_id",),
     "CreateEvaluation": ("spec.model", "spec.compare_to"),
     "CancelJob": ("job_id",),
