@@ -104,8 +104,7 @@ class Parts:
 def all_use_cases(parts: Parts) -> UseCases:
     """Everything that callers can do."""
     settings, known, peers = parts.settings, parts.known, parts.peers
-    find_model, show_datasets = _readers(known, settings.default_model)
-    room, ordering = _ordering(parts, find_model)
+    find_model, show_datasets, room, ordering = _ordering(parts)
     answer_chat, judge_texts = _judged(parts, find_model)
     submit_job, manage_evals = _own_jobs(parts, room)
     return UseCases(
@@ -144,10 +143,11 @@ def all_use_cases(parts: Parts) -> UseCases:
 
 
 def _ordering(
-    parts: Parts, find_model: FindModel
-) -> tuple[WaitingRoom, tuple[FindModel, OrderJob]]:
+    parts: Parts,
+) -> tuple[FindModel, ShowDatasets, WaitingRoom, tuple[FindModel, OrderJob]]:
+    find_model, show_datasets = _readers(parts.known, parts.settings.default_model)
     room = WaitingRoom(parts.known.jobs, parts.settings.max_waiting_jobs)
-    return room, (find_model, OrderJob(parts.known.jobs, room))
+    return find_model, show_datasets, room, (find_model, OrderJob(parts.known.jobs, room))
 
 
 def _deleting(parts: Parts) -> DeleteModel:

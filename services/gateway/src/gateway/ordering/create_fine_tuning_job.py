@@ -167,6 +167,22 @@ class CreateFineTuningJob:
     async def _order(
         self, order: FineTuningOrder, caller: Caller, idempotency_key: str
     ) -> JobRecord:
+        spec = await self._spec(order, caller, idempotency_key)
+        accepted = await self._training.create(
+            spec,
+            tenant=caller.tenant,
+            requested_by=caller.subject,
+            idempotency_key=idempotency_key,
+            priority=order.priority,
+        )
+        await until_seen(self._jobs, accepted.sequence)
+        return accepted_record(
+            self._jobs, accepted.job_id, kind=TRAIN, tenant=caller.tenant, spec=spec
+        )
+
+    async def _spec(
+        self, order: FineTuningOrder, caller: Caller, idempotency_key: str
+    ) -> TrainSpec:
         if order.validation_file == order.training_file:
             raise InvalidInputError(
                 "validation_file: is the training file; leave it out to validate on a part of that"
@@ -178,7 +194,7 @@ class CreateFineTuningJob:
         validation = _NOTHING
         if order.validation_file:
             validation = await self._source(order, caller, idempotency_key, "validation_file")
-        spec = TrainSpec(
+        return TrainSpec(
             base_version_id=start.base.version_id,
             adapter_version_id=start.adapter.version_id if start.adapter else "",
             dataset_id=source.dataset_id,
@@ -195,17 +211,6 @@ class CreateFineTuningJob:
             teacher_answers=order.teacher_answers,
             limits=order.limits,
             distribution=order.distribution,
-        )
-        accepted = await self._training.create(
-            spec,
-            tenant=caller.tenant,
-            requested_by=caller.subject,
-            idempotency_key=idempotency_key,
-            priority=order.priority,
-        )
-        await until_seen(self._jobs, accepted.sequence)
-        return accepted_record(
-            self._jobs, accepted.job_id, kind=TRAIN, tenant=caller.tenant, spec=spec
         )
 
     async def _teacher(self, order: FineTuningOrder, tenant: str) -> str:

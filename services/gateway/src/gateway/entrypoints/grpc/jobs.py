@@ -235,23 +235,7 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
     Raises:
         InvalidInputError: lists everything that is missing or not the caller's to say.
     """
-    errors = [
-        f"{field}: must be given"
-        for field, value in (
-            ("base_version_id", spec.base_version_id),
-            ("dataset_id", spec.dataset_id),
-        )
-        if not value
-    ]
-    if spec.dataset_job_id:
-        errors.append("dataset_job_id: must be empty; the gateway finds it")
-    if spec.validation_dataset_job_id:
-        errors.append("validation_dataset_job_id: must be empty; the gateway finds it")
-    if spec.adapter_version_id:
-        errors.append("adapter_version_id: must be empty; name the adapter as base_version_id")
-    if spec.method_reason:
-        errors.append("method_reason: must be empty; the trainer writes it")
-    if errors:
+    if errors := _errors_of(spec):
         raise InvalidInputError(errors)
     return FineTuningOrder(
         model=spec.base_version_id,
@@ -269,3 +253,24 @@ def _order(spec: TrainSpec, priority: JobPriority.ValueType) -> FineTuningOrder:
         distribution=spec.distribution if spec.HasField("distribution") else None,
         priority=priority,
     )
+
+
+def _errors_of(spec: TrainSpec) -> list[str]:
+    """What is missing, or not the caller's to say."""
+    errors = [
+        f"{field}: must be given"
+        for field, value in (
+            ("base_version_id", spec.base_version_id),
+            ("dataset_id", spec.dataset_id),
+        )
+        if not value
+    ]
+    if spec.dataset_job_id:
+        errors.append("dataset_job_id: must be empty; the gateway finds it")
+    if spec.validation_dataset_job_id:
+        errors.append("validation_dataset_job_id: must be empty; the gateway finds it")
+    if spec.adapter_version_id:
+        errors.append("adapter_version_id: must be empty; name the adapter as base_version_id")
+    if spec.method_reason:
+        errors.append("method_reason: must be empty; the trainer writes it")
+    return errors

@@ -49,10 +49,7 @@ def gateway_rpc_handlers(
         **ChatProcedures(use_cases.answer_chat).handlers(),
         **models.handlers(),
         **PolicyProcedures(use_cases.manage_policy, use_cases.record_feedback).handlers(),
-        **FileProcedures(
-            data_prep, use_cases.delete_file, use_cases.find_file, max_bytes=max_upload_bytes
-        ).handlers(),
-        **UploadProcedures(data_prep, max_bytes=max_upload_bytes).handlers(),
+        **_files(use_cases, data_prep, max_upload_bytes),
         **datasets.handlers(),
         **DatasetStoryProcedures(stories).handlers(),
         **_ordering(use_cases, jobs),
@@ -61,6 +58,16 @@ def gateway_rpc_handlers(
     }
     recorded = with_records(handlers, use_cases.record_changes)
     return build_handlers(recorded, verifier, use_cases.require_models)
+
+
+def _files(use_cases: UseCases, data_prep: DataPrep, max_bytes: int) -> Handlers:
+    files = FileProcedures(
+        data_prep, use_cases.delete_file, use_cases.find_file, max_bytes=max_bytes
+    )
+    return {
+        **files.handlers(),
+        **UploadProcedures(data_prep, max_bytes=max_bytes).handlers(),
+    }
 
 
 def _ordering(use_cases: UseCases, jobs: Jobs) -> Handlers:
