@@ -66,7 +66,8 @@ async def test_a_slow_request_runs_on_at_a_low_priority_and_the_next_one_does_no
         tmp_path, chat_template=f"{slow}{'{% endfor %}' * 2}{{% endif %}}{{{{ messages }}}}"
     )
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    async with running(Limits(cpu_seconds=60.0, trial_cpu_seconds=60.0, seconds=200.0)) as (pool, _):
+    limits = Limits(cpu_seconds=60.0, trial_cpu_seconds=60.0, seconds=200.0)
+    async with running(limits) as (pool, _):
         await pool.open("acme", folder)
         before = priorities()
         asked = asyncio.create_task(pool.encode_prompt("acme", folder, BOOM, []))
