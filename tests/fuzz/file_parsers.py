@@ -6,7 +6,9 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from data_prep.domain.mapping.row_mapping import LAYOUT_COLUMNS, plan_mapping
+from data_prep.domain.reading.file_form import CODECS, DELIMITERS, UTF16, FileForm
 from data_prep.domain.reading.file_formats import FileFormat, compression_of, row_format_of
+from data_prep.domain.reading.inspect_file import inspect_file
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.parse_block import parse_block
 from data_prep.domain.reading.read_blocks import check_opening, read_blocks
@@ -28,10 +30,10 @@ MAPPINGS.append(plan_mapping({"user_template": "{q}", "answer_template": "{a}"})
 class FileParser:
     """Reads a file of one format.
 
-    Promised: rows are the same in whatever pieces a file is read; they come in the order of their
-    lines, each once, and are mapped or quarantined; a refused row has a rule and a bounded sample;
-    a file whose rows can be read has an opening that is not refused; a gzip file that zlib reads
-    has the rows, or the fault, of its content.
+    Promised, in any encoding: rows are the same in whatever pieces a file is read; they come in the
+    order of their lines, each once, and are mapped or quarantined; a refused row has a rule and a
+    bounded sample; a file whose rows can be read has an opening that is not refused; a gzip file
+    that zlib reads has the rows, or the fault, of its content.
     """
 
     def __init__(self, file_format: FileFormat) -> None:
@@ -46,19 +48,21 @@ class FileParser:
         """As `Parser.execute`."""
         chance = Random(path.read_bytes())
         chunk, limit = chance.choice(CHUNKS), chance.choice(MAX_ROW_BYTES)
-        rows = rows_or_none(path, self._format, WHOLE, limit)
-        if rows_or_none(path, self._format, chunk, limit) != rows:
+        form = _form(path, self._format, chance)
+        rows = rows_or_none(path, self._format, WHOLE, limit, form)
+        if rows_or_none(path, self._format, chunk, limit, form) != rows:
             raise FuzzError(f"other rows when read by {chunk} bytes")
         if compression_of(self._format) == "gz":
-            self._check_gzip(path, rows, limit)
+            self._check_gzip(path, rows, limit, form)
         if rows is None:
             raise InvalidInputError("refused")
         check_opening(path, self._format)
-        _check_rows(rows, limit)
+        # A character of one byte has two in UTF-16.
+        _check_rows(rows, 2 * limit if form.encoding in UTF16 else limit)
         check_mapped(rows, chance.choice(MAPPINGS))
         return len(rows)
 
-    def _check_gzip(self, path: Path, rows: list[Row] | None, limit: int) -> None:
+    def _check_gzip(self, path: Path, rows: list[Row] | None, limit: int, form: FileForm) -> None:
         try:
             content = _gunzipped(path.read_bytes())
         except zlib.error:
@@ -66,8 +70,17 @@ class FileParser:
         with TemporaryDirectory() as folder:
             plain = Path(folder) / "plain"
             plain.write_bytes(content)
-            if rows_or_none(plain, row_format_of(self._format), WHOLE, limit) != rows:
+            if rows_or_none(plain, row_format_of(self._format), WHOLE, limit, form) != rows:
                 raise FuzzError("other rows than those of its content")
+
+
+def _form(path: Path, file_format: FileFormat, chance: Random) -> FileForm:
+    """What the file shows, or what it need not be."""
+    wish = FileForm(chance.choice(["", *CODECS]), chance.choice(["", *DELIMITERS]), "")
+    try:
+        return inspect_file(path, file_format, chance.choice([FileForm(), wish]), ReadLimits())
+    except InvalidInputError:
+        return FileForm()
 
 
 def _gunzipped(content: bytes) -> bytes:
@@ -87,13 +100,15 @@ def _gunzipped(content: bytes) -> bytes:
 
 
 def rows_or_none(
-    path: Path, file_format: FileFormat, chunk: int, max_row_bytes: int
+    path: Path, file_format: FileFormat, chunk: int, max_row_bytes: int, form: FileForm
 ) -> list[Row] | None:
     """All rows, read in pieces of `chunk` bytes; None when the file is refused."""
     limits = ReadLimits(max_row_bytes=max_row_bytes, chunk_bytes=chunk, block_rows=50)
     try:
         return [
-            row for block in read_blocks(path, file_format, limits) for row in parse_block(block)
+            row
+            for block in read_blocks(path, file_format, limits, form)
+            for row in parse_block(block)
         ]
     except InvalidInputError:
         return None

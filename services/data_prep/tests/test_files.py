@@ -54,14 +54,14 @@ async def test_an_id_that_was_never_given_out_is_not_found(data_prep: Any) -> No
 
 async def test_what_is_no_file_of_rows_is_refused(data_prep: Any) -> None:
     for content, filename, complaint in (
-        (b"{}", "rows.json", "must end in .jsonl, .ndjson, .csv, .txt"),
+        (b"{}", "rows.json", "must end in .jsonl, .ndjson, .csv, .tsv, .txt"),
         (b"{}", "x" * 255 + ".jsonl", "at most 255"),
         (b"{}", "a\nb.jsonl", "printable"),
         (b"", "rows.jsonl", "empty"),
-        ('{"q": 1}\n'.encode("utf-16"), "rows.jsonl", "UTF-16 text"),
-        ('{"q": 1}\n'.encode("utf-16-le"), "rows.jsonl", "not UTF-8 text"),
-        (gzip.compress(b"\0" * 9), "rows.jsonl.gz", "not UTF-8 text"),
-        (gzip.compress(gzip.compress(b"{}" * 99)), "rows.jsonl.gz", "not UTF-8 text"),
+        ("q,a\n1,2\n".encode("utf-16"), "rows.jsonl", "no rows of JSON"),
+        (b"{}\n" + b"\0\1" * 9, "rows.jsonl", "not text: it has zero bytes"),
+        (gzip.compress(b"\0" * 9), "rows.jsonl.gz", "not text: it has zero bytes"),
+        (gzip.compress(gzip.compress(b"{}" * 99)), "rows.jsonl.gz", "not text"),
         (b"{}\n", "rows.jsonl.gz", "no .gz file"),
         (b"<html>\n<body>{}</body>", "rows.jsonl", "no rows of JSON"),
         (b"#!/bin/sh\nrm -r /\n", "rows.jsonl", "no rows of JSON"),
@@ -98,7 +98,7 @@ async def test_a_file_is_what_its_bytes_are_however_small_its_chunks_are_cut(
 ) -> None:
     for content in (b"%PDF-1.7\n{}\n", b"{}\n" + b"\0" * 9, b"<html>\n", b"PK\x03\x04{}"):
         pieces = [pb.UploadFileRequest(chunk=content[at : at + 1]) for at in range(len(content))]
-        with pytest.raises(InvalidInputError, match=r"not UTF-8 text|no rows of JSON"):
+        with pytest.raises(InvalidInputError, match=r"not text|no rows of JSON"):
             await data_prep.upload_requests([HEADER, *pieces])
     kept = await data_prep.upload(b"not a row\n\n{}\n", filename="rows.jsonl")
     assert kept.size_bytes == 14

@@ -62,6 +62,7 @@ def report(text: str = "", contaminated: dict[str, int] | None = None, **changes
     return {
         "counts": {**counts, "rows_quarantined": 0, "train": 7, "valid": 1, "test": 1},
         "merkle_root": "00" * 32,
+        "source": {"format": "csv", "encoding": "gb18030", "delimiter": "\t"},
         "stages": {},
         "rules": {"dropped": {"duplicates.exact": 1_234, "duplicates.near": 1}},
         "samples": samples,

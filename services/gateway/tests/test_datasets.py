@@ -121,6 +121,7 @@ async def test_a_preview_shows_rows_and_why_others_would_not_be_kept(house: Hous
     assert answer == {
         "object": "dataset.preview",
         "columns": ["word", "kind"],
+        "reading": {"encoding": "big5", "delimiter": ";"},
         "data": [
             {"line": 1, "row": {"messages": []}, "reason": None, "changes": ["spaces@1"]},
             {"line": 3, "row": None, "reason": "read.not_json: not JSON", "changes": []},

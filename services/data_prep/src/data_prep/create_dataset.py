@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from google.protobuf.json_format import MessageToDict
 from jobs.kinds import DATASET, dataset_id_of, prefix_of
 from jobs.submit import JobQueue
-from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, SplitShares
+from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, ReadingSpec, SplitShares
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import InvalidInputError
@@ -38,8 +38,11 @@ class Files(Protocol):
 class SpecLooks(Protocol):
     async def spec(
         self, path: Path, file_format: str, *, spec: Mapping[str, Any], max_row_bytes: int
-    ) -> None:
+    ) -> Mapping[str, str]:
         """Refuse a spec that does not fit the file's first rows.
+
+        Returns:
+            How the file is read, as fields of `ReadingSpec`.
 
         Raises:
             InvalidInputError: It names a column that none has, or the file is not of its format.
@@ -104,7 +107,7 @@ class CreateDataset:
         fields = spec_fields(spec)
         plan = plan_dataset(fields, why_no_models=self._why_no_models)
         size_bytes = file.size_bytes + await self._check_names(tenant, spec)
-        await self._looks.spec(
+        reading = await self._looks.spec(
             await self._files.content(file),
             file_format_of(file),
             spec=fields,
@@ -116,7 +119,7 @@ class CreateDataset:
             tenant=tenant,
             requested_by=requested_by,
             idempotency_key=idempotency_key,
-            spec=_with_defaults(spec, plan, file),
+            spec=_with_defaults(spec, plan, file, reading),
             priority=priority,
             needs=dataset_needs(plan, self._processes),
             expected_seconds=dataset_seconds(plan, size_bytes),
@@ -152,11 +155,14 @@ def file_format_of(file: FileState) -> FileFormat:
     return file_format
 
 
-def _with_defaults(spec: DatasetSpec, plan: DatasetPlan, file: FileState) -> DatasetSpec:
+def _with_defaults(
+    spec: DatasetSpec, plan: DatasetPlan, file: FileState, reading: Mapping[str, str]
+) -> DatasetSpec:
     """The spec as it will be carried out, so that a later default does not change an old job."""
     full = DatasetSpec()
     full.CopyFrom(spec)
     full.name = plan.name or PurePath(file.filename).stem[:MAX_NAME_CHARACTERS]
     shares = plan.shares
     full.shares.CopyFrom(SplitShares(train=shares.train, valid=shares.valid, test=shares.test))
+    full.reading.CopyFrom(ReadingSpec(**reading))
     return full

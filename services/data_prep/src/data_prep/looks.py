@@ -11,7 +11,9 @@ import pyarrow as pa
 from data_prep.dataset_looks import SHOWN_BYTES, dataset_difference, row_stories
 from data_prep.domain.dataset_plan import DatasetPlan, check_columns, plan_dataset
 from data_prep.domain.mapping.map_block import map_block
-from data_prep.domain.reading.file_formats import FileFormat
+from data_prep.domain.reading.file_form import FileForm, form_of_rows
+from data_prep.domain.reading.file_formats import FileFormat, row_format_of
+from data_prep.domain.reading.inspect_file import inspect_file
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.parse_block import parse_block
 from data_prep.domain.reading.read_blocks import check_opening, read_blocks
@@ -27,8 +29,8 @@ StagesOf = Callable[[DatasetPlan, bytes], Sequence[tuple[str, Stage]]]
 
 
 def look(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
-    """Answer one request: "opening", "spec" (does it fit the file) or "preview" of a file,
-    "stories" or "difference" of datasets.
+    """Answer one request: "opening", "spec" (does it fit the file, and how is that read) or
+    "preview" of a file, "stories" or "difference" of datasets.
 
     Raises:
         InvalidInputError: The file or the spec is wrong.
@@ -43,20 +45,25 @@ def look(request: Mapping[str, Any], stages_of: StagesOf) -> Any:
         check_opening(path, file_format)
         return None
     plan = plan_dataset(request["spec"])
+    count = PEEK_ROWS if request["look"] == "spec" else request["rows"]
+    limits = ReadLimits(max_row_bytes=request["max_row_bytes"], block_rows=count)
+    form = inspect_file(path, file_format, plan.reading, limits)
+    rows = first_rows(path, file_format, form, limits)
+    reading = form_of_rows(form, row_format_of(file_format))
     if request["look"] == "spec":
-        check_fit(first_rows(path, file_format, PEEK_ROWS, request["max_row_bytes"]), plan)
-        return None
-    rows = first_rows(path, file_format, request["rows"], request["max_row_bytes"])
-    return preview(rows, plan, stages_of(plan, bytes.fromhex(request["pseudonym_key"])))
+        check_fit(rows, plan)
+        return reading
+    stages = stages_of(plan, bytes.fromhex(request["pseudonym_key"]))
+    return {**preview(rows, plan, stages), "reading": reading}
 
 
 def first_rows(
-    path: Path, file_format: FileFormat, count: int, max_row_bytes: int
+    path: Path, file_format: FileFormat, form: FileForm, limits: ReadLimits
 ) -> list[SourceRow | RejectedRow]:
-    """At most `count` rows of a file, read and parsed."""
-    limits = ReadLimits(max_row_bytes=max_row_bytes, block_rows=count)
-    with closing(read_blocks(path, file_format, limits)) as blocks:
-        return list(islice((row for block in blocks for row in parse_block(block)), count))
+    """At most a block of rows of a file, read and parsed."""
+    with closing(read_blocks(path, file_format, limits, form)) as blocks:
+        rows = (row for block in blocks for row in parse_block(block))
+        return list(islice(rows, limits.block_rows))
 
 
 def check_fit(rows: Iterable[SourceRow | RejectedRow], plan: DatasetPlan) -> None:

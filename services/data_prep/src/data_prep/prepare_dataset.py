@@ -6,7 +6,7 @@ together: what says the same, what goes into which split. The second pass writes
 with the story of every row. Workers do the passes; this process reads, decides and appends.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +20,8 @@ from token_files.tokens_plan import TokensPlan
 from data_prep.domain.blocks import Block
 from data_prep.domain.dataset_plan import DatasetPlan
 from data_prep.domain.lineage.merkle import dataset_root
-from data_prep.domain.reading.file_formats import FileFormat
+from data_prep.domain.reading.file_form import FileForm, form_of_rows
+from data_prep.domain.reading.file_formats import FileFormat, row_format_of
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.read_blocks import read_blocks
 from data_prep.domain.report import report_of
@@ -56,6 +57,16 @@ class SourceFile:
 
     path: Path
     format: FileFormat
+    form: FileForm = FileForm()  # noqa: RUF009
+
+    @property
+    def described(self) -> dict[str, str]:
+        """How it is read, for the report."""
+        return {"format": self.format, **form_of_rows(self.form, row_format_of(self.format))}
+
+    def blocks(self, limits: ReadLimits) -> Generator[Block, None, None]:
+        """As `read_blocks`."""
+        return read_blocks(self.path, self.format, limits, self.form)
 
 
 @dataclass(frozen=True)
@@ -128,7 +139,7 @@ class PrepareDataset:
         counts = _counts(tally, output)
         root = dataset_root(output.trees)
         uses = [asdict(use) for use in self._asked().uses] if plan.asks_models else []
-        report = report_of(tally, counts, clusters, contaminated, root, uses)
+        report = report_of(tally, counts, clusters, contaminated, root, uses, source.described)
         _write_report(report, plan.name, folder)
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root, uses)
@@ -207,7 +218,7 @@ class _Reading:
         self.bytes_read = 0
 
     def __iter__(self) -> Iterator[Block]:
-        with closing(read_blocks(self._file.path, self._file.format, self._limits)) as blocks:
+        with closing(self._file.blocks(self._limits)) as blocks:
             for block in blocks:
                 self.bytes_read = block.bytes_read
                 yield block

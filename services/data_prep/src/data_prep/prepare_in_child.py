@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jobs.child import ChildFailure, ChildPort, Preempted
 from service_kit.errors import InvalidInputError
@@ -15,6 +15,9 @@ from tokenization.bounded import LimitError
 from data_prep.adapters.local_pool import LocalPool
 from data_prep.domain.dataset_plan import DatasetPlan, plan_dataset
 from data_prep.domain.duplicates.split_planner import TooFewTextsError
+from data_prep.domain.reading.file_form import NO_WISH, FileForm
+from data_prep.domain.reading.file_formats import FileFormat
+from data_prep.domain.reading.inspect_file import inspect_file
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.pipeline.asking import Models, NoLossError
 from data_prep.pipeline.worker_pool import WorkerPool
@@ -51,7 +54,9 @@ def prepare_in_child(port: ChildPort, processes: int) -> Mapping[str, Any]:
         made = _prepare(port, processes, progress)
     except NoValidRowsError as error:
         raise ChildFailure(
-            "NO_VALID_ROWS", error.message, "Mend the rows, or give the mapping that fits them."
+            "NO_VALID_ROWS",
+            error.message,
+            "Mend the rows, or give the mapping, encoding and delimiter that fit them.",
         ) from error
     except TooFewTextsError as error:
         raise ChildFailure(
@@ -83,13 +88,19 @@ def tokens_plan(tokens: Mapping[str, Any] | None) -> TokensPlan | None:
 def _prepare(port: ChildPort, processes: int, progress: Progress) -> PreparedDataset:
     request = port.request
     limits = ReadLimits(max_row_bytes=request["max_row_bytes"])
-    source, *evaluation = [
-        SourceFile(Path(file["path"]), file["format"]) for file in request["files"]
-    ]
     plan, tokens = plan_dataset(request["spec"]), tokens_plan(request["tokens"])
+    source, *evaluation = [
+        _inspected(file, plan.reading if number == 0 else NO_WISH, limits)
+        for number, file in enumerate(request["files"])
+    ]
     with _pool(request, processes) as pool:
         prepare = PrepareDataset(pool, progress, limits, tokens, _models(port, plan))
         return prepare(source, evaluation, plan, Path(request["folder"]))
+
+
+def _inspected(file: Mapping[str, str], wish: FileForm, limits: ReadLimits) -> SourceFile:
+    path, file_format = Path(file["path"]), cast(FileFormat, file["format"])
+    return SourceFile(path, file_format, inspect_file(path, file_format, wish, limits))
 
 
 def _models(port: ChildPort, plan: DatasetPlan) -> Models | None:

@@ -8,6 +8,7 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import (
     DatasetSpec,
     PreviewDatasetResponse,
     PreviewedRow,
+    ReadingSpec,
 )
 from service_kit.errors import InvalidInputError
 
@@ -79,4 +80,5 @@ class PreviewDataset:
             pseudonym_key=self._pseudonym_keys.of(tenant),
         )
         previewed = [PreviewedRow(**row) for row in shown["rows"]]
-        return PreviewDatasetResponse(rows=previewed, columns=shown["columns"])
+        reading = ReadingSpec(**shown["reading"])
+        return PreviewDatasetResponse(rows=previewed, columns=shown["columns"], reading=reading)

@@ -12,6 +12,7 @@ from registry.store import ArtifactStore
 from service_kit.errors import InvalidInputError, TooLargeError
 
 from data_prep.domain.full import FullError
+from data_prep.domain.reading.file_form import UTF8
 from data_prep.domain.reading.file_formats import (
     ENDINGS,
     PLAIN_FORMATS,
@@ -120,7 +121,8 @@ class StoreFile:
             raise FullError("too many uploads are running", retry_after_seconds=5.0)
         self._free_uploads -= 1
         try:
-            digest, size = await self._keep(chunks, file_format, filename)
+            encoding = UTF8 if purpose in _OF_REQUESTS else ""
+            digest, size = await self._keep(chunks, file_format, filename, encoding)
         finally:
             self._free_uploads += 1
         file = FileState(
@@ -136,11 +138,11 @@ class StoreFile:
         return file
 
     async def _keep(
-        self, chunks: AsyncIterator[bytes], file_format: FileFormat, filename: str
+        self, chunks: AsyncIterator[bytes], file_format: FileFormat, filename: str, encoding: str
     ) -> tuple[str, int]:
         """Digest and size of what the store holds now."""
         async with self._spool.open(CONTENT) as spooled:
-            size = await self._receive(chunks, spooled, file_format)
+            size = await self._receive(chunks, spooled, file_format, encoding)
             if file_format not in PLAIN_FORMATS:
                 await self._looks.opening(spooled.folder / CONTENT, file_format)
             manifest = await asyncio.to_thread(
@@ -153,7 +155,11 @@ class StoreFile:
         return manifest.digest, size
 
     async def _receive(
-        self, chunks: AsyncIterator[bytes], spooled: SpooledFile, file_format: FileFormat
+        self,
+        chunks: AsyncIterator[bytes],
+        spooled: SpooledFile,
+        file_format: FileFormat,
+        encoding: str,
     ) -> int:
         size, opening = 0, b""
         async for chunk in chunks:
@@ -162,22 +168,24 @@ class StoreFile:
             if len(opening) < SNIFFED_BYTES:
                 # Of all that has come of it, however small the chunks are cut.
                 opening += chunk[: SNIFFED_BYTES - len(opening)]
-                _check_opening(opening, file_format, whole=len(opening) == SNIFFED_BYTES)
+                if len(opening) == SNIFFED_BYTES:
+                    _check_opening(opening, file_format, encoding)
             size += len(chunk)
             if size > self._max_bytes:
                 raise TooLargeError(f"the file is larger than {self._max_bytes} bytes")
             await spooled.write(chunk)
         if not size:
             raise InvalidInputError("the file is empty")
-        _check_opening(opening, file_format, whole=True)
+        if len(opening) < SNIFFED_BYTES:
+            _check_opening(opening, file_format, encoding)
         return size
 
 
-def _check_opening(opening: bytes, file_format: FileFormat, *, whole: bool) -> None:
-    """Refuse text that is none; `whole` when no more of the opening comes."""
+def _check_opening(opening: bytes, file_format: FileFormat, encoding: str) -> None:
+    """Refuse text that is none, or of another encoding than the one that it must have."""
     if file_format in PLAIN_FORMATS:
-        check_text_opening(opening)
-        if whole and row_format_of(file_format) == "jsonl":
+        check_text_opening(opening, encoding)
+        if row_format_of(file_format) == "jsonl":
             check_rows_opening(opening)
 
 

@@ -12,6 +12,7 @@ from service_kit.errors import InvalidInputError, NotFoundError, OverloadedError
 
 FULL = UnavailableError("too many are coming in", retry_after_seconds=5).because("OVERLOADED")
 BEGAN = 1_750_000_000
+READING = pb.ReadingSpec(encoding="big5", delimiter=";")
 
 
 @dataclass
@@ -104,7 +105,7 @@ class FakeUploads(DataPrepServiceServicer):
             pb.PreviewedRow(line=1, row_json='{"messages": []}', changes=["spaces@1"]),
             pb.PreviewedRow(line=3, reason="read.not_json: not JSON"),
         ]
-        return pb.PreviewDatasetResponse(rows=rows, columns=["word", "kind"])
+        return pb.PreviewDatasetResponse(rows=rows, columns=["word", "kind"], reading=READING)
 
     def _pending(self, tenant: str, upload_id: str) -> OpenUpload:
         upload = self._uploads.get(upload_id)

@@ -59,14 +59,18 @@ class FileLooker:
 
     async def spec(
         self, path: Path, file_format: str, *, spec: Mapping[str, Any], max_row_bytes: int
-    ) -> None:
+    ) -> dict[str, str]:
         """Refuse a spec that reads a column that no row of the file's first ones has.
+
+        Returns:
+            How the file is read, as fields of `modelmill.data_prep.v1.ReadingSpec`.
 
         Raises:
             InvalidInputError: It does, or the file is not of its format, or brings its reader down.
         """
         request = {"look": "spec", "path": str(path), "format": file_format, "spec": dict(spec)}
-        await self._ask({**request, "max_row_bytes": max_row_bytes})
+        form: dict[str, str] = await self._ask({**request, "max_row_bytes": max_row_bytes})
+        return form
 
     async def preview(
         self,

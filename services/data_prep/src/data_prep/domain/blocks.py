@@ -25,3 +25,9 @@ class Block:
 
     bytes_read: int
     """Of the file as it is stored, up to the end of this block: how far the reading is."""
+
+    encoding: str = "utf-8"
+    """Of the rows' bytes, by its name in `file_form.CODECS`; rows of UTF-16 stand here as UTF-8."""
+
+    delimiter: str = ","
+    """Of a CSV record."""

@@ -16,11 +16,13 @@ def report_of(
     contaminated: Mapping[str, int],
     merkle_root: str,
     models: Sequence[Mapping[str, Any]],
+    source: Mapping[str, str],
 ) -> dict[str, Any]:
     """The whole report; the same rows and answers of models give the same report."""
     return {
         "counts": dict(counts),
         "merkle_root": merkle_root,
+        "source": dict(source),
         "stages": {name: asdict(stage) for name, stage in tally.stages.items()},
         "rules": _by_outcome(tally.rules),
         "reasons": _most_common(tally.reasons),

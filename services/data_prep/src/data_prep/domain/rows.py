@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from data_prep.domain.reading.faults import Fault
+from data_prep.domain.reading.file_form import CODECS, UTF8
 
 RAW_CHARACTERS = 2_000
 """So much of a refused row goes into the quarantine."""
@@ -25,7 +26,10 @@ class SourceRow(msgspec.Struct, frozen=True, gc=False):
     """Column name to JSON value."""
 
     raw: bytes
-    """The row's own bytes, without its line end."""
+    """The row's own bytes in the file, without its line end."""
+
+    encoding: str = UTF8
+    """Of the bytes."""
 
 
 class RejectedRow(msgspec.Struct, frozen=True, gc=False):
@@ -39,13 +43,15 @@ class RejectedRow(msgspec.Struct, frozen=True, gc=False):
     """For people. Names columns and limits but no values."""
 
     raw: str
-    """The row as far as `RAW_CHARACTERS`; bytes that are no UTF-8 are replaced."""
+    """The row as far as `RAW_CHARACTERS`; bytes that are no text are replaced."""
 
     source: bytes
     """sha256 of the row's bytes; of a row that is too long, of as much as was kept of it."""
 
 
-def rejected(line: int, fault: Fault, raw: bytes) -> RejectedRow:
-    """The row as one that goes no further."""
-    text = raw[:RAW_BYTES].decode("utf-8", errors="replace")[:RAW_CHARACTERS].rstrip("\r\n")
+def rejected(line: int, fault: Fault, raw: bytes, encoding: str = UTF8) -> RejectedRow:
+    """The row, whose bytes in the file are `raw`, as one that goes no further."""
+    text = (
+        raw[:RAW_BYTES].decode(CODECS[encoding], errors="replace")[:RAW_CHARACTERS].rstrip("\r\n")
+    )
     return RejectedRow(line, fault.rule, fault.reason, text, sha256(raw).digest())

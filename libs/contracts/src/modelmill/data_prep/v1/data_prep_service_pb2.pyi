@@ -345,6 +345,7 @@ class DatasetSpec(_message.Message):
     AUGMENT_FIELD_NUMBER: _builtins.int
     CURRICULUM_FIELD_NUMBER: _builtins.int
     TOKENIZE_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     file_id: _builtins.str
     """File to read."""
     name: _builtins.str
@@ -389,6 +390,10 @@ class DatasetSpec(_message.Message):
     def tokenize(self) -> Global___TokenizeSpec:
         """Token ids for a base model, so that training starts at once."""
 
+    @_builtins.property
+    def reading(self) -> Global___ReadingSpec:
+        """How the bytes of the file are read; what is empty is looked up in the file."""
+
     def __init__(
         self,
         *,
@@ -405,14 +410,45 @@ class DatasetSpec(_message.Message):
         augment: Global___AugmentSpec | None = ...,
         curriculum: Global___CurriculumSpec | None = ...,
         tokenize: Global___TokenizeSpec | None = ...,
+        reading: Global___ReadingSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "filter", b"filter", "mapping", b"mapping", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "filter", b"filter", "mapping", b"mapping", "reading", b"reading", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "file_id", b"file_id", "filter", b"filter", "mapping", b"mapping", "max_test_rows", b"max_test_rows", "name", b"name", "seed", b"seed", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["augment", b"augment", "clean", b"clean", "curriculum", b"curriculum", "duplicates", b"duplicates", "entities", b"entities", "file_id", b"file_id", "filter", b"filter", "mapping", b"mapping", "max_test_rows", b"max_test_rows", "name", b"name", "reading", b"reading", "seed", b"seed", "shares", b"shares", "tokenize", b"tokenize"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DatasetSpec: _TypeAlias = DatasetSpec  # noqa: Y015
+
+@_typing.final
+class ReadingSpec(_message.Message):
+    """How the bytes of a file are read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENCODING_FIELD_NUMBER: _builtins.int
+    DELIMITER_FIELD_NUMBER: _builtins.int
+    TEXT_UNIT_FIELD_NUMBER: _builtins.int
+    encoding: _builtins.str
+    """"utf-8", "utf-16-le", "utf-16-be", "gb18030", "big5", "shift_jis", "windows-1252" or "latin-1"."""
+    delimiter: _builtins.str
+    """Between the fields of a CSV file: a comma, a tab, ";" or "|"."""
+    text_unit: _builtins.str
+    """What is a row of a plain text: "paragraph" or "line". Not looked up: a paragraph when empty."""
+    def __init__(
+        self,
+        *,
+        encoding: _builtins.str = ...,
+        delimiter: _builtins.str = ...,
+        text_unit: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delimiter", b"delimiter", "encoding", b"encoding", "text_unit", b"text_unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadingSpec: _TypeAlias = ReadingSpec  # noqa: Y015
 
 @_typing.final
 class RowMapping(_message.Message):
@@ -1266,6 +1302,7 @@ class PreviewDatasetResponse(_message.Message):
 
     ROWS_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviewedRow]:
         """One for each row read."""
@@ -1274,15 +1311,20 @@ class PreviewDatasetResponse(_message.Message):
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns of the rows read, in the order of their first appearance."""
 
+    @_builtins.property
+    def reading(self) -> Global___ReadingSpec:
+        """How the file is read: as the spec says, and where it says nothing as the file shows."""
+
     def __init__(
         self,
         *,
         rows: _abc.Iterable[Global___PreviewedRow] | None = ...,
         columns: _abc.Iterable[_builtins.str] | None = ...,
+        reading: Global___ReadingSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "reading", b"reading", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1784,6 +1784,7 @@ class PreviewDatasetResponse(_message.Message):
 
     ROWS_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[_data_prep_service_pb2.PreviewedRow]:
         """One for each row read."""
@@ -1792,15 +1793,20 @@ class PreviewDatasetResponse(_message.Message):
     def columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Columns of the rows read, in the order of their first appearance."""
 
+    @_builtins.property
+    def reading(self) -> _data_prep_service_pb2.ReadingSpec:
+        """How the file is read: as the spec says, and where it says nothing as the file shows."""
+
     def __init__(
         self,
         *,
         rows: _abc.Iterable[_data_prep_service_pb2.PreviewedRow] | None = ...,
         columns: _abc.Iterable[_builtins.str] | None = ...,
+        reading: _data_prep_service_pb2.ReadingSpec | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "reading", b"reading", "rows", b"rows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -47,7 +47,7 @@ def _map_each(
         try:
             mapped.append(map_row(row.columns))
         except RowRefusedError as error:
-            refused.append(rejected(row.line, error.fault, row.raw))
+            refused.append(rejected(row.line, error.fault, row.raw, row.encoding))
         else:
             kept.append(row)
     batch = mapped_batch([row.line for row in kept], _digests(kept), mapped)
@@ -64,7 +64,10 @@ def _map_all(rows: Sequence[SourceRow], refused: list[RejectedRow], mapping: Row
             except RowRefusedError as error:
                 faults.setdefault(place, error.fault)
     if faults:
-        refused += [rejected(rows[at].line, fault, rows[at].raw) for at, fault in faults.items()]
+        refused += [
+            rejected(rows[at].line, fault, rows[at].raw, rows[at].encoding)
+            for at, fault in faults.items()
+        ]
         tools = [one for at, one in enumerate(tools) if at not in faults]
         rows = [row for at, row in enumerate(rows) if at not in faults]
     batch = map_by_templates(rows, _digests(rows), tools, mapping)

@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_prep.domain.blocks import Block, RowForm
+from data_prep.domain.reading.file_form import FileForm
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.line_runs import LineRun
 from data_prep.domain.row_batch import SOURCE_ROWS
@@ -27,11 +28,13 @@ class BlockMaker:
         form: RowForm,
         columns: tuple[str, ...],
         limits: ReadLimits,
+        file_form: FileForm,
         bytes_read: Callable[[], int],
     ) -> None:
         self._form = form
         self._columns = columns
         self._limits = limits
+        self._file_form = file_form
         self._bytes_read = bytes_read
         self._index = 0
 
@@ -71,7 +74,10 @@ class BlockMaker:
                 first, size = place + 1, 0
 
     def _block(self, batch: pa.RecordBatch) -> Block:
-        block = Block(self._index, self._form, self._columns, batch, self._bytes_read())
+        encoding, delimiter = self._file_form.encoding, self._file_form.delimiter
+        block = Block(
+            self._index, self._form, self._columns, batch, self._bytes_read(), encoding, delimiter
+        )
         self._index += 1
         return block
 

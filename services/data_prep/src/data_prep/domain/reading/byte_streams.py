@@ -8,12 +8,18 @@ from typing import Protocol
 import pyarrow as pa
 from service_kit.errors import InvalidInputError
 
+from data_prep.domain.reading.file_form import UTF8, UTF16
 from data_prep.domain.reading.file_formats import Compression, FileFormat, compression_of
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.text_opening import SNIFFED_BYTES, UTF8_MARK, check_text_opening
+from data_prep.domain.reading.utf16 import MARKS as UTF16_MARKS
+from data_prep.domain.reading.utf16 import Utf16Text
 
 _MAGIC: dict[Compression, bytes] = {"gz": b"\x1f\x8b", "zst": b"\x28\xb5\x2f\xfd"}
 _CODEC: dict[Compression, str] = {"gz": "gzip", "zst": "zstd"}
+MARKS = {UTF8: UTF8_MARK, **UTF16_MARKS}
+"""What a file of the encoding may begin with, which is none of its text."""
+
 _FREE_BYTES = 16 * 1024**2
 """So much may come out of any compressed file: small ones shrink a lot without any malice."""
 
@@ -28,14 +34,21 @@ class ContentStream:
     """The text of a file, piece by piece."""
 
     def __init__(
-        self, content: _Readable, stored: _Readable, compression: Compression, limits: ReadLimits
+        self,
+        content: _Readable,
+        stored: _Readable,
+        compression: Compression,
+        limits: ReadLimits,
+        encoding: str = "",
     ) -> None:
         self._content = content
         self._stored = stored
         self._compression = compression
         self._limits = limits
         self._read_bytes = 0
-        self._ahead = self._opening()
+        self._ahead = self._opening(encoding)
+        # Rows are cut and parsed alike in all other encodings.
+        self._text = Utf16Text(encoding, self._content_bytes) if encoding in UTF16 else None
 
     @property
     def stored_bytes_read(self) -> int:
@@ -43,18 +56,21 @@ class ContentStream:
         return self._stored.tell()
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only at the end of the file.
+        """The next `size` bytes or about as many, none only at the end; UTF-16 as UTF-8.
 
         Raises:
             InvalidInputError: The compressed bytes are damaged, or hold more than the limits allow.
         """
+        return self._content_bytes(size) if self._text is None else self._text.read(size)
+
+    def _content_bytes(self, size: int) -> bytes:
         ahead, self._ahead = self._ahead[:size], self._ahead[size:]
         return ahead + self._fill(size - len(ahead)) if len(ahead) < size else ahead
 
-    def _opening(self) -> bytes:
+    def _opening(self, encoding: str) -> bytes:
         opening = self._fill(SNIFFED_BYTES)
-        check_text_opening(opening)
-        return opening.removeprefix(UTF8_MARK)
+        check_text_opening(opening, encoding)
+        return opening.removeprefix(MARKS.get(encoding, b""))
 
     def _fill(self, size: int) -> bytes:
         parts: list[bytes] = []
@@ -91,17 +107,20 @@ class ContentStream:
 
 @contextmanager
 def open_content(
-    path: Path, file_format: FileFormat, limits: ReadLimits
+    path: Path, file_format: FileFormat, limits: ReadLimits, encoding: str = ""
 ) -> Iterator[ContentStream]:
-    """The text of a file. Memory is bounded whatever the file holds.
+    """The text of a file, UTF-16 as UTF-8. Memory is bounded whatever the file holds.
+
+    Args:
+        encoding: Of the text, whose byte order mark is left out; empty for the bytes as they are.
 
     Raises:
-        InvalidInputError: It is not what its name says, or no UTF-8 text at its beginning.
+        InvalidInputError: It is not what its name says, or no text at its beginning.
     """
     compression = compression_of(file_format)
     with path.open("rb") as file:
         if not compression:
-            yield ContentStream(file, file, compression, limits)
+            yield ContentStream(file, file, compression, limits, encoding)
             return
         magic = _MAGIC[compression]
         if file.read(len(magic)) != magic:
@@ -111,4 +130,4 @@ def open_content(
             pa.PythonFile(file, mode="r") as stored,
             pa.CompressedInputStream(stored, _CODEC[compression]) as content,
         ):
-            yield ContentStream(content, file, compression, limits)
+            yield ContentStream(content, file, compression, limits, encoding)

@@ -33,6 +33,11 @@ FEWER_FIELDS = Fault("read.fewer_fields", "fewer fields than the header")
 NO_JSON_VALUE = Fault("read.no_json_value", "a value that JSON has no form for")
 
 
+def not_in(encoding: str) -> Fault:
+    """The row has bytes that are no text in the encoding that the file is read by."""
+    return NOT_UTF8 if encoding == "utf-8" else Fault("read.not_in_encoding", f"not {encoding}")
+
+
 def too_long(max_row_bytes: int) -> Fault:
     """The row has more bytes than this."""
     return Fault("read.too_long", f"longer than {max_row_bytes} bytes")

@@ -18,19 +18,22 @@ _FORMAT_OF_ENDING: dict[str, FileFormat] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".csv": "csv",
+    ".tsv": "csv",
     ".txt": "text",
     ".jsonl.gz": "jsonl.gz",
     ".ndjson.gz": "jsonl.gz",
     ".csv.gz": "csv.gz",
+    ".tsv.gz": "csv.gz",
     ".txt.gz": "text.gz",
     ".jsonl.zst": "jsonl.zst",
     ".ndjson.zst": "jsonl.zst",
     ".csv.zst": "csv.zst",
+    ".tsv.zst": "csv.zst",
     ".txt.zst": "text.zst",
     ".parquet": "parquet",
 }
 
-ENDINGS = ".jsonl, .ndjson, .csv, .txt (each also with .gz or .zst) or .parquet"
+ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .txt (each also with .gz or .zst) or .parquet"
 """For people."""
 
 

@@ -5,19 +5,27 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from data_prep.domain.blocks import Block
+from data_prep.domain.blocks import Block, RowForm
 from data_prep.domain.reading.block_making import BlockMaker
 from data_prep.domain.reading.byte_streams import ContentStream
 from data_prep.domain.reading.faults import too_long
+from data_prep.domain.reading.file_form import FileForm
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.line_runs import LineRun, kept_bytes_of, lines_of, read_line_runs
 
 WHITE_SPACE = b" \t\n\r\x0b\x0c"
 
 
-def read_jsonl_blocks(stream: ContentStream, limits: ReadLimits) -> Iterator[Block]:
+def read_jsonl_blocks(stream: ContentStream, limits: ReadLimits, form: FileForm) -> Iterator[Block]:
     """All rows, unparsed. No row is touched by itself, so this is as fast as the disk."""
-    make = BlockMaker("json", (), limits, lambda: stream.stored_bytes_read)
+    yield from blocks_of_lines("json", stream, limits, form)
+
+
+def blocks_of_lines(
+    row_form: RowForm, stream: ContentStream, limits: ReadLimits, form: FileForm
+) -> Iterator[Block]:
+    """Each line that is not blank as a row."""
+    make = BlockMaker(row_form, (), limits, form, lambda: stream.stored_bytes_read)
     fault = too_long(limits.max_row_bytes).written
     kept = kept_bytes_of(limits.max_row_bytes)
     for run in read_line_runs(stream, limits):

@@ -15,6 +15,7 @@ from service_kit.errors import InvalidInputError
 from data_prep.domain.blocks import Block
 from data_prep.domain.reading.block_making import BlockMaker, RawRow
 from data_prep.domain.reading.faults import NO_JSON_VALUE, NOT_UTF8, too_long
+from data_prep.domain.reading.file_form import FileForm
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.line_runs import kept_bytes_of
 
@@ -73,7 +74,7 @@ def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]
     total, done = max(file.metadata.num_rows, 1), 0
     # Anywhere in a nested type; without any, rows are encoded as they are.
     has_bytes = any("binary" in str(field.type) for field in file.schema_arrow)
-    make = BlockMaker("json", (), limits, lambda: done * stored_bytes // total)
+    make = BlockMaker("json", (), limits, FileForm(), lambda: done * stored_bytes // total)
     waiting: list[RawRow] = []
     size, number = 0, 0
     for batch in file.iter_batches(batch_size=min(_READ_ROWS, limits.block_rows)):

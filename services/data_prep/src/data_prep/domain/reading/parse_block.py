@@ -16,8 +16,11 @@ from data_prep.domain.reading.faults import (
     NOT_UTF8,
     TOO_DEEP,
     Fault,
+    not_in,
 )
+from data_prep.domain.reading.file_form import UTF8
 from data_prep.domain.reading.parse_csv import csv_fields
+from data_prep.domain.reading.source_text import in_file, in_utf8
 from data_prep.domain.rows import RejectedRow, SourceRow, rejected
 
 MAX_DEPTH = 100
@@ -35,11 +38,33 @@ def parse_block(block: Block) -> list[SourceRow | RejectedRow]:
     lines = block.rows.column("line").to_pylist()
     raws = block.rows.column("raw").to_pylist()
     faults = block.rows.column("fault")
-    rows = _PARSERS[block.form](lines, raws, block.columns)
+    if block.encoding == UTF8:
+        rows = _PARSERS[block.form](lines, raws, block)
+    else:
+        rows = _parse_encoded(lines, raws, block)
     if faults.null_count < len(lines):
         for place, written in enumerate(faults.to_pylist()):
             if written is not None:
-                rows[place] = rejected(lines[place], Fault.of(written), raws[place])
+                raw = in_file(raws[place], block.encoding)
+                rows[place] = rejected(lines[place], Fault.of(written), raw, block.encoding)
+    return rows
+
+
+def _parse_encoded(
+    lines: Sequence[int], raws: Sequence[bytes], block: Block
+) -> list[SourceRow | RejectedRow]:
+    """Rows in another encoding than UTF-8: parsed as UTF-8, told by the bytes of the file."""
+    encoding = block.encoding
+    texts = [in_utf8(raw, encoding) for raw in raws]
+    rows = _PARSERS[block.form](lines, [text or b"" for text in texts], block)
+    for place, (row, raw, text) in enumerate(zip(rows, raws, texts, strict=True)):
+        raw = in_file(raw.strip() if block.form == "text" else raw.rstrip(b"\r\n"), encoding)
+        if text is None:
+            rows[place] = rejected(row.line, not_in(encoding), raw, encoding)
+        elif isinstance(row, SourceRow):
+            rows[place] = SourceRow(row.line, row.columns, raw, encoding)
+        else:
+            rows[place] = rejected(row.line, Fault(row.rule, row.reason), raw, encoding)
     return rows
 
 
@@ -116,7 +141,7 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 
 def _parse_json_rows(
-    lines: Sequence[int], raws: Sequence[bytes], columns: tuple[str, ...]
+    lines: Sequence[int], raws: Sequence[bytes], block: Block
 ) -> list[SourceRow | RejectedRow]:
     rows: list[SourceRow | RejectedRow] = []
     for line, raw in zip(lines, raws, strict=True):
@@ -138,12 +163,13 @@ def _parse_json_rows(
 
 
 def _parse_csv_rows(
-    lines: Sequence[int], raws: Sequence[bytes], columns: tuple[str, ...]
+    lines: Sequence[int], raws: Sequence[bytes], block: Block
 ) -> list[SourceRow | RejectedRow]:
     rows: list[SourceRow | RejectedRow] = []
+    columns = block.columns
     for line, raw in zip(lines, raws, strict=True):
         raw = raw.rstrip(b"\r\n")
-        fields = csv_fields(raw)
+        fields = csv_fields(raw, block.delimiter)
         if isinstance(fields, Fault):
             rows.append(rejected(line, fields, raw))
         elif len(fields) != len(columns):
@@ -155,7 +181,7 @@ def _parse_csv_rows(
 
 
 def _parse_documents(
-    lines: Sequence[int], raws: Sequence[bytes], columns: tuple[str, ...]
+    lines: Sequence[int], raws: Sequence[bytes], block: Block
 ) -> list[SourceRow | RejectedRow]:
     rows: list[SourceRow | RejectedRow] = []
     for line, raw in zip(lines, raws, strict=True):
@@ -167,7 +193,7 @@ def _parse_documents(
     return rows
 
 
-_Parser = Callable[[Sequence[int], Sequence[bytes], tuple[str, ...]], list[SourceRow | RejectedRow]]
+_Parser = Callable[[Sequence[int], Sequence[bytes], Block], list[SourceRow | RejectedRow]]
 _PARSERS: dict[RowForm, _Parser] = {
     "json": _parse_json_rows,
     "csv": _parse_csv_rows,

@@ -7,8 +7,8 @@ from data_prep.domain.reading.faults import MALFORMED_CSV, NOT_UTF8, Fault
 _LARGEST_FIELD = 2**31 - 1
 
 
-def csv_fields(raw: bytes) -> list[str] | Fault:
-    """The fields of one record, given as its bytes with or without the line end."""
+def csv_fields(raw: bytes, delimiter: str = ",") -> list[str] | Fault:
+    """The fields of one record, given in UTF-8 with or without the line end."""
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError:
@@ -16,10 +16,10 @@ def csv_fields(raw: bytes) -> list[str] | Fault:
     if '"' not in text:
         text = text.removesuffix("\n").removesuffix("\r")
         if "\r" not in text and "\n" not in text:
-            return text.split(",")
+            return text.split(delimiter)
     allow_long_fields()
     try:
-        return next(csv.reader([text], strict=True))
+        return next(csv.reader([text], delimiter=delimiter, strict=True))
     except (csv.Error, StopIteration):
         return MALFORMED_CSV
 

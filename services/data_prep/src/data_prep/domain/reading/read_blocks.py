@@ -6,6 +6,7 @@ from pathlib import Path
 from data_prep.domain.blocks import Block
 from data_prep.domain.reading.byte_streams import ContentStream, open_content
 from data_prep.domain.reading.csv_blocks import read_csv_blocks
+from data_prep.domain.reading.file_form import FileForm
 from data_prep.domain.reading.file_formats import FileFormat, RowFormat, row_format_of
 from data_prep.domain.reading.jsonl_blocks import read_jsonl_blocks
 from data_prep.domain.reading.limits import ReadLimits
@@ -13,7 +14,9 @@ from data_prep.domain.reading.parquet_blocks import check_parquet, read_parquet_
 from data_prep.domain.reading.text_blocks import read_text_blocks
 from data_prep.domain.reading.text_opening import SNIFFED_BYTES, check_rows_opening
 
-_READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits], Iterator[Block]]] = {
+AS_USUAL = FileForm()
+
+_READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits, FileForm], Iterator[Block]]] = {
     "jsonl": read_jsonl_blocks,
     "csv": read_csv_blocks,
     "text": read_text_blocks,
@@ -21,7 +24,7 @@ _READERS: dict[RowFormat, Callable[[ContentStream, ReadLimits], Iterator[Block]]
 
 
 def read_blocks(
-    path: Path, file_format: FileFormat, limits: ReadLimits
+    path: Path, file_format: FileFormat, limits: ReadLimits, form: FileForm = AS_USUAL
 ) -> Generator[Block, None, None]:
     """The rows of a file, unparsed, in order; a row that cannot be read comes with its fault.
 
@@ -35,8 +38,8 @@ def read_blocks(
     if row_format == "parquet":
         yield from read_parquet_blocks(path, limits)
         return
-    with open_content(path, file_format, limits) as stream:
-        yield from _READERS[row_format](stream, limits)
+    with open_content(path, file_format, limits, form.encoding) as stream:
+        yield from _READERS[row_format](stream, limits, form)
 
 
 def check_opening(path: Path, file_format: FileFormat) -> None:

@@ -1,4 +1,4 @@
-"""Blocks of a plain text: a document for each paragraph."""
+"""Blocks of a plain text: a document for each paragraph, or for each line."""
 
 from collections.abc import Iterator
 
@@ -6,17 +6,24 @@ from data_prep.domain.blocks import Block
 from data_prep.domain.reading.block_making import BlockMaker, RawRow
 from data_prep.domain.reading.byte_streams import ContentStream
 from data_prep.domain.reading.faults import too_long
+from data_prep.domain.reading.file_form import FileForm
+from data_prep.domain.reading.jsonl_blocks import blocks_of_lines
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.line_runs import kept_bytes_of, lines_of, read_line_runs
 
 
-def read_text_blocks(stream: ContentStream, limits: ReadLimits) -> Iterator[Block]:
+def read_text_blocks(stream: ContentStream, limits: ReadLimits, form: FileForm) -> Iterator[Block]:
     """All documents: lines up to the next blank one, or up to `max_document_bytes` of them.
+
+    Or single lines, where the form says so.
 
     A line that is longer than a document may be is a document, and longer than a row, a fault. No
     document is longer than a row.
     """
-    make = BlockMaker("text", (), limits, lambda: stream.stored_bytes_read)
+    if form.text_unit == "line":
+        yield from blocks_of_lines("text", stream, limits, form)
+        return
+    make = BlockMaker("text", (), limits, form, lambda: stream.stored_bytes_read)
     documents: list[RawRow] = []
     size = 0
     for document in _documents(stream, limits):

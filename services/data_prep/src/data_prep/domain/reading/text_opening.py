@@ -2,11 +2,13 @@
 
 from service_kit.errors import InvalidInputError
 
+from data_prep.domain.reading.file_form import UTF16
+from data_prep.domain.reading.utf16 import MARKS, utf16_of
+
 SNIFFED_BYTES = 4096
 """Later zero bytes cost their row, not the file."""
 
 UTF8_MARK = b"\xef\xbb\xbf"
-_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 _MAGIC = {
     b"PK\x03\x04": "a ZIP archive",
@@ -35,22 +37,28 @@ _MAGIC = {
 _ARCHIVE_MARK_AT, _ARCHIVE_MARK = 257, b"ustar"
 
 
-def check_text_opening(opening: bytes) -> None:
-    """Refuse what is certainly no UTF-8 text.
+def check_text_opening(opening: bytes, encoding: str = "") -> None:
+    """Refuse what is certainly no text.
+
+    Args:
+        encoding: What the text must be written in; empty for any.
 
     Raises:
-        InvalidInputError: It begins as UTF-16 or a file of another kind does, or has a zero byte
-            near its beginning.
+        InvalidInputError: It begins as a file of another kind does, or has a zero byte near its
+            beginning and is no UTF-16; or it is UTF-16, and must not be.
     """
     for magic, kind in _MAGIC.items():
         if opening.startswith(magic):
-            raise InvalidInputError(f"the file is not UTF-8 text: it is {kind}")
+            raise InvalidInputError(f"the file is not text: it is {kind}")
     if opening[_ARCHIVE_MARK_AT:].startswith(_ARCHIVE_MARK):
-        raise InvalidInputError("the file is not UTF-8 text: it is a tar archive")
-    if opening.startswith(_UTF16_MARKS):
-        raise InvalidInputError("the file is UTF-16 text; write it as UTF-8")
-    if b"\0" in opening[:SNIFFED_BYTES]:
-        raise InvalidInputError("the file is not UTF-8 text: it has zero bytes")
+        raise InvalidInputError("the file is not text: it is a tar archive")
+    if encoding in UTF16:
+        return
+    found = utf16_of(opening[:SNIFFED_BYTES])
+    if encoding and found:
+        raise InvalidInputError(f"the file is UTF-16 text, not {encoding}")
+    if not found and b"\0" in opening[:SNIFFED_BYTES]:
+        raise InvalidInputError("the file is not text: it has zero bytes")
 
 
 def check_rows_opening(opening: bytes) -> None:
@@ -61,6 +69,9 @@ def check_rows_opening(opening: bytes) -> None:
     Raises:
         InvalidInputError: No line of the opening begins as an object does.
     """
+    if encoding := utf16_of(opening):
+        text = opening[: len(opening) & ~1].removeprefix(MARKS[encoding])
+        opening = text.decode(encoding, "replace").encode("utf-8", "replace")
     lines = opening.removeprefix(UTF8_MARK).splitlines()
     written = [line.lstrip() for line in lines if line.strip()]
     if written and not any(line.startswith(b"{") for line in written):

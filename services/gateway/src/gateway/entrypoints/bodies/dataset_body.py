@@ -110,6 +110,18 @@ class TokenizeBody(StrictBody):
     pack_tokens: int = Field(0, ge=0, lt=UINT32)
 
 
+class ReadingBody(StrictBody):
+    """How the bytes of the file are read; what is empty is looked up in the file."""
+
+    encoding: Name = Field(
+        "",
+        description='"utf-8", "utf-16-le", "utf-16-be", "gb18030", "big5", "shift_jis",'
+        ' "windows-1252" or "latin-1".',
+    )
+    delimiter: Name = Field("", description='Of a CSV file: a comma, a tab, ";" or "|".')
+    text_unit: Name = Field("", description='Rows of a text: "paragraph" (default) or "line".')
+
+
 class DatasetSpecBody(StrictBody):
     """What a dataset shall be."""
 
@@ -126,6 +138,7 @@ class DatasetSpecBody(StrictBody):
     augment: AugmentBody | None = None
     curriculum: CurriculumBody | None = None
     tokenize: TokenizeBody | None = None
+    reading: ReadingBody | None = None
 
     def spec(self) -> DatasetSpec:
         """As data-prep takes it."""

@@ -2,6 +2,8 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from gateway.entrypoints.document import examples as e
 from gateway.entrypoints.document.model_answers import File
 from gateway.entrypoints.document.shape import Answer
@@ -47,6 +49,9 @@ class DatasetPreview(Answer):
 
     object: Literal["dataset.preview"]
     columns: list[str]
+    reading: dict[str, str] = Field(
+        description="How the file is read: encoding, delimiter (CSV), text_unit (plain text)."
+    )
     data: list[PreviewedRow]
 
 
@@ -68,6 +73,7 @@ PART = {"id": PART_ID, "object": "upload.part", "created_at": e.AT, "upload_id":
 PREVIEW = {
     "object": "dataset.preview",
     "columns": ["word", "gloss", "kind"],
+    "reading": {"encoding": "gb18030", "delimiter": ";"},
     "data": [
         {
             "line": 1,

@@ -54,7 +54,9 @@ class DatasetProcedures:
         shown = await self._previews.preview_dataset(
             request.spec, tenant=call.caller.tenant, rows=request.rows
         )
-        return pb.PreviewDatasetResponse(rows=shown.rows, columns=shown.columns)
+        return pb.PreviewDatasetResponse(
+            rows=shown.rows, columns=shown.columns, reading=shown.reading
+        )
 
     async def _list(self, request: pb.ListDatasetsRequest, call: Call) -> pb.ListDatasetsResponse:
         wanted = page_request(request.after, request.limit)

@@ -23,7 +23,13 @@ def preview_view(shown: PreviewDatasetResponse) -> View:
         }
         for row in shown.rows
     ]
-    return {"object": "dataset.preview", "columns": list(shown.columns), "data": rows}
+    reading = {field.name: value for field, value in shown.reading.ListFields()}
+    return {
+        "object": "dataset.preview",
+        "columns": list(shown.columns),
+        "reading": reading,
+        "data": rows,
+    }
 
 
 def dataset_view(dataset: DatasetReady | JobRecord) -> View:
