@@ -31,6 +31,8 @@ _LEFT_TO_RIGHT_MARK = "\u200e"
 _TONE_MARKS, _NO_TONE = "\u0304\u0301\u030c\u0300", "5"
 _COMMON = 3
 """Times in fifteen thousand texts."""
+_RADICALS_BY_HAND = {"⺀": "冫", "⺮": "竹"}
+"""By what is typed for them."""
 _JAPANESE = {"氷": "冰"}
 """Forms that OpenCC's table leaves out."""
 _RADICALS = range(0x2E80, 0x2EF4)
@@ -57,9 +59,10 @@ def main(
     simplified = traditional | japanese
     _write("pinyin.txt", _pinyin(json.loads((pinyin / "pinyin_dict.json").read_text("utf-8"))))
     words = json.loads((pinyin / "phrases_dict.json").read_text("utf-8")).keys()
-    _write("simplified.txt", _of_radicals(radicals.read_text("utf-8"), simplified) | simplified)
+    of_radicals = _of_radicals(radicals.read_text("utf-8"), simplified)
+    _write("simplified.txt", of_radicals | simplified)
     common = {*words, *_common_pairs(texts.read_text("utf-8").splitlines())}
-    split = split_table(decomposition.read_text("utf-8"), traditional, common)
+    split = split_table(decomposition.read_text("utf-8"), of_radicals | traditional, common)
     lines = (f"{whole}\t{' '.join(ways)}\n" for whole, ways in sorted(split.items()))
     (DATA / "split.txt").write_text("".join(lines), "utf-8")
     _write("lookalikes.txt", _lookalikes(json.loads(confusables.read_text("utf-8"))))
@@ -116,7 +119,7 @@ def _of_radicals(published: str, simplified: Mapping[str, str]) -> dict[str, str
                 shown = chr(int(ideograph, 16))
                 if code in _RADICALS:
                     table[chr(code)] = simplified.get(shown, shown)
-    return table
+    return table | _RADICALS_BY_HAND
 
 
 def _pinyin(readings: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -1,17 +1,19 @@
 """Characters written as the parts that they are made of, from a table of how all are composed.
 
 A line of the table is `whole:how(part,part)`: `a` is side by side, `d` one above the other, `ra`
-and `rd` the same part twice. Ways of writing are those of a simplified character, with the full
-form of the part at its left, and of its traditional character; parts one above the other have a
-slash between them.
+and `rd` the same part twice, `s` with letters one around the other. Ways of writing are those of a
+simplified character, with the full form of the part at its left, and of its traditional character.
+Parts that do not lie side by side have a slash between them; a way that people write all the time
+(女子 for 好) begins with an =.
 """
 
 from collections import defaultdict
 from collections.abc import Container, Iterator, Mapping
 
-_BESIDE, _ABOVE = "a", "d"
-_MOST_WAYS = 3
-_AS_TYPED = {"卄": "艹", "⺙": "攵", "⻊": "足"}
+_BESIDE, _ABOVE, _BELOW_LEFT = "a", "d", "sbl"
+_AROUND = frozenset(("s", "st", "sb", "sl", "stl", "str", _BELOW_LEFT))
+_MOST_WAYS = 4
+_AS_TYPED = {"卄": "艹", "⺙": "攵", "⻊": "足", "朩": "木", "龵": "手", "⺍": "小", "⺮": "竹"}
 """Parts that no keyboard has, as those that it has."""
 _FULL = dict(zip("扌讠氵亻忄钅犭礻衤饣纟刂", "手言水人心金犬示衣食丝刀", strict=True))
 _STROKES = frozenset("一丨丶丿乙亅")
@@ -37,7 +39,7 @@ def split_table(
     Args:
         decomposition: the table.
         simplified: of each traditional character, the one that stands for it now.
-        words: what is met in any text: 女子 for 好 is left out.
+        words: what is met in any text, as 女子.
     """
     composed = dict(line.split(":", 1) for line in decomposition.splitlines() if ":" in line)
     traditional: dict[str, list[str]] = defaultdict(list)
@@ -50,8 +52,8 @@ def split_table(
             for source in (whole, *traditional[whole]):
                 for way in _ways(source, composed):
                     shown = "".join(simplified.get(part, part) for part in way)
-                    if (written := shown.replace("/", "")) not in words:
-                        ways.setdefault(written, shown)
+                    written = shown.replace("/", "")
+                    ways.setdefault(written, f"={shown}" if written in words else shown)
             if ways:
                 table[whole] = list(ways.values())[:_MOST_WAYS]
     return table
@@ -65,11 +67,13 @@ def _ways(whole: str, composed: Mapping[str, str]) -> Iterator[str]:
         parts = [_AS_TYPED.get(part, part) for part in listed.split(",")]
         if how.startswith("r"):
             how, parts = how[1:], parts * 2
-        if how not in (_BESIDE, _ABOVE) or not all(map(_is_typed, parts)):
+        if how not in (_BESIDE, _ABOVE, *_AROUND) or not all(map(_is_typed, parts)):
             return
-        between = "/" if how == _ABOVE else ""
+        between = "" if how == _BESIDE else "/"
         if how == _ABOVE and not _STROKES.isdisjoint(parts):
             return
+        if how == _BELOW_LEFT:
+            yield between.join(reversed(parts))
     yield between.join(parts)
     full = [_FULL.get(part, part) for part in parts]
     if full != parts:
@@ -77,4 +81,4 @@ def _ways(whole: str, composed: Mapping[str, str]) -> Iterator[str]:
 
 
 def _is_typed(part: str) -> bool:
-    return len(part) == 1 and "\u3400" <= part < "\ua000"
+    return len(part) == 1 and ("\u2e80" <= part < "\u2fe0" or "\u3400" <= part < "\ua000")

@@ -11,9 +11,20 @@ MOST_BETWEEN_WORDS = 5
 """Separators; white space in a row is one."""
 
 
+GOES_ON = "(?:\\Z|"
+"""Opens what may follow the first letter of a way to begin; a parenthesis at its end closes it."""
+
+
 def any_of(ways: Iterable[str]) -> re.Pattern[str]:
-    """Finds what any of them does."""
-    return re.compile("|".join(ways) or "(?!)")
+    """Finds what any of them does; those that only go on otherwise are tried as one."""
+    by_start: dict[str, list[str]] = defaultdict(list)
+    for way in ways:
+        start, goes_on, rest = way.partition(GOES_ON)
+        by_start[start + goes_on].append(rest.removesuffix(")") if goes_on else "")
+    merged = (
+        start + "|".join(rest) + ")" * start.endswith(GOES_ON) for start, rest in by_start.items()
+    )
+    return re.compile("|".join(merged) or "(?!)")
 
 
 def beginnings(heads: set[str], reading: Reading | None = None) -> list[str]:
@@ -23,12 +34,12 @@ def beginnings(heads: set[str], reading: Reading | None = None) -> list[str]:
         by_first[head[0]].add(head[1:])
     apart = rf"[\W_]{{0,{MOST_BETWEEN_WORDS}}}"
     return [
-        f"{first}{_not_after(first, reading)}{apart}(?:\\Z|{_further(rest, apart)})"
+        f"{first}{not_after(first, reading)}{apart}{GOES_ON}{_further(rest, apart)})"
         for first, rest in sorted(by_first.items())
     ]
 
 
-def _not_after(first: str, reading: Reading | None) -> str:
+def not_after(first: str, reading: Reading | None) -> str:
     """That the letter touches none of its kind; one that a sign may be read as is none for sure."""
     if reading is None or not first.isascii():
         return ""

@@ -10,7 +10,7 @@ import yaml
 
 from guard.detectors import detector_pattern
 from guard.found import RuleHead
-from guard.homophones import sounds_of
+from guard.han_ways import PINYIN
 from guard.judge import Judge
 from guard.normalise import normalise
 from guard.pattern import BoundedPattern, PatternError, parse_pattern
@@ -18,11 +18,11 @@ from guard.policy import Policy, PolicyError, policy_from_objects
 from guard.rule import MAX_KEYWORD_CHARACTERS, Rule
 from guard.scan import RuleSet
 from guard.stream import StreamGuard
-from guard.variants import HOMOPHONES, LEET, READ, has_leet, spellings
+from guard.variants import LEET, OF_HAN, has_leet, in_pinyin
 from guard.verdict import Action, Direction, Verdict
 from guard.when_unavailable import WhenUnavailable
 
-FORMAT = "modelmill.guard/5"
+FORMAT = "modelmill.guard/6"
 """Changes when the same bytes would judge differently: rules' meaning, normalisation."""
 _PIECE_CHARACTERS = 4096
 """A whole text is judged in pieces of this size, which bounds what one search looks at."""
@@ -209,8 +209,8 @@ def _rule_object(rule: Rule) -> dict[str, object]:
 
 
 def expanded(policy: Policy) -> Policy:
-    """Keywords normalised, with the spellings that are listed and not read at judging."""
-    return replace(policy, rules=tuple(map(_with_spellings, policy.rules)))
+    """With keywords normalised."""
+    return replace(policy, rules=tuple(map(_normalised, policy.rules)))
 
 
 def _blocking(policy: Policy) -> Policy:
@@ -220,15 +220,12 @@ def _blocking(policy: Policy) -> Policy:
     return replace(policy, rules=tuple(rules), judges=tuple(judges))
 
 
-def _with_spellings(rule: Rule) -> Rule:
+def _normalised(rule: Rule) -> Rule:
     # A capital may pass for another letter than the small one does: Greek must match in any case.
     cases = (str, str.lower, str.upper, str.title)
     cased = {in_case(word) for word in rule.keywords for in_case in cases}
     keywords = {normalise(keyword).strip() for keyword in cased}
-    listed = {further for keyword in keywords for further in spellings(keyword, rule.variants)}
-    keywords |= {further for further in listed if len(further) <= MAX_KEYWORD_CHARACTERS}
-    read = tuple(variant for variant in rule.variants if variant in READ)
-    return replace(rule, keywords=tuple(sorted(keywords)), variants=read)
+    return replace(rule, keywords=tuple(sorted(keywords)))
 
 
 def _canonical(value: object) -> bytes:
@@ -262,26 +259,36 @@ def _rule_set(rules: list[Rule], built: dict[tuple[str, ...], RuleSet]) -> RuleS
     return built[ids]
 
 
+def _spelled(rule: Rule) -> list[str]:
+    """Its keywords, and those that are their pinyin."""
+    if PINYIN not in rule.variants:
+        return list(rule.keywords)
+    listed = {one for keyword in rule.keywords for one in in_pinyin(keyword)}
+    return [*rule.keywords, *(one for one in listed if len(one) <= MAX_KEYWORD_CHARACTERS)]
+
+
 def _build(rules: list[Rule]) -> RuleSet:
+    spelled = {rule.id: _spelled(rule) for rule in rules}
     heads = {rule.id: RuleHead(rule.id, rule.category, rule.action) for rule in rules}
     return RuleSet(
         keywords=[
             (keyword, heads[rule.id], rule.within_words)
             for rule in rules
-            for keyword in rule.keywords
+            for keyword in spelled[rule.id]
         ],
         leet=[
             (keyword, heads[rule.id], rule.within_words)
             for rule in rules
             if LEET in rule.variants
-            for keyword in rule.keywords
+            for keyword in spelled[rule.id]
             if has_leet(keyword)
         ],
-        sounds=[
-            (spoken, heads[rule.id])
+        mixed=[
+            (keyword, heads[rule.id], rule.variants)
             for rule in rules
-            if HOMOPHONES in rule.variants
-            for spoken in sounds_of(rule.keywords)
+            if not OF_HAN.isdisjoint(rule.variants)
+            for keyword in rule.keywords
+            if not keyword.isascii() and any(map(str.isalnum, keyword))
         ],
         patterns=[
             (pattern, heads[rule.id])

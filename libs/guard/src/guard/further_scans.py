@@ -7,11 +7,12 @@ from typing import Protocol
 
 from guard.beginnings import any_of
 from guard.found import Found, RuleHead
-from guard.homophones import SOUNDS, characters_of
 from guard.leet_scan import LeetKeywords, LeetScan
 from guard.loose import LooseKeywords, LooseScan, is_loose
+from guard.mixed import MixedKeywords
+from guard.mixed_scan import MixedScan
 from guard.normalise import ShadowWindow
-from guard.spaced import SpacedKeywords, SpacedScan
+from guard.spaced import SpacedKeywords, SpacedScan, is_unspaced
 from guard.variants import LEET_SIGNS
 
 
@@ -32,13 +33,15 @@ class FurtherKeywords:
         self,
         keywords: Iterable[tuple[str, RuleHead]],
         leet: Sequence[tuple[str, RuleHead, bool]],
-        sounds: Sequence[tuple[str, RuleHead]],
+        mixed: Sequence[tuple[str, RuleHead, tuple[str, ...]]],
     ) -> None:
-        """Build from normalised keywords, those that are also found in leetspeak, and sounds."""
+        """Build from normalised keywords, those that are also found in leetspeak, and Chinese
+        ones with the variants of their rules."""
         pairs = list(keywords)
-        spaced = SpacedKeywords(pair for pair in pairs if not is_loose(pair[0]))
+        in_ways = MixedKeywords(mixed)
+        seen = {(keyword, rule) for keyword, rule, _ in mixed if is_unspaced(keyword)}
+        spaced = SpacedKeywords(pair for pair in pairs if not (is_loose(pair[0]) or pair in seen))
         loose = LooseKeywords(pair for pair in pairs if is_loose(pair[0]))
-        heard = SpacedKeywords(sounds, SOUNDS)
         self.scans: list[Callable[[], _Scan]] = []
         begins: list[str] = []
         if spaced.longest:
@@ -47,9 +50,9 @@ class FurtherKeywords:
         if loose.longest:
             self.scans.append(partial(LooseScan, loose))
             begins += loose.ways_to_begin
-        if heard.longest:
-            self.scans.append(partial(SpacedScan, heard))
-            begins += characters_of(heard.automaton.children[0])
+        if not in_ways.is_empty:
+            self.scans.append(partial(MixedScan, in_ways))
+            begins += in_ways.ways_to_begin
         if leet:
             self.scans.append(partial(LeetScan, LeetKeywords(leet)))
             begins += map(re.escape, LEET_SIGNS)

@@ -11,6 +11,7 @@ from guard.headed_scan import HeadedPatterns, HeadedScan
 from guard.keywords import KeywordAutomaton, KeywordScan
 from guard.leet_scan import LeetScan
 from guard.loose import LooseScan, is_found_loosely
+from guard.mixed_scan import MixedScan
 from guard.normalise import ShadowWindow
 from guard.pattern import BoundedPattern
 from guard.pattern_scan import PatternScan, PatternSet
@@ -25,7 +26,7 @@ class RuleSet:
         keywords: Iterable[tuple[str, RuleHead, bool]],
         patterns: Sequence[tuple[BoundedPattern, RuleHead]],
         leet: Sequence[tuple[str, RuleHead, bool]] = (),
-        sounds: Sequence[tuple[str, RuleHead]] = (),
+        mixed: Sequence[tuple[str, RuleHead, tuple[str, ...]]] = (),
     ) -> None:
         keywords = list(keywords)
         self.headed = HeadedPatterns([both for both in patterns if both[0].heads])
@@ -35,7 +36,7 @@ class RuleSet:
             self.headed.heads,
         )
         pairs = [(keyword, rule) for keyword, rule, _ in keywords]
-        self.further = FurtherKeywords(pairs, leet, sounds) if pairs else None
+        self.further = FurtherKeywords(pairs, leet, mixed) if pairs else None
         self.is_empty = not keywords and not patterns
 
 
@@ -113,5 +114,6 @@ def _forked(state: StateT) -> StateT:
 
 
 _STATEFUL = (
-    RuleScan, KeywordScan, FurtherScans, SpacedScan, LooseScan, LeetScan, HeadedScan, PatternScan
+    RuleScan, KeywordScan, FurtherScans, SpacedScan, LooseScan, LeetScan, MixedScan,
+    HeadedScan, PatternScan,
 )  # fmt: skip

@@ -46,7 +46,8 @@ def readings() -> dict[int, list[tuple[str, str]]]:
 
 @cache
 def parts() -> dict[int, list[str]]:
-    """Characters that a reader takes for one: 弓单 for 弹; a slash where one is above the other."""
+    """Characters that a reader takes for one: 弓单 for 弹; a slash where they are not side by side,
+    an = before what people write all the time."""
     table: dict[int, list[str]] = {}
     for whole, written in _lines("split.txt"):
         table[ord(whole)] = written.split()
