@@ -1,5 +1,6 @@
 """A word on an answer or a verdict: kept under the caller's name, and nothing of it unasked."""
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from gateway.domain.request_ids import RequestIds, nobodys_id
+from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import House, run_house
 from jobs.subjects import feedback_recorded
+from modelmill.gateway.v1 import gateway_service_pb2 as pb
 from modelmill.gateway.v1.gateway_events_pb2 import (
     FEEDBACK_REPORT_FALSE_POSITIVE,
     FEEDBACK_REPORT_UNSPECIFIED,
@@ -37,11 +41,18 @@ async def kept(house: House) -> AsyncIterator[Any]:
     yield since
 
 
+async def request_of(house: House, tenant: str = "acme") -> str:
+    """The id of a request that the tenant made."""
+    answer = await house.http(tenant=tenant).get("/v1/models")
+    return str(answer.headers["x-request-id"])
+
+
 async def test_a_report_is_kept_with_all_that_was_said_under_the_callers_name(
     house: House, kept: Any
 ):
+    request_id = await request_of(house)
     said = {
-        "request_id": "req-7",
+        "request_id": request_id,
         "report": "false_positive",
         "text": "my lock screen",
         "direction": "input",
@@ -54,7 +65,7 @@ async def test_a_report_is_kept_with_all_that_was_said_under_the_callers_name(
 
     assert answer["id"] == recorded.feedback_id
     assert answer["id"].startswith("fb-")
-    assert (answer["object"], answer["request_id"]) == ("feedback", "req-7")
+    assert (answer["object"], answer["request_id"]) == ("feedback", request_id)
     assert (recorded.tenant, recorded.caller) == ("acme", "ann")
     assert recorded.report == FEEDBACK_REPORT_FALSE_POSITIVE
     assert (recorded.text, recorded.direction) == ("my lock screen", "input")
@@ -64,12 +75,83 @@ async def test_a_report_is_kept_with_all_that_was_said_under_the_callers_name(
 
 
 async def test_a_score_of_an_answer_is_kept_without_any_text(house: House, kept: Any):
-    assert (await post(house, {"request_id": "req-1", "score": 0})).status_code == 200
+    request_id = await request_of(house)
+    assert (await post(house, {"request_id": request_id, "score": 0})).status_code == 200
     (recorded,) = await kept("acme")
 
-    assert (recorded.request_id, recorded.score, recorded.text) == ("req-1", 0.0, "")
+    assert (recorded.request_id, recorded.score, recorded.text) == (request_id, 0.0, "")
     assert recorded.HasField("score")
     assert recorded.report == FEEDBACK_REPORT_UNSPECIFIED
+
+
+async def test_feedback_on_a_request_that_the_tenant_did_not_make_is_404_and_not_kept(
+    house: House, kept: Any
+):
+    theirs, own = await request_of(house, "others"), await request_of(house)
+    refused = (await house.http(scope="files").get("/v1/models")).headers["x-request-id"]
+    forged = f"{own[:-1]}{'0' if own[-1] != '0' else '1'}"
+    for unknown in (theirs, forged, refused.upper(), "req-7", "req-", own.removeprefix("req-")[1:]):
+        answer = await post(house, {"request_id": unknown, "score": 1})
+        assert answer.status_code == 404, unknown
+        assert "x-request-id" in answer.json()["error"]["message"]
+    assert await kept("acme") == []
+    assert (await post(house, {"request_id": own, "score": 1})).status_code == 200
+
+
+async def test_the_requests_of_both_doors_of_chats_verdicts_and_refusals_can_be_spoken_of(
+    house: House,
+):
+    client = house.http()
+    verdict = await client.post("/v1/moderations", json={"input": "hi"})
+    blocked = await client.post("/generate", json={"prompt": "forbidden fruit"})
+    assert (verdict.status_code, blocked.status_code) == (200, 400)
+    async with grpc_door(house) as door:
+        call = door.ListModels(pb.ListModelsRequest(), timeout=CALL_SECONDS)
+        told = dict(await call.initial_metadata())
+        await call
+    ids = [verdict.headers["x-request-id"], blocked.headers["x-request-id"], told["x-request-id"]]
+    for request_id in ids:
+        said = {"request_id": request_id, "report": "false_positive"}
+        assert (await post(house, said)).status_code == 200
+
+
+async def test_what_was_said_is_read_back_newest_first_by_who_mends_the_policy_of_its_tenant(
+    house: House,
+):
+    request_id = await request_of(house, "readers")
+    scored = {"request_id": request_id, "score": -0.5, "comment": "no"}
+    ids = []
+    for said in (REPORT | {"rules": ["note-locks"]}, scored):
+        answer = await post(house, said, tenant="readers", sub="ann")
+        ids.append(answer.json()["id"])
+
+    client = house.http(tenant="readers", scope="moderation")
+    listed = (await client.get("/v1/feedback")).json()["data"]
+    assert [each["id"] for each in listed] == ids[::-1]
+    assert [each["caller"] for each in listed] == ["ann", "ann"]
+    assert {name: listed[0][name] for name in scored} == scored
+    assert (listed[1]["report"], listed[1]["text"]) == ("missed", "pick a lock")
+    assert listed[1]["rules"] == ["note-locks"]
+    assert (await client.get(f"/v1/feedback/{ids[0]}")).json() == listed[1]
+
+    first = (await client.get("/v1/feedback", params={"limit": 1})).json()
+    assert (first["has_more"], [each["id"] for each in first["data"]]) == (True, ids[1:])
+    stranger = house.http(tenant="strange-readers")
+    assert (await stranger.get("/v1/feedback")).json()["data"] == []
+    assert (await stranger.get(f"/v1/feedback/{ids[0]}")).status_code == 404
+    asker = house.http(tenant="readers", scope="chat")
+    assert (await asker.get("/v1/feedback")).status_code == 403
+
+
+async def test_an_id_is_known_by_who_has_the_secret_and_by_nobody_else():
+    ids = RequestIds("secret")
+    given = [ids.new("acme") for _ in range(100)]
+    assert len({*given}) == 100
+    assert all(re.fullmatch("req-[0-9a-f]{32}", each) for each in given)
+    assert all(RequestIds("secret").are_of("acme", each) for each in given)
+    assert not any(RequestIds("other").are_of("acme", each) for each in given)
+    assert not any(ids.are_of("acm", each) for each in given)
+    assert not ids.are_of("acme", nobodys_id())
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from gateway.domain.access import SCOPES, Caller
 from gateway.domain.model_names import ModelNames, Named
+from gateway.domain.request_ids import RequestIds
 from gateway.domain.requests_in_hand import RequestInHand
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.grpc.gate import ROUTE_OF, Call, build_handlers
@@ -199,7 +200,7 @@ async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
 
     server = RpcServer("127.0.0.1:0", None, drain_seconds=0)
     answering = {procedure.name: broken for procedure in PROCEDURES}
-    handlers = build_handlers(answering, Everybody(), any_model)
+    handlers = build_handlers(answering, Everybody(), any_model, RequestIds("secret"))
     server.grpc.add_generic_rpc_handlers((handlers,))
     async with server, open_channel(f"127.0.0.1:{server.port}", "any") as channel:
         asked = pb.ListModelsRequest()
@@ -212,7 +213,7 @@ async def test_a_bug_is_logged_under_the_id_that_its_caller_was_given(
 
 async def test_a_procedure_that_nobody_handles_stops_the_start():
     with pytest.raises(LookupError, match="Chat"):
-        build_handlers({}, Everybody(), any_model)
+        build_handlers({}, Everybody(), any_model, RequestIds("secret"))
 
 
 async def test_health_is_open(house: House):

@@ -115,7 +115,7 @@ STREAMS = (
     ),
     Stream(
         "FEEDBACK",
-        (Row("feedback.recorded.{tenant}", FeedbackRecorded, ("gateway",), ("cli",)),),
+        (Row("feedback.recorded.{tenant}", FeedbackRecorded, ("gateway",), ("gateway", "cli")),),
         max_bytes=256 * MIB,
         # It may hold what people wrote, which is not kept for ever.
         max_age_seconds=365 * DAY_SECONDS,

@@ -7,6 +7,7 @@ answers from what it knows when the bus is away.
 import asyncio
 import gc
 import random
+import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing
 from datetime import timedelta
@@ -26,7 +27,7 @@ from gateway.adapters.budget_book import milliseconds
 from gateway.adapters.change_trail import ChangeLog, ChangeTrail
 from gateway.adapters.credentials import Credentials
 from gateway.adapters.fault_points import FaultPoints
-from gateway.adapters.feedback import FeedbackStream
+from gateway.adapters.feedback import FeedbackBook, FeedbackStream
 from gateway.adapters.http_protocol import ClientLimits
 from gateway.adapters.http_server import HttpDoor, serve_http
 from gateway.adapters.journal import open_journal
@@ -38,6 +39,7 @@ from gateway.adapters.usage import UsageQueue
 from gateway.adapters.usage_spill import open_spill
 from gateway.composition import Parts, admission_of, all_use_cases
 from gateway.domain.ledger.waiting import Terms
+from gateway.domain.request_ids import RequestIds
 from gateway.domain.webhooks import Schedule
 from gateway.entrypoints.grpc.servicer import gateway_rpc_handlers
 from gateway.entrypoints.http.gate import App
@@ -136,7 +138,7 @@ async def _parts(
         watcher=JobWatcher(bus, known.jobs),
         webhooks=await stack.enter_async_context(_webhooks(settings, bus, known, stopping)),
         record_changes=_record_changes(stack, settings, bus, background),
-        record_feedback=RecordFeedback(FeedbackStream(bus)),
+        record_feedback=_feedback(settings, bus, background),
         admission=admission_of(settings),
         work=stack.enter_context(closing(WorkApart())),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),
@@ -152,6 +154,12 @@ def _record_changes(
     background.start(shown.run())
     stack.push_async_callback(trail.drain, USAGE_DRAIN_SECONDS)
     return RecordChanges(trail, shown)
+
+
+def _feedback(settings: Settings, bus: Bus, background: Background) -> RecordFeedback:
+    book = FeedbackBook(bus, time.time)
+    background.start(book.run())
+    return RecordFeedback(FeedbackStream(bus), book, RequestIds(settings.request_id_secret))
 
 
 def _metrics(settings: Settings) -> MetricsPage:

@@ -172,6 +172,11 @@ class Settings(WorkerSettings):
     """An endpoint of which all attempts failed for so long is disabled."""
 
     @property
+    def request_id_secret(self) -> str:
+        """What request ids are known by: what outlives a start, where there is such a thing."""
+        return (self.webhook_key or self.service_secret).get_secret_value()
+
+    @property
     def inference_addresses(self) -> tuple[str, ...]:
         """Each of them."""
         return tuple(each.strip() for each in self.inference_address.split(",") if each.strip())

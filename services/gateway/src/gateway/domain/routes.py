@@ -18,6 +18,7 @@ UPLOAD = "/v1/uploads/{upload_id}"
 WEBHOOK = "/v1/webhooks/{webhook_id}"
 POLICY = "/v1/moderation/policy"
 KEY = "/v1/keys/{key_id}"
+FEEDBACK = "/v1/feedback"
 
 MODEL_OR_DEFAULT = ModelNames(("model",), is_default_meant=True)
 EVERY_MODEL = ModelNames(reach=Reach.ALL)
@@ -83,7 +84,16 @@ ROUTES = (
         "Go back to one.",
         EVERY_MODEL,
     ),
-    route("POST", "/v1/feedback", "record_feedback", access.CHAT, "A word on it, kept.", NO_MODELS),
+    route("POST", FEEDBACK, "record_feedback", access.CHAT, "A word on it, kept.", NO_MODELS),
+    route("GET", FEEDBACK, "list_feedback", access.MODERATION, "What people said.", NO_MODELS),
+    route(
+        "GET",
+        f"{FEEDBACK}/{{feedback_id}}",
+        "get_feedback",
+        access.MODERATION,
+        "One word of theirs.",
+        NO_MODELS,
+    ),
     *MODEL_ROUTES,
     Route(
         "upload_file", "POST", "/v1/files", access.FILES, "Store a file.", NO_MODELS, Body.UPLOAD

@@ -1,13 +1,16 @@
-"""Record what people say of answers and verdicts, for whoever improves models and policies."""
+"""Record what people say of answers and verdicts, and show it to who improves them."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Protocol
 from uuid import uuid4
 
 from modelmill.gateway.v1 import gateway_events_pb2 as pb
+from service_kit.errors import NotFoundError
 
 from gateway.domain.access import Caller
 from gateway.domain.feedback import Feedback, Report
+from gateway.domain.request_ids import RequestIds
 from gateway.measures import FEEDBACK
 
 REPORTS = {
@@ -23,11 +26,21 @@ class FeedbackRecords(Protocol):
     async def record(self, feedback: pb.FeedbackRecorded) -> None: ...
 
 
+class ReadsFeedback(Protocol):
+    """See `gateway.adapters.feedback.FeedbackBook`."""
+
+    async def of(self, tenant: str) -> Sequence[pb.FeedbackRecorded]: ...
+
+
 class RecordFeedback:
     """Keeps it under the caller's tenant and name."""
 
-    def __init__(self, records: FeedbackRecords) -> None:
+    def __init__(
+        self, records: FeedbackRecords, book: ReadsFeedback, request_ids: RequestIds
+    ) -> None:
+        self.request_ids = request_ids
         self._records = records
+        self._book = book
 
     async def __call__(
         self, feedback: Feedback, caller: Caller, *, idempotency_key: str
@@ -35,8 +48,14 @@ class RecordFeedback:
         """What was recorded, once it is stored.
 
         Raises:
+            NotFoundError: it is about a request that the tenant did not make.
             UnavailableError: the bus is away, or holds as much as it may.
         """
+        about = feedback.request_id
+        if about and not self.request_ids.are_of(caller.tenant, about):
+            raise NotFoundError(
+                f"request_id: no request {about!r} of yours; x-request-id of the answer has it"
+            )
         record = pb.FeedbackRecorded(
             request_id=feedback.request_id,
             tenant=caller.tenant,
@@ -54,6 +73,26 @@ class RecordFeedback:
         await self._records.record(record)
         FEEDBACK.labels(feedback.report.value if feedback.report else "none").inc()
         return record
+
+    async def list(self, caller: Caller) -> Sequence[pb.FeedbackRecorded]:
+        """What the tenant's people said, newest first.
+
+        Raises:
+            UnavailableError: the bus is away, or it takes too long to read.
+        """
+        return await self._book.of(caller.tenant)
+
+    async def get(self, feedback_id: str, caller: Caller) -> pb.FeedbackRecorded:
+        """One of them.
+
+        Raises:
+            NotFoundError: unknown, another tenant's, or forgotten.
+            UnavailableError: as `list`.
+        """
+        for record in await self._book.of(caller.tenant):
+            if record.feedback_id == feedback_id:
+                return record
+        raise NotFoundError(f"no feedback {feedback_id[:80]!r}")
 
 
 def _id_of(said: pb.FeedbackRecorded, idempotency_key: str) -> str:

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from gateway.entrypoints.document.examples import AT
-from gateway.entrypoints.document.shape import Answer
+from gateway.entrypoints.document.shape import Answer, Page
 
 
 class Feedback(Answer):
@@ -15,6 +15,23 @@ class Feedback(Answer):
     request_id: str | None
 
 
+class SaidFeedback(Feedback):
+    """What a person said of an answer or a verdict."""
+
+    caller: str
+    score: float | None
+    report: Literal["false_positive", "missed"] | None
+    text: str | None
+    direction: Literal["input", "output"] | None
+    categories: list[str]
+    rules: list[str]
+    comment: str | None
+
+
+class FeedbackPage(Page[SaidFeedback]):
+    """The tenant's newest thousand of a year, newest first."""
+
+
 BODY = {
     "report": "false_positive",
     "text": "how do I pick a lock screen?",
@@ -22,3 +39,8 @@ BODY = {
     "rules": ["no-lockpicking"],
 }
 ANSWER = {"id": "fb-0b8f", "object": "feedback", "created_at": AT, "request_id": None}
+SAID = {
+    **ANSWER,
+    **BODY,
+    **{"caller": "ada", "score": None, "categories": [], "comment": None},
+}

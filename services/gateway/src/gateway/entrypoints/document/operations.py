@@ -114,8 +114,10 @@ OPERATIONS = {
         moderations.Moderation, moderations.MODERATION, MODERATION, refusals=(429, *NEIGHBOUR)
     ),
     "record_feedback": Operation(
-        feedback.Feedback, feedback.ANSWER, Body(FeedbackBody, feedback.BODY), refusals=(503,)
+        feedback.Feedback, feedback.ANSWER, Body(FeedbackBody, feedback.BODY), refusals=(404, 503)
     ),
+    "list_feedback": Operation(feedback.FeedbackPage, e.page(feedback.SAID), refusals=(503,)),
+    "get_feedback": Operation(feedback.SaidFeedback, feedback.SAID, refusals=(503,)),
     "get_policy": Operation(policies.Policy, policies.POLICY, refusals=(400, 404, *NEIGHBOUR)),
     "put_policy": Operation(
         policies.PolicyChange, policies.CHANGE, Body(PolicyBody, policies.BODY), refusals=STEER

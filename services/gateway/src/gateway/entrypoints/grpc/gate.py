@@ -6,7 +6,6 @@ in the route table stops the process at its start. The request is parsed once th
 
 import logging
 import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from service_kit.status import status_of
 
 from gateway.domain.access import Caller
 from gateway.domain.model_names import ModelNames, Named, Reach, names_at
+from gateway.domain.request_ids import RequestIds, nobodys_id
 from gateway.domain.requests_in_hand import RequestInHand
 from gateway.domain.route import Route
 from gateway.domain.routes import ROUTES
@@ -129,7 +129,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def build_handlers(
-    handlers: Handlers, verifier: Verifier, require_models: RequiresModels
+    handlers: Handlers,
+    verifier: Verifier,
+    require_models: RequiresModels,
+    request_ids: RequestIds,
 ) -> grpc.GenericRpcHandler:
     """gRPC's handlers of the service; each lets in only callers with the scope of the equal route.
 
@@ -148,7 +151,7 @@ def build_handlers(
         route = routes[ROUTE_OF[method.name]]
         if bool(route.models.body or route.models.path) != (method.name in MODEL_FIELDS):
             raise LookupError(f"MODEL_FIELDS: {method.name} differs from its route {route.name}")
-        gate = _Gate(method, verifier, route, require_models)
+        gate = _Gate(method, verifier, route, require_models, request_ids)
         gated[method.name] = gate.handler(handlers[method.name])
     return grpc.method_handlers_generic_handler(SERVICE.full_name, gated)
 
@@ -157,13 +160,19 @@ class _Gate:
     """Wraps the handler of one procedure."""
 
     def __init__(
-        self, method: Any, verifier: Verifier, route: Route, require_models: RequiresModels
+        self,
+        method: Any,
+        verifier: Verifier,
+        route: Route,
+        require_models: RequiresModels,
+        request_ids: RequestIds,
     ) -> None:
         self._method = method
         self._procedure = method.name
         self._verifier = verifier
         self._route = route
         self._require_models = require_models
+        self._request_ids = request_ids
         parse = GetMessageClass(method.input_type).FromString
         self._read = request_reader(parse, streaming=method.client_streaming)
 
@@ -207,11 +216,14 @@ class _Gate:
         return self._verifier.holding(caller.key_id) if caller.key_id else nullcontext()
 
     async def _admit(self, context: Context, line: "_Line") -> Call:
-        await context.send_initial_metadata((("x-request-id", line.request_id),))
-        caller = await self._verifier.verify(_token(context))
-        line.tenant = caller.tenant
-        if self._route.scope is not None:
-            caller.require(self._route.scope)
+        try:
+            caller = await self._verifier.verify(_token(context))
+            line.tenant = caller.tenant
+            line.request_id = self._request_ids.new(caller.tenant)
+            if self._route.scope is not None:
+                caller.require(self._route.scope)
+        finally:
+            await context.send_initial_metadata((("x-request-id", line.request_id),))
         return Call(caller, line.request_id, context.time_remaining())
 
     def _allowed(self, request: Any, call: Call) -> Any:
@@ -240,7 +252,7 @@ class _Line:
 @contextmanager
 def _logged(procedure: str) -> Iterator[_Line]:
     """One line a call, with nothing of what was said; a bug's traceback has the same id."""
-    line = _Line(f"req-{uuid.uuid4().hex}")
+    line = _Line(nobodys_id())
     started = time.perf_counter()
     status = "OK"
     try:

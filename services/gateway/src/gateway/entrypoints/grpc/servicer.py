@@ -56,8 +56,8 @@ def gateway_rpc_handlers(
         **EvaluationProcedures(use_cases.create_evaluation, evaluations).handlers(),
         **watching.handlers(),
     }
-    recorded = with_records(handlers, use_cases.record_changes)
-    return build_handlers(recorded, verifier, use_cases.require_models)
+    gates = (verifier, use_cases.require_models, use_cases.record_feedback.request_ids)
+    return build_handlers(with_records(handlers, use_cases.record_changes), *gates)
 
 
 def _files(use_cases: UseCases, data_prep: DataPrep, max_bytes: int) -> Handlers:

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route as StarletteRoute
 
+from gateway.domain.request_ids import RequestIds
 from gateway.domain.route import Body
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.document.openapi import openapi_document
@@ -56,6 +57,7 @@ def build_http_app(
     *,
     verifier: Verifier,
     require_models: RequiresModels,
+    request_ids: RequestIds,
     handlers: Handlers,
     hot: Mapping[str, App],
     limits: dict[Body, int],
@@ -79,8 +81,7 @@ def build_http_app(
     answering: dict[str, Any] = {
         **handlers,
         **hot,
-        **dict.fromkeys(("health", "ready"), _health(stopping)),
-        **_documents(app.openapi()),
+        **_own_handlers(app.openapi(), stopping),
     }
     if different := answering.keys() ^ by_name.keys():
         raise LookupError(f"routes and handlers differ: {different}")
@@ -90,7 +91,7 @@ def build_http_app(
     app.add_exception_handler(DomainError, _refuse)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _failed)
-    return Gate(app, verifier, require_models, limits, hot)
+    return Gate(app, verifier, require_models, request_ids, limits, hot)
 
 
 def _health(stopping: asyncio.Event) -> Handler:
@@ -104,8 +105,10 @@ def _health(stopping: asyncio.Event) -> Handler:
     return answer
 
 
-def _documents(document: dict[str, Any]) -> Handlers:
+def _own_handlers(document: dict[str, Any], stopping: asyncio.Event) -> Handlers:
+    """Of what is open to all."""
     return {
+        **dict.fromkeys(("health", "ready"), _health(stopping)),
         "asyncapi": _written(json.dumps(asyncapi_document(), ensure_ascii=False).encode(), JSON),
         "index": _written(index_page(), HTML),
         "reference": _written(reference_page(document), HTML),

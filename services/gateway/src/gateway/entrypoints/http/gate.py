@@ -6,7 +6,6 @@ Pure ASGI, so that streams are neither buffered nor cut off from their client's 
 import copy
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from gateway.domain.access import CHAT, Caller
 from gateway.domain.errors import MethodNotAllowedError
 from gateway.domain.model_names import ModelNames, Named
+from gateway.domain.request_ids import RequestIds, nobodys_id
 from gateway.domain.requests_in_hand import UNENDED_ROUTES, RequestInHand
 from gateway.domain.route import Body, Dialect, Route
 from gateway.domain.routes import Match, match
@@ -43,6 +43,11 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+NAMED_BY = {
+    Dialect.OPENAI: (b"x-request-id",),
+    Dialect.ANTHROPIC: (b"x-request-id", b"request-id"),
+}
+"""Headers that name the request, by whose clients are answered."""
 NO_SNIFFING = (b"x-content-type-options", b"nosniff")
 """Answers quote what somebody wrote; no browser shall take one for a page or a script."""
 CLIENT_GONE = 499
@@ -79,6 +84,7 @@ class Gate:
         app: App,
         verifier: Verifier,
         require_models: RequiresModels,
+        request_ids: RequestIds,
         limits: dict[Body, int],
         hot: Mapping[str, App] | None = None,
     ) -> None:
@@ -86,6 +92,7 @@ class Gate:
         self._hot = hot or {}
         self._verifier = verifier
         self._require_models = require_models
+        self._request_ids = request_ids
         self._limits = limits
 
     @property
@@ -103,7 +110,7 @@ class Gate:
         """Answer one request, within its span."""
         found = match(scope["method"], scope["path"])
         route = found.route
-        response = _Response(send, f"req-{uuid.uuid4().hex}", _dialect(found))
+        response = _Response(send, nobodys_id(), _dialect(found))
         if route is not None and route.name in PROBES:
             await self._answer(found, scope, receive, response)
             return
@@ -120,13 +127,12 @@ class Gate:
     async def _answer(
         self, found: Match, scope: Scope, receive: Receive, response: "_Response"
     ) -> None:
-        request_id = response.request_id
         name = found.route.name if found.route else "unknown"
         started = time.perf_counter()
-        scope["state"] |= {"request_id": request_id, "route": found.route, "caller": None}
+        scope["state"] |= {"request_id": response.request_id, "route": found.route, "caller": None}
         try:
             route = _known(found)
-            caller = scope["state"]["caller"] = await self._caller(scope, route)
+            caller = await self._caller(scope, route, response)
             if route.body is not Body.NONE:
                 refuse_encoding(scope)
             if route.scope == CHAT:
@@ -142,23 +148,25 @@ class Gate:
                 with self._verifier.holding(caller.key_id):
                     await answering(scope, bounded, response.send)
         except ClientDisconnect:
-            log.debug("the client of request %s left before it had asked", request_id)
+            log.debug("the client of request %s left early", response.request_id)
         except DomainError as error:
-            await response.finish(
-                http_status(error), error_headers(error), _refusal(error, found, request_id)
-            )
+            said = _refusal(error, found, response.request_id)
+            await response.finish(http_status(error), error_headers(error), said)
         except Exception:
-            log.exception("unexpected error in %s, request %s", name, request_id)
-            await response.finish(500, JSON, _refusal(None, found, request_id))
+            log.exception("unexpected error in %s, request %s", name, response.request_id)
+            await response.finish(500, JSON, _refusal(None, found, response.request_id))
         finally:
             HTTP_REQUESTS.labels(name, response.status or CLIENT_GONE).inc()
             HTTP_SECONDS.labels(name).observe(time.perf_counter() - started)
 
-    async def _caller(self, scope: Scope, route: Route) -> Caller | None:
+    async def _caller(self, scope: Scope, route: Route, response: "_Response") -> Caller | None:
+        """Who asks, if they may; from then on the request is one of their tenant's."""
         if route.scope is None:
             return None
         caller = await self._verifier.verify(_credential(scope))
         caller.require(route.scope)
+        response.request_id = self._request_ids.new(caller.tenant)
+        scope["state"] |= {"caller": caller, "request_id": response.request_id}
         return caller
 
 
@@ -196,19 +204,21 @@ class _Response:
         self.status = 0
         self.request_id = request_id
         self._send = send
-        self._names = [(b"x-request-id", request_id.encode()), NO_SNIFFING]
-        if dialect is Dialect.ANTHROPIC:
-            self._names.append((b"request-id", request_id.encode()))
+        self._named_by = NAMED_BY[dialect]
         self._complete = False
 
     async def send(self, message: Message) -> None:
         """Pass a message on."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self._names]
+            message["headers"] = [*message.get("headers", ()), *self._names()]
         else:
             self._complete = not message.get("more_body", False)
         await self._send(message)
+
+    def _names(self) -> Headers:
+        request_id = self.request_id.encode()
+        return [*((name, request_id) for name in self._named_by), NO_SNIFFING]
 
     async def finish(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer this way if nothing was answered yet.

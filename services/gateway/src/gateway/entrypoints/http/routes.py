@@ -84,6 +84,7 @@ def gateway_http_app(
     return build_http_app(
         verifier=verifier,
         require_models=use_cases.require_models,
+        request_ids=use_cases.record_feedback.request_ids,
         handlers=with_records(handlers, use_cases.record_changes),
         hot=_hot_routes(use_cases, settings),
         limits={Body.JSON: settings.max_body_bytes, Body.UPLOAD: settings.max_upload_bytes},
