@@ -46,6 +46,23 @@ def test_a_prompt_without_tokens_or_with_foreign_ones_is_refused(prompt: list[in
         plan_generation(prompt, SamplingOptions(), LIMITS, PLAIN, random_seed=0)
 
 
+@pytest.mark.parametrize(
+    ("named", "wanted", "why"),
+    [
+        (None, 0, "tells no log-probabilities"),
+        (0, 1, "names no alternatives"),
+        (2, 3, "at most 2 alternatives"),
+    ],
+)
+def test_more_alternatives_than_the_engine_names_are_refused_in_one_line(
+    named: int | None, wanted: int, why: str
+) -> None:
+    options, able = SamplingOptions(logprobs=wanted), Abilities(logprobs=named)
+
+    with pytest.raises(EngineCannotError, match=why):
+        plan_generation([1], options, LIMITS, able, random_seed=0)
+
+
 def test_a_callers_seed_is_kept_also_when_it_is_zero() -> None:
     chosen = plan_generation([1], SamplingOptions(seed=0), LIMITS, PLAIN, random_seed=7)
     random = plan_generation([1], SamplingOptions(), LIMITS, PLAIN, random_seed=7)

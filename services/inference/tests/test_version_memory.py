@@ -64,6 +64,20 @@ async def test_for_one_that_does_not_fit_the_least_recently_used_leave_and_no_mo
     assert [house.heard.of(name) for name in "bc"] == [["READY", "STOPPED"]] * 2
 
 
+async def test_what_is_told_of_a_version_says_what_can_be_asked_of_it(
+    tokenizer: ChatTokenizer,
+) -> None:
+    house = House(tokenizer, a=500)
+
+    await house.use("a")
+
+    [fact] = house.heard.facts
+    assert fact.load_seconds == 0.5
+    told = fact.abilities
+    assert (told.top_logprobs, told.score, told.embed, told.exact) == (2, True, True, True)
+    assert (told.grammar, told.tools) == (False, False)
+
+
 async def test_nobody_leaves_for_one_that_would_not_fit_all_the_same(
     tokenizer: ChatTokenizer,
 ) -> None:

@@ -118,7 +118,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         manage_policy=ManagePolicy(peers.policies),
         record_changes=parts.record_changes,
         record_feedback=parts.record_feedback,
-        show_models=ShowModels(find_model, known.aliases, known.models, known.default_builds),
+        show_models=_showing(known, find_model),
         move_alias=MoveAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         split_alias=SplitAlias(find_model, peers.engines, known.aliases, settings.load_seconds),
         delete_model=_deleting(parts),
@@ -139,6 +139,12 @@ def all_use_cases(parts: Parts) -> UseCases:
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),
         event_ids=SealedEventIds(parts.settings.service_secret.get_secret_value()),
         webhooks=parts.webhooks,
+    )
+
+
+def _showing(known: ReadModels, find_model: FindModel) -> ShowModels:
+    return ShowModels(
+        *(find_model, known.aliases, known.models, known.default_builds, known.abilities)
     )
 
 

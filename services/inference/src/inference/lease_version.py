@@ -21,6 +21,7 @@ from inference.load_version import LoadedVersion, PreparedVersion
 from inference.look_once import Looks, look_once
 from inference.measures import IN_FLIGHT, MODELS_LOADED, QUEUED
 from inference.memory_room import MemoryRoom
+from inference.ready_fact import ready_fact
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
@@ -223,7 +224,7 @@ class VersionPool:
         self._watchers[version_id] = asyncio.create_task(self._watch(loaded))
         self._last_used[version_id] = time.monotonic()
         MODELS_LOADED.inc()
-        self._say(version_id, engine, ServingState.SERVING_STATE_READY, seconds=loaded.load_seconds)
+        self._announcements.say(ready_fact(loaded))
         return loaded
 
     async def _open(self, prepared: PreparedVersion) -> LoadedVersion:
@@ -287,11 +288,8 @@ class VersionPool:
         engine: str,
         state: "ServingState.ValueType",
         reason: str = "",
-        *,
-        seconds: float = 0.0,
     ) -> None:
         fact = ModelServing(version_id=version_id, engine=engine, state=state, reason=reason)
-        fact.load_seconds = seconds
         self._announcements.say(fact)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ServingAbilities
 
 from gateway.domain.access import Caller
 from gateway.routing.find_model import Decides, FindModel
@@ -21,6 +21,12 @@ class VersionList(Protocol):
     def list(self, tenant: str) -> Sequence[ModelReady]: ...
 
 
+class Abilities(Protocol):
+    """What engines can do with versions."""
+
+    def of(self, version_id: str) -> ServingAbilities | None: ...
+
+
 class ShowModels:
     """Reads only; both lists follow the bus."""
 
@@ -30,9 +36,11 @@ class ShowModels:
         aliases: AliasList,
         versions: VersionList,
         decides: Decides,
+        abilities: Abilities,
     ) -> None:
         self._find_model = find_model
         self._decides = decides
+        self._abilities = abilities
         self._aliases = aliases
         self._versions = versions
 
@@ -50,6 +58,10 @@ class ShowModels:
         """Id of the version that its name is served by; None while that is not decided."""
         served = self._decides.served_form(version)
         return served.version_id if served is not None else None
+
+    def abilities(self, version_id: str) -> ServingAbilities | None:
+        """What the engine that loaded it last can do with it; None until one has."""
+        return self._abilities.of(version_id)
 
     async def one(self, caller: Caller, name: str) -> AliasState | ModelReady:
         """The alias, the version of that id, or what serves a version of that name.

@@ -247,6 +247,11 @@ def _check_abilities(options: SamplingOptions, abilities: Abilities) -> None:
         return
     if abilities.logprobs is None:
         raise EngineCannotError("the engine of this model tells no log-probabilities")
+    if options.logprobs and not abilities.logprobs:
+        raise EngineCannotError(
+            "the engine of this model tells how likely the chosen tokens are, and names no "
+            "alternatives of them"
+        )
     if options.logprobs > abilities.logprobs:
         raise EngineCannotError(
             f"the engine of this model names at most {abilities.logprobs} alternatives of a token"

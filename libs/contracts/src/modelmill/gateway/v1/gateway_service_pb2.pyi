@@ -513,21 +513,27 @@ class Model(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    ABILITIES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """What to ask for: alias, name or version id."""
     @_builtins.property
     def version(self) -> _model_events_pb2.ModelReady:
         """The version behind it."""
 
+    @_builtins.property
+    def abilities(self) -> _model_events_pb2.ServingAbilities:
+        """What the engine that loaded the version last can do with it; absent until one has."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         version: _model_events_pb2.ModelReady | None = ...,
+        abilities: _model_events_pb2.ServingAbilities | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "id", b"id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -185,6 +185,7 @@ class ModelServing(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     LOAD_SECONDS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ABILITIES_FIELD_NUMBER: _builtins.int
     version_id: _builtins.str
     """The version."""
     replica: _builtins.str
@@ -197,6 +198,10 @@ class ModelServing(_message.Message):
     """Seconds it took to load and warm; 0 otherwise."""
     reason: _builtins.str
     """One line when failed."""
+    @_builtins.property
+    def abilities(self) -> Global___ServingAbilities:
+        """What it can do; set when ready."""
+
     def __init__(
         self,
         *,
@@ -206,14 +211,59 @@ class ModelServing(_message.Message):
         state: Global___ServingState.ValueType = ...,
         load_seconds: _builtins.float = ...,
         reason: _builtins.str = ...,
+        abilities: Global___ServingAbilities | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "load_seconds", b"load_seconds", "reason", b"reason", "replica", b"replica", "state", b"state", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "engine", b"engine", "load_seconds", b"load_seconds", "reason", b"reason", "replica", b"replica", "state", b"state", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelServing: _TypeAlias = ModelServing  # noqa: Y015
+
+@_typing.final
+class ServingAbilities(_message.Message):
+    """What an engine can do with a version that it has loaded, beside answering."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOP_LOGPROBS_FIELD_NUMBER: _builtins.int
+    GRAMMAR_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    EMBED_FIELD_NUMBER: _builtins.int
+    TOOLS_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    top_logprobs: _builtins.int
+    """Alternatives of each token that it names at most; absent where it tells no log-probabilities."""
+    grammar: _builtins.bool
+    """Holds answers to a form: schemas, expressions, and calls that are demanded."""
+    score: _builtins.bool
+    """Tells how likely given texts are."""
+    embed: _builtins.bool
+    """Makes vectors of texts."""
+    tools: _builtins.bool
+    """The chat template tells the model of tools, and the calls that it writes can be read."""
+    exact: _builtins.bool
+    """The same request gives the same tokens, whatever else runs beside it."""
+    def __init__(
+        self,
+        *,
+        top_logprobs: _builtins.int | None = ...,
+        grammar: _builtins.bool = ...,
+        score: _builtins.bool = ...,
+        embed: _builtins.bool = ...,
+        tools: _builtins.bool = ...,
+        exact: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_top_logprobs", b"_top_logprobs", "top_logprobs", b"top_logprobs"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_top_logprobs", b"_top_logprobs", "embed", b"embed", "exact", b"exact", "grammar", b"grammar", "score", b"score", "tools", b"tools", "top_logprobs", b"top_logprobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__top_logprobs: _TypeAlias = _typing.Literal["top_logprobs"]  # noqa: Y015
+    _WhichOneofArgType__top_logprobs: _TypeAlias = _typing.Literal["_top_logprobs", b"_top_logprobs"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__top_logprobs) -> _WhichOneofReturnType__top_logprobs | None: ...
+
+Global___ServingAbilities: _TypeAlias = ServingAbilities  # noqa: Y015
 
 @_typing.final
 class FileState(_message.Message):

@@ -58,6 +58,10 @@ EMBEDDING_ANSWER = {
     "model": MODEL,
     "usage": {"prompt_tokens": 4, "total_tokens": 4},
 }
+CAPABILITIES = {
+    **{"logprobs": True, "top_logprobs": 0, "response_format": True},
+    **{"tools": False, "required_tools": True, "embeddings": True, "scores": True, "exact": True},
+}
 MODEL_VERSION = {
     "id": VERSION,
     "object": "model",
@@ -75,6 +79,7 @@ MODEL_VERSION = {
     "metrics": {"accuracy": 0.71, "speedup": 1.62, "speedup_low": 1.4, "speedup_high": 1.8},
     "serving_version_id": VERSION,
     "slower_than_source": False,
+    "capabilities": CAPABILITIES,
 }
 MODEL_ALIAS = {
     "id": MODEL,
@@ -82,6 +87,7 @@ MODEL_ALIAS = {
     "created": AT,
     "owned_by": "acme",
     "version_id": VERSION,
+    "capabilities": CAPABILITIES,
 }
 ALIAS = {
     "id": MODEL,

@@ -8,6 +8,26 @@ from gateway.entrypoints.document.job_answers import JobFailure
 from gateway.entrypoints.document.shape import Answer, Deleted, Page
 
 
+class Capabilities(Answer):
+    """What the engine that loaded a version last can do with it; requests for more are refused."""
+
+    logprobs: bool
+    """Of the tokens of an answer."""
+    top_logprobs: int
+    """Alternatives of each token at most."""
+    response_format: bool
+    """Answers held to a schema, an expression or a choice."""
+    tools: bool
+    """The model is told of tools by its chat template, and may call them."""
+    required_tools: bool
+    """Calls may be demanded by `tool_choice`, also where `tools` is false."""
+    embeddings: bool
+    scores: bool
+    """How likely given texts are, as evaluations ask."""
+    exact: bool
+    """The same request gives the same tokens, whatever else runs."""
+
+
 class ModelVersion(Answer):
     """One version in one form."""
 
@@ -29,6 +49,8 @@ class ModelVersion(Answer):
     """The version that its name is served by; null while its default build has not ended."""
     slower_than_source: bool | None
     """Of builds: such a one serves only who asks for its id."""
+    capabilities: Capabilities | None
+    """Null until an engine has loaded it."""
 
 
 class ModelAlias(Answer):
@@ -39,6 +61,8 @@ class ModelAlias(Answer):
     created: int
     owned_by: str
     version_id: str
+    capabilities: Capabilities | None
+    """Of the version."""
 
 
 class AnyModel(RootModel[ModelAlias | ModelVersion]):

@@ -71,17 +71,25 @@ class ModelProcedures:
         versions = self._models.versions(call.caller)
         by_id = {version.version_id: version for version in versions}
         aliases = self._models.aliases(call.caller)
-        shown = [_aliased(alias, by_id.get(alias.version_id)) for alias in aliases]
-        shown += [pb.Model(id=version.version_id, version=version) for version in versions]
+        shown = [self._aliased(alias, by_id.get(alias.version_id)) for alias in aliases]
+        shown += [self._shown(version.version_id, version) for version in versions]
         return pb.ListModelsResponse(models=shown)
 
     async def _get(self, request: pb.GetModelRequest, call: Call) -> pb.GetModelResponse:
         found = await self._models.one(call.caller, request.model)
         if isinstance(found, ModelReady):
-            return pb.GetModelResponse(model=pb.Model(id=request.model, version=found))
+            return pb.GetModelResponse(model=self._shown(request.model, found))
         versions = self._models.versions(call.caller)
         meant = next((v for v in versions if v.version_id == found.version_id), None)
-        return pb.GetModelResponse(model=_aliased(found, meant))
+        return pb.GetModelResponse(model=self._aliased(found, meant))
+
+    def _aliased(self, alias: AliasState, version: ModelReady | None) -> pb.Model:
+        """The name, with what is known of the version behind it: at least its id."""
+        return self._shown(alias.name, version or ModelReady(version_id=alias.version_id))
+
+    def _shown(self, name: str, version: ModelReady) -> pb.Model:
+        abilities = self._models.abilities(version.version_id)
+        return pb.Model(id=name, version=version, abilities=abilities)
 
     async def _delete(self, request: pb.DeleteModelRequest, call: Call) -> pb.DeleteModelResponse:
         gone = await self._delete_model(_given(request.version_id, "version_id"), call.caller)
@@ -126,11 +134,6 @@ def _split(request: pb.MoveAliasRequest) -> Split | None:
         "fallback": [*request.fallback],
     }
     return parse_fields(fields, AliasBody).split
-
-
-def _aliased(alias: AliasState, version: ModelReady | None) -> pb.Model:
-    """The name, with what is known of the version behind it: at least its id."""
-    return pb.Model(id=alias.name, version=version or ModelReady(version_id=alias.version_id))
 
 
 def _given(text: str, field: str) -> str:

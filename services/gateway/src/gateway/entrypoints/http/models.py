@@ -62,18 +62,22 @@ class ModelRoutes:
 
     async def _list_models(self, request: Request) -> Response:
         caller = caller_of(request)
-        aliases = [alias_as_model_view(alias) for alias in self._models.aliases(caller)]
+        aliases = [self._alias(alias) for alias in self._models.aliases(caller)]
         versions = [self._version(version) for version in self._models.versions(caller)]
         return json_response({"object": "list", "data": aliases + versions})
 
     async def _get_model(self, request: Request) -> Response:
         found = await self._models.one(caller_of(request), request.path_params["model"])
         if isinstance(found, AliasState):
-            return json_response(alias_as_model_view(found))
+            return json_response(self._alias(found))
         return json_response(self._version(found))
 
     def _version(self, version: ModelReady) -> View:
-        return listed_model_view(version, self._models.serving(version))
+        abilities = self._models.abilities(version.version_id)
+        return listed_model_view(version, self._models.serving(version), abilities)
+
+    def _alias(self, alias: AliasState) -> View:
+        return alias_as_model_view(alias, self._models.abilities(alias.version_id))
 
     async def _delete(self, request: Request) -> Response:
         version_ids = await self._delete_model(request.path_params["model"], caller_of(request))

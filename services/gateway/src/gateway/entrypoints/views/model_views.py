@@ -1,6 +1,6 @@
 """Versions and aliases as OpenAI's clients and ours read them."""
 
-from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ServingAbilities
 from registry.default_build import is_slower
 
 from gateway.domain.models import is_build
@@ -29,16 +29,36 @@ def model_view(version: ModelReady) -> View:
     }
 
 
-def listed_model_view(version: ModelReady, serving: str | None) -> View:
+def listed_model_view(
+    version: ModelReady, serving: str | None, abilities: ServingAbilities | None
+) -> View:
     """A version beside others.
 
     Args:
         serving: id of the version that its name is served by; None while that is not decided.
+        abilities: of the engine that loaded it last; None until one has.
     """
-    return {**model_view(version), "serving_version_id": serving}
+    shown = {"serving_version_id": serving, "capabilities": _capabilities(abilities)}
+    return model_view(version) | shown
 
 
-def alias_as_model_view(alias: AliasState) -> View:
+def _capabilities(abilities: ServingAbilities | None) -> View | None:
+    """What requests may ask for, under the names of their fields."""
+    if abilities is None:
+        return None
+    return {
+        "logprobs": abilities.HasField("top_logprobs"),
+        "top_logprobs": abilities.top_logprobs,
+        "response_format": abilities.grammar,
+        "tools": abilities.tools,
+        "required_tools": abilities.grammar,
+        "embeddings": abilities.embed,
+        "scores": abilities.score,
+        "exact": abilities.exact,
+    }
+
+
+def alias_as_model_view(alias: AliasState, abilities: ServingAbilities | None) -> View:
     """An alias as OpenAI's `model`: it can be asked for like one."""
     return {
         "id": alias.name,
@@ -46,6 +66,7 @@ def alias_as_model_view(alias: AliasState) -> View:
         "created": unix_seconds(alias.moved_at),
         "owned_by": alias.tenant,
         "version_id": alias.version_id,
+        "capabilities": _capabilities(abilities),
     }
 
 
