@@ -1,6 +1,7 @@
 """A job from an uploaded file to a dataset that others can use, through a real child process."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,14 @@ from data_prep.child import main
 from data_prep_support.children import child_port
 from jobs.child import ChildFailure, Preempted
 from jobs.subjects import DATASET_READY
+from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_FAILED, JOB_STATUS_SUCCEEDED
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from prometheus_client import REGISTRY
+from service_kit.errors import NotFoundError
+from service_kit.grpc_client import domain_errors
+
+WORDS = {"user_template": "{q}", "answer_template": "{a}"}
 
 GOOD = [{"q": f"Is {n} a number?", "a": "yes"} for n in range(10)]
 PLANTED = {
@@ -34,6 +40,49 @@ def quarantined(folder: Path) -> list[tuple[int, str]]:
     """Line and reason of each row that was put aside."""
     rows = map(json.loads, (folder / "quarantine.jsonl").read_text().splitlines())
     return [(row["line"], row["reason"]) for row in rows]
+
+
+async def reported(
+    service: Any, created: Any, kind: str, *, tenant: str = "acme", job_id: str | None = None
+) -> bytes:
+    request = pb.DownloadReportRequest(
+        tenant=tenant,
+        dataset_id=created.dataset_id,
+        format=kind,
+        job_id=created.job_id if job_id is None else job_id,
+    )
+    with domain_errors():
+        return b"".join(
+            [part.chunk async for part in service.stub.DownloadReport(request, timeout=30)]
+        )
+
+
+@pytest.mark.heavy
+async def test_a_file_in_another_encoding_is_read_as_its_preview_says(
+    working_data_prep: Any,
+) -> None:
+    rows = "".join(f"如何重置第{n}个密码;请联系客户服务，{n}\r\n" for n in range(20))
+    content = f"q;a\r\n{rows}".encode("gb18030")
+    file = await working_data_prep.upload(content, filename="rows.csv")
+    reading = {"encoding": "gb18030", "delimiter": ";"}
+    request = pb.PreviewDatasetRequest(
+        tenant="acme", spec=pb.DatasetSpec(file_id=file.file_id, mapping=WORDS), rows=1
+    )
+
+    shown = await working_data_prep.stub.PreviewDataset(request, timeout=30)
+    created = await working_data_prep.create(file.file_id)
+
+    assert shown.reading == pb.ReadingSpec(**reading)
+    (row,) = map(json.loads, [one.row_json for one in shown.rows])
+    assert row["messages"][0]["content"] == "如何重置第0个密码"
+    assert row["source"] == sha256(content.split(b"\r\n")[1]).hexdigest()
+    assert (await working_data_prep.ended(created.job_id)).status == JOB_STATUS_SUCCEEDED
+    report = json.loads(await reported(working_data_prep, created, "json"))
+    assert report["source"] == {"format": "csv", **reading}
+    assert (report["failure"], report["counts"]["rows_kept"]) == (None, 20)
+    stored = await working_data_prep.bus.last(DATASET_READY, DatasetReady)
+    manifest = working_data_prep.store.manifest(stored.body.digest)
+    assert manifest.attributes["spec"]["reading"] == reading
 
 
 @pytest.mark.heavy
@@ -88,6 +137,18 @@ async def test_a_file_with_no_valid_row_fails_its_job_and_says_so(working_data_p
     assert state.error.code == "NO_VALID_ROWS"
     assert state.error.message == "none of 4 rows is valid; the most common reason: not JSON"
     assert state.error.remedy
+    report = json.loads(await reported(working_data_prep, created, "json"))
+    assert report["failure"] == state.error.message
+    assert report["counts"]["rows_in"] == report["counts"]["rows_quarantined"] == 4
+    assert report["reasons"] == {"not JSON": 3, "column 'q' is neither text nor a number": 1}
+    assert [row["line"] for row in report["samples"]["read.not_json"]] == [1, 2, 3]
+    assert report["source"] == {"format": "jsonl", "encoding": "utf-8"}
+    page = await reported(working_data_prep, created, "html")
+    assert b'id="failure"' in page
+    assert b"read.not_json" in page
+    for tenant, job_id in (("rival", created.job_id), ("acme", ""), ("acme", "job-other")):
+        with pytest.raises(NotFoundError):
+            await reported(working_data_prep, created, "json", tenant=tenant, job_id=job_id)
     assert await working_data_prep.bus.last(DATASET_READY, DatasetReady) is None
 
 

@@ -61,6 +61,7 @@ def report(text: str = "", contaminated: dict[str, int] | None = None, **changes
     counts = dict.fromkeys(("rows_in", "rows_kept", "rows_dropped", "rows_duplicate"), 9)
     return {
         "counts": {**counts, "rows_quarantined": 0, "train": 7, "valid": 1, "test": 1},
+        "failure": None,
         "merkle_root": "00" * 32,
         "source": {"format": "csv", "encoding": "gb18030", "delimiter": "\t"},
         "stages": {},

@@ -2,6 +2,7 @@
 
 import pytest
 from gateway_support.house import House
+from gateway_support.job_orders import MAPPING, upload
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -55,6 +56,19 @@ async def test_a_report_is_data_or_a_page_that_can_run_nothing(house: House):
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert page.headers["x-content-type-options"] == "nosniff"
     assert (other.status_code, other.json()["error"]["param"]) == (400, "format")
+
+
+async def test_the_report_of_what_is_no_dataset_is_asked_for_by_its_job(house: House):
+    client = house.http(tenant="unready")
+    file = await upload(client)
+    body = {"file_id": file, "mapping": MAPPING}
+    accepted = (await client.post("/v1/datasets", json=body)).json()
+
+    answer = await client.get(f"/v1/datasets/{accepted['id']}/report")
+    rival = await house.http(tenant="rival").get(f"/v1/datasets/{accepted['id']}/report")
+
+    assert answer.text == f"of {accepted['job_id']}"
+    assert rival.status_code == 404
 
 
 @pytest.mark.parametrize("path", ["rows/1", "diff/ds-acme2", "report"])

@@ -89,6 +89,9 @@ class JobFailed(Exception):  # noqa: N818 - an outcome of the work, not a fault 
         log_tail: last lines of the child's log.
     """
 
+    report_digest = ""
+    """Of an artifact that says more; set by who has one."""
+
     def __init__(self, code: str, message: str, remedy: str = "", log_tail: str = "") -> None:
         super().__init__(f"{code}: {message}")
         self.code = code

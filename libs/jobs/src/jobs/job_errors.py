@@ -30,6 +30,7 @@ def job_error(failure: Exception) -> JobError:
             message=failure.message,
             remedy=failure.remedy,
             log_tail=failure.log_tail,
+            report_digest=failure.report_digest,
         )
     if isinstance(failure, ChildDied):
         return JobError(

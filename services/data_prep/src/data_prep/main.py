@@ -31,6 +31,7 @@ from data_prep.adapters.dataset_records import DatasetRecords
 from data_prep.adapters.file_looker import FileLooker
 from data_prep.adapters.file_records import FileRecords
 from data_prep.adapters.file_spool import FileSpool
+from data_prep.adapters.job_records import JobRecords
 from data_prep.adapters.model_records import ModelRecords
 from data_prep.adapters.upload_folder import UploadFolder
 from data_prep.add_upload_part import AddUploadPart
@@ -138,6 +139,7 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
     # Comparing two large datasets takes a while, in which uploads and previews go on.
     teller = await stack.enter_async_context(FileLooker(settings.work_root / "stories"))
     why_no_models = "" if parts.models_asked else WHY_NO_MODELS
+    read_report = ReadReport(folders, parts.store, JobRecords(parts.bus))
     store_file = _store_file(settings, looker, parts.store, parts.records)
     return DataPrepServicer(
         store_file,
@@ -156,9 +158,7 @@ async def _servicer(settings: Settings, parts: _Parts, stack: AsyncExitStack) ->
             max_row_bytes=max_row_bytes,
             why_no_models=why_no_models,
         ),
-        StoryUseCases(
-            ExplainRow(folders, teller), DiffDatasets(folders, teller), ReadReport(folders)
-        ),
+        StoryUseCases(ExplainRow(folders, teller), DiffDatasets(folders, teller), read_report),
     )
 
 

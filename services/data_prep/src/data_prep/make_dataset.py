@@ -83,22 +83,24 @@ class MakeDataset:
         asked = await open_models(self._models, job, _plan(spec))
         tokens = await self._base_tokens.located(base, spec.tokenize) if base else None
         folder = job.folder / "dataset"
-        made = await job.run_child(
-            CHILD,
-            {
-                "files": [await self._located(each) for each in files],
-                "spec": spec_fields(spec),
-                "folder": str(folder),
-                "max_row_bytes": self._max_row_bytes,
-                "processes": self._processes,
-                "ask_at_once": self._ask_at_once,
-                "tokens": tokens,
-                "ray_address": self._cluster.address if self._cluster else "",
-                "pseudonym_key": self._pseudonym_keys.of(job.tenant).hex(),
-            },
-            on_question=asked,
-            env=self._cluster.environment if self._cluster else None,
-        )
+        request = {
+            "files": [await self._located(each) for each in files],
+            "spec": spec_fields(spec),
+            "folder": str(folder),
+            "max_row_bytes": self._max_row_bytes,
+            "processes": self._processes,
+            "ask_at_once": self._ask_at_once,
+            "tokens": tokens,
+            "ray_address": self._cluster.address if self._cluster else "",
+            "pseudonym_key": self._pseudonym_keys.of(job.tenant).hex(),
+        }
+        env = self._cluster.environment if self._cluster else None
+        try:
+            made = await job.run_child(CHILD, request, on_question=asked, env=env)
+        except JobFailed as failure:
+            kept = asyncio.to_thread(self._keep_report, folder, files[0], spec)
+            failure.report_digest = await kept
+            raise
         manifest = await asyncio.to_thread(
             self._store.commit,
             folder,
@@ -109,6 +111,19 @@ class MakeDataset:
         )
         count_rows(made["counts"])
         return _announcement(job, spec, manifest.digest, made)
+
+    def _keep_report(self, folder: Path, file: FileState, spec: DatasetSpec) -> str:
+        """Digest of what is told of rows of which no dataset could be made; empty for nothing."""
+        if not folder.is_dir():
+            return ""
+        manifest = self._store.commit(
+            folder,
+            kind="dataset-report",
+            form="json-html",
+            made_from={"file": file.digest},
+            attributes={"spec": spec_fields(spec)},
+        )
+        return manifest.digest
 
     async def _ingredients(
         self, tenant: str, spec: DatasetSpec

@@ -6,7 +6,8 @@ together: what says the same, what goes into which split. The second pass writes
 with the story of every row. Workers do the passes; this process reads, decides and appends.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,11 +25,11 @@ from data_prep.domain.reading.file_form import FileForm, form_of_rows
 from data_prep.domain.reading.file_formats import FileFormat, row_format_of
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.read_blocks import read_blocks
-from data_prep.domain.report import report_of
+from data_prep.domain.report import failed_report_of, report_of
 from data_prep.domain.report_page import report_page
 from data_prep.domain.row_batch import DROPPED, ROWS
 from data_prep.domain.tally import Tally
-from data_prep.domain.verdicts import DUPLICATE_RULES, SPLITS, TRAIN
+from data_prep.domain.verdicts import SPLITS, TRAIN
 from data_prep.pipeline.asking import AskedRows, Models, ask_losses
 from data_prep.pipeline.between import Between
 from data_prep.pipeline.dataset_output import DatasetOutput
@@ -116,16 +117,37 @@ class PrepareDataset:
             plan: As the workers of the pool have it.
             folder: Is made; a folder beside it is used meanwhile.
 
+        Where it cannot be made, the folder holds the report alone, which says why.
+
         Raises:
             NoValidRowsError: No row was kept, or none to train on.
             TooFewTextsError: The rows kept cannot fill the splits.
             NoLossError: The loss counts, and the model can tell it of no row.
             InvalidInputError: The file is not of its format.
         """
+        tally = Tally()
+        try:
+            return self._prepare(source, evaluation, plan, folder, tally)
+        except InvalidInputError as error:
+            # Splits that were begun are no dataset.
+            shutil.rmtree(folder)
+            folder.mkdir()
+            report = failed_report_of(tally, error.message, source.described)
+            _write_report(report, plan.name, folder)
+            raise
+
+    def _prepare(
+        self,
+        source: SourceFile,
+        evaluation: Sequence[SourceFile],
+        plan: DatasetPlan,
+        folder: Path,
+        tally: Tally,
+    ) -> PreparedDataset:
         folder.mkdir(parents=True)
         with TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as place:
             between = Between(Path(place), DiskDecider(plan, Path(place)))
-            tally = self._first_pass(source, between)
+            self._first_pass(source, between, tally)
             for number, file in enumerate(evaluation):
                 self._read_evaluation(number, file, between.decider)
             decisions = between.decider.decide()
@@ -144,8 +166,7 @@ class PrepareDataset:
         choices = sorted(tally.answers) if tally.answers is not None else None
         return PreparedDataset(counts, choices, root, uses)
 
-    def _first_pass(self, source: SourceFile, between: Between) -> Tally:
-        tally = Tally()
+    def _first_pass(self, source: SourceFile, between: Between, tally: Tally) -> None:
         size_bytes = source.path.stat().st_size
         reading = _Reading(source, self._limits)
         with PartWriter(between.rows, ROWS) as rows, PartWriter(between.dropped, DROPPED) as out:
@@ -160,7 +181,6 @@ class PrepareDataset:
                 self._progress("prepare", tally.rows_in, max(tally.rows_in, total))
         if not tally.rows_in or tally.rows_in == sum(tally.rules.values()):
             raise NoValidRowsError(_why_none(tally))
-        return tally
 
     def _read_evaluation(self, number: int, file: SourceFile, decider: DiskDecider) -> None:
         """Map and clean evaluation rows like all others; what is no row there is left out."""
@@ -235,22 +255,16 @@ def _counts(tally: Tally, output: DatasetOutput) -> dict[str, int]:
     Raises:
         RuntimeError: A row got lost on the way, which is a bug.
     """
-    taken_out: Mapping[str, int] = {
-        kind: sum(rows for rule, rows in tally.rules.items() if rule.startswith(kind))
-        for kind in ("quarantined", "dropped")
-    }
-    duplicate = sum(tally.rules[f"dropped {rule}"] for rule in DUPLICATE_RULES)
+    taken_out = tally.taken_out()
     kept = sum(tree.size for tree in output.trees.values())
     as_given = kept - tally.rows_made
-    accounted = as_given + taken_out["quarantined"] + taken_out["dropped"]
+    accounted = as_given + sum(taken_out.values())
     if tally.rows_in != accounted or kept != tally.rows_kept:
         raise RuntimeError(f"{tally.rows_in} rows in, {accounted} accounted for, {kept} in splits")
     return {
         "rows_in": tally.rows_in,
         "rows_kept": kept,
-        "rows_quarantined": taken_out["quarantined"],
-        "rows_duplicate": duplicate,
-        "rows_dropped": taken_out["dropped"] - duplicate,
+        **taken_out,
         "rows_made": tally.rows_made,
         **{name: tree.size for name, tree in output.trees.items()},
     }

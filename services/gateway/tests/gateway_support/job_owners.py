@@ -163,6 +163,9 @@ class FakeDataPrep(FakeUploads):
     async def DownloadReport(
         self, request: data_prep_pb.DownloadReportRequest, context: Any
     ) -> AsyncIterator[data_prep_pb.DownloadReportResponse]:
+        if request.job_id:
+            yield data_prep_pb.DownloadReportResponse(chunk=f"of {request.job_id}".encode())
+            return
         self._dataset(request.tenant, request.dataset_id)
         for chunk in (b'{"report": "', request.format.encode() + b'"}'):
             yield data_prep_pb.DownloadReportResponse(chunk=chunk)

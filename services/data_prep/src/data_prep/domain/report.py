@@ -7,6 +7,7 @@ from typing import Any
 
 from data_prep.domain.duplicates.clusters import Cluster
 from data_prep.domain.tally import Tally
+from data_prep.domain.verdicts import SPLITS
 
 
 def report_of(
@@ -17,9 +18,11 @@ def report_of(
     merkle_root: str,
     models: Sequence[Mapping[str, Any]],
     source: Mapping[str, str],
+    failure: str = "",
 ) -> dict[str, Any]:
-    """The whole report; the same rows and answers of models give the same report."""
+    """The whole report, with why no dataset was made; the same rows and answers give the same."""
     return {
+        "failure": failure or None,
         "counts": dict(counts),
         "merkle_root": merkle_root,
         "source": dict(source),
@@ -46,6 +49,13 @@ def report_of(
         "contaminated": dict(contaminated),
         "models": list(models),
     }
+
+
+def failed_report_of(tally: Tally, failure: str, source: Mapping[str, str]) -> dict[str, Any]:
+    """The report of rows of which no dataset could be made, as far as they were looked at."""
+    made = dict.fromkeys(("rows_kept", "rows_made", *SPLITS), 0)
+    counts = {"rows_in": tally.rows_in, **tally.taken_out(), **made}
+    return report_of(tally, counts, (), {}, "", (), source, failure)
 
 
 def _by_outcome(rules: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from data_prep.domain.measure import Measure
+from data_prep.domain.verdicts import DUPLICATE_RULES
 
 MAX_CHOICES = 64
 """With more different answers than this, rows are no choice among labels."""
@@ -99,6 +100,18 @@ class Tally:
             found = Counter(answers)
             several = found.pop(None, 0) > 0
             self.answers = None if several else _as_labels(self.answers, found)
+
+    def taken_out(self) -> dict[str, int]:
+        """Rows that are not kept, by what became of them."""
+        duplicate = sum(self.rules[f"dropped {rule}"] for rule in DUPLICATE_RULES)
+        return {
+            "rows_quarantined": self._of_outcome("quarantined"),
+            "rows_duplicate": duplicate,
+            "rows_dropped": self._of_outcome("dropped") - duplicate,
+        }
+
+    def _of_outcome(self, outcome: str) -> int:
+        return sum(rows for rule, rows in self.rules.items() if rule.startswith(outcome))
 
     def merge(self, later: "Tally") -> None:
         """Add the tally of what comes after."""

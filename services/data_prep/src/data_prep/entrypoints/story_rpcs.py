@@ -60,6 +60,7 @@ class StoryRpcs(pb_grpc.DataPrepServiceServicer):
             tenant=token(request.tenant, "tenant"),
             dataset_id=request.dataset_id,
             report_format=request.format,
+            job_id=request.job_id and token(request.job_id),
         )
         with await asyncio.to_thread(path.open, "rb") as report:
             while chunk := await asyncio.to_thread(report.read, CHUNK_BYTES):

@@ -38,11 +38,14 @@ class GrpcDatasetStories:
             return await self._stub.DiffDatasets(request, timeout=CALL_SECONDS)
 
     async def report(
-        self, *, tenant: str, dataset_id: str, report_format: str
+        self, *, tenant: str, dataset_id: str, report_format: str, job_id: str
     ) -> AsyncIterator[bytes]:
-        """The report's bytes as they come. Raises NotFoundError on the first step."""
+        """The report's bytes as they come, of a failed dataset its job's.
+
+        Raises NotFoundError on the first step.
+        """
         request = pb.DownloadReportRequest(
-            tenant=tenant, dataset_id=dataset_id, format=report_format
+            tenant=tenant, dataset_id=dataset_id, format=report_format, job_id=job_id
         )
         rpc = self._stub.DownloadReport(request, timeout=TRANSFER_SECONDS)
         try:

@@ -1579,22 +1579,26 @@ class DownloadReportRequest(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     DATASET_ID_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
     tenant: _builtins.str
     """Owner."""
     dataset_id: _builtins.str
     """The dataset."""
     format: _builtins.str
     """"json" (also when empty) or "html", a page that needs nothing else."""
+    job_id: _builtins.str
+    """The job that was to make the dataset; when it failed, its report is given."""
     def __init__(
         self,
         *,
         tenant: _builtins.str = ...,
         dataset_id: _builtins.str = ...,
         format: _builtins.str = ...,
+        job_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "format", b"format", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_id", b"dataset_id", "format", b"format", "job_id", b"job_id", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -233,9 +233,9 @@ class DataPrepServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadReport(self, request, context):
-        """Streams a dataset's report.
+        """Streams a dataset's report, or that of the failed job that was to make it.
 
-        NOT_FOUND: the dataset is unknown, or another tenant's.
+        NOT_FOUND: the dataset is unknown, or another tenant's, or its job failed before rows were looked at.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

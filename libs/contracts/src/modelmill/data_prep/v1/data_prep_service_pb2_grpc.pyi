@@ -101,9 +101,9 @@ class DataPrepServiceStub:
     NOT_FOUND: one of them is unknown, or another tenant's.
     """
     DownloadReport: _grpc.UnaryStreamMultiCallable[_data_prep_service_pb2.DownloadReportRequest, _data_prep_service_pb2.DownloadReportResponse]
-    """Streams a dataset's report.
+    """Streams a dataset's report, or that of the failed job that was to make it.
 
-    NOT_FOUND: the dataset is unknown, or another tenant's.
+    NOT_FOUND: the dataset is unknown, or another tenant's, or its job failed before rows were looked at.
     """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteFileRequest, _data_prep_service_pb2.DeleteFileResponse]
     """Takes a file out of use. Datasets made from it stay; its id is never used again.
@@ -191,9 +191,9 @@ class DataPrepServiceAsyncStub(DataPrepServiceStub):
     NOT_FOUND: one of them is unknown, or another tenant's.
     """
     DownloadReport: _aio.UnaryStreamMultiCallable[_data_prep_service_pb2.DownloadReportRequest, _data_prep_service_pb2.DownloadReportResponse]  # type: ignore[assignment]
-    """Streams a dataset's report.
+    """Streams a dataset's report, or that of the failed job that was to make it.
 
-    NOT_FOUND: the dataset is unknown, or another tenant's.
+    NOT_FOUND: the dataset is unknown, or another tenant's, or its job failed before rows were looked at.
     """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_data_prep_service_pb2.DeleteFileRequest, _data_prep_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
     """Takes a file out of use. Datasets made from it stay; its id is never used again.
@@ -356,9 +356,9 @@ class DataPrepServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _data_prep_service_pb2.DownloadReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_data_prep_service_pb2.DownloadReportResponse], _abc.AsyncIterator[_data_prep_service_pb2.DownloadReportResponse]]:
-        """Streams a dataset's report.
+        """Streams a dataset's report, or that of the failed job that was to make it.
 
-        NOT_FOUND: the dataset is unknown, or another tenant's.
+        NOT_FOUND: the dataset is unknown, or another tenant's, or its job failed before rows were looked at.
         """
 
     @_abc_1.abstractmethod

@@ -483,6 +483,7 @@ class JobError(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     REMEDY_FIELD_NUMBER: _builtins.int
     LOG_TAIL_FIELD_NUMBER: _builtins.int
+    REPORT_DIGEST_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Stable word, for example "NO_VALID_ROWS"."""
     message: _builtins.str
@@ -491,6 +492,8 @@ class JobError(_message.Message):
     """What to do about it."""
     log_tail: _builtins.str
     """Last lines of the child's log."""
+    report_digest: _builtins.str
+    """Manifest digest of an artifact that says more; empty for none."""
     def __init__(
         self,
         *,
@@ -498,10 +501,11 @@ class JobError(_message.Message):
         message: _builtins.str = ...,
         remedy: _builtins.str = ...,
         log_tail: _builtins.str = ...,
+        report_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "log_tail", b"log_tail", "message", b"message", "remedy", b"remedy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "log_tail", b"log_tail", "message", b"message", "remedy", b"remedy", "report_digest", b"report_digest"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -14,6 +14,7 @@ from gateway.entrypoints.grpc.gate import Call, Handlers
 from gateway.entrypoints.grpc.messages import dataset_message, page_request
 from gateway.entrypoints.http.dataset_stories import MAX_LINE, DatasetStories
 from gateway.entrypoints.http.datasets import Previews
+from gateway.ordering.read_report import ReadReport
 
 
 class ShowsDatasets(Protocol):
@@ -79,8 +80,9 @@ class DatasetProcedures:
 class DatasetStoryProcedures:
     """ExplainRow, DiffDatasets and DownloadReport."""
 
-    def __init__(self, stories: DatasetStories) -> None:
+    def __init__(self, stories: DatasetStories, read_report: ReadReport) -> None:
         self._stories = stories
+        self._read_report = read_report
 
     def handlers(self) -> Handlers:
         """By the names of the service's descriptor."""
@@ -119,7 +121,7 @@ class DatasetStoryProcedures:
     async def _report(
         self, request: pb.DownloadReportRequest, call: Call
     ) -> AsyncGenerator[pb.DownloadReportResponse]:
-        chunks = self._stories.report(
+        chunks = self._read_report(
             tenant=call.caller.tenant,
             dataset_id=request.dataset_id,
             report_format=request.format,

@@ -17,6 +17,7 @@ from gateway.entrypoints.grpc.uploads import UploadProcedures
 from gateway.entrypoints.http.dataset_stories import DatasetStories
 from gateway.entrypoints.http.evaluations import ReadsEvaluations
 from gateway.entrypoints.http.routes import DataPrep
+from gateway.ordering.read_report import ReadReport
 from gateway.use_cases import UseCases
 
 
@@ -51,7 +52,7 @@ def gateway_rpc_handlers(
         **PolicyProcedures(use_cases.manage_policy, use_cases.record_feedback).handlers(),
         **_files(use_cases, data_prep, max_upload_bytes),
         **datasets.handlers(),
-        **DatasetStoryProcedures(stories).handlers(),
+        **DatasetStoryProcedures(stories, ReadReport(stories, use_cases.show_datasets)).handlers(),
         **_ordering(use_cases, jobs),
         **EvaluationProcedures(use_cases.create_evaluation, evaluations).handlers(),
         **watching.handlers(),

@@ -15,6 +15,7 @@ from gateway.entrypoints.http.requests import (
     caller_of,
     json_response,
 )
+from gateway.ordering.read_report import ReadReport
 
 MEDIA_TYPES = {"json": "application/json", "html": "text/html; charset=utf-8"}
 MAX_SAMPLES = 100
@@ -35,15 +36,16 @@ class DatasetStories(Protocol):
         self, *, tenant: str, dataset_id: str, other_dataset_id: str, samples: int
     ) -> DiffDatasetsResponse: ...
     def report(
-        self, *, tenant: str, dataset_id: str, report_format: str
+        self, *, tenant: str, dataset_id: str, report_format: str, job_id: str
     ) -> AsyncIterator[bytes]: ...
 
 
 class DatasetStoryRoutes:
     """/v1/datasets/{id}/rows, /diff and /report."""
 
-    def __init__(self, stories: DatasetStories) -> None:
+    def __init__(self, stories: DatasetStories, read_report: ReadReport) -> None:
         self._stories = stories
+        self._read_report = read_report
 
     def handlers(self) -> Handlers:
         """By the names of the route table."""
@@ -84,7 +86,7 @@ class DatasetStoryRoutes:
         if report_format not in MEDIA_TYPES:
             known = " or ".join(MEDIA_TYPES)
             raise BadRequestError(f"format must be {known}", param="format")
-        chunks = self._stories.report(
+        chunks = self._read_report(
             tenant=caller_of(request).tenant,
             dataset_id=request.path_params["dataset_id"],
             report_format=report_format,

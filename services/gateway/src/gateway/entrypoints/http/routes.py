@@ -33,6 +33,7 @@ from gateway.entrypoints.http.responses import ResponsesRoute
 from gateway.entrypoints.http.uploads import UploadRoutes, Uploads
 from gateway.entrypoints.http.usage import UsageRoutes
 from gateway.entrypoints.http.webhooks import WebhookRoutes
+from gateway.ordering.read_report import ReadReport
 from gateway.use_cases import UseCases
 
 
@@ -77,7 +78,7 @@ def gateway_http_app(
         **FileRoutes(data_prep, use_cases.delete_file, use_cases.find_file).handlers(),
         **UploadRoutes(data_prep).handlers(),
         **datasets.handlers(),
-        **DatasetStoryRoutes(stories).handlers(),
+        **DatasetStoryRoutes(stories, ReadReport(stories, use_cases.show_datasets)).handlers(),
         **_job_handlers(use_cases, events, evaluations, jobs),
         **_tenant_handlers(use_cases),
     }
