@@ -4,9 +4,12 @@ import csv
 import gzip
 import io
 import json
+import zipfile
 from collections.abc import Callable
+from functools import cache
 from random import Random
 
+import openpyxl
 import pyarrow as pa
 from data_prep.domain.reading.file_formats import FileFormat, compression_of, row_format_of
 from pyarrow import parquet
@@ -30,12 +33,17 @@ TOKENS = (
 )  # fmt: skip
 """What parsers stumble over."""
 
+_SHEET = "xl/worksheets/sheet1.xml"
+"""Of a workbook: broken before it is packed."""
+
 
 def seeds_of(file_format: FileFormat) -> list[bytes]:
     """Sound files of a format, before they are compressed."""
     rows = row_format_of(file_format)
     if rows == "parquet":
         return [_parquet(ROWS[:2]), _parquet(ROWS[2:3]), _parquet(ROWS)]
+    if rows == "xlsx":
+        return [_part(_workbook(), _SHEET)]
     texts = {
         "jsonl": ["\n".join(json.dumps(row, ensure_ascii=False) for row in ROWS) + "\n"],
         "csv": [_csv(), "a,b\r\n1,2\r\n\r\n3,4"],
@@ -49,6 +57,8 @@ def compressed(content: bytes, file_format: FileFormat) -> bytes:
     compression = compression_of(file_format)
     if compression == "gz":
         return gzip.compress(content)
+    if file_format == "xlsx":
+        return _with_part(_workbook(), _SHEET, content)
     return _zstd(content) if compression == "zst" else content
 
 
@@ -117,6 +127,33 @@ def _parquet(rows: list[dict[str, object]]) -> bytes:
     written = io.BytesIO()
     columns = {name: [str(row.get(name, "")) for row in rows] for name in rows[0]}
     parquet.write_table(pa.table(columns), written)
+    return written.getvalue()
+
+
+@cache
+def _workbook() -> bytes:
+    book = openpyxl.Workbook()
+    for row in [["q", "a"], *([str(row["q"]), str(row["a"])] for row in ROWS[:2])]:
+        book.worksheets[0].append(row)
+    written = io.BytesIO()
+    book.save(written)
+    return written.getvalue()
+
+
+def _part(archive: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        return opened.read(name)
+
+
+def _with_part(archive: bytes, name: str, content: bytes) -> bytes:
+    """The archive with other content in one of its files."""
+    written = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(archive)) as old,
+        zipfile.ZipFile(written, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
+        for each in old.namelist():
+            new.writestr(each, content if each == name else old.read(each))
     return written.getvalue()
 
 

@@ -429,22 +429,26 @@ class ReadingSpec(_message.Message):
     ENCODING_FIELD_NUMBER: _builtins.int
     DELIMITER_FIELD_NUMBER: _builtins.int
     TEXT_UNIT_FIELD_NUMBER: _builtins.int
+    SHEET_FIELD_NUMBER: _builtins.int
     encoding: _builtins.str
     """"utf-8", "utf-16-le", "utf-16-be", "gb18030", "big5", "shift_jis", "windows-1252" or "latin-1"."""
     delimiter: _builtins.str
     """Between the fields of a CSV file: a comma, a tab, ";" or "|"."""
     text_unit: _builtins.str
     """What is a row of a plain text: "paragraph" or "line". Not looked up: a paragraph when empty."""
+    sheet: _builtins.str
+    """Of a workbook; the first one when empty."""
     def __init__(
         self,
         *,
         encoding: _builtins.str = ...,
         delimiter: _builtins.str = ...,
         text_unit: _builtins.str = ...,
+        sheet: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delimiter", b"delimiter", "encoding", b"encoding", "text_unit", b"text_unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delimiter", b"delimiter", "encoding", b"encoding", "sheet", b"sheet", "text_unit", b"text_unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

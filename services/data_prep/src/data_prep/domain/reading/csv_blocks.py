@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from data_prep.domain.reading.block_making import BlockMaker, RawRow
 from data_prep.domain.reading.byte_streams import ContentStream
 from data_prep.domain.reading.faults import MALFORMED_CSV, UNCLOSED_QUOTE, Fault, not_in, too_long
 from data_prep.domain.reading.file_form import CODECS, DELIMITERS, UTF8, UTF16, FileForm
+from data_prep.domain.reading.header import column_names
 from data_prep.domain.reading.jsonl_blocks import blank_lines
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.line_runs import (
@@ -38,7 +39,6 @@ _ONE_LINE_RECORDS = {delimiter: _one_line_record(delimiter) for delimiter in DEL
 
 _SHORT_LOOK_BYTES = 4096
 _FREE_LOOKS = 16
-_LISTED_ERRORS = 20
 
 
 def read_csv_blocks(stream: ContentStream, limits: ReadLimits, form: FileForm) -> Iterator[Block]:
@@ -76,17 +76,7 @@ def _check_header(record: RawRow | None, form: FileForm) -> tuple[str, ...]:
         fields = not_in(form.encoding) if text is None else csv_fields(text, form.delimiter)
     if isinstance(fields, Fault):
         raise InvalidInputError(f"the header of the CSV file is {fields.reason}")
-    names = [name.strip() for name in fields]
-    errors = [
-        f"column {place} of the CSV header has no name"
-        for place, name in enumerate(names, start=1)
-        if not name
-    ]
-    twice = sorted(name for name, times in Counter(names).items() if name and times > 1)
-    errors += [f"the CSV header names column {name[:64]!r} twice" for name in twice]
-    if errors:
-        raise InvalidInputError(errors[:_LISTED_ERRORS])
-    return tuple(names)
+    return column_names(fields, "CSV")
 
 
 @dataclass

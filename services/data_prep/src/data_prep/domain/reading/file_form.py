@@ -57,19 +57,22 @@ class FileForm:
     """Of a CSV file."""
     text_unit: str = "paragraph"
     """What is a row of a plain text: of `TEXT_UNITS`."""
+    sheet: str = ""
+    """The name of a workbook's sheet; empty for the first."""
 
 
 def form_of_rows(form: FileForm, rows: RowFormat) -> dict[str, str]:
     """What of a form matters for such rows, by the names of its fields."""
     matters = {
-        "encoding": rows != "parquet",
+        "encoding": rows not in ("parquet", "xlsx"),
         "delimiter": rows == "csv",
         "text_unit": rows == "text",
+        "sheet": rows == "xlsx",
     }
     return {name: getattr(form, name) for name, shown in matters.items() if shown}
 
 
-NO_WISH = FileForm("", "", "")
+NO_WISH = FileForm("", "", "", "")
 
 
 def plan_reading(spec: Mapping[str, Any]) -> FileForm:
@@ -80,7 +83,10 @@ def plan_reading(spec: Mapping[str, Any]) -> FileForm:
     """
     encoding = str(spec.get("encoding", "")).lower()
     wish = FileForm(
-        _SAME.get(encoding, encoding), str(spec.get("delimiter", "")), spec.get("text_unit", "")
+        _SAME.get(encoding, encoding),
+        str(spec.get("delimiter", "")),
+        str(spec.get("text_unit", "")),
+        str(spec.get("sheet", "")),
     )
     errors = [
         f"reading: {name} must be one of {', '.join(map(repr, known))}, got {value[:40]!r}"

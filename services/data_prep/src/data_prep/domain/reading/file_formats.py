@@ -2,14 +2,14 @@
 
 from typing import Literal
 
-RowFormat = Literal["jsonl", "csv", "parquet", "text"]
+RowFormat = Literal["jsonl", "csv", "parquet", "text", "xlsx"]
 Compression = Literal["", "gz", "zst"]
 
 FileFormat = Literal[
     "jsonl", "jsonl.gz", "jsonl.zst", "csv", "csv.gz", "csv.zst", "text", "text.gz", "text.zst",
-    "parquet",
+    "parquet", "xlsx",
 ]  # fmt: skip
-"""How the rows are written, and how the bytes are compressed. Parquet compresses by itself."""
+"""How the rows are written, and how the bytes are compressed, where the rows do not say so."""
 
 PLAIN_FORMATS: tuple[FileFormat, ...] = ("jsonl", "csv", "text")
 """Text as it is."""
@@ -31,9 +31,10 @@ _FORMAT_OF_ENDING: dict[str, FileFormat] = {
     ".tsv.zst": "csv.zst",
     ".txt.zst": "text.zst",
     ".parquet": "parquet",
+    ".xlsx": "xlsx",
 }
 
-ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .txt (each also with .gz or .zst) or .parquet"
+ENDINGS = ".jsonl, .ndjson, .csv, .tsv, .txt (each also with .gz or .zst), .parquet or .xlsx"
 """For people."""
 
 

@@ -22,6 +22,7 @@ from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.parse_csv import allow_long_fields
 from data_prep.domain.reading.text_opening import SNIFFED_BYTES
 from data_prep.domain.reading.utf16 import utf16_of
+from data_prep.domain.reading.xlsx_blocks import sheet_of
 
 SCANNED_BYTES = 16 * 1024**2
 """So far into a file other characters than ASCII are looked for."""
@@ -50,6 +51,8 @@ def inspect_file(
     rows = row_format_of(file_format)
     if rows == "parquet":
         return FileForm()
+    if rows == "xlsx":
+        return FileForm(sheet=sheet_of(path, limits, wish.sheet))
     form = replace(
         wish,
         encoding=wish.encoding or _encoding(path, file_format, limits),

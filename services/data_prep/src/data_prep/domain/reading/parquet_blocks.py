@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute
 from pyarrow import parquet
@@ -14,8 +13,9 @@ from service_kit.errors import InvalidInputError
 
 from data_prep.domain.blocks import Block
 from data_prep.domain.reading.block_making import BlockMaker, RawRow
-from data_prep.domain.reading.faults import NO_JSON_VALUE, NOT_UTF8, too_long
+from data_prep.domain.reading.faults import NOT_UTF8
 from data_prep.domain.reading.file_form import FileForm
+from data_prep.domain.reading.json_rows import json_row
 from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.line_runs import kept_bytes_of
 
@@ -26,8 +26,6 @@ _LISTED_ERRORS = 20
 
 _SLICE_BYTES = 8 * 1024**2
 """Values written out at a time: one may stand in many rows, and in the file only once."""
-
-_JSON = msgspec.json.Encoder(decimal_format="string")
 
 
 def read_parquet_blocks(path: Path, limits: ReadLimits) -> Iterator[Block]:
@@ -80,7 +78,11 @@ def _blocks(file: Any, stored_bytes: int, limits: ReadLimits) -> Iterator[Block]
     for batch in file.iter_batches(batch_size=min(_READ_ROWS, limits.block_rows)):
         for columns in _rows_of(batch):
             number += 1
-            waiting.append(_raw_row(number, columns, limits.max_row_bytes, has_bytes=has_bytes))
+            most = limits.max_row_bytes
+            if isinstance(columns, bytes):
+                waiting.append((number, columns[: kept_bytes_of(most)], NOT_UTF8.written))
+            else:
+                waiting.append(json_row(number, columns, most, has_bytes=has_bytes))
             size += len(waiting[-1][1])
             if len(waiting) >= limits.block_rows or size >= limits.chunk_bytes:
                 done = number
@@ -135,31 +137,3 @@ def _repeated_texts(path: Path) -> list[str]:
         for field in schema
         if pa.types.is_string(field.type) or pa.types.is_binary(field.type)
     ]
-
-
-def _raw_row(
-    number: int, columns: dict[str, Any] | bytes, max_row_bytes: int, *, has_bytes: bool
-) -> RawRow:
-    if isinstance(columns, bytes):
-        return number, columns[: kept_bytes_of(max_row_bytes)], NOT_UTF8.written
-    fault = None
-    try:
-        raw = _JSON.encode(_plain(columns) if has_bytes else columns)
-    except UnicodeDecodeError:
-        raw, fault = repr(columns).encode("utf-8", "replace"), NOT_UTF8
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        raw, fault = repr(columns).encode("utf-8", "replace"), NO_JSON_VALUE
-    if len(raw) > max_row_bytes:
-        fault = too_long(max_row_bytes)
-    if fault is not None:
-        raw = raw[: kept_bytes_of(max_row_bytes)]
-    return number, raw, None if fault is None else fault.written
-
-
-def _plain(value: Any) -> Any:
-    """The value with bytes read as text."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value.decode("utf-8") if isinstance(value, bytes) else value

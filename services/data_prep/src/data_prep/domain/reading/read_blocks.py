@@ -13,6 +13,7 @@ from data_prep.domain.reading.limits import ReadLimits
 from data_prep.domain.reading.parquet_blocks import check_parquet, read_parquet_blocks
 from data_prep.domain.reading.text_blocks import read_text_blocks
 from data_prep.domain.reading.text_opening import SNIFFED_BYTES, check_rows_opening
+from data_prep.domain.reading.xlsx_blocks import read_xlsx_blocks, sheet_of
 
 AS_USUAL = FileForm()
 
@@ -38,18 +39,24 @@ def read_blocks(
     if row_format == "parquet":
         yield from read_parquet_blocks(path, limits)
         return
+    if row_format == "xlsx":
+        yield from read_xlsx_blocks(path, limits, form.sheet)
+        return
     with open_content(path, file_format, limits, form.encoding) as stream:
         yield from _READERS[row_format](stream, limits, form)
 
 
 def check_opening(path: Path, file_format: FileFormat) -> None:
-    """Look at the beginning of a file, and for Parquet at its end, and at no rows.
+    """Look at the beginning of a file, at what Parquet and Excel say of themselves, and at no rows.
 
     Raises:
         InvalidInputError: It cannot be of its format.
     """
     if row_format_of(file_format) == "parquet":
         check_parquet(path, ReadLimits())
+        return
+    if row_format_of(file_format) == "xlsx":
+        sheet_of(path, ReadLimits(), "")
         return
     with open_content(path, file_format, ReadLimits()) as content:
         if row_format_of(file_format) == "jsonl":

@@ -120,6 +120,7 @@ class ReadingBody(StrictBody):
     )
     delimiter: Name = Field("", description='Of a CSV file: a comma, a tab, ";" or "|".')
     text_unit: Name = Field("", description='Rows of a text: "paragraph" (default) or "line".')
+    sheet: Name = Field("", description="Of a workbook; empty means the first.")
 
 
 class DatasetSpecBody(StrictBody):
