@@ -58,6 +58,7 @@ class Gateway(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
+        self.sent: list[dict[str, Any]] = []
         self.answers: dict[str, Any] = {
             "/v1/datasets/ds-1/rows/7": {"stories": [KEPT]},
             "/v1/datasets/ds-1/diff/ds-2": DIFF,
@@ -67,6 +68,11 @@ class Gateway(ThreadingHTTPServer):
 
 class _Handler(Handler):
     server: Gateway
+
+    def do_POST(self) -> None:
+        length = int(self.headers["content-length"])
+        self.server.sent.append(json.loads(self.rfile.read(length)))
+        self.do_GET()
 
     def do_GET(self) -> None:
         self.server.asked.append(self.path)
@@ -105,6 +111,26 @@ def test_a_row_that_was_dropped_tells_by_which_rule_and_why(gateway, capsys):
         "  rule          filter.characters.min",
         "  because       4 < 20",
     ]
+
+
+def test_a_preview_tells_how_the_file_is_read_and_what_becomes_of_its_rows(gateway, capsys):
+    gateway.answers["/v1/datasets/preview"] = {
+        "columns": ["q", "a"],
+        "reading": {"encoding": "gb18030", "delimiter": "\t"},
+        "data": [
+            {"line": 2, "row": ROW, "reason": None, "changes": []},
+            {"line": 3, "row": None, "reason": "read.fewer_fields: fewer", "changes": []},
+        ],
+    }
+
+    shown = said(capsys, "preview", "file-1", "--layout", "alpaca", "--delimiter", ";")
+
+    lines = shown.splitlines()
+    assert lines[:3] == ["encoding   gb18030", "delimiter  tab", "columns    q, a"]
+    assert lines[3].startswith("line 2: user: Is [bold]7[/bold]")
+    assert lines[4] == "line 3: (read.fewer_fields: fewer)"
+    (sent,) = gateway.sent
+    assert (sent["file_id"], sent["reading"]["delimiter"]) == ("file-1", ";")
 
 
 def test_rows_that_were_made_from_a_row_follow_it(gateway, capsys):

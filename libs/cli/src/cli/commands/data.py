@@ -14,6 +14,7 @@ from cli.plain_text import plain
 from cli.tables import print_table
 
 SHOWN_CHARACTERS = 200
+TAB = "\t"
 
 app = typer.Typer(no_args_is_help=True, help="Datasets and the rows that they are made of.")
 
@@ -67,6 +68,38 @@ def report(
     with GatewayClient(Connection.find(context.obj)) as client:
         client.download(f"/v1/datasets/{dataset}/report", output, format="html")
     Console(highlight=False).print(escape(str(output)), soft_wrap=True)
+
+
+@app.command()
+def preview(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(help="An uploaded file, file-...")],
+    user: Annotated[str, typer.Option(help="Template of the user's turn, with {column}.")] = "",
+    answer: Annotated[str, typer.Option(help="Template of the answer.")] = "",
+    layout: Annotated[str, typer.Option(help="A known layout instead of templates.")] = "",
+    encoding: Annotated[str, typer.Option(help="Instead of the one found out.")] = "",
+    delimiter: Annotated[str, typer.Option(help="Of a CSV file, instead.")] = "",
+    text_unit: Annotated[str, typer.Option(help="Of a plain text: paragraph or line.")] = "",
+    sheet: Annotated[str, typer.Option(help="Of a workbook, instead of the first.")] = "",
+    rows: Annotated[int, typer.Option(min=1, max=100, help="Rows to show.")] = 10,
+) -> None:
+    """Show how a file is read, and what its first rows would become."""
+    mapping = {"user_template": user, "answer_template": answer, "layout": layout}
+    reading = {
+        "encoding": encoding,
+        "delimiter": delimiter,
+        "text_unit": text_unit,
+        "sheet": sheet,
+    }
+    body = {"file_id": file, "mapping": mapping, "reading": reading, "rows": rows}
+    with GatewayClient(Connection.find(context.obj)) as client:
+        found = client.post("/v1/datasets/preview", body)
+    console = Console(highlight=False)
+    for name, value in {**found["reading"], "columns": ", ".join(found["columns"])}.items():
+        console.print(f"{name:<10} {plain('tab' if value == TAB else value)}", soft_wrap=True)
+    for row in found["data"]:
+        said = _said(row["row"]) if row["row"] else f"({row['reason']})"
+        console.print(f"line {row['line']:,}: {plain(said)}", soft_wrap=True)
 
 
 def _print_story(story: dict[str, Any]) -> None:
