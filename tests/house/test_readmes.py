@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PARTS = sorted(
@@ -80,6 +81,20 @@ def test_each_dependency_has_its_reason(part: str):
 def test_each_setting_of_a_services_own_is_named(part: str):
     text = chapter(part, "Settings")
     assert [name for name in sorted(fields(part)) if not re.search(rf"`{name}\b", text)] == []
+
+
+@pytest.mark.parametrize("part", SERVICES)
+def test_a_setting_that_is_shown_being_set_has_its_whole_name(part: str):
+    """Somebody will copy it: without the service's prefix it changes nothing."""
+    shown = re.findall(r"(?<![A-Z_])([A-Z][A-Z_]+)=", readme(part))
+    assert [name for name in shown if name in fields(part)] == []
+
+
+def test_compose_reads_what_lets_webhooks_go_to_private_addresses_by_the_gateways_own_name():
+    name = "GATEWAY_WEBHOOK_ALLOW_PRIVATE"
+    composed = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert composed["services"]["gateway"]["environment"][name].startswith(f"${{{name}:-")
+    assert name.removeprefix("GATEWAY_") in fields("services/gateway")
 
 
 @pytest.mark.parametrize("part", PARTS)

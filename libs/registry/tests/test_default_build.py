@@ -6,23 +6,26 @@ from registry.default_build import default_build_of, is_slower
 
 
 @pytest.mark.parametrize(
-    ("form", "job_id", "is_built"),
+    ("form", "method", "job_id", "is_built"),
     [
-        ("adapter", "ftjob-1", True),
-        ("safetensors", "ftjob-1", True),
-        ("safetensors", "", False),
-        ("openvino-int8", "job-1", False),
+        ("adapter", "lora", "ftjob-1", True),
+        ("adapter", "", "ftjob-1", True),
+        ("adapter", "prefix", "ftjob-1", False),
+        ("adapter", "prompt", "ftjob-1", False),
+        ("safetensors", "full", "ftjob-1", True),
+        ("safetensors", "", "", False),
+        ("openvino-int8", "", "job-1", False),
     ],
 )
 def test_what_training_made_gets_a_default_build_and_nothing_else(
-    form: str, job_id: str, is_built: bool
+    form: str, method: str, job_id: str, is_built: bool
 ) -> None:
-    version = ModelReady(version_id="mv-1", tenant="acme", form=form, job_id=job_id)
+    version = ModelReady(version_id="mv-1", tenant="acme", form=form, method=method, job_id=job_id)
     build = default_build_of(version)
 
     assert (build is not None) == is_built
     assert default_build_of(version) == build
-    others = ModelReady(version_id="mv-2", tenant="acme", form=form, job_id=job_id)
+    others = ModelReady(version_id="mv-2", tenant="acme", form=form, method=method, job_id=job_id)
     assert build is None or default_build_of(others) != build
 
 

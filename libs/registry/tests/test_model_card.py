@@ -62,6 +62,13 @@ def test_the_head_is_the_yaml_that_hugging_face_reads() -> None:
     assert result["metrics"] == [{"type": "accuracy", "name": "tuned", "value": 0.9}]
 
 
+def test_a_build_is_of_the_tuned_model_and_names_the_base_of_both() -> None:
+    text = card(form="openvino-int8")
+
+    assert head(text)["base_model"] == "smollm2"
+    assert "A build of kinds, in the form `openvino-int8`." in text
+
+
 def test_lineage_data_training_evaluation_and_parity_are_told_with_their_figures() -> None:
     text = card()
 

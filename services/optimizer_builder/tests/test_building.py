@@ -95,6 +95,8 @@ def test_its_card_tells_what_its_manifest_tells(story: Story) -> None:
     assert f"{story.build.metrics['parity_greedy_agreement']:.1%}" in card
     assert f"{story.build.metrics['accuracy']:.1%}" in card
     assert "## Not measured" in card
+    assert 'base_model: "tiny"' in card
+    assert "A build of tiny-tuned" in card
 
 
 def test_a_source_with_another_template_than_it_was_trained_with_is_refused(story: Story) -> None:

@@ -182,12 +182,23 @@ async def test_everything_wrong_with_a_spec_is_said_at_once(service: Service) ->
     assert await service.requests() == []
 
 
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+async def test_what_changes_no_weights_is_refused_at_once_with_what_to_do(
+    service: Service, method: str
+) -> None:
+    await service.announce(form="adapter", job_id="ftjob-1", method=method)
+
+    with pytest.raises(InvalidInputError, match=f"method {method}.*Serve the adapter itself"):
+        await service.order()
+
+
 async def test_only_what_training_made_gets_a_default_build(service: Service) -> None:
     await service.announce("mv-import")
     await service.announce("mv-build", form="openvino-int8", job_id="job-1")
     await service.announce("mv-full", job_id="ftjob-1", dataset_id="ds-1")
     await service.announce("mv-full", job_id="ftjob-1", dataset_id="ds-1")
-    await service.announce("mv-adapter", form="adapter", job_id="ftjob-2")
+    await service.announce("mv-prefix", form="adapter", job_id="ftjob-3", method="prefix")
+    await service.announce("mv-adapter", form="adapter", job_id="ftjob-2", method="lora")
 
     async def sources() -> list[str] | None:
         ordered = [request.spec["source_version_id"] for request in await service.requests()]

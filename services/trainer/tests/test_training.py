@@ -93,6 +93,7 @@ def check_announcement(ready: Any, job_id: str, base_version_id: str) -> None:
     assert (ready.form, ready.name, ready.tenant) == ("adapter", "kinds", "acme")
     assert ready.parent_version_id == ready.base_version_id == base_version_id
     assert (ready.dataset_id, ready.context_tokens) == ("ds-toy", 512)
+    assert ready.method == "lora"
     assert ready.metrics["accuracy"] == 1.0
 
 

@@ -11,6 +11,8 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady
 
 FORM = "openvino-int8"
 SOURCE_FORMS = ("adapter", "safetensors")
+UNMERGED_METHODS = ("prefix", "prompt")
+"""What they train stands before every text and is no change of weights: no build can hold it."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ def default_build_of(version: ModelReady) -> DefaultBuild | None:
     What training made is built. An import is not: nobody said that it will be served.
     """
     if not version.job_id or version.form not in SOURCE_FORMS:
+        return None
+    if version.method in UNMERGED_METHODS:
         return None
     key = f"default-build:{version.version_id}"
     job = job_id(prefix_of(OPTIMIZE), tenant=version.tenant, kind=OPTIMIZE, idempotency_key=key)

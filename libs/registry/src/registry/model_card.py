@@ -27,6 +27,7 @@ class CardFacts:
     """Of the model, for people."""
     form: str
     base_name: str
+    """Of the model that training began with, also where a build was made of what came of it."""
     licence: str
     """As the base's own card names it; empty when it names none."""
     made_from: Mapping[str, str]
@@ -59,7 +60,9 @@ def licence_of(folder: Path) -> str:
 
 def model_card(facts: CardFacts) -> str:
     """The text of README.md."""
-    what = f"{WHAT.get(facts.form, 'A build of')} {_plain(facts.base_name)}"
+    is_build = facts.form not in WHAT
+    source = facts.name if is_build else facts.base_name
+    what = f"{'A build of' if is_build else WHAT[facts.form]} {_plain(source)}"
     sections = [
         _head(facts),
         f"# {_plain(facts.name)}\n\n{what}, in the form `{facts.form}`.\n",

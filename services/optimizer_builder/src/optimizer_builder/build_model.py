@@ -36,6 +36,8 @@ class Ingredients:
     source_manifest: Manifest
     dataset: DatasetReady | None
     dataset_manifest: Manifest | None
+    base_name: str
+    """Of the model at the root of the source's chain."""
 
     @property
     def base_digest(self) -> str:
@@ -104,7 +106,7 @@ class BuildModel:
         facts = CardFacts(
             name=source.name,
             form=form,
-            base_name=source.name,
+            base_name=ingredients.base_name,
             licence=licence_of(Path(base)),
             made_from=ingredients.made_from,
             attributes=attributes,
@@ -134,7 +136,15 @@ class BuildModel:
             await asyncio.to_thread(read, source.digest),
             dataset,
             None if dataset is None else await asyncio.to_thread(read, dataset.digest),
+            await self._base_name(tenant, source),
         )
+
+    async def _base_name(self, tenant: str, source: ModelReady) -> str:
+        base = source.base_version_id or source.version_id
+        try:
+            return (await self._known.version(tenant, base)).name
+        except NotFoundError:
+            return base  # retired since, and its name with it
 
     async def _dataset(self, tenant: str, spec: BuildSpec) -> DatasetReady | None:
         if not spec.dataset_id:

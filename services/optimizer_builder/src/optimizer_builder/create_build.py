@@ -7,6 +7,7 @@ from jobs.submit import JobQueue, SubmittedJob
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.optimizer_builder.v1.optimizer_builder_service_pb2 import BuildSpec
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, ModelReady
+from registry.default_build import UNMERGED_METHODS
 from service_kit.errors import InvalidInputError, NotFoundError
 
 from optimizer_builder.domain.build_plan import (
@@ -104,7 +105,8 @@ class CreateBuild:
 
 def version_of(model: ModelReady) -> Version:
     """What the rules about builds look at."""
-    return Version(model.version_id, model.form, model.job_id)
+    unmerged = model.method if model.method in UNMERGED_METHODS else ""
+    return Version(model.version_id, model.form, model.job_id, unmerged)
 
 
 def with_defaults(spec: BuildSpec) -> BuildSpec:

@@ -39,6 +39,7 @@ def announcement_of(
         context_tokens=ingredients.context_tokens,
         metrics=figures_of(summary),
         created_at=now,
+        method=ingredients.choices.method,
     )
 
 

@@ -29,6 +29,8 @@ class Version:
     form: str
     job_id: str
     """Job that made it; empty for an import."""
+    unmerged_method: str = ""
+    """How it was trained, where that changed no weights."""
 
 
 def spec_errors(*, source_version_id: str, target_form: str, max_accuracy_loss: float) -> list[str]:
@@ -45,6 +47,12 @@ def spec_errors(*, source_version_id: str, target_form: str, max_accuracy_loss: 
 
 def source_errors(version: Version) -> list[str]:
     """Why nothing can be built from this version."""
+    if version.unmerged_method:
+        return [
+            f"version {version.version_id} was trained by method {version.unmerged_method}, which "
+            "changes no weights that a build could hold. Serve the adapter itself, or train with "
+            "lora or full"
+        ]
     if version.form in SOURCE_FORMS:
         return []
     return [

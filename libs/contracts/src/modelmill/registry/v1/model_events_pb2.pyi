@@ -88,6 +88,7 @@ class ModelReady(_message.Message):
     CONTEXT_TOKENS_FIELD_NUMBER: _builtins.int
     METRICS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
     version_id: _builtins.str
     """"mv-<uuid hex>". One version is one artifact in one form."""
     tenant: _builtins.str
@@ -110,6 +111,8 @@ class ModelReady(_message.Message):
     """Bytes of all files."""
     context_tokens: _builtins.int
     """Context limit in tokens."""
+    method: _builtins.str
+    """Which weights its training changed: "lora", "full", "prefix" or "prompt"; empty where none did."""
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Measured figures: "accuracy", "tokens_per_second", ..."""
@@ -134,10 +137,11 @@ class ModelReady(_message.Message):
         context_tokens: _builtins.int = ...,
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        method: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "context_tokens", b"context_tokens", "created_at", b"created_at", "dataset_id", b"dataset_id", "digest", b"digest", "form", b"form", "job_id", b"job_id", "metrics", b"metrics", "name", b"name", "parent_version_id", b"parent_version_id", "size_bytes", b"size_bytes", "tenant", b"tenant", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_version_id", b"base_version_id", "context_tokens", b"context_tokens", "created_at", b"created_at", "dataset_id", b"dataset_id", "digest", b"digest", "form", b"form", "job_id", b"job_id", "method", b"method", "metrics", b"metrics", "name", b"name", "parent_version_id", b"parent_version_id", "size_bytes", b"size_bytes", "tenant", b"tenant", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
