@@ -50,12 +50,12 @@ async def built_model(run: Run) -> BuiltModel:
         for outdated in WORK_FOLDER.glob(f"{NAME}-*"):
             shutil.rmtree(outdated)
         root.mkdir(parents=True)
-        await _python([str(BASE_RECIPE), str(model.base)])
+        await python([str(BASE_RECIPE), str(model.base)])
     if not model.int8.exists():
         run.say("the int8 build is made, once; about a minute")
         partial = root / f".{FORM}.part"
         shutil.rmtree(partial, ignore_errors=True)
-        await _python(["-m", "tests.bench.built_model", str(model.base), str(partial)])
+        await python(["-m", "tests.bench.built_model", str(model.base), str(partial)])
         partial.rename(model.int8)
     return model
 
@@ -69,7 +69,7 @@ def _made_by() -> str:
     return digest.hexdigest()[:12]
 
 
-async def _python(arguments: Sequence[str]) -> None:
+async def python(arguments: Sequence[str]) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments),
         stdin=asyncio.subprocess.DEVNULL,

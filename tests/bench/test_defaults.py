@@ -1,0 +1,76 @@
+"""What defaults.* makes of the runs that it kept."""
+
+from typing import Any
+
+from tests.bench.defaults_cells import CELLS, FIXED_RATES, SEEDS, Unit, units
+from tests.bench.defaults_figures import SHORTFALL, entries
+from tests.bench.figures import Entry
+
+ROWS = 100
+CELL = CELLS[0]
+
+
+def run(right: int, base: int = 20, *, learned: bool = True) -> dict[str, Any]:
+    return {
+        "correct": "1" * right + "0" * (ROWS - right),
+        "base_correct": "1" * base + "0" * (ROWS - base),
+        "learned": learned,
+        "chosen": {"learning_rate": 1e-3},
+    }
+
+
+def auto(*rights: int, learned: bool = True) -> dict[str, Any]:
+    return {
+        Unit(CELL, 0.0, seed).id: run(right, learned=learned)
+        for seed, right in zip(SEEDS, rights, strict=True)
+    }
+
+
+def fixed(best: int) -> dict[str, Any]:
+    rates = FIXED_RATES[CELL.way]
+    return {Unit(CELL, rate, SEEDS[0]).id: run(best - at) for at, rate in enumerate(rates)}
+
+
+def by_id(kept: dict[str, Any]) -> dict[str, Entry]:
+    return {entry.id: entry for entry in entries(kept)}
+
+
+def test_every_run_has_an_id_of_its_own_and_short_cells_come_first() -> None:
+    all_units = list(units())
+
+    assert len({unit.id for unit in all_units}) == len(all_units) == 12 * (3 + 5)
+    assert [unit.cell.rows for unit in all_units] == sorted(unit.cell.rows for unit in all_units)
+
+
+def test_a_cell_meets_its_goal_by_a_gain_or_by_saying_that_there_is_none() -> None:
+    name = f"defaults.{CELL.name}"
+
+    gained = by_id(auto(60, 62, 64))[name]
+    assert gained.met
+    assert gained.value == 0.62
+    assert gained.ci95[0] > 1
+    assert "+42.0 (" in gained.note
+    assert by_id(auto(20, 20, 20, learned=False))[name].met
+    assert not by_id(auto(20, 20, 20, learned=True))[name].met
+
+
+def test_a_cell_counts_for_the_shortfall_once_all_its_rates_are_there() -> None:
+    assert SHORTFALL not in by_id(auto(60, 62, 64))
+    missing = fixed(70)
+    missing.popitem()
+    assert SHORTFALL not in by_id(auto(60, 62, 64) | missing)
+
+    behind = by_id(auto(60, 62, 64) | fixed(70))[SHORTFALL]
+    ahead = by_id(auto(70, 72, 74) | fixed(62))[SHORTFALL]
+
+    assert not behind.met
+    assert round(behind.value, 6) == 8
+    assert ahead.met
+    assert "1 of 12 cells" in ahead.note
+
+
+def test_a_cell_with_a_seed_missing_is_not_told_of() -> None:
+    kept = auto(60, 62, 64)
+    kept.popitem()
+
+    assert entries(kept) == []
