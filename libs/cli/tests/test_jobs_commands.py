@@ -177,6 +177,18 @@ def test_a_watched_job_draws_its_losses_when_it_has_ended(gateway):
     assert "loss 0.125" in drawn
 
 
+def test_a_job_that_did_not_learn_says_so_with_advice(gateway, capsys):
+    advice = "It did not learn: the score is not above the base's. Try more rows."
+    gateway.job |= {"status": "succeeded", "queue_position": None}
+    gateway.job["result"] = {"summary": {"learned": False, "advice": advice}}
+    gateway.events = [{"status": "succeeded"}]
+
+    drawn, error = watched(gateway)
+    assert error is None
+    assert advice in drawn
+    assert advice in " ".join(said(capsys, "show", "ftjob-1").split())
+
+
 def test_a_watched_job_that_waits_is_told_its_turn_as_it_changes(gateway):
     told = queue.Queue[str]()
     gateway.job |= {"queue_position": 1}

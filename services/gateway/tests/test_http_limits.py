@@ -103,7 +103,7 @@ async def test_all_that_is_wrong_with_a_job_is_said_at_once(house: House):
             "lora_rank": 0,
             "batch_size": "many",
             "warmup_ratio": 0,
-            "learning_rate_multiplier": 2,
+            "learning_rate_multiplier": 0,
             "momentum": 0.9,
         },
     }

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 from gateway_support.grpc_door import CALL_SECONDS, grpc_door
 from gateway_support.house import BASE, BUILD, House
-from gateway_support.job_orders import order, upload
+from gateway_support.job_orders import order, say_state, upload
+from google.protobuf.struct_pb2 import Struct
 from modelmill.gateway.v1.gateway_service_pb2 import CreateFineTuningJobRequest
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobResult
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -152,3 +155,68 @@ async def test_a_run_is_of_one_process_and_has_no_limits_unless_they_are_asked_f
     spec = house.trainer.specs[-1]
     assert spec.limits == pb.TrainingLimits()
     assert not spec.HasField("distribution")
+
+
+async def test_what_is_left_open_is_auto_until_the_trainer_has_chosen(house: House):
+    client = house.http(tenant="open")
+    job = (
+        await order(client, hyperparameters={"batch_size": "auto", "learning_rate": None})
+    ).json()
+    choices = job["hyperparameters"]
+    assert (choices["n_epochs"], choices["batch_size"], choices["learning_rate"]) == ("auto",) * 3
+
+    summary = Struct()
+    summary.update({"chosen": {"epochs": 3.0, "batch_size": 8, "learning_rate": 0.0013}})
+    result = JobResult(digest="sha256:1", version_id="mv-1", summary=summary)
+    await say_state(house, job["id"], "open", status=JOB_STATUS_SUCCEEDED, result=result)
+
+    async def ended() -> dict[str, Any] | None:
+        shown = (await client.get(f"/v1/fine_tuning/jobs/{job['id']}")).json()
+        return shown if shown["status"] == "succeeded" else None
+
+    shown = await eventually(ended)
+    assert shown is not None
+    chosen = shown["hyperparameters"]
+    assert (chosen["n_epochs"], chosen["batch_size"], chosen["learning_rate"]) == (3, 8, 0.0013)
+    assert shown["method"]["supervised"]["hyperparameters"] == chosen
+    assert "epochs" not in chosen
+
+
+async def test_a_run_that_did_not_learn_warns_in_its_events(house: House):
+    client = house.http(tenant="unlearned")
+    job = (await order(client)).json()
+    summary = Struct()
+    summary.update({"learned": False, "advice": "It did not learn: try more rows."})
+    result = JobResult(digest="sha256:1", version_id="mv-1", summary=summary)
+    await say_state(house, job["id"], "unlearned", status=JOB_STATUS_SUCCEEDED, result=result)
+
+    async def warnings() -> list[dict[str, Any]]:
+        events = (await client.get(f"/v1/fine_tuning/jobs/{job['id']}/events")).json()["data"]
+        return [event for event in events if event["level"] == "warn"]
+
+    [warning] = await eventually(warnings)
+    assert warning["message"] == "It did not learn: try more rows."
+
+
+async def test_a_multiplier_and_the_guides_preset_reach_the_trainer(house: House):
+    given = {"learning_rate_multiplier": 1.8, "n_epochs": 2}
+    job = (await order(house.http(tenant="multiplied"), hyperparameters=given)).json()
+    assert house.trainer.specs[-1].hyper_parameters.learning_rate_multiplier == 1.8
+    assert job["hyperparameters"]["learning_rate_multiplier"] == 1.8
+
+    await order(house.http(tenant="multiplied"), hyperparameters={"preset": "guide"})
+    assert house.trainer.specs[-1].hyper_parameters.preset == "guide"
+
+
+async def test_a_rate_may_be_searched_for(house: House):
+    client = house.http(tenant="searching")
+    job = (await order(client, hyperparameters={"learning_rate": "search"})).json()
+
+    chosen = house.trainer.specs[-1].hyper_parameters
+    assert (chosen.search_learning_rate, chosen.learning_rate) == (True, 0)
+    assert job["hyperparameters"]["learning_rate"] == "search"
+    assert "search_learning_rate" not in job["hyperparameters"]
+    for wrong in ("fast", 0):
+        answer = await order(client, hyperparameters={"learning_rate": wrong})
+        assert answer.status_code == 422
+        assert "hyperparameters.learning_rate" in answer.json()["error"]["message"]

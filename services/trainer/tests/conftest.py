@@ -43,7 +43,10 @@ sys.path.append(str(Path(__file__).parent))
 
 CHOICES = ("animal", "plant", "food")
 CLUES = {"animal": "paw", "plant": "leaf", "food": "salt"}
-QUICK = {"learning_rate": 0.01, "batch_size": 8, "gradient_accumulation_steps": 2, "lora_rank": 8}
+QUICK = {
+    **{"learning_rate": 0.01, "epochs": 1, "batch_size": 8},
+    **{"gradient_accumulation_steps": 2, "lora_rank": 8},
+}
 """A tiny random model learns the toy task with these."""
 
 

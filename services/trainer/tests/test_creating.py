@@ -14,10 +14,15 @@ from modelmill.trainer.v1 import trainer_service_pb2 as pb
 from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 
 
-async def test_a_job_is_accepted_once_with_the_guides_defaults_written_out(trainer: Any) -> None:
+async def test_a_job_is_accepted_once_with_the_guides_values_written_out(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
-    spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy", name="mine")
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id,
+        dataset_id="ds-toy",
+        name="mine",
+        hyper_parameters=pb.HyperParameters(preset="guide"),
+    )
 
     first = await trainer.create(spec, key="k")
     again = await trainer.create(spec, key="k")
@@ -36,10 +41,12 @@ async def test_a_job_is_accepted_once_with_the_guides_defaults_written_out(train
         "lora_alpha": 32,
         "max_grad_norm": 1,
         "seed": "1",
+        "learning_rate_multiplier": 1,
+        "preset": "guide",
     }
 
 
-async def test_a_full_run_has_its_own_default_rate_and_no_adapter(trainer: Any) -> None:
+async def test_a_full_run_has_its_own_rate_of_the_guide_and_no_adapter(trainer: Any) -> None:
     base = await trainer.import_base()
     await trainer.add_dataset()
     job = await trainer.create(
@@ -47,6 +54,7 @@ async def test_a_full_run_has_its_own_default_rate_and_no_adapter(trainer: Any) 
             base_version_id=base.version_id,
             dataset_id="ds-toy",
             method=pb.TRAINING_METHOD_FULL,
+            hyper_parameters=pb.HyperParameters(preset="guide"),
         )
     )
 
@@ -251,7 +259,7 @@ async def test_the_choices_of_a_method_and_an_objective_are_written_out(trainer:
     assert (full.method, full.objective) == (spec.method, spec.objective)
     assert full.hyper_parameters.virtual_tokens == 20
     assert full.hyper_parameters.preference_beta == 0.1
-    assert full.hyper_parameters.learning_rate == pytest.approx(5e-4)
+    assert not full.hyper_parameters.learning_rate
     assert not full.hyper_parameters.lora_rank
     assert not full.hyper_parameters.distillation_temperature
 

@@ -20,7 +20,7 @@ def divided_spec(base_version_id: str, **division: Any) -> pb.TrainSpec:
         dataset_id="ds-toy",
         distribution=pb.Distribution(**division),
         hyper_parameters=pb.HyperParameters(
-            learning_rate=0.01, batch_size=4, gradient_accumulation_steps=1
+            learning_rate=0.01, epochs=1, batch_size=4, gradient_accumulation_steps=1
         ),
     )
 

@@ -66,11 +66,11 @@ def test_a_budget_ends_the_run_with_what_it_has(
 
 
 class Measures:
-    """Held-out losses as they shall be, and the weights that each was measured of."""
+    """Held-out losses as they shall be, one before the first step, and the weights of each."""
 
     def __init__(self) -> None:
         self.seen: list[dict[str, Tensor]] = []
-        self._losses = iter([3.0, 1.0, 2.0, 1.5])
+        self._losses = iter([4.0, 3.0, 1.0, 2.0, 1.5])
 
     def __call__(self, _objective: object, model: TrainedModel, _rows: Sequence[Example]) -> float:
         self.seen.append(weights(model))
@@ -110,8 +110,8 @@ def test_a_plateau_ends_the_run_with_the_best_weights(
 
     assert loop.progress.stopped_by == "plateau"
     assert (loop.progress.step, loop.progress.best_step) == (8, 4)
-    assert same(weights(model), measures.seen[1])
-    assert not same(measures.seen[3], measures.seen[1])
+    assert same(weights(model), measures.seen[2])
+    assert not same(measures.seen[4], measures.seen[2])
 
 
 def test_the_best_weights_outlive_an_interruption(
@@ -128,4 +128,4 @@ def test_the_best_weights_outlive_an_interruption(
     assert first.saved == [6]
     assert (loop.progress.step, loop.progress.best_step) == (8, 4)
     assert loop.progress.stopped_by == "plateau"
-    assert same(weights(model), measures.seen[1])
+    assert same(weights(model), measures.seen[2])

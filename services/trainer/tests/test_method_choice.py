@@ -14,7 +14,7 @@ from trainer.domain.methods import (
     METHODS,
     OBJECTIVES,
     PREFERENCES,
-    default_rate,
+    guide_rate,
     has_meaning,
 )
 
@@ -73,7 +73,8 @@ def test_auto_always_becomes_a_run_that_fits_and_is_allowed(
 
     assert choice.method == LORA or full <= memory
     assert choice.reason.startswith(f"{choice.method}, because ")
-    assert decide(choice.method, {}, objective=objective).method == choice.method
+    decided = decide(choice.method, {}, objective=objective)
+    assert decided.method == choice.method
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -85,9 +86,11 @@ def test_each_method_goes_with_each_objective_but_for_kto_on_all_weights(
         with pytest.raises(InvalidInputError, match="kto does not go with method full: it asks"):
             decide(method, {}, objective=objective)
         return
-    decided = decide(method, {}, objective=objective)
+    decided = decide(method, {"preset": "guide"}, objective=objective)
 
-    assert decided.learning_rate == default_rate(method, objective)
+    assert decided.left_open == ()
+    assert (decided.epochs, decided.batch_size) == (1, 32)
+    assert decided.learning_rate == guide_rate(method, objective)
     assert decided.learning_rate < 1e-4 or method in ("prefix", "prompt")
     assert HyperParameters.from_json(decided.as_json()) == decided
     assert (decided.beginning_tokens > 0) == (method in ("prefix", "prompt"))
@@ -144,4 +147,4 @@ def test_experts_and_dropout_and_lonely_rows_are_at_odds() -> None:
 
 def test_preferences_move_a_model_by_smaller_steps() -> None:
     for objective in PREFERENCES:
-        assert default_rate("lora", objective) < default_rate("lora", "answers") / 5
+        assert guide_rate("lora", objective) < guide_rate("lora", "answers") / 5

@@ -82,11 +82,11 @@ def test_an_order_is_followed_row_for_row(order: list[int], repeats: bool, batch
 
 def test_an_order_of_other_rows_is_refused() -> None:
     with pytest.raises(ValueError, match="an order of 2 rows for 3"):
-        plan_training(3, decide("lora", {}), order=[0, 1])
+        plan_training(3, decide("lora", {"preset": "guide"}), order=[0, 1])
 
 
 def test_the_number_of_steps_can_be_capped() -> None:
-    plan = plan_training(1000, decide("lora", {"max_steps": 3, "batch_size": 8}))
+    plan = plan_training(1000, decide("lora", {"max_steps": 3, "epochs": 1, "batch_size": 8}))
 
     assert plan.steps == 3
     assert plan.position_after(2) == (0, 16)

@@ -55,7 +55,7 @@ def test_a_loss_that_is_no_number_ends_the_run_before_it_reaches_the_weights(
     tmp_path: Path, tiny_base: Path, tokenizer: ChatTokenizer, toy_rows: Rows
 ) -> None:
     examples = encode_rows(toy_rows(6), tokenizer, split="train", max_tokens=512)
-    choices = decide("lora", {"batch_size": 3, "gradient_accumulation_steps": 1})
+    choices = decide("lora", {"epochs": 1, "batch_size": 3, "gradient_accumulation_steps": 1})
     model = TrainedModel.load(tiny_base, choices, "mv-base")
     broken = next(iter(model.trainable.values()))
     with torch.no_grad():

@@ -64,7 +64,7 @@ async def test_a_job_ends_in_a_model_that_has_learned(
             dataset_id="ds-toy",
             name="kinds",
             evaluate=True,
-            hyper_parameters=pb.HyperParameters(**quick, epochs=3),
+            hyper_parameters=pb.HyperParameters(**quick | {"epochs": 3}),
         )
     )
 
@@ -272,7 +272,7 @@ async def test_a_prefix_learns_preferences_and_leaves_room_for_itself(
             dataset_id="ds-toy",
             method=pb.TRAINING_METHOD_PREFIX,
             objective=pb.TRAINING_OBJECTIVE_DPO,
-            hyper_parameters=pb.HyperParameters(**quick, epochs=6, virtual_tokens=6),
+            hyper_parameters=pb.HyperParameters(**quick | {"epochs": 6, "virtual_tokens": 6}),
         )
     )
 

@@ -5,13 +5,14 @@ from functools import partial
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from service_kit.errors import UnavailableError
 
 from cli.errors import GatewayError, JobEndedBadlyError
 from cli.gateway_client import GatewayClient
 from cli.job_display import display_on
 from cli.job_events import follow_job
-from cli.job_words import error_words, log_tail, turn_words
+from cli.job_words import advice_words, error_words, log_tail, turn_words
 from cli.live_turn import TURN_SECONDS, LiveTurn
 from cli.loss_curve import LossCurve
 
@@ -67,6 +68,8 @@ def _ended_well(job: dict[str, Any], title: str, console: Console) -> dict[str, 
         if log_tail(job):
             console.print(log_tail(job), markup=False, highlight=False)
         raise JobEndedBadlyError(f"{title} {job['id']}: {error_words(job) or job['status']}")
+    if advice := advice_words(job):
+        console.print(f"[yellow]{title}[/yellow]: {escape(advice)}", soft_wrap=True)
     return job
 
 

@@ -67,6 +67,12 @@ def error_words(job: Job) -> str:
     return " ".join(word for word in (error.get("message", ""), error.get("remedy", "")) if word)
 
 
+def advice_words(job: Job) -> str:
+    """What a training run says that did not learn; empty for others."""
+    summary = (job.get("result") or {}).get("summary") or {}
+    return str(summary.get("advice", ""))
+
+
 def log_tail(job: Job) -> str:
     """The last lines of a failed job's log."""
     return str((job.get("error") or {}).get("log_tail") or "")
@@ -94,6 +100,7 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
         ("trained on", f"{trained:,} tokens" if trained is not None else ""),
         ("spec sha256", job.get("spec_sha256")),
         ("error", error_words(job)),
+        ("advice", advice_words(job)),
     ):
         if value not in (None, ""):
             yield name, str(value)

@@ -66,6 +66,7 @@ def model_card(facts: CardFacts) -> str:
     sections = [
         _head(facts),
         f"# {_plain(facts.name)}\n\n{what}, in the form `{facts.form}`.\n",
+        _advice(facts),
         _lineage(facts),
         _data(facts),
         _training(facts),
@@ -75,6 +76,11 @@ def model_card(facts: CardFacts) -> str:
         _not_measured(facts),
     ]
     return "\n".join(section for section in sections if section)
+
+
+def _advice(facts: CardFacts) -> str:
+    """What whoever trained it must hear first, where there is such."""
+    return f"**{_plain(str(facts.figures['advice']))}**\n" if "advice" in facts.figures else ""
 
 
 def _head(facts: CardFacts) -> str:
@@ -124,7 +130,9 @@ def _training(facts: CardFacts) -> str:
     numbers = {
         name: value
         for name, value in facts.figures.items()
-        if isinstance(value, int | float) and not name.startswith(("parity_", "accuracy"))
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and not name.startswith(("parity_", "accuracy"))
     }
     title = "Training" if choices else "Measurements"
     pictures = [f"![{name}]({name})" for name in facts.pictures]

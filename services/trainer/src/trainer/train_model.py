@@ -138,7 +138,9 @@ class TrainModel:
         """Add curves and card to what the work process has made, and store it."""
         folder = Path(done["folder"])
         form = "safetensors" if ingredients.choices.method == FULL else "adapter"
-        attributes = self._attributes(ingredients) | {"parity": done["parity"]}
+        attributes = self._attributes(ingredients) | {
+            name: done[name] for name in ("hyper_parameters", "parity")
+        }
         dataset = ingredients.dataset
         facts = CardFacts(
             name=name_of(spec, ingredients.base),
@@ -228,10 +230,7 @@ class TrainModel:
         return None
 
     def _attributes(self, ingredients: Ingredients) -> dict[str, Any]:
-        attributes = {
-            "context_tokens": ingredients.context_tokens,
-            "hyper_parameters": ingredients.choices.as_json(),
-        }
+        attributes: dict[str, Any] = {"context_tokens": ingredients.context_tokens}
         if ingredients.distribution is not None:
             attributes["distribution"] = ingredients.distribution.as_json()
         if ingredients.choices.method == FULL:
@@ -251,6 +250,6 @@ def _told(spec: TrainSpec, ingredients: Ingredients) -> dict[str, Any]:
 def _facts_of(job: ActiveJob, spec: TrainSpec, ingredients: Ingredients) -> RunFacts:
     return RunFacts(
         *(job.job_id, job.tenant, name_of(spec, ingredients.base), job.attempt),
-        choices=ingredients.choices.as_json(),
+        choices=ingredients.choices.as_shown(),
         made_from=ingredients.made_from,
     )

@@ -57,7 +57,7 @@ def choices(**given: float) -> HyperParameters:
     return decide(
         "lora",
         {
-            **{"max_steps": STEPS, "batch_size": 6, "gradient_accumulation_steps": 1},
+            **{"epochs": 1, "max_steps": STEPS, "batch_size": 6, "gradient_accumulation_steps": 1},
             **{"learning_rate": 0.01, "lora_dropout": 0.1, "checkpoint_steps": 100},
             **given,
         },

@@ -14,7 +14,7 @@ from trainer.domain.limits import Price, TrainingLimits
 from trainer.domain.train_request import TrainRequest
 
 SCRIPT = Path(__file__).parents[1] / "support" / "ranks_of_one_machine.py"
-CHOICES = {"checkpoint_steps": 1, "learning_rate": 0.01}
+CHOICES = {"checkpoint_steps": 1, "learning_rate": 0.01, "epochs": 1}
 # Micro-batches of 2 rows, the last of 1: nothing for the second of 2 ranks.
 BATCH = {"batch_size": 4, "gradient_accumulation_steps": 2}
 

@@ -14,7 +14,7 @@ from trainer.training.model import TrainedModel
 from trainer.training.objective import Objective
 from trainer.training.packs import Example
 
-QUICK = {"learning_rate": 0.02, "batch_size": 8, "gradient_accumulation_steps": 1}
+QUICK = {"learning_rate": 0.02, "epochs": 1, "batch_size": 8, "gradient_accumulation_steps": 1}
 
 
 def pair_rows(count: int) -> list[dict[str, Any]]:

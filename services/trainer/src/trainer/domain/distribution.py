@@ -70,7 +70,7 @@ def decide_distribution(given: Mapping[str, Any], *, batch_size: int) -> Distrib
 
     Args:
         given: Choices by the names of `Distribution`'s fields; an absent one takes the default.
-        batch_size: Rows of an optimizer step.
+        batch_size: Rows of an optimizer step; 0 where they are left open, and then are enough.
 
     Raises:
         InvalidInputError: lists everything that is wrong.
@@ -104,7 +104,7 @@ def _at_odds(decided: Distribution, batch_size: int) -> list[str]:
             f"distribution.offload_parameters needs zero_stage 3: stage {decided.zero_stage} keeps "
             "all weights in each rank"
         )
-    if decided.ranks > batch_size:
+    if batch_size and decided.ranks > batch_size:
         errors.append(
             f"distribution.ranks ({decided.ranks}) is more than the {batch_size} rows of a step; "
             "raise batch_size, or use fewer ranks"
@@ -125,6 +125,8 @@ def undivided(choices: HyperParameters, distribution: Distribution | None) -> li
         errors.append(
             f"distribution: objective {choices.objective} is trained by one process; leave it out"
         )
+    if choices.search_learning_rate:
+        errors.append("distribution: search_learning_rate is done by one process; leave one out")
     return errors
 
 

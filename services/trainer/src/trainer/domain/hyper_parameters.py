@@ -11,9 +11,9 @@ from trainer.domain.methods import (
     ANSWERS,
     KTO,
     VIRTUAL,
-    default_rate,
     errors_of_combination,
     errors_of_fields,
+    guide_rate,
 )
 from trainer.domain.methods import FULL as FULL
 from trainer.domain.methods import LORA as LORA
@@ -21,19 +21,30 @@ from trainer.domain.methods import LORA as LORA
 LISTS = ("target_modules", "target_parameters")
 MAX_NAMES = 32
 MAX_NAME_CHARACTERS = 128
+GUIDE = "guide"
+GUIDE_EPOCHS, GUIDE_BATCH_SIZE = 1.0, 32
+OPEN = ("learning_rate", "epochs", "batch_size")
+"""Choices that may be left to the rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HyperParameters:
-    """A run, decided to the last choice. Defaults are the guide's; a 0 of the caller means them."""
+    """A run. What is 0 of the first three is left open until the rows are known
+    (`domain/automatic.py`)."""
 
     method: str
-    learning_rate: float
+    learning_rate: float = 0.0
     """Peak."""
-    epochs: float = 1.0
+    epochs: float = 0.0
     """Passes over the train split."""
-    batch_size: int = 32
+    batch_size: int = 0
     """Rows per optimizer step."""
+    learning_rate_multiplier: float = 1.0
+    """Of the rate that is left open."""
+    search_learning_rate: bool = False
+    """Whether short runs at rates around that of the rule decide about it."""
+    preset: str = ""
+    """Where values come from that are not given: GUIDE, or by the rule where it is empty."""
     gradient_accumulation_steps: int = 1
     """Micro-batches that a step's rows are divided into."""
     warmup_ratio: float = 0.1
@@ -68,6 +79,11 @@ class HyperParameters:
     """Whether only the last answer of a conversation is learned."""
 
     @property
+    def left_open(self) -> tuple[str, ...]:
+        """What is not decided yet."""
+        return tuple(name for name in OPEN if not getattr(self, name))
+
+    @property
     def beginning_tokens(self) -> int:
         """Tokens of the context that stand before every row."""
         return self.virtual_tokens if self.method in VIRTUAL else 0
@@ -75,6 +91,10 @@ class HyperParameters:
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
         return asdict(self)
+
+    def as_shown(self) -> dict[str, Any]:
+        """The same for people, who read "auto" where a choice is left open."""
+        return self.as_json() | dict.fromkeys(self.left_open, "auto")
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> "HyperParameters":
@@ -108,6 +128,7 @@ BOUNDS: dict[str, Bounds] = {
     "learning_rate": Bounds(0, 1, low_included=False),
     "epochs": Bounds(0, 100, low_included=False),
     "batch_size": Bounds(1, 4096),
+    "learning_rate_multiplier": Bounds(0, 100, low_included=False),
     "gradient_accumulation_steps": Bounds(1, 4096),
     "warmup_ratio": Bounds(0, 1, high_included=False),
     "max_steps": Bounds(0, 1_000_000),
@@ -133,11 +154,11 @@ def decide(
     objective: str = ANSWERS,
     context_tokens: int | None = None,
 ) -> HyperParameters:
-    """Fill in defaults and check every choice.
+    """Fill in defaults, but for what is left open, and check every choice.
 
     Args:
         method: One of METHODS.
-        given: Choices by name; 0, empty or absent takes the default.
+        given: Choices by name; 0, empty or absent takes the default, or is left open.
         objective: One of OBJECTIVES.
         context_tokens: The base model's limit; None when the base is not known.
 
@@ -146,7 +167,14 @@ def decide(
     """
     chosen = {name: value for name, value in given.items() if value}
     errors = errors_of_combination(method, objective)
-    chosen.setdefault("learning_rate", default_rate(method, objective))
+    errors += _errors_of_open(chosen)
+    if chosen.get("preset") == GUIDE:
+        guide = {
+            "learning_rate": guide_rate(method, objective),
+            "epochs": GUIDE_EPOCHS,
+            "batch_size": GUIDE_BATCH_SIZE,
+        }
+        chosen = guide | chosen
     decided = HyperParameters(method=method, objective=objective, **chosen)
     if not decided.lora_alpha:
         decided = replace(decided, lora_alpha=2.0 * decided.lora_rank)
@@ -158,6 +186,25 @@ def decide(
     if errors:
         raise InvalidInputError(errors)
     return decided
+
+
+def _errors_of_open(chosen: Mapping[str, Any]) -> list[str]:
+    """What does not go together of the choices that a rule makes."""
+    errors = []
+    preset = chosen.get("preset", "")
+    if preset not in ("", GUIDE):
+        errors.append(f"preset must be {GUIDE!r} or empty, got {preset[:80]!r}")
+    if chosen.get("search_learning_rate") and ("learning_rate" in chosen or preset):
+        errors.append(
+            "search_learning_rate looks for a rate; leave out learning_rate and preset, or the "
+            "search"
+        )
+    if chosen.get("learning_rate_multiplier", 1) != 1 and ("learning_rate" in chosen or preset):
+        errors.append(
+            "learning_rate_multiplier multiplies the automatic rate; leave out learning_rate and "
+            "preset, or the multiplier"
+        )
+    return errors
 
 
 def _outside_bounds(decided: HyperParameters, chosen: Mapping[str, Any]) -> list[str]:
@@ -186,7 +233,7 @@ def _at_odds(decided: HyperParameters) -> list[str]:
         )
     if decided.target_parameters and decided.lora_dropout:
         errors.append("lora_dropout does not go with target_parameters, whose input is no layer's")
-    if decided.objective == KTO and decided.batch_size < 2:
+    if decided.objective == KTO and decided.batch_size == 1:
         errors.append("objective kto needs a batch_size of at least 2: rows are compared")
     return errors
 

@@ -20,9 +20,8 @@ OBJECTIVES = (ANSWERS, TEXT, DPO, KTO, DISTILLATION)
 PREFERENCES = (DPO, KTO)
 """Objectives that compare the model with its own base."""
 
-LEARNING_RATES = {LORA: 3e-5, FULL: 1e-5, PREFIX: 5e-3, PROMPT: 1e-2}
-PREFERENCE_RATE_SHARE = 0.1
-"""A preference says little about each token, and a model that leaves its base soon says nothing."""
+GUIDE_RATES = {LORA: 3e-5, FULL: 1e-5, PREFIX: 5e-3, PROMPT: 1e-2}
+GUIDE_PREFERENCE_SHARE = 0.1
 
 NO_QLORA = (
     "method qlora needs a GPU and bitsandbytes, and no worker of this release has both; use lora, "
@@ -47,10 +46,10 @@ FIELDS_OF_OBJECTIVES: dict[str, tuple[str, ...]] = {
 """Choices that mean something for these objectives only."""
 
 
-def default_rate(method: str, objective: str) -> float:
-    """Peak learning rate."""
-    rate = LEARNING_RATES.get(method, LEARNING_RATES[LORA])
-    return rate * PREFERENCE_RATE_SHARE if objective in PREFERENCES else rate
+def guide_rate(method: str, objective: str) -> float:
+    """Peak learning rate of preset guide."""
+    rate = GUIDE_RATES.get(method, GUIDE_RATES[LORA])
+    return rate * GUIDE_PREFERENCE_SHARE if objective in PREFERENCES else rate
 
 
 def has_meaning(field: str, method: str, objective: str) -> bool:

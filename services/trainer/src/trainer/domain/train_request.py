@@ -48,6 +48,8 @@ class TrainRequest:
     price: Price = field(default_factory=Price)
     seconds_between_interruptions: float = 3600.0
     """The mean that the operator expects."""
+    base_correct: tuple[bool, ...] | None = None
+    """What the base answered rightly of the same questions before; None to ask it."""
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -73,6 +75,7 @@ class TrainRequest:
         """Read what `as_json` wrote."""
         folders = {name: document.get(name) for name in FOLDERS}
         distribution, cluster = document.get("distribution"), document.get("cluster")
+        known = document.get("base_correct")
         return cls(
             **dict(document)
             | {
@@ -83,5 +86,6 @@ class TrainRequest:
                 "cluster": Cluster.from_json(cluster) if cluster else None,
                 "limits": TrainingLimits.from_json(document["limits"]),
                 "price": Price(**document["price"]),
+                "base_correct": tuple(known) if known is not None else None,
             }
         )

@@ -84,8 +84,10 @@ def plan_training(
         order_repeats: Whether later epochs go the same way.
 
     Raises:
-        ValueError: the order is one of another number of rows.
+        ValueError: the order is one of another number of rows, or epochs or batch size are open.
     """
+    if not (choices.epochs and choices.batch_size):
+        raise ValueError("epochs and batch size are not decided")
     if order and len(order) != rows:
         raise ValueError(f"an order of {len(order)} rows for {rows}")
     row_visits = ceil(choices.epochs * rows)

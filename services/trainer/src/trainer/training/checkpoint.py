@@ -75,7 +75,7 @@ def load_checkpoint(
     Raises:
         ValueError: the state is not of this model or this plan.
     """
-    state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    state = _read_state(folder)
     progress = Progress(**state["progress"])
     position = (state["position"]["epoch"], state["position"]["row"])
     weights = load_file(folder / WEIGHTS)
@@ -89,3 +89,13 @@ def load_checkpoint(
     set_random_state(state["random"])
     best = load_file(folder / BEST) if (folder / BEST).is_file() else {}
     return progress, best
+
+
+def read_progress(folder: Path) -> Progress:
+    """How far the run is that left the state of `folder`."""
+    return Progress(**_read_state(folder)["progress"])
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    return state

@@ -1,14 +1,16 @@
 """One fine-tuning run from folders to a folder: load, examine the base, train, examine, save."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jobs.child import ChildPort
 from tokenization.bounded.here import BoundedTokenizer
 
+from trainer.domain.hyper_parameters import HyperParameters
 from trainer.domain.train_request import TrainRequest
+from trainer.training.distributed.ranks import OneRank
 from trainer.training.exam import exam_report, sit_exam
 from trainer.training.foreign_code import limits_end_the_run
 from trainer.training.goldens import (
@@ -20,7 +22,8 @@ from trainer.training.goldens import (
 )
 from trainer.training.objective import held_out_loss
 from trainer.training.objectives.making import make_objective, with_references
-from trainer.training.run_result import summary_of, write_folder
+from trainer.training.open_choices import decision_of
+from trainer.training.run_result import summary_of, verdict_on, write_folder
 from trainer.training.run_setup import (
     Division,
     asking_base,
@@ -42,8 +45,8 @@ def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str,
         division: The ranks that the run is divided among, of which this process is one.
 
     Returns:
-        `folder` with the finished model, the `summary` of the run, and its `parity`; nothing in a
-        rank that does not lead.
+        `folder` with the finished model, the `summary` of the run, its `hyper_parameters` and its
+        `parity`; nothing in a rank that does not lead.
 
     Raises:
         ChildFailure: the dataset or the choices do not allow it, or the run diverged.
@@ -62,6 +65,7 @@ def fine_tune(port: ChildPort, division: Division | None = None) -> Mapping[str,
     return {
         "folder": str(made.folder),
         "summary": made.summary | (reloaded.figures() if reloaded else {}),
+        "hyper_parameters": made.choices.as_json(),
         "parity": parity_record(made.parity, reloaded),
     }
 
@@ -72,6 +76,7 @@ class _Made:
 
     folder: Path
     summary: dict[str, Any]
+    choices: HyperParameters
     parity: Parity
 
 
@@ -82,12 +87,16 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     refuse_tokens_in_pieces(request.base_folder, tokenizer)
     splits = read_splits(request, tokenizer)
     questions = questions_of(request, tokenizer)
+    decision = decision_of(request, splits, port, division.ranks if division else OneRank())
+    choices = decision.apply(request.hyper_parameters)
+    request = replace(request, hyper_parameters=choices)
     plan = plan_of(request, len(splits["train"]))
     model = model_of(request)
     objective = make_objective(request)
     for split in ("train", "valid"):
         splits[split] = with_references(splits[split], request, model, asking_base(port))
     loop = loop_of(request, model, objective, splits, plan, port, accounts, division)
+    loop.progress.decision = decision.as_json()
     if questions and loop.progress.base_correct is None and leads:
         # Before the first step: a full run changes the base itself. Kept in every checkpoint.
         with model.as_base():
@@ -105,11 +114,14 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = summary_of(loop.progress, model, len(splits["train"]), report)
     summary |= accounts.summary(loop.progress.flops, loop.progress.seconds)
+    if decision.chosen:
+        summary |= {"chosen": dict(decision.chosen), "choice_reasons": list(decision.reasons)}
     if splits["valid"]:
         summary["valid_loss"] = held_out_loss(objective, model, splits["valid"])
+    summary |= verdict_on(summary, choices.method)
     # Goldens are rows of the dataset; those of another have no place in its files.
     own = splits if request.validation_folder is None else {**splits, "valid": ()}
     parity = take_from(model, tokenizer, own, request)
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
-    return _Made(folder, summary, parity)
+    return _Made(folder, summary, choices, parity)

@@ -111,6 +111,7 @@ class TrainingLoop:
         """
         self._report({})
         self._model.train(True)
+        self._validation.before(self.progress)
         while not self._is_over:
             figures = self._step()
             if figures is not None:

@@ -1,6 +1,7 @@
 """How far a run is, over all its attempts; part of every checkpoint."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -30,3 +31,7 @@ class Progress:
     """Step and loss, in their order."""
     stopped_by: str = ""
     """Why training ended before its plan did; empty when it did not."""
+    decision: dict[str, Any] | None = None
+    """What was left open and is decided, as `Decision` writes it."""
+    first_valid_loss: float | None = None
+    """Of the base, before the first step."""

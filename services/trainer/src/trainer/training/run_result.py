@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from trainer.domain.verdict import judge
 from trainer.training.checkpoint import METRICS
 from trainer.training.memory import peak_bytes
 from trainer.training.model import TrainedModel
@@ -32,6 +33,8 @@ def summary_of(
     }
     if progress.stopped_by:
         summary["stopped_by"] = progress.stopped_by
+    if progress.first_valid_loss is not None:
+        summary["first_valid_loss"] = progress.first_valid_loss
     if progress.best_valid_loss is not None:
         summary |= {"best_step": progress.best_step, "best_valid_loss": progress.best_valid_loss}
     if progress.micro_batch_rows:
@@ -40,6 +43,17 @@ def summary_of(
         if name in report:
             summary[f"accuracy_{name}"] = report[name]["accuracy"]
     return summary
+
+
+def verdict_on(summary: Mapping[str, Any], method: str) -> dict[str, Any]:
+    """What the figures of a summary say of the run; nothing where they say nothing."""
+    verdict = judge(
+        method=method,
+        first_valid_loss=summary.get("first_valid_loss"),
+        valid_loss=summary.get("valid_loss"),
+        gain=summary["differences"].get("tuned-base"),
+    )
+    return verdict.as_json() if verdict is not None else {}
 
 
 def write_folder(

@@ -182,4 +182,6 @@ def loop_of(
     )
     if request.checkpoint_folder is not None:
         loop.resume(request.checkpoint_folder)
+    elif request.base_correct is not None:
+        loop.progress.base_correct = list(request.base_correct)
     return loop

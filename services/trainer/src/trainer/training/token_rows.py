@@ -33,6 +33,11 @@ class TokenExamples(Sequence[Example]):
         """Tokens of the longest row; no row is read for it."""
         return int(_lengths(self._file, self._part).max(initial=0))
 
+    @property
+    def tokens(self) -> int:
+        """Of all rows, worse answers left out; no row is read for it."""
+        return int(self._file.lengths().sum())
+
     @overload
     def __getitem__(self, place: int) -> Example: ...
 
@@ -99,6 +104,13 @@ def longest_of(examples: Sequence[Example]) -> int:
     if isinstance(examples, TokenExamples):
         return examples.longest
     return max(example.longest for example in examples)
+
+
+def tokens_in(examples: Sequence[Example]) -> int:
+    """Tokens of all examples, worse answers left out; of a token file without reading its rows."""
+    if isinstance(examples, TokenExamples):
+        return examples.tokens
+    return sum(len(example.ids) for example in examples)
 
 
 def read_order(dataset: Path, rows: int) -> tuple[Sequence[int], bool]:

@@ -80,6 +80,11 @@ class Validation:
         """Whether anything is measured."""
         return bool(self._rows) and (self._limits.patience > 0 or self._limits.evaluation_steps > 0)
 
+    def before(self, progress: Progress) -> None:
+        """Measure what the base makes of the valid split, once and before the first step."""
+        if self._rows and progress.step == 0 and progress.first_valid_loss is None:
+            progress.first_valid_loss = self._loss()
+
     def after(self, progress: Progress, *, last: bool) -> float | None:
         """Measure if it is time to, and put it into `progress`, `stopped_by` included.
 
@@ -88,11 +93,7 @@ class Validation:
         """
         if not self.is_wanted or not (last or progress.step % self._every == 0):
             return None
-        self._model.train(False)
-        measured = held_out_loss(self._objective, self._model, self._rows)
-        # What follows from it shall follow in every rank.
-        loss = self._ranks.total(measured if self._ranks.leads else 0.0)
-        self._model.train(True)
+        loss = self._loss()
         progress.valid_losses.append((progress.step, loss))
         best = progress.best_valid_loss
         if best is None or loss < best - self._limits.min_improvement:
@@ -101,6 +102,13 @@ class Validation:
         elif self._limits.patience and self._waited(progress) >= self._limits.patience:
             progress.stopped_by = progress.stopped_by or PLATEAU
         return loss
+
+    def _loss(self) -> float:
+        self._model.train(False)
+        measured = held_out_loss(self._objective, self._model, self._rows)
+        self._model.train(True)
+        # What follows from it shall follow in every rank.
+        return self._ranks.total(measured if self._ranks.leads else 0.0)
 
     def resume(self, best: Mapping[str, Tensor]) -> None:
         """The best weights of an earlier attempt."""

@@ -261,7 +261,7 @@ class TrainSpec(_message.Message):
     """Job that makes it when it is not ready yet; as dataset_job_id."""
     @_builtins.property
     def hyper_parameters(self) -> Global___HyperParameters:
-        """Every other choice; a field of 0 takes the guide's default."""
+        """Every other choice; a field of 0 takes its default, or is decided when the rows are known."""
 
     @_builtins.property
     def distribution(self) -> Global___Distribution:
@@ -448,12 +448,15 @@ class HyperParameters(_message.Message):
     TARGET_MODULES_FIELD_NUMBER: _builtins.int
     TARGET_PARAMETERS_FIELD_NUMBER: _builtins.int
     LAST_TURN_ONLY_FIELD_NUMBER: _builtins.int
+    LEARNING_RATE_MULTIPLIER_FIELD_NUMBER: _builtins.int
+    PRESET_FIELD_NUMBER: _builtins.int
+    SEARCH_LEARNING_RATE_FIELD_NUMBER: _builtins.int
     learning_rate: _builtins.float
-    """Peak learning rate; default 3e-5 for LoRA, 1e-5 for full, 5e-3 for a prefix, 1e-2 for a prompt; a tenth of it for DPO and KTO."""
+    """Peak learning rate; by default decided by method, objective and width of the base."""
     epochs: _builtins.float
-    """Passes over the train split; default 1. At most 100."""
+    """Passes over the train split; by default as many as give the run enough steps. At most 100."""
     batch_size: _builtins.int
-    """Rows per optimizer step over all micro-batches; default 32."""
+    """Rows per optimizer step over all micro-batches; by default decided by the number of rows and their length."""
     gradient_accumulation_steps: _builtins.int
     """Micro-batches per optimizer step; default 1: a pass is bounded by itself."""
     warmup_ratio: _builtins.float
@@ -486,6 +489,14 @@ class HyperParameters(_message.Message):
     """Of DISTILLATION: share of the teacher in the loss, the answers have the rest; default 0.5."""
     last_turn_only: _builtins.bool
     """Of ANSWERS and DISTILLATION: learn the last answer of a conversation only; default all of them."""
+    learning_rate_multiplier: _builtins.float
+    """Multiplies the learning rate that is decided by default, and only that; default 1."""
+    preset: _builtins.str
+    """"guide": what is not given has fixed values, one epoch in batches of 32 at 3e-5 for LoRA, 1e-5 for full, 5e-3 for a prefix,
+    1e-2 for a prompt, and a tenth of it for DPO and KTO. Empty: it is decided when the rows are known.
+    """
+    search_learning_rate: _builtins.bool
+    """Decide the learning rate by short runs at rates around that of the rule, by the loss of the valid split."""
     @_builtins.property
     def target_modules(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Of LORA: names of linear layers, the last part of each, that get an adapter; default every projection that is known."""
@@ -518,10 +529,13 @@ class HyperParameters(_message.Message):
         target_modules: _abc.Iterable[_builtins.str] | None = ...,
         target_parameters: _abc.Iterable[_builtins.str] | None = ...,
         last_turn_only: _builtins.bool = ...,
+        learning_rate_multiplier: _builtins.float = ...,
+        preset: _builtins.str = ...,
+        search_learning_rate: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "checkpoint_steps", b"checkpoint_steps", "distillation_temperature", b"distillation_temperature", "distillation_weight", b"distillation_weight", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "last_turn_only", b"last_turn_only", "learning_rate", b"learning_rate", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_rank", b"lora_rank", "max_grad_norm", b"max_grad_norm", "max_steps", b"max_steps", "max_tokens_per_row", b"max_tokens_per_row", "preference_beta", b"preference_beta", "seed", b"seed", "target_modules", b"target_modules", "target_parameters", b"target_parameters", "virtual_tokens", b"virtual_tokens", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_size", b"batch_size", "checkpoint_steps", b"checkpoint_steps", "distillation_temperature", b"distillation_temperature", "distillation_weight", b"distillation_weight", "epochs", b"epochs", "gradient_accumulation_steps", b"gradient_accumulation_steps", "last_turn_only", b"last_turn_only", "learning_rate", b"learning_rate", "learning_rate_multiplier", b"learning_rate_multiplier", "lora_alpha", b"lora_alpha", "lora_dropout", b"lora_dropout", "lora_rank", b"lora_rank", "max_grad_norm", b"max_grad_norm", "max_steps", b"max_steps", "max_tokens_per_row", b"max_tokens_per_row", "preference_beta", b"preference_beta", "preset", b"preset", "search_learning_rate", b"search_learning_rate", "seed", b"seed", "target_modules", b"target_modules", "target_parameters", b"target_parameters", "virtual_tokens", b"virtual_tokens", "warmup_ratio", b"warmup_ratio", "weight_decay", b"weight_decay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -9,7 +9,7 @@ from modelmill.trainer.v1.trainer_service_pb2 import (
     TeacherAnswers,
     TrainingLimits,
 )
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from service_kit.errors import InvalidInputError
 
 from gateway.entrypoints.bodies.parsing import (
@@ -22,6 +22,8 @@ from gateway.entrypoints.bodies.parsing import (
 from gateway.ordering.create_fine_tuning_job import FineTuningOrder
 
 UINT32 = 2**32
+SEARCH = "search"
+"""A learning rate that the trainer shall look for."""
 TrainingMethod = Literal["lora", "full", "prefix", "prompt", "qlora", "auto"]
 METHODS: dict[TrainingMethod, pb.TrainingMethod.ValueType] = {
     "lora": pb.TRAINING_METHOD_LORA,
@@ -48,18 +50,13 @@ def _unset(value: Any) -> Any:
     return None if value == "auto" else value
 
 
-def _no_multiplier(value: Any) -> None:
-    if value not in (None, "auto"):
-        raise ValueError("not supported; give learning_rate")
-
-
 Number = Annotated[float | None, BeforeValidator(_unset)]
 Whole = Annotated[int | None, BeforeValidator(_unset)]
 Names = Annotated[list[str] | None, Field(min_length=1, max_length=32)]
 
 
 class HyperParametersBody(StrictBody):
-    """OpenAI's names and ours. "auto", null and absence take the trainer's default.
+    """OpenAI's names and ours. "auto", null and absence leave it to the trainer.
 
     On the wire to the trainer 0 means the default, so that 0 is refused wherever it would mean
     something else. Upper limits are the trainer's to know.
@@ -68,8 +65,16 @@ class HyperParametersBody(StrictBody):
     n_epochs: Number = Field(None, gt=0)
     epochs: Number = Field(None, gt=0)
     batch_size: Whole = Field(None, gt=0, lt=UINT32)
-    learning_rate: Number = Field(None, gt=0)
-    learning_rate_multiplier: Annotated[None, BeforeValidator(_no_multiplier)] = None
+    learning_rate: Number = Field(
+        None, gt=0, description='Or "search": by short runs, judged by the valid split.'
+    )
+    search_learning_rate: bool | None = Field(None, description='`learning_rate` is "search".')
+    learning_rate_multiplier: Number = Field(
+        None, gt=0, description="Of the rate that the trainer chooses."
+    )
+    preset: Literal["guide"] | None = Field(
+        None, description="Fixed epochs, batch size and rate instead of chosen ones."
+    )
     gradient_accumulation_steps: Whole = Field(None, gt=0, lt=UINT32)
     warmup_ratio: Number = Field(None, gt=0)
     max_steps: Whole = Field(None, ge=0, lt=UINT32)
@@ -87,6 +92,14 @@ class HyperParametersBody(StrictBody):
     target_modules: Names = None
     target_parameters: Names = None
     last_turn_only: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _search(cls, given: Any) -> Any:
+        """A word in the place of the rate is a choice of its own to the trainer."""
+        if isinstance(given, dict) and given.get("learning_rate") == SEARCH:
+            return {**given, "learning_rate": None, "search_learning_rate": True}
+        return given
 
 
 class PreferenceParametersBody(HyperParametersBody):

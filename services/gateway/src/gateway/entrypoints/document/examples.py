@@ -195,7 +195,7 @@ ORDER_AND_TURN: dict[str, Any] = {
 HYPER_PARAMETERS = {
     "n_epochs": 2,
     "batch_size": "auto",
-    "learning_rate_multiplier": None,
+    "learning_rate_multiplier": "auto",
     "learning_rate": 0.0003,
     "lora_rank": 16,
 }

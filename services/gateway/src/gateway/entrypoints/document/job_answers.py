@@ -174,7 +174,7 @@ class JobEvent(Answer):
     id: str
     object: Literal["job.event", "fine_tuning.job.event"]
     created_at: int
-    level: Literal["info", "error"]
+    level: Literal["info", "warn", "error"]
     message: str
     type: Literal["message", "metrics"]
     data: dict[str, Any]

@@ -80,13 +80,14 @@ def fine_tuning_view(record: JobRecord, training_file: str, validation_file: str
     """A training job as OpenAI's `fine_tuning.job`; what follows `estimated_finish` is ours."""
     requested, state = record.requested, record.state
     spec = as_object(requested.spec)
-    chosen = spec.get("hyper_parameters", {})
+    chosen = spec.get("hyper_parameters", {}) | _decided(state)
     method = _method(spec)
     way = "dpo" if method["objective"] == "dpo" else "supervised"
     hyperparameters = {
         "n_epochs": chosen.get("epochs", "auto"),
         "batch_size": chosen.get("batch_size", "auto"),
-        "learning_rate_multiplier": None,
+        "learning_rate": "search" if chosen.pop("search_learning_rate", False) else "auto",
+        "learning_rate_multiplier": "auto",
         **{name: value for name, value in chosen.items() if name not in ("epochs", "seed")},
     }
     return {
@@ -126,6 +127,14 @@ def _method(spec: View) -> View:
         "teacher": spec.get("teacher_version_id"),
         "teacher_answers": spec.get("teacher_answers"),
     }
+
+
+def _decided(state: pb.JobState) -> View:
+    """What the trainer chose where the caller had left it open; nothing before the job's end."""
+    if "chosen" not in state.result.summary.fields:
+        return {}
+    chosen: View = as_object(state.result.summary)["chosen"]
+    return chosen
 
 
 def _word(spec: View, field: str, prefix: str, default: str) -> str:
@@ -169,15 +178,23 @@ def event_view(event: JobEvent, kind: str, shown_id: str) -> View:
     """Something that happened, in the shape of OpenAI's `fine_tuning.job.event`."""
     progress = isinstance(event.body, pb.JobProgress)
     failed = isinstance(event.body, pb.JobState) and event.body.status == pb.JOB_STATUS_FAILED
+    advice = _advice(event.body)
     return {
         "id": shown_id,
         "object": kind,
         "created_at": int(event.at.replace(tzinfo=UTC).timestamp()),
-        "level": "error" if failed else "info",
-        "message": event.message,
+        "level": "error" if failed else "warn" if advice else "info",
+        "message": advice or event.message,
         "type": "metrics" if progress else "message",
         "data": _event_facts(event.body),
     }
+
+
+def _advice(body: Message) -> str:
+    """What the end of a training run says that did not learn; empty for others."""
+    if not isinstance(body, pb.JobState) or "advice" not in body.result.summary.fields:
+        return ""
+    return body.result.summary.fields["advice"].string_value
 
 
 def _event_facts(body: Message) -> View:

@@ -1,0 +1,100 @@
+"""Jobs that leave epochs, batch size and rate to the trainer, and jobs that learn nothing."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
+from modelmill.trainer.v1 import trainer_service_pb2 as pb
+from trainer.domain.automatic import Decision
+from trainer.domain.hyper_parameters import decide
+from trainer.domain.train_request import TrainRequest
+from trainer.training.checkpoint import STATE
+from trainer.training.distributed.ranks import OneRank
+from trainer.training.open_choices import decision_of
+from trainer.training.packs import Example
+from trainer.training.progress import Progress
+from trainer_support.loops import Port
+
+Rows = Callable[..., list[dict[str, Any]]]
+
+
+async def run_job(trainer: Any, toy_rows: Rows, **choices: Any) -> JobState:
+    base = await trainer.import_base()
+    await trainer.add_dataset(
+        train=toy_rows(96), valid=toy_rows(6, first=96), test=toy_rows(15, first=102)
+    )
+    spec = pb.TrainSpec(
+        base_version_id=base.version_id,
+        dataset_id="ds-toy",
+        evaluate=True,
+        hyper_parameters=pb.HyperParameters(**choices),
+    )
+    state: JobState = await trainer.ended((await trainer.create(spec)).job_id)
+    assert state.status == JOB_STATUS_SUCCEEDED, state.error
+    return state
+
+
+def card_of(trainer: Any, state: JobState) -> str:
+    return str((trainer.store.materialise(state.result.digest) / "README.md").read_text())
+
+
+@pytest.mark.heavy
+async def test_a_job_without_choices_decides_them_and_says_which_and_why(
+    working_trainer: Any, toy_rows: Rows
+) -> None:
+    state = await run_job(working_trainer, toy_rows)
+
+    summary = state.result.summary
+    assert dict(summary["chosen"]) == {"batch_size": 4, "epochs": 5, "learning_rate": 0.0074}
+    assert (summary["rows"], summary["steps"]) == (96, 120)
+    assert [reason.split(",")[0] for reason in summary["choice_reasons"]] == [
+        *("batch_size 4", "epochs 5", "learning_rate 0.0074"),
+    ]
+    assert summary["learned"] is True
+    assert summary["valid_loss"] < summary["first_valid_loss"]
+    made = working_trainer.store.manifest(state.result.digest).attributes["hyper_parameters"]
+    assert (made["batch_size"], made["epochs"], made["learning_rate"]) == (4, 5, 0.0074)
+    assert "did not learn" not in card_of(working_trainer, state)
+
+
+@pytest.mark.heavy
+async def test_a_run_that_did_not_learn_says_so_in_result_and_card(
+    working_trainer: Any, toy_rows: Rows
+) -> None:
+    state = await run_job(working_trainer, toy_rows, learning_rate=1e-12, epochs=1)
+
+    summary = state.result.summary
+    assert summary["learned"] is False
+    assert summary["advice"].startswith("It did not learn: ")
+    assert "the score is not above the base's: +0.0 points" in summary["advice"]
+    assert "**It did not learn: " in card_of(working_trainer, state)
+
+
+def test_a_resumed_run_keeps_what_was_decided(tmp_path: Path, tiny_base: Path) -> None:
+    examples = [Example.answered(range(1, 9), 4)] * 96
+    request = TrainRequest(
+        base_folder=tiny_base,
+        base_version_id="mv-base",
+        context_tokens=512,
+        dataset_folder=tmp_path,
+        checkpoint_folder=None,
+        choices=(),
+        hyper_parameters=decide("lora", {}),
+        threads=1,
+    )
+    splits = {"train": examples, "valid": []}
+    port = Port(tmp_path)
+    fresh = decision_of(request, splits, port, OneRank())
+    assert set(fresh.chosen) == {"learning_rate", "epochs", "batch_size"}
+    # As a release with another rule would have decided.
+    earlier = Decision({"learning_rate": 1e-4, "epochs": 1.0, "batch_size": 32}, ("because",))
+    progress = Progress(step=2, decision=earlier.as_json())
+    (tmp_path / STATE).write_text(json.dumps({"progress": asdict(progress)}))
+
+    resumed = decision_of(replace(request, checkpoint_folder=tmp_path), splits, port, OneRank())
+
+    assert resumed == earlier

@@ -1,0 +1,54 @@
+"""When a run is said to have learned nothing."""
+
+from typing import Any
+
+import pytest
+from trainer.domain.verdict import Verdict, judge
+
+GAIN = {"mean": 0.4, "low": 0.3, "high": 0.5}
+NO_GAIN = {"mean": 0.033, "low": 0.0, "high": 0.083}
+
+
+def verdict(
+    first: float | None = None,
+    last: float | None = None,
+    gain: dict[str, float] | None = None,
+    method: str = "lora",
+) -> Verdict | None:
+    return judge(method=method, first_valid_loss=first, valid_loss=last, gain=gain)
+
+
+@pytest.mark.parametrize("measured", [(2.0, 1.0, GAIN), (2.0, 1.0, None), (None, None, GAIN)])
+def test_a_lower_loss_and_a_higher_score_are_learning(measured: Any) -> None:
+    assert verdict(*measured) == Verdict(True, "")
+
+
+def test_nothing_is_said_where_nothing_was_measured() -> None:
+    assert verdict() is None
+    assert verdict(2.0, None) is None
+
+
+@pytest.mark.parametrize(
+    ("measured", "seen"),
+    [
+        ((2.0, 2.0, GAIN), "the loss of the valid split is 2, and was 2 before the first step"),
+        ((2.0, 2.5, None), "the loss of the valid split is 2.5, and was 2 before"),
+        ((2.0, 1.0, NO_GAIN), "the score is not above the base's: +3.3 points (+0.0 to +8.3)"),
+    ],
+)
+def test_what_was_seen_is_said_with_advice(measured: Any, seen: str) -> None:
+    said = verdict(*measured)
+
+    assert said is not None
+    assert not said.learned
+    assert seen in said.advice
+    assert "Try more rows" in said.advice
+
+
+def test_all_weights_are_no_advice_to_whom_trained_all_weights() -> None:
+    adapter, full = verdict(gain=NO_GAIN), verdict(gain=NO_GAIN, method="full")
+
+    assert adapter is not None
+    assert full is not None
+    assert "training_method full" in adapter.advice
+    assert "training_method full" not in full.advice
