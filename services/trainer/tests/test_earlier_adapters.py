@@ -141,7 +141,7 @@ async def test_a_second_job_goes_on_where_the_first_one_ended(
     base = await trainer.import_base()
     await trainer.add_dataset(train=toy_rows(96))
     spec = pb.TrainSpec(base_version_id=base.version_id, dataset_id="ds-toy", name="kinds")
-    spec.hyper_parameters.CopyFrom(pb.HyperParameters(**quick, epochs=2))
+    spec.hyper_parameters.CopyFrom(pb.HyperParameters(**quick | {"epochs": 2}))
 
     first = await trainer.create(spec)
     ended = await trainer.ended(first.job_id)

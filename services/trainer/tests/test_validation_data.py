@@ -61,7 +61,7 @@ async def test_the_valid_loss_is_that_of_the_dataset_to_validate_on(
     spec = pb.TrainSpec(
         base_version_id=base.version_id,
         dataset_id="ds-toy",
-        hyper_parameters=pb.HyperParameters(**quick, epochs=4),
+        hyper_parameters=pb.HyperParameters(**quick | {"epochs": 4}),
     )
     losses = []
     for validation in ("", "ds-apart"):
