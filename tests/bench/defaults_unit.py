@@ -134,19 +134,8 @@ async def run_unit(
     Raises:
         WorkerFailedError: The trainer failed.
     """
-    cell = unit.cell
-    given = {"learning_rate": unit.rate, "seed": unit.seed}
-    request = TrainRequest(
-        base_folder=base,
-        base_version_id="bench-base",
-        context_tokens=0,
-        dataset_folder=write_dataset(cell, corpus, folder / "cell"),
-        checkpoint_folder=None,
-        choices=corpus.choices,
-        hyper_parameters=decide(cell.method, given, objective=cell.objective),
-        threads=1,
-        base_correct=None if base_correct is None else tuple(base_correct),
-    )
+    dataset = write_dataset(unit.cell, corpus, folder / "cell")
+    request = _request(unit, dataset, corpus.choices, base, base_correct)
     began = perf_counter()
     result = await train_for(request, folder, kept, seconds)
     if result is None:
@@ -159,6 +148,27 @@ async def run_unit(
         "correct": marks(report["tuned"]["correct"]),
         "base_correct": marks(report["base"]["correct"]),
     }
+
+
+def _request(
+    unit: Unit,
+    dataset: Path,
+    choices: tuple[str, ...],
+    base: Path,
+    base_correct: Sequence[bool] | None,
+) -> TrainRequest:
+    given = {"learning_rate": unit.rate, "seed": unit.seed}
+    return TrainRequest(
+        base_folder=base,
+        base_version_id="bench-base",
+        context_tokens=0,
+        dataset_folder=dataset,
+        checkpoint_folder=None,
+        choices=choices,
+        hyper_parameters=decide(unit.cell.method, given, objective=unit.cell.objective),
+        threads=1,
+        base_correct=None if base_correct is None else tuple(base_correct),
+    )
 
 
 def marks(correct: Sequence[bool]) -> str:

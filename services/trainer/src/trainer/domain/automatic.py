@@ -61,6 +61,12 @@ class Decision:
         """The choices with nothing left open."""
         return replace(choices, **self.chosen)
 
+    def summary(self) -> dict[str, Any]:
+        """For the result of the run; nothing where nothing was left open."""
+        if not self.chosen:
+            return {}
+        return {"chosen": dict(self.chosen), "choice_reasons": list(self.reasons)}
+
     def as_json(self) -> dict[str, Any]:
         """Plain values, as `from_json` reads them."""
         return asdict(self)

@@ -1,10 +1,11 @@
 """One fine-tuning run from folders to a folder: load, examine the base, train, examine, save."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evaluation.choices import ChoiceQuestion
 from jobs.child import ChildPort
 from tokenization.bounded.here import BoundedTokenizer
 
@@ -20,9 +21,11 @@ from trainer.training.goldens import (
     refuse_tokens_in_pieces,
     take_from,
 )
+from trainer.training.model import TrainedModel
 from trainer.training.objective import held_out_loss
 from trainer.training.objectives.making import make_objective, with_references
 from trainer.training.open_choices import decision_of
+from trainer.training.progress import Progress
 from trainer.training.run_result import summary_of, verdict_on, write_folder
 from trainer.training.run_setup import (
     Division,
@@ -88,8 +91,7 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     splits = read_splits(request, tokenizer)
     questions = questions_of(request, tokenizer)
     decision = decision_of(request, splits, port, division.ranks if division else OneRank())
-    choices = decision.apply(request.hyper_parameters)
-    request = replace(request, hyper_parameters=choices)
+    request = replace(request, hyper_parameters=decision.apply(request.hyper_parameters))
     plan = plan_of(request, len(splits["train"]))
     model = model_of(request)
     objective = make_objective(request)
@@ -97,10 +99,8 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
         splits[split] = with_references(splits[split], request, model, asking_base(port))
     loop = loop_of(request, model, objective, splits, plan, port, accounts, division)
     loop.progress.decision = decision.as_json()
-    if questions and loop.progress.base_correct is None and leads:
-        # Before the first step: a full run changes the base itself. Kept in every checkpoint.
-        with model.as_base():
-            loop.progress.base_correct = sit_exam(model, questions, port, phase="evaluate base")
+    if leads:
+        _examine_base(model, questions, loop.progress, port)
     loop.run()
     if division is not None:
         weights = division.result()
@@ -113,15 +113,22 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     report = exam_report(request.choices, loop.progress.base_correct, tuned)
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = summary_of(loop.progress, model, len(splits["train"]), report)
-    summary |= accounts.summary(loop.progress.flops, loop.progress.seconds)
-    if decision.chosen:
-        summary |= {"chosen": dict(decision.chosen), "choice_reasons": list(decision.reasons)}
+    summary |= accounts.summary(loop.progress.flops, loop.progress.seconds) | decision.summary()
     if splits["valid"]:
         summary["valid_loss"] = held_out_loss(objective, model, splits["valid"])
-    summary |= verdict_on(summary, choices.method)
+    summary |= verdict_on(summary, request.hyper_parameters.method)
     # Goldens are rows of the dataset; those of another have no place in its files.
     own = splits if request.validation_folder is None else {**splits, "valid": ()}
     parity = take_from(model, tokenizer, own, request)
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
-    return _Made(folder, summary, choices, parity)
+    return _Made(folder, summary, request.hyper_parameters, parity)
+
+
+def _examine_base(
+    model: TrainedModel, questions: Sequence[ChoiceQuestion], progress: Progress, port: ChildPort
+) -> None:
+    """Before the first step: a full run changes the base itself. Kept in every checkpoint."""
+    if questions and progress.base_correct is None:
+        with model.as_base():
+            progress.base_correct = sit_exam(model, questions, port, phase="evaluate base")

@@ -64,6 +64,10 @@ def search_rate(
         trial = replace(request.hyper_parameters, learning_rate=rate, max_steps=steps)
         done = len(losses) * steps
         losses[rate] = _trial(replace(request, hyper_parameters=trial), splits, port, done)
+    return _with_best(decision, losses, steps)
+
+
+def _with_best(decision: Decision, losses: Mapping[float, float], steps: int) -> Decision:
     best = min(losses, key=lambda rate: losses[rate])
     if math.isinf(losses[best]):
         tried = ", ".join(f"{rate:g}" for rate in losses)

@@ -80,16 +80,9 @@ def fine_tuning_view(record: JobRecord, training_file: str, validation_file: str
     """A training job as OpenAI's `fine_tuning.job`; what follows `estimated_finish` is ours."""
     requested, state = record.requested, record.state
     spec = as_object(requested.spec)
-    chosen = spec.get("hyper_parameters", {}) | _decided(state)
     method = _method(spec)
     way = "dpo" if method["objective"] == "dpo" else "supervised"
-    hyperparameters = {
-        "n_epochs": chosen.get("epochs", "auto"),
-        "batch_size": chosen.get("batch_size", "auto"),
-        "learning_rate": "search" if chosen.pop("search_learning_rate", False) else "auto",
-        "learning_rate_multiplier": "auto",
-        **{name: value for name, value in chosen.items() if name not in ("epochs", "seed")},
-    }
+    hyperparameters = _hyper_parameters(spec, state)
     return {
         "id": requested.job_id,
         "object": "fine_tuning.job",
@@ -102,7 +95,7 @@ def fine_tuning_view(record: JobRecord, training_file: str, validation_file: str
         "training_file": training_file,
         "validation_file": validation_file or None,
         "result_files": [file for file in (result_file_of(record),) if file],
-        "seed": int(chosen.get("seed", 0)),
+        "seed": int(spec.get("hyper_parameters", {}).get("seed", 0)),
         "trained_tokens": trained_tokens(record),
         "hyperparameters": hyperparameters,
         "method": {way: {"hyperparameters": hyperparameters}, "type": way},
@@ -127,6 +120,22 @@ def _method(spec: View) -> View:
         "teacher": spec.get("teacher_version_id"),
         "teacher_answers": spec.get("teacher_answers"),
     }
+
+
+def _hyper_parameters(spec: View, state: pb.JobState) -> View:
+    """All choices of a training job, those that are left open too."""
+    chosen = spec.get("hyper_parameters", {}) | _decided(state)
+    searched = chosen.get("search_learning_rate", False)
+    return {
+        "n_epochs": chosen.get("epochs", "auto"),
+        "batch_size": "auto",
+        "learning_rate": "search" if searched else "auto",
+        "learning_rate_multiplier": "auto",
+        **{name: value for name, value in chosen.items() if name not in _UNDER_OTHER_NAMES},
+    }
+
+
+_UNDER_OTHER_NAMES = ("epochs", "seed", "search_learning_rate")
 
 
 def _decided(state: pb.JobState) -> View:
