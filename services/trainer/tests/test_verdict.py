@@ -13,9 +13,10 @@ def verdict(
     first: float | None = None,
     last: float | None = None,
     gain: dict[str, float] | None = None,
-    method: str = "lora",
+    *,
+    by_adapter: bool = True,
 ) -> Verdict | None:
-    return judge(method=method, first_valid_loss=first, valid_loss=last, gain=gain)
+    return judge(by_adapter=by_adapter, first_valid_loss=first, valid_loss=last, gain=gain)
 
 
 @pytest.mark.parametrize("measured", [(2.0, 1.0, GAIN), (2.0, 1.0, None), (None, None, GAIN)])
@@ -46,7 +47,7 @@ def test_what_was_seen_is_said_with_advice(measured: Any, seen: str) -> None:
 
 
 def test_all_weights_are_no_advice_to_whom_trained_all_weights() -> None:
-    adapter, full = verdict(gain=NO_GAIN), verdict(gain=NO_GAIN, method="full")
+    adapter, full = verdict(gain=NO_GAIN), verdict(gain=NO_GAIN, by_adapter=False)
 
     assert adapter is not None
     assert full is not None

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.domain.methods import FULL
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -22,7 +20,7 @@ class Verdict:
 
 def judge(
     *,
-    method: str,
+    by_adapter: bool,
     first_valid_loss: float | None,
     valid_loss: float | None,
     gain: Mapping[str, float] | None,
@@ -30,6 +28,7 @@ def judge(
     """Judge by what was measured; None where nothing was.
 
     Args:
+        by_adapter: Whether the base's own weights stayed as they are.
         first_valid_loss: Of the valid split, before the first step.
         valid_loss: The same of the result.
         gain: Of the score over the base's: `mean`, and `low` and `high` of its 95 % interval.
@@ -46,13 +45,13 @@ def judge(
             f"({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
         )
     if seen:
-        return Verdict(False, f"It did not learn: {'; '.join(seen)}. {_remedy(method)}")
+        return Verdict(False, f"It did not learn: {'; '.join(seen)}. {_remedy(by_adapter)}")
     measured = gain is not None or (first_valid_loss is not None and valid_loss is not None)
     return Verdict(True, "") if measured else None
 
 
-def _remedy(method: str) -> str:
-    other = "" if method == FULL else ", training_method full"
+def _remedy(by_adapter: bool) -> str:
+    other = ", training_method full" if by_adapter else ""
     return (
         f"Try more rows, more epochs, another learning_rate_multiplier{other} or a larger base; a "
         "test split of few rows cannot show a small gain."

@@ -22,9 +22,10 @@ from trainer.training.goldens import (
     take_from,
 )
 from trainer.training.model import TrainedModel
-from trainer.training.objective import held_out_loss
+from trainer.training.objective import Objective, held_out_loss
 from trainer.training.objectives.making import make_objective, with_references
 from trainer.training.open_choices import decision_of
+from trainer.training.packs import Example
 from trainer.training.progress import Progress
 from trainer.training.run_result import summary_of, verdict_on, write_folder
 from trainer.training.run_setup import (
@@ -114,15 +115,21 @@ def _train(request: TrainRequest, port: ChildPort, division: Division | None) ->
     port.report("save", max_silence_seconds=LOAD_SECONDS)
     summary = summary_of(loop.progress, model, len(splits["train"]), report)
     summary |= accounts.summary(loop.progress.flops, loop.progress.seconds) | decision.summary()
-    if splits["valid"]:
-        summary["valid_loss"] = held_out_loss(objective, model, splits["valid"])
-    summary |= verdict_on(summary, request.hyper_parameters.method)
+    summary |= _judged(objective, model, splits["valid"], summary)
     # Goldens are rows of the dataset; those of another have no place in its files.
     own = splits if request.validation_folder is None else {**splits, "valid": ()}
     parity = take_from(model, tokenizer, own, request)
     folder = write_folder(port.folder / "model", model, loop.metrics.path, report)
     parity.goldens.write(folder)
     return _Made(folder, summary, request.hyper_parameters, parity)
+
+
+def _judged(
+    objective: Objective, model: TrainedModel, valid: Sequence[Example], summary: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The loss of the valid split, and what is to be said of the run."""
+    loss = {"valid_loss": held_out_loss(objective, model, valid)} if valid else {}
+    return loss | verdict_on({**summary, **loss}, model.learns_by_adapter)
 
 
 def _examine_base(

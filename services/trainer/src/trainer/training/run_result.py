@@ -45,10 +45,10 @@ def summary_of(
     return summary
 
 
-def verdict_on(summary: Mapping[str, Any], method: str) -> dict[str, Any]:
+def verdict_on(summary: Mapping[str, Any], by_adapter: bool) -> dict[str, Any]:
     """What the figures of a summary say of the run; nothing where they say nothing."""
     verdict = judge(
-        method=method,
+        by_adapter=by_adapter,
         first_valid_loss=summary.get("first_valid_loss"),
         valid_loss=summary.get("valid_loss"),
         gain=summary["differences"].get("tuned-base"),
