@@ -110,3 +110,27 @@ def test_a_name_that_is_not_utf8_is_refused(store: VerifyingStore, folder_of: Fo
     (folder / os.fsdecode(b"\xff\xfe")).write_bytes(b"x")
     with pytest.raises(InvalidInputError, match="UTF-8"):
         store.commit(folder, kind="file", form="jsonl")
+
+
+def archive_of(*names: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as stream:
+        for name in names:
+            stream.writestr(name, b"x")
+    return buffer.getvalue()
+
+
+WORKBOOK = ("[Content_Types].xml", "xl/workbook.xml", "_rels/.rels", "xl/printerSettings1.bin")
+
+
+def test_an_uploaded_workbook_is_kept_unless_it_holds_what_an_unpickler_looks_for(
+    store: VerifyingStore, folder_of: FolderOf
+) -> None:
+    kept = store.commit(folder_of({"content": archive_of(*WORKBOOK)}), kind="file", form="xlsx")
+    assert store.manifest(kept.digest) == kept
+
+    for names in ((*WORKBOOK, "xl/data.pkl"), (*WORKBOOK, "a.npy"), WORKBOOK[1:], WORKBOOK[:1]):
+        with pytest.raises(InvalidInputError, match="zip archive"):
+            store.commit(folder_of({"content": archive_of(*names)}), kind="file", form="xlsx")
+    with pytest.raises(InvalidInputError, match="zip archive"):
+        store.commit(folder_of({"content": archive_of(*WORKBOOK)}), kind="model", form="x")

@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+import openpyxl
 import pyarrow as pa
 import pytest
 from modelmill.data_prep.v1 import data_prep_service_pb2 as pb
@@ -55,6 +56,32 @@ async def test_each_of_the_first_rows_is_shown_kept_or_with_its_reason(data_prep
     assert len((await preview(data_prep, file.file_id, rows=100)).rows) == 12
 
 
+def workbook(rows: list[list[str]]) -> bytes:
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.worksheets[0].append(row)
+    written = io.BytesIO()
+    book.save(written)
+    return written.getvalue()
+
+
+async def test_a_spec_that_says_how_to_read_a_file_is_followed_or_refused(data_prep: Any) -> None:
+    text = await data_prep.upload(b"One\nTwo\n", filename="rows.txt")
+    book = await data_prep.upload(workbook([["text"], ["Hi"]]), filename="rows.xlsx")
+    layout = {"mapping": {"layout": "text"}}
+
+    lines = await preview(data_prep, text.file_id, reading={"text_unit": "line"}, **layout)
+    sheet = await preview(data_prep, book.file_id, **layout)
+
+    assert len(lines.rows) == 2
+    assert lines.reading == pb.ReadingSpec(encoding="utf-8", text_unit="line")
+    assert sheet.reading == pb.ReadingSpec(sheet="Sheet")
+    with pytest.raises(InvalidInputError, match="no sheet 'Second', but 'Sheet'"):
+        await preview(data_prep, book.file_id, reading={"sheet": "Second"}, **layout)
+    with pytest.raises(InvalidInputError, match="encoding must be one of 'utf-8'"):
+        await preview(data_prep, text.file_id, reading={"encoding": "ebcdic"}, **layout)
+
+
 async def test_files_of_every_format_are_previewed_alike(data_prep: Any) -> None:
     jsonl = b'{"q": "Hi", "a": "Yo"}\n'
     table = io.BytesIO()
@@ -65,6 +92,10 @@ async def test_files_of_every_format_are_previewed_alike(data_prep: Any) -> None
         (pa.compress(jsonl, "zstd", asbytes=True), "rows.JSONL.zst"),
         (b"q,a\nHi,Yo\n", "rows.csv"),
         (table.getvalue(), "rows.parquet"),
+        (jsonl.decode().encode("utf-16"), "rows.jsonl"),
+        (gzip.compress(jsonl.decode().encode("utf-16-be")), "rows.jsonl.gz"),
+        (b"q\ta\nHi\tYo\n", "rows.tsv"),
+        (workbook([["q", "a"], ["Hi", "Yo"]]), "rows.xlsx"),
     ):
         file = await data_prep.upload(content, filename=filename)
         (row,) = (await preview(data_prep, file.file_id)).rows

@@ -7,6 +7,7 @@ are judged by `template_content`, when a model comes in.
 
 import pickletools
 import re
+import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import BinaryIO
@@ -16,6 +17,10 @@ _CODE_SUFFIXES = frozenset(
     {".py", ".pyc", ".pyd", ".pyw", ".pyx", ".ipynb", ".so", ".dll", ".dylib", ".exe", ".sh"}
 )
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_WORKBOOK_SUFFIXES = frozenset(
+    {"xml", "rels", "vml", "bin", "png", "jpg", "jpeg", "gif", "emf", "wmf"}
+)
+"""Of what Excel packs: settings of printers and pictures, too."""
 _NUMPY_MAGIC = b"\x93NUMPY"
 _NUMPY_HEADER_BYTES = 1024
 _MAX_OPCODES = 100_000
@@ -40,7 +45,7 @@ def unsafe_reason(path: str, content: BinaryIO, *, kind: str) -> str | None:
     if kind == "model" and suffix in _CODE_SUFFIXES:
         return f"is code ({suffix})"
     head = content.read(_NUMPY_HEADER_BYTES)
-    if head.startswith(_ZIP_MAGIC):
+    if head.startswith(_ZIP_MAGIC) and not (kind == "file" and _is_workbook(content)):
         return "is a zip archive, as torch.save and numpy.savez write them"
     if head.startswith(_NUMPY_MAGIC) and re.search(rb"'descr':[^}]*O", head):
         return "is a numpy file of objects, which is a pickle"
@@ -48,6 +53,22 @@ def unsafe_reason(path: str, content: BinaryIO, *, kind: str) -> str | None:
     if _is_pickle(content, without_header=kind not in ("file", "dataset")):
         return "is a pickle"
     return None
+
+
+def _is_workbook(content: BinaryIO) -> bool:
+    """Whether a zip archive is an Excel workbook, with no entry that an unpickler looks for."""
+    try:
+        with zipfile.ZipFile(content) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
+    # The name of one is ".rels".
+    suffixes = {name.rpartition(".")[2].lower() for name in names if not name.endswith("/")}
+    return (
+        "[Content_Types].xml" in names
+        and any(name.startswith("xl/") for name in names)
+        and suffixes <= _WORKBOOK_SUFFIXES
+    )
 
 
 def _is_pickle(content: BinaryIO, *, without_header: bool) -> bool:

@@ -6,8 +6,6 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-import charset_normalizer
-
 from data_prep.domain.reading.byte_streams import open_content
 from data_prep.domain.reading.file_form import (
     CODECS,
@@ -80,6 +78,9 @@ def _encoding(path: Path, file_format: FileFormat, limits: ReadLimits) -> str:
 
 def _by_language(lines: Sequence[bytes]) -> str:
     """The encoding in which lines that are no UTF-8 read as text of some language; or UTF-8."""
+    # Hardly a file needs it.
+    import charset_normalizer
+
     size = sum(map(len, lines))
     texts = {codec: [line for line in lines if _is_text(line, codec)] for codec in _NAMES}
     likely = [codec for codec in _NAMES if sum(map(len, texts[codec])) >= _LEAST_SOUND * size]
