@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import pytest
 from gateway.domain.batch_lines import MAX_ERRORS, MAX_LINES, body_of, read_lines
 from gateway.domain.batch_pace import LONGEST_PAUSE_SECONDS, BatchPace
 from hypothesis import given
@@ -45,9 +46,31 @@ def test_no_bytes_bring_the_reader_down(rows: list[bytes]):
 
 
 def test_errors_are_counted_beyond_those_that_are_told():
-    read = read_lines([b"[]\n"] * (MAX_ERRORS + 7), CHAT, LARGE)
+    rows = [line("right", {"model": "m"}), *[b"[]\n"] * (MAX_ERRORS + 7)]
+    read = read_lines(rows, CHAT, LARGE)
 
     assert (read.wrong, len(read.errors)) == (MAX_ERRORS + 7, MAX_ERRORS)
+
+
+def test_what_is_wrong_with_every_line_is_told_once():
+    elsewhere = [line(f"n-{number}", {"model": "m"}) for number in range(MAX_ERRORS + 7)]
+    elsewhere[3] = elsewhere[3].replace(b'"m"', b"1")
+    read = read_lines(elsewhere, "/v1/embeddings", LARGE)
+
+    assert [(error.param, error.line) for error in read.errors] == [("url", None), ("body", 4)]
+    assert f"every line of {MAX_ERRORS + 7}" in read.errors[0].message
+    assert read.wrong == 2
+
+
+@pytest.mark.parametrize("right", [0, 2, 3])
+def test_what_one_line_does_not_share_is_told_of_each_of_the_others(right: int):
+    rows = [b"[]\n"] * 3
+    rows.insert(right, line("right", {"model": "m"}))
+    read = read_lines(rows, CHAT, LARGE)
+
+    wrong = [number for number in range(1, 5) if number != right + 1]
+    assert [error.line for error in read.errors] == wrong
+    assert read.wrong == 3
 
 
 def test_a_file_has_so_many_lines_and_a_line_so_many_bytes_and_no_more():

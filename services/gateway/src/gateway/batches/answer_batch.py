@@ -100,8 +100,8 @@ class AnswerBatch:
             await job.save_summary({"errors": errors, "wrong": read.wrong})
             raise JobFailed(
                 "INVALID_LINES",
-                f"{read.wrong} things are wrong with the input; nothing was answered",
-                "Mend the lines that `errors` names and order the batch again.",
+                f"errors in the input: {read.wrong:,}; nothing was answered",
+                "Mend what `errors` names and order the batch again.",
             )
         return path, read
 

@@ -1,8 +1,8 @@
 """Requests of a batch file: a line each, all of them checked before the first is answered."""
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 MAX_LINES = 50_000
@@ -18,8 +18,13 @@ class LineError:
     code: str
     message: str
     line: int | None = None
-    """From 1; None when it is the file as a whole."""
+    """From 1; None when it is the file as a whole, or every line of it."""
     param: str | None = None
+
+    @property
+    def what(self) -> "LineError":
+        """The same of no line."""
+        return replace(self, line=None)
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,43 @@ class ReadLines:
     errors: list[LineError] = field(default_factory=list)
     wrong: int = 0
     """Errors, those included that are not told."""
+    read: int = 0
+    """Lines that are not empty."""
+    common: dict[LineError, list[LineError]] = field(default_factory=dict)
+    """What is wrong with every line so far, and the first lines of each."""
 
-    def refuse(self, error: LineError) -> None:
-        """Take an error."""
-        self.wrong += 1
-        if len(self.errors) < MAX_ERRORS:
-            self.errors.append(error)
+    def refuse(self, *errors: LineError) -> None:
+        """Take what is wrong with the file."""
+        self.wrong += len(errors)
+        self.errors = sorted([*self.errors, *errors], key=_line)[:MAX_ERRORS]
+
+    def take(self, line: BatchLine | None, errors: Sequence[LineError]) -> None:
+        """Take a line, and what is wrong with it."""
+        self.read += 1
+        if line is not None:
+            self.lines.append(line)
+        found = {error.what: error for error in errors}
+        if self.read == 1:
+            self.common = {what: [] for what in found}
+        for what in [each for each in self.common if each not in found]:
+            # Of earlier lines only: it is told with each of them after all.
+            self.refuse(*self.common.pop(what))
+        for what, error in found.items():
+            if what in self.common:
+                self.common[what].append(error)
+            else:
+                self.refuse(error)
+
+    def end(self) -> None:
+        """Tell once what is wrong with every line."""
+        for what, errors in self.common.items():
+            message = f"{what.message} (every line of {self.read})"
+            self.refuse(*([replace(what, message=message)] if self.read > 1 else errors))
+        self.common = {}
+
+
+def _line(error: LineError) -> int:
+    return error.line or 0
 
 
 def read_lines(rows: Iterable[bytes], endpoint: str, max_bytes: int) -> ReadLines:
@@ -64,7 +100,8 @@ def read_lines(rows: Iterable[bytes], endpoint: str, max_bytes: int) -> ReadLine
         if len(found.lines) > MAX_LINES:
             message = f"a batch has at most {MAX_LINES} requests"
             found.refuse(LineError("too_many_requests", message))
-            return found
+            break
+    found.end()
     if not found.lines and not found.wrong:
         found.refuse(LineError("empty_file", "the file has no requests"))
     return found
@@ -86,7 +123,7 @@ def _take(
     number, start = place
     request = _parsed(row, max_bytes)
     if isinstance(request, tuple):
-        found.refuse(LineError(request[0], request[1], number))
+        found.take(None, [LineError(request[0], request[1], number)])
         return
     errors = [
         LineError(code, message, number, param)
@@ -98,11 +135,9 @@ def _take(
     if not errors and custom_id in seen:
         message = f"custom_id {custom_id[:80]!r} stands in a line before"
         errors.append(LineError("duplicate_custom_id", message, number, "custom_id"))
-    for error in errors:
-        found.refuse(error)
     if not errors:
         seen.add(custom_id)
-        found.lines.append(BatchLine(number, custom_id, start, len(row)))
+    found.take(None if errors else BatchLine(number, custom_id, start, len(row)), errors)
 
 
 def _parsed(row: bytes, max_bytes: int) -> dict[str, Any] | tuple[str, str]:
