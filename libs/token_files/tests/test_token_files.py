@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from token_files.layout import ORDER_FILE, TOKEN_ROWS, TOKENS_FOLDER, TokenFilesError
 from token_files.token_file import TokenFile, read_packs
 from token_files.token_folder import TokenFolder
-from token_files.tokenizer_digest import tokenizer_digest
+from token_files.tokenizer_digest import files_of, reads_alike, tokenizer_digest
 from token_files.tokens_plan import SplitCounts, TokensPlan
 from token_files.training_order import TrainingOrder
 
@@ -217,6 +217,24 @@ def folder_with(folder: Path, **changes: str) -> str:
     for name, content in (FILES | changes).items():
         (folder / name).write_text(content)
     return tokenizer_digest(folder)
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "alike"),
+    [
+        ('{"model": {}, "post_processor": {"type": "ByteLevel"}}', True),
+        ('{"model": {}, "post_processor": null}', True),
+        ('{"model": {"a": 1}, "post_processor": null}', False),
+    ],
+)
+def test_models_that_differ_in_their_post_processor_read_alike(
+    tmp_path: Path, tokenizer: str, alike: bool
+) -> None:
+    plain = folder_with(tmp_path / "plain")
+    other = folder_with(tmp_path / "other", **{"tokenizer.json": tokenizer})
+
+    assert plain != other
+    assert reads_alike(files_of(tmp_path / "plain"), files_of(tmp_path / "other")) == alike
 
 
 def test_a_digest_changes_with_all_that_decides_token_ids_and_nothing_else(tmp_path: Path) -> None:

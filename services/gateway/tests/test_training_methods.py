@@ -118,6 +118,7 @@ async def test_one_file_read_in_two_ways_becomes_two_datasets(house: House):
         ({"training_method": "magic"}, "training_method"),
         ({"hyperparameters": {"target_modules": []}}, "target_modules"),
         ({"objective": "distillation", "teacher": "nobody"}, "nobody"),
+        ({"objective": "distillation"}, "teacher is missing"),
     ],
 )
 async def test_what_contradicts_itself_is_refused(

@@ -262,33 +262,3 @@ async def test_the_choices_of_a_method_and_an_objective_are_written_out(trainer:
     assert not full.hyper_parameters.learning_rate
     assert not full.hyper_parameters.lora_rank
     assert not full.hyper_parameters.distillation_temperature
-
-
-async def test_a_teacher_is_looked_up_and_takes_room(trainer: Any) -> None:
-    base = await trainer.import_base()
-    await trainer.add_dataset()
-    teacher = await trainer.announce_model(
-        version_id="mv-teacher", form="safetensors", size_bytes=10**9
-    )
-    await trainer.announce_model(version_id="mv-small", form="openvino-int8")
-    spec = pb.TrainSpec(
-        base_version_id=base.version_id,
-        dataset_id="ds-toy",
-        objective=pb.TRAINING_OBJECTIVE_DISTILLATION,
-    )
-
-    with pytest.raises(InvalidInputError, match="teacher_version_id is missing"):
-        await trainer.create(spec)
-    spec.teacher_version_id = "mv-small"
-    with pytest.raises(InvalidInputError, match="teacher mv-small is of form openvino-int8"):
-        await trainer.create(spec)
-    spec.teacher_version_id = "mv-none"
-    with pytest.raises(NotFoundError, match="no model 'mv-none'"):
-        await trainer.create(spec)
-    spec.teacher_version_id = teacher.version_id
-    job = await trainer.create(spec)
-    stored = await trainer.bus.last(job_requested("train", "acme", job.job_id), JobRequested)
-    assert stored.body.needs.memory_bytes > 2 * teacher.size_bytes
-    spec.objective = pb.TRAINING_OBJECTIVE_ANSWERS
-    with pytest.raises(InvalidInputError, match="teacher_version_id has no meaning"):
-        await trainer.create(spec)

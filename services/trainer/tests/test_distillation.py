@@ -1,5 +1,6 @@
 """A student that follows a teacher comes nearer to it than one that only reads the answers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,8 @@ def test_chunks_and_micro_batches_change_nothing_and_the_teacher_stays(
     assert all(weight.grad is None for weight in teacher._model.parameters())
 
 
-def test_a_teacher_with_another_tokenizer_is_refused(tmp_path: Path, tiny_base: Path) -> None:
-    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|more|>")
-    foreign = make_tiny_llama(tmp_path / "foreign", special=special)
-    request = TrainRequest(
+def request_of(tiny_base: Path, teacher: Path) -> TrainRequest:
+    return TrainRequest(
         base_folder=tiny_base,
         base_version_id="mv-base",
         context_tokens=512,
@@ -142,10 +141,26 @@ def test_a_teacher_with_another_tokenizer_is_refused(tmp_path: Path, tiny_base: 
         choices=(),
         hyper_parameters=chosen(),
         threads=1,
-        teacher_folder=foreign,
+        teacher_folder=teacher,
     )
 
+
+def test_a_teacher_that_differs_in_its_post_processor_teaches(
+    tmp_path: Path, tiny_base: Path
+) -> None:
+    teacher = make_tiny_llama(tmp_path / "teacher", seed=7)
+    tokenizer = json.loads((teacher / "tokenizer.json").read_text())
+    tokenizer["post_processor"] = {"type": "Sequence", "processors": []}
+    (teacher / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+    assert isinstance(make_objective(request_of(tiny_base, teacher)), FollowTeacher)
+
+
+def test_a_teacher_with_another_tokenizer_is_refused(tmp_path: Path, tiny_base: Path) -> None:
+    special = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|more|>")
+    foreign = make_tiny_llama(tmp_path / "foreign", special=special)
+
     with pytest.raises(ChildFailure) as refused:
-        make_objective(request)
+        make_objective(request_of(tiny_base, foreign))
 
     assert refused.value.code == "FOREIGN_TEACHER"

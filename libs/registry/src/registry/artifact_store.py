@@ -74,6 +74,15 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    def content(self, digest: str, path: str) -> bytes:
+        """A small file of an artifact, whole.
+
+        Raises:
+            NotFoundError: No such artifact, or it has no such file.
+            CorruptArtifactError: A byte of it changed since the commit.
+        """
+        ...
+
     def verify(self, digest: str) -> Manifest:
         """Read every byte of an artifact against its manifest; raises like `materialise`."""
         ...

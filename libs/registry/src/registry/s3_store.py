@@ -118,6 +118,9 @@ class S3Store(VerifyingStore):
         for _ in self._verified_chunks(entry):
             pass
 
+    def _blob(self, entry: FileEntry) -> bytes:
+        return b"".join(self._verified_chunks(entry))
+
     def _download(self, entry: FileEntry, target: BinaryIO) -> None:
         for chunk in self._verified_chunks(entry):
             target.write(chunk)

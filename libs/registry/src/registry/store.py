@@ -65,6 +65,9 @@ class FolderStore(VerifyingStore):
     def _check_blob(self, entry: FileEntry) -> Path:
         return self._blobs.check(entry)
 
+    def _blob(self, entry: FileEntry) -> bytes:
+        return self._blobs.check(entry).read_bytes()
+
     def _put_manifest(self, digest: str, encoded: bytes) -> None:
         write_durably(self._staging.new("manifest"), self._root / manifest_name(digest), encoded)
 

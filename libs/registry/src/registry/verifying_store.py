@@ -85,6 +85,12 @@ class VerifyingStore(PrivateStore):
     def manifest(self, digest: str) -> Manifest:
         return decoded(digest, self._kept_manifest(digest))
 
+    def content(self, digest: str, path: str) -> bytes:
+        found = [entry for entry in self.manifest(digest).files if entry.path == path]
+        if not found:
+            raise NotFoundError(f"artifact {digest} has no file {path!r}")
+        return self._blob(found[0])
+
     def verify(self, digest: str) -> Manifest:
         manifest = self.manifest(digest)
         for entry in manifest.files:
@@ -133,6 +139,10 @@ class VerifyingStore(PrivateStore):
     @abstractmethod
     def _check_blob(self, entry: FileEntry) -> object:
         """Read all of a content. CorruptArtifactError when it is not whole."""
+
+    @abstractmethod
+    def _blob(self, entry: FileEntry) -> bytes:
+        """All of a content. CorruptArtifactError when it is not whole."""
 
     @abstractmethod
     def _put_manifest(self, digest: str, encoded: bytes) -> None:

@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+Reads = Callable[[str], bytes]
+"""The content of a model's file by its name; empty where it has none."""
 
 ENCODING = 1
 """Another one whenever the same tokenizer and the same row may give other ids or other masks."""
 
-_FILES = ("tokenizer.json", "chat_template.jinja", "additional_chat_templates/tool_use.jinja")
+_TOKENIZER = "tokenizer.json"
+_FILES = (_TOKENIZER, "chat_template.jinja", "additional_chat_templates/tool_use.jinja")
 _CONFIG = "tokenizer_config.json"
 
 
@@ -22,21 +27,60 @@ def tokenizer_digest(folder: Path) -> str:
         OSError: a file cannot be read; one that a folder need not have may be missing.
         ValueError: tokenizer_config.json is not JSON.
     """
+    return _digest(files_of(folder))
+
+
+def reads_alike(one: Reads, other: Reads) -> bool:
+    """Whether the ids of one model mean the same to another: alike but for the post-processor.
+
+    That adds tokens around a text, and texts are encoded without it here.
+
+    Raises:
+        ValueError: a tokenizer is not JSON.
+    """
+    return _digest(one) == _digest(other) or _digest(_encoder(one)) == _digest(_encoder(other))
+
+
+def files_of(folder: Path) -> Reads:
+    """Reads a local folder's."""
+
+    def read(name: str) -> bytes:
+        path = folder / name
+        return path.read_bytes() if path.is_file() else b""
+
+    return read
+
+
+def _encoder(read: Reads) -> Reads:
+    """The same files, with a tokenizer that has no post-processor."""
+
+    def without(name: str) -> bytes:
+        content = read(name)
+        if name != _TOKENIZER or not content:
+            return content
+        document = json.loads(content)
+        if not isinstance(document, dict):
+            return content
+        return json.dumps(document | {"post_processor": None}).encode()
+
+    return without
+
+
+def _digest(read: Reads) -> str:
     whole = hashlib.sha256(f"encoding {ENCODING}\n".encode())
     for name in _FILES:
-        path = folder / name
-        content = path.read_bytes() if path.is_file() else b""
+        content = read(name)
         # With its length, so that no byte can move from one file to the next unnoticed.
         whole.update(f"{name} {len(content)}\n".encode() + content)
-    whole.update(json.dumps(_named(folder / _CONFIG), sort_keys=True).encode())
+    whole.update(json.dumps(_named(read(_CONFIG)), sort_keys=True).encode())
     return f"sha256:{whole.hexdigest()}"
 
 
-def _named(path: Path) -> dict[str, Any]:
+def _named(content: bytes) -> dict[str, Any]:
     """The part of the configuration that a rendering depends on."""
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    config = json.loads(content) if content else {}
     if not isinstance(config, dict):
-        raise ValueError(f"{path.name} is not a JSON object")
+        raise ValueError(f"{_CONFIG} is not a JSON object")
     wanted = {name: value for name, value in config.items() if name.endswith("_token")}
     tokens = {
         name: value.get("content") if isinstance(value, dict) else value

@@ -216,6 +216,9 @@ class FakeTrainer(FakeEvaluations):
             errors.append("learning_rate must be at most 1")
         if chosen.lora_rank > 256:
             errors.append("lora_rank must be at most 256")
+        is_taught = request.spec.objective == trainer_pb.TRAINING_OBJECTIVE_DISTILLATION
+        if is_taught and not request.spec.teacher_version_id:
+            errors.append("teacher_version_id is missing")
         if errors:
             raise InvalidInputError(errors)
         self.specs.append(request.spec)

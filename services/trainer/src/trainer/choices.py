@@ -129,11 +129,19 @@ def _errors_of_teacher(spec: pb.TrainSpec, objective: str | None) -> list[str]:
     errors = errors_of_asking(spec.teacher_answers) if asked else []
     if spec.teacher_version_id:
         if objective != DISTILLATION and not asked:
-            errors.append(f"teacher_version_id has no meaning for objective {objective}")
+            errors.append(
+                f"teacher_version_id has no meaning for objective {objective}. Give objective "
+                "distillation to learn from its logits, or teacher_answers to learn its answers"
+            )
     elif objective == DISTILLATION:
-        errors.append("teacher_version_id is missing: objective distillation learns from a model")
+        errors.append(
+            "teacher_version_id is missing: objective distillation learns from a model's logits. "
+            "Name a model with the base's tokenizer, in the form safetensors"
+        )
     elif asked:
-        errors.append("teacher_version_id is missing: whose answers shall be learned?")
+        errors.append(
+            "teacher_version_id is missing: whose answers shall be learned? Name a served model"
+        )
     return errors
 
 

@@ -31,6 +31,7 @@ from trainer.domain.needs import needed_memory, training_needs
 from trainer.earlier_adapters import EarlierAdapters, Models
 from trainer.named_datasets import NamedDatasets
 from trainer.soon import soon
+from trainer.teachers import Teachers
 
 TRAINABLE_FORM = "safetensors"
 MAX_NAME_CHARACTERS = 64
@@ -57,6 +58,7 @@ class CreateFineTuningJob:
         queue: JobQueue,
         price: Price,
         adapters: EarlierAdapters,
+        teachers: Teachers,
         *,
         machine: MachineSize,
         on_cluster: bool = False,
@@ -71,6 +73,7 @@ class CreateFineTuningJob:
         self._machine = machine
         self._price = price
         self._adapters = adapters
+        self._teachers = teachers
 
     async def __call__(
         self,
@@ -121,6 +124,8 @@ class CreateFineTuningJob:
         base = await self._model(tenant, wanted.base_version_id, "base model", errors, missing)
         await self._adapters.take_over(tenant, wanted, errors, missing)
         teacher = await self._teacher(tenant, wanted, errors, missing)
+        if base and teacher and base.form == teacher.form == TRAINABLE_FORM:
+            await self._teachers.check(base, teacher, errors, missing)
         rows = await self._datasets.rows_to_learn(tenant, wanted, errors, missing)
         await self._datasets.rows_to_validate(tenant, wanted, errors, missing)
         if is_auto(wanted):

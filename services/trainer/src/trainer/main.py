@@ -40,6 +40,7 @@ from trainer.read_evaluation import ReadEvaluation
 from trainer.retire_model import RetireModel
 from trainer.settings import Settings
 from trainer.teach_rows import TeachRows
+from trainer.teachers import Teachers
 from trainer.tracking.tracker import Tracker
 from trainer.tracking.trackers import trackers_of
 from trainer.train_model import TrainModel
@@ -119,6 +120,7 @@ def _servicer(settings: Settings, parts: _Parts) -> TrainerServicer:
             NamedDatasets(parts.datasets, parts.jobs),
             *(queue, settings.price),
             EarlierAdapters(parts.models, parts.store),
+            Teachers(parts.store),
             machine=settings.worker_size,
             on_cluster=settings.launcher == "kubernetes",
             can_ask=parts.models_asked is not None,

@@ -28,6 +28,14 @@ NO_QLORA = (
     "whose base is kept in bfloat16"
 )
 
+FOREIGN_TEACHER = (
+    "its tokenizer or chat template is not the base's, so that their words cannot be compared"
+)
+OTHER_TEACHER = (
+    "Name a teacher of the base's family, or give teacher_answers with objective answers to learn "
+    "what it answers."
+)
+
 FIELDS_OF_METHODS: dict[str, tuple[str, ...]] = {
     "lora_rank": (LORA,),
     "lora_alpha": (LORA,),

@@ -1,5 +1,6 @@
 """The body of a fine-tuning job: OpenAI's fields, and every choice that our trainer offers."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from modelmill.trainer.v1 import trainer_service_pb2 as pb
@@ -43,6 +44,22 @@ OBJECTIVES: dict[Objective, pb.TrainingObjective.ValueType] = {
 }
 OWN_NAMES = {"n_epochs": "epochs", "beta": "preference_beta"}
 """The trainer's names of OpenAI's."""
+
+
+CALLERS_NAMES = {
+    "base_version_id": "model",
+    "adapter_version_id": "model",
+    "dataset_id": "training_file",
+    "validation_dataset_id": "validation_file",
+    "teacher_version_id": "teacher",
+}
+"""The body's names of the trainer's."""
+_TRAINERS_NAME = re.compile(rf"\b({'|'.join(CALLERS_NAMES)})\b")
+
+
+def in_callers_words(error: str) -> str:
+    """What the trainer says is wrong, with the body's names of fields."""
+    return _TRAINERS_NAME.sub(lambda found: CALLERS_NAMES[found[1]], error)
 
 
 def _unset(value: Any) -> Any:

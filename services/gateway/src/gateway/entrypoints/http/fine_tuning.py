@@ -6,14 +6,18 @@ from collections.abc import Callable
 from jobs.kinds import TRAIN
 from jobs.ledger import JobRecord
 from modelmill.jobs.v1.job_pb2 import JobWish
-from service_kit.errors import NotFoundError
+from service_kit.errors import InvalidInputError, NotFoundError
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway.domain.errors import BadRequestError
 from gateway.domain.pages import page_of
-from gateway.entrypoints.bodies.fine_tuning_body import FineTuningBody, order_from
+from gateway.entrypoints.bodies.fine_tuning_body import (
+    FineTuningBody,
+    in_callers_words,
+    order_from,
+)
 from gateway.entrypoints.bodies.parsing import read_body
 from gateway.entrypoints.http.job_event_replies import JobEventReplies
 from gateway.entrypoints.http.jobs import WISHES, Jobs, job_of
@@ -64,7 +68,11 @@ class FineTuningRoutes:
     async def _post(self, request: Request) -> Response:
         order = order_from(await read_body(request, FineTuningBody))
         caller = caller_of(request)
-        record = await self._create_fine_tuning_job(order, caller, idempotency_key_of(request))
+        key = idempotency_key_of(request)
+        try:
+            record = await self._create_fine_tuning_job(order, caller, key)
+        except InvalidInputError as error:
+            raise InvalidInputError([in_callers_words(each) for each in error.errors]) from error
         return json_response(self._training(record))
 
     async def _list(self, request: Request) -> Response:

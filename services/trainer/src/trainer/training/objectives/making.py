@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import overload
 
 from jobs.child import ChildFailure
-from token_files.tokenizer_digest import tokenizer_digest
+from token_files.tokenizer_digest import files_of, reads_alike
 
-from trainer.domain.methods import DISTILLATION, DPO, FULL, KTO
+from trainer.domain.methods import DISTILLATION, DPO, FOREIGN_TEACHER, FULL, KTO, OTHER_TEACHER
 from trainer.domain.train_request import TrainRequest
 from trainer.training.answer_packs import better, first_likelihoods, pack_answers, worse
 from trainer.training.model import TrainedModel
@@ -39,11 +39,9 @@ def make_objective(request: TrainRequest) -> Objective:
 
 def _teacher(request: TrainRequest) -> TrainedModel:
     folder = request.teacher_folder
-    if folder is None or tokenizer_digest(folder) != tokenizer_digest(request.base_folder):
+    if folder is None or not reads_alike(files_of(folder), files_of(request.base_folder)):
         raise ChildFailure(
-            "FOREIGN_TEACHER",
-            "the teacher's tokenizer is not the base's, so that their words cannot be compared",
-            "Choose a teacher of the same family, or let it answer and learn from its answers.",
+            "FOREIGN_TEACHER", f"teacher_version_id: {FOREIGN_TEACHER}", OTHER_TEACHER
         )
     return TrainedModel.load_frozen(folder)
 
