@@ -11,7 +11,7 @@ from pathlib import Path
 
 from data_prep.settings import Settings
 from jobs.bus import Bus
-from registry.model_folder import import_model
+from registry.model_folder import check_model_folder, import_model
 from registry.stores import store_of
 from service_kit.errors import DomainError
 from tokenization.bounded.trial import try_tokenizer
@@ -35,6 +35,8 @@ def main() -> int:
     parser.add_argument("--tenant", default="demo", help="owner; `shared` lets every tenant use it")
     wanted = parser.parse_args()
     try:
+        for warning in check_model_folder(wanted.folder).warnings:
+            print(f"import: warning: {warning}", file=sys.stderr)
         print(asyncio.run(bring_in(wanted.folder, name=wanted.name, tenant=wanted.tenant)))
     except (DomainError, OSError) as error:
         print(f"import: {error}", file=sys.stderr)

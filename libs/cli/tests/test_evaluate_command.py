@@ -141,6 +141,20 @@ def test_an_order_says_all_and_its_figures_are_shown(
     assert "a protected measure is worse" in said.err
 
 
+def test_of_a_classification_only_what_says_how_good_it_is_is_shown(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measures = {name: {"model": FIGURE} for name in ("accuracy", "perplexity", "bleu")}
+    suite = {"rows": 40.0, "measures": measures, "shown": ["accuracy"]}
+    gateway.summary = {**SUMMARY, "suites": {"dataset": suite}}
+
+    assert run_app(["eval", "show", JOB]) == 0
+    said = capsys.readouterr().out
+    assert "accuracy" in said
+    assert "perplexity" not in said
+    assert "bleu" not in said
+
+
 def test_a_model_that_is_good_enough_is_no_error(gateway: Gateway) -> None:
     gateway.summary = {**SUMMARY, "protections": [], "passed": True}
 

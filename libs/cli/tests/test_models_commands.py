@@ -12,6 +12,7 @@ from cli.app import run_app
 from cli.state_folder import Runtime, StateFolder
 from cli_support.gateways import Handler, told_of
 from registry.store import FolderStore
+from testkit.models import make_tiny_llama
 
 CARD = "---\nlicense: apache-2.0\n---\n\n# kinds\n\nAn adapter.\n"
 
@@ -95,6 +96,29 @@ def test_a_card_is_printed_as_it_lies_in_the_artifact(
     file = tmp_path / "card.md"
     said(capsys, "--state", str(state), "models", "card", "mv-tuned", "--output", str(file))
     assert file.read_text() == CARD
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(134_515_008, "134.5 MB"), (13_452_000_000, "13,452.0 MB"), (230_400, "0.2 MB"), (0, "0 byt")],
+)
+def test_a_list_shows_sizes_in_megabytes(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], size: int, words: str
+) -> None:
+    gateway.models["models"] = {"data": [{"id": "mv-1", "size_bytes": size}]}
+
+    assert words in said(capsys, "models", "list")
+
+
+def test_an_import_without_a_chat_template_warns_before_anything_is_copied(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_tiny_llama(tmp_path / "plain")
+    (folder / "chat_template.jinja").unlink()
+
+    run_app(["--state", str(tmp_path / "nobody"), "models", "import", str(folder)])
+
+    assert "warning: the folder has no chat template" in capsys.readouterr().err
 
 
 def test_a_version_without_a_card_says_so(

@@ -45,6 +45,24 @@ def test_a_clean_folder_tells_its_architecture_context_and_size(tiny: Path) -> N
     assert checked.size_bytes == sum(path.stat().st_size for path in tiny.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("files", "warned"),
+    [
+        ({}, True),
+        ({"tokenizer_config.json": b'{"eos_token": "<s>"}'}, True),
+        ({"tokenizer_config.json": b'{"chat_template": "{{ messages }}"}'}, False),
+        ({"chat_template.jinja": b"{{ messages }}"}, False),
+    ],
+)
+def test_a_folder_without_a_chat_template_is_taken_with_a_warning(
+    folder_of: FolderOf, files: dict[str, bytes], warned: bool
+) -> None:
+    told = check_model_folder(folder_of(GOOD | files)).warnings
+
+    assert bool(told) == warned
+    assert all("Add its chat_template.jinja" in each for each in told)
+
+
 def test_a_sharded_folder_with_the_limit_in_its_text_part_is_taken(folder_of: FolderOf) -> None:
     config = {"architectures": ["X"], "text_config": {"max_position_embeddings": 99}}
     index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}

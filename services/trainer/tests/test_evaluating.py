@@ -99,6 +99,13 @@ async def test_the_record_has_figures_and_the_artifact_each_row_but_no_prompt(
     assert rows[1]["compare_to"]["chosen"] == "animal"
     assert rows[1]["compare_to"]["scores"]["accuracy"] == 0
     assert "1 has leaf" not in lines + page
+    assert "accuracy" in page
+    assert "perplexity" not in page
+    assert "bleu" not in page
+    assert list(summary["suites"]["dataset"]["shown"]) == [
+        *("accuracy", "accuracy_norm", "f1", "exact_match")
+    ]
+    assert {"perplexity", "bleu"} <= set(summary["suites"]["dataset"]["measures"])
     assert page.startswith("<!doctype html>")
     assert summary["passed"] is True
     assert "plant" not in str(summary)

@@ -11,6 +11,8 @@ OF_CHOICES = (ACCURACY, ACCURACY_NORM, F1)
 """Need the likelihoods of all choices."""
 OF_TEXTS = (EXACT_MATCH, BLEU, CHRF, ROUGE_1, ROUGE_2, ROUGE_L)
 """Need a generated answer."""
+OF_CLASSES = (*OF_CHOICES, EXACT_MATCH)
+"""Say how good a classifier is; how likely or how like in letters its label was says nothing."""
 MEASURES = (*OF_LIKELIHOODS, *OF_CHOICES, *OF_TEXTS)
 
 LOWER_IS_BETTER = frozenset(OF_LIKELIHOODS)

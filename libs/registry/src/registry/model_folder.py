@@ -32,7 +32,14 @@ _HARMLESS = (None, False)
 _OTHER_WEIGHTS = frozenset({".bin", ".h5", ".hdf5", ".keras", ".ot", ".nemo", ".mar"})
 """Weights of other frameworks, some of which carry code."""
 _ARCHIVES = frozenset({".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".zip"})
+TEMPLATE, _TOKENIZER_CONFIG = "chat_template.jinja", "tokenizer_config.json"
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length")
+
+
+NO_TEMPLATE = (
+    "the folder has no chat template, so that chats and training on conversations will be refused. "
+    "Add its chat_template.jinja and import it again, or use completions and objective text."
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,8 @@ class ModelFolder:
     """Most tokens of prompt and answer together."""
     size_bytes: int
     """Bytes of all files."""
+    warnings: tuple[str, ...] = ()
+    """What it cannot do, and the remedy."""
 
 
 def check_model_folder(folder: Path) -> ModelFolder:
@@ -81,7 +90,9 @@ def check_model_folder(folder: Path) -> ModelFolder:
         problems.append(f"config.json has no context limit ({' or '.join(_CONTEXT_KEYS)})")
     if problems:
         raise InvalidInputError(problems)
-    return ModelFolder(architecture, context_tokens, size_bytes)
+    has_template = TEMPLATE in scan.paths or bool(template_texts(documents.get(_TOKENIZER_CONFIG)))
+    warnings = () if has_template else (NO_TEMPLATE,)
+    return ModelFolder(architecture, context_tokens, size_bytes, warnings)
 
 
 async def import_model(

@@ -140,8 +140,9 @@ def _print_summary(summary: dict[str, Any], console: Console) -> None:
         columns += ["beside", "difference", "95 %", "won / tied / lost"]
     for name, suite in summary["suites"].items():
         table = Table(*columns, title=f"{escape(name)}: {int(suite['rows']):,} rows")
-        for measure, figures in suite["measures"].items():
-            table.add_row(measure, *_cells(figures, len(columns) - 1))
+        # Evaluations of before name none, and show all.
+        for measure in suite.get("shown") or suite["measures"]:
+            table.add_row(measure, *_cells(suite["measures"][measure], len(columns) - 1))
         print_table(table)
     for each in summary["protections"]:
         of = f" of {each['slice_by']} {each['slice_value']}" if each["slice_by"] else ""

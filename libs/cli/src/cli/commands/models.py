@@ -21,6 +21,7 @@ from cli.alias_words import Fallback, Shadow, Versions, wanted_alias
 from cli.gateway_client import DEFAULT_MODEL, DEFAULT_TENANT, Connection, GatewayClient
 from cli.interrupts import interruptible
 from cli.plain_text import plain
+from cli.sizes import megabytes
 from cli.state_folder import StateFolder, owner_only
 from cli.tables import print_table
 
@@ -42,14 +43,17 @@ def import_folder(
     ] = False,
 ) -> None:
     """Bring a Hugging Face folder in: safetensors only, no pickle, no code."""
-    check_model_folder(folder)
+    for warning in check_model_folder(folder).warnings:
+        typer.echo(f"warning: {warning}", err=True)
     bringing = bring_in(context.obj, folder, name=name or folder.name, tenant=tenant)
 
     def say_stopping() -> None:
         typer.echo("stopping; nothing was imported", err=True)
 
     ready = asyncio.run(interruptible(bringing, say_stopping))
-    Console(highlight=False).print(f"{ready.version_id}  {ready.name}  {ready.size_bytes:,} bytes")
+    Console(highlight=False).print(
+        f"{ready.version_id}  {ready.name}  {megabytes(ready.size_bytes)}"
+    )
     if default:
         with GatewayClient(Connection.find(context.obj)) as client:
             client.put(f"/v1/aliases/{DEFAULT_MODEL}", {"version_id": ready.version_id})
@@ -80,13 +84,13 @@ def list_models(context: typer.Context) -> None:
     """List model versions, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:
         models = client.get("/v1/models")["data"]
-    table = Table("id", "name", "form", "bytes", "made from / names")
+    table = Table("id", "name", "form", "size", "made from / names")
     for model in models:
         table.add_row(
             model["id"],
             str(model.get("name", "")),
             f"{model.get('form', '')}{' (slower)' if model.get('slower_than_source') else ''}",
-            f"{model.get('size_bytes', 0):,}",
+            megabytes(int(model.get("size_bytes") or 0)),
             str(model.get("parent_version_id") or model.get("version_id") or ""),
         )
     print_table(table)

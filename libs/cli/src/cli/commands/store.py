@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from registry.stores import open_store
 
+from cli.sizes import megabytes
 from cli.state_folder import StateFolder
 
 app = typer.Typer(no_args_is_help=True, help="The artifact store.")
@@ -26,5 +27,5 @@ def sweep(
     store = open_store(location or str(state.artifacts), state.artifact_cache)
     report = store.sweep(older_than_hours * 3600)
     typer.echo(
-        f"{report.blobs} contents of {report.bytes:,} bytes, {report.uploads} unfinished uploads"
+        f"{report.blobs} contents of {megabytes(report.bytes)}, {report.uploads} unfinished uploads"
     )

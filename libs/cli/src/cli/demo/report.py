@@ -9,6 +9,7 @@ from rich.table import Table
 
 from cli.demo.journey import Findings
 from cli.machine import machine_facts
+from cli.sizes import megabytes
 from cli.trace_collector import draw_trace, missing_parents, read_trace
 
 
@@ -90,9 +91,9 @@ def _build_table(findings: Findings) -> Table:
     build = findings.build
     table = Table("", "bf16", "int8", "ratio", title="the build, same engine, one in flight")
     table.add_row(
-        "bytes",
-        f"{int(build['bytes_bf16']):,}",
-        f"{int(build['bytes']):,}",
+        "size",
+        megabytes(build["bytes_bf16"]),
+        megabytes(build["bytes"]),
         f"{build['size_ratio']:.3f}",
     )
     table.add_row(

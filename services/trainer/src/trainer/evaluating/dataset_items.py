@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.measure_names import MEASURES, OF_CHOICES, OF_LIKELIHOODS, OF_TEXTS
+from evaluation.measure_names import MEASURES, OF_CHOICES, OF_CLASSES, OF_LIKELIHOODS, OF_TEXTS
 
 from trainer.domain.evaluation_plan import DATASET_SUITE, EvaluationPlan
 from trainer.evaluating.items import Item, Prompt, Suite
@@ -44,6 +44,7 @@ def dataset_suite(folder: Path, choices: Sequence[str], plan: EvaluationPlan) ->
         name=DATASET_SUITE,
         items=_with_keys_of_their_own(items),
         measures=measures,
+        shown=OF_CLASSES if few and not plan.measures else (),
         max_new_tokens=plan.max_new_tokens,
         rows=count,
         skipped=skipped,

@@ -67,6 +67,7 @@ class MeasuredSuite:
             "skipped": self.suite.skipped,
             "first_skipped": self.suite.first_skipped,
             "measures": measured,
+            "shown": [name for name in measured if name in (self.suite.shown or measured)],
             "slices": slices,
         }
 

@@ -51,6 +51,8 @@ class Suite:
     name: str
     items: tuple[Item, ...]
     measures: tuple[str, ...]
+    shown: tuple[str, ...] = ()
+    """Those of them that people are shown; all where it is empty."""
     max_new_tokens: int
     rows: int
     """That there were to choose from."""

@@ -53,7 +53,8 @@ def _template() -> Template:
 
 def _lines(suite: Mapping[str, Any]) -> Iterator[Line]:
     """Each measure of all rows, and below it those of the slices, on one axis."""
-    for name, whole in suite["measures"].items():
+    for name in suite["shown"]:
+        whole = suite["measures"][name]
         found = [("", whole)]
         for by, groups in suite["slices"].items():
             for value, group in groups.items():

@@ -33,7 +33,7 @@ def summary_of(results: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "models": results["models"],
         "suites": {
-            suite["name"]: {"rows": suite["rows"], "measures": suite["measures"]}
+            suite["name"]: {name: suite[name] for name in ("rows", "measures", "shown")}
             for suite in results["suites"]
         },
         "protections": results["protections"],

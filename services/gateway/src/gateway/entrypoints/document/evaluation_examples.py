@@ -52,13 +52,15 @@ PROTECTION = {
 }
 SUMMARY = {
     "models": MODELS,
-    "suites": {"dataset": {"rows": 88, "measures": MEASURED}},
+    "suites": {"dataset": {"rows": 88, "measures": MEASURED, "shown": [*MEASURED]}},
     "protections": [PROTECTION],
     "passed": True,
 }
 RESULTS = {
     "models": MODELS,
-    "suites": [{"name": "dataset", "rows": 88, "measures": MEASURED, "slices": {}}],
+    "suites": [
+        {"name": "dataset", "rows": 88, "measures": MEASURED, "shown": [*MEASURED], "slices": {}}
+    ],
     "protections": [PROTECTION],
     "passed": True,
 }
