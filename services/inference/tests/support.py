@@ -142,6 +142,7 @@ def settings_for(nats: NatsServer, root: Path, **changes: Any) -> Settings:
         "artifact_root": root,
         "engine_properties": EXACT,
         "drain_seconds": 2.0,
+        "transformers_spare": False,
     }
     return Settings(**(given | changes))
 

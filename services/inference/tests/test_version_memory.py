@@ -27,8 +27,8 @@ class House:
     def __init__(self, tokenizer: ChatTokenizer, **needs: int) -> None:
         self.models, self.loader, self.heard = FakeModels(), FakeLoader(tokenizer), HeardFacts()
         self.machine = FakeMachine()
-        room = MemoryRoom(self.machine, RoomLimits(LIMIT))
-        self.pool = VersionPool(self.models, self.loader, self.heard, room, max_in_flight=3)
+        self.room = MemoryRoom(self.machine, RoomLimits(LIMIT))
+        self.pool = VersionPool(self.models, self.loader, self.heard, self.room, max_in_flight=3)
         for version_id, mib in needs.items():
             self.models.add(version_id)
             need = MemoryNeed(version_id, resident_bytes=mib * MIB, later_bytes=0)
@@ -51,6 +51,37 @@ async def test_as_many_versions_are_loaded_as_memory_allows(tokenizer: ChatToken
         await house.use(f"v{number}")
 
     assert len(house.loaded()) == 10
+
+
+class FakeSpare:
+    """A spare process that needs 300 MiB."""
+
+    need_bytes = 300 * MIB
+
+    def __init__(self) -> None:
+        self.discarded = False
+
+    def resident_bytes(self) -> int:
+        return 0 if self.discarded else self.need_bytes
+
+    async def discard(self) -> None:
+        self.discarded = True
+
+
+async def test_the_spare_process_is_counted_and_leaves_before_any_version(
+    tokenizer: ChatTokenizer,
+) -> None:
+    house, spare = House(tokenizer, a=400, b=300, c=300, d=100), FakeSpare()
+    assert await house.room.hold_spare(spare)
+
+    await house.use("a")
+    await house.use("b")
+    assert not spare.discarded
+    await house.use("c")
+
+    assert spare.discarded
+    assert house.loaded() == ["a", "b", "c"]
+    assert not await house.room.hold_spare(FakeSpare())
 
 
 async def test_for_one_that_does_not_fit_the_least_recently_used_leave_and_no_more(

@@ -2,6 +2,7 @@
 
 from inference.adapters import transformers
 from inference.adapters.openvino import OpenVinoKind, PipelineOptions
+from inference.adapters.spare_child import SpareChild
 from inference.adapters.transformers import TransformersKind, TransformersOptions
 from inference.adapters.vllm import VllmKind
 from inference.adapters.vllm_server import VllmOptions
@@ -9,7 +10,13 @@ from inference.engine import EngineKind
 from inference.settings import Settings
 
 
-def engine_kinds(settings: Settings) -> list[EngineKind]:
+def spare_child(settings: Settings) -> SpareChild | None:
+    """Of the reference engine, where it is installed: the only one whose imports take seconds."""
+    wanted = settings.transformers_spare and transformers.is_installed()
+    return SpareChild(transformers.MODULE) if wanted else None
+
+
+def engine_kinds(settings: Settings, spare: SpareChild | None = None) -> list[EngineKind]:
     """What there is to run models; the first that can run a form does."""
     kinds: list[EngineKind] = []
     if settings.triton_url:
@@ -18,7 +25,7 @@ def engine_kinds(settings: Settings) -> list[EngineKind]:
     if settings.vllm_url or settings.vllm_command:
         kinds.append(VllmKind(vllm_options(settings)))
     if transformers.is_installed():
-        kinds.append(TransformersKind(transformers_options(settings)))
+        kinds.append(TransformersKind(transformers_options(settings), spare=spare))
     return kinds
 
 

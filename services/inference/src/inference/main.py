@@ -23,15 +23,15 @@ from service_kit.errors import UnavailableError
 from service_kit.grpc_server import RpcServer
 from service_kit.machine_size import free_memory, this_machine
 from service_kit.metrics import MetricsPage
-from service_kit.mutual_tls import MutualTls
 from service_kit.process import announce_ready, run_service
 from tokenization.bounded import Limits
 from tokenization.bounded.pool import TokenizerPool
 
+from inference.adapters.spare_child import SpareChild
 from inference.admit_requests import AdmissionPlan, Admissions
 from inference.announce_serving import ServingAnnouncer
 from inference.domain.memory import GIB
-from inference.engine_kinds import engine_kinds, missing_kinds
+from inference.engine_kinds import engine_kinds, missing_kinds, spare_child
 from inference.entrypoints.grpc import InferenceServicer
 from inference.find_engine import FindEngine
 from inference.follow_names import FollowNames
@@ -77,9 +77,9 @@ def version_pool(
     models: ModelCatalogue,
     loader: LoadVersion,
     announcer: ServingAnnouncer,
+    room: MemoryRoom,
 ) -> VersionPool:
     """The versions of this process, in the memory of this machine."""
-    room = MemoryRoom(ThisMachine(), room_limits(settings))
     return VersionPool(
         *(models, loader, announcer, room),
         max_in_flight=settings.max_in_flight,
@@ -88,14 +88,11 @@ def version_pool(
 
 
 def rpc_server(
-    settings: Settings,
-    identity: MutualTls | None,
-    servicer: InferenceServicer,
-    follow_names: FollowNames,
+    settings: Settings, servicer: InferenceServicer, follow_names: FollowNames
 ) -> RpcServer:
     """The door; ready from the start when nothing is named that has to be loaded first."""
     ready = follow_names.settled.is_set()
-    server = RpcServer.for_services(settings, identity, callers=CALLERS, ready=ready)
+    server = RpcServer.for_services(settings, settings.mutual_tls(), callers=CALLERS, ready=ready)
     add_InferenceServiceServicer_to_server(servicer, server.grpc)
     return server
 
@@ -129,7 +126,6 @@ def admission_plan(settings: Settings) -> AdmissionPlan:
 async def inference_service(settings: Settings) -> AsyncIterator[Running]:
     """The whole service, until the block ends: calls in hand are finished, then engines freed."""
     secret = settings.service_secret.get_secret_value()
-    identity = settings.mutual_tls()
     replica = f"{SERVICE}-{uuid.uuid4().hex[:12]}"
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus.of(settings, name=SERVICE))
@@ -140,10 +136,11 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
 
         store = await asyncio.to_thread(store_of, settings)
         models, announcer = ModelCatalogue(bus), ServingAnnouncer(bus, replica)
-        find_engine = FindEngine(models, engine_kinds(settings), missing_kinds())
+        spare, room = spare_child(settings), MemoryRoom(ThisMachine(), room_limits(settings))
+        find_engine = FindEngine(models, engine_kinds(settings, spare), missing_kinds())
         tokenizers = await stack.enter_async_context(tokenizer_pool(settings))
         loader = LoadVersion(store, find_engine, cache_settings(settings), tokenizers)
-        pool = version_pool(settings, bus, models, loader, announcer)
+        pool = version_pool(settings, bus, models, loader, announcer, room)
         follow_names = FollowNames(bus, pool)
         start(models.run())
         await _caught_up(models.ready, "which models there are")
@@ -160,10 +157,10 @@ async def inference_service(settings: Settings) -> AsyncIterator[Running]:
         page = stack.enter_context(MetricsPage(settings.metrics_address, secret))
         admissions = Admissions(admission_plan(settings))
         servicer = InferenceServicer(pool, admissions, follow_names.names)
-        server = rpc_server(settings, identity, servicer, follow_names)
-        await stack.enter_async_context(server)
+        server = await stack.enter_async_context(rpc_server(settings, servicer, follow_names))
         stack.callback(admissions.close)
         start(_ready_once(follow_names.settled, server))
+        start(_keep_spare(follow_names.settled, room, spare))
         yield Running(server.port, page.port, replica)
 
 
@@ -178,6 +175,13 @@ async def _caught_up(told: asyncio.Event, what: str) -> None:
 async def _ready_once(settled: asyncio.Event, server: RpcServer) -> None:
     await settled.wait()
     await server.set_ready(True)
+
+
+async def _keep_spare(settled: asyncio.Event, room: MemoryRoom, spare: SpareChild | None) -> None:
+    # What is named loads first, with all the cores.
+    await settled.wait()
+    if spare is not None and await room.hold_spare(spare):
+        await spare.run()
 
 
 async def serve(settings: Settings, stopping: asyncio.Event) -> None:

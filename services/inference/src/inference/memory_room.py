@@ -14,6 +14,8 @@ from inference.domain.memory import MIB, MemoryBook, MemoryNeed
 from inference.measures import FREE_BYTES, VERSION_BYTES
 
 RETRY_SECONDS = 10.0
+SPARE = "spare process"
+"""Its name in the book; no version's id has a space."""
 
 
 class Machine(Protocol):
@@ -30,6 +32,18 @@ class Occupants(Protocol):
 
     async def free(self, version_id: str) -> None:
         """Unload an idle one; return when its memory is back."""
+
+
+class Spare(Protocol):
+    """A process that no version needs yet; see `adapters.spare_child`."""
+
+    @property
+    def need_bytes(self) -> int: ...
+
+    def resident_bytes(self) -> int: ...
+
+    async def discard(self) -> None:
+        """End it for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +67,7 @@ class MemoryRoom:
         """Resident bytes by identity, as the last load of it came to."""
         self._resident: dict[str, Callable[[], int]] = {}
         self._needs: dict[str, MemoryNeed] = {}
+        self._spare: Spare | None = None
         # While one waits for what it made leave, another would see neither that nor its memory.
         self._deciding = asyncio.Lock()
 
@@ -89,6 +104,16 @@ class MemoryRoom:
             self._promise(version_id, need.total_bytes)
             await self._make_room(version_id, 0, occupants)
 
+    async def hold_spare(self, spare: Spare) -> bool:
+        """Count it from now on, if there is room; it leaves before any version does."""
+        async with self._deciding:
+            if await self._measured_room() < spare.need_bytes:
+                return False
+            self._spare = spare
+            self._resident[SPARE] = spare.resident_bytes
+            self._book.promise(SPARE, spare.need_bytes)
+            return True
+
     def give_back(self, version_id: str) -> None:
         """It is gone, or was never loaded."""
         self._book.strike(version_id)
@@ -114,15 +139,24 @@ class MemoryRoom:
             room = await self._measured_room()
             idle = [name for name in occupants.idle() if name != version_id]
             wanted = self._limits.versions
-            crowd = len(self._book.versions()) + (version_id not in self._book.versions())
+            crowd = len(self._needs.keys() | {version_id})
             excess = 0 if wanted is None else max(0, crowd - wanted)
             if room >= bytes_needed and not excess:
                 return
+            if room < bytes_needed and self._spare is not None:
+                await self._discard_spare(self._spare)
+                continue
             could_come = sum(self._book.held(name) for name in idle)
             if room + could_come < bytes_needed or len(idle) < excess:
                 # Nobody leaves for one that would not fit all the same.
                 raise self._no_room(room, bytes_needed, excess)
             await occupants.free(idle[0])
+
+    async def _discard_spare(self, spare: Spare) -> None:
+        self._spare = None
+        await spare.discard()
+        self._book.strike(SPARE)
+        del self._resident[SPARE]
 
     def _no_room(self, room: int, bytes_needed: int, excess: int) -> OverloadedError:
         if excess:

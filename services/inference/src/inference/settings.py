@@ -64,6 +64,9 @@ class Settings(ServiceSettings):
     transformers_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Of the weights while they run; auto is float32 on a CPU and bfloat16 on a GPU."""
 
+    transformers_spare: bool = True
+    """Keep a process with torch and transformers imported for the next model that they run."""
+
     engine_load_seconds: float = Field(default=300.0, gt=0)
     """An engine that has not loaded by then is given up."""
 

@@ -28,6 +28,7 @@ from inference.adapters.deaths import MAX_DEATHS, Deaths
 from inference.adapters.engine_news import piece_of
 from inference.adapters.engine_peer import EnginePeer
 from inference.adapters.gathered_answer import GatheredAnswer
+from inference.adapters.spare_child import SpareChild
 from inference.domain.generation import (
     Abilities,
     ContinuationScore,
@@ -68,9 +69,13 @@ class ProcessPlan:
     piece_seconds: float = 0.0
     """Of answers side by side, tokens are gathered for this long; see `children.gathered_news`."""
 
+    spare: SpareChild | None = None
+    """Of the same module; taken in place of a new child when it is warm."""
+
     async def start(self) -> EnginePeer:
         """The peer, not yet told what to load."""
-        return await ChildProcess.start(self.module)
+        warm = None if self.spare is None else await self.spare.take()
+        return warm or await ChildProcess.start(self.module)
 
 
 class EngineProcess:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from inference.adapters.engine_process import EngineProcess, ProcessPlan
+from inference.adapters.spare_child import SpareChild
 from inference.domain.generation import Abilities
 
 NAME = "transformers"
@@ -60,6 +61,8 @@ class TransformersKind:
 
     options: TransformersOptions
     name: str = NAME
+    spare: SpareChild | None = None
+    """Its next child, with the libraries imported."""
 
     def can_run(self, form: str) -> bool:
         """Models as they are imported, or trained as a whole."""
@@ -87,5 +90,6 @@ class TransformersKind:
             load_seconds=options.load_seconds,
             hang_seconds=options.hang_seconds,
             piece_seconds=options.piece_seconds,
+            spare=self.spare,
         )
         return EngineProcess(plan)

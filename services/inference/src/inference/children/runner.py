@@ -58,15 +58,26 @@ class Runner(Protocol):
         """The vector of each text; at once, or in slices."""
 
 
-def serve(open_runner: Callable[[dict[str, Any]], Runner]) -> None:
-    """Load what the parent says, then obey, step and tell, until it is gone or a step fails."""
+def serve(
+    open_runner: Callable[[dict[str, Any]], Runner], warm_up: Callable[[], None] | None = None
+) -> None:
+    """Load what the parent says, then obey, step and tell, until it is gone or a step fails.
+
+    Args:
+        warm_up: for a parent that says so before it knows what to load.
+    """
     # The parent's group gets Ctrl-C and SIGTERM too, but requests in hand are to be finished:
     # the parent hangs up when it is time.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = ParentSocket(int(sys.argv[1]))
     try:
-        load = next(parent.receive(wait=True))["load"]
+        message = next(parent.receive(wait=True))
+        if warm_up is not None and "warm" in message:
+            warm_up()
+            parent.send({"warm": True})
+            message = next(parent.receive(wait=True))
+        load = message["load"]
         try:
             runner = open_runner(load)
         except Exception as error:

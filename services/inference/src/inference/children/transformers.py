@@ -1,11 +1,15 @@
 """The reference engine: any causal model of transformers, in a process of its own."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 from inference.children.runner import Runner, serve
 from inference.children.transformers_folder import check_adapter_folder, check_model_folder
+
+POLITE = 10
+"""Added to the nice value of what nobody waits for yet."""
 
 
 def open_runner(load: dict[str, Any]) -> Runner:
@@ -19,7 +23,22 @@ def open_runner(load: dict[str, Any]) -> Runner:
     return TransformersRunner(load)
 
 
+def warm_up() -> None:
+    """Import what every model needs, at low priority; what is loaded later has the usual one."""
+    # A thread, because the kernel lets nobody take back a priority that it has given up.
+    imports = threading.Thread(target=_import_politely)
+    imports.start()
+    imports.join()
+
+
+def _import_politely() -> None:
+    os.setpriority(os.PRIO_PROCESS, 0, min(19, os.getpriority(os.PRIO_PROCESS, 0) + POLITE))
+    # The architecture that most models have, or are made of.
+
+    import inference.children.transformers_runner  # noqa: F401
+
+
 if __name__ == "__main__":
-    serve(open_runner)
+    serve(open_runner, warm_up)
     # torch takes seconds to take itself apart, and there is nothing to be saved.
     os._exit(0)
