@@ -34,6 +34,8 @@ MODEL = "tiny"
 LOOK_SECONDS = 0.02
 ENVIRONMENT = {
     "GATEWAY_PROCESSES": "2",
+    # The engine that is killed is the one that answers.
+    "INFERENCE_TRANSFORMERS_SPARE": "false",
     **{f"{name}_CLAIM_SECONDS": "3" for name in ("TRAINER", "DATA_PREP", "OPTIMIZER_BUILDER")},
 }
 

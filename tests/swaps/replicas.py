@@ -41,6 +41,8 @@ class Replica:
             "grpc_address": self._address,
             "engine_properties": EXACT,
             "engine_threads": "1",
+            # A drill kills children, and means those that answer.
+            "transformers_spare": "false",
             "max_loaded": str(VERSIONS_AT_A_TIME),
         }
         self._life = AsyncExitStack()

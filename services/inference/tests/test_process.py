@@ -31,6 +31,8 @@ def settings(nats: NatsServer, artifact_root: Path) -> dict[str, str]:
         "engine_properties": '{"INFERENCE_PRECISION_HINT": "f32"}',
         "drain_seconds": "5",
         "engine_max_sequences": "1",
+        # Children are counted.
+        "transformers_spare": "false",
     }
 
 
