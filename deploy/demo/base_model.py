@@ -235,7 +235,7 @@ def wheel_file(name: str) -> Path:
     for file in importlib.metadata.files(WHEEL) or ():
         if file.name == name:
             return Path(str(file.locate()))
-    raise FileNotFoundError(f"{name} is not in {WHEEL}; run `make install`")
+    raise FileNotFoundError(f"{name} is not in {WHEEL}. Run `make install`")
 
 
 def main(arguments: list[str]) -> int:

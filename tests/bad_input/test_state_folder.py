@@ -46,7 +46,7 @@ def test_a_folder_that_is_not_ours_to_write_is_named(tmp_path, mode):
     (line,) = ended.stderr.splitlines()
     assert ended.returncode == 2
     assert line == (
-        f"mill: {folder} cannot be written (Permission denied); make it yours or give --state"
+        f"mill: {folder} cannot be written (Permission denied). Make it yours or give --state"
         " another folder"
     )
     assert os.listdir(folder) == []

@@ -34,7 +34,7 @@ COMMANDS = [
 def test_without_a_running_stack_each_command_says_how_to_start_one(tmp_path, capsys, arguments):
     assert run_app(["--state", str(tmp_path / "state"), *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "start it with `mill up`" in line
+    assert "Start it with `mill up`" in line
 
 
 @pytest.mark.parametrize("arguments", [("up", "--bogus"), ("frobnicate",), ("chat", "--model")])

@@ -179,8 +179,8 @@ def test_a_server_that_is_away_is_one_clear_line_without_credentials(
         with pytest.raises(UnavailableError) as caught:
             ask()
         assert caught.value.message == (
-            f"artifact store {store._bucket.location}: http://127.0.0.1:9 does not answer; "
-            "start it, or correct AWS_ENDPOINT_URL"
+            f"artifact store {store._bucket.location}: http://127.0.0.1:9 does not answer. "
+            "Start it, or correct AWS_ENDPOINT_URL"
         )
 
 
@@ -192,11 +192,11 @@ def test_an_address_that_is_none_is_one_clear_line(monkeypatch: pytest.MonkeyPat
 
 def test_a_missing_bucket_is_one_clear_line(s3_client: Any) -> None:
     bucket = Bucket("no-such-bucket")
-    with pytest.raises(UnavailableError, match="has no such bucket; make it"):
+    with pytest.raises(UnavailableError, match=r"has no such bucket. Make it"):
         bucket.put("x", b"1", replace=False)
-    with pytest.raises(UnavailableError, match="has no such bucket; make it"):
+    with pytest.raises(UnavailableError, match=r"has no such bucket. Make it"):
         bucket.chunks("x")
-    with pytest.raises(UnavailableError, match="no name of a bucket; correct the artifact root"):
+    with pytest.raises(UnavailableError, match=r"no name of a bucket. Correct the artifact root"):
         Bucket("not a name").head("x")
 
 

@@ -25,7 +25,7 @@ def _unlike(ours: CertificateFolder, _: CertificateFolder, __: CertificateFolder
 
 def _foreign(ours: CertificateFolder, _: CertificateFolder, theirs: CertificateFolder) -> str:
     put(ours, "moderation", theirs, "moderation")
-    return f"was not made by the authority in {ours.certificate('ca')}; take both from one folder"
+    return f"was not made by the authority in {ours.certificate('ca')}. Take both from one folder"
 
 
 def _missing(ours: CertificateFolder, _: CertificateFolder, __: CertificateFolder) -> str:

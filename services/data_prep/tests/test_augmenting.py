@@ -269,5 +269,5 @@ def test_everything_that_is_wrong_with_the_steps_is_said_at_once() -> None:
         "augment: step 3: min_similarity must be below max_similarity, got 0.9 and 0.3",
         "augment: step 4: share must be above 0 and at most 1, got 2",
         "augment: step 4: min_similarity and max_similarity must be between 0 and 1, got 0.5 and 3",
-        "augment: step 5: the same as step 4; give one a share",
+        "augment: step 5: the same as step 4. Give one a share",
     ]

@@ -53,7 +53,7 @@ async def test_what_asks_a_model_is_refused_where_no_service_is_known(data_prep:
         "augment": {"steps": [{"method": "paraphrase", "share": 0.1, "model": "m"}]},
         "curriculum": {"order": "staged", "weights": {"loss": 1.0}, "loss_model": "n"},
     }
-    why = "data-prep has no inference service to ask; set DATA_PREP_INFERENCE_ADDRESS"
+    why = "data-prep has no inference service to ask. Set DATA_PREP_INFERENCE_ADDRESS"
 
     with pytest.raises(InvalidInputError) as caught:
         await data_prep.create(file.file_id, name="x" * 200, **asking)

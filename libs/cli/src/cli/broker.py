@@ -54,7 +54,7 @@ def broker_command(state: StateFolder, *, port: int, admitted: str) -> Command:
         "nats-server"
     )
     if binary is None:
-        raise PreconditionError("nats-server is not installed; run `make install`")
+        raise PreconditionError("nats-server is not installed. Run `make install`")
     config = state.path / "run" / "nats.conf"
     text = CONFIG.format(port=port, store=state.bus, room=ROOM_BYTES, admitted=admitted)
     write_private(config, text.encode())

@@ -40,7 +40,7 @@ def _problem(option: str, port: int) -> str:
             if error.errno == errno.EADDRINUSE:
                 holder = _holder(port)
                 return f"port {port} is taken{holder}; stop that or give {option} another one"
-            return f"port {port} cannot be used ({error.strerror}); give {option} another one"
+            return f"port {port} cannot be used ({error.strerror}). Give {option} another one"
     return ""
 
 

@@ -162,7 +162,7 @@ class StateFolder:
             os.kill(runtime.pid, 0)
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
             raise PreconditionError(
-                f"nothing runs on {self.path}; start it with `mill up`, or name its folder:"
+                f"nothing runs on {self.path}. Start it with `mill up`, or name its folder:"
                 " `mill --state FOLDER ...`"
             ) from None
         return runtime

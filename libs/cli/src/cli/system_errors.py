@@ -23,5 +23,5 @@ def folder_error(folder: object, error: OSError) -> DomainError:
     if error.errno in DISK_FULL_ERRNOS:
         return PreconditionError(f"disk full on {folder}; free space or {other}")
     return PreconditionError(
-        f"{folder} cannot be written ({error.strerror}); make it yours or {other}"
+        f"{folder} cannot be written ({error.strerror}). Make it yours or {other}"
     )

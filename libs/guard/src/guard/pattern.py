@@ -24,8 +24,8 @@ _MAX_DEPTH = 20
 _MAX_MEMORY_BYTES = 64 << 20
 
 _REFUSED_ESCAPES = {
-    "A": "matches everywhere in a text; remove the anchor \\A",
-    "z": "matches everywhere in a text; remove the anchor \\z",
+    "A": "matches everywhere in a text. Remove the anchor \\A",
+    "z": "matches everywhere in a text. Remove the anchor \\z",
     "Q": "quote characters one by one instead of \\Q",
     "C": "a single byte (\\C) cannot be matched",
 }
@@ -73,7 +73,7 @@ def parse_pattern(pattern: str) -> BoundedPattern:
     compile_pattern(pattern)
     tree = tree_of(pattern)
     if tree.narrowest == 0:
-        raise PatternError("can match nothing at all; make at least one character required")
+        raise PatternError("can match nothing at all. Make at least one character required")
     if tree.widest > MAX_WIDTH:
         raise PatternError(f"can match {tree.widest} characters; the limit is {MAX_WIDTH}")
     bounded = BoundedPattern(
@@ -202,7 +202,7 @@ class _Parser:
         if character == "\\":
             return self._escape()
         if character in ("^", "$"):
-            raise PatternError(f"matches everywhere in a text; remove the anchor {character}")
+            raise PatternError(f"matches everywhere in a text. Remove the anchor {character}")
         self._take()
         return Character(".") if character == "." else _literal(character)
 
@@ -214,7 +214,7 @@ class _Parser:
                 self._take_past(">")
             elif opening != "?:":
                 raise PatternError(
-                    "sets flags; remove (?...): case never matters, ' ' is any space"
+                    "sets flags. Remove (?...): case never matters, ' ' is any space"
                 )
         inner = self._choice()
         self._take()
@@ -269,6 +269,6 @@ def _literal(character: str) -> Character:
     shadow = normalise(character)
     if shadow != character.lower():
         raise PatternError(
-            f"contains {character!r}, which the normalised copy never has; write {shadow!r}"
+            f"contains {character!r}, which the normalised copy never has. Write {shadow!r}"
         )
     return Character(re2.escape(character))

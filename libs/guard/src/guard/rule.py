@@ -104,7 +104,7 @@ class RuleReader(EntryReader):
 
     def _check_keyword(self, keyword: object) -> None:
         if not isinstance(keyword, str):
-            self._refuse(f"keyword {keyword!r} is not text; put it in quotes")
+            self._refuse(f"keyword {keyword!r} is not text. Put it in quotes")
             return
         length, most = len(normalise(keyword).strip()), MAX_KEYWORD_CHARACTERS
         if length == 0:
@@ -136,7 +136,7 @@ class RuleReader(EntryReader):
             self._refuse("pattern must be text")
             return None
         if "within_words" in self._written:
-            self._refuse("within_words is for keywords; write \\b in a pattern")
+            self._refuse("within_words is for keywords. Write \\b in a pattern")
         try:
             parse_pattern(pattern)
         except PatternError as error:

@@ -83,7 +83,7 @@ async def import_streams(link: Link, path: Path, on_message: OnMessage) -> int:
         found = await _facts(link.js, stream.name)
         if found.last_sequence:
             raise PreconditionError(
-                f"stream {stream.name} is at message {found.last_sequence} already; import into a"
+                f"stream {stream.name} is at message {found.last_sequence} already. Import into a"
                 " state folder in which nothing has run"
             )
     done = 0

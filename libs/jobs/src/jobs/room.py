@@ -47,7 +47,7 @@ class StreamFacts:
         return (
             f"stream {self.name} is {self.fill:.0%} full ({self.used_bytes / MIB:,.1f} of"
             f" {self.limit_bytes / MIB:,.1f} MiB) and new jobs are refused from {share:.0%} on, so"
-            " that running ones can end; give it more room with"
+            " that running ones can end. Give it more room with"
             f" `nats stream edit {self.name} --max-bytes={twice * MIB}`, which works at once;"
             " jobs are the record of what was made and are not deleted"
         )

@@ -82,7 +82,7 @@ class UnfinishedJobs:
         try:
             await self._read.reach(await self._bus.last_sequence("JOBS"), CATCH_UP_SECONDS)
         except TimeoutError as error:
-            raise UnavailableError("the list of jobs is behind the queue; ask again") from error
+            raise UnavailableError("the list of jobs is behind the queue. Ask again") from error
         users = [
             (job_id, job)
             for job_id, job in self._jobs.items()

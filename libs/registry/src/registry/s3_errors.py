@@ -34,17 +34,17 @@ def unavailable(location: str, error: BotoCoreError | ClientError) -> Unavailabl
 
 def _remedy(error: BotoCoreError | ClientError) -> str:
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
-        return "no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        return "no credentials. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     if isinstance(error, ParamValidationError):
-        return "that is no name of a bucket; correct the artifact root"
+        return "that is no name of a bucket. Correct the artifact root"
     if not isinstance(error, ClientError):
-        return f"{_server()} does not answer; start it, or correct AWS_ENDPOINT_URL"
+        return f"{_server()} does not answer. Start it, or correct AWS_ENDPOINT_URL"
     code = code_of(error)
     if code == "NoSuchBucket":
-        return f"{_server()} has no such bucket; make it, or correct the artifact root"
+        return f"{_server()} has no such bucket. Make it, or correct the artifact root"
     if code in _REFUSED:
         return f"{_server()} refuses the credentials ({code}); check them and the bucket's policy"
-    return f"{_server()} failed ({code}); try again, then look into its log"
+    return f"{_server()} failed ({code}). Try again, then look into its log"
 
 
 def _server() -> str:

@@ -95,7 +95,7 @@ class GateInterceptor(HandlerInterceptor):
         if not hmac.compare_digest(given, self._expected):
             raise UnauthenticatedError("the service secret is missing or wrong")
         if context.time_remaining() is None:
-            raise InvalidInputError(f"{method} was called without a deadline; set a timeout")
+            raise InvalidInputError(f"{method} was called without a deadline. Set a timeout")
         yield
 
 

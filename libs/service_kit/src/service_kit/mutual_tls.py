@@ -107,7 +107,7 @@ class MutualTls:
         if issuer is None:
             raise CertificateError(
                 f"the certificate in {self._pair_files[0]} was not made by the authority in "
-                f"{self._authority_file}; take both from one folder of `mill certs`"
+                f"{self._authority_file}. Take both from one folder of `mill certs`"
             )
         check_dates(self._authority_file, issuer)
         EXPIRES.set(min(pair.ends, issuer.not_valid_after_utc).timestamp())

@@ -31,7 +31,7 @@ class SecretFiles(PydanticBaseSettingsSource):
         if not file:
             return None, field_name, False
         if os.environ.get(name):
-            raise PreconditionError(f"{name} and {name}{SUFFIX} are both set; give one of them")
+            raise PreconditionError(f"{name} and {name}{SUFFIX} are both set. Give one of them")
         return secret_in(Path(file), f"{name}{SUFFIX}"), field_name, False
 
     def __call__(self) -> dict[str, Any]:

@@ -116,9 +116,9 @@ class ChatTokenizer(TokenDecoder):
         """
         template = self._tool_template if tools else self._template
         if template is None:
-            raise InvalidInputError("the model has no chat template; send plain text instead")
+            raise InvalidInputError("the model has no chat template. Send plain text instead")
         if tools and not self.knows_tools:
-            raise InvalidInputError("the model's chat template ignores tools; send none")
+            raise InvalidInputError("the model's chat template ignores tools. Send none")
         return template.render(
             messages,
             add_generation_prompt=add_generation_prompt,

@@ -85,7 +85,7 @@ class AddUploadPart:
     async def _check_room(self, upload_id: str, size_bytes: int) -> None:
         sizes = await self._shelf.parts(upload_id)
         if len(sizes) >= MAX_PARTS:
-            raise InvalidInputError(f"the upload has {MAX_PARTS} parts; make them larger")
+            raise InvalidInputError(f"the upload has {MAX_PARTS} parts. Make them larger")
         # Every part may be sent again, and once more where a client is at a loss.
         if sum(sizes.values()) > 2 * size_bytes + MAX_PART_BYTES:
             raise InvalidInputError("the parts are more than twice the size of the file")

@@ -27,7 +27,7 @@ from data_prep.domain.dataset_plan import DatasetPlan
 
 LOSS, TEXT = "loss", "text"
 """What is asked for."""
-WHY_NO_MODELS = "data-prep has no inference service to ask; set DATA_PREP_INFERENCE_ADDRESS"
+WHY_NO_MODELS = "data-prep has no inference service to ask. Set DATA_PREP_INFERENCE_ADDRESS"
 
 
 MASK_64 = 2**64 - 1

@@ -40,7 +40,7 @@ class DatasetFolders:
         dataset = await self._datasets.get(tenant, dataset_id)
         folder = await asyncio.to_thread(self._store.materialise, dataset.digest)
         if not (folder / needs).is_file():
-            raise NotFoundError(f"dataset {dataset_id!r} has no {needs}; make it again")
+            raise NotFoundError(f"dataset {dataset_id!r} has no {needs}. Make it again")
         return folder
 
     async def manifest(self, tenant: str, dataset_id: str) -> Manifest:

@@ -178,7 +178,7 @@ async def _plan(command: GenerateCommand, version: LoadedVersion) -> _Plan:
     options, frame = command.options, ("", "")
     if command.prompt.must_call:
         if options.constraint is not None:
-            raise InvalidInputError("an answer that must be a call has no other form; ask for one")
+            raise InvalidInputError("an answer that must be a call has no other form. Ask for one")
         call = demanded_call(version.tokenizer, command.prompt.offered)
         # Only its form ends it: a stop text within the arguments would leave half a call.
         options = replace(options, constraint=call.constraint, stop=())

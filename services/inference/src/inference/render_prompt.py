@@ -80,7 +80,7 @@ async def prompt_tokens(prompt: Prompt, version: LoadedVersion, tenant: str) -> 
             if tokenizer.knows_tools
             else "the model's chat template ignores tools"
         )
-        raise InvalidInputError(f"{why}; send none, or demand a call by tool_choice")
+        raise InvalidInputError(f"{why}. Send none, or demand a call by tool_choice")
     if has_calls(turns) and tokenizer.tool_format is None:
         turns = without_calls(turns)
     if writing is None or not writing.in_words:

@@ -132,7 +132,7 @@ class ChangePolicy:
             ConflictError, UnavailableError: as of `put`.
         """
         if tenant == SHARED_TENANT:
-            raise InvalidInputError("the shared policy follows no other; name a version")
+            raise InvalidInputError("the shared policy follows no other. Name a version")
         standing = await self._standing(tenant, expected)
         state = self._next(standing, by)
         state.follows_shared = True

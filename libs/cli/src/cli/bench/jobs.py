@@ -78,7 +78,7 @@ class Jobs:
         deadline = time.monotonic() + APPEAR_SECONDS
         while not is_there():
             if time.monotonic() > deadline:
-                raise WorkFailedError(f"{what} was made and is not listed; run the bench again")
+                raise WorkFailedError(f"{what} was made and is not listed. Run the bench again")
             time.sleep(POLL_SECONDS)
 
 

@@ -47,7 +47,7 @@ def _result_in(file: Path) -> Result:
         result: Result = json.loads(file.read_text("utf-8"))["result"]
     except (ValueError, KeyError, TypeError) as error:
         raise PreconditionError(
-            f"{file} is not what this bench wrote; delete it, and the step is done again"
+            f"{file} is not what this bench wrote. Delete it, and the step is done again"
         ) from error
     return result
 

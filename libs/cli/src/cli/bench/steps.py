@@ -47,7 +47,7 @@ class Steps:
             named = wanted in (model["id"], model.get("name"))
             if named and model.get("form") == "safetensors" and not model.get("job_id"):
                 return str(model["id"])
-        raise PreconditionError(f"there is no base model {wanted!r}; import it first")
+        raise PreconditionError(f"there is no base model {wanted!r}. Import it first")
 
     def upload(self, task: Task) -> str:
         """The id of the task's rows as a file."""

@@ -39,7 +39,7 @@ def demo(
     console = Console(highlight=False)
     rows_file = demo_folder / recipe.ROWS_FILE
     if not rows_file.exists():
-        raise PreconditionError(f"{rows_file} is missing; run this in a clone of Modelmill")
+        raise PreconditionError(f"{rows_file} is missing. Run this in a clone of Modelmill")
     started = time.monotonic()
     # Only the demo needs the SDK and the plots, and they take a second to load.
     from cli.demo.report import print_report, save_report

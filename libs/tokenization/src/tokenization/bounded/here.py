@@ -133,7 +133,7 @@ class BoundedTokenizer(ChatTokenizer):
         if self._stops >= MAX_STOPS:
             raise LimitError(
                 f"the model's chat template or tokenizer was stopped {MAX_STOPS} times at its "
-                "limit and is not run any more; import the model with a template and tokenizer "
+                "limit and is not run any more. Import the model with a template and tokenizer "
                 "that end"
             )
         if self._process is None:

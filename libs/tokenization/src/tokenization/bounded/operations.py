@@ -138,7 +138,7 @@ def _checked(text: str) -> str:
     if len(text) > MAX_TEXT_CHARACTERS:
         raise InvalidInputError(
             f"the model's chat template made a prompt of {len(text)} characters, at most "
-            f"{MAX_TEXT_CHARACTERS} are allowed; send a shorter conversation"
+            f"{MAX_TEXT_CHARACTERS} are allowed. Send a shorter conversation"
         )
     return text
 

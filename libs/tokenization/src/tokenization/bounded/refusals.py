@@ -71,7 +71,7 @@ class Refusals:
             left = record.refused_until - now
             raise OverloadedError(
                 f"this model's chat template or tokenizer was stopped at its limit "
-                f"{record.strikes} times and is not run for {left:.0f} s more; import the model "
+                f"{record.strikes} times and is not run for {left:.0f} s more. Import the model "
                 "with a template and tokenizer that end",
                 retry_after_seconds=left,
             )

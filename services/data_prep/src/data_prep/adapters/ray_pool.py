@@ -166,7 +166,7 @@ class RayPool:
         if strange:
             raise PreconditionError(
                 "data-prep, Python or a library that it uses has another version on Ray nodes "
-                f"{', '.join(strange)} than here; install the same on all"
+                f"{', '.join(strange)} than here. Install the same on all"
             )
 
     def _begin(self, step: Step, task: Any) -> _Begun:

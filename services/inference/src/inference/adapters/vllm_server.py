@@ -171,7 +171,7 @@ class VllmServer:
             if self.model not in served:
                 log.error("the server of INFERENCE_VLLM_URL serves %s", ", ".join(served))
                 raise PreconditionError(
-                    "the vLLM server serves another model; start it with "
+                    "the vLLM server serves another model. Start it with "
                     f"--served-model-name {self.model}"
                 )
         except BaseException:

@@ -69,7 +69,7 @@ def check_size(ask: Ask, limits: AdmissionLimits) -> None:
     if ask.tokens > limits.tokens:
         raise TooLargeError(
             f"the request may come to {ask.tokens} tokens, prompts and answers together, and "
-            f"the limit is {limits.tokens}; ask for fewer or shorter answers, or for "
+            f"the limit is {limits.tokens}. Ask for fewer or shorter answers, or for "
             "less at a time"
         )
     if ask.answers > limits.sequences:
@@ -92,7 +92,7 @@ def queue_full(waiting: int, seconds: float | None) -> OverloadedError:
 
 
 def no_time(seconds: float | None) -> OverloadedError:
-    message = "the model is busy and would not answer before the deadline; allow more time or retry"
+    message = "the model is busy and would not answer before the deadline. Allow more time or retry"
     return _overloaded(message, seconds).because("NO_TIME")
 
 

@@ -65,7 +65,7 @@ def plan_augment(spec: Mapping[str, Any]) -> AugmentPlan:
     for number, step in enumerate(steps, start=1):
         first = seen.setdefault((step.method, step.model), number)
         if first != number:
-            errors.append(f"augment: step {number}: the same as step {first}; give one a share")
+            errors.append(f"augment: step {number}: the same as step {first}. Give one a share")
     if errors:
         raise InvalidInputError(errors)
     return AugmentPlan(tuple(steps))

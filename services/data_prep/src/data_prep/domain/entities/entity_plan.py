@@ -60,7 +60,7 @@ def plan_entities(spec: Mapping[str, Any]) -> EntityPlan:
     ]
     if not models:
         errors += [
-            f"entities: {name} is found by spaCy pipelines alone; name one in spacy_models"
+            f"entities: {name} is found by spaCy pipelines alone. Name one in spacy_models"
             for name in MODEL_TYPES
             if named.get(name, "keep") != "keep"
         ]

@@ -82,7 +82,7 @@ def plan_mapping(spec: Mapping[str, Any]) -> RowMapping:
         known = ", ".join(LAYOUT_COLUMNS)
         errors.append(f"mapping: unknown layout {layout[:64]!r}; there are {known}")
     if layout == "text" and tools_column:
-        errors.append("mapping: a text calls no tools; leave out tools_column")
+        errors.append("mapping: a text calls no tools. Leave out tools_column")
     if errors:
         raise InvalidInputError(errors)
     return RowMapping(

@@ -108,7 +108,7 @@ class _Converter:
         if not isinstance(parts, list) or not parts or len(parts) > MAX_MEMBERS:
             return self._error(path, f"{keyword!r} must be a list of 1 to {MAX_MEMBERS} schemas")
         if keyword == "allOf" and len(parts) > 1:
-            return self._error(path, "'allOf' of several schemas is not supported; write one")
+            return self._error(path, "'allOf' of several schemas is not supported. Write one")
         if keyword == "oneOf" and not are_disjoint(parts, self._document.resolved):
             return self._error(
                 path, "'oneOf' needs schemas that differ in type or in a required constant; "
