@@ -37,10 +37,18 @@ def test_without_a_running_stack_each_command_says_how_to_start_one(tmp_path, ca
     assert "Start it with `mill up`" in line
 
 
-@pytest.mark.parametrize("arguments", [("up", "--bogus"), ("frobnicate",), ("chat", "--model")])
-def test_words_that_mean_nothing_are_one_line_and_where_to_look(tmp_path, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "look"),
+    [
+        (("up", "--bogus"), "`mill up --help`"),
+        (("frobnicate",), "`mill --help`"),
+        (("chat", "--model"), "`mill --help`"),  # the parser does not say whose option it is
+        (("models", "import", "no-folder"), "`mill models import --help`"),
+    ],
+)
+def test_words_that_mean_nothing_are_one_line_and_where_to_look(tmp_path, arguments, look):
     ended = mill(tmp_path / "state", *arguments)
-    assert (ended.status, "`mill --help`" in ended.line) == (2, True)
+    assert (ended.status, look in ended.line) == (2, True)
 
 
 def test_an_unknown_model_is_named(stack: StartedMill):

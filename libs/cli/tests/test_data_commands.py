@@ -133,6 +133,15 @@ def test_a_preview_tells_how_the_file_is_read_and_what_becomes_of_its_rows(gatew
     assert (sent["file_id"], sent["reading"]["delimiter"]) == ("file-1", ";")
 
 
+@pytest.mark.parametrize("given", [(), ("--user", "{q}"), ("--answer", "{a}")])
+def test_a_preview_without_templates_names_the_options_that_it_lacks(gateway, capsys, given):
+    assert run_app(["data", "preview", "file-1", *given]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--user" in line
+    assert "--layout" in line
+    assert not gateway.sent
+
+
 def test_rows_that_were_made_from_a_row_follow_it(gateway, capsys):
     made = {**KEPT, "made_by": "synonyms@1", "position": 5}
     gateway.answers["/v1/datasets/ds-1/rows/7"] = {"stories": [KEPT, made]}

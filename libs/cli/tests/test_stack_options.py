@@ -29,3 +29,9 @@ def test_the_port_of_the_api_is_the_one_that_was_asked_for_or_its_holder_is_name
             taken.__enter__()
     with StackOptions(http_port=port).held_ports() as ports:
         assert ports["gateway"]["http"] == port
+
+
+@pytest.mark.parametrize("port", [-1, 65536])
+def test_a_number_that_is_no_port_is_refused_with_those_that_are(port: int):
+    with pytest.raises(PreconditionError, match=f"{port} is not a port. .*65535"):
+        StackOptions(http_port=port).held_ports().__enter__()

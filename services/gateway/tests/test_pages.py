@@ -78,3 +78,11 @@ async def test_the_reference_has_every_route_shape_and_example_and_no_dead_link(
     assert len(page.anchors) == len({*page.anchors})
     assert '"espresso: strong black coffee"' in page.text
     assert "a limit of the key" in page.text.lower()
+
+
+async def test_who_asks_for_a_path_that_is_not_there_is_told_where_all_are(house: House):
+    async with house.http() as client:
+        answer = await client.get("/v1/model")
+
+    assert answer.status_code == 404
+    assert "/docs" in answer.json()["error"]["message"]

@@ -101,11 +101,21 @@ def _lines_of(error: Exception) -> Iterator[str]:
     elif isinstance(error, TyperException):
         said = _one_line(error.format_message()).rstrip(".")
         if said:  # else help was asked for, by saying nothing
-            yield f"{said}; `mill --help` lists what there is"
+            yield f"{said}; `{_asked_of(error)} --help` lists what there is"
     elif isinstance(error, OSError):
         yield _one_line(say_system_error(error))
     else:
         yield _one_line(str(error))
+
+
+def _asked_of(error: TyperException) -> str:
+    """The command that did not understand, as it is typed; how `mill` was started is left out."""
+    names: list[str] = []
+    context = getattr(error, "ctx", None)
+    while context is not None and context.parent is not None:
+        names.insert(0, context.info_name)
+        context = context.parent
+    return " ".join(["mill", *names])
 
 
 def _one_line(text: str) -> str:

@@ -41,6 +41,8 @@ def _problem(option: str, port: int) -> str:
                 holder = _holder(port)
                 return f"port {port} is taken{holder}; stop that or give {option} another one"
             return f"port {port} cannot be used ({error.strerror}). Give {option} another one"
+        except OverflowError:
+            return f"{port} is not a port. Give {option} a number from 0 to 65535"
     return ""
 
 

@@ -188,6 +188,9 @@ def _json_problems(path: str, content: BinaryIO, documents: dict[str, Any]) -> I
 
     try:
         document = json.loads(content.read(), object_pairs_hook=note_keys)
+    except json.JSONDecodeError as error:
+        yield f"{path} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        return
     except (ValueError, RecursionError):
         yield f"{path} is not JSON"
         return

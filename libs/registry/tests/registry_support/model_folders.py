@@ -102,7 +102,10 @@ MALICIOUS: dict[str, tuple[dict[str, bytes], str]] = {
         {"deep.json": b"[" * 200_000 + b"]" * 200_000},
         "deep.json is not JSON",
     ),
-    "JSON that is not JSON": ({"config.json": b"{"}, "config.json is not JSON"),
+    "JSON that is not JSON": (
+        {"config.json": b'{"a": 1\n "b": 2}'},
+        "config.json is not JSON: Expecting ',' delimiter at line 2, column 2",
+    ),
     "weights that are too short": ({"model.safetensors": b"1234"}, "is not a safetensors file"),
     "a header longer than the file": (
         {"model.safetensors": (1 << 40).to_bytes(8, "little") + b"{}"},

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from service_kit.errors import InvalidInputError
 
 from cli.gateway_client import Connection, GatewayClient
 from cli.plain_text import plain
@@ -84,6 +85,11 @@ def preview(
     rows: Annotated[int, typer.Option(min=1, max=100, help="Rows to show.")] = 10,
 ) -> None:
     """Show how a file is read, and what its first rows would become."""
+    if not layout and not (user and answer):
+        raise InvalidInputError(
+            "say what a row becomes: --user '{question}' --answer '{answer}', with names of the"
+            " file's columns, or --layout NAME"
+        )
     mapping = {"user_template": user, "answer_template": answer, "layout": layout}
     reading = {
         "encoding": encoding,

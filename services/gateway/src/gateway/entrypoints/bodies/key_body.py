@@ -1,5 +1,6 @@
 """What an API key is asked to be."""
 
+import re
 import time
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -33,6 +34,20 @@ Model = Annotated[str, Field(min_length=1, max_length=256)]
 NAMES = "Names of models and aliases, and no others, on every route; none is all of them."
 Models = Annotated[list[Model], Field(max_length=100, description=NAMES)]
 MONEY = "In the operator's currency, as a decimal number in text, with at most six decimals."
+MONEY_FORM = r"^[0-9]{1,9}(\.[0-9]{1,6})?$"
+
+
+def _as_money(text: str) -> str:
+    if not re.fullmatch(MONEY_FORM, text):
+        raise ValueError("must be a number below a billion with at most six decimals, like 12.50")
+    return text
+
+
+Money = Annotated[
+    str,
+    AfterValidator(_as_money),
+    WithJsonSchema({"type": "string", "pattern": MONEY_FORM}),
+]
 
 
 class LimitsBody(StrictBody):
@@ -42,7 +57,7 @@ class LimitsBody(StrictBody):
     tokens_per_minute: Amount | None = None
     parallel_requests: int | None = Field(None, ge=1, le=1_000_000)
     tokens: Amount | None = Field(None, description="In a period.")
-    money: str | None = Field(None, pattern=r"^[0-9]{1,9}(\.[0-9]{1,6})?$", description=MONEY)
+    money: Money | None = Field(None, description=MONEY)
     period: Literal["day", "month"] | None = Field(
         None, description="Of tokens and money, by UTC; without it they are never filled again."
     )

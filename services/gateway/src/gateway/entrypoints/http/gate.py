@@ -254,4 +254,4 @@ def _known(found: Match) -> Route:
         return found.route
     if found.allowed:
         raise MethodNotAllowedError(found.allowed)
-    raise NotFoundError("there is no such path")
+    raise NotFoundError("there is no such path. /docs lists all")
