@@ -68,10 +68,11 @@ def test_an_unknown_job_is_named(stack: StartedMill, capsys, wish):
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("rows.xlsx", b"PK", ".jsonl"),
+        ("rows.docx", b"PK", ".jsonl"),
+        ("rows.xlsx", b"PK", "no Excel workbook"),
         ("rows.parquet", b"PAR1", "no Parquet file"),
         ("rows.jsonl", b"", "empty"),
-        ("rows.jsonl", b"\0\0\0", "not UTF-8"),
+        ("rows.jsonl", b"\0\0\0", "zero bytes"),
     ],
 )
 def test_a_file_of_a_wrong_format_is_refused_with_the_right_ones(
