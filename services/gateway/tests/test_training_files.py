@@ -93,6 +93,19 @@ async def test_a_callers_words_about_a_job_are_kept_and_jobs_are_found_by_them(h
             await made(wrong)
 
 
+async def test_who_orders_reads_and_searches_jobs_adds_no_keys_to_their_specs(house: House):
+    client = house.http(tenant="reads")
+    job_id = str((await order(client)).json()["id"])
+    await client.get(f"/v1/fine_tuning/jobs/{job_id}")
+    await client.get("/v1/fine_tuning/jobs", params={"metadata[team]": "a"})
+
+    async with grpc_door(house, tenant="reads") as door:
+        asked = pb.GetJobRequest(job_id=job_id)
+        spec = (await door.GetJob(asked, timeout=CALL_SECONDS)).job.spec
+
+    assert [key for key, value in spec.fields.items() if value.WhichOneof("kind") is None] == []
+
+
 async def test_the_figures_of_a_finished_job_are_a_file_by_the_unmodified_client(house: House):
     client = house.openai(tenant="figures")
     job_id = await finished(house, "figures", [2.0, 1.0, 0.5])

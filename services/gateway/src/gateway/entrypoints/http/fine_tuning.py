@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from google.protobuf.struct_pb2 import Struct
 from jobs.kinds import TRAIN
 from jobs.ledger import JobRecord
 from modelmill.jobs.v1.job_pb2 import JobWish
@@ -111,16 +112,21 @@ class FineTuningRoutes:
         )
 
     def _file_of(self, record: JobRecord, role: str) -> str:
-        spec = record.requested.spec.fields
-        source = spec[f"{role}_id"].string_value
-        made_by = spec[f"{role}_job_id"].string_value
+        spec = record.requested.spec
+        source = _text(spec, f"{role}_id")
+        made_by = _text(spec, f"{role}_job_id")
         if made_by:
             try:
                 dataset_job = self._jobs.get(record.requested.tenant, made_by)
             except NotFoundError:
                 return source
-            source = dataset_job.requested.spec.fields["file_id"].string_value
+            source = _text(dataset_job.requested.spec, "file_id")
         return source
+
+
+def _text(spec: Struct, key: str) -> str:
+    """Looked for first: reading `fields[key]` would add it to a record that all share."""
+    return spec.fields[key].string_value if key in spec.fields else ""
 
 
 def _wanted_metadata(query: QueryParams) -> Callable[[JobRecord], bool]:
@@ -136,7 +142,8 @@ def _wanted_metadata(query: QueryParams) -> Callable[[JobRecord], bool]:
     wants_none = "metadata" in query
 
     def has(record: JobRecord) -> bool:
-        own = record.requested.spec.fields["metadata"].struct_value.fields
+        spec = record.requested.spec.fields
+        own = spec["metadata"].struct_value.fields if "metadata" in spec else {}
         if wants_none and own:
             return False
         return all(key in own and own[key].string_value == pairs[key] for key in pairs)
