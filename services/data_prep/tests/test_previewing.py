@@ -113,7 +113,7 @@ async def test_a_preview_is_refused_as_the_job_would_be(data_prep: Any) -> None:
         await preview(data_prep, file.file_id, name="x" * 101, mapping={"layout": "songs"})
     assert len(caught.value.errors) == 2
     asking = {"order": "staged", "weights": {"loss": 1.0}, "loss_model": "m"}
-    with pytest.raises(InvalidInputError, match="set DATA_PREP_INFERENCE_ADDRESS"):
+    with pytest.raises(InvalidInputError, match="Set DATA_PREP_INFERENCE_ADDRESS"):
         await preview(data_prep, file.file_id, curriculum=asking)
     with pytest.raises(NotFoundError):
         await preview(data_prep, file.file_id, tenant="rival")
