@@ -166,7 +166,7 @@ def test_a_step_file_that_is_torn_is_named_with_what_to_do(tmp_path: Path) -> No
     [file] = tmp_path.iterdir()
     file.write_text(file.read_text()[:10])
 
-    with pytest.raises(PreconditionError, match="delete it, and the step is done again"):
+    with pytest.raises(PreconditionError, match="Delete it, and the step is done again"):
         ledger.done("train", {}, lambda: {"number": 2})
 
 
