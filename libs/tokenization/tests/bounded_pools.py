@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from testkit.hostile_models import TRIGGER
 from testkit.waiting import eventually
 from tokenization import Turn
@@ -23,12 +24,22 @@ HELLO: list[Turn] = [{"role": "user", "content": "hello"}]
 BOOM: list[Turn] = [{"role": "user", "content": TRIGGER}]
 
 
+def _children() -> list[psutil.Process]:
+    return psutil.Process().children()
+
+
 @dataclass
 class Figures:
-    """What the pool said."""
+    """What the pool said, and the processes that it started."""
 
     processes: list[int] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    of_others: set[int] = field(default_factory=lambda: {one.pid for one in _children()})
+    """Those of earlier tests may still be ending."""
+
+    def children(self) -> list[psutil.Process]:
+        """At first that of strangers, then the others."""
+        return [one for one in _children() if one.pid not in self.of_others]
 
     def running(self, processes: int) -> None:
         self.processes.append(processes)

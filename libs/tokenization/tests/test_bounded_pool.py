@@ -154,7 +154,7 @@ async def test_what_is_proven_is_loaded_again_in_a_process_that_takes_the_place_
     good: Path,
 ) -> None:
     async with running() as (pool, figures):
-        strangers, *trusted = psutil.Process().children()
+        strangers, *trusted = figures.children()
         await proven(pool, figures, "acme", good)
         for child in trusted:
             child.kill()
@@ -168,7 +168,7 @@ async def test_what_is_proven_is_loaded_again_in_a_process_that_takes_the_place_
 async def test_a_request_outlives_every_process_that_is_killed_under_it(good: Path) -> None:
     async with running() as (pool, figures):
         await proven(pool, figures, "acme", good)
-        strangers, *trusted = psutil.Process().children()
+        strangers, *trusted = figures.children()
         for child in (*trusted, strangers):
             child.suspend()
         asked = asyncio.create_task(pool.encode_prompt("acme", good, HELLO, []))
