@@ -24,10 +24,10 @@ from typing import NamedTuple
 from guard.beginnings import MOST_BETWEEN_WORDS, any_of, beginnings
 from guard.found import Found, RuleHead
 from guard.keywords import KeywordAutomaton
+from guard.letters_apart import CLAUSE_END, KINDS, SPACED, UNSPACED
 from guard.name_words import ends_word, starts_word
 from guard.normalise import ShadowWindow
 from guard.reading import AS_WRITTEN, Reading
-from guard.spaced import CLAUSE_END, KINDS, SPACED, UNSPACED
 
 MOST_WITHIN = 3
 """Separators within a word; white space in a row is one."""

@@ -1,44 +1,26 @@
 """One text's way through the states of Chinese keywords in mixed ways (`mixed`)."""
 
-from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
 from guard.found import Found
+from guard.letters_apart import CLAUSE_END, KINDS, MOST_SEPARATORS, SPACED, LettersApart
 from guard.mixed import MOST_LETTERS, MixedKeywords, State
 from guard.normalise import ShadowWindow
-from guard.spaced import CLAUSE_END, KINDS, MOST_SEPARATORS, SEPARATOR, SPACED
 
 _MOST_CHARACTERS = MOST_LETTERS * (1 + MOST_SEPARATORS)
 _LEAST_APART = 3
 """Letters between which clause ends may stand, where none touch."""
 
 
-class MixedScan:
+class MixedScan(LettersApart):
     """One text's way through the states."""
 
     def __init__(self, keywords: MixedKeywords) -> None:
+        super().__init__(MOST_LETTERS)
         self._keywords = keywords
         self._begun = keywords.begins.search
         self._state = keywords.nothing
-        self._at = 0
-        self._places: deque[int] = deque(maxlen=MOST_LETTERS)
-        """Positions of the last letters."""
-        self._last_kind = SPACED
-        """Of the last letter."""
-        self._gap = MOST_SEPARATORS + 1
-        """Separators since the last letter."""
-        self._clause_in_gap = False
-        self._clause_before = 0
-        """The last letter that had a clause end before it."""
-        self._touching = 0
-        """The last letter that touched the one before it."""
-        self._awaiting_end: list[Found] = []
-        """Keywords whose last letter, of a spaced script, was the last character."""
-
-    def skip_to(self, at: int) -> None:
-        """Go on at a later place, nothing being growing."""
-        self._at = at
 
     def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
         """As `KeywordScan.feed`."""
@@ -54,8 +36,7 @@ class MixedScan:
                 if begun is None:
                     return end
                 at = begun.start()
-                self._last_kind = KINDS[text[at - 1]] if at else SEPARATOR
-                self._gap = 0 if self._last_kind > CLAUSE_END else MOST_SEPARATORS + 1
+                self._begin_behind(text, at)
             at = self._read_on(window, at, found)
         if finished:
             self._decide_awaiting(found, touched=False)
@@ -97,11 +78,6 @@ class MixedScan:
         self._state = state
         return at + 1
 
-    def _end_gap(self, position: int) -> None:
-        if self._clause_in_gap:
-            self._clause_before = position
-        self._gap, self._clause_in_gap = 0, False
-
     def _occurrences(self, window: ShadowWindow, state: State, found: list[Found]) -> None:
         """The keywords that end with the last letter."""
         for letters, rule in state.ends:
@@ -111,11 +87,6 @@ class MixedScan:
             if (self._clause_before <= start or apart) and _counts(map(window.character, places)):
                 bounded = self._last_kind == SPACED
                 (self._awaiting_end if bounded else found).append(Found(start, end, rule))
-
-    def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
-        if not touched:
-            found.extend(self._awaiting_end)
-        self._awaiting_end.clear()
 
 
 def _counts(written: Iterable[str]) -> bool:

@@ -4,8 +4,8 @@ A word ends at what is no letter of a spaced script, between a letter and a digi
 `camel_case` says so.
 """
 
+from guard.letters_apart import KINDS, SPACED, UNSPACED
 from guard.normalise import ShadowWindow
-from guard.spaced import KINDS, SPACED, UNSPACED
 
 
 def starts_word(window: ShadowWindow, start: int) -> bool:

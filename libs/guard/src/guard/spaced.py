@@ -13,38 +13,24 @@ At its ends a match of a spaced script is bounded as a word is. Positions are th
 """
 
 import re
-from collections import deque
 from collections.abc import Iterable
 from itertools import islice
 
 from guard.found import Found, RuleHead
 from guard.keywords import KeywordAutomaton
+from guard.letters_apart import (
+    CLAUSE_END,
+    KINDS,
+    MOST_SEPARATORS,
+    SPACED,
+    UNSPACED,
+    LettersApart,
+)
 from guard.normalise import ShadowWindow, is_word_character
 from guard.reading import AS_WRITTEN, Reading
 
-MOST_SEPARATORS = 3
 _LEAST_LETTERS = 3
 """Of a keyword with letters of a spaced script: two single letters are met by chance."""
-_CLAUSE_ENDS = frozenset(",;:!?。、")
-SEPARATOR, CLAUSE_END, SPACED, UNSPACED = range(4)
-"""Kinds of characters; up to `CLAUSE_END` they are no letters."""
-_CACHE_LIMIT = 65_536
-
-
-class _Kinds(dict[str, int]):
-    """What each shadow character is to this scan; bounded, as texts choose the keys."""
-
-    def __missing__(self, character: str) -> int:
-        if not character.isalnum():
-            kind = CLAUSE_END if character in _CLAUSE_ENDS else SEPARATOR
-        else:
-            kind = SPACED if is_word_character(character) else UNSPACED
-        if len(self) < _CACHE_LIMIT:
-            self[character] = kind
-        return kind
-
-
-KINDS = _Kinds()
 
 
 def letters_of(keyword: str) -> str:
@@ -84,34 +70,17 @@ def _beginnings(first: Iterable[str]) -> list[str]:
     return [f"{one}{alone}" if one.isascii() else one for one in sorted(first)]
 
 
-class SpacedScan:
+class SpacedScan(LettersApart):
     """One text's way through the letters."""
 
     def __init__(self, keywords: SpacedKeywords, at: int = 0) -> None:
         """Read from `at` on; what lies before may be looked at."""
+        super().__init__(max(keywords.longest, 1), at)
         self._automaton = keywords.automaton
         self._begun = keywords.begins.search
         self._begins_in_ascii = keywords.begins_in_ascii
         self._read = keywords.automaton.reading.read
         self._node = 0
-        self._at = at
-        self._places: deque[int] = deque(maxlen=max(keywords.longest, 1))
-        """Positions of the last letters, as many as the longest keyword has."""
-        self._last_kind = SPACED
-        """Of the last letter."""
-        self._gap = MOST_SEPARATORS + 1
-        """Separators since the last letter."""
-        self._clause_in_gap = False
-        self._clause_before = 0
-        """The last letter that had a clause end before it."""
-        self._touching = 0
-        """The last letter that touched the one before it."""
-        self._awaiting_end: list[Found] = []
-        """Keywords whose last letter of a spaced script was the last character."""
-
-    def skip_to(self, at: int) -> None:
-        """Go on at a later place, nothing being growing."""
-        self._at = at
 
     def feed(self, window: ShadowWindow, found: list[Found], *, finished: bool) -> int:
         """Read what the window has gained; add the occurrences that are now certain to `found`.
@@ -131,8 +100,7 @@ class SpacedScan:
                 if begun is None:
                     return end
                 at = begun.start()
-                self._last_kind = KINDS[text[at - 1]] if at else SEPARATOR
-                self._gap = 0 if self._last_kind > CLAUSE_END else MOST_SEPARATORS + 1
+                self._begin_behind(text, at)
             at = self._read_on(window, text, at, found)
         if finished:
             self._decide_awaiting(found, touched=False)
@@ -185,11 +153,6 @@ class SpacedScan:
         self._clause_in_gap |= kind == CLAUSE_END
         return node if self._gap <= MOST_SEPARATORS else 0
 
-    def _end_gap(self, position: int) -> None:
-        if self._clause_in_gap:
-            self._clause_before = position
-        self._gap, self._clause_in_gap = 0, False
-
     def _occurrences(self, window: ShadowWindow, node: int, end: int, found: list[Found]) -> None:
         reading = self._automaton.reading
         for keyword in self._automaton.ending_at(node):
@@ -209,8 +172,3 @@ class SpacedScan:
         """The last letters."""
         places = islice(self._places, len(self._places) - letters, None)
         return "".join(map(window.character, places))
-
-    def _decide_awaiting(self, found: list[Found], *, touched: bool) -> None:
-        if not touched:
-            found.extend(self._awaiting_end)
-        self._awaiting_end.clear()
