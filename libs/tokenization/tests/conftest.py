@@ -5,8 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from testkit.models import make_tiny_llama
+from testkit.tool_templates import HERMES
 from tokenization.chat_tokenizer import ChatTokenizer
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from .bounded_pools import ENDLESS
 
 SMOLLM2_TEMPLATE = (
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -72,3 +76,15 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tokenizer(model_folder: Path) -> ChatTokenizer:
     return ChatTokenizer.load(model_folder)
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound model with tools."""
+    return make_tiny_llama(tmp_path_factory.mktemp("good"), chat_template=HERMES)
+
+
+@pytest.fixture(scope="session")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose template does not end when it is asked `BOOM`."""
+    return make_tiny_llama(tmp_path_factory.mktemp("endless"), chat_template=ENDLESS)

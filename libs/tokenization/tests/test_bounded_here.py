@@ -6,7 +6,6 @@ import psutil
 import pytest
 from service_kit.errors import InvalidInputError
 from testkit.models import make_tiny_llama
-from testkit.tool_templates import HERMES
 from tokenization import ChatTokenizer, Function, Turn
 from tokenization.bounded import LimitError, Limits
 from tokenization.bounded.here import BoundedConversations, BoundedTokenizer
@@ -25,11 +24,6 @@ TOOL: Function = {"name": "f", "description": "", "parameters": {"type": "object
 def said(*contents: str) -> list[Turn]:
     roles = ("user", "assistant")
     return [{"role": roles[n % 2], "content": text} for n, text in enumerate(contents)]
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_llama(tmp_path_factory.mktemp("good"), chat_template=HERMES)
 
 
 @pytest.fixture(scope="module")

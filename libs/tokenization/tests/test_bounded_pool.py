@@ -12,7 +12,6 @@ import pytest
 from service_kit.errors import DomainError, OverloadedError
 from testkit.hostile_models import X_TRIGGER, make_hostile
 from testkit.models import make_tiny_llama
-from testkit.tool_templates import HERMES
 from testkit.waiting import eventually
 from tokenization import ChatTokenizer, Function
 from tokenization.bounded import LimitError, Limits
@@ -25,16 +24,6 @@ TOOL: Function = {
     "description": "Looks up.",
     "parameters": {"type": "object", "properties": {"word": {"type": "string"}}},
 }
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_llama(tmp_path_factory.mktemp("good"), chat_template=HERMES)
-
-
-@pytest.fixture(scope="module")
-def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_llama(tmp_path_factory.mktemp("endless"), chat_template=ENDLESS)
 
 
 async def test_ids_and_texts_are_those_of_the_tokenizer_itself(good: Path) -> None:

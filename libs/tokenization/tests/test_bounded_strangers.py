@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-import pytest
 from service_kit.errors import DomainError
 from testkit.models import make_tiny_llama
 from testkit.tool_templates import HERMES
@@ -20,17 +19,7 @@ from tokenization.bounded import Limits
 from tokenization.bounded.pool import TokenizerPool
 from tokenization.bounded.refusals import PROVEN_AFTER
 
-from .bounded_pools import BOOM, ENDLESS, HELLO, proven, running
-
-
-@pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_llama(tmp_path_factory.mktemp("good"), chat_template=HERMES)
-
-
-@pytest.fixture(scope="module")
-def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_llama(tmp_path_factory.mktemp("endless"), chat_template=ENDLESS)
+from .bounded_pools import BOOM, HELLO, proven, running
 
 
 async def test_the_trusted_do_not_wait_for_strangers(good: Path, endless: Path) -> None:
