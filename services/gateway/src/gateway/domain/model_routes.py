@@ -12,13 +12,13 @@ ALIAS = ModelNames(
 )
 
 MODEL_ROUTES = (
-    route("GET", "/v1/models", "list_models", access.MODELS_READ, "Names and versions.", LISTED),
+    route("GET", "/v1/models", "list_models", access.MODELS_READ, "List models.", LISTED),
     route(
         "GET",
         "/v1/models/{model}",
         "get_model",
         access.MODELS_READ,
-        "One name or version.",
+        "Get a model.",
         IN_PATH,
     ),
     route(
@@ -34,18 +34,16 @@ MODEL_ROUTES = (
         "/v1/aliases",
         "list_aliases",
         access.MODELS_READ,
-        "Names and what they mean.",
+        "List aliases.",
         LISTED,
     ),
-    route(
-        "PUT", "/v1/aliases/{name}", "move_alias", access.MODELS_WRITE, "Let a name mean it.", ALIAS
-    ),
+    route("PUT", "/v1/aliases/{name}", "move_alias", access.MODELS_WRITE, "Set an alias.", ALIAS),
     route(
         "DELETE",
         "/v1/aliases/{name}",
         "delete_alias",
         access.MODELS_WRITE,
-        "Take a name away.",
+        "Delete an alias.",
         OF_ALIAS,
     ),
 )

@@ -28,8 +28,8 @@ OF_KEY = ModelNames(("models",))
 
 
 ROUTES = (
-    route("GET", "/", "index", None, "Where to look, as a page.", NO_MODELS),
-    route("GET", "/docs", "reference", None, "This API as a page.", NO_MODELS),
+    route("GET", "/", "index", None, "An index page of links.", NO_MODELS),
+    route("GET", "/docs", "reference", None, "The API reference as a page.", NO_MODELS),
     route("GET", "/healthz", "health", None, "Whether the process runs and stays.", NO_MODELS),
     route("GET", "/readyz", "ready", None, "Whether to send requests here.", NO_MODELS),
     route("GET", "/openapi.json", "openapi", None, "This API as an OpenAPI document.", NO_MODELS),
@@ -84,14 +84,14 @@ ROUTES = (
         "Go back to one.",
         EVERY_MODEL,
     ),
-    route("POST", FEEDBACK, "record_feedback", access.CHAT, "A word on it, kept.", NO_MODELS),
-    route("GET", FEEDBACK, "list_feedback", access.MODERATION, "What people said.", NO_MODELS),
+    route("POST", FEEDBACK, "record_feedback", access.CHAT, "Record feedback.", NO_MODELS),
+    route("GET", FEEDBACK, "list_feedback", access.MODERATION, "List feedback.", NO_MODELS),
     route(
         "GET",
         f"{FEEDBACK}/{{feedback_id}}",
         "get_feedback",
         access.MODERATION,
-        "One word of theirs.",
+        "Get a feedback record.",
         NO_MODELS,
     ),
     *MODEL_ROUTES,

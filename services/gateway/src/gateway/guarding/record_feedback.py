@@ -54,7 +54,7 @@ class RecordFeedback:
         about = feedback.request_id
         if about and not self.request_ids.are_of(caller.tenant, about):
             raise NotFoundError(
-                f"request_id: no request {about!r} of yours; x-request-id of the answer has it"
+                f"request_id: no request {about!r} of this tenant. Use the answer's x-request-id"
             )
         record = pb.FeedbackRecorded(
             request_id=feedback.request_id,
