@@ -5,6 +5,7 @@ from functools import partial
 from typing import Protocol
 
 from jobs.kinds import EVALUATE, prefix_of
+from jobs.structs import text_of
 from jobs.submit import JobQueue, SubmittedJob
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_NORMAL, JobPriority
 from modelmill.registry.v1.model_events_pb2 import AliasState, FileState
@@ -135,7 +136,7 @@ class CreateEvaluationJob:
         except InvalidInputError:
             alias = None
         if alias is not None:
-            if alias.options.fields["kind"].string_value == "cascade":
+            if text_of(alias.options, "kind") == "cascade":
                 errors.append(f"{name[:80]!r} is a cascade of two versions; evaluate each of them")
             return
         try:

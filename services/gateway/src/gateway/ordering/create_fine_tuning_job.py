@@ -6,6 +6,7 @@ from typing import Protocol
 
 from jobs.kinds import DATASET, TRAIN, dataset_id_of
 from jobs.ledger import JobRecord
+from jobs.structs import text_of
 from modelmill.data_prep.v1.data_prep_service_pb2 import DatasetSpec, RowMapping
 from modelmill.jobs.v1.job_pb2 import (
     JOB_PRIORITY_NORMAL,
@@ -271,7 +272,7 @@ class CreateFineTuningJob:
         if idempotency_key:
             return idempotency_key
         ended = sum(
-            job.requested.spec.fields["file_id"].string_value == file_id
+            text_of(job.requested.spec, "file_id") == file_id
             for job in self._jobs.list(tenant, DATASET)
             if job.state.status in (JOB_STATUS_FAILED, JOB_STATUS_CANCELLED)
             or self._datasets.has_retired(tenant, dataset_id_of(job.requested.job_id))

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 
-from google.protobuf.struct_pb2 import Struct
 from jobs.kinds import TRAIN
 from jobs.ledger import JobRecord
+from jobs.structs import text_of
 from modelmill.jobs.v1.job_pb2 import JobWish
 from service_kit.errors import InvalidInputError, NotFoundError
 from starlette.datastructures import QueryParams
@@ -113,20 +113,15 @@ class FineTuningRoutes:
 
     def _file_of(self, record: JobRecord, role: str) -> str:
         spec = record.requested.spec
-        source = _text(spec, f"{role}_id")
-        made_by = _text(spec, f"{role}_job_id")
+        source = text_of(spec, f"{role}_id")
+        made_by = text_of(spec, f"{role}_job_id")
         if made_by:
             try:
                 dataset_job = self._jobs.get(record.requested.tenant, made_by)
             except NotFoundError:
                 return source
-            source = _text(dataset_job.requested.spec, "file_id")
+            source = text_of(dataset_job.requested.spec, "file_id")
         return source
-
-
-def _text(spec: Struct, key: str) -> str:
-    """Looked for first: reading `fields[key]` would add it to a record that all share."""
-    return spec.fields[key].string_value if key in spec.fields else ""
 
 
 def _wanted_metadata(query: QueryParams) -> Callable[[JobRecord], bool]:

@@ -7,6 +7,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from jobs.ledger import JobEvent, JobRecord
+from jobs.structs import text_of
 from modelmill.jobs.v1 import job_pb2 as pb
 
 from gateway.domain.log_tail import shown_tail
@@ -201,9 +202,7 @@ def event_view(event: JobEvent, kind: str, shown_id: str) -> View:
 
 def _advice(body: Message) -> str:
     """What the end of a training run says that did not learn; empty for others."""
-    if not isinstance(body, pb.JobState) or "advice" not in body.result.summary.fields:
-        return ""
-    return body.result.summary.fields["advice"].string_value
+    return text_of(body.result.summary, "advice") if isinstance(body, pb.JobState) else ""
 
 
 def _event_facts(body: Message) -> View:
