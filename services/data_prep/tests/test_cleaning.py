@@ -145,6 +145,7 @@ def test_what_is_right_is_not_repaired(text: str) -> None:
 
 
 @settings(max_examples=500)
+@example("άÄ")
 @given(st.text(st.characters(max_codepoint=0x2FFF, exclude_categories=["Cs"])))
 def test_nothing_that_ftfy_takes_for_broken_passes_unseen(text: str) -> None:
     from data_prep.domain.cleaning.encoding import _ONE_BYTE_TABLE, _SUSPECT

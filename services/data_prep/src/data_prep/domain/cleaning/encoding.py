@@ -23,7 +23,10 @@ _ODD = "".join(
 
 _NEIGHBOURS = _ODD + "".join(
     _MOJIBAKE[name]
-    for name in ("common", "law", "start_punctuation", "end_punctuation", "kaomoji", "upper_common")
+    for name in (
+        *("common", "law", "start_punctuation", "end_punctuation", "kaomoji"),
+        *("upper_common", "lower_common"),
+    )
 )
 _GBK_OF_UTF8 = "锛銆鐨鏄鍦浜涓鎴鍚鏈浠澶鍙瀛鍒涔缁鏃鍥寰璇绗鎬杩宸鏂闂鍏鑰鍔鍐闄浣鍜閮鍗"
 """What the first bytes of the commonest Chinese characters and marks are, read as GBK."""
