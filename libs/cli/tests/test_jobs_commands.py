@@ -121,6 +121,17 @@ def test_a_list_says_which_job_makes_what_of_which_model_and_dataset(gateway, ca
         assert words in shown
 
 
+def test_a_job_that_has_ended_says_no_time_left(gateway, capsys):
+    progress = {"phase": "measure", "done": 5, "total": 9, "metrics": {}, "eta_seconds": 77.0}
+    gateway.job |= {"status": "running", "queue_position": None, "progress": progress}
+    assert "left" in said(capsys, "list")
+    assert "left" in said(capsys, "show", "ftjob-1")
+
+    gateway.job["status"] = "succeeded"
+    assert "left" not in said(capsys, "list")
+    assert "left" not in said(capsys, "show", "ftjob-1")
+
+
 def whole(shown: str) -> str:
     """A table's text with what was folded put together again, column by column."""
     cells = [re.split("[│┃]", line)[1:-1] for line in shown.splitlines() if "│" in line]

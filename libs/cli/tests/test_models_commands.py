@@ -110,6 +110,14 @@ def test_a_list_shows_sizes_in_megabytes(
     assert words in said(capsys, "models", "list")
 
 
+def test_a_list_shows_no_size_of_an_alias(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway.models["models"] = {"data": [{"id": "default", "version_id": "mv-1"}]}
+
+    assert "bytes" not in said(capsys, "models", "list")
+
+
 def test_an_import_without_a_chat_template_warns_before_anything_is_copied(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from jobs.kinds import DATASET, dataset_id_of
 
+from cli.job_events import TERMINAL
+
 Job = dict[str, Any]
 
 
@@ -94,7 +96,7 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
         ("priority", job.get("priority")),
         ("turn", turn_words(job)),
         ("phase", progress.get("phase")),
-        ("done", _done_words(progress)),
+        ("done", _done_words(progress, seconds_left(job))),
         ("attempts", cost.get("attempts")),
         ("work", duration_words(cost.get("work_seconds") or 0.0)),
         ("trained on", f"{trained:,} tokens" if trained is not None else ""),
@@ -106,10 +108,17 @@ def facts(job: Job) -> Iterator[tuple[str, str]]:
             yield name, str(value)
 
 
-def _done_words(progress: dict[str, Any]) -> str:
+def seconds_left(job: Job) -> float | None:
+    """Of its phase, while it runs; what it said last of that is kept behind its end."""
+    if job["status"] in TERMINAL:
+        return None
+    left: float | None = (job.get("progress") or {}).get("eta_seconds")
+    return left
+
+
+def _done_words(progress: dict[str, Any], left: float | None) -> str:
     if not progress:
         return ""
     of = f" of {progress['total']}" if progress.get("total") else ""
-    left = progress.get("eta_seconds")
     words = f"{progress.get('done', 0)}{of} {progress.get('unit', '')}".strip()
     return words if left is None else f"{words}, {duration_words(left)} left"

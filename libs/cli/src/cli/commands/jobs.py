@@ -17,6 +17,7 @@ from cli.job_words import (
     log_tail,
     model_of,
     name_of,
+    seconds_left,
     turn_words,
 )
 from cli.plain_text import plain
@@ -55,7 +56,7 @@ def _news(job: dict[str, Any]) -> str:
     return (
         turn_words(job)
         or "\n".join(words for words in (error_words(job), *last_words) if words)
-        or figures_line(progress.get("metrics") or {}, progress.get("eta_seconds"))
+        or figures_line(progress.get("metrics") or {}, seconds_left(job))
     )
 
 

@@ -90,7 +90,7 @@ def list_models(context: typer.Context) -> None:
             model["id"],
             str(model.get("name", "")),
             f"{model.get('form', '')}{' (slower)' if model.get('slower_than_source') else ''}",
-            megabytes(int(model.get("size_bytes") or 0)),
+            megabytes(int(model["size_bytes"])) if "size_bytes" in model else "",
             str(model.get("parent_version_id") or model.get("version_id") or ""),
         )
     print_table(table)
