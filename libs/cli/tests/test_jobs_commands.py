@@ -123,13 +123,10 @@ def test_a_list_says_which_job_makes_what_of_which_model_and_dataset(gateway, ca
 
 def test_a_job_that_has_ended_says_no_time_left(gateway, capsys):
     progress = {"phase": "measure", "done": 5, "total": 9, "metrics": {}, "eta_seconds": 77.0}
-    gateway.job |= {"status": "running", "queue_position": None, "progress": progress}
-    assert "left" in said(capsys, "list")
-    assert "left" in said(capsys, "show", "ftjob-1")
-
-    gateway.job["status"] = "succeeded"
-    assert "left" not in said(capsys, "list")
-    assert "left" not in said(capsys, "show", "ftjob-1")
+    for status, says_it in (("running", True), ("succeeded", False)):
+        gateway.job |= {"status": status, "queue_position": None, "progress": progress}
+        for words in (["list"], ["show", "ftjob-1"]):
+            assert ("left" in said(capsys, *words)) == says_it
 
 
 def whole(shown: str) -> str:
