@@ -254,6 +254,19 @@ async def test_sources_that_are_not_served_and_rows_that_are_none_are_refused(ho
     assert "line 2" in run.error.message
 
 
+async def test_a_run_whose_models_do_not_exist_is_refused_at_once(house: House):
+    client = house.openai(tenant="evals")
+    sampling = await made(client)
+    grading = await made(client, LABELLED | {"model": "defalt"})
+    for found, source in (
+        (sampling, sampled(rows("x"), model="defalt")),
+        (grading, GIVEN),
+    ):
+        with pytest.raises(openai.NotFoundError, match="'defalt' does not exist"):
+            await client.evals.runs.create(found.id, data_source=source)
+        assert [run async for run in await client.evals.runs.list(found.id)] == []
+
+
 async def test_of_a_deleted_eval_is_kept_that_it_is_and_that_not_for_ever(house: House):
     client = house.openai(tenant="tidy")
     found = await made(client, metadata={"for": "a while"})

@@ -133,7 +133,7 @@ def all_use_cases(parts: Parts) -> UseCases:
         show_usage=ShowUsage(known.usage),
         create_batch=CreateBatch(peers.data_prep, submit_job),
         manage_evals=manage_evals,
-        create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, submit_job),
+        create_eval_run=CreateEvalRun(manage_evals, peers.data_prep, find_model, submit_job),
         show_eval_runs=ShowEvalRuns(manage_evals, known.jobs, partial(store_of, settings)),
         control_job=ControlJob(_job_owners(parts), known.jobs, known.datasets, peers.data_prep),
         watch_job=WatchJob(parts.watcher, known.jobs, peers.trainer),

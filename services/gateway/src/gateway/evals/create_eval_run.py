@@ -10,7 +10,7 @@ from jobs.ids import derived_id
 from jobs.ledger import JobRecord
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
-from modelmill.registry.v1.model_events_pb2 import FileState
+from modelmill.registry.v1.model_events_pb2 import FileState, ModelReady
 from service_kit.errors import AlreadyExistsError, NotFoundError
 
 from gateway.batches.create_batch import WINDOW_SECONDS, SubmitJob, authority_of
@@ -37,6 +37,12 @@ class Evals(Protocol):
     def get(self, eval_id: str, caller: Caller) -> EvalState: ...
 
 
+class FindsModels(Protocol):
+    """See `gateway.routing.find_model.FindModel`."""
+
+    async def version(self, tenant: str, name: str) -> ModelReady: ...
+
+
 @dataclass(frozen=True)
 class RunWish:
     """What somebody wants to be run."""
@@ -53,9 +59,12 @@ class RunWish:
 class CreateEvalRun:
     """POST /v1/evals/{eval_id}/runs."""
 
-    def __init__(self, evals: Evals, files: Files, submit_job: SubmitJob) -> None:
+    def __init__(
+        self, evals: Evals, files: Files, find_model: FindsModels, submit_job: SubmitJob
+    ) -> None:
         self._evals = evals
         self._files = files
+        self._find_model = find_model
         self._submit_job = submit_job
 
     async def __call__(
@@ -65,10 +74,13 @@ class CreateEvalRun:
 
         Raises:
             NotFoundError: no such eval.
+            ModelNotFoundError: it samples or grades with a model that there is not.
             BadRequestError: there is no such file, or its purpose is another.
             AlreadyExistsError, OverloadedError, UnavailableError: as `SubmitJob` says.
         """
         found = self._evals.get(eval_id, caller)
+        for model in _models(wish.source, json.loads(found.testing_criteria)):
+            await self._find_model.version(caller.tenant, model)
         spec = EvalRunSpec(
             eval_id=eval_id,
             name=wish.name,
@@ -110,6 +122,11 @@ class CreateEvalRun:
         if file.purpose != PURPOSE:
             message = f"{SOURCE}: the file's purpose is {file.purpose!r}, an eval's is {PURPOSE!r}"
             raise BadRequestError(message, param=SOURCE)
+
+
+def _models(source: Mapping[str, Any], criteria: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Names of all models that the run will ask."""
+    return {each["model"] for each in (source, *criteria) if each.get("model")}
 
 
 async def _chunks(content: bytes) -> AsyncIterator[bytes]:
