@@ -1,8 +1,9 @@
 """`mill chat`: an answer as it streams, and why the policy ended it."""
 
 import json
+import threading
 from collections.abc import Iterator
-from http.server import HTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -35,17 +36,33 @@ def verdict(*rules: str) -> dict[str, Any]:
     return {**said(""), "moderation": {"input": side(()), "output": side(rules)}}
 
 
-class Gateway(HTTPServer):
+class Gateway(ThreadingHTTPServer):
     """Streams what it is told to."""
 
+    daemon_threads = True
     chunks: list[dict[str, Any]]
     refusal = ""
+    loading: dict[str, Any] | None = None
+    """Of the model; no answer comes before somebody was told."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.looks = threading.Semaphore(0)
 
 
 class _Handler(Handler):
     server: Gateway
 
+    def do_GET(self) -> None:
+        assert self.path == "/v1/models/default"
+        self.answer(json.dumps({"id": "default", "loading": self.server.loading}).encode())
+        self.server.looks.release()
+
     def do_POST(self) -> None:
+        if self.server.loading is not None:
+            # Before the second look what the first had seen was told.
+            assert self.server.looks.acquire(timeout=20)
+            assert self.server.looks.acquire(timeout=20)
         self.rfile.read(int(self.headers["content-length"]))
         if self.server.refusal:
             error = {"error": {"message": self.server.refusal}}
@@ -90,3 +107,17 @@ def test_a_refusal_is_what_the_gateway_said_and_nothing_around_it(
     gateway.refusal = "2 models are served and none is the default"
     assert run_app(["chat", "hello"]) == 2
     assert capsys.readouterr().err == "mill: 2 models are served and none is the default\n"
+
+
+def test_who_waits_for_a_model_that_is_loaded_sees_how_far_it_is(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.commands.chat.LOOK_SECONDS", 0.01)
+    gateway.chunks = [said("Hello", "stop")]
+    gateway.loading = {"elapsed_seconds": 12.4, "remaining_seconds": 20.0}
+
+    assert run_app(["chat", "hello"]) == 0
+
+    shown = capsys.readouterr()
+    assert shown.out == "Hello\n"
+    assert shown.err.splitlines()[0] == "loading… 12 s so far, about 20 s left"

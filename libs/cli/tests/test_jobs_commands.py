@@ -14,7 +14,7 @@ from cli.errors import JobEndedBadlyError
 from cli.gateway_client import Connection, GatewayClient
 from cli.job_watch import watch_job
 from cli.job_words import turn_words
-from cli.live_turn import LiveTurn
+from cli.live_words import LiveWords
 from cli.loss_curve import LossCurve
 from cli_support.gateways import Handler, told_of
 from rich.console import Console
@@ -206,7 +206,7 @@ def test_a_watched_job_that_waits_is_told_its_turn_as_it_changes(gateway):
         gateway.job["queue_position"] += 1
         return words
 
-    with LiveTurn(ask, told.put, seconds=0.01) as turn:
+    with LiveWords(ask, told.put, seconds=0.01) as turn:
         heard = [told.get(timeout=10) for _ in range(3)]
         turn.waits(False)
         behind = told.qsize()

@@ -118,6 +118,20 @@ def test_a_list_shows_no_size_of_an_alias(
     assert "bytes" not in said(capsys, "models", "list")
 
 
+def test_a_list_and_a_model_say_that_an_engine_loads_it(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loading = {"elapsed_seconds": 12.4, "remaining_seconds": None}
+    gateway.models["models"] = {"data": [{"id": "mv-1", "loading": loading}]}
+    gateway.models["mv-tuned"]["loading"] = loading
+
+    assert "loading… 12 s so far" in said(capsys, "models", "list")
+    assert "loading… 12 s so far" in said(capsys, "models", "show", "mv-tuned")
+
+    gateway.models["models"] = {"data": [{"id": "mv-1", "loading": None}]}
+    assert "loading" not in said(capsys, "models", "list")
+
+
 def test_an_import_without_a_chat_template_warns_before_anything_is_copied(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

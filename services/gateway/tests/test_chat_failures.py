@@ -56,6 +56,10 @@ async def test_generate_answers_one_user_turn_with_fifty_tokens(house: House):
             "context_length_exceeded",
         ),
         (OverloadedError("full", retry_after_seconds=3.2), 503, "overloaded"),
+        (
+            OverloadedError("it is loading", retry_after_seconds=3.2).because("MODEL_LOADING"),
+            *(503, "model_loading"),
+        ),
         (OverloadedError("no time", retry_after_seconds=3.2).because("NO_TIME"), 503, "no_time"),
         (TooLargeError("1001 tokens, the limit is 1000"), 413, "too_large"),
         (UnavailableError("restarting", retry_after_seconds=0.1), 503, "unavailable"),
@@ -70,7 +74,7 @@ async def test_an_engine_that_refuses_before_the_first_byte_gives_a_status(
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert str(failure) in answer.json()["error"]["message"]
-    wait = {"overloaded": "4", "no_time": "4", "unavailable": "1"}.get(code)
+    wait = {"overloaded": "4", "no_time": "4", "model_loading": "4", "unavailable": "1"}.get(code)
     assert answer.headers.get("retry-after") == wait
 
 

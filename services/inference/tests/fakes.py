@@ -24,7 +24,7 @@ from inference.domain.sampling import MIN_TOP_P
 from inference.find_engine import Runs
 from inference.load_version import LoadedVersion, PreparedVersion
 from inference.model_files import ModelFiles
-from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing
+from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, ServingState
 from service_kit.errors import DomainError, NotFoundError, UnavailableError
 from testkit.in_process_tokenizers import InProcess
 from tokenization.bounded.opened import OpenTokenizer
@@ -234,9 +234,10 @@ class HeardFacts:
         self.facts.append(fact)
 
     def of(self, version_id: str) -> list[str]:
+        """States that its loads came to; that one had begun is not among them."""
         states = ModelServing.DESCRIPTOR.fields_by_name["state"].enum_type.values_by_number
         return [
             states[fact.state].name.removeprefix("SERVING_STATE_")
             for fact in self.facts
-            if fact.version_id == version_id
+            if fact.version_id == version_id and fact.state != ServingState.SERVING_STATE_LOADING
         ]

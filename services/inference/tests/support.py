@@ -17,7 +17,12 @@ from jobs.subjects import MODEL_READY, MODEL_RETIRED, MODEL_SERVING
 from modelmill.common.v1.chat_pb2 import ChatMessage
 from modelmill.inference.v1 import inference_service_pb2 as pb
 from modelmill.inference.v1 import inference_service_pb2_grpc as pb_grpc
-from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelRetired, ModelServing
+from modelmill.registry.v1.model_events_pb2 import (
+    ModelReady,
+    ModelRetired,
+    ModelServing,
+    ServingState,
+)
 from registry.store import FolderStore
 from service_kit.errors import NotFoundError
 from service_kit.grpc_client import domain_errors, open_channel
@@ -129,9 +134,10 @@ class Service:
         await self.bus.publish(MODEL_RETIRED, ModelRetired(version_id=version_id, tenant=tenant))
 
     async def said(self, version_id: str) -> list[ModelServing]:
-        """Facts about a version on the stream."""
+        """What its loads came to, on the stream; that one had begun may be left out there."""
         facts = [stored.body async for stored in self.bus.replay([MODEL_SERVING])]
-        return [fact for fact in facts if fact.version_id == version_id]
+        loading = ServingState.SERVING_STATE_LOADING
+        return [it for it in facts if it.version_id == version_id and it.state != loading]
 
 
 def settings_for(nats: NatsServer, root: Path, **changes: Any) -> Settings:

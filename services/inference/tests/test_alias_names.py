@@ -260,7 +260,7 @@ async def test_a_version_whose_engine_does_not_answer_is_tried_again_before_it_i
 ) -> None:
     monkeypatch.setattr(follow_names, "RETRY_SECONDS", 0.01)
     monkeypatch.setattr(follow_names, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("inference.lease_version.FAILURE_SECONDS", 0.0)
+    monkeypatch.setattr("inference.load_records.FAILURE_SECONDS", 0.0)
     service = Following(tokenizer, moved("a", "mv-1"))
     service.models.add("mv-1")
     service.loader.failure = UnavailableError("the engine did not load within 300 s")

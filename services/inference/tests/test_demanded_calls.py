@@ -126,7 +126,9 @@ class OneVersion:
         self._version = version
 
     @asynccontextmanager
-    async def lease(self, tenant: str, version_id: str) -> AsyncIterator[LoadedVersion]:
+    async def lease(
+        self, tenant: str, version_id: str, deadline: float | None = None
+    ) -> AsyncIterator[LoadedVersion]:
         yield self._version
 
 

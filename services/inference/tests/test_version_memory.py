@@ -102,7 +102,7 @@ async def test_what_is_told_of_a_version_says_what_can_be_asked_of_it(
 
     await house.use("a")
 
-    [fact] = house.heard.facts
+    _, fact = house.heard.facts
     assert fact.load_seconds == 0.5
     told = fact.abilities
     assert (told.top_logprobs, told.score, told.embed, told.exact) == (2, True, True, True)
@@ -215,7 +215,7 @@ async def test_one_that_turns_out_larger_makes_others_leave_or_leaves_itself(
 async def test_one_that_is_really_too_large_is_closed_and_not_loaded_again(
     tokenizer: ChatTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("inference.lease_version.FAILURE_SECONDS", 0.0)
+    monkeypatch.setattr("inference.load_records.FAILURE_SECONDS", 0.0)
     house = House(tokenizer, a=100)
     house.loader.resident["a"] = 2000 * MIB
 

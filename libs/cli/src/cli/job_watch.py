@@ -13,7 +13,7 @@ from cli.gateway_client import GatewayClient
 from cli.job_display import display_on
 from cli.job_events import follow_job
 from cli.job_words import advice_words, error_words, log_tail, turn_words
-from cli.live_turn import TURN_SECONDS, LiveTurn
+from cli.live_words import LOOK_SECONDS, LiveWords
 from cli.loss_curve import LossCurve
 
 
@@ -24,7 +24,7 @@ def watch_job(
     console: Console,
     *,
     on_figures: Callable[[dict[str, Any]], None] = lambda _: None,
-    turn_seconds: float = TURN_SECONDS,
+    turn_seconds: float = LOOK_SECONDS,
 ) -> dict[str, Any]:
     """Show the job's phases, figures and losses until it ends; return its record.
 
@@ -38,7 +38,7 @@ def watch_job(
     curve, words = LossCurve(), ""
     with display_on(console, title) as display:
         ask = partial(_turn_now, client, job_id)
-        with LiveTurn(ask, lambda it: display.show(figures=it), turn_seconds) as turn:
+        with LiveWords(ask, lambda it: display.show(figures=it), turn_seconds) as turn:
             for event in follow_job(client, job_id):
                 facts = event.get("data") or {}
                 turn.waits("phase" not in facts and facts.get("status") == "queued")

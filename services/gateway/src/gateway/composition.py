@@ -144,7 +144,7 @@ def all_use_cases(parts: Parts) -> UseCases:
 
 def _showing(known: ReadModels, find_model: FindModel) -> ShowModels:
     return ShowModels(
-        *(find_model, known.aliases, known.models, known.default_builds, known.abilities)
+        *(find_model, known.aliases, known.models, known.default_builds, known.served)
     )
 
 

@@ -21,15 +21,17 @@ class CountTokens:
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
 
-    async def __call__(self, tenant: str, version_id: str, prompt: Prompt) -> CountedPrompt:
+    async def __call__(
+        self, tenant: str, version_id: str, prompt: Prompt, deadline: float | None = None
+    ) -> CountedPrompt:
         """The count, by the tokenizer of the version, which is loaded for it.
 
         Raises:
-            NotFoundError, UnavailableError, PreconditionError: as of generating.
+            NotFoundError, OverloadedError, UnavailableError, PreconditionError: as of generating.
             InvalidInputError: a conversation that no answer could follow, or longer than fits.
         """
         prompt.check()
-        async with self._versions.lease(tenant, version_id) as version:
+        async with self._versions.lease(tenant, version_id, deadline) as version:
             tokens = await whole_prompt(prompt, version, tenant)
             return CountedPrompt(version.version_id, len(tokens))
 

@@ -55,7 +55,9 @@ class EmbedTexts:
         """
         async with accounted("embeddings", command.version_id) as account:
             _check(command.texts)
-            async with self._versions.lease(command.tenant, command.version_id) as version:
+            async with self._versions.lease(
+                command.tenant, command.version_id, command.deadline
+            ) as version:
                 account.version_exists = True
                 if not version.engine.abilities.embed:
                     raise EngineCannotError("the engine of this model makes no embeddings")

@@ -68,7 +68,9 @@ class GenerateText:
         async with accounted(operation, command.version_id) as account:
             command.prompt.check()
             check_options(command.options)
-            async with self._versions.lease(command.tenant, command.version_id) as version:
+            async with self._versions.lease(
+                command.tenant, command.version_id, command.deadline
+            ) as version:
                 account.version_exists = True
                 queue = self._admissions.of(version)
                 queue.foresee(command.tenant, command.deadline)

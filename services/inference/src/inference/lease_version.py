@@ -17,6 +17,7 @@ from modelmill.registry.v1.model_events_pb2 import ModelReady, ModelServing, Ser
 from opentelemetry import trace
 from service_kit.errors import DomainError, NotFoundError, OverloadedError, UnavailableError
 
+from inference.load_records import LoadRecords
 from inference.load_version import LoadedVersion, PreparedVersion
 from inference.look_once import Looks, look_once
 from inference.measures import IN_FLIGHT, MODELS_LOADED, QUEUED
@@ -25,9 +26,6 @@ from inference.ready_fact import ready_fact
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer(__name__)
-
-FAILURE_SECONDS = 5.0
-"""A version that did not load is not tried again for this long; callers get the same error."""
 
 
 class Models(Protocol):
@@ -62,12 +60,6 @@ class ServedVersion:
     in_flight: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    error: DomainError
-    until: float
-
-
 class VersionPool:
     """The versions that this process serves.
 
@@ -97,7 +89,7 @@ class VersionPool:
         """Versions being loaded, and loaded ones (the task is done)."""
         self._in_flight: Counter[str] = Counter()
         self._last_used: dict[str, float] = {}
-        self._failures: dict[str, _Failure] = {}
+        self._records = LoadRecords()
         self._named: frozenset[str] = frozenset()
         self._retired: set[tuple[str, str]] = set()
         self._watchers: dict[str, asyncio.Task[None]] = {}
@@ -106,12 +98,18 @@ class VersionPool:
         self._closed = False
 
     @asynccontextmanager
-    async def lease(self, tenant: str, version_id: str) -> AsyncIterator[LoadedVersion]:
+    async def lease(
+        self, tenant: str, version_id: str, deadline: float | None = None
+    ) -> AsyncIterator[LoadedVersion]:
         """The version, loaded and kept so until the block ends.
+
+        Args:
+            deadline: for the load, by the event loop's clock; it goes on without who cannot wait.
 
         Raises:
             NotFoundError: the tenant has no such version, or no engine runs its form.
-            OverloadedError: too many requests for it, or no room for another version.
+            OverloadedError: too many requests for it, no room for another version, or it is not
+                loaded by the deadline.
             PreconditionError: it does not verify, is too large, or the engine refused it.
         """
         model = await self._look(lambda: self._models.get(tenant, version_id))
@@ -124,8 +122,7 @@ class VersionPool:
         IN_FLIGHT.labels(version_id).inc()
         try:
             with QUEUED.labels(version_id).track_inprogress():
-                # Shielded: the load goes on for the others when the one who began it leaves.
-                loaded = await asyncio.shield(self._load_of(model))
+                loaded = await self._records.loaded(self._load_of(model), version_id, deadline)
             yield loaded
         finally:
             IN_FLIGHT.labels(version_id).dec()
@@ -197,9 +194,8 @@ class VersionPool:
         if task is None:
             if self._closed:
                 raise UnavailableError("this replica is stopping; retry")
-            failure = self._failures.get(model.version_id)
-            if failure is not None and time.monotonic() < failure.until:
-                raise failure.error
+            self._records.refuse_failed(model.version_id)
+            self._records.begin(model, self._loader.check(model))
             task = asyncio.create_task(self._load(model), name=f"load {model.version_id}")
             self._loads[model.version_id] = task
         return task
@@ -216,11 +212,15 @@ class VersionPool:
                 loaded = await self._open(prepared)
         except BaseException as error:
             del self._loads[version_id]
-            if isinstance(error, Exception):
-                self._failed(version_id, engine, error)
+            self._records.fail(version_id, error)
+            if not _may_pass(error):
+                reason = "unexpected error, see the log"
+                if isinstance(error, DomainError):
+                    reason = error.message
+                self._say(version_id, engine, ServingState.SERVING_STATE_FAILED, reason)
             raise
         log.info("%s is loaded after %.2f s", version_id, loaded.load_seconds)
-        self._failures.pop(version_id, None)
+        self._records.end(version_id)
         self._watchers[version_id] = asyncio.create_task(self._watch(loaded))
         self._last_used[version_id] = time.monotonic()
         MODELS_LOADED.inc()
@@ -230,25 +230,20 @@ class VersionPool:
     async def _open(self, prepared: PreparedVersion) -> LoadedVersion:
         version_id = prepared.model.version_id
         await self._room.take(version_id, prepared.need, self)
+        self._announcements.say(self._records.loading_fact(version_id))
         loaded = None
         try:
             loaded = await self._loader.open(prepared)
             await self._room.settle(version_id, loaded.engine.resident_bytes, self)
-        except BaseException:
+        except BaseException as error:
             if loaded is not None:
                 await loaded.engine.close()
             self._room.give_back(version_id)
+            if _may_pass(error):
+                engine = prepared.runs.kind.name
+                self._say(version_id, engine, ServingState.SERVING_STATE_STOPPED)
             raise
         return loaded
-
-    def _failed(self, version_id: str, engine: str, error: Exception) -> None:
-        if isinstance(error, OverloadedError):
-            return  # nothing is wrong with it; there may be room in a moment
-        reason = "unexpected error, see the log"
-        if isinstance(error, DomainError):
-            reason = error.message
-            self._failures[version_id] = _Failure(error, time.monotonic() + FAILURE_SECONDS)
-        self._say(version_id, engine, ServingState.SERVING_STATE_FAILED, reason)
 
     async def _watch(self, loaded: LoadedVersion) -> None:
         """Take a version down whose engine gave up; the next request loads it afresh."""
@@ -295,3 +290,8 @@ class VersionPool:
 
 def _done_well(task: asyncio.Task[LoadedVersion] | None) -> bool:
     return task is not None and task.done() and not task.cancelled() and not task.exception()
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Nothing is wrong with the version: there may be room in a moment, or this replica stops."""
+    return isinstance(error, OverloadedError) or not isinstance(error, Exception)

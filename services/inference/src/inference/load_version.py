@@ -83,7 +83,9 @@ class Tokenizers(Protocol):
 class Versions(Protocol):
     """Where loaded versions are had; see `lease_version.VersionPool`."""
 
-    def lease(self, tenant: str, version_id: str) -> AbstractAsyncContextManager[LoadedVersion]: ...
+    def lease(
+        self, tenant: str, version_id: str, deadline: float | None = None
+    ) -> AbstractAsyncContextManager[LoadedVersion]: ...
 
 
 class LoadVersion:

@@ -57,7 +57,9 @@ class ScoreTexts:
         async with accounted("score", command.version_id) as account:
             command.prompt.check()
             _check(command.continuations)
-            async with self._versions.lease(command.tenant, command.version_id) as version:
+            async with self._versions.lease(
+                command.tenant, command.version_id, command.deadline
+            ) as version:
                 account.version_exists = True
                 queue = self._admissions.of(version)
                 queue.foresee(command.tenant, command.deadline)

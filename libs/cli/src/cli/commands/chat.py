@@ -1,6 +1,7 @@
 """`mill chat`: talk to a model through the gateway."""
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,13 +9,18 @@ from rich.console import Console
 from service_kit.errors import UnavailableError
 
 from cli.errors import GatewayError
-from cli.gateway_client import DEFAULT_MODEL, Connection, unreachable
+from cli.gateway_client import DEFAULT_MODEL, Connection, GatewayClient, unreachable
+from cli.live_words import LiveWords
+from cli.loading_words import loading_words
 from cli.plain_text import plain
 
 if TYPE_CHECKING:
     from openai import APIStatusError
     from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
     from openai.types.chat.chat_completion_chunk import Moderation
+
+LOOK_SECONDS = 2.0
+"""Between two looks at a model that is being loaded."""
 
 
 def chat(
@@ -25,20 +31,22 @@ def chat(
     max_tokens: Annotated[int, typer.Option(help="New tokens at most.", min=1)] = 256,
 ) -> None:
     """Talk to a model; the answer streams as it is generated. An empty line ends the talk."""
-    client = Connection.find(context.obj).openai()
+    connection = Connection.find(context.obj)
+    client = connection.openai()
     from openai import APIConnectionError, APIStatusError  # as slow as the client itself
 
     console = Console(highlight=False)
-    messages: list[ChatCompletionMessageParam] = []
-    if system:
-        messages.append({"role": "system", "content": system})
+    first: ChatCompletionMessageParam = {"role": "system", "content": system}
+    messages = [first] if system else []
     question = prompt
     while question := (question or console.input("[bold]you:[/bold] ")).strip():
         messages.append({"role": "user", "content": question})
         try:
-            chunks = client.chat.completions.create(
-                model=model, messages=messages, max_tokens=max_tokens, stream=True
-            )
+            # Returns with the first of the answer, which may have to wait for the model.
+            with LiveWords(partial(_loading, connection, model), _tell_loading, LOOK_SECONDS):
+                chunks = client.chat.completions.create(
+                    model=model, messages=messages, max_tokens=max_tokens, stream=True
+                )
             answer = _shown(chunks, console)
         except APIConnectionError as error:
             raise UnavailableError(unreachable(error) or str(error)) from error
@@ -69,6 +77,20 @@ def _shown(chunks: "Iterable[ChatCompletionChunk]", console: Console) -> str:
     if stopped:
         console.print(f"the policy ended it: {plain(stopped)}", style="red")
     return answer
+
+
+def _loading(connection: Connection, model: str) -> str:
+    """How far an engine is with loading the model; empty when none loads it, or nobody says."""
+    try:
+        with GatewayClient(connection) as client:
+            return loading_words(client.get(f"/v1/models/{model}"))
+    except (GatewayError, UnavailableError):
+        return ""  # what is wrong, the chat itself will hear
+
+
+def _tell_loading(words: str) -> None:
+    if words:
+        typer.echo(words, err=True)
 
 
 def _refusal(error: "APIStatusError") -> str:

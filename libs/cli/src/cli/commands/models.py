@@ -20,6 +20,7 @@ from service_kit.errors import NotFoundError
 from cli.alias_words import Fallback, Shadow, Versions, wanted_alias
 from cli.gateway_client import DEFAULT_MODEL, DEFAULT_TENANT, Connection, GatewayClient
 from cli.interrupts import interruptible
+from cli.loading_words import loading_words
 from cli.plain_text import plain
 from cli.sizes import megabytes
 from cli.state_folder import StateFolder, owner_only
@@ -84,12 +85,13 @@ def list_models(context: typer.Context) -> None:
     """List model versions, newest first."""
     with GatewayClient(Connection.find(context.obj)) as client:
         models = client.get("/v1/models")["data"]
-    table = Table("id", "name", "form", "size", "made from / names")
+    table = Table("id", "name", "form", "state", "size", "made from / names")
     for model in models:
         table.add_row(
             model["id"],
             str(model.get("name", "")),
             f"{model.get('form', '')}{' (slower)' if model.get('slower_than_source') else ''}",
+            loading_words(model),
             megabytes(int(model["size_bytes"])) if "size_bytes" in model else "",
             str(model.get("parent_version_id") or model.get("version_id") or ""),
         )
@@ -137,8 +139,10 @@ def show(context: typer.Context, version: Version) -> None:
         model = _version(client, version)
     table = Table(show_header=False, box=None)
     for name, value in model.items():
-        if name not in ("metrics", "object") and value not in (None, ""):
+        if name not in ("metrics", "object", "loading") and value not in (None, ""):
             table.add_row(name.replace("_", " "), escape(str(value)))
+    if words := loading_words(model):
+        table.add_row("state", words)
     print_table(table)
     figures = Table("measured", "")
     for name, figure in sorted((model.get("metrics") or {}).items()):

@@ -22,7 +22,7 @@ from gateway.adapters.eval_book import EvalBook
 from gateway.adapters.key_book import KeyBook
 from gateway.adapters.key_limits import KeyLimits
 from gateway.adapters.policies import PolicyBook
-from gateway.adapters.served_abilities import ServedAbilities
+from gateway.adapters.served_versions import ServedVersions
 from gateway.adapters.usage_book import UsageBook
 from gateway.domain.requests_in_hand import RequestsInHand
 from gateway.identity.end_requests import EndRequests
@@ -47,7 +47,7 @@ class ReadModels:
             bus, (self.models, MODEL_READY), (self.aliases, "alias.state.*.*")
         )
         self.fresh_datasets = FreshLook(bus, (self.datasets, DATASET_READY))
-        self.abilities = ServedAbilities(bus)
+        self.served = ServedVersions(bus)
         self.policies = PolicyBook(bus)
         self.keys = KeyBook(bus)
         self.budgets = BudgetBook(bus)
@@ -65,7 +65,7 @@ class ReadModels:
         """
         books = (
             *(self.jobs, self.models, self.datasets, self.aliases, self.policies),
-            *(self.keys, self.budgets, self.evals, self.abilities),
+            *(self.keys, self.budgets, self.evals, self.served),
         )
         for book in books:
             background.start(self._run_jobs() if book is self.jobs else book.run())

@@ -63,6 +63,15 @@ class Shadow(Protocol):
 
 
 @dataclass(frozen=True)
+class Loading:
+    """How far an engine is with loading a version."""
+
+    elapsed_seconds: float
+    remaining_seconds: float | None
+    """By earlier loads; None where there is none to go by, or it takes longer than they did."""
+
+
+@dataclass(frozen=True)
 class AskedModel:
     """What inference is asked for: `model` is an alias, which it resolves, or a version id.
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ServingAbilities
 
 from gateway.domain.access import Caller
+from gateway.domain.models import Loading
 from gateway.routing.find_model import Decides, FindModel
 
 
@@ -21,10 +22,12 @@ class VersionList(Protocol):
     def list(self, tenant: str) -> Sequence[ModelReady]: ...
 
 
-class Abilities(Protocol):
-    """What engines can do with versions."""
+class ServedVersions(Protocol):
+    """What inference tells of versions."""
 
-    def of(self, version_id: str) -> ServingAbilities | None: ...
+    def abilities(self, version_id: str) -> ServingAbilities | None: ...
+
+    def loading(self, version_id: str) -> Loading | None: ...
 
 
 class ShowModels:
@@ -36,11 +39,11 @@ class ShowModels:
         aliases: AliasList,
         versions: VersionList,
         decides: Decides,
-        abilities: Abilities,
+        served: ServedVersions,
     ) -> None:
         self._find_model = find_model
         self._decides = decides
-        self._abilities = abilities
+        self._served = served
         self._aliases = aliases
         self._versions = versions
 
@@ -61,7 +64,11 @@ class ShowModels:
 
     def abilities(self, version_id: str) -> ServingAbilities | None:
         """What the engine that loaded it last can do with it; None until one has."""
-        return self._abilities.of(version_id)
+        return self._served.abilities(version_id)
+
+    def loading(self, version_id: str) -> Loading | None:
+        """How far an engine is with loading it; None while none does."""
+        return self._served.loading(version_id)
 
     async def one(self, caller: Caller, name: str) -> AliasState | ModelReady:
         """The alias, the version of that id, or what serves a version of that name.

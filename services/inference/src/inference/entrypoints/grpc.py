@@ -97,7 +97,9 @@ class InferenceServicer(pb_grpc.InferenceServiceServicer):
         self, request: pb.CountTokensRequest, context: Context
     ) -> pb.CountTokensResponse:
         target = self._find_target(request.tenant, request.model, request.fallback_version_id)
-        counted = await self._count_tokens(request.tenant, target.version_id, _prompt(request))
+        counted = await self._count_tokens(
+            request.tenant, target.version_id, _prompt(request), _deadline(context)
+        )
         return pb.CountTokensResponse(prompt_tokens=counted.tokens, version_id=counted.version_id)
 
     async def LoadModel(

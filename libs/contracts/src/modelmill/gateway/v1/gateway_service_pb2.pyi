@@ -514,6 +514,7 @@ class Model(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     ABILITIES_FIELD_NUMBER: _builtins.int
+    LOADING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """What to ask for: alias, name or version id."""
     @_builtins.property
@@ -524,20 +525,53 @@ class Model(_message.Message):
     def abilities(self) -> _model_events_pb2.ServingAbilities:
         """What the engine that loaded the version last can do with it; absent until one has."""
 
+    @_builtins.property
+    def loading(self) -> Global___ModelLoading:
+        """Set while an engine loads the version."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         version: _model_events_pb2.ModelReady | None = ...,
         abilities: _model_events_pb2.ServingAbilities | None = ...,
+        loading: Global___ModelLoading | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "version", b"version"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "loading", b"loading", "version", b"version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "id", b"id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "id", b"id", "loading", b"loading", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ModelLoading(_message.Message):
+    """How far an engine is with loading a version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELAPSED_SECONDS_FIELD_NUMBER: _builtins.int
+    REMAINING_SECONDS_FIELD_NUMBER: _builtins.int
+    elapsed_seconds: _builtins.float
+    """Seconds since it began."""
+    remaining_seconds: _builtins.float
+    """Seconds that are likely left, by earlier loads; absent where there is none to go by, or it took longer than they did."""
+    def __init__(
+        self,
+        *,
+        elapsed_seconds: _builtins.float = ...,
+        remaining_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_remaining_seconds", b"_remaining_seconds", "remaining_seconds", b"remaining_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remaining_seconds", b"_remaining_seconds", "elapsed_seconds", b"elapsed_seconds", "remaining_seconds", b"remaining_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__remaining_seconds: _TypeAlias = _typing.Literal["remaining_seconds"]  # noqa: Y015
+    _WhichOneofArgType__remaining_seconds: _TypeAlias = _typing.Literal["_remaining_seconds", b"_remaining_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remaining_seconds) -> _WhichOneofReturnType__remaining_seconds | None: ...
+
+Global___ModelLoading: _TypeAlias = ModelLoading  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):

@@ -39,7 +39,7 @@ class InferenceServiceStub:
     NOT_FOUND: the version or alias is unknown, or no engine can run its form.
     INVALID_ARGUMENT: prompt too long (the limit is named), options out of range, or an impossible constraint.
     FAILED_PRECONDITION: the engine cannot do what is asked for (reason ENGINE_CANNOT), or has no room for so long a prompt.
-    RESOURCE_EXHAUSTED: full; retry later.
+    RESOURCE_EXHAUSTED: full, or the version is not loaded in time (reason MODEL_LOADING); retry later.
     UNAVAILABLE: the engine is restarting; retry.
     DEADLINE_EXCEEDED: it would not be answered before the call's deadline.
     """
@@ -71,7 +71,7 @@ class InferenceServiceAsyncStub(InferenceServiceStub):
     NOT_FOUND: the version or alias is unknown, or no engine can run its form.
     INVALID_ARGUMENT: prompt too long (the limit is named), options out of range, or an impossible constraint.
     FAILED_PRECONDITION: the engine cannot do what is asked for (reason ENGINE_CANNOT), or has no room for so long a prompt.
-    RESOURCE_EXHAUSTED: full; retry later.
+    RESOURCE_EXHAUSTED: full, or the version is not loaded in time (reason MODEL_LOADING); retry later.
     UNAVAILABLE: the engine is restarting; retry.
     DEADLINE_EXCEEDED: it would not be answered before the call's deadline.
     """
@@ -106,7 +106,7 @@ class InferenceServiceServicer(metaclass=_abc_1.ABCMeta):
         NOT_FOUND: the version or alias is unknown, or no engine can run its form.
         INVALID_ARGUMENT: prompt too long (the limit is named), options out of range, or an impossible constraint.
         FAILED_PRECONDITION: the engine cannot do what is asked for (reason ENGINE_CANNOT), or has no room for so long a prompt.
-        RESOURCE_EXHAUSTED: full; retry later.
+        RESOURCE_EXHAUSTED: full, or the version is not loaded in time (reason MODEL_LOADING); retry later.
         UNAVAILABLE: the engine is restarting; retry.
         DEADLINE_EXCEEDED: it would not be answered before the call's deadline.
         """

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(modelmill/registry/v1/model_events.proto\x12\x15modelmill.registry.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x03\n\nModelReady\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04\x66orm\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x19\n\x11parent_version_id\x18\x06 \x01(\t\x12\x17\n\x0f\x62\x61se_version_id\x18\x07 \x01(\t\x12\x0e\n\x06job_id\x18\x08 \x01(\t\x12\x12\n\ndataset_id\x18\t \x01(\t\x12\x12\n\nsize_bytes\x18\n \x01(\x04\x12\x16\n\x0e\x63ontext_tokens\x18\x0b \x01(\r\x12?\n\x07metrics\x18\x0c \x03(\x0b\x32..modelmill.registry.v1.ModelReady.MetricsEntry\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x0e \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"B\n\x0cModelRetired\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xd9\x01\n\x0cModelServing\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.modelmill.registry.v1.ServingState\x12\x14\n\x0cload_seconds\x18\x05 \x01(\x01\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12:\n\tabilities\x18\x07 \x01(\x0b\x32\'.modelmill.registry.v1.ServingAbilities\"\x8b\x01\n\x10ServingAbilities\x12\x19\n\x0ctop_logprobs\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07grammar\x18\x02 \x01(\x08\x12\r\n\x05score\x18\x03 \x01(\x08\x12\r\n\x05\x65mbed\x18\x04 \x01(\x08\x12\r\n\x05tools\x18\x05 \x01(\x08\x12\r\n\x05\x65xact\x18\x06 \x01(\x08\x42\x0f\n\r_top_logprobs\"\xb4\x01\n\tFileState\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08\x66ilename\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65leted\x18\x08 \x01(\x08\"\xa6\x02\n\x0c\x44\x61tasetReady\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x05 \x01(\t\x12\x0e\n\x06job_id\x18\x06 \x01(\t\x12?\n\x06\x63ounts\x18\x07 \x03(\x0b\x32/.modelmill.registry.v1.DatasetReady.CountsEntry\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmerkle_root\x18\t \x01(\t\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xa8\x01\n\nAliasState\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nversion_id\x18\x03 \x01(\t\x12\x10\n\x08moved_by\x18\x04 \x01(\t\x12,\n\x08moved_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07options\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\"D\n\x0e\x44\x61tasetRetired\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t*{\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13SERVING_STATE_READY\x10\x01\x12\x19\n\x15SERVING_STATE_STOPPED\x10\x02\x12\x18\n\x14SERVING_STATE_FAILED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(modelmill/registry/v1/model_events.proto\x12\x15modelmill.registry.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x03\n\nModelReady\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04\x66orm\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x19\n\x11parent_version_id\x18\x06 \x01(\t\x12\x17\n\x0f\x62\x61se_version_id\x18\x07 \x01(\t\x12\x0e\n\x06job_id\x18\x08 \x01(\t\x12\x12\n\ndataset_id\x18\t \x01(\t\x12\x12\n\nsize_bytes\x18\n \x01(\x04\x12\x16\n\x0e\x63ontext_tokens\x18\x0b \x01(\r\x12?\n\x07metrics\x18\x0c \x03(\x0b\x32..modelmill.registry.v1.ModelReady.MetricsEntry\x12.\n\ncreated_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x0e \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"B\n\x0cModelRetired\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\xa1\x02\n\x0cModelServing\x12\x12\n\nversion_id\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\x0e\n\x06\x65ngine\x18\x03 \x01(\t\x12\x32\n\x05state\x18\x04 \x01(\x0e\x32#.modelmill.registry.v1.ServingState\x12\x14\n\x0cload_seconds\x18\x05 \x01(\x01\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12:\n\tabilities\x18\x07 \x01(\x0b\x32\'.modelmill.registry.v1.ServingAbilities\x12,\n\x08\x62\x65gan_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x65xpected_seconds\x18\t \x01(\x01\"\x8b\x01\n\x10ServingAbilities\x12\x19\n\x0ctop_logprobs\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07grammar\x18\x02 \x01(\x08\x12\r\n\x05score\x18\x03 \x01(\x08\x12\r\n\x05\x65mbed\x18\x04 \x01(\x08\x12\r\n\x05tools\x18\x05 \x01(\x08\x12\r\n\x05\x65xact\x18\x06 \x01(\x08\x42\x0f\n\r_top_logprobs\"\xb4\x01\n\tFileState\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08\x66ilename\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x12\n\nsize_bytes\x18\x06 \x01(\x04\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65leted\x18\x08 \x01(\x08\"\xa6\x02\n\x0c\x44\x61tasetReady\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x0f\n\x07\x66ile_id\x18\x05 \x01(\t\x12\x0e\n\x06job_id\x18\x06 \x01(\t\x12?\n\x06\x63ounts\x18\x07 \x03(\x0b\x32/.modelmill.registry.v1.DatasetReady.CountsEntry\x12.\n\ncreated_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bmerkle_root\x18\t \x01(\t\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\xa8\x01\n\nAliasState\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\nversion_id\x18\x03 \x01(\t\x12\x10\n\x08moved_by\x18\x04 \x01(\t\x12,\n\x08moved_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12(\n\x07options\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\"D\n\x0e\x44\x61tasetRetired\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t*\x96\x01\n\x0cServingState\x12\x1d\n\x19SERVING_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13SERVING_STATE_READY\x10\x01\x12\x19\n\x15SERVING_STATE_STOPPED\x10\x02\x12\x18\n\x14SERVING_STATE_FAILED\x10\x03\x12\x19\n\x15SERVING_STATE_LOADING\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELREADY_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_DATASETREADY_COUNTSENTRY']._loaded_options = None
   _globals['_DATASETREADY_COUNTSENTRY']._serialized_options = b'8\001'
-  _globals['_SERVINGSTATE']._serialized_start=1685
-  _globals['_SERVINGSTATE']._serialized_end=1808
+  _globals['_SERVINGSTATE']._serialized_start=1758
+  _globals['_SERVINGSTATE']._serialized_end=1908
   _globals['_MODELREADY']._serialized_start=131
   _globals['_MODELREADY']._serialized_end=532
   _globals['_MODELREADY_METRICSENTRY']._serialized_start=486
@@ -46,17 +46,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELRETIRED']._serialized_start=534
   _globals['_MODELRETIRED']._serialized_end=600
   _globals['_MODELSERVING']._serialized_start=603
-  _globals['_MODELSERVING']._serialized_end=820
-  _globals['_SERVINGABILITIES']._serialized_start=823
-  _globals['_SERVINGABILITIES']._serialized_end=962
-  _globals['_FILESTATE']._serialized_start=965
-  _globals['_FILESTATE']._serialized_end=1145
-  _globals['_DATASETREADY']._serialized_start=1148
-  _globals['_DATASETREADY']._serialized_end=1442
-  _globals['_DATASETREADY_COUNTSENTRY']._serialized_start=1397
-  _globals['_DATASETREADY_COUNTSENTRY']._serialized_end=1442
-  _globals['_ALIASSTATE']._serialized_start=1445
-  _globals['_ALIASSTATE']._serialized_end=1613
-  _globals['_DATASETRETIRED']._serialized_start=1615
-  _globals['_DATASETRETIRED']._serialized_end=1683
+  _globals['_MODELSERVING']._serialized_end=892
+  _globals['_SERVINGABILITIES']._serialized_start=895
+  _globals['_SERVINGABILITIES']._serialized_end=1034
+  _globals['_FILESTATE']._serialized_start=1037
+  _globals['_FILESTATE']._serialized_end=1217
+  _globals['_DATASETREADY']._serialized_start=1220
+  _globals['_DATASETREADY']._serialized_end=1514
+  _globals['_DATASETREADY_COUNTSENTRY']._serialized_start=1469
+  _globals['_DATASETREADY_COUNTSENTRY']._serialized_end=1514
+  _globals['_ALIASSTATE']._serialized_start=1517
+  _globals['_ALIASSTATE']._serialized_end=1685
+  _globals['_DATASETRETIRED']._serialized_start=1687
+  _globals['_DATASETRETIRED']._serialized_end=1755
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,8 @@ class _ServingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ServingS
     """Freed: it no longer answers."""
     SERVING_STATE_FAILED: _ServingState.ValueType  # 3
     """It could not be loaded."""
+    SERVING_STATE_LOADING: _ServingState.ValueType  # 4
+    """Being loaded; what a load comes to is said when it ends."""
 
 class ServingState(_ServingState, metaclass=_ServingStateEnumTypeWrapper):
     """What a replica does with a version."""
@@ -47,6 +49,8 @@ SERVING_STATE_STOPPED: ServingState.ValueType  # 2
 """Freed: it no longer answers."""
 SERVING_STATE_FAILED: ServingState.ValueType  # 3
 """It could not be loaded."""
+SERVING_STATE_LOADING: ServingState.ValueType  # 4
+"""Being loaded; what a load comes to is said when it ends."""
 Global___ServingState: _TypeAlias = ServingState  # noqa: Y015
 
 @_typing.final
@@ -190,6 +194,8 @@ class ModelServing(_message.Message):
     LOAD_SECONDS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     ABILITIES_FIELD_NUMBER: _builtins.int
+    BEGAN_AT_FIELD_NUMBER: _builtins.int
+    EXPECTED_SECONDS_FIELD_NUMBER: _builtins.int
     version_id: _builtins.str
     """The version."""
     replica: _builtins.str
@@ -202,9 +208,15 @@ class ModelServing(_message.Message):
     """Seconds it took to load and warm; 0 otherwise."""
     reason: _builtins.str
     """One line when failed."""
+    expected_seconds: _builtins.float
+    """Seconds that the load is likely to take, by earlier ones; 0 when there is none to go by."""
     @_builtins.property
     def abilities(self) -> Global___ServingAbilities:
         """What it can do; set when ready."""
+
+    @_builtins.property
+    def began_at(self) -> _timestamp_pb2.Timestamp:
+        """When its load began; set when loading."""
 
     def __init__(
         self,
@@ -216,10 +228,12 @@ class ModelServing(_message.Message):
         load_seconds: _builtins.float = ...,
         reason: _builtins.str = ...,
         abilities: Global___ServingAbilities | None = ...,
+        began_at: _timestamp_pb2.Timestamp | None = ...,
+        expected_seconds: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "began_at", b"began_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "engine", b"engine", "load_seconds", b"load_seconds", "reason", b"reason", "replica", b"replica", "state", b"state", "version_id", b"version_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abilities", b"abilities", "began_at", b"began_at", "engine", b"engine", "expected_seconds", b"expected_seconds", "load_seconds", b"load_seconds", "reason", b"reason", "replica", b"replica", "state", b"state", "version_id", b"version_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

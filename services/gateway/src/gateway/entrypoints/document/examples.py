@@ -80,6 +80,7 @@ MODEL_VERSION = {
     "serving_version_id": VERSION,
     "slower_than_source": False,
     "capabilities": CAPABILITIES,
+    "loading": None,
 }
 MODEL_ALIAS = {
     "id": MODEL,
@@ -88,6 +89,7 @@ MODEL_ALIAS = {
     "owned_by": "acme",
     "version_id": VERSION,
     "capabilities": CAPABILITIES,
+    "loading": {"elapsed_seconds": 4.2, "remaining_seconds": 7.5},
 }
 ALIAS = {
     "id": MODEL,

@@ -28,6 +28,14 @@ class Capabilities(Answer):
     """The same request gives the same tokens, whatever else runs."""
 
 
+class Loading(Answer):
+    """How far an engine is with loading a version."""
+
+    elapsed_seconds: float
+    remaining_seconds: float | None
+    """By earlier loads; null where there is none to go by, or it takes longer than they did."""
+
+
 class ModelVersion(Answer):
     """One version in one form."""
 
@@ -51,6 +59,8 @@ class ModelVersion(Answer):
     """Of builds: such a one serves only who asks for its id."""
     capabilities: Capabilities | None
     """Null until an engine has loaded it."""
+    loading: Loading | None
+    """Null while no engine loads it."""
 
 
 class ModelAlias(Answer):
@@ -62,6 +72,8 @@ class ModelAlias(Answer):
     owned_by: str
     version_id: str
     capabilities: Capabilities | None
+    """Of the version."""
+    loading: Loading | None
     """Of the version."""
 
 

@@ -89,7 +89,11 @@ class ModelProcedures:
 
     def _shown(self, name: str, version: ModelReady) -> pb.Model:
         abilities = self._models.abilities(version.version_id)
-        return pb.Model(id=name, version=version, abilities=abilities)
+        loading = self._models.loading(version.version_id)
+        shown = None
+        if loading is not None:
+            shown = pb.ModelLoading(**vars(loading))
+        return pb.Model(id=name, version=version, abilities=abilities, loading=shown)
 
     async def _delete(self, request: pb.DeleteModelRequest, call: Call) -> pb.DeleteModelResponse:
         gone = await self._delete_model(_given(request.version_id, "version_id"), call.caller)

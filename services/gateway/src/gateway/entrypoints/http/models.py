@@ -13,7 +13,12 @@ from gateway.entrypoints.bodies.alias_body import AliasBody
 from gateway.entrypoints.bodies.parsing import read_body
 from gateway.entrypoints.http.requests import Handlers, caller_of, json_response
 from gateway.entrypoints.views.job_views import View
-from gateway.entrypoints.views.model_views import alias_as_model_view, alias_view, listed_model_view
+from gateway.entrypoints.views.model_views import (
+    alias_as_model_view,
+    alias_view,
+    listed_model_view,
+    served_fields,
+)
 from gateway.entrypoints.views.pages import deleted_view, list_view
 from gateway.routing.delete_alias import DeleteAlias
 from gateway.routing.delete_model import DeleteModel
@@ -73,11 +78,15 @@ class ModelRoutes:
         return json_response(self._version(found))
 
     def _version(self, version: ModelReady) -> View:
-        abilities = self._models.abilities(version.version_id)
-        return listed_model_view(version, self._models.serving(version), abilities)
+        served = self._served(version.version_id)
+        return listed_model_view(version, self._models.serving(version), served)
 
     def _alias(self, alias: AliasState) -> View:
-        return alias_as_model_view(alias, self._models.abilities(alias.version_id))
+        return alias_as_model_view(alias, self._served(alias.version_id))
+
+    def _served(self, version_id: str) -> View:
+        models = self._models
+        return served_fields(models.abilities(version_id), models.loading(version_id))
 
     async def _delete(self, request: Request) -> Response:
         version_ids = await self._delete_model(request.path_params["model"], caller_of(request))

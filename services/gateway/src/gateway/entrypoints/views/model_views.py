@@ -3,7 +3,7 @@
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ServingAbilities
 from registry.default_build import is_slower
 
-from gateway.domain.models import is_build
+from gateway.domain.models import Loading, is_build
 from gateway.entrypoints.views.job_views import View, unix_seconds
 from gateway.routing.alias_split import alias_split
 
@@ -29,17 +29,34 @@ def model_view(version: ModelReady) -> View:
     }
 
 
-def listed_model_view(
-    version: ModelReady, serving: str | None, abilities: ServingAbilities | None
-) -> View:
+def listed_model_view(version: ModelReady, serving: str | None, served: View) -> View:
     """A version beside others.
 
     Args:
         serving: id of the version that its name is served by; None while that is not decided.
-        abilities: of the engine that loaded it last; None until one has.
+        served: see `served_fields`.
     """
-    shown = {"serving_version_id": serving, "capabilities": _capabilities(abilities)}
-    return model_view(version) | shown
+    return {**model_view(version), "serving_version_id": serving, **served}
+
+
+def served_fields(abilities: ServingAbilities | None, loading: Loading | None) -> View:
+    """What inference tells of a version.
+
+    Args:
+        abilities: of the engine that loaded it last; None until one has.
+        loading: how far one is that loads it; None while none does.
+    """
+    return {"capabilities": _capabilities(abilities), "loading": _loading(loading)}
+
+
+def _loading(loading: Loading | None) -> View | None:
+    if loading is None:
+        return None
+    left = loading.remaining_seconds
+    return {
+        "elapsed_seconds": round(loading.elapsed_seconds, 1),
+        "remaining_seconds": None if left is None else round(left, 1),
+    }
 
 
 def _capabilities(abilities: ServingAbilities | None) -> View | None:
@@ -58,7 +75,7 @@ def _capabilities(abilities: ServingAbilities | None) -> View | None:
     }
 
 
-def alias_as_model_view(alias: AliasState, abilities: ServingAbilities | None) -> View:
+def alias_as_model_view(alias: AliasState, served: View) -> View:
     """An alias as OpenAI's `model`: it can be asked for like one."""
     return {
         "id": alias.name,
@@ -66,7 +83,7 @@ def alias_as_model_view(alias: AliasState, abilities: ServingAbilities | None) -
         "created": unix_seconds(alias.moved_at),
         "owned_by": alias.tenant,
         "version_id": alias.version_id,
-        "capabilities": _capabilities(abilities),
+        **served,
     }
 
 

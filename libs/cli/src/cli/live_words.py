@@ -1,21 +1,21 @@
-"""Where a watched job waits, asked again and again: no event says that the queue has moved."""
+"""How far that is what somebody waits for, asked again and again: nothing tells it by itself."""
 
 import threading
 from collections.abc import Callable
 
-TURN_SECONDS = 5.0
+LOOK_SECONDS = 5.0
 
 
-class LiveTurn:
-    """Tells the turn now and then, in a thread, while the job waits and until the block ends.
+class LiveWords:
+    """Tells the words now and then, in a thread, while somebody waits and until the block ends.
 
     Args:
-        ask: the turn in words; empty when the job does not wait, or nobody answers.
+        ask: the words; empty when there is nothing to wait for, or nobody answers.
         tell: shows them; never called after `waits(False)`.
     """
 
     def __init__(
-        self, ask: Callable[[], str], tell: Callable[[str], None], seconds: float = TURN_SECONDS
+        self, ask: Callable[[], str], tell: Callable[[str], None], seconds: float = LOOK_SECONDS
     ) -> None:
         self._ask = ask
         self._tell = tell
@@ -25,7 +25,7 @@ class LiveTurn:
         self._ended = threading.Event()
         self._telling = threading.Lock()
 
-    def __enter__(self) -> "LiveTurn":
+    def __enter__(self) -> "LiveWords":
         threading.Thread(target=self._run, daemon=True).start()
         return self
 
@@ -35,7 +35,7 @@ class LiveTurn:
         self._waits.set()  # so that the thread sees that it has ended
 
     def waits(self, waits: bool) -> None:
-        """Say whether the job waits, as its events tell."""
+        """Say whether somebody still waits."""
         with self._telling:
             if waits:
                 self._waits.set()
