@@ -150,3 +150,44 @@ def test_what_it_does_not_know_is_left_to_the_modules(
     plain, known = load(bases[family], decide(method, values)), load(bases["llama"])
 
     assert plain.pack_nodes < known.pack_nodes
+
+
+@pytest.mark.parametrize("exact", [True, False], ids=["in-bfloat16", "in-float32"])
+@pytest.mark.parametrize("family", FUSED)
+def test_all_weights_are_asked_as_frozen_ones_and_stay_what_they_are(
+    monkeypatch: pytest.MonkeyPatch, bases: dict[str, Path], family: str, exact: bool
+) -> None:
+    tree = tree_of(SOME_ROWS)
+    model = load(bases[family], decide("full", {}))
+    with torch.no_grad():
+        for weight in model.trainable.values():
+            weight.copy_(weight.to(torch.bfloat16).float() * (1 if exact else 1.001))
+    before = {name: weight.detach().clone() for name, weight in model.trainable.items()}
+    objects = list(model.trainable.values())
+    said = scores_of(model, tree)
+    monkeypatch.setattr(model_module, "compute_dtype", lambda _method: torch.bfloat16)
+
+    with model.as_frozen():
+        assert model.compute_format == ("bfloat16" if exact else "float32")
+        assert model.pack_nodes == load(bases[family]).pack_nodes
+        assert not model.trainable
+        asked = scores_of(model, tree)
+
+    assert float((asked - said).norm()) < (5e-2 if exact else 1e-5) * float(said.norm())
+    # An optimizer holds the very objects.
+    assert list(map(id, model.trainable.values())) == list(map(id, objects))
+    assert all(torch.equal(weight, before[name]) for name, weight in model.trainable.items())
+    assert torch.equal(scores_of(model, tree), said)
+
+
+def test_ranks_and_adapters_are_asked_as_they_are(bases: dict[str, Path]) -> None:
+    divided, adapted = by_modules(load(bases["llama"], decide("full", {}))), load(bases["llama"])
+
+    for model in (divided, adapted):
+        with model.as_frozen():
+            assert model.trainable
+
+
+def scores_of(model: TrainedModel, tree: TokenTree) -> Tensor:
+    with torch.no_grad():
+        return model.logits(tree, range(len(tree)))

@@ -33,9 +33,10 @@ def sit_exam(
         )
 
     model.train(False)
-    return answer_in_batches(
-        questions, TreeScorer(model), on_progress, batch_size=QUESTIONS_AT_A_TIME
-    )
+    with model.as_frozen():
+        return answer_in_batches(
+            questions, TreeScorer(model), on_progress, batch_size=QUESTIONS_AT_A_TIME
+        )
 
 
 def exam_report(

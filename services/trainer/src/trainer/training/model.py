@@ -50,6 +50,7 @@ class TrainedModel:
         self._stored_dtype = stored_dtype
         self._compute: Compute = self._logits
         self._as_base = False
+        self._is_wrapped = False
         self._fused = None if beginning is not None else fused(model)
         self.work = WorkMeter(_needed(model))
         """What the passes of this model needed."""
@@ -87,7 +88,7 @@ class TrainedModel:
 
         Modules compute from here on: whoever wraps passes may have hooks in them.
         """
-        self._fused = None
+        self._fused, self._is_wrapped = None, True
         self._compute = wrap(self._compute)
 
     @property
@@ -144,6 +145,29 @@ class TrainedModel:
                 yield
         finally:
             self._begins, self._as_base = self._beginning is not None, False
+
+    @contextmanager
+    def as_frozen(self) -> Iterator[None]:
+        """Within the block nothing learns, and a model whose own weights do is computed as frozen
+        ones are: by few operations, and in their format where it holds every weight exactly."""
+        learning = [weight for weight in self._model.parameters() if weight.requires_grad]
+        if self.learns_by_adapter or self._is_wrapped or not learning:
+            yield
+            return
+        own, format_of_frozen = self._model.dtype, compute_dtype(LORA)
+        weights = list(self._model.parameters())
+        exact = all(torch.equal(one.to(format_of_frozen).to(own), one) for one in weights)
+        self._model.requires_grad_(False)
+        # Not the module's own conversion, which would round its tables of angles for good.
+        _convert(weights, format_of_frozen if exact else own)
+        self._fused = fused(self._model)
+        try:
+            yield
+        finally:
+            self._fused = None
+            _convert(weights, own)
+            for weight in learning:
+                weight.requires_grad_(True)
 
     def logits(self, tree: TokenTree, nodes: Sequence[int]) -> Tensor:
         """(len(nodes), V) float32 scores of the token that follows each of `nodes`.
@@ -222,6 +246,12 @@ def _read(folder: Path, method: str) -> tuple[PreTrainedModel, torch.dtype]:
     )
     mend(model)
     return model, stored_dtype
+
+
+def _convert(weights: Sequence[torch.nn.Parameter], dtype: torch.dtype) -> None:
+    """In place: an optimizer that knows these weights goes on with them."""
+    for weight in weights:
+        weight.data = weight.data.to(dtype)
 
 
 def _needed(model: PreTrainedModel) -> NeededWork:
