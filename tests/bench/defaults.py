@@ -2,6 +2,7 @@
 
     BENCH_DATA=FOLDER python -m tests.bench.defaults                 goes on where the last ended
     BENCH_DATA=FOLDER python -m tests.bench.defaults --seconds 500   for so long
+    BENCH_DATA=FOLDER python -m tests.bench.defaults --only CELL ... these cells, in this order
     python -m tests.bench.defaults --report                          only writes the entries anew
 
 `defaults.<corpus>.<way>.<rows>`: share of 1,000 held-out rows that a model answers rightly (the
@@ -10,13 +11,15 @@ three seeds. Ratio: over the base model's share on the same rows. Ways: LoRA and
 and 3,000 rows, a prefix and DPO (LoRA's; the worse answer is another label) at 1,000.
 `defaults.shortfall`: points that these are behind the best of five fixed rates with the same epochs
 and batch size, mean over the cells. A fixed rate has one seed, and the best is chosen by the rows
-that it is measured on: that speaks for it, not for us.
+that it is measured on: that speaks for it, not for us. An entry that misses runs says which, and
+not whether its goal is met: a cell of a seed, the shortfall of a cell.
 
 Corpora: WordNet's nouns (word and gloss to one of 25 kinds) and Chinese reviews (good or bad) of
 BENCH_DATA, 6,000 rows drawn, freed of duplicates and split by data-prep. Base: the demo's,
 SmolLM2-135M-Instruct. Intervals resample test rows, in pairs, and seeds.
 
-It takes days on two cores and goes on where it ended: each run that is done is kept in
+It takes two days of a core and goes on where it ended, the quickest runs first
+(`defaults_cells.units`): each run that is done is kept in
 deploy/bench/defaults_units.json, with the commit that it was done at; the checkpoint of one that is
 not lies in build/bench/. Runs of an automatic choice that has changed since are to be deleted there
 by hand: `--forget CELL` does it.
@@ -27,6 +30,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,7 +40,7 @@ from rich.console import Console
 
 from tests import run_record
 from tests.bench.built_model import python
-from tests.bench.defaults_cells import CELLS, Unit, units
+from tests.bench.defaults_cells import CELLS, Unit, units, work
 from tests.bench.defaults_figures import entries
 from tests.bench.defaults_unit import Corpus, correct_of, make_corpus, run_unit
 from tests.bench.harness import WORK_FOLDER
@@ -51,8 +55,9 @@ FOREVER = 1e9
 class Grid:
     """The runs that are done, and how to do the next one."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, only: Sequence[str]) -> None:
         self._console = console
+        self._only = only
         self._corpora: dict[str, Corpus] = {}
         self.kept: dict[str, dict[str, Any]] = (
             json.loads(UNITS.read_text(encoding="utf-8")) if UNITS.is_file() else {}
@@ -60,8 +65,11 @@ class Grid:
 
     @property
     def left(self) -> list[Unit]:
-        """What is still to be done, in its order."""
-        return [unit for unit in units() if unit.id not in self.kept]
+        """What is still to be done, in its order; of some cells alone, in theirs."""
+        wanted = [unit for unit in units() if unit.id not in self.kept]
+        if not self._only:
+            return wanted
+        return [unit for cell in self._only for unit in wanted if unit.cell.name == cell]
 
     async def go_on(self, seconds: float) -> None:
         """Do what is left, for so long."""
@@ -98,10 +106,10 @@ class Grid:
         return correct_of(known[0]["base_correct"]) if known else None
 
     def _expected(self) -> str:
-        """Hours of what is left: by tokens of training, at the mean speed of what is done."""
+        """Hours of what is left, at the mean speed of what is done."""
         spent = sum(run["seconds"] for run in self.kept.values())
-        rows = sum(_work(unit) for unit in units() if unit.id in self.kept)
-        hours = sum(map(_work, self.left)) * spent / rows / 3600 if rows else 0.0
+        done = sum(work(unit) for unit in units() if unit.id in self.kept)
+        hours = sum(map(work, self.left)) * spent / done / 3600 if done else 0.0
         return f"{len(self.left)} runs are left, about {hours:.1f} h like these"
 
     def forget(self, cell: str) -> None:
@@ -118,21 +126,11 @@ class Grid:
         """Write and show the entries."""
         lines = entries(self.kept)
         document = run_record.circumstances(PACKAGES) | {
-            "runs": f"{len(self.kept)} of {len(list(units()))}",
+            "runs": f"{len(self.kept)} of {len(units())}",
             "entries": [asdict(line) for line in lines],
         }
         run_record.save(document, RESULT)
         show(lines, self._console)
-
-
-EXAM_ROWS = 500
-"""Rows of train that cost about as much as the test rows."""
-
-
-def _work(unit: Unit) -> float:
-    """In rows that are read once; all weights cost more than an adapter."""
-    passes = {300: 3, 1_000: 2, 3_000: 2}[unit.cell.rows]
-    return EXAM_ROWS + passes * unit.cell.rows * (2 if unit.cell.way == "full" else 1)
 
 
 def _made(folder: Path) -> Path:
@@ -144,10 +142,12 @@ def main() -> int:
     """Go on, and report."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.defaults")
     parser.add_argument("--seconds", type=float, default=FOREVER, help="for how long (to the end)")
+    cells = [cell.name for cell in CELLS]
+    parser.add_argument("--only", nargs="+", default=[], choices=cells, help="in this order")
     parser.add_argument("--report", action="store_true", help="train nothing")
-    parser.add_argument("--forget", choices=[cell.name for cell in CELLS], help="do it again")
+    parser.add_argument("--forget", choices=cells, help="do it again")
     chosen = parser.parse_args()
-    grid = Grid(Console())
+    grid = Grid(Console(), chosen.only)
     if chosen.forget:
         grid.forget(chosen.forget)
     elif not chosen.report:
