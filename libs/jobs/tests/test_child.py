@@ -1,9 +1,13 @@
-"""The child's side alone."""
+"""A child process of a job: what it costs and inherits, and what a start leaves behind."""
 
 import subprocess
 import sys
+from pathlib import Path
 
-from jobs.children import environment_for_children
+import psutil
+import pytest
+from jobs.children import ChildProcess, environment_for_children
+from testkit.cancelling import cancelled_after
 
 
 def test_a_child_pays_for_nothing_but_the_standard_library():
@@ -36,3 +40,13 @@ def test_a_child_does_not_inherit_what_opens_doors(monkeypatch):
 
     assert environment["OMP_NUM_THREADS"] == "1"
     assert "x" not in environment.values()
+
+
+@pytest.mark.parametrize("turns", range(1, 16))
+async def test_a_start_that_is_cancelled_leaves_no_process(tmp_path: Path, turns: int):
+    before = set(psutil.Process().children())
+    started = await cancelled_after(turns, ChildProcess.start("calendar", {}, folder=tmp_path))
+    if started is not None:
+        await started.close()
+
+    assert set(psutil.Process().children()) <= before

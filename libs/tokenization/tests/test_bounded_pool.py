@@ -1,6 +1,7 @@
 """Foreign templates and tokenizers run within limits; nobody waits for those that do not end."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from service_kit.errors import DomainError, OverloadedError
+from testkit.cancelling import cancelled_after
 from testkit.hostile_models import X_TRIGGER, make_hostile
 from testkit.models import make_tiny_llama
 from testkit.waiting import eventually
@@ -215,3 +217,32 @@ async def test_processes_end_with_their_parent_however_it_ends(endless: Path) ->
     parent.kill()
     await parent.wait()
     await eventually(lambda: not any(child.is_running() for child in children), within=20)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 4])
+async def test_a_pool_that_is_cancelled_while_it_starts_leaves_no_process(turns: int) -> None:
+    before = set(psutil.Process().children())
+    pool = TokenizerPool(LIMITS, Figures())
+
+    assert await cancelled_after(turns, pool.__aenter__()) is None
+
+    assert set(psutil.Process().children()) <= before
+
+
+async def test_a_pool_of_which_one_process_does_not_start_leaves_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = set(psutil.Process().children())
+    left = iter([True, True, False])
+    whole = socket.socketpair
+
+    def fails_in_the_end() -> tuple[socket.socket, socket.socket]:
+        if not next(left, True):
+            raise OSError("too many open files")
+        return whole()
+
+    monkeypatch.setattr("tokenization.bounded.process.socket.socketpair", fails_in_the_end)
+    with pytest.raises(OSError, match="too many"):
+        await TokenizerPool(LIMITS, Figures()).__aenter__()
+
+    assert set(psutil.Process().children()) <= before

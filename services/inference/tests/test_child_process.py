@@ -1,15 +1,22 @@
-"""How the engine's process is started and ended, under the loop that the service runs on."""
+"""How the engine's process is started and ended, under the loops that it is started by."""
 
 import asyncio
 import os
+from collections.abc import Callable
 
+import psutil
 import pytest
 import uvloop
 from inference.adapters.child_process import ChildProcess
 from service_kit.errors import UnavailableError
+from testkit.cancelling import cancelled_after
 
 CALENDAR = "calendar"
 """A module that ends by itself and never reads its socket."""
+ENGINE = "inference.children.command"
+"""One that lives until its parent hangs up."""
+LOOPS = pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 def test_a_child_is_started_without_forking_this_process() -> None:
@@ -37,3 +44,31 @@ def test_a_child_that_ends_is_known_to_be_gone() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(outlive())
+
+
+@LOOPS
+@pytest.mark.parametrize("turns", range(1, 5))
+def test_a_start_that_is_cancelled_leaves_no_process(loop_factory: LoopFactory, turns: int) -> None:
+    async def start() -> None:
+        started = await cancelled_after(turns, ChildProcess.start(ENGINE))
+        if started is not None:
+            await started.kill()
+
+    before = set(psutil.Process().children())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(start())
+        assert set(psutil.Process().children()) <= before
+
+
+@LOOPS
+@pytest.mark.parametrize("end", [ChildProcess.kill, ChildProcess.close])
+def test_an_end_that_is_cancelled_is_reached(
+    loop_factory: LoopFactory, end: Callable[[ChildProcess], asyncio.Future[int]]
+) -> None:
+    async def start_and_end() -> None:
+        child = await ChildProcess.start(ENGINE)
+        await cancelled_after(1, end(child))
+        assert not psutil.pid_exists(child.pid)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(start_and_end())

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from service_kit.endings import to_its_end
 from service_kit.errors import DiskFullError
 
 from jobs.child import DISK_FULL
@@ -58,26 +59,26 @@ class ChildProcess:
         read_fd, write_fd = os.pipe()
         log_file = folder / "child.log"
         try:
-            with log_file.open("ab") as output:
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    # A crash in native code leaves its stack in the log.
-                    "-Xfaulthandler",
-                    "-m",
-                    module,
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=(write_fd,),
-                    start_new_session=True,
-                    env={**environment_for_children(), **(env or {})},
-                )
-        except BaseException:
-            os.close(read_fd)
-            raise
+            # Before there is a process: between it and its owner nothing is awaited.
+            reports, pipe = await _reader(read_fd)
+            try:
+                with log_file.open("ab") as output:
+                    process = await asyncio.create_subprocess_exec(
+                        # A crash in native code leaves its stack in the log.
+                        *(sys.executable, "-Xfaulthandler", "-m", module),
+                        stdin=asyncio.subprocess.PIPE,
+                        stdout=output,
+                        stderr=output,
+                        pass_fds=(write_fd,),
+                        start_new_session=True,
+                        env={**environment_for_children(), **(env or {})},
+                    )
+            except BaseException:
+                pipe.close()
+                raise
         finally:
             os.close(write_fd)
-        child = cls(process, *await _reader(read_fd), log_file)
+        child = cls(process, reports, pipe, log_file)
         try:
             first = {"report_fd": write_fd, "folder": str(folder), "request": dict(request)}
             await child.send(first)
@@ -135,6 +136,9 @@ class ChildProcess:
 
     async def close(self) -> None:
         """Whatever happened, nothing of it is left running."""
+        await to_its_end(self._close())
+
+    async def _close(self) -> None:
         self.kill()
         await self._process.wait()
         await self._reaper

@@ -65,10 +65,16 @@ class TokenizerPool:
         self._slots = [Slot() for _ in range(max(FEWEST, self.processes))]
 
     async def __aenter__(self) -> "TokenizerPool":
-        started = [BoundedProcess.start(START_SECONDS) for _ in self._slots]
-        for slot, process in zip(self._slots, await asyncio.gather(*started), strict=True):
-            self._fill(slot, process)
+        starting = [self._start(self._start_at(slot)) for slot in self._slots]
+        try:
+            await asyncio.gather(*starting)
+        except BaseException:
+            await self.__aexit__()  # some may run already
+            raise
         return self
+
+    async def _start_at(self, slot: Slot) -> None:
+        self._fill(slot, await BoundedProcess.start(START_SECONDS))
 
     async def __aexit__(self, *_: object) -> None:
         for task in (tasks := [*self._tasks]):
@@ -268,7 +274,7 @@ class TokenizerPool:
         await process.kill()
         while slot.process is None:
             try:
-                self._fill(slot, await BoundedProcess.start(START_SECONDS))
+                await self._start_at(slot)
             except (OSError, ProcessLostError) as error:
                 log.warning("a process for chat templates did not start: %s", error)
                 await asyncio.sleep(AGAIN_SECONDS)
@@ -278,10 +284,11 @@ class TokenizerPool:
             for folder in sorted(reversed(self._proven), key=lambda it: it not in wanted):
                 await self._load_at(slot, folder)
 
-    def _start(self, work: Any) -> None:
+    def _start(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _count(self) -> None:
         self.observer.running(sum(slot.process is not None for slot in self._slots))

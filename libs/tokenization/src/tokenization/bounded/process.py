@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
+from service_kit.endings import kill
+
 from tokenization.bounded.frames import HEAD, frame
 from tokenization.bounded.limits import MAX_ANSWER_BYTES
 from tokenization.bounded.spawn import cpu_seconds_of, limit_of_death, spawn
@@ -87,7 +89,7 @@ class BoundedProcess(asyncio.Protocol):
             _, child = await loop.create_connection(lambda: cls(process), sock=ours)
         except BaseException:
             ours.close()
-            await _end(process)
+            await kill(process)
             raise
         await child._answered(seconds, cpu_seconds=seconds)
         return child
@@ -159,7 +161,7 @@ class BoundedProcess(asyncio.Protocol):
         """End it at once; its exit status."""
         if self._transport is not None:
             self._transport.abort()
-        return await _end(self._process)
+        return await kill(self._process)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Not by `isinstance`: uvloop's transports are of no class of asyncio's.
@@ -190,9 +192,3 @@ class BoundedProcess(asyncio.Protocol):
             self._reply.set_exception(ConnectionError("the process is gone"))
             # Nobody may be waiting between two requests.
             self._reply.exception()
-
-
-async def _end(process: subprocess.Popen[bytes]) -> int:
-    """Kill it and wait for its end, which goes on when the caller is cancelled; its exit status."""
-    process.kill()  # which minds that somebody else waits for it, too
-    return await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, process.wait))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jobs.children import environment_for_children
+from service_kit.endings import end_of, kill, to_its_end
 from service_kit.errors import UnavailableError
 
 MAX_LINE_BYTES = 4 * 1024 * 1024
@@ -44,7 +45,13 @@ class ChildProcess:
             raise
         finally:
             theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
+        try:
+            reader, writer = await asyncio.open_connection(sock=ours, limit=MAX_LINE_BYTES)
+        except BaseException:
+            # Cancelled, as a rule: nobody else knows of the process yet.
+            ours.close()
+            await kill(process)
+            raise
         return cls(process, reader, writer)
 
     @property
@@ -74,21 +81,20 @@ class ChildProcess:
 
     async def close(self) -> int:
         """Hang up, give it a moment to leave, kill it if it does not; its exit status."""
+        return await to_its_end(self._close())
+
+    async def _close(self) -> int:
         self._writer.close()
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                return await self._ended()
+                return await end_of(self._process)
         except TimeoutError:
             return await self.kill()
 
     async def kill(self) -> int:
         """End it at once; its exit status."""
         self._writer.close()
-        self._process.kill()
-        return await self._ended()
-
-    async def _ended(self) -> int:
-        return await asyncio.to_thread(self._process.wait)
+        return await kill(self._process)
 
 
 def _spawn(module: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
