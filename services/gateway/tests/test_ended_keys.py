@@ -173,9 +173,11 @@ async def test_what_runs_at_another_gateway_ends_too_and_what_others_asked_goes_
         staying.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as going_on,
     ):
         lines = going_on.aiter_lines()
-        await anext(lines)
+        first = await anext(lines)
+        assert going_on.is_success, first
         asking = asyncio.create_task(client.post("/v1/chat/completions", json=chat(stream=True)))
-        await eventually(lambda: house.inference.in_flight == 2)
+        await eventually(lambda: house.inference.in_flight == 2 or asking.done())
+        assert not asking.done(), asking.result().text
         async with revoked_while(house, made, "elsewhere"):
             answer = await asking
         assert last_event(answer.text)["error"]["code"] == "key_ended"

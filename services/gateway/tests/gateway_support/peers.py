@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from guard.bundle import CompiledPolicy
@@ -27,6 +28,14 @@ def prompt_too_long() -> DomainError:
 def engine_cannot() -> DomainError:
     """What inference says when its engine lacks what a request asks for."""
     return PreconditionError("the engine cannot constrain answers").because("ENGINE_CANNOT")
+
+
+@dataclass
+class InHand:
+    """Requests since the last reset: one of before it that ends late counts no more."""
+
+    in_flight: int = 0
+    cancelled: int = 0
 
 
 class FakeInference(InferenceServiceServicer):
@@ -77,9 +86,18 @@ class FakeInference(InferenceServiceServicer):
         self.loaded: list[str] = []
         self.embedded: list[list[str]] = []
         self.counted: list[inference_pb.CountTokensRequest] = []
-        self.in_flight = 0
-        self.cancelled = 0
+        self._in_hand = InHand()
         self.deadlines: list[float] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Answers that are being generated."""
+        return self._in_hand.in_flight
+
+    @property
+    def cancelled(self) -> int:
+        """Answers that were cancelled."""
+        return self._in_hand.cancelled
 
     async def Generate(
         self, request: inference_pb.GenerateRequest, context: Any
@@ -91,8 +109,8 @@ class FakeInference(InferenceServiceServicer):
             raise self.fail_before
         if request.model in self.fail_versions:
             raise self.fail_versions[request.model]
-        version_id = self._version_of(request)
-        self.in_flight += 1
+        version_id, in_hand = self._version_of(request), self._in_hand
+        in_hand.in_flight += 1
         try:
             if self.hold_after is not None and number > self.hold_after:
                 await self.held.wait()
@@ -114,10 +132,10 @@ class FakeInference(InferenceServiceServicer):
                 yield response
         except (asyncio.CancelledError, GeneratorExit):
             # Which of the two it is depends on whether the call was cancelled while it was sending.
-            self.cancelled += 1
+            in_hand.cancelled += 1
             raise
         finally:
-            self.in_flight -= 1
+            in_hand.in_flight -= 1
 
     def _version_of(
         self,
