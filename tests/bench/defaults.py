@@ -2,7 +2,7 @@
 
     BENCH_DATA=FOLDER python -m tests.bench.defaults                 goes on where the last ended
     BENCH_DATA=FOLDER python -m tests.bench.defaults --seconds 500   for so long
-    BENCH_DATA=FOLDER python -m tests.bench.defaults --only CELL ... these cells, in this order
+    BENCH_DATA=FOLDER python -m tests.bench.defaults --only NAME ... cells or runs, in this order
     python -m tests.bench.defaults --report                          only writes the entries anew
 
 `defaults.<corpus>.<way>.<rows>`: share of 1,000 held-out rows that a model answers rightly (the
@@ -22,7 +22,7 @@ It takes two days of a core and goes on where it ended, the quickest runs first
 (`defaults_cells.units`): each run that is done is kept in
 deploy/bench/defaults_units.json, with the commit that it was done at; the checkpoint of one that is
 not lies in build/bench/. Runs of an automatic choice that has changed since are to be deleted there
-by hand: `--forget CELL` does it.
+by hand: `--forget NAME` does it.
 """
 
 import argparse
@@ -40,7 +40,7 @@ from rich.console import Console
 
 from tests import run_record
 from tests.bench.built_model import python
-from tests.bench.defaults_cells import CELLS, Unit, units, work
+from tests.bench.defaults_cells import CELLS, Unit, is_named, units, work
 from tests.bench.defaults_figures import entries
 from tests.bench.defaults_unit import Corpus, correct_of, make_corpus, run_unit
 from tests.bench.harness import WORK_FOLDER
@@ -65,11 +65,12 @@ class Grid:
 
     @property
     def left(self) -> list[Unit]:
-        """What is still to be done, in its order; of some cells alone, in theirs."""
+        """What is still to be done, in its order; of what is named alone, in that order."""
         wanted = [unit for unit in units() if unit.id not in self.kept]
         if not self._only:
             return wanted
-        return [unit for cell in self._only for unit in wanted if unit.cell.name == cell]
+        named = [unit for name in self._only for unit in wanted if is_named(unit.id, name)]
+        return list(dict.fromkeys(named))
 
     async def go_on(self, seconds: float) -> None:
         """Do what is left, for so long."""
@@ -112,9 +113,9 @@ class Grid:
         hours = sum(map(work, self.left)) * spent / done / 3600 if done else 0.0
         return f"{len(self.left)} runs are left, about {hours:.1f} h like these"
 
-    def forget(self, cell: str) -> None:
-        """Let the runs of a cell be done again."""
-        self.kept = {unit: run for unit, run in self.kept.items() if not unit.startswith(cell)}
+    def forget(self, name: str) -> None:
+        """Let a run, or all runs of a cell, be done again."""
+        self.kept = {unit: run for unit, run in self.kept.items() if not is_named(unit, name)}
         self._save()
 
     def _save(self) -> None:
@@ -142,10 +143,12 @@ def main() -> int:
     """Go on, and report."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.defaults")
     parser.add_argument("--seconds", type=float, default=FOREVER, help="for how long (to the end)")
-    cells = [cell.name for cell in CELLS]
-    parser.add_argument("--only", nargs="+", default=[], choices=cells, help="in this order")
+    names = [*(cell.name for cell in CELLS), *(unit.id for unit in units())]
+    parser.add_argument(
+        "--only", nargs="+", default=[], choices=names, metavar="NAME", help="CELL or CELL/auto/1"
+    )
     parser.add_argument("--report", action="store_true", help="train nothing")
-    parser.add_argument("--forget", choices=cells, help="do it again")
+    parser.add_argument("--forget", choices=names, metavar="NAME", help="do it again")
     chosen = parser.parse_args()
     grid = Grid(Console(), chosen.only)
     if chosen.forget:

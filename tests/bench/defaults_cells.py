@@ -96,6 +96,11 @@ def is_of_first_plan(unit: Unit) -> bool:
     return not unit.rate and (unit.cell.way != FULL or unit.seed == SEEDS[0])
 
 
+def is_named(unit_id: str, name: str) -> bool:
+    """Whether `name` is that of a run or of its cell."""
+    return f"{unit_id}/".startswith(f"{name}/")
+
+
 def units() -> list[Unit]:
     """All runs: those of the first plan first, in it the quickest, and in a cell `auto`."""
     every = [

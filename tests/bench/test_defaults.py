@@ -7,6 +7,7 @@ from tests.bench.defaults_cells import (
     FIXED_RATES,
     SEEDS,
     Unit,
+    is_named,
     is_of_first_plan,
     units,
     work,
@@ -53,6 +54,14 @@ def test_every_run_has_an_id_of_its_own_and_quick_runs_of_the_first_plan_come_fi
     for part in (True, False):
         costs = [work(unit) for unit in all_units if is_of_first_plan(unit) is part]
         assert costs == sorted(costs)
+
+
+def test_a_name_is_that_of_a_run_or_of_all_runs_of_its_cell() -> None:
+    run_of_long = Unit(CELLS[-1], 0.0, 1)
+    named = [unit for unit in units() if is_named(unit.id, CELL.name)]
+
+    assert [unit.cell for unit in named] == [CELL] * 8
+    assert [unit for unit in units() if is_named(unit.id, run_of_long.id)] == [run_of_long]
 
 
 def test_a_cell_meets_its_goal_by_a_gain_or_by_saying_that_there_is_none() -> None:
