@@ -44,6 +44,8 @@ def open_channel(
         # A name may stand for several replicas, or for another address after a restart.
         ("grpc.lb_policy_name", "round_robin"),
         ("grpc.dns_min_time_between_resolutions_ms", 1000),
+        # Another channel of this process may have seen a server end whose port has a new one.
+        ("grpc.use_local_subchannel_pool", 1),
     ]
     if identity is None:
         channel = grpc.aio.insecure_channel(target, options=options)
