@@ -2,6 +2,8 @@
 
 import multiprocessing
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ from registry.store import FolderStore
 from registry_support.store_files import FolderOf, no_file_longer_than, read
 from service_kit.errors import DiskFullError
 from service_kit.status import status_of
+
+_start: Barrier
+"""In each of several processes: they all begin when all are there."""
 
 
 def test_staging_is_swept_of_what_dead_processes_left(
@@ -57,30 +62,31 @@ def test_everything_is_on_the_disk_before_it_has_its_name_and_the_manifest_comes
     assert named[-1].stem == manifest.digest.removeprefix("sha256:")
 
 
-def commit_and_make(root: Path, folder: Path, start: Any, answers: Any) -> None:
-    """One of several processes that do the same at the same time."""
-    start.wait()
+def commit_and_make(root: Path, folder: Path) -> tuple[str, Any]:
+    """What one of several processes that do the same at the same time has done."""
+    _start.wait()
     store = FolderStore(root)
     manifest = store.commit(folder, kind="file", form="jsonl")
-    answers.put((manifest.digest, read(store.materialise(manifest.digest))))
+    return manifest.digest, read(store.materialise(manifest.digest))
 
 
+def start_at(barrier: Barrier) -> None:
+    global _start
+    _start = barrier
+
+
+@pytest.mark.timeout(300)
 def test_processes_that_commit_the_same_content_at_once_all_succeed(
     tmp_path: Path, folder_of: FolderOf
 ) -> None:
     tree = {f"part-{n}/content": bytes([n]) * 50_000 for n in range(20)}
-    folder = folder_of(tree)
+    folder, root = folder_of(tree), tmp_path / "store"
     context = multiprocessing.get_context("spawn")
-    start, answers = context.Barrier(3), context.Queue()
-    arguments = (tmp_path / "store", folder, start, answers)
-    processes = [context.Process(target=commit_and_make, args=arguments) for _ in range(3)]
-    for process in processes:
-        process.start()
-    outcomes = [answers.get(timeout=60) for _ in processes]
-    for process in processes:
-        process.join(timeout=60)
+    start = (context.Barrier(3),)
+    with ProcessPoolExecutor(3, context, initializer=start_at, initargs=start) as processes:
+        running = [processes.submit(commit_and_make, root, folder) for _ in range(3)]
+        outcomes = [each.result() for each in running]
 
-    assert [process.exitcode for process in processes] == [0, 0, 0]
     assert len({digest for digest, _ in outcomes}) == 1
     assert all(files == tree for _, files in outcomes)
     assert not list((tmp_path / "store" / "staging").iterdir())

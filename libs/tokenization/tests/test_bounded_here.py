@@ -1,5 +1,6 @@
 """A bounded tokenizer is a tokenizer like another, but for what does not end."""
 
+import threading
 from pathlib import Path
 
 import psutil
@@ -93,6 +94,17 @@ def test_a_template_that_never_ends_does_not_load(tmp_path: Path, template: str)
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match=r"tokenizer\.json cannot be read"):
         BoundedTokenizer.load(tmp_path)
+
+
+def test_a_request_whose_process_gets_no_core_for_long_is_answered(good: Path) -> None:
+    before = {child.pid for child in psutil.Process().children()}
+    bounded = BoundedTokenizer(good, QUICK)
+    [own] = [child for child in psutil.Process().children() if child.pid not in before]
+    own.suspend()
+    again = threading.Timer(12 * QUICK.cpu_seconds, own.resume)
+    again.start()
+    assert bounded.encode("a")
+    again.join()
 
 
 def test_its_process_goes_with_it(good: Path) -> None:

@@ -25,8 +25,9 @@ from tokenization.tool_turns import Function, Turn
 MAX_STOPS = 3
 """Requests that may pass a limit; after them nothing is run any more."""
 SECONDS_A_CONVERSATION = 0.002
-CLOCK = 10.0
-"""By the clock a request may take so many times its CPU time: machines that work are busy."""
+HUNG_SECONDS = 60.0
+"""By the clock a request may take so much more than its CPU time, which the kernel counts: machines
+that work are busy, and only what hangs takes none."""
 BATCH_CHARACTERS = 1_000_000
 BATCH_TEXTS = 1000
 
@@ -161,10 +162,11 @@ class BoundedTokenizer(ChatTokenizer):
             "kept_bytes": self._limits.kept_bytes,
             "kept_folders": 1,
         }
+        seconds = cpu_seconds + HUNG_SECONDS
         try:
-            reply = self._process.ask(head, CLOCK * cpu_seconds)
+            reply = self._process.ask(head, seconds)
         except TimeoutError:
-            raise self._stopped(f"took more than {CLOCK * cpu_seconds:g} s") from None
+            raise self._stopped(f"took more than {seconds:g} s") from None
         except OSError:
             status = self._process.kill()
             raise self._stopped(limit_of_death(status, cpu_seconds)) from None
