@@ -8,6 +8,7 @@ from guard.bundle import CompiledPolicy, compile_policy
 from guard.policy import parse_policy
 from guard.shown_as import lookalikes, simplified
 from guard.verdict import Direction
+from guard_support.oracle import each_rule_once, oracle
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -89,3 +90,29 @@ def test_a_mask_lands_on_the_disguised_word_and_nothing_else_changes(
     shown += stream.finish().text
 
     assert shown == before + "*" * len(word) + after
+
+
+EVERYWHERE = parse_policy(
+    {
+        "p": """
+rules:
+- {id: letter, category: c, severity: low, action: mask, directions: both, pattern: "[a-z]"}
+- {id: two, category: c, severity: low, action: mask, directions: both, pattern: "[a-z]{2}"}
+- {id: end, category: c, severity: low, action: block, directions: both, pattern: "[ai]x"}
+- {id: any, category: c, severity: low, action: flag, directions: both, pattern: "[a-z0-9 ]"}
+"""
+    }
+)
+COMPILED_EVERYWHERE = CompiledPolicy.from_bundle(compile_policy(EVERYWHERE).content)
+
+
+@given(st.text("abix1. \ufb01\u0301", max_size=20), st.lists(st.integers(0, 20), max_size=4))
+def test_rules_that_match_everywhere_tell_and_mask_what_the_oracle_finds(
+    text: str, cuts: list[int]
+) -> None:
+    expected = oracle(EVERYWHERE, text, Direction.OUTPUT, COMPILED_EVERYWHERE.digest)
+    for once in (False, True):
+        stream = COMPILED_EVERYWHERE.stream(Direction.OUTPUT, each_rule_once=once)
+        for start, end in pairwise([0, *sorted(cuts), 20]):
+            stream.push(text[start:end])
+        assert stream.finish().verdict == (each_rule_once(expected) if once else expected)

@@ -13,7 +13,7 @@ from guard.normalise import normalise
 from guard.policy import parse_policy
 from guard.stream import StreamGuard
 from guard.verdict import Action, Direction, Verdict
-from guard_support.oracle import oracle
+from guard_support.oracle import each_rule_once, oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +62,8 @@ def in_pieces(guard: StreamGuard, pieces: list[str]) -> tuple[str, Verdict]:
 def assert_same_however_cut(text: str, cuts: list[tuple[int, ...]]) -> Verdict:
     expected = oracle(POLICY, text, OUTPUT, COMPILED.digest)
     assert COMPILED.check(text, OUTPUT) == expected
+    once = COMPILED.check(text, OUTPUT, each_rule_once=True)
+    assert once == each_rule_once(expected)
     shown_before: str | None = None
     for cut in cuts:
         edges = [0, *cut, len(text)]

@@ -8,17 +8,13 @@ from threading import Lock
 
 import yaml
 
-from guard.detectors import detector_pattern
-from guard.found import RuleHead
-from guard.han_ways import PINYIN
 from guard.judge import Judge
 from guard.normalise import normalise
-from guard.pattern import BoundedPattern, PatternError, parse_pattern
 from guard.policy import Policy, PolicyError, policy_from_objects
-from guard.rule import MAX_KEYWORD_CHARACTERS, Rule
+from guard.rule import Rule
+from guard.rule_sets import rule_sets
 from guard.scan import RuleSet
 from guard.stream import StreamGuard
-from guard.variants import LEET, OF_HAN, has_leet, in_pinyin
 from guard.verdict import Action, Direction, Verdict
 from guard.when_unavailable import WhenUnavailable
 
@@ -115,7 +111,7 @@ class CompiledPolicy:
             for direction in Direction
         }
         built: dict[tuple[str, ...], RuleSet] = {}
-        self._rules = {direction: _rule_sets(policy, direction, built) for direction in Direction}
+        self._rules = {direction: rule_sets(policy, direction, built) for direction in Direction}
 
     @classmethod
     def from_bundle(cls, content: bytes, digest: str | None = None) -> "CompiledPolicy":
@@ -159,27 +155,32 @@ class CompiledPolicy:
                 self._strict = self if same else CompiledPolicy(strict, self.digest)
             return self._strict
 
-    def stream(self, direction: Direction) -> StreamGuard:
-        """A guard for one growing text, by the rules alone."""
+    def stream(self, direction: Direction, *, each_rule_once: bool = False) -> StreamGuard:
+        """A guard for one growing text, by the rules alone; `each_rule_once` as of `check`."""
         holding, watching = self._rules[direction]
-        return StreamGuard(holding, watching, self.digest)
+        return StreamGuard(holding, watching, self.digest, each_rule_once=each_rule_once)
 
     def check(
-        self, text: str, direction: Direction, between: Callable[[], None] | None = None
+        self,
+        text: str,
+        direction: Direction,
+        between: Callable[[], None] | None = None,
+        *,
+        each_rule_once: bool = False,
     ) -> Verdict:
         """The verdict of the rules on a whole text: by construction the one its stream would get.
 
         Args:
             between: called between short steps, where work in a thread gives way to others.
+            each_rule_once: the verdict has the first match of each rule alone.
 
         Raises:
             TextTooLongError: over the policy's `max_check_characters`.
         """
         if len(text) > self.max_check_characters:
             raise TextTooLongError(len(text), self.max_check_characters)
-        guard, step = self.stream(direction), _PIECE_CHARACTERS
-        if between is not None:
-            step = _STEP_CHARACTERS
+        guard = self.stream(direction, each_rule_once=each_rule_once)
+        step = _PIECE_CHARACTERS if between is None else _STEP_CHARACTERS
         for start in range(0, len(text), step):
             verdict = guard.push(text[start : start + step]).verdict
             if verdict is not None:
@@ -230,69 +231,3 @@ def _normalised(rule: Rule) -> Rule:
 
 def _canonical(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _rule_sets(
-    policy: Policy, direction: Direction, built: dict[tuple[str, ...], RuleSet]
-) -> tuple[RuleSet, RuleSet]:
-    """Rules that hold text back, and rules that only watch; equal sets are built once."""
-    rules = [rule for rule in policy.rules if direction in rule.directions]
-    try:
-        return (
-            _rule_set([rule for rule in rules if rule.action > Action.FLAG], built),
-            _rule_set([rule for rule in rules if rule.action <= Action.FLAG], built),
-        )
-    except PatternError as error:
-        raise PolicyError([f"the patterns together: {error}"]) from error
-
-
-def _pattern_of(rule: Rule) -> BoundedPattern | None:
-    if rule.detector is not None:
-        return detector_pattern(rule.detector)
-    return None if rule.pattern is None else parse_pattern(rule.pattern)
-
-
-def _rule_set(rules: list[Rule], built: dict[tuple[str, ...], RuleSet]) -> RuleSet:
-    ids = tuple(rule.id for rule in rules)
-    if ids not in built:
-        built[ids] = _build(rules)
-    return built[ids]
-
-
-def _spelled(rule: Rule) -> list[str]:
-    """Its keywords, and those that are their pinyin."""
-    if PINYIN not in rule.variants:
-        return list(rule.keywords)
-    listed = {one for keyword in rule.keywords for one in in_pinyin(keyword)}
-    return [*rule.keywords, *(one for one in listed if len(one) <= MAX_KEYWORD_CHARACTERS)]
-
-
-def _build(rules: list[Rule]) -> RuleSet:
-    spelled = {rule.id: _spelled(rule) for rule in rules}
-    heads = {rule.id: RuleHead(rule.id, rule.category, rule.action) for rule in rules}
-    return RuleSet(
-        keywords=[
-            (keyword, heads[rule.id], rule.within_words)
-            for rule in rules
-            for keyword in spelled[rule.id]
-        ],
-        leet=[
-            (keyword, heads[rule.id], rule.within_words)
-            for rule in rules
-            if LEET in rule.variants
-            for keyword in spelled[rule.id]
-            if has_leet(keyword)
-        ],
-        mixed=[
-            (keyword, heads[rule.id], rule.variants)
-            for rule in rules
-            if not OF_HAN.isdisjoint(rule.variants)
-            for keyword in rule.keywords
-            if not keyword.isascii() and any(map(str.isalnum, keyword))
-        ],
-        patterns=[
-            (pattern, heads[rule.id])
-            for rule in rules
-            if (pattern := _pattern_of(rule)) is not None
-        ],
-    )

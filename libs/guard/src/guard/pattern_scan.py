@@ -123,21 +123,22 @@ class PatternScan:
     ) -> int:
         """Collect one pattern's certain matches; return where it may still be growing."""
         patterns = self._patterns
-        growing_at = window.end if finished else -1
+        matching, proof = patterns.matching[index], patterns.proofs[index]
+        rule, growing_at = patterns.rules[index], window.end if finished else -1
+        start = max(self._from[index], self._first)
         while True:
-            start = max(self._from[index], self._first)
             if growing_at < start:
                 growing_at = first_growing(patterns.growing[index], window, start)
-            match = first_match(patterns.matching[index], window, start)
+            match = first_match(matching, window, start)
             if match is None or match[0] >= growing_at:
                 self._from[index] = max(start, growing_at)
                 return growing_at
-            proven = patterns.proofs[index].of(window, match)
+            proven = proof.of(window, match)
             if proven is None:
-                self._from[index] = match[0] + 1
+                start = match[0] + 1
                 continue
-            found.append(Found(*proven, patterns.rules[index]))
-            self._from[index] = proven[1]
+            found.append(Found(*proven, rule))
+            start = proven[1]
 
 
 def _one_of(characters: str) -> re.Pattern[str] | None:

@@ -22,7 +22,9 @@ class StreamGuard:
     nothing back.
     """
 
-    def __init__(self, holding: RuleSet, watching: RuleSet, policy_digest: str) -> None:
+    def __init__(
+        self, holding: RuleSet, watching: RuleSet, policy_digest: str, *, each_rule_once: bool
+    ) -> None:
         """Use `CompiledPolicy.stream`; `holding` blocks or masks, `watching` only flags."""
         self._window = ShadowWindow()
         self._rule_sets = holding, watching
@@ -33,6 +35,7 @@ class StreamGuard:
         self._unescaped: UnescapedText | None = None
         """While escapes may change what is found."""
         self._digest = policy_digest
+        self._each_rule_once = each_rule_once
         self._held = _HeldText()
         self._shown: list[str] = []
         self._matches: list[tuple[int, int, str, int]] = []
@@ -136,7 +139,7 @@ class StreamGuard:
         self._matches.append((start, end, rule.rule_id, place))
         self._rules[rule.rule_id] = rule
         if rule.action is Action.MASK:
-            self._held.masks.append((start, end))
+            self._held.mask(start, end)
         elif rule.action is Action.BLOCK:
             block_at = start, place
             self._block_at = min(block_at, self._block_at or block_at)
@@ -161,8 +164,13 @@ class StreamGuard:
         last = self._block_at
         matches: list[RuleMatch] = []
         before: tuple[int, int, str] | None = None
+        untold = set(self._rules)
         for start, end, rule_id, place in sorted(self._matches):
-            if (last is None or (start, place) <= last) and before != (start, end, rule_id):
+            if rule_id not in untold or (last is not None and (start, place) > last):
+                continue
+            if self._each_rule_once:
+                untold.remove(rule_id)
+            if before != (start, end, rule_id):
                 rule, before = self._rules[rule_id], (start, end, rule_id)
                 matches.append(RuleMatch(rule_id, rule.category, rule.action, start, end))
         return Verdict(
@@ -182,6 +190,15 @@ class _HeldText:
         self.masks: list[tuple[int, int]] = []
         """First character and one past the last, in the whole text, in any order."""
         self._start = 0
+
+    def mask(self, start: int, end: int) -> None:
+        """Hide what lies from `start` to before `end`."""
+        masks = self.masks
+        # One rule after the other tells its matches from left to right: where it matches
+        # everywhere, they are few masks.
+        if masks and masks[-1][0] <= start <= masks[-1][1]:
+            start, end = masks[-1][0], max(end, masks.pop()[1])
+        masks.append((start, end))
 
     def release(self, end: int) -> str:
         """Take out what lies before `end`, masked characters replaced one for one."""

@@ -2,12 +2,19 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 
 import re2
 from guard.normalise import is_word_character, normalise
 from guard.policy import Policy
 from guard.verdict import Action, Direction, RuleMatch, Verdict
+
+
+def each_rule_once(verdict: Verdict) -> Verdict:
+    """With the first match of each rule alone."""
+    first = {match.rule_id: match for match in reversed(verdict.matches)}
+    return replace(verdict, matches=tuple(m for m in verdict.matches if m is first[m.rule_id]))
 
 
 def oracle(policy: Policy, text: str, direction: Direction, digest: str) -> Verdict:

@@ -47,7 +47,9 @@ class CheckText:
                 verdict = await judge_whole(policy.compiled, text, direction, ask, run)
                 verdict = await run(partial(shown, verdict), len(text))
             else:
-                check = partial(policy.compiled.check, text, direction)
+                check = partial(
+                    policy.compiled.check, text, direction, each_rule_once=each_rule_once
+                )
                 verdict = await run(
                     lambda: shown(check()), len(text), lambda: shown(check(between=Rests()))
                 )

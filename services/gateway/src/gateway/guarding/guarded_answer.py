@@ -28,7 +28,7 @@ class GuardedAnswer:
 
     def __init__(self, policy: CompiledPolicy, echo: str = "", *, is_json: bool = False) -> None:
         self._policy = policy
-        self._guard = policy.stream(Direction.OUTPUT)
+        self._guard = policy.stream(Direction.OUTPUT, each_rule_once=True)
         self._json = GuardedJson(policy) if is_json else None
         self._joined = JoinedStrings(policy) if is_json else None
         self._has_begun = is_json

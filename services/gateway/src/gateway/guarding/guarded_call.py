@@ -71,12 +71,12 @@ class _Parts:
     def pass_joined(self, document: Any) -> None:
         """Raise if a rule blocks what its strings say together."""
         for text in joined_strings(document):
-            verdict = self._policy.check(text, Direction.OUTPUT)
+            verdict = self._policy.check(text, Direction.OUTPUT, each_rule_once=True)
             if verdict.action is Action.BLOCK:
                 self.matches += verdict.matches
                 raise _BlockedError
 
     def _judged(self, text: str) -> Verdict:
-        verdict = self._policy.check(text, Direction.OUTPUT)
+        verdict = self._policy.check(text, Direction.OUTPUT, each_rule_once=True)
         self.matches += verdict.matches
         return verdict

@@ -20,7 +20,7 @@ class GuardedJson:
     """
 
     def __init__(self, policy: CompiledPolicy) -> None:
-        self._guard = policy.stream(Direction.OUTPUT)
+        self._guard = policy.stream(Direction.OUTPUT, each_rule_once=True)
         self._left = ""
         """The beginning of an escape."""
         self._high = ""

@@ -22,7 +22,7 @@ class GuardedLogprobs:
 
     def __init__(self, policy: CompiledPolicy) -> None:
         self._policy = policy
-        self._guard = policy.stream(Direction.OUTPUT)
+        self._guard = policy.stream(Direction.OUTPUT, each_rule_once=True)
         # Bytes that are no text become a character each, so that characters tell bytes.
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._text = ""

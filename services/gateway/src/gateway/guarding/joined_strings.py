@@ -64,7 +64,7 @@ class _Joined:
     """One guard on some of the strings."""
 
     def __init__(self, policy: CompiledPolicy) -> None:
-        self._guard = policy.stream(Direction.OUTPUT)
+        self._guard = policy.stream(Direction.OUTPUT, each_rule_once=True)
         self._places: deque[int] = deque()
         """Where in the document each character stands that was not released."""
         self._fresh = ""

@@ -108,7 +108,7 @@ def _judged(
 
 def _verdict(text: str, policy: CompiledPolicy, between: Callable[[], None] | None) -> Verdict:
     try:
-        verdict = policy.check(text, Direction.INPUT, between)
+        verdict = policy.check(text, Direction.INPUT, between, each_rule_once=True)
     except TextTooLongError as error:
         raise BadRequestError(str(error), code="input_too_long") from error
     # Judges, where there are any, cannot be asked now, and the policy lets texts pass without them.
