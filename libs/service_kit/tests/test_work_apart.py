@@ -2,11 +2,22 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from functools import partial
+from itertools import pairwise
 
 import pytest
-from service_kit.work_apart import APART_SECONDS, DEBT_SECONDS, REPAID_A_SECOND, THREADS, WorkApart
+from service_kit.work_apart import (
+    APART_SECONDS,
+    DEBT_SECONDS,
+    LONGEST_REST_SECONDS,
+    REPAID_A_SECOND,
+    SHARE,
+    THREADS,
+    Rests,
+    WorkApart,
+)
 from testkit.waiting import eventually
 
 
@@ -152,3 +163,30 @@ async def test_who_is_cancelled_waits_for_what_is_running_and_begins_nothing(
     assert second.cancelled()
     assert after == ["held"]
     assert await work.run("acme", lambda: "next", 1) == "next"
+
+
+LONG_SECONDS = 0.005
+"""Of a piece of work."""
+
+
+def be_busy() -> tuple[float, float]:
+    """When the work began and ended."""
+    begun, end = time.perf_counter(), time.thread_time() + LONG_SECONDS
+    while time.thread_time() < end:
+        pass
+    return begun, time.perf_counter()
+
+
+async def test_a_tenants_pieces_leave_the_rest_of_the_time_to_others(work: WorkApart) -> None:
+    work.keep_apart("acme")
+    pieces = await asyncio.gather(*(work.run("acme", be_busy, 1) for _ in range(3)))
+    for (_, ended), (begun, _) in pairwise(pieces):
+        assert begun - ended > 0.9 * LONG_SECONDS * (1 / SHARE - 1)
+
+
+def test_so_do_the_steps_of_a_piece() -> None:
+    rests = Rests()
+    begun, ended = be_busy()
+    rests()
+    rest = min((ended - begun) * (1 / SHARE - 1), LONGEST_REST_SECONDS)
+    assert time.perf_counter() - ended > 0.9 * rest

@@ -27,9 +27,13 @@ REPAID_A_SECOND = 0.02
 """Of what a tenant took more; a machine that is busy delays everybody's work now and then."""
 APART_SECONDS = 60.0
 """How long it stays so after the last piece that took longer than allowed."""
-GIVE_WAY_SECONDS = 0.001
-"""After so long Python lets another thread go on, where one waits: the event loop is one."""
-SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 0.0001, 0.02
+GIVE_WAY_SECONDS = 0.0001
+"""After so long Python lets another thread go on, where one waits: the event loop is one, and may
+wait so each time that it has looked for news."""
+SHARE = 0.25
+"""Of the time that a tenant's work apart takes at most: the rest of it is the event loop's, which
+needs the same Python, and on a small machine the same core."""
+SHORTEST_REST_SECONDS, LONGEST_REST_SECONDS = 0.0001, 0.1
 THREADS = 2
 NICENESS = 5
 """Of the threads: on a machine without a free core the event loop comes first."""
@@ -68,8 +72,8 @@ class WorkApart:
     ) -> ResultT:
         """What the work comes to: done here, or beside the event loop where that is better.
 
-        A tenant's work beside it is done one piece after the other, with as much time between them
-        as they take. When this is cancelled, the work has ended or was not begun.
+        A tenant's work beside it is done one piece after the other, with rests between them that
+        leave it its share of the time. When this is cancelled, the work has ended or was not begun.
 
         Args:
             characters: of the text that it is about.
@@ -136,24 +140,27 @@ class WorkApart:
 
 
 class Rests:
-    """Called by work in a thread between its steps: as long a rest as the step was."""
+    """Called by work in a thread between its steps: a rest that leaves it its share of the time."""
 
     def __init__(self) -> None:
         self._begun = time.perf_counter()
 
     def __call__(self) -> None:
         """Rest, which gives others the time, and Python, that they wait for."""
-        took = time.perf_counter() - self._begun
-        time.sleep(min(max(took, SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS))
+        time.sleep(rest_after(time.perf_counter() - self._begun))
         self._begun = time.perf_counter()
+
+
+def rest_after(seconds: float) -> float:
+    """How long nothing is done for a tenant after so much work."""
+    return min(max(seconds * (1 / SHARE - 1), SHORTEST_REST_SECONDS), LONGEST_REST_SECONDS)
 
 
 def _end_turn(
     loop: asyncio.AbstractEventLoop, turn: asyncio.Semaphore, job: Future[tuple[ResultT, float]]
 ) -> None:
     failed = job.cancelled() or job.exception() is not None
-    rest = SHORTEST_REST_SECONDS if failed else min(job.result()[1], LONGEST_REST_SECONDS)
-    loop.call_later(rest, turn.release)
+    loop.call_later(rest_after(0.0 if failed else job.result()[1]), turn.release)
 
 
 def _timed(work: Callable[[], ResultT]) -> tuple[ResultT, float]:
