@@ -1,0 +1,111 @@
+"""What the drill promises, as entries."""
+
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+from tests.bench.figures import Entry
+from tests.costly_rules.drill import CHEAP, COSTLY, Turns
+
+MOST_RATIO, MOST_SECONDS = 1.5, 0.25
+
+Rounds = Sequence[Sequence[float]]
+
+
+def entries(kind: str, turns: Turns) -> list[Entry]:
+    """All lines of one sort of costly rules."""
+    return [
+        _ratio(f"{kind}.alone", turns.beside, turns.alone, "the same chats alone", MOST_RATIO),
+        _ratio(
+            f"{kind}.floor",
+            turns.beside,
+            turns.floor,
+            "the same chats beside as many callers whose rules match nothing",
+            MOST_RATIO,
+            note=f"answered: {turns.answered[COSTLY]} by costly rules,"
+            f" {turns.answered[CHEAP]} by cheap ones",
+        ),
+        _ratio(
+            f"{kind}.plain",
+            turns.floor,
+            turns.alone,
+            "the same chats alone",
+            note="what as many callers whose rules match nothing cost",
+        ),
+        _longest(kind, turns),
+        _failures(kind, turns),
+    ]
+
+
+def _ratio(
+    entry_id: str,
+    ours: Rounds,
+    theirs: Rounds,
+    against: str,
+    most: float | None = None,
+    note: str = "",
+) -> Entry:
+    value, floor = p50(ours), p50(theirs)
+    by_round = [
+        statistics.median(one) / statistics.median(other)
+        for one, other in zip(ours, theirs, strict=True)
+    ]
+    said = (
+        f"{_of(ours)}; against: {_of(theirs)}; interval: all {len(by_round)} rounds",
+        *([note] if note else []),
+    )
+    return Entry(
+        id=f"costly.{entry_id}",
+        value=1e3 * value,
+        unit="ms",
+        against=against,
+        ratio=value / floor,
+        goal="" if most is None else f"ratio <= {most:g}",
+        met=None if most is None else value <= most * floor,
+        ci95=(min(by_round), max(by_round)),
+        note="; ".join(said),
+    )
+
+
+def _longest(kind: str, turns: Turns) -> Entry:
+    longest, alone = (max(map(max, rounds)) for rounds in (turns.beside, turns.alone))
+    return Entry(
+        id=f"costly.{kind}.longest",
+        value=longest,
+        unit="s",
+        against="the longest alone",
+        ratio=longest / alone,
+        goal=f"<= {MOST_SECONDS:g} s",
+        met=longest <= MOST_SECONDS,
+        ci95=(longest / alone, longest / alone),
+        note=f"alone {alone:.3f} s",
+    )
+
+
+def _failures(kind: str, turns: Turns) -> Entry:
+    """Nothing costly that was answered would show nothing."""
+    failed = len(turns.refused)
+    asked = sum(map(len, [*turns.alone, *turns.floor, *turns.beside])) + turns.answered.total()
+    return Entry(
+        id=f"costly.{kind}.failures",
+        value=float(failed),
+        unit="requests",
+        against="all requests",
+        ratio=failed / asked,
+        goal="0, and some costly ones answered",
+        met=failed == 0 and turns.answered[COSTLY] > 0,
+        ci95=(failed / asked, failed / asked),
+        note=f"of {asked}, {turns.answered[COSTLY]} of them costly; first: {turns.refused[:3]}",
+    )
+
+
+def p50(rounds: Rounds) -> float:
+    """Of the chats of all rounds."""
+    return statistics.median(one for taken in rounds for one in taken)
+
+
+def _of(rounds: Rounds) -> str:
+    taken = [1e3 * one for part in rounds for one in part]
+    p50, p99 = np.quantile(taken, [0.5, 0.99])
+    return f"{len(taken)} chats, p50 {p50:.1f} ms, p99 {p99:.1f} ms, max {max(taken):.1f} ms"
