@@ -69,6 +69,11 @@ async def test_now_and_then_long_work_is_forgiven(work: WorkApart, clock: Clock)
     assert await is_here(work)
 
 
+async def test_a_machine_that_delays_work_puts_nobody_apart(work: WorkApart) -> None:
+    await work.run("acme", partial(time.sleep, 2 * DEBT_SECONDS), 1)
+    assert await is_here(work)
+
+
 async def test_who_is_apart_stays_so_until_its_work_was_short_for_a_while(
     work: WorkApart, clock: Clock
 ) -> None:
