@@ -75,7 +75,6 @@ def start_at(barrier: Barrier) -> None:
     _start = barrier
 
 
-@pytest.mark.timeout(300)
 def test_processes_that_commit_the_same_content_at_once_all_succeed(
     tmp_path: Path, folder_of: FolderOf
 ) -> None:

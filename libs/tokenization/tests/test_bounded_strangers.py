@@ -5,13 +5,12 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
-from service_kit.errors import DomainError
+from service_kit.errors import DomainError, OverloadedError
 from testkit.models import make_tiny_llama
 from testkit.tool_templates import HERMES
 from testkit.waiting import eventually
@@ -109,22 +108,32 @@ async def attack(pool: TokenizerPool, tenant: str, folder: Path) -> None:
 async def test_a_new_model_answers_beside_hostile_ones_on_a_busy_machine(
     good: Path, endless: Path, tmp_path: Path
 ) -> None:
-    """With the limits of services: one stranger's time and a new process are what it waits for."""
+    """With the limits of services. At first only who runs is waited for, and then each in turn."""
     folders = [tmp_path / f"hostile-{number}" for number in range(4)]
     for folder in folders:
         folder.symlink_to(endless)
-    waits = list[float]()
     async with running(Limits()) as (pool, figures):
+
+        async def others_before(asked: Callable[[], Awaitable[object]]) -> int:
+            """How many requests of others began between its own and its answer."""
+            while True:
+                began = figures.counts["begun"]
+                # Of a core it may get less than it needs, and is told to come again.
+                with suppress(OverloadedError):
+                    await asked()
+                    return figures.counts["begun"] - began - 1
+
         with busy_machine():
             attacks = [asyncio.create_task(attack(pool, f.name, f)) for f in folders]
             await eventually(lambda: figures.counts["begun"] > len(folders), within=60)
-            await pool.open("acme", good)
+            before = [await others_before(lambda: pool.open("acme", good))]
             for _ in range(PROVEN_AFTER):
-                began = time.monotonic()
-                assert await pool.encode_prompt("acme", good, HELLO, [])
-                waits.append(time.monotonic() - began)
+                before.append(
+                    await others_before(lambda: pool.encode_prompt("acme", good, HELLO, []))
+                )
             for it in attacks:
                 it.cancel()
             await asyncio.gather(*attacks, return_exceptions=True)
-    # Tests share their machine, so a new process may take seconds to start.
-    assert max(waits) < 5 * Limits().seconds, waits
+    # Another may begin while it is told to come again.
+    assert before[0] <= 2, before
+    assert max(before) <= 2 * len(folders), before
