@@ -10,15 +10,17 @@ the same callers of a tenant with three patterns that are as costly as patterns 
 with three that match at every letter. All of these share the machine's cores with the measured
 caller.
 
-Entries, for `many states` and `many matches`: `costly.KIND.alone` ms of a chat (p50) beside the
+Entries, for `many_states` and `many_matches`: `costly.KIND.alone` ms of a chat (p50) beside the
 costly rules over alone (<= 1.5); `.floor` over beside the cheap ones (<= 1.5); `.plain` what the
-cheap ones cost (no goal); `.longest` (<= 0.25 s); `.failures` (0). The run goes to
+cheap ones cost (no goal); `.longest` (<= 0.25 s); `.failures` (0). Ratios are of the p50 of the two
+turns of a round, the middle one of the rounds. The run, with the machine's load before it, goes to
 build/costly_rules.json; with --keep also to deploy/costly_rules/last.json, whatever it found. Ends
 with 1 when a goal is missed.
 """
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 from dataclasses import asdict
@@ -45,6 +47,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help=f"also write {KEPT}")
     asked = parser.parse_args()
     lines: list[Entry] = []
+    load = os.getloadavg()
     for kind, patterns in KINDS.items():
         with tempfile.TemporaryDirectory(prefix="modelmill-costly-") as folder:
             turns = asyncio.run(turns_of(Path(folder), patterns, asked.seconds))
@@ -52,6 +55,7 @@ def main() -> int:
     show(lines, Console())
     document = run_record.circumstances(PACKAGES) | {
         "seconds_a_turn": asked.seconds,
+        "load_average_before": load,
         "entries": [asdict(line) for line in lines],
     }
     run_record.save(document, RESULT)
