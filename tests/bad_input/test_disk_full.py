@@ -60,7 +60,7 @@ def test_an_upload_that_finds_no_space_is_refused_in_one_line_and_taken_later(
         with full_disk(service(stack, "data_prep")), pytest.raises(GatewayError) as refused:
             client.upload(rows)
         assert "507: disk full on " in refused.value.message
-        assert "free space" in refused.value.message
+        assert "Free space" in refused.value.message
         assert client.get("/v1/files")["data"] == listed
         assert artifacts(stack) == before
 

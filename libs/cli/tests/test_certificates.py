@@ -127,7 +127,7 @@ def test_a_name_that_would_deceive_or_is_none_is_refused(folder: Path, capsys, w
 
 def _key_lost(folder: Path) -> str:
     (folder / "ca-key.pem").unlink()
-    return f"there is no {folder / 'ca-key.pem'}, so nothing can be made or renewed; bring it back"
+    return f"there is no {folder / 'ca-key.pem'}, so nothing can be made or renewed. Bring it back"
 
 
 def _certificate_lost(folder: Path) -> str:
@@ -137,19 +137,19 @@ def _certificate_lost(folder: Path) -> str:
 
 def _key_of_another(folder: Path) -> str:
     shutil.copy(folder / "nats-key.pem", folder / "ca-key.pem")
-    return f"{folder / 'ca-key.pem'} is not the key of {folder / 'ca.pem'}; name another folder"
+    return f"{folder / 'ca-key.pem'} is not the key of {folder / 'ca.pem'}. Bring it back, or name"
 
 
 def _garbled(folder: Path) -> str:
     (folder / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\nno\n")
-    return "are not a certificate and an unencrypted key in PEM; bring them back"
+    return "are not a certificate and an unencrypted key in PEM. Bring them back"
 
 
 def _of_another_authority(folder: Path) -> str:
     other = folder.parent / "other"
     CertificateFolder(other).ensure()
     shutil.copy(other / "nats.pem", folder / "nats.pem")
-    return f"{folder / 'nats.pem'} was not made by {folder / 'ca.pem'}; move it away"
+    return f"{folder / 'nats.pem'} was not made by {folder / 'ca.pem'}. Move it away"
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_an_authority_that_has_expired_makes_nothing(tmp_path: Path, monkeypatch
 
 def test_no_certificate_outlives_its_authority(folder: Path, capsys):
     capsys.readouterr()
-    assert "before a certificate of 9999 days would; give fewer --days" in refusal(
+    assert "before a certificate of 9999 days would. Give fewer --days" in refusal(
         capsys, folder, "--days", 9999
     )
 

@@ -87,7 +87,9 @@ async def test_a_cancelled_job_ends_for_good(working, jobs, store):
         await eventually(jobs.all_acknowledged)
         await jobs.cancel(job.job_id)
         for refused in (jobs.pause, jobs.resume):
-            with pytest.raises(PreconditionError, match="is cancelled, for good; create a new job"):
+            with pytest.raises(
+                PreconditionError, match=r"is cancelled, for good\. Create a new job"
+            ):
                 await refused(job.job_id)
 
     assert finished() == before + 1
@@ -104,7 +106,7 @@ async def test_a_cancel_is_final_from_when_it_is_recorded_on(jobs, bus):
     await jobs.cancel(job.job_id)  # its worker has not heard of it yet
 
     for refused in (jobs.pause, jobs.resume):
-        with pytest.raises(PreconditionError, match="is being cancelled, for good; create a new"):
+        with pytest.raises(PreconditionError, match=r"is being cancelled, for good\. Create a new"):
             await refused(job.job_id)
 
 

@@ -100,7 +100,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing_to_see(
     with no_file_longer_than(room), pytest.raises(DiskFullError) as caught:
         folder_store.commit(folder, kind="file", form="jsonl")
 
-    assert caught.value.message == f"disk full on {tmp_path / 'store'}; free space and repeat"
+    assert caught.value.message == f"disk full on {tmp_path / 'store'}. Free space and repeat"
     assert status_of(caught.value).grpc.name == "RESOURCE_EXHAUSTED"
     assert not list((tmp_path / "store" / "manifests").iterdir())
     assert not list((tmp_path / "store" / "staging").iterdir())

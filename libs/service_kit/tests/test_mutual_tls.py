@@ -152,7 +152,7 @@ async def test_health_needs_a_certificate_but_neither_the_secret_nor_a_certain_n
     ("spoil", "said"),
     [
         (lambda ours, _: put(ours, "moderation", ours, "trainer"), "another service's"),
-        (lambda ours, late: put(ours, "moderation", late, "moderation"), "has expired; renew it"),
+        (lambda ours, late: put(ours, "moderation", late, "moderation"), "has expired. Renew it"),
     ],
     ids=["another service", "expired"],
 )

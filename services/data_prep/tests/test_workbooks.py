@@ -161,7 +161,7 @@ def test_what_unpacks_beyond_reason_is_refused_before_it_is_unpacked(tmp_path: P
         check_opening(path, "xlsx")
     path.write_bytes(plain)
     with pytest.raises(
-        InvalidInputError, match="holds more than 1000 bytes; save the sheet as CSV"
+        InvalidInputError, match=r"holds more than 1000 bytes\. Save the sheet as CSV"
     ):
         read(path, plain, max_content_bytes=1000)
 

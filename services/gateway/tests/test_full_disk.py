@@ -15,7 +15,7 @@ from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SAID = "disk is full; free space on the broker's disk"
+SAID = "disk is full. Free space on the broker's disk"
 
 
 @contextmanager

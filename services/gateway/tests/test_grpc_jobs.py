@@ -295,5 +295,5 @@ async def test_a_watcher_of_a_gateway_that_stops_is_told_to_watch_on(house: Hous
         events = aiter(door.WatchJob(pb.WatchJobRequest(job_id=ordered.id), timeout=CALL_SECONDS))
         await anext(events)
         other.stopping.set()
-        async with refused(Status.UNAVAILABLE, "watch on after the last event"):
+        async with refused(Status.UNAVAILABLE, "Watch on after the last event"):
             await anext(events)

@@ -17,5 +17,5 @@ async def test_a_cancel_is_final(house: House):
         order = pb.CreateOptimizationRequest(spec=BuildSpec(source_version_id="default"))
         job_id = (await door.CreateOptimization(order, timeout=CALL_SECONDS)).job.id
         await door.CancelJob(pb.CancelJobRequest(job_id=job_id), timeout=CALL_SECONDS)
-        async with refused(ENDED, "cancelled, for good; create a new job"):
+        async with refused(ENDED, "cancelled, for good. Create a new job"):
             await door.ResumeJob(pb.ResumeJobRequest(job_id=job_id), timeout=CALL_SECONDS)

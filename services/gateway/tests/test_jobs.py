@@ -129,7 +129,7 @@ async def test_a_teacher_that_is_read_is_no_adapter(house: House):
     refused = await order(house.http(), objective="distillation", teacher=TUNED)
 
     assert refused.status_code == 422
-    assert f"name its base {BASE}" in refused.json()["error"]["message"]
+    assert f"Name its base {BASE}" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("source", ["ds-nobody", "file-nobody", "rows.jsonl"])

@@ -86,7 +86,7 @@ async def test_one_that_dies_and_comes_back_is_asked_again(house: House):
 async def test_one_that_stops_passes_its_requests_on(house: House):
     address = f"127.0.0.1:{free_port()}"
     async with second_inference(address) as second, both(house, address) as gateway:
-        second.fail_before = UnavailableError("this replica is stopping; retry")
+        second.fail_before = UnavailableError("this replica is stopping. Retry")
         assert await answered(gateway, 8) == {200}
 
 

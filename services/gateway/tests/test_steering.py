@@ -43,7 +43,7 @@ async def test_the_sdk_pauses_resumes_and_cancels_a_training_job(house: House):
 
         await eventually(has_come_true)
     for act in (jobs.resume, jobs.pause):
-        with pytest.raises(openai.ConflictError, match="is cancelled, for good; create a new job"):
+        with pytest.raises(openai.ConflictError, match=r"is cancelled, for good\. Create a new"):
             await act(job_id)
     said = [event.message async for event in jobs.list_events(job_id)]
     assert {"paused", "cancelled"} <= set(said)
@@ -239,7 +239,7 @@ async def test_a_failed_job_whose_file_was_deleted_since_is_not_resumed(house: H
     await eventually(deleted)
     refused = await client.post(f"/v1/jobs/{job_id}/resume")
     assert refused.status_code == 409
-    assert f"{file_id} was deleted; create a new job" in refused.json()["error"]["message"]
+    assert f"{file_id} was deleted. Create a new job" in refused.json()["error"]["message"]
 
 
 async def test_a_dataset_that_never_was_is_not_to_be_deleted(house: House):

@@ -239,7 +239,7 @@ async def test_the_process_says_it_in_one_line_and_ends_with_status_2(tmp_path: 
     )
     output, errors = await process.communicate()
     assert (process.returncode, output) == (2, b"")
-    assert errors.decode().splitlines() == [f"gateway: {said}; renew it"]
+    assert errors.decode().splitlines() == [f"gateway: {said}. Renew it"]
 
 
 def _fields(**changes: Any) -> dict[str, Any]:

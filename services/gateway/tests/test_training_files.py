@@ -62,7 +62,7 @@ async def test_a_file_is_not_validated_on_that_is_trained_on(house: House, key: 
     refused = await order(client, training_file=file, validation_file=file)
 
     assert refused.status_code == 422
-    assert "leave it out" in refused.json()["error"]["message"]
+    assert "Leave it out" in refused.json()["error"]["message"]
 
 
 async def test_a_callers_words_about_a_job_are_kept_and_jobs_are_found_by_them(house: House):

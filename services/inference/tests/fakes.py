@@ -98,7 +98,7 @@ class FakeEngine:
     async def _breathe(self) -> None:
         await asyncio.sleep(self.seconds)
         if self.closed:
-            raise UnavailableError("the engine was stopped; retry")
+            raise UnavailableError("the engine was stopped. Retry")
 
 
 def _dice(*of: Any) -> float:

@@ -164,7 +164,7 @@ async def test_an_adapter_without_a_base_that_an_engine_can_adapt_is_not_found(
     adapter = world.adapter("kinds")
     del world.models.versions["acme", BUILD]
 
-    with pytest.raises(NotFoundError, match="build the base, or the adapter itself"):
+    with pytest.raises(NotFoundError, match="Build the base, or the adapter itself"):
         async with world.pool.lease("acme", adapter):
             pass
 

@@ -108,9 +108,9 @@ async def test_every_wrong_choice_is_listed_at_once(trainer: Any) -> None:
 
     assert refused.value.errors == [
         "limits.max_seconds must be a number from 0, got nan",
-        "limits.max_cost needs a price, and the operator has set none; use limits.max_seconds",
+        "limits.max_cost needs a price, and the operator has set none. Use limits.max_seconds",
         "limits.min_improvement has no meaning without limits.patience",
-        "method 99 is not known; use LORA, FULL, PREFIX, PROMPT, AUTO or QLORA",
+        "method 99 is not known. Use LORA, FULL, PREFIX, PROMPT, AUTO or QLORA",
         "learning_rate must be above 0 and at most 1, got -1",
         "epochs must be above 0 and at most 100, got 101",
         "warmup_ratio must be at least 0 and below 1, got 1",

@@ -88,9 +88,9 @@ async def test_everything_that_does_not_go_with_the_adapter_is_said_with_the_fix
 
     its = "the adapter that the run goes on from has"
     assert shape.value.errors == [
-        f"lora_rank: {its} 4; leave it out",
-        f"lora_alpha: {its} 12.0; leave it out",
-        f"target_modules: {its} ['q_proj', 'v_proj']; leave it out",
+        f"lora_rank: {its} 4. Leave it out",
+        f"lora_alpha: {its} 12.0. Leave it out",
+        f"target_modules: {its} ['q_proj', 'v_proj']. Leave it out",
     ]
     assert [each.partition(":")[0] for each in way.value.errors[:2]] == ["method", "objective"]
     assert base.version_id in way.value.errors[0]
@@ -108,8 +108,8 @@ async def test_only_a_lora_adapter_of_the_base_is_gone_on_from(trainer: Any) -> 
             await trainer.create(spec_of(base, adapter))
         return refused.value.message
 
-    assert "name that one" in await refusal(stranger, adapter)
-    assert f"begin at its base {base.version_id}" in await refusal(base, prefix)
+    assert "Name that one" in await refusal(stranger, adapter)
+    assert f"Begin at its base {base.version_id}" in await refusal(base, prefix)
     assert "is of form safetensors" in await refusal(base, base)
     adapter.version_id = "mv-gone"
     with pytest.raises(NotFoundError, match="mv-gone"):

@@ -69,7 +69,7 @@ async def test_what_is_missing_is_not_found(site: Any, toy_rows: Any) -> None:
 async def test_without_an_inference_service_a_job_is_refused_and_says_what_to_set(
     trainer: Any,
 ) -> None:
-    with pytest.raises(PreconditionError, match="set TRAINER_INFERENCE_ADDRESS"):
+    with pytest.raises(PreconditionError, match="Set TRAINER_INFERENCE_ADDRESS"):
         await create(trainer)
 
 

@@ -29,7 +29,7 @@ async def test_the_dataset_to_validate_on_must_be_there_and_another(trainer: Any
         await trainer.create(spec)
 
     spec.validation_dataset_id = "ds-toy"
-    with pytest.raises(InvalidInputError, match="leave it out"):
+    with pytest.raises(InvalidInputError, match="Leave it out"):
         await trainer.create(spec)
 
 

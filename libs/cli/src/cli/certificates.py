@@ -102,8 +102,8 @@ class CertificateFolder:
         for file in (self.key("ca"), *map(self.certificate, NAMES)):
             if file.exists():
                 raise PreconditionError(
-                    f"{file} is there, but not the {self.certificate('ca')} that it belongs to;"
-                    " bring that back, or name another folder"
+                    f"{file} is there, but not the {self.certificate('ca')} that it belongs to."
+                    " Bring that back, or name another folder"
                 )
         key = ec.generate_private_key(ec.SECP256R1())
         authority = make_authority(key, AUTHORITY_LIFE)
@@ -123,23 +123,25 @@ class CertificateFolder:
             key = load_pem_private_key(key_file.read_bytes(), password=None)
         except FileNotFoundError:
             raise PreconditionError(
-                f"there is no {key_file}, so nothing can be made or renewed; bring it back, or"
+                f"there is no {key_file}, so nothing can be made or renewed. Bring it back, or"
                 f" {elsewhere}"
             ) from None
         except (TypeError, ValueError):
             raise PreconditionError(
-                f"{file} and {key_file} are not a certificate and an unencrypted key in PEM;"
-                f" bring them back, or {elsewhere}"
+                f"{file} and {key_file} are not a certificate and an unencrypted key in PEM."
+                f" Bring them back, or {elsewhere}"
             ) from None
         if not isinstance(key, AuthorityKey) or key.public_key() != authority.public_key():
-            raise PreconditionError(f"{key_file} is not the key of {file}; {elsewhere}")
+            raise PreconditionError(
+                f"{key_file} is not the key of {file}. Bring it back, or {elsewhere}"
+            )
         ends = authority.not_valid_after_utc
         if datetime.now(UTC) > ends:
-            raise PreconditionError(f"{file} expired on {ends:%Y-%m-%d}; {elsewhere}")
+            raise PreconditionError(f"{file} expired on {ends:%Y-%m-%d}. To go on, {elsewhere}")
         if datetime.now(UTC) + life > ends:
             raise InvalidInputError(
-                f"{file} ends on {ends:%Y-%m-%d}, before a certificate of {life.days} days would;"
-                f" give fewer --days, or {elsewhere}"
+                f"{file} ends on {ends:%Y-%m-%d}, before a certificate of {life.days} days would."
+                f" Give fewer --days, or {elsewhere}"
             )
         return authority, key
 
@@ -153,7 +155,7 @@ class CertificateFolder:
             leaf.verify_directly_issued_by(authority)
         except (TypeError, ValueError, InvalidSignature):
             raise PreconditionError(
-                f"{self.certificate(name)} was not made by {self.certificate('ca')}; move it away,"
+                f"{self.certificate(name)} was not made by {self.certificate('ca')}. Move it away,"
                 " or name another folder"
             ) from None
         return leaf

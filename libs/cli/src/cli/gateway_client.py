@@ -172,10 +172,10 @@ def unreachable(error: BaseException | None) -> str:
         return f"MODELMILL_URL is not an address: {error}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"the gateway's certificate is not accepted: {error.verify_message}; renew it, or name"
+            f"the gateway's certificate is not accepted: {error.verify_message}. Renew it, or name"
             " its issuer in SSL_CERT_FILE"
         )
     deeper = unreachable(error.__cause__ or error.__context__)
     if deeper or not isinstance(error, httpx.TransportError):
         return deeper
-    return f"the gateway does not answer ({error}); is `mill up` running?"
+    return f"the gateway does not answer ({error}). Is `mill up` running?"

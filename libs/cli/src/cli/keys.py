@@ -55,8 +55,8 @@ class LocalKeys:
         """
         if self._private_file.exists():
             raise PreconditionError(
-                f"{self._private_file} is there already, and tokens signed with it may be in use;"
-                " delete it first or name another folder"
+                f"{self._private_file} is there already, and tokens signed with it may be in use."
+                " Delete it first or name another folder"
             )
         self._private_file.parent.mkdir(parents=True, exist_ok=True)
         self.ensure()
@@ -113,8 +113,8 @@ class LocalKeys:
             key = load_pem_private_key(self._private_file.read_bytes(), password=None)
         except FileNotFoundError:
             raise PreconditionError(
-                f"there is no {self._private_file}; `mill keys new {self._private_file.parent}`"
-                " makes one"
+                f"there is no {self._private_file}. Make one with"
+                f" `mill keys new {self._private_file.parent}`"
             ) from None
         except (TypeError, ValueError):  # encrypted, or no PEM at all
             key = None

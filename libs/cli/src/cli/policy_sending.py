@@ -62,7 +62,7 @@ def _ask_whether_they_may_go(rules: list[str]) -> None:
     if not sys.stdin.isatty():
         flags = " ".join(f"--remove-default-rule {rule}" for rule in named)
         raise PreconditionError(
-            f"nothing was changed: {len(named)} default rules would no longer be in force; keep"
+            f"nothing was changed: {len(named)} default rules would no longer be in force. Keep"
             f" them, or let them go by name: {flags}"
         )
     typer.echo("These default rules would no longer be in force, or only weaker:", err=True)

@@ -39,7 +39,7 @@ def _problem(option: str, port: int) -> str:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 holder = _holder(port)
-                return f"port {port} is taken{holder}; stop that or give {option} another one"
+                return f"port {port} is taken{holder}. Stop that or give {option} another one"
             return f"port {port} cannot be used ({error.strerror}). Give {option} another one"
         except OverflowError:
             return f"{port} is not a port. Give {option} a number from 0 to 65535"

@@ -109,7 +109,7 @@ class StateFolder:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise PreconditionError(
-                    f"{self.path} is in use by {_holder(lock)}; stop that one or give --state"
+                    f"{self.path} is in use by {_holder(lock)}. Stop that one or give --state"
                     " another folder"
                 ) from None
             self._forget_instance()  # of a mill that was killed

@@ -241,7 +241,7 @@ def _checked(path: Path) -> tuple[dict[str, Any], int]:
         if heading is None or heading["format"] != FORMAT or heading["version"] != VERSION:
             raise InvalidInputError(f"{path} is of another version: export it with this one")
         if ending["sha256"] != digest.hexdigest() or ending["messages"] != count - 2:
-            raise InvalidInputError(f"{path} is damaged: its checksum is another; export it again")
+            raise InvalidInputError(f"{path} is damaged: its checksum is another. Export it again")
     except (EOFError, gzip.BadGzipFile, ValueError, KeyError, TypeError) as error:
         raise InvalidInputError(f"{path} is no whole export of `mill state export`") from error
     return heading, count - 2

@@ -180,7 +180,7 @@ def why_it_died(status: int, folder: Path, log_tail: str) -> Exception:
         folder: in which it worked.
     """
     if status == DISK_FULL:
-        return DiskFullError(f"disk full on {folder} of the worker; free space and repeat")
+        return DiskFullError(f"disk full on {folder} of the worker. Free space and repeat")
     return ChildDied("CHILD_DIED", _say_status(status), log_tail)
 
 

@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 
 CONTROL_SECONDS = 3.5
 PARK_SECONDS = 1.5
-REMEDY = "create a new job"
+REMEDY = "Create a new job"
 WISHES = (JOB_WISH_RUN, JOB_WISH_PAUSE, JOB_WISH_CANCEL)
 
 
@@ -218,8 +218,8 @@ def _refuse(case: _Case, wish: JobWish.ValueType) -> None:
     if wish == JOB_WISH_CANCEL and case.status == JOB_STATUS_CANCELLED:
         return
     if case.status == JOB_STATUS_CANCELLED:
-        raise PreconditionError(f"job {job_id} has ended: it is {word}, for good; {REMEDY}")
+        raise PreconditionError(f"job {job_id} has ended: it is {word}, for good. {REMEDY}")
     if wish != JOB_WISH_CANCEL and case.wish == JOB_WISH_CANCEL:
-        raise PreconditionError(f"job {job_id} is being cancelled, for good; {REMEDY}")
+        raise PreconditionError(f"job {job_id} is being cancelled, for good. {REMEDY}")
     if wish != JOB_WISH_RUN and case.has_ended:
         raise PreconditionError(f"job {job_id} has ended: it is {word}; only resume runs it again")

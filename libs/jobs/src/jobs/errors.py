@@ -66,8 +66,8 @@ class BrokerDiskFullError(UnavailableError):
 
     def __init__(self, what: str) -> None:
         said = (
-            f"{what}: the message broker is there and stores nothing, as when its disk is full;"
-            " free space on the broker's disk and repeat"
+            f"{what}: the message broker is there and stores nothing, as when its disk is full."
+            " Free space on the broker's disk and repeat"
         )
         super().__init__(said, retry_after_seconds=30.0)
 

@@ -91,7 +91,7 @@ class UnfinishedJobs:
         if users:
             named = ", ".join(_named(tenant, users))
             raise PreconditionError(
-                f"{what} is in use by {named}; let them end, or cancel them first"
+                f"{what} is in use by {named}. Let them end, or cancel them first"
             )
 
     def _take(self, stored: Stored[Any]) -> None:

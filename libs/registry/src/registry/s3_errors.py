@@ -43,7 +43,7 @@ def _remedy(error: BotoCoreError | ClientError) -> str:
     if code == "NoSuchBucket":
         return f"{_server()} has no such bucket. Make it, or correct the artifact root"
     if code in _REFUSED:
-        return f"{_server()} refuses the credentials ({code}); check them and the bucket's policy"
+        return f"{_server()} refuses the credentials ({code}). Check them and the bucket's policy"
     return f"{_server()} failed ({code}). Try again, then look into its log"
 
 

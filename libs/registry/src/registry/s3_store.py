@@ -91,7 +91,7 @@ class S3Store(VerifyingStore):
                 return
             touched = right and self._bucket.touch(name, staged.entry.size)
             written = touched or self._send(name, staged, replace=found is not None)
-        raise UnavailableError(f"the server does not keep {name} as it was sent; see its log")
+        raise UnavailableError(f"the server does not keep {name} as it was sent. See its log")
 
     def _send(self, name: str, staged: StagedFile, *, replace: bool) -> bool:
         sha256, go_on = staged.entry.sha256, self._staging.go_on

@@ -91,7 +91,7 @@ def check_dates(path: Path, certificate: x509.Certificate) -> None:
     if now > certificate.not_valid_after_utc:
         raise CertificateError(
             f"the certificate in {path} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M}"
-            " UTC; renew it"
+            " UTC. Renew it"
         )
     if now < certificate.not_valid_before_utc:
         raise CertificateError(

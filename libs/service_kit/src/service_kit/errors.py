@@ -109,7 +109,7 @@ class DiskFullError(OverloadedError):
         if error.errno not in DISK_FULL_ERRNOS:
             return None
         place = where or error.filename or "a disk of this service"
-        return cls(f"disk full on {place}; free space and repeat")
+        return cls(f"disk full on {place}. Free space and repeat")
 
 
 class UnavailableError(DomainError):

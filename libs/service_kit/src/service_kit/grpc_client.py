@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WHY_NOT_BELIEVED = {
-    "certificate has expired": "its certificate has expired; renew it",
+    "certificate has expired": "its certificate has expired. Renew it",
     "certificate is not yet valid": "its certificate is not valid yet; are both clocks right?",
     "Hostname Verification Check failed": "its certificate is another service's",
     "CERTIFICATE_VERIFY_FAILED": "its certificate is not of our authority",

@@ -93,7 +93,7 @@ class MutualTls:
         if datetime.now(UTC) > current.pair.ends and self._told_of_end is not current:
             self._told_of_end = current
             log.error(
-                "the certificate in %s expired on %s UTC: other services refuse us; renew it",
+                "the certificate in %s expired on %s UTC: other services refuse us. Renew it",
                 self._pair_files[0],
                 f"{current.pair.ends:%Y-%m-%d %H:%M}",
             )

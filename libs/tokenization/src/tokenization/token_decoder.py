@@ -125,7 +125,7 @@ def decoding_document(tokenizer: Tokenizer) -> str:
     if growth > MAX_GROWTH:
         raise InvalidInputError(
             f"the decoder in tokenizer.json may make a text {growth:.0f} times longer, at most "
-            f"{MAX_GROWTH} times is allowed; shorten its replacements"
+            f"{MAX_GROWTH} times is allowed. Shorten its replacements"
         )
     added = sorted(tokenizer.get_added_tokens_decoder().items())
     plain = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
@@ -165,7 +165,7 @@ def _growth(step: Mapping[str, Any]) -> float:
         if not pattern:
             raise InvalidInputError(
                 "the decoder in tokenizer.json replaces by an expression, whose time nobody can "
-                "tell; replace a plain text instead"
+                "tell. Replace a plain text instead"
             )
         return max(1.0, len(step["content"].encode()) / len(pattern.encode()))
     if kind not in _KNOWN_STEPS:

@@ -65,7 +65,7 @@ class CreateUpload:
             ]
             if len(open_ones) >= self._max_open:
                 raise OverloadedError(
-                    f"{len(open_ones)} uploads are open; complete or cancel one",
+                    f"{len(open_ones)} uploads are open. Complete or cancel one",
                     retry_after_seconds=60.0,
                 )
             await self._shelf.put(upload)

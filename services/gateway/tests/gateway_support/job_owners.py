@@ -248,7 +248,7 @@ class FakeTrainer(FakeEvaluations):
         self, request: trainer_pb.RetireModelRequest, context: Any
     ) -> trainer_pb.RetireModelResponse:
         if request.version_id == self.in_use:
-            raise PreconditionError("the alias 'live' names it; move the alias first")
+            raise PreconditionError("the alias 'live' names it. Move the alias first")
         if not request.version_id.startswith("mv-mine"):
             raise NotFoundError(f"no model {request.version_id!r}")
         retired = ModelRetired(version_id=request.version_id, tenant=request.tenant)

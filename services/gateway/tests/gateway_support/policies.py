@@ -93,4 +93,4 @@ class FakePolicies:
     def _expect(self, request: Any) -> None:
         standing = self.versions[-1].digest if self.versions else SHARED
         if request.HasField("expected_digest") and request.expected_digest != standing:
-            raise ConflictError(f"{standing} is in force; look at it again")
+            raise ConflictError(f"{standing} is in force. Look at it again")

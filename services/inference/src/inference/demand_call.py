@@ -42,7 +42,7 @@ def demanded_call(tokenizer: TokenDecoder, offered: Sequence[Function]) -> Deman
     before, between, behind = form.frame
     if writing.marks.mark(between) != between:
         raise EngineCannotError(
-            "this model's calls have a special token behind their name; demand a tool by its name"
+            "this model's calls have a special token behind their name. Demand a tool by its name"
         )
     calls = []
     for function in offered:

@@ -23,7 +23,7 @@ class EngineRestartingError(UnavailableError):
     """
 
     def __init__(self, *, died_under_it: bool = False) -> None:
-        super().__init__("engine is restarting; retry")
+        super().__init__("engine is restarting. Retry")
         self.died_under_it = died_under_it
 
 

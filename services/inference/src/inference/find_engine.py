@@ -102,7 +102,7 @@ class FindEngine:
                     return Runs(kind, form, base)
         raise NotFoundError(
             f"model version {adapter.version_id} cannot be served: no engine runs 'adapter' on a "
-            f"form that its base {base_id} has; build the base, or the adapter itself"
+            f"form that its base {base_id} has. Build the base, or the adapter itself"
         )
 
     def _no_engine(self, model: ModelReady) -> NotFoundError:

@@ -116,7 +116,7 @@ class VersionPool:
         self._loader.check(model)
         if self._in_flight[version_id] >= self._max_in_flight:
             raise OverloadedError(
-                f"{self._max_in_flight} requests for {version_id} are in flight; retry"
+                f"{self._max_in_flight} requests for {version_id} are in flight. Retry"
             )
         self._in_flight[version_id] += 1
         IN_FLIGHT.labels(version_id).inc()
@@ -193,7 +193,7 @@ class VersionPool:
         task = self._loads.get(model.version_id)
         if task is None:
             if self._closed:
-                raise UnavailableError("this replica is stopping; retry")
+                raise UnavailableError("this replica is stopping. Retry")
             self._records.refuse_failed(model.version_id)
             self._records.begin(model, self._loader.check(model))
             task = asyncio.create_task(self._load(model), name=f"load {model.version_id}")

@@ -166,7 +166,7 @@ class MemoryRoom:
                 f"the model needs {_mib(bytes_needed)} of memory and {_mib(max(room, 0))} are "
                 "free beside versions that are in use"
             )
-        return OverloadedError(f"{message}; retry", retry_after_seconds=RETRY_SECONDS)
+        return OverloadedError(f"{message}. Retry", retry_after_seconds=RETRY_SECONDS)
 
     async def _measured_room(self) -> int:
         loaded = dict(self._resident)

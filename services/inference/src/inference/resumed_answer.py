@@ -88,7 +88,7 @@ async def _rest(engine: Engine, asked: Resumption) -> AsyncGenerator[TokenPiece,
             size = min(len(known), len(piece.tokens))
             if list(piece.tokens[:size]) != known[:size]:
                 log.error("the engine came back and says something else")
-                raise UnavailableError("the engine restarted and lost this answer; retry")
+                raise UnavailableError("the engine restarted and lost this answer. Retry")
             del known[:size]
             if size < len(piece.tokens) or piece.finish_reason is not None:
                 yield replace(piece, tokens=piece.tokens[size:], chosen=piece.chosen[size:])

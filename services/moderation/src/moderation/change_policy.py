@@ -148,7 +148,7 @@ class ChangePolicy:
             judging = shared.body if shared and own.follows_shared else own
         if expected is not None and expected != judging.digest:
             raise ConflictError(
-                f"{judging.digest or 'no policy'} is in force, not {expected}; look at it again"
+                f"{judging.digest or 'no policy'} is in force, not {expected}. Look at it again"
             )
         return _Standing(own, stored.sequence if stored else 0, judging, default)
 

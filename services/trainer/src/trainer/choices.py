@@ -52,10 +52,10 @@ def decide_spec(spec: pb.TrainSpec, *, context_tokens: int | None = None) -> Hyp
     method, objective = METHODS.get(spec.method), OBJECTIVES.get(spec.objective)
     errors = []
     if method is None:
-        errors.append(f"method {spec.method} is not known; use {_names(pb.TrainingMethod)}")
+        errors.append(f"method {spec.method} is not known. Use {_names(pb.TrainingMethod)}")
     if objective is None:
         errors.append(
-            f"objective {spec.objective} is not known; use {_names(pb.TrainingObjective)}"
+            f"objective {spec.objective} is not known. Use {_names(pb.TrainingObjective)}"
         )
     errors += _errors_of_teacher(spec, objective)
     try:

@@ -20,7 +20,7 @@ from trainer.evaluation_spec import decided_spec, plan_of
 from trainer.named_datasets import Datasets
 from trainer.soon import soon
 
-WHY_NO_MODELS = "the trainer has no inference service to ask; set TRAINER_INFERENCE_ADDRESS"
+WHY_NO_MODELS = "the trainer has no inference service to ask. Set TRAINER_INFERENCE_ADDRESS"
 NEEDS = MachineSize(cpus=1, memory_bytes=512 << 20)
 """Of the work process; models run elsewhere."""
 
@@ -137,7 +137,7 @@ class CreateEvaluationJob:
             alias = None
         if alias is not None:
             if text_of(alias.options, "kind") == "cascade":
-                errors.append(f"{name[:80]!r} is a cascade of two versions; evaluate each of them")
+                errors.append(f"{name[:80]!r} is a cascade of two versions. Evaluate each of them")
             return
         try:
             await soon(lambda: self._models.get(tenant, name))

@@ -38,7 +38,7 @@ MAX_NAME_CHARACTERS = 64
 MAX_PAIRS, MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS = 16, 64, 512
 """Of metadata, as OpenAI bounds it."""
 WHY_NO_TEACHER = (
-    "the trainer has no inference service that a teacher answers through; set "
+    "the trainer has no inference service that a teacher answers through. Set "
     "TRAINER_INFERENCE_ADDRESS"
 )
 

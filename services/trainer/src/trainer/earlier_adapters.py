@@ -63,23 +63,23 @@ def _misfits(wanted: TrainSpec, adapter: ModelReady, earlier: Mapping[str, Any])
     """Why no run can go on from it, or not such a run."""
     named = f"adapter_version_id: {adapter.version_id}"
     if adapter.form != ADAPTER_FORM:
-        yield f"{named} is of form {adapter.form}; name an adapter, or none to begin at the base"
+        yield f"{named} is of form {adapter.form}. Name an adapter, or none to begin at the base"
     elif earlier.get("method") != LORA:
         yield (
-            f"{named} was trained by method {earlier.get('method')}; only a LoRA adapter can be "
-            f"gone on from: begin at its base {adapter.parent_version_id}"
+            f"{named} was trained by method {earlier.get('method')}. Begin at its base "
+            f"{adapter.parent_version_id}, as only a LoRA adapter can be gone on from"
         )
     elif adapter.parent_version_id != wanted.base_version_id:
-        yield f"base_version_id: the adapter's base is {adapter.parent_version_id}; name that one"
+        yield f"base_version_id: the adapter's base is {adapter.parent_version_id}. Name that one"
     if wanted.method not in (TRAINING_METHOD_UNSPECIFIED, TRAINING_METHOD_LORA):
         yield (
-            "method: only method lora goes on from an adapter; use it, or begin at the base "
+            "method: only method lora goes on from an adapter. Use it, or begin at the base "
             f"{adapter.parent_version_id}"
         )
     if wanted.objective == TRAINING_OBJECTIVE_KTO:
         yield (
             "objective: kto compares with the model that the run began with in every step, and "
-            "that is gone where an adapter is trained on; use dpo, or begin at the base "
+            "that is gone where an adapter is trained on. Use dpo, or begin at the base "
             f"{adapter.parent_version_id}"
         )
 
@@ -102,4 +102,4 @@ def _take(wanted: TrainSpec, earlier: Mapping[str, Any]) -> list[str]:
 
 
 def _another(name: str, its: Any) -> str:
-    return f"{name}: the adapter that the run goes on from has {its or 'none'}; leave it out"
+    return f"{name}: the adapter that the run goes on from has {its or 'none'}. Leave it out"

@@ -54,13 +54,13 @@ class NamedDatasets:
         await self._find(tenant, wanted, VALIDATED, errors, missing)
         if wanted.validation_dataset_id == wanted.dataset_id:
             errors.append(
-                "validation_dataset_id: is the dataset that is trained on; leave it out to "
+                "validation_dataset_id: is the dataset that is trained on. Leave it out to "
                 "validate on its valid split"
             )
         if wanted.HasField("teacher_answers"):
             errors.append(
                 "validation_dataset_id: does not go with teacher_answers, which are learned from "
-                "and validated on the dataset's own rows; leave one of them out"
+                "and validated on the dataset's own rows. Leave one of them out"
             )
 
     async def _find(

@@ -111,7 +111,7 @@ class RetireModel:
                     mine = f"adapter {made.version_id} ({made.name})"
                     named = mine if made.tenant == tenant else "an adapter of another tenant"
                     raise PreconditionError(
-                        f"{named} needs {source.version_id} as its base; retire the adapter first"
+                        f"{named} needs {source.version_id} as its base. Retire the adapter first"
                     )
 
     async def _refuse_aliases(self, tenant: str, version_ids: Sequence[str]) -> None:
@@ -120,4 +120,4 @@ class RetireModel:
             named = f"alias {alias.name!r}" if mine else "an alias of another tenant"
             versions = (alias.version_id, *split_versions(alias))
             version_id = next(each for each in versions if each in version_ids)
-            raise PreconditionError(f"{named} names {version_id}; move or remove the alias first")
+            raise PreconditionError(f"{named} names {version_id}. Move or remove the alias first")

@@ -65,8 +65,8 @@ class Steps:
             self._gateway.get(f"/v1/files/{file_id}")
         except GatewayError as error:
             raise PreconditionError(
-                f"{self._keep} is the bench of another Modelmill, for this one knows no {file_id};"
-                " name the state folder that it was begun on, or another folder to keep"
+                f"{self._keep} is the bench of another Modelmill, for this one knows no {file_id}."
+                " Name the state folder that it was begun on, or another folder to keep"
             ) from error
         return file_id
 

@@ -20,8 +20,8 @@ def limit_error(what: str) -> LimitError:
         what: the limit that was passed, as "took more than 1 s of CPU time".
     """
     error = LimitError(
-        f"the model's chat template or tokenizer {what} for this request and was stopped; "
-        "send a shorter request, or import the model with a template that ends"
+        f"the model's chat template or tokenizer {what} for this request and was stopped. "
+        "Send a shorter request, or import the model with a template that ends"
     )
     error.what = what
     return error

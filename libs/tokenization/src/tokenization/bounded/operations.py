@@ -69,8 +69,8 @@ def read_folder(folder: Path) -> ReadFolder:
     added = len(tokenizer.get_added_tokens_decoder())
     if added > MAX_ADDED_TOKENS:
         raise InvalidInputError(
-            f"tokenizer.json has {added} added tokens, at most {MAX_ADDED_TOKENS} are allowed; "
-            "make them part of its vocabulary"
+            f"tokenizer.json has {added} added tokens, at most {MAX_ADDED_TOKENS} are allowed. "
+            "Make them part of its vocabulary"
         )
     longest = max(map(len, tokenizer.get_vocab(with_added_tokens=True)), default=0)
     if longest > MAX_TOKEN_CHARACTERS:

@@ -253,7 +253,7 @@ class TokenizerPool:
         """What to tell who asked for something that passed a limit."""
         if not what:
             # Not unavailable: callers would turn away from the whole service.
-            return OverloadedError("this machine had no time to render the request; retry")
+            return OverloadedError("this machine had no time to render the request. Retry")
         self.observer.stopped()
         self._refusals.passed(job.tenant, job.folder)
         # A process that takes the place of one that it cost does not begin with it.

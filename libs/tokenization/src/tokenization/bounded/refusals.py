@@ -79,8 +79,8 @@ class Refusals:
         if left > 0:
             raise OverloadedError(
                 "chat templates and tokenizers of this tenant's requests took "
-                f"{BUDGET_SECONDS:g} s more than they should and are not run for {left:.0f} s; "
-                "remove the models whose templates or tokenizers do not end",
+                f"{BUDGET_SECONDS:g} s more than they should and are not run for {left:.0f} s. "
+                "Remove the models whose templates or tokenizers do not end",
                 retry_after_seconds=left,
             )
 

@@ -29,7 +29,7 @@ def try_tokenizer(folder: Path, limits: Limits | None = None) -> None:
             tokenizer.close()
     except LimitError as error:
         raise InvalidInputError(
-            f"the chat template or tokenizer {error.what} ({on}); mend it and import again"
+            f"the chat template or tokenizer {error.what} ({on}). Mend it and import again"
         ) from error
     except InvalidInputError as error:
         raise InvalidInputError(

@@ -68,7 +68,7 @@ class BudgetBook(ReadModel):
                 continue
             await self.wait_for(sequence, CATCH_UP_SECONDS)
             return new
-        raise ConflictError("the budget is being written by others; try again")
+        raise ConflictError("the budget is being written by others. Try again")
 
     async def newest(self, budget_id: str) -> tuple[Budget, int] | None:
         """The record as the bus has it, and its sequence.

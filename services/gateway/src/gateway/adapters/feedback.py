@@ -61,7 +61,7 @@ class FeedbackBook(ReadModel):
         try:
             await self.wait_for(await self._store.newest_sequence(FILTER), CATCH_UP_SECONDS)
         except DeadlineError as error:
-            raise UnavailableError("feedback is still being read; ask again") from error
+            raise UnavailableError("feedback is still being read. Ask again") from error
         since = self._now() - KEPT_SECONDS
         kept = self._records.get(tenant, deque())
         return [record for record in reversed(kept) if record.at.seconds > since]

@@ -67,7 +67,7 @@ class MessageBounds:
         elif name == b"expect":
             self.asks_to_go_on = value.lower() == b"100-continue"
         elif value.strip().lower() != b"chunked":
-            raise WireError(501, "Transfer-Encoding: only chunked is understood; send it alone")
+            raise WireError(501, "Transfer-Encoding: only chunked is understood. Send it alone")
         else:
             self.is_chunked = True
 
@@ -82,10 +82,10 @@ class MessageBounds:
         if self._hosts > 1 or (self._hosts == 0 and version == "1.1"):
             raise WireError(400, "send exactly one Host header")
         if self.is_chunked and version == "1.0":
-            raise WireError(400, "HTTP/1.0 has no Transfer-Encoding; send Content-Length")
+            raise WireError(400, "HTTP/1.0 has no Transfer-Encoding. Send Content-Length")
         if self._asks_upgrade and (self.is_chunked or self.declared):
             # The parser would take the body for the beginning of another protocol.
-            raise WireError(400, "a request with a body cannot upgrade; leave out Upgrade")
+            raise WireError(400, "a request with a body cannot upgrade. Leave out Upgrade")
 
     def add_chunk(self) -> None:
         """The size line of a chunk."""
@@ -105,8 +105,8 @@ class MessageBounds:
             if self.received - allowed > MAX_FRAMING_BYTES:
                 raise WireError(
                     400,
-                    f"chunk extensions and trailers take more than {MAX_FRAMING_BYTES} bytes; "
-                    "leave them out, they are ignored",
+                    f"chunk extensions and trailers take more than {MAX_FRAMING_BYTES} bytes. "
+                    "Leave them out, they are ignored",
                 )
 
 

@@ -39,5 +39,5 @@ class SecretVault:
             return self._cipher.decrypt(nonce, rest, webhook_id.encode())
         except (InvalidTag, ValueError):
             raise PreconditionError(
-                f"the secret of {webhook_id} was sealed with another key; rotate it"
+                f"the secret of {webhook_id} was sealed with another key. Rotate it"
             ) from None

@@ -151,10 +151,10 @@ def _wrong_time(payload: str) -> str:
     if ahead > 0:
         return (
             f"the token is from {_seconds(ahead)} s in the future: the clocks of its issuer and of"
-            " the gateway differ; set them right"
+            " the gateway differ. Set them right"
         )
     return (
-        f"the token has expired {_seconds(late)} s ago; get a new one, and if it is new, the clocks"
+        f"the token has expired {_seconds(late)} s ago. Get a new one, and if it is new, the clocks"
         " of its issuer and of the gateway differ by more than that"
     )
 

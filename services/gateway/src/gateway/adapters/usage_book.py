@@ -46,7 +46,7 @@ class UsageBook(ReadModel):
         try:
             await self.wait_for(newest, CATCH_UP_SECONDS)
         except DeadlineError as error:
-            raise UnavailableError("what was used is still being read; ask again") from error
+            raise UnavailableError("what was used is still being read. Ask again") from error
         return self._rows.get(tenant, UsageRows())
 
     def _apply(self, stored: Stored[Any]) -> None:

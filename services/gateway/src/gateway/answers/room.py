@@ -70,13 +70,13 @@ class Room:
         except TimeoutError as error:
             self._admission.leave(place)
             ADMISSION_REFUSED.inc()
-            raise FullError("there was no room before the deadline; retry") from error
+            raise FullError("there was no room before the deadline. Retry") from error
         except BaseException:
             self._admission.leave(place)
             raise
         if place.begun_at is None:
             ADMISSION_REFUSED.inc()
-            raise FullError("there was no room before it was too late to answer; retry")
+            raise FullError("there was no room before it was too late to answer. Retry")
         waited = time.monotonic() - asked_at
         ADMISSION_WAIT_SECONDS.observe(waited)
         # All that is left: a queue of our own is no hop, for which a margin would be kept back.

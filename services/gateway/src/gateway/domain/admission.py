@@ -235,7 +235,7 @@ class Admission:
         seconds = max(LEAST_RETRY_SECONDS, wait or 0.0)
         # Spread over as long again: who was refused together does not come back together.
         return FullError(
-            "more is being answered than there is room for; retry",
+            "more is being answered than there is room for. Retry",
             retry_after_seconds=seconds * (1 + self._jitter()),
         )
 

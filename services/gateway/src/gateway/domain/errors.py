@@ -69,7 +69,7 @@ class DefaultRulesError(PreconditionError):
 
     def __init__(self, rules: Sequence[str]) -> None:
         super().__init__(
-            f"these default rules would no longer be in force: {', '.join(rules)}; keep them, or"
+            f"these default rules would no longer be in force: {', '.join(rules)}. Keep them, or"
             " name them in remove_default_rules"
         )
         self.rules = tuple(rules)
@@ -118,7 +118,7 @@ class ModelUndecidedError(ConflictError):
     def __init__(self, name: str, version_id: str, job_id: str) -> None:
         super().__init__(
             f"the model {name[:80]!r} is not announced yet: its build, job {job_id}, decides in "
-            f"which form it is served; until then ask for the version {version_id!r}"
+            f"which form it is served. Until then ask for the version {version_id!r}"
         )
 
 

@@ -85,7 +85,7 @@ class ManageEvals:
             raise BadRequestError(f"an eval has at most {MAX_BYTES} bytes")
         await _check_schema(data_source_config)
         if len(self._evals.list(caller.tenant)) >= MOST_OF_A_TENANT:
-            raise PreconditionError(f"there are {MOST_OF_A_TENANT} evals; delete one first")
+            raise PreconditionError(f"there are {MOST_OF_A_TENANT} evals. Delete one first")
         try:
             sequence = await self._evals.write(state, expected=0)
         except StaleWriteError:

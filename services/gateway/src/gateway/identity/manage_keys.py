@@ -212,11 +212,11 @@ class ManageKeys:
     def _require_room(self, tenant: str) -> None:
         known = self._keys.list(tenant)
         if sum(not key.revoked for key in known) >= MOST_OF_A_TENANT:
-            raise PreconditionError(f"there are {MOST_OF_A_TENANT} API keys; revoke one first")
+            raise PreconditionError(f"there are {MOST_OF_A_TENANT} API keys. Revoke one first")
         if len(known) >= MOST_KEPT_OF_A_TENANT:
             raise PreconditionError(
-                f"there were {MOST_KEPT_OF_A_TENANT} API keys; those that ended are forgotten a"
-                " month later"
+                f"there were {MOST_KEPT_OF_A_TENANT} API keys. Wait: those that ended are"
+                " forgotten a month later"
             )
 
     def _wanted(self, state: KeyState, given: frozenset[str]) -> Authority:
@@ -237,7 +237,7 @@ class ManageKeys:
     async def _changeable(self, key_id: str, caller: Caller) -> Stored[KeyState]:
         stored = await self._keys.newest(caller.tenant, key_id)
         if stored.body.revoked:
-            raise PreconditionError("the key is revoked, for good; make another")
+            raise PreconditionError("the key is revoked, for good. Make another")
         return stored
 
     async def _write(self, state: KeyState, sequence: int, caller: Caller) -> None:

@@ -49,7 +49,7 @@ class RequireModels:
             return
         if models.reach is Reach.ALL:
             raise ModelNotAllowedError(
-                "this concerns every model, and the key may ask only for some; use another key"
+                "this concerns every model, and the key may ask only for some. Use another key"
             )
         is_default = models.is_default_meant and not named.models
         for name in (self._default_model,) if is_default else named.models:
@@ -66,8 +66,8 @@ class RequireModels:
             return  # Whoever would steer it says so.
         if ordered.requested_by != caller.subject:
             raise ModelNotAllowedError(
-                "a key that may ask only for some models steers the jobs that it ordered itself;"
-                " use the key that ordered this one, or one for all models"
+                "a key that may ask only for some models steers the jobs that it ordered itself."
+                " Use the key that ordered this one, or one for all models"
             )
 
     def _require_graders(self, caller: Caller, eval_id: str) -> None:

@@ -96,5 +96,5 @@ class ControlJob:
                     gone = True
             if gone:
                 raise PreconditionError(
-                    f"job {request.job_id} cannot run again: {each} was deleted; create a new job"
+                    f"job {request.job_id} cannot run again: {each} was deleted. Create a new job"
                 )

@@ -186,7 +186,7 @@ class CreateFineTuningJob:
     ) -> TrainSpec:
         if order.validation_file == order.training_file:
             raise InvalidInputError(
-                "validation_file: is the training file; leave it out to validate on a part of that"
+                "validation_file: is the training file. Leave it out to validate on a part of that"
             )
         start = await self._find_model.trainable(caller.tenant, order.model)
         teacher = await self._teacher(order, caller.tenant)
@@ -223,7 +223,7 @@ class CreateFineTuningJob:
             if teacher.adapter is not None:
                 raise InvalidInputError(
                     f"teacher: {order.teacher!r} is an adapter, and a teacher that is read must "
-                    "have all its weights; give teacher_answers and another objective to learn "
+                    "have all its weights. Give teacher_answers and another objective to learn "
                     f"what it answers, or name its base {teacher.base.version_id}"
                 )
             return teacher.base.version_id
@@ -289,7 +289,7 @@ def _name_of(order: FineTuningOrder, start: ModelReady, caller: Caller) -> str:
     name = order.name or f"{start.name}-tuned"
     if not caller.may_ask(name):
         raise ModelNotAllowedError(
-            f"the tuned model would be called {name[:80]!r}, which the key may not ask for;"
-            " give it another name"
+            f"the tuned model would be called {name[:80]!r}, which the key may not ask for."
+            " Give it another name"
         )
     return name

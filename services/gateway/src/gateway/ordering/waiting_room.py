@@ -68,7 +68,7 @@ class WaitingRoom:
 
 def _full(waiting: int, most: int) -> OverloadedError:
     error = OverloadedError(
-        f"{waiting} jobs of yours wait already, and {most} may; cancel one of them or ask again"
+        f"{waiting} jobs of yours wait already, and {most} may. Cancel one of them or ask again"
         " when one has begun",
         retry_after_seconds=RETRY_SECONDS,
     )

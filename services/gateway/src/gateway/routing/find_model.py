@@ -162,8 +162,8 @@ class FindModel:
             return TrainingStart(found)
         if found.form != models.ADAPTER_FORM:
             raise InvalidInputError(
-                f"model: {name!r} is of form {found.form} and cannot be trained; "
-                f"name its base {found.base_version_id}"
+                f"model: {name!r} is of form {found.form} and cannot be trained. "
+                f"Name its base {found.base_version_id}"
             )
         try:
             return TrainingStart(self._catalogue.get(tenant, found.parent_version_id), found)

@@ -92,7 +92,7 @@ class Quotas:
             QuotaUnknownError: a key of them has limits that this process has not heard of yet.
         """
         if any(key_id not in self._accounts for key_id in caller.limited):
-            raise QuotaUnknownError("the limits of the key are not known here yet; try again")
+            raise QuotaUnknownError("the limits of the key are not known here yet. Try again")
         line = (caller.key_id, *caller.makers) if caller.key_id else ()
         accounts = [self._of_keys[key_id] for key_id in line if key_id in self._of_keys]
         if account := self._of_tenants.get(caller.tenant):
@@ -113,7 +113,7 @@ class Quotas:
         QUOTA_REQUESTS.inc()
         if len(accounts) > BUDGETS_OF_A_REQUEST:
             raise PermissionDeniedError(
-                "more keys made this one than a request is charged to; let one above make another"
+                "more keys made this one than a request is charged to. Let one above make another"
             )
         await self._hold(accounts, need)
         try:
@@ -216,7 +216,7 @@ class Quotas:
                 raise
             QUOTA_REFUSED.labels("unknown").inc()
             raise QuotaUnknownError(
-                "what is left of the quota is not known just now; try again"
+                "what is left of the quota is not known just now. Try again"
             ) from error
 
     def _release(self, accounts: Iterable[Account], need: Amounts) -> None:

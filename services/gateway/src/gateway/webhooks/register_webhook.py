@@ -42,7 +42,7 @@ class RegisterWebhook:
             UnavailableError: the bus is away; an endpoint may be there, and nobody has its secret.
         """
         if len(self._book.list(caller.tenant)) >= MOST_OF_A_TENANT:
-            raise PreconditionError(f"there are {MOST_OF_A_TENANT} webhooks; delete one first")
+            raise PreconditionError(f"there are {MOST_OF_A_TENANT} webhooks. Delete one first")
         await self._sender.check(url)
         webhook_id, secret = f"wh-{uuid.uuid4().hex}", secrets.token_bytes(SECRET_BYTES)
         state = WebhookState(

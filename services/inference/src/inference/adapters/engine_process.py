@@ -126,7 +126,7 @@ class EngineProcess:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
         child, self._child = self._child, None
-        self._fail_all(lambda: UnavailableError("the engine was stopped; retry"))
+        self._fail_all(lambda: UnavailableError("the engine was stopped. Retry"))
         if child is not None:
             await child.close()
         self._held.close()
@@ -173,7 +173,7 @@ class EngineProcess:
     def _running_child(self) -> EnginePeer:
         if self._child is None:
             if self._supervisor is None or self._supervisor.done():
-                raise UnavailableError("the engine was stopped; retry")
+                raise UnavailableError("the engine was stopped. Retry")
             raise EngineRestartingError
         if not self._live and not self._asked:
             self._heard = time.monotonic()

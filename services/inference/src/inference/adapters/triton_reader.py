@@ -46,11 +46,11 @@ class TritonReader:
         except RefusedError as error:
             return {"rejected": [body["id"], str(error)]}
         except FullError:
-            return {"unavailable": [body["id"], "too much is to be read; retry"]}
+            return {"unavailable": [body["id"], "too much is to be read. Retry"]}
         except UnavailableError:
             if self._loading is loading:
                 await self.close()
-            return {"unavailable": [body["id"], "what reads texts is restarting; retry"]}
+            return {"unavailable": [body["id"], "what reads texts is restarting. Retry"]}
 
     async def close(self) -> None:
         """Unload it."""

@@ -195,7 +195,7 @@ class VllmEngine:
 
     def _check_open(self) -> None:
         if not self._is_open:
-            raise UnavailableError("the engine was stopped; retry")
+            raise UnavailableError("the engine was stopped. Retry")
 
     async def _load_adapter(self) -> None:
         body = {"lora_name": self._adapter_name, "lora_path": str(self._adapter)}

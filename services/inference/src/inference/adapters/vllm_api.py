@@ -140,12 +140,12 @@ def _check(status: int, body: bytes) -> None:
 def _error_of(status: int) -> ApiError:
     match status:
         case 401 | 403:
-            return PreconditionError("the vLLM server refuses our key; see INFERENCE_VLLM_KEY")
+            return PreconditionError("the vLLM server refuses our key. See INFERENCE_VLLM_KEY")
         case 404:
             return UnknownModelError("the vLLM server does not serve this model")
         case 429:
-            return OverloadedError("the vLLM server is full; retry")
+            return OverloadedError("the vLLM server is full. Retry")
         case _ if status < httpx.codes.INTERNAL_SERVER_ERROR:
             return InvalidInputError("the engine cannot run these options or this prompt")
         case _:
-            return UnavailableError("the vLLM server failed; retry")
+            return UnavailableError("the vLLM server failed. Retry")

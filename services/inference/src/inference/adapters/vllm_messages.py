@@ -77,7 +77,7 @@ def piece_of(event: Mapping[str, Any], alternatives: int) -> TokenPiece | None:
     choice = choices[0]
     tokens, end = tuple(choice.get("token_ids") or ()), choice.get("finish_reason")
     if end is not None and end not in _ENDS:
-        raise UnavailableError("the vLLM server gave the request up; retry")
+        raise UnavailableError("the vLLM server gave the request up. Retry")
     if not tokens and end is None:
         return None
     chosen = _chosen(choice.get("logprobs"), alternatives)

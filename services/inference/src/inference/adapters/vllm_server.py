@@ -26,7 +26,7 @@ from inference.measures import ENGINE_RESTARTS
 
 log = logging.getLogger(__name__)
 
-STOPPED = "the engine was stopped; retry"
+STOPPED = "the engine was stopped. Retry"
 GUARD = "inference.children.command"
 POLL_SECONDS = 0.2
 

@@ -83,11 +83,11 @@ def late() -> DeadlineError:
 
 
 def stopping() -> UnavailableError:
-    return UnavailableError("this replica is stopping; retry")
+    return UnavailableError("this replica is stopping. Retry")
 
 
 def queue_full(waiting: int, seconds: float | None) -> OverloadedError:
-    message = f"{waiting} requests wait for this model, and no more may; retry"
+    message = f"{waiting} requests wait for this model, and no more may. Retry"
     return _overloaded(message, seconds).because("QUEUE_FULL")
 
 

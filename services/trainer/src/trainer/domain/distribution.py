@@ -106,8 +106,8 @@ def _at_odds(decided: Distribution, batch_size: int) -> list[str]:
         )
     if batch_size and decided.ranks > batch_size:
         errors.append(
-            f"distribution.ranks ({decided.ranks}) is more than the {batch_size} rows of a step; "
-            "raise batch_size, or use fewer ranks"
+            f"distribution.ranks ({decided.ranks}) is more than the {batch_size} rows of a step. "
+            "Raise batch_size, or use fewer ranks"
         )
     return errors
 
@@ -119,14 +119,14 @@ def undivided(choices: HyperParameters, distribution: Distribution | None) -> li
     errors = []
     if choices.method not in DIVIDED_METHODS:
         errors.append(
-            f"distribution: method {choices.method} is trained by one process; leave it out"
+            f"distribution: method {choices.method} is trained by one process. Leave it out"
         )
     if choices.objective not in DIVIDED_OBJECTIVES:
         errors.append(
-            f"distribution: objective {choices.objective} is trained by one process; leave it out"
+            f"distribution: objective {choices.objective} is trained by one process. Leave it out"
         )
     if choices.search_learning_rate:
-        errors.append("distribution: search_learning_rate is done by one process; leave one out")
+        errors.append("distribution: search_learning_rate is done by one process. Leave one out")
     return errors
 
 

@@ -196,12 +196,12 @@ def _errors_of_open(chosen: Mapping[str, Any]) -> list[str]:
         errors.append(f"preset must be {GUIDE!r} or empty, got {preset[:80]!r}")
     if chosen.get("search_learning_rate") and ("learning_rate" in chosen or preset):
         errors.append(
-            "search_learning_rate looks for a rate; leave out learning_rate and preset, or the "
+            "search_learning_rate looks for a rate. Leave out learning_rate and preset, or the "
             "search"
         )
     if chosen.get("learning_rate_multiplier", 1) != 1 and ("learning_rate" in chosen or preset):
         errors.append(
-            "learning_rate_multiplier multiplies the automatic rate; leave out learning_rate and "
+            "learning_rate_multiplier multiplies the automatic rate. Leave out learning_rate and "
             "preset, or the multiplier"
         )
     return errors

@@ -68,7 +68,7 @@ def check_limits(limits: TrainingLimits, *, has_price: bool) -> None:
     ]
     if limits.max_cost and not has_price:
         errors.append(
-            "limits.max_cost needs a price, and the operator has set none; use limits.max_seconds"
+            "limits.max_cost needs a price, and the operator has set none. Use limits.max_seconds"
         )
     if limits.min_improvement and not limits.patience:
         errors.append("limits.min_improvement has no meaning without limits.patience")

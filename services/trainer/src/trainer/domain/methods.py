@@ -24,7 +24,7 @@ GUIDE_RATES = {LORA: 3e-5, FULL: 1e-5, PREFIX: 5e-3, PROMPT: 1e-2}
 GUIDE_PREFERENCE_SHARE = 0.1
 
 NO_QLORA = (
-    "method qlora needs a GPU and bitsandbytes, and no worker of this release has both; use lora, "
+    "method qlora needs a GPU and bitsandbytes, and no worker of this release has both. Use lora, "
     "whose base is kept in bfloat16"
 )
 
@@ -79,7 +79,7 @@ def errors_of_combination(method: str, objective: str) -> list[str]:
     if (method, objective) == (FULL, KTO):
         errors.append(
             "objective kto does not go with method full: it asks the base about pairs of prompt "
-            "and answer that each step makes anew, and a full run has no base left; use dpo, or "
+            "and answer that each step makes anew, and a full run has no base left. Use dpo, or "
             "an adapter"
         )
     return errors

@@ -55,7 +55,7 @@ def parse_template(text: str) -> Template:
         elif token.group(1) == "":
             errors.append(f"a place without a column name at character {token.start()}")
         else:
-            errors.append(f"a single {token.group()} at character {token.start()}; double it")
+            errors.append(f"a single {token.group()} at character {token.start()}. Double it")
     if errors:
         raise InvalidInputError(errors)
     literals[-1] += text[start:]

@@ -28,7 +28,7 @@ MAX_CELLS = 50_000_000
 
 _FREE_BYTES = 16 * 1024**2
 _LISTED_SHEETS = 50
-_REMEDY = "save the sheet as CSV"
+_REMEDY = "Save the sheet as CSV"
 
 Answer = TypeVar("Answer")
 
@@ -85,7 +85,7 @@ def _check_archive(path: Path, limits: ReadLimits) -> None:
     held = sum(entry.file_size for entry in entries)
     most = min(MAX_HELD_BYTES, limits.max_content_bytes)
     if held > most or len(entries) > MAX_ENTRIES:
-        raise InvalidInputError(f"the workbook holds more than {most} bytes; {_REMEDY}")
+        raise InvalidInputError(f"the workbook holds more than {most} bytes. {_REMEDY}")
     if held > _FREE_BYTES + limits.max_expansion * path.stat().st_size:
         raise InvalidInputError(
             f"the workbook expands to more than {limits.max_expansion} times its size"
@@ -93,7 +93,7 @@ def _check_archive(path: Path, limits: ReadLimits) -> None:
     texts = sum(entry.file_size for entry in entries if "sharedstrings" in entry.filename.lower())
     if texts > MAX_TEXTS_BYTES:
         raise InvalidInputError(
-            f"the workbook holds more than {MAX_TEXTS_BYTES} bytes of texts; {_REMEDY}"
+            f"the workbook holds more than {MAX_TEXTS_BYTES} bytes of texts. {_REMEDY}"
         )
 
 
@@ -128,7 +128,7 @@ def _filled_rows(sheet: Any) -> Iterator[tuple[int, tuple[Any, ...]]]:
         cells += len(row)
         if number > MAX_ROWS or cells > MAX_CELLS:
             raise InvalidInputError(
-                f"the sheet has more than {MAX_ROWS} rows or {MAX_CELLS} cells; {_REMEDY}"
+                f"the sheet has more than {MAX_ROWS} rows or {MAX_CELLS} cells. {_REMEDY}"
             )
         last = max((place for place, value in enumerate(row, 1) if value is not None), default=0)
         if last:

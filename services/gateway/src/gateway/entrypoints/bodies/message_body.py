@@ -185,7 +185,7 @@ def _call(parsed: CountedBody, sampling: Sampling) -> ChatCall:
     turns = tuple(turns_of(parsed.messages))
     if turns[-1].role == "assistant":
         raise BadRequestError(
-            "messages: an answer that the assistant began is not continued; end with the user's",
+            "messages: an answer that the assistant began is not continued. End with the user's",
             param="messages",
         )
     system = (Turn("system", joined(parsed.system)),) if parsed.system else ()

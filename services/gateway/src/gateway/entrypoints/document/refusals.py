@@ -124,7 +124,7 @@ REFUSALS = {
     415: Refusal(
         "UnsupportedEncoding",
         "The body is compressed or encoded; send it as it is, without Content-Encoding.",
-        "content-encoding: gzip is not decoded; send the body as it is, without this header",
+        "content-encoding: gzip is not decoded. Send the body as it is, without this header",
         WRONG,
         "unsupported_encoding",
     ),
@@ -137,7 +137,7 @@ REFUSALS = {
     ),
     429: Refusal(
         "OverLimit",
-        "A limit of the key, of one that made it or of the tenant would be exceeded; come back "
+        "A limit of the key, of one that made it or of the tenant would be exceeded. Come back "
         "after Retry-After seconds.",
         "the key key-77aa may use 60 requests in a minute, and this request would exceed that",
         "rate_limit_error",
@@ -152,7 +152,7 @@ REFUSALS = {
     ),
     503: Refusal(
         "Unavailable",
-        "A neighbour does not answer, or there is no room now, whoever asks; come back "
+        "A neighbour does not answer, or there is no room now, whoever asks. Come back "
         "after Retry-After seconds.",
         "moderation gives no verdict, so nothing passes",
         OURS,

@@ -223,7 +223,7 @@ async def _first_of(step: asyncio.Future[Any], stopping: asyncio.Future[Any]) ->
     try:
         await asyncio.wait((step, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not step.done():
-            raise UnavailableError("the gateway is stopping; watch on after the last event")
+            raise UnavailableError("the gateway is stopping. Watch on after the last event")
     finally:
         if not step.done():
             step.cancel()
@@ -270,7 +270,7 @@ def _errors_of(spec: TrainSpec) -> list[str]:
     if spec.validation_dataset_job_id:
         errors.append("validation_dataset_job_id: must be empty; the gateway finds it")
     if spec.adapter_version_id:
-        errors.append("adapter_version_id: must be empty; name the adapter as base_version_id")
+        errors.append("adapter_version_id: must be empty. Name the adapter as base_version_id")
     if spec.method_reason:
         errors.append("method_reason: must be empty; the trainer writes it")
     return errors

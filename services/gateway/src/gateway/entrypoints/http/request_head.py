@@ -27,8 +27,8 @@ def refuse_encoding(scope: Scope) -> None:
         if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
             said = value[:40].decode("latin-1")
             raise UnsupportedEncodingError(
-                f"content-encoding: {said} is not decoded; "
-                "send the body as it is, without this header"
+                f"content-encoding: {said} is not decoded. "
+                "Send the body as it is, without this header"
             )
 
 

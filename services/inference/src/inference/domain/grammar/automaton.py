@@ -83,8 +83,8 @@ def _states(tree: Node, scale: int) -> list[tuple[Edges, bool]]:
 
 def _too_large() -> InvalidInputError:
     return InvalidInputError(
-        f"the expression is too large: it needs more than {MAX_STATES} states; "
-        "repeat less often, or less in each other"
+        f"the expression is too large: it needs more than {MAX_STATES} states. "
+        "Repeat less often, or less in each other"
     )
 
 

@@ -180,8 +180,8 @@ class _Converter:
         counted = least != 0 or most is not None
         if (expression is not None) + (named is not None) + counted > 1:
             raise InvalidInputError(
-                "'pattern', 'format' and lengths beside each other are not supported; "
-                "write one pattern"
+                "'pattern', 'format' and lengths beside each other are not supported. "
+                "Write one pattern"
             )
         if named is not None:
             if named not in FORMATS:

@@ -58,7 +58,7 @@ def _check_shape(text: str) -> None:
     for event in yaml.parse(text, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             # A few lines of them expand to gigabytes.
-            raise InvalidInputError("YAML aliases are not supported; write values out")
+            raise InvalidInputError("YAML aliases are not supported. Write values out")
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
