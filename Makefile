@@ -32,6 +32,7 @@ install: .venv/installed ## Make .venv from the locked, hashed requirements
 	$(call uv-install,modelmill,-p $(BIN)/python --compile-bytecode --no-deps --require-hashes -r constraints.txt)
 	@$(BIN)/uv pip install -q -p $(BIN)/python --no-deps --no-build-isolation $(addprefix -e ,$(patsubst %/pyproject.toml,./%,$(OWN)))
 	@touch $@
+	@echo 'to call mill by its name: export PATH="$(CURDIR)/$(BIN):$$PATH"'
 
 demo: install ## Raw rows to a served, guarded model: the whole loop on this machine
 	@$(BIN)/mill demo

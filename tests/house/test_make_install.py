@@ -44,7 +44,8 @@ def test_packages_are_listed_in_a_file(tmp_path: Path, status: int) -> None:
     first, *more = done.stdout.splitlines()
     assert first == "installing modelmill; build/modelmill-install.log says what"
     if status == 0:
-        assert (done.returncode, more, done.stderr) == (0, [], "")
+        says = f'to call mill by its name: export PATH="{tmp_path}/.venv/bin:$PATH"'
+        assert (done.returncode, more, done.stderr) == (0, [says], "")
     else:
         assert done.returncode != 0
         assert more == [f" + package-{at}==1.0" for at in range(180, 200)]

@@ -44,7 +44,15 @@ class Gateway(ThreadingHTTPServer):
 class _Handler(Handler):
     server: Gateway
 
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.answer(json.dumps(KEY | {"key": "mm-secret"}).encode())
+
     def do_GET(self) -> None:
+        if self.path == "/v1/models":
+            models = [{"id": "default"}, {"id": "mv-1", "name": "kinds"}]
+            self.answer(json.dumps({"data": models}).encode())
+            return
         self.answer(json.dumps(KEY | {"usage": self.server.usage}).encode())
 
 
@@ -72,3 +80,16 @@ def test_of_a_key_without_limits_no_use_is_shown(
     gateway.usage = None
     assert run_app(["keys", "show", "key-1"]) == 0
     assert "used" not in capsys.readouterr().out
+
+
+def test_a_key_for_a_model_that_there_is_not_is_made_with_a_warning(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+):
+    models = ("--model", "kinds", "--model", "default", "--model", "mv-1", "--model", "knids")
+    assert run_app(["keys", "create", "bot", "--quiet", *models]) == 0
+
+    shown = capsys.readouterr()
+    assert shown.out == "mm-secret\n"
+    assert shown.err == (
+        "warning: no model is called knids now. `mill models list` shows what there is\n"
+    )

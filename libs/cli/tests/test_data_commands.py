@@ -59,6 +59,7 @@ class Gateway(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.asked: list[str] = []
         self.sent: list[dict[str, Any]] = []
+        self.uploaded = b""
         self.answers: dict[str, Any] = {
             "/v1/datasets/ds-1/rows/7": {"stories": [KEPT]},
             "/v1/datasets/ds-1/diff/ds-2": DIFF,
@@ -70,8 +71,11 @@ class _Handler(Handler):
     server: Gateway
 
     def do_POST(self) -> None:
-        length = int(self.headers["content-length"])
-        self.server.sent.append(json.loads(self.rfile.read(length)))
+        body = self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/v1/files":
+            self.server.uploaded = body
+        else:
+            self.server.sent.append(json.loads(body))
         self.do_GET()
 
     def do_GET(self) -> None:
@@ -131,6 +135,26 @@ def test_a_preview_tells_how_the_file_is_read_and_what_becomes_of_its_rows(gatew
     assert lines[4] == "line 3: (read.fewer_fields: fewer)"
     (sent,) = gateway.sent
     assert (sent["file_id"], sent["reading"]["delimiter"]) == ("file-1", ";")
+
+
+def test_a_file_of_this_machine_is_uploaded_to_be_previewed(gateway, capsys, tmp_path):
+    (tmp_path / "rows.csv").write_text("q,a\n1,2\n")
+    gateway.answers["/v1/files"] = {"id": "file-9"}
+    gateway.answers["/v1/datasets/preview"] = {"columns": [], "reading": {}, "data": []}
+
+    shown = said(capsys, "preview", str(tmp_path / "rows.csv"), "--layout", "alpaca")
+
+    assert shown.splitlines()[0] == "file       file-9"
+    assert b"q,a\n1,2\n" in gateway.uploaded
+    assert gateway.sent[-1]["file_id"] == "file-9"
+
+
+def test_what_is_neither_a_file_here_nor_an_id_is_said_so(gateway, capsys, tmp_path):
+    missing = str(tmp_path / "rows.csv")
+    assert run_app(["data", "preview", missing, "--layout", "alpaca"]) == 2
+
+    assert "GET /v1/files lists" in capsys.readouterr().err
+    assert not gateway.sent
 
 
 @pytest.mark.parametrize("given", [(), ("--user", "{q}"), ("--answer", "{a}")])

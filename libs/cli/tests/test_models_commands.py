@@ -32,6 +32,11 @@ class _Handler(Handler):
         model = self.server.models[self.path.rpartition("/")[2]]
         self.answer(json.dumps(model).encode())
 
+    def do_PUT(self) -> None:
+        errors = ["version_id: is none", "shadow: is none, either"]
+        error = {"message": "; ".join(errors), "errors": errors}
+        self.answer(json.dumps({"error": error}).encode(), 422)
+
     def do_DELETE(self) -> None:
         self.server.deleted.append(self.path)
         self.answer(json.dumps({"version_ids": ["mv-tuned", "mv-int8"]}).encode())
@@ -130,6 +135,17 @@ def test_a_list_and_a_model_say_that_an_engine_loads_it(
 
     gateway.models["models"] = {"data": [{"id": "mv-1", "loading": None}]}
     assert "loading" not in said(capsys, "models", "list")
+
+
+def test_what_is_wrong_with_a_call_is_told_in_a_line_for_each_thing(
+    gateway: Gateway, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(["models", "alias", "live", "mv-1"]) == 2
+
+    assert capsys.readouterr().err.splitlines() == [
+        "mill: PUT /v1/aliases/live: 422: version_id: is none",
+        "mill: PUT /v1/aliases/live: 422: shadow: is none, either",
+    ]
 
 
 def test_an_import_without_a_chat_template_warns_before_anything_is_copied(

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -78,7 +79,13 @@ async def test_a_snapshot_with_another_state_and_a_valid_checksum_differs(bus):
     await bus.publish(snapshot_state(MODEL), stored.body)
 
     compared = await compare_snapshot(bus)
-    assert compared.difference.startswith(f"{job_id}: the snapshot says failed")
+    told, truth = compared.difference.split(", the streams say ")
+    assert told.startswith(f"{job_id}: the snapshot says failed")
+    # In one line, and as JSON what was asked for.
+    assert "\n" not in compared.difference
+    for words in (told, truth):
+        asked = json.loads(words.partition("(asked for: ")[2].removesuffix(")"))
+        assert (asked["job_id"], asked["kind"], asked["tenant"]) == (job_id, "train", "acme")
 
 
 class Gateway:

@@ -200,7 +200,7 @@ async def test_fields_that_change_nothing_are_ignored(house: House):
         "logprobs": False,
         "user": "someone",
         "metadata": {"a": "b"},
-        "invented": 1,
+        "invented": None,
     }
     assert (await post(house, ask(**neutral))).status_code == 200
 

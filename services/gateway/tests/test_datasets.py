@@ -133,7 +133,10 @@ async def test_a_preview_shows_rows_and_why_others_would_not_be_kept(house: Hous
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"clean": {"transform": []}}, "clean.transform: unknown field"),
+        (
+            {"clean": {"transform": []}},
+            "clean.transform: unknown field. Did you mean 'transforms'?",
+        ),
         ({"filter": {"thresholds": {"characters.min": "5"}}}, "filter.thresholds.characters.min"),
         ({"entities": {"actions": ["mask"]}}, "entities.actions"),
         ({"duplicates": {"near_threshold": 1.5}}, "duplicates.near_threshold"),

@@ -47,6 +47,20 @@ async def request_of(house: House, tenant: str = "acme") -> str:
     return str(answer.headers["x-request-id"])
 
 
+async def test_a_report_of_a_rule_that_there_is_not_is_refused_with_the_one_that_may_be_meant(
+    house: House, kept: Any
+):
+    before = len(await kept("acme"))
+    answer = await post(house, REPORT | {"rules": ["note-lock"]}, tenant="acme")
+
+    assert answer.status_code == 404
+    assert answer.json()["error"]["message"] == (
+        "rules: the policy in force has no rule 'note-lock'. Did you mean 'note-locks'?"
+        " GET /v1/moderation/policy lists them"
+    )
+    assert len(await kept("acme")) == before
+
+
 async def test_a_report_is_kept_with_all_that_was_said_under_the_callers_name(
     house: House, kept: Any
 ):

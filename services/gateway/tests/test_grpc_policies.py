@@ -77,7 +77,7 @@ async def test_what_cannot_be_is_refused(
 
 async def test_a_persons_word_is_kept_once_for_a_key(house: House):
     said = pb.RecordFeedbackRequest(
-        report="missed", text="bad", direction="output", rules=["r"], idempotency_key="once"
+        report="missed", text="bad", direction="output", rules=["no-eating"], idempotency_key="once"
     )
     async with grpc_door(house, tenant="sayers") as door:
         first = await door.RecordFeedback(said, timeout=CALL_SECONDS)

@@ -20,6 +20,7 @@ from modelmill.jobs.v1.job_pb2 import (
     JobStatus,
 )
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
+from service_kit.errors import InvalidInputError
 from testkit.waiting import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -84,6 +85,38 @@ async def test_one_file_has_one_dataset_however_often_it_is_trained_on(house: Ho
     assert sorted(job["kind"] for job in jobs) == ["dataset", "train", "train"]
 
 
+async def test_a_file_of_other_rows_is_refused_with_the_way_to_train_on_it(house: House):
+    client = house.http(tenant="tables")
+    file = await upload(client)
+    house.data_prep.refusal = InvalidInputError(
+        "unknown column 'messages'; the file has 'question'"
+    )
+    try:
+        refused = await order(client, training_file=file)
+    finally:
+        house.data_prep.refusal = None
+
+    assert refused.status_code == 422
+    assert refused.json()["error"]["message"] == (
+        "training_file: unknown column 'messages'; the file has 'question'. Make a dataset of the"
+        " file whose `mapping` says what a row becomes (POST /v1/datasets, shown by"
+        " /v1/datasets/preview), and give its id here"
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [("learning_rate", 'a number or "auto" or "search"'), ("n_epochs", 'a number or "auto"')],
+)
+async def test_a_word_that_is_none_in_the_place_of_a_number_is_refused_with_those_that_are(
+    house: House, field: str, words: str
+):
+    refused = await order(house.http(), training_file="file-0", hyperparameters={field: "fast"})
+
+    assert refused.status_code == 422
+    assert refused.json()["error"]["errors"] == [f"hyperparameters.{field}: must be {words}"]
+
+
 async def test_a_repeated_key_is_one_job_and_another_order_under_it_is_refused(house: House):
     client = house.http(tenant="keys")
     file = await upload(client)
@@ -129,7 +162,7 @@ async def test_a_teacher_that_is_read_is_no_adapter(house: House):
     refused = await order(house.http(), objective="distillation", teacher=TUNED)
 
     assert refused.status_code == 422
-    assert f"Name its base {BASE}" in refused.json()["error"]["message"]
+    assert f"name its base {BASE}" in refused.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("source", ["ds-nobody", "file-nobody", "rows.jsonl"])

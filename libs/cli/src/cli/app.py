@@ -28,7 +28,7 @@ from cli.commands import (
     up,
     usage,
 )
-from cli.errors import WorkFailedError
+from cli.errors import GatewayError, WorkFailedError
 from cli.interrupts import Interrupted
 from cli.state_folder import DEFAULT_STATE_FOLDER, StateFolder
 from cli.system_errors import say_system_error
@@ -102,6 +102,8 @@ def _lines_of(error: Exception) -> Iterator[str]:
         said = _one_line(error.format_message()).rstrip(".")
         if said:  # else help was asked for, by saying nothing
             yield f"{said}; `{_asked_of(error)} --help` lists what there is"
+    elif isinstance(error, GatewayError) and len(error.errors) > 1:
+        yield from map(_one_line, error.errors)
     elif isinstance(error, OSError):
         yield _one_line(say_system_error(error))
     else:

@@ -20,6 +20,12 @@ class GatewayError(DomainError):
         self.may_pass = may_pass
         """Whether the same call may succeed later."""
 
+    @property
+    def errors(self) -> list[str]:
+        """Everything that is wrong with what was asked, each with the call that asked it."""
+        call = self.message.removesuffix(str(self.said.get("message")))
+        return [f"{call}{each}" for each in self.said.get("errors") or ()]
+
 
 class WorkFailedError(DomainError):
     """What was asked for was begun, and ended badly."""

@@ -1,12 +1,13 @@
 """Every read model once more from the streams, beside the snapshot and what the gateway says."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from google.protobuf.message import Message
+from google.protobuf.json_format import MessageToDict
 from jobs.book import JobBook
 from jobs.bus import Bus
 from jobs.ledger import JobLedger
@@ -201,9 +202,12 @@ class _Whole:
 
     def __str__(self) -> str:
         entry = unpack(self._packed)
-        said = [event.message for event in entry.history.states]
-        wishes: Message | str = entry.requested or "never asked for"
-        return f"{status_word(entry.status)} after {said} (asked: {wishes})"
+        said = ", ".join(event.message or "nothing" for event in entry.history.states)
+        asked = "never asked for"
+        if entry.requested is not None:
+            request = MessageToDict(entry.requested, preserving_proto_field_name=True)
+            asked = f"asked for: {json.dumps(request, ensure_ascii=False, sort_keys=True)}"
+        return f"{status_word(entry.status)} after {said or 'no event'} ({asked})"
 
 
 async def _packed(book: JobBook) -> Facts:

@@ -139,6 +139,12 @@ class CompiledPolicy:
             raise PolicyError(["bundle: not canonical, so its digest does not name its policy"])
         return cls(policy, actual)
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Of its rules and judges, as verdicts name them."""
+        rules = (rule.id for rule in self._policy.rules)
+        return (*rules, *(judge.id for judge in self._policy.judges))
+
     def judges(self, direction: Direction) -> tuple[Judge, ...]:
         """Who is asked about texts that the rules let pass; see `guard.judged_text`."""
         return self._judges[direction]

@@ -138,7 +138,7 @@ async def _parts(
         watcher=JobWatcher(bus, known.jobs),
         webhooks=await stack.enter_async_context(_webhooks(settings, bus, known, stopping)),
         record_changes=_record_changes(stack, settings, bus, background),
-        record_feedback=_feedback(settings, bus, background),
+        record_feedback=_feedback(settings, bus, known, background),
         admission=admission_of(settings),
         work=stack.enter_context(closing(WorkApart())),
         quotas=await stack.enter_async_context(_quotas(settings, known, background)),
@@ -156,10 +156,13 @@ def _record_changes(
     return RecordChanges(trail, shown)
 
 
-def _feedback(settings: Settings, bus: Bus, background: Background) -> RecordFeedback:
+def _feedback(
+    settings: Settings, bus: Bus, known: ReadModels, background: Background
+) -> RecordFeedback:
     book = FeedbackBook(bus, time.time)
     background.start(book.run())
-    return RecordFeedback(FeedbackStream(bus), book, RequestIds(settings.request_id_secret))
+    request_ids = RequestIds(settings.request_id_secret)
+    return RecordFeedback(FeedbackStream(bus), book, request_ids, known.policies)
 
 
 def _metrics(settings: Settings) -> MetricsPage:

@@ -48,6 +48,8 @@ class FakeDataPrep(FakeUploads):
         """Of datasets that were ordered here."""
         self.chunk_sizes: list[int] = []
         self.specs: list[data_prep_pb.DatasetSpec] = []
+        self.refusal: InvalidInputError | None = None
+        """Of every order of a dataset."""
 
     async def UploadFile(
         self, requests: AsyncIterator[data_prep_pb.UploadFileRequest], context: Any
@@ -102,6 +104,8 @@ class FakeDataPrep(FakeUploads):
         self, request: data_prep_pb.CreateDatasetRequest, context: Any
     ) -> data_prep_pb.CreateDatasetResponse:
         self._file(request.tenant, request.spec.file_id)
+        if self.refusal is not None:
+            raise self.refusal
         self.specs.append(request.spec)
         job = await self._queue.submit(
             kind="dataset",

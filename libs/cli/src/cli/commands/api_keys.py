@@ -60,6 +60,21 @@ def create(
     body |= {"limits": limits} if limits else {}
     with GatewayClient(Connection.find(context.obj)) as client:
         _print_secret(client.post(KEYS, body), quiet=quiet)
+        for unknown in _unknown_models(client, models or []):
+            typer.echo(
+                f"warning: no model is called {plain(unknown)} now. `mill models list` shows what"
+                " there is",
+                err=True,
+            )
+
+
+def _unknown_models(client: GatewayClient, wanted: list[str]) -> list[str]:
+    """Those that there are not yet: a key may be made before its model."""
+    if not wanted:
+        return []
+    models = client.get("/v1/models")["data"]
+    known = {each[field] for each in models for field in ("id", "name") if field in each}
+    return [name for name in wanted if name not in known]
 
 
 def list_keys(context: typer.Context) -> None:

@@ -74,7 +74,7 @@ def report(
 @app.command()
 def preview(
     context: typer.Context,
-    file: Annotated[str, typer.Argument(help="An uploaded file, file-...")],
+    file: Annotated[str, typer.Argument(help="An uploaded file, file-..., or one to upload.")],
     user: Annotated[str, typer.Option(help="Template of the user's turn, with {column}.")] = "",
     answer: Annotated[str, typer.Option(help="Template of the answer.")] = "",
     layout: Annotated[str, typer.Option(help="A known layout instead of templates.")] = "",
@@ -97,15 +97,34 @@ def preview(
         "text_unit": text_unit,
         "sheet": sheet,
     }
-    body = {"file_id": file, "mapping": mapping, "reading": reading, "rows": rows}
     with GatewayClient(Connection.find(context.obj)) as client:
+        file_id = _uploaded(client, file)
+        body = {"file_id": file_id, "mapping": mapping, "reading": reading, "rows": rows}
         found = client.post("/v1/datasets/preview", body)
     console = Console(highlight=False)
+    if file_id != file:
+        console.print(f"{'file':<10} {file_id}")
     for name, value in {**found["reading"], "columns": ", ".join(found["columns"])}.items():
         console.print(f"{name:<10} {plain('tab' if value == TAB else value)}", soft_wrap=True)
     for row in found["data"]:
         said = _said(row["row"]) if row["row"] else f"({row['reason']})"
         console.print(f"line {row['line']:,}: {plain(said)}", soft_wrap=True)
+
+
+def _uploaded(client: GatewayClient, file: str) -> str:
+    """The file's id; one of this machine is uploaded for it.
+
+    Raises:
+        InvalidInputError: it is neither an id nor a file of this machine.
+    """
+    if file.startswith("file-") and not Path(file).exists():
+        return file
+    if not Path(file).is_file():
+        raise InvalidInputError(
+            f"{file} is no id of a file, and there is no such file here. GET /v1/files lists what"
+            " is uploaded"
+        )
+    return str(client.upload(Path(file))["id"])
 
 
 def _print_story(story: dict[str, Any]) -> None:

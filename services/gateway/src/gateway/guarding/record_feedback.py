@@ -10,8 +10,10 @@ from service_kit.errors import NotFoundError
 
 from gateway.domain.access import Caller
 from gateway.domain.feedback import Feedback, Report
+from gateway.domain.nearest import did_you_mean
 from gateway.domain.request_ids import RequestIds
 from gateway.measures import FEEDBACK
+from gateway.neighbours import Policies
 
 REPORTS = {
     None: pb.FEEDBACK_REPORT_UNSPECIFIED,
@@ -36,9 +38,14 @@ class RecordFeedback:
     """Keeps it under the caller's tenant and name."""
 
     def __init__(
-        self, records: FeedbackRecords, book: ReadsFeedback, request_ids: RequestIds
+        self,
+        records: FeedbackRecords,
+        book: ReadsFeedback,
+        request_ids: RequestIds,
+        policies: Policies,
     ) -> None:
         self.request_ids = request_ids
+        self._policies = policies
         self._records = records
         self._book = book
 
@@ -48,7 +55,8 @@ class RecordFeedback:
         """What was recorded, once it is stored.
 
         Raises:
-            NotFoundError: it is about a request that the tenant did not make.
+            NotFoundError: it is about a request that the tenant did not make, or a rule that its
+                policy does not have.
             UnavailableError: the bus is away, or holds as much as it may.
         """
         about = feedback.request_id
@@ -56,6 +64,8 @@ class RecordFeedback:
             raise NotFoundError(
                 f"request_id: no request {about!r} of this tenant. Use the answer's x-request-id"
             )
+        if feedback.rules:
+            self._require_rules(feedback.rules, caller.tenant)
         record = pb.FeedbackRecorded(
             request_id=feedback.request_id,
             tenant=caller.tenant,
@@ -73,6 +83,15 @@ class RecordFeedback:
         await self._records.record(record)
         FEEDBACK.labels(feedback.report.value if feedback.report else "none").inc()
         return record
+
+    def _require_rules(self, wanted: Sequence[str], tenant: str) -> None:
+        policy = self._policies.of(tenant)
+        for rule in wanted:
+            if rule not in policy.ids:
+                raise NotFoundError(
+                    f"rules: the policy in force has no rule {rule!r}."
+                    f"{did_you_mean(rule, policy.ids)} GET /v1/moderation/policy lists them"
+                )
 
     async def list(self, caller: Caller) -> Sequence[pb.FeedbackRecorded]:
         """What the tenant's people said, newest first.

@@ -36,6 +36,7 @@ from gateway.domain.errors import ModelNotAllowedError
 from gateway.domain.models import TrainingStart
 from gateway.ordering.accepted_job import AcceptedJob, accepted_record
 from gateway.ordering.create_dataset import DatasetOrders
+from gateway.ordering.rows_of_file import said_of_rows
 from gateway.ordering.waiting_room import WaitingRoom
 from gateway.own_writes import CatchesUp, until_seen
 
@@ -238,18 +239,19 @@ class CreateFineTuningJob:
         if not wanted.startswith("file-"):
             raise InvalidInputError(f"{field}: must be the id of a file or a dataset")
         mapping = MAPPINGS.get(order.objective, CONVERSATIONS)
-        accepted = await self._orders.create_dataset(
-            DatasetSpec(file_id=wanted, mapping=mapping),
-            tenant=caller.tenant,
-            requested_by=caller.subject,
-            idempotency_key=self._dataset_key(
-                wanted,
-                mapping.layout,
-                caller.tenant,
-                idempotency_key and f"{idempotency_key}:{DATASET_KEYS[field]}",
-            ),
-            priority=order.priority,
-        )
+        with said_of_rows(field):
+            accepted = await self._orders.create_dataset(
+                DatasetSpec(file_id=wanted, mapping=mapping),
+                tenant=caller.tenant,
+                requested_by=caller.subject,
+                idempotency_key=self._dataset_key(
+                    wanted,
+                    mapping.layout,
+                    caller.tenant,
+                    idempotency_key and f"{idempotency_key}:{DATASET_KEYS[field]}",
+                ),
+                priority=order.priority,
+            )
         return _Source(accepted.dataset_id, accepted.job_id)
 
     async def _dataset(self, dataset_id: str, tenant: str) -> _Source:

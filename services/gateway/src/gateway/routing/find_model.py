@@ -14,6 +14,7 @@ from service_kit.errors import InvalidInputError, NotFoundError
 from gateway.domain import models
 from gateway.domain.errors import ModelNotFoundError, ModelUndecidedError, NoDefaultModelError
 from gateway.domain.models import AskedModel, TrainingStart
+from gateway.domain.nearest import did_you_mean
 from gateway.domain.split import Split
 from gateway.routing.alias_split import alias_split
 
@@ -236,5 +237,14 @@ class FindModel:
         except NotFoundError:
             found = models.candidates(name, aliased, self._catalogue.list(tenant), tenant)
         if not found:
-            raise ModelNotFoundError(f"the model {name[:80]!r} does not exist")
+            raise ModelNotFoundError(self._unknown(tenant, name))
         return found
+
+    def _unknown(self, tenant: str, name: str) -> str:
+        """That there is no such model, which one may be meant, and where all stand."""
+        versions = self._catalogue.list(tenant)
+        known = models.served_names(self._aliases.list(tenant), versions)
+        return (
+            f"the model {name[:80]!r} does not exist.{did_you_mean(name, known)}"
+            " GET /v1/models lists what there is"
+        )

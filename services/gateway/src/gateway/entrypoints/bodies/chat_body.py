@@ -15,8 +15,9 @@ from gateway.domain.chat import (
     Sampling,
     Turn,
 )
-from gateway.domain.errors import BadRequestError, unsupported
+from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies.constraint_body import ConstrainedBody
+from gateway.entrypoints.bodies.decided_fields import NEUTRAL, refuse_unserved
 from gateway.entrypoints.bodies.inline_moderation_body import InlineModerationBody
 from gateway.entrypoints.bodies.parsing import ModelT, OpenBody, StrictBody, parse_body
 from gateway.entrypoints.bodies.tool_body import (
@@ -34,21 +35,6 @@ MAX_STOP_CHARS = 256
 LEAST_TEMPERATURE = 0.001
 LEAST_TOP_P = 1e-6
 """Below these the likeliest token is as good as certain, and the engine refuses to sample."""
-
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "parallel_tool_calls": (None, True),
-    "functions": (None, []),
-    "function_call": (None, "none", "auto"),
-    "logit_bias": (None, {}),
-    "modalities": (None, ["text"]),
-    "audio": (None,),
-    "web_search_options": (None,),
-    "reasoning_effort": (None, "none"),
-    "verbosity": (None, "medium"),
-    "store": (None, False),
-}
-"""Fields of OpenAI's that would change the answer and are not served, with the values that would
-not. Anything else is refused by name; fields that are in neither list are ignored."""
 
 
 def _plain_text(content: Any) -> Any:
@@ -200,6 +186,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     """
     parsed = parse_open(body, ChatBody)
     refuse_unserved(parsed, _neutral(parsed))
+    refuse_stream_options(parsed)
     tools = tuple(each.tool for each in parsed.tools or ())
     if tools and parsed.logprobs:
         # Its tokens would say what a call says in escapes that no guard reads.
@@ -256,12 +243,8 @@ def parse_open(body: bytes, kind: type[ModelT]) -> ModelT:
         raise BadRequestError(error.errors, param=error.errors[0].partition(":")[0]) from None
 
 
-def refuse_unserved(parsed: TextBody, neutral: Mapping[str, tuple[Any, ...]]) -> None:
-    """Raise BadRequestError for what would change the answer and is not served; names all."""
-    extra = parsed.model_extra or {}
-    wrong = [name for name, values in neutral.items() if extra.get(name) not in values]
-    if wrong:
-        raise unsupported(*wrong)
+def refuse_stream_options(parsed: TextBody) -> None:
+    """Raise BadRequestError where they are given and nothing is streamed."""
     if parsed.stream_options is not None and not parsed.stream:
         raise BadRequestError("stream_options: only with stream", param="stream_options")
 

@@ -8,12 +8,12 @@ from pydantic import BeforeValidator, Field
 from gateway.domain.chat import MAX_ALTERNATIVES, MAX_ANSWERS, ChatCall, Turn
 from gateway.domain.errors import BadRequestError
 from gateway.entrypoints.bodies.chat_body import (
-    NEUTRAL,
     TextBody,
     parse_open,
-    refuse_unserved,
+    refuse_stream_options,
     sampling_of,
 )
+from gateway.entrypoints.bodies.decided_fields import NEUTRAL, refuse_unserved
 
 DEFAULT_NEW_TOKENS = 16
 """OpenAI's default on this route."""
@@ -69,6 +69,7 @@ def parse_completion(body: bytes) -> CompletionRequest:
     """
     parsed = parse_open(body, CompletionBody)
     refuse_unserved(parsed, UNSERVED)
+    refuse_stream_options(parsed)
     answers = parsed.n or 1
     if answers * len(parsed.prompt) > MAX_PROMPTS:
         raise BadRequestError(f"n: at most {MAX_PROMPTS} answers to all prompts", param="n")

@@ -62,12 +62,19 @@ def in_callers_words(error: str) -> str:
     return _TRAINERS_NAME.sub(lambda found: CALLERS_NAMES[found[1]], error)
 
 
-def _unset(value: Any) -> Any:
-    """OpenAI's word for "the default"."""
+def _unset(value: Any, words: str = '"auto"') -> Any:
+    """None for OpenAI's word for "the default"; other words are none."""
+    if isinstance(value, str) and value != "auto":
+        raise ValueError(f"must be a number or {words}")
     return None if value == "auto" else value
 
 
+def _rate(value: Any) -> Any:
+    return _unset(value, f'"auto" or "{SEARCH}"')
+
+
 Number = Annotated[float | None, BeforeValidator(_unset)]
+Rate = Annotated[float | None, BeforeValidator(_rate)]
 Whole = Annotated[int | None, BeforeValidator(_unset)]
 Names = Annotated[list[str] | None, Field(min_length=1, max_length=32)]
 
@@ -82,7 +89,7 @@ class HyperParametersBody(StrictBody):
     n_epochs: Number = Field(None, gt=0)
     epochs: Number = Field(None, gt=0)
     batch_size: Whole = Field(None, gt=0, lt=UINT32)
-    learning_rate: Number = Field(
+    learning_rate: Rate = Field(
         None, gt=0, description='Or "search": by short runs, judged by the valid split.'
     )
     search_learning_rate: bool | None = Field(None, description='`learning_rate` is "search".')

@@ -17,6 +17,7 @@ from gateway.domain.chat import (
 from gateway.domain.errors import BadRequestError, unsupported
 from gateway.entrypoints.bodies.chat_body import MAX_NEW_TOKENS, greedy_if_certain, parse_open
 from gateway.entrypoints.bodies.constraint_body import ANY_OBJECT, Schema
+from gateway.entrypoints.bodies.decided_fields import refuse_unknown
 from gateway.entrypoints.bodies.inline_moderation_body import InlineModerationBody
 from gateway.entrypoints.bodies.parsing import OpenBody
 from gateway.entrypoints.bodies.response_items import Input, turns_of
@@ -35,7 +36,9 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "truncation": (None, "disabled"),
 }
 """Fields that would change the answer, or need a server that keeps something, with the values that
-do not. Anything else is refused by name; what is in neither list is ignored."""
+do not. Anything else is refused by name."""
+IGNORED = frozenset(("prompt_cache_options", "prompt_cache_retention", "service_tier"))
+"""Fields that would change no answer here."""
 NEUTRAL_REASONING = (None, "none")
 """Efforts of models that do not reason."""
 NEUTRAL_VERBOSITY = (None, "medium")
@@ -195,6 +198,7 @@ def _refuse_unserved(parsed: ResponseBody) -> None:
         wrong.append("parallel_tool_calls")
     if wrong:
         raise unsupported(*wrong)
+    refuse_unknown(parsed, NEUTRAL.keys() | IGNORED)
     if parsed.stream_options is not None and not parsed.stream:
         raise BadRequestError("stream_options: only with stream", param="stream_options")
 

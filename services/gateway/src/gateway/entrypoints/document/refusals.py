@@ -103,7 +103,7 @@ REFUSALS = {
     404: Refusal(
         "NotFound",
         "Something that the request names does not exist, or is another tenant's.",
-        "the model 'gpt-9' does not exist",
+        "the model 'kind' does not exist. Did you mean 'kinds'? GET /v1/models lists what there is",
         WRONG,
         "model_not_found",
     ),

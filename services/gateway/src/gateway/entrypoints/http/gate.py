@@ -29,6 +29,7 @@ from gateway.entrypoints.http.errors import (
     http_status,
     internal_error_body,
 )
+from gateway.entrypoints.http.head_requests import as_get
 from gateway.entrypoints.http.model_names import named_in
 from gateway.entrypoints.http.request_head import limited, refuse_encoding, take_wishes
 from gateway.entrypoints.http.span import server_span
@@ -108,6 +109,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, within its span."""
+        if scope["method"] == "HEAD":
+            scope, send = as_get(scope, send)
         found = match(scope["method"], scope["path"])
         route = found.route
         response = _Response(send, nobodys_id(), _dialect(found))

@@ -1,0 +1,16 @@
+"""What somebody may have meant by a name that there is not."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
+
+MOST_COMPARED = 500
+"""Names: a long list must not hold up others' requests."""
+MOST_CHARACTERS = 80
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question with the nearest of the names that there are; empty where none is near."""
+    compared = [each[:MOST_CHARACTERS] for each in islice(known, MOST_COMPARED)]
+    found = get_close_matches(name[:MOST_CHARACTERS], compared, n=1, cutoff=0.7)
+    return f" Did you mean {found[0]!r}?" if found else ""

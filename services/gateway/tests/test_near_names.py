@@ -1,0 +1,57 @@
+"""What is said of names that there are not, and what HEAD answers."""
+
+import httpx
+import pytest
+from gateway_support.house import House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/responses"])
+async def test_a_field_that_is_none_is_refused_with_the_one_that_may_be_meant(
+    house: House, path: str
+):
+    words = {"/v1/completions": {"prompt": "a"}, "/v1/responses": {"input": "a"}}
+    body = {"model": "default", "temprature": 0.5, "invented": 1}
+    body |= words.get(path) or {"messages": [{"role": "user", "content": "a"}]}
+    answer = await house.http().post(path, json=body)
+
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (400, "unknown_parameter")
+    assert error["param"] == "temprature"
+    assert error["errors"] == [
+        "temprature: unknown field. Did you mean 'temperature'?",
+        "invented: unknown field. /docs names those there are",
+    ]
+    assert house.inference.requests == []
+
+
+async def asked(house: House, model: str) -> httpx.Response:
+    body = {"model": model, "messages": [{"role": "user", "content": "a"}]}
+    return await house.http().post("/v1/chat/completions", json=body)
+
+
+async def test_an_unknown_model_is_refused_with_the_one_that_may_be_meant(house: House):
+    near = await asked(house, "knids")
+    far = await asked(house, "gpt-9")
+
+    said = near.json()["error"]["message"]
+    assert said == (
+        "the model 'knids' does not exist. Did you mean 'kinds'? GET /v1/models lists what there is"
+    )
+    assert (near.status_code, "Did you mean" in far.json()["error"]["message"]) == (404, False)
+    assert "GET /v1/models lists what there is" in far.json()["error"]["message"]
+
+
+async def test_head_is_answered_as_get_without_the_body(house: House):
+    client = house.http()
+    for path, status in (("/v1/models", 200), ("/v1/models/gpt-9", 404), ("/healthz", 200)):
+        whole, head = await client.get(path), await client.head(path)
+
+        assert head.status_code == whole.status_code == status
+        assert head.content == b""
+        for name in ("content-type", "content-length"):
+            assert head.headers[name] == whole.headers[name]
+    assert (await client.head("/v1/chat/completions")).status_code == 405
+    # The connection goes on as if nothing had been.
+    assert (await client.get("/v1/models")).status_code == 200
