@@ -96,7 +96,7 @@ def write_dataset(cell: Cell, corpus: Corpus, folder: Path) -> Path:
         if len(lines) < count:
             raise WorkerFailedError(f"{cell.corpus}: {len(lines)} rows of {split} are few")
         rows = [json.loads(line) for line in lines]
-        if cell.way == DPO and split != "test":
+        if cell.way == DPO:
             rows = [_pair(row, corpus.choices, chance) for row in rows]
         _write(folder / f"{split}.jsonl", rows)
     return folder

@@ -1,5 +1,7 @@
 """What defaults.* makes of the runs that it kept."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from tests.bench.defaults_cells import (
@@ -13,6 +15,7 @@ from tests.bench.defaults_cells import (
     work,
 )
 from tests.bench.defaults_figures import SHORTFALL, entries
+from tests.bench.defaults_unit import TEST_ROWS, VALID_ROWS, Corpus, write_dataset
 from tests.bench.figures import Entry
 
 ROWS = 100
@@ -54,6 +57,22 @@ def test_every_run_has_an_id_of_its_own_and_quick_runs_of_the_first_plan_come_fi
     for part in (True, False):
         costs = [work(unit) for unit in all_units if is_of_first_plan(unit) is part]
         assert costs == sorted(costs)
+
+
+def test_each_row_of_a_dpo_cell_has_a_wrong_label_as_its_worse_answer(tmp_path: Path) -> None:
+    labels = ("act", "food", "plant")
+    row = {"messages": [{"role": "user", "content": "w"}, {"role": "assistant", "content": "act"}]}
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"{split}.jsonl").write_text((json.dumps(row) + "\n") * 1_000)
+    [cell] = [cell for cell in CELLS if cell.name == "wordnet_nouns.dpo.1000"]
+
+    made = write_dataset(cell, Corpus(tmp_path, labels), tmp_path / "cell")
+
+    for split, rows in (("train", cell.rows), ("valid", VALID_ROWS), ("test", TEST_ROWS)):
+        lines = (made / f"{split}.jsonl").read_text().splitlines()
+        pairs = [json.loads(line) for line in lines]
+        assert len(pairs) == rows
+        assert {pair["rejected"] for pair in pairs} == {"food", "plant"}
 
 
 def test_a_name_is_that_of_a_run_or_of_all_runs_of_its_cell() -> None:
