@@ -12,8 +12,8 @@ caller.
 
 Entries, for `many_states` and `many_matches`: `costly.KIND.alone` ms of a chat (p50) beside the
 costly rules over alone (<= 1.5); `.floor` over beside the cheap ones (<= 1.5); `.plain` what the
-cheap ones cost (no goal); `.longest` (<= 0.25 s); `.failures` (0). Ratios are of the p50 of the two
-turns of a round, the middle one of the rounds. The run, with the machine's load before it, goes to
+cheap ones cost (no goal); `.longest` (<= 0.25 s); `.failures` (0). The run, with the machine's
+load before it, goes to
 build/costly_rules.json; with --keep also to deploy/costly_rules/last.json, whatever it found. Ends
 with 1 when a goal is missed.
 """
