@@ -98,14 +98,19 @@ async def test_requests_that_are_left_cost_no_more_steps(engine: EngineProcess) 
 
     start = await resting_cpu_seconds(child)
     await asyncio.gather(*(tokens_of(engine, one) for one in asked))
-    whole = await resting_cpu_seconds(child)
-    leaving = [engine.generate(one) for one in asked]
-    for pieces in leaving:
-        await anext(pieces)
-    for pieces in leaving:
-        await pieces.aclose()
+    ended = await resting_cpu_seconds(child)
+    whole, left = ended - start, list[float]()
+    # On a busy machine the whole answers may be there before we leave: then once more.
+    while len(left) < 10 and (not left or min(left) >= whole / 3):
+        leaving = [engine.generate(one) for one in asked]
+        for pieces in leaving:
+            await anext(pieces)
+        for pieces in leaving:
+            await pieces.aclose()
+        before, ended = ended, await resting_cpu_seconds(child)
+        left.append(ended - before)
 
-    assert await resting_cpu_seconds(child) - whole < (whole - start) / 3
+    assert min(left) < whole / 3, (whole, left)
 
 
 async def test_a_slot_is_free_as_soon_as_its_request_is_left(

@@ -11,6 +11,7 @@ import pytest
 from inference.adapters import transformers
 from inference.adapters.spare_child import SpareChild
 from inference.adapters.transformers import TransformersKind, TransformersOptions
+from testkit.processes import children_that_run
 from testkit.waiting import eventually
 
 pytestmark = [pytest.mark.heavy, pytest.mark.timeout(300)]
@@ -28,12 +29,17 @@ async def kept(spare: SpareChild) -> AsyncIterator[None]:
     finally:
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
-    assert not psutil.Process().children()
+    assert not children()
+
+
+def children() -> list[psutil.Process]:
+    """Those of the engine; others of this process belong to other tests."""
+    return children_that_run(transformers.MODULE)
 
 
 def only_child() -> psutil.Process | None:
-    children = psutil.Process().children()
-    return children[0] if len(children) == 1 else None
+    found = children()
+    return found[0] if len(found) == 1 else None
 
 
 async def test_a_model_is_loaded_by_the_warm_child_and_another_takes_its_place(
@@ -51,7 +57,7 @@ async def test_a_model_is_loaded_by_the_warm_child_and_another_takes_its_place(
             assert engine.pid == warm.pid
             # Its import was polite; what it computes now is not.
             assert warm.nice() == psutil.Process().nice()
-            await eventually(lambda: len(psutil.Process().children()) == 2)
+            await eventually(lambda: len(children()) == 2)
         finally:
             await engine.close()
 
@@ -73,4 +79,4 @@ async def test_a_spare_that_is_discarded_does_not_come_again() -> None:
         await spare.discard()
         assert spare.resident_bytes() == 0
         assert await spare.take() is None
-        await eventually(lambda: not psutil.Process().children())
+        await eventually(lambda: not children())
