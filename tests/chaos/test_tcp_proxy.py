@@ -37,7 +37,7 @@ async def test_what_is_said_during_a_partition_arrives_after_it():
             await asyncio.wait_for(reader.read(1), 0.2)
         proxy.heal()
 
-        assert await asyncio.wait_for(reader.readexactly(6), 5) == b"during"
+        assert await asyncio.wait_for(reader.readexactly(6), 20) == b"during"
 
 
 async def test_what_is_cut_off_ends_and_the_next_connection_goes_through():
@@ -49,9 +49,9 @@ async def test_what_is_cut_off_ends_and_the_next_connection_goes_through():
         proxy.cut()
         proxy.heal()
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(4), 5)
+            await asyncio.wait_for(reader.readexactly(4), 20)
 
         again_reader, again = await asyncio.open_connection("127.0.0.1", proxy.port)
         again.write(b"again")
-        assert await asyncio.wait_for(again_reader.readexactly(5), 5) == b"again"
+        assert await asyncio.wait_for(again_reader.readexactly(5), 20) == b"again"
         again.close()

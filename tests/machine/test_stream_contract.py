@@ -157,7 +157,7 @@ async def test_a_follower_gets_what_is_stored_in_order_and_then_what_comes(bus):
     for number in range(300):
         await put(bus, number)
     following = Following(bus, "file.state.*")
-    await asyncio.wait_for(following.current.wait(), 5)
+    await asyncio.wait_for(following.current.wait(), 20)
     for number in range(300, 310):
         await put(bus, number)
     await eventually(lambda: len(following.seen) >= 310)
@@ -169,7 +169,7 @@ async def test_a_follower_begins_behind_a_sequence_and_hears_its_filters_alone(b
     for number in range(1, 7):
         await put(bus, number, file_state(f"file-{number % 2}"))
     odd = Following(bus, file_state("file-1"), after=1)
-    await asyncio.wait_for(odd.current.wait(), 5)
+    await asyncio.wait_for(odd.current.wait(), 20)
     await put(bus, 8, file_state("file-0"))
     await put(bus, 9, file_state("file-1"))
     await eventually(lambda: len(odd.seen) >= 3)

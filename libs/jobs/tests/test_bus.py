@@ -10,7 +10,7 @@ from jobs.subjects import MODEL_READY, alias_state, file_state, job_state
 from modelmill.jobs.v1.job_pb2 import JobState
 from modelmill.registry.v1.model_events_pb2 import AliasState, FileState, ModelReady
 from service_kit.errors import UnavailableError
-from testkit.waiting import eventually
+from testkit.waiting import eventually, is_once_done
 
 
 async def test_of_fifty_compare_and_sets_one_wins_and_the_others_learn_the_sequence(bus):
@@ -65,17 +65,18 @@ async def test_a_message_carries_cloudevents_attributes_and_snake_case_json(bus)
 @pytest.mark.parametrize("trouble", ["kill", "pause"])
 async def test_a_publish_fails_within_seconds_when_the_broker_does_not_answer(broker, bus, trouble):
     getattr(broker, trouble)()
-    began = time.monotonic()
-    outcomes = await asyncio.gather(
-        bus.publish(file_state("file-1"), FileState()),
-        bus.last(file_state("file-1"), FileState),
-        bus.last_sequence("JOBS"),
-        return_exceptions=True,
-    )
 
-    assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
+    async def all_fail() -> None:
+        outcomes = await asyncio.gather(
+            bus.publish(file_state("file-1"), FileState()),
+            bus.last(file_state("file-1"), FileState),
+            bus.last_sequence("JOBS"),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 3
+
     # 2.8 s at worst, and some for a busy machine; the client by itself would wait for 5 s.
-    assert time.monotonic() - began < 4.8
+    assert await is_once_done(all_fail, within=4.8)
 
 
 async def test_following_replays_in_order_and_goes_on_across_broker_restarts(broker, bus):
@@ -113,7 +114,7 @@ async def test_following_begins_where_it_is_told_and_says_when_it_is_current(bus
             seen.append(stored.body.size_bytes)
 
     following = asyncio.create_task(follow())
-    await asyncio.wait_for(current.wait(), 5)
+    await asyncio.wait_for(current.wait(), 20)
     following.cancel()
 
     assert seen == [3, 4]
@@ -127,7 +128,7 @@ async def test_an_empty_stream_is_current_at_once(bus):
             pass
 
     following = asyncio.create_task(follow())
-    await asyncio.wait_for(current.wait(), 5)
+    await asyncio.wait_for(current.wait(), 20)
     following.cancel()
 
 

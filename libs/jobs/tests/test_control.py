@@ -123,7 +123,7 @@ async def test_a_cancelled_job_stays_so_whatever_the_stream_says_of_resumes(work
     async with working(handler):
         await eventually(jobs.all_acknowledged)
         assert not handler.began.is_set()
-    await ledger.wait_for(sequence, timeout=5)
+    await ledger.wait_for(sequence, timeout=20)
     assert ledger.get("acme", job.job_id).state.status == JOB_STATUS_CANCELLED
     assert await jobs.history(job.job_id) == [JOB_STATUS_CANCELLED]
 
@@ -132,7 +132,7 @@ async def test_a_queued_job_is_parked_without_any_worker_and_queued_again(workin
     parked, dropped = await jobs.submit(), await jobs.submit()
     await jobs.pause(parked.job_id)
     sequence = await jobs.cancel(dropped.job_id)
-    await ledger.wait_for(sequence, timeout=5)
+    await ledger.wait_for(sequence, timeout=20)
 
     assert (await jobs.state(parked.job_id)).status == JOB_STATUS_PAUSED
     assert ledger.get("acme", dropped.job_id).state.status == JOB_STATUS_CANCELLED
@@ -142,7 +142,7 @@ async def test_a_queued_job_is_parked_without_any_worker_and_queued_again(workin
         await eventually(jobs.all_acknowledged)
         assert not handler.began.is_set()
         sequence = await jobs.resume(parked.job_id)
-        await ledger.wait_for(sequence, timeout=5)
+        await ledger.wait_for(sequence, timeout=20)
         assert ledger.get("acme", parked.job_id).state.status != JOB_STATUS_PAUSED
         await jobs.until(parked.job_id, JOB_STATUS_SUCCEEDED)
 
@@ -184,7 +184,7 @@ async def test_a_failed_job_runs_again_when_wished_and_refuses_everything_else(
                 await refused(job.job_id)
         await eventually(jobs.all_acknowledged)
     sequence = await jobs.resume(job.job_id)
-    await ledger.wait_for(sequence, timeout=5)
+    await ledger.wait_for(sequence, timeout=20)
     queued = ledger.get("acme", job.job_id).state
     await jobs.pause(job.job_id)
     paused = await jobs.state(job.job_id)
@@ -217,7 +217,7 @@ async def test_a_job_that_succeeded_refuses_every_wish(working, jobs, ledger, bu
         sequence = await bus.publish(job_resumed("train", "acme", job.job_id), resumed)
         await eventually(jobs.all_acknowledged)
 
-    await ledger.wait_for(sequence, timeout=5)
+    await ledger.wait_for(sequence, timeout=20)
     record = ledger.get("acme", job.job_id)
     assert (record.state.status, record.wish) == (JOB_STATUS_SUCCEEDED, JOB_WISH_RUN)
     assert (await jobs.state(job.job_id)).attempt == 1
@@ -253,7 +253,7 @@ async def test_without_a_broker_a_wish_is_refused_in_time_and_may_be_repeated(br
     job = await jobs.submit()
     broker.kill()
     with pytest.raises(UnavailableError):
-        await asyncio.wait_for(jobs.cancel(job.job_id), 5)
+        await asyncio.wait_for(jobs.cancel(job.job_id), 20)
     await broker.start()
     await eventually(lambda: jobs.bus.connected)
     await jobs.cancel(job.job_id)

@@ -57,7 +57,7 @@ async def test_what_a_job_took_survives_a_restart_from_a_snapshot(bus, jobs, led
     job = await jobs.submit()
     fence = await three_claims(bus, job.job_id)
     last = await say(bus, job.job_id, 1020, status=JOB_STATUS_SUCCEEDED, attempt=3, fence=fence)
-    await ledger.wait_for(last, timeout=5)
+    await ledger.wait_for(last, timeout=20)
     await Snapshots(bus).save(ledger.book, last)
 
     again = JobLedger(bus, Snapshots(bus))

@@ -1,8 +1,7 @@
 """A full disk, of the broker's or of a worker's, is told as what it is."""
 
 import resource
-import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from service_kit.errors import UnavailableError
 from testkit.nats_server import run_nats
-from testkit.waiting import eventually
+from testkit.waiting import eventually, is_once_done
 
 
 @contextmanager
@@ -39,12 +38,14 @@ async def test_a_broker_that_is_there_and_cannot_write_is_said_to_have_no_space(
     before = await jobs.submit()
     with full_disk(broker.pid):
         for wished in (jobs.submit, lambda: jobs.pause(before.job_id)):
-            began = time.monotonic()
-            with pytest.raises(BrokerDiskFullError, match=r"disk is full\. Free space") as refused:
-                await wished()
-            assert time.monotonic() - began < 4
-    assert refused.value.reason == "BROKER_DISK_FULL"
-    assert refused.value.retry_after_seconds >= 10
+
+            async def refused(wished: Callable[[], Awaitable[object]] = wished) -> None:
+                with pytest.raises(BrokerDiskFullError, match=r"full\. Free space") as refusal:
+                    await wished()
+                assert refusal.value.reason == "BROKER_DISK_FULL"
+                assert refusal.value.retry_after_seconds >= 10
+
+            assert await is_once_done(refused, within=4)
     broker.kill()
     await broker.start()
     await eventually(lambda: bus.connected)

@@ -16,7 +16,7 @@ from testkit.waiting import eventually
 
 async def test_a_writer_reads_its_own_write(ledger, jobs):
     job = await jobs.submit()
-    await ledger.wait_for(job.sequence, timeout=5)
+    await ledger.wait_for(job.sequence, timeout=20)
     record = ledger.get("acme", job.job_id)
 
     assert record.requested.spec["steps"] == 20
@@ -32,7 +32,7 @@ async def test_what_is_not_there_yet_is_not_waited_for_for_ever(ledger):
 
 async def test_another_tenants_job_is_not_found(ledger, jobs):
     job = await jobs.submit()
-    await ledger.wait_for(job.sequence, timeout=5)
+    await ledger.wait_for(job.sequence, timeout=20)
 
     with pytest.raises(NotFoundError):
         ledger.get("other", job.job_id)
@@ -43,7 +43,7 @@ async def test_another_tenants_job_is_not_found(ledger, jobs):
 
 async def test_the_list_is_newest_first_and_by_kind(ledger, jobs):
     submitted = [await jobs.submit() for _ in range(3)]
-    await ledger.wait_for(submitted[-1].sequence, timeout=5)
+    await ledger.wait_for(submitted[-1].sequence, timeout=20)
 
     listed = [record.requested.job_id for record in ledger.list("acme", "train")]
     assert listed == [job.job_id for job in reversed(submitted)]

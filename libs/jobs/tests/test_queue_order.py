@@ -142,7 +142,7 @@ async def test_jobs_start_in_the_order_that_was_shown(bus, jobs, working, ledger
                 ("b", JOB_PRIORITY_HIGH),
             )
         ]
-        await ledger.wait_for(asked[-1].sequence, timeout=5)
+        await ledger.wait_for(asked[-1].sequence, timeout=20)
         place = {
             job.job_id: ledger.get(tenant, job.job_id).turn.position
             for job, tenant in zip(asked, "aaabab", strict=True)
@@ -167,7 +167,7 @@ async def test_a_ledger_that_goes_on_from_a_snapshot_shows_the_same_turns(
             ended = await submit(bus, tenant)
             await jobs.until(ended.job_id, JOB_STATUS_SUCCEEDED)
     asked = [await submit(bus, tenant) for tenant in "cab"]
-    await ledger.wait_for(asked[-1].sequence, timeout=5)
+    await ledger.wait_for(asked[-1].sequence, timeout=20)
     await Snapshots(bus).save(ledger.book, asked[-1].sequence)
 
     again = JobLedger(bus, Snapshots(bus))
@@ -198,7 +198,7 @@ async def test_a_repeat_with_another_priority_is_the_first_job_with_the_first_on
     again = await queue.submit(
         **asked, idempotency_key="k", spec=Struct(), priority=JOB_PRIORITY_HIGH
     )
-    await ledger.wait_for(first.sequence, timeout=5)
+    await ledger.wait_for(first.sequence, timeout=20)
 
     assert (again.job_id, again.created) == (first.job_id, False)
     assert ledger.get("acme", first.job_id).requested.priority == JOB_PRIORITY_LOW
@@ -210,7 +210,7 @@ async def test_a_job_that_ran_and_was_resumed_goes_to_the_end_of_its_tenants(bus
     first, second = await jobs.submit(), await jobs.submit()
     await jobs.pause(first.job_id)
     sequence = await jobs.resume(first.job_id)
-    await ledger.wait_for(sequence, timeout=5)
+    await ledger.wait_for(sequence, timeout=20)
 
     def position(job) -> int | None:
         return ledger.get("acme", job.job_id).turn.position

@@ -131,11 +131,11 @@ async def test_a_watcher_of_a_job_that_was_packed_meanwhile_hears_what_comes(bus
     job = await jobs.submit()
     failed = await write(bus, job.job_id, JOB_STATUS_RUNNING, JOB_STATUS_FAILED)
     async with following(bus) as ledger:
-        await ledger.wait_for(failed, timeout=5)
+        await ledger.wait_for(failed, timeout=20)
         watching = JobWatcher(bus, ledger).watch("acme", job.job_id, None)
         first = await anext(watching)
         assert [each async for each in ledger.book.packed()]
-        await ledger.wait_for(await jobs.resume(job.job_id), timeout=5)
+        await ledger.wait_for(await jobs.resume(job.job_id), timeout=20)
         rest = asyncio.create_task(_rest(watching))
         await write(bus, job.job_id, JOB_STATUS_RUNNING, JOB_STATUS_SUCCEEDED)
         heard = [first, *await asyncio.wait_for(rest, WITHIN_SECONDS)]

@@ -96,7 +96,7 @@ async def test_a_job_that_was_resumed_has_not_ended(watcher, jobs, working, ledg
         failing = await everything(watcher.watch("acme", job.job_id, None))
         await jobs.until(job.job_id, JOB_STATUS_FAILED)
         await eventually(jobs.all_acknowledged)
-    await ledger.wait_for(await jobs.resume(job.job_id), timeout=5)
+    await ledger.wait_for(await jobs.resume(job.job_id), timeout=20)
     again = asyncio.create_task(everything(watcher.watch("acme", job.job_id, failing[-1].id)))
     handler.failure = None
     async with working(handler):
@@ -120,7 +120,7 @@ async def test_a_watcher_of_a_job_that_is_cancelled_by_a_late_wish_hears_its_end
     failed = JobState(job_id=job.job_id, kind="train", status=JOB_STATUS_FAILED)
     await jobs.bus.publish(job_state(job.job_id), failed)
     sequence = await jobs.resume(job.job_id)
-    await ledger.wait_for(sequence, timeout=5)
+    await ledger.wait_for(sequence, timeout=20)
     watching = asyncio.create_task(everything(watcher.watch("acme", job.job_id, None)))
     assert not (await asyncio.wait({watching}, timeout=0.2))[0]
     await jobs.cancel(job.job_id)
@@ -175,7 +175,7 @@ async def test_a_thousand_watchers_of_a_job_cost_the_broker_not_one_consumer_mor
 ):
     job = await jobs.submit()
     running = JobState(job_id=job.job_id, kind="train", tenant="acme", status=JOB_STATUS_RUNNING)
-    await ledger.wait_for(await bus.publish(job_state(job.job_id), running), timeout=5)
+    await ledger.wait_for(await bus.publish(job_state(job.job_id), running), timeout=20)
     before = await _consumers(bus)
     watches = [watcher.watch("acme", job.job_id, None) for _ in range(1000)]
     waiting = [asyncio.create_task(everything(events)) for events in watches]

@@ -23,9 +23,9 @@ from service_kit.grpc_server import RpcServer
 from testkit.waiting import eventually
 
 SECRET = "s3cret-of-the-services"
-SOON_SECONDS = 2.0
+SOON_SECONDS = 15.0
 """A cancel that waited for the call's deadline would take `DEADLINE_SECONDS`."""
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 
 
 @dataclass

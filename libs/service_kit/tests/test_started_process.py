@@ -24,7 +24,7 @@ def test_a_process_has_ended_although_others_hold_its_pipes(
         await asyncio.sleep(0)  # who asks after the end was always answered at once
         process.stdin.write(b"go\n")
         try:
-            return await asyncio.wait_for(ended, 5)
+            return await asyncio.wait_for(ended, 20)
         finally:
             process.close()
 

@@ -92,7 +92,7 @@ async def test_only_so_many_requests_are_answered_at_a_time(house: House):
             third = await client.post("/v1/chat/completions", json=chat())
             return third.status_code == 200
 
-        await eventually(is_free, within=5)
+        await eventually(is_free, within=20)
 
     assert second.json()["error"]["code"] == "rate_limit_exceeded"
 
@@ -198,6 +198,6 @@ async def test_usage_names_the_key_and_what_it_cost(house: House):
     async def is_there() -> bool:
         return len(await of_key()) == 1
 
-    await eventually(is_there, within=5)
+    await eventually(is_there, within=20)
     (record,) = await of_key()
     assert record.micros == usage["prompt_tokens"] + 2 * usage["completion_tokens"]

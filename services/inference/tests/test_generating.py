@@ -133,7 +133,7 @@ async def test_clients_that_leave_free_their_slots(
     for stream in streams:
         stream.cancel()
 
-    await eventually(lambda: is_idle(service, version), within=5)
+    await eventually(lambda: is_idle(service, version), within=20)
     generated = figure("modelmill_engine_tokens_total", engine="openvino")
     assert figure("modelmill_generations_total", outcome="cancelled") == cancelled + len(streams)
     assert figure("modelmill_requests_in_flight", version=version) == 0
@@ -153,7 +153,7 @@ async def test_a_deadline_ends_the_generation(
             pass
 
     assert ended.value.code() is StatusCode.DEADLINE_EXCEEDED
-    await eventually(lambda: is_idle(service, version), within=5)
+    await eventually(lambda: is_idle(service, version), within=20)
 
 
 async def test_a_prompt_over_the_limit_is_refused_with_both_numbers(
