@@ -10,7 +10,7 @@ from testkit.waiting import eventually
 
 from gateway_support.house import House
 
-WITHIN_SECONDS = 5.0
+WITHIN_SECONDS = 15.0
 """What is promised is one, of a machine that has nothing else to do."""
 
 
