@@ -160,7 +160,9 @@ def test_bytes_that_are_no_text_cost_their_row_alone(encoding: str) -> None:
     assert form.encoding == encoding
     assert [row.line for row in found] == list(range(1, 10))
     reason = "not UTF-8" if encoding == "utf-8" else f"not {encoding}"
-    assert [row.reason for row in found if isinstance(row, RejectedRow)] == [reason]
+    [refused] = [row for row in found if isinstance(row, RejectedRow)]
+    at = len('{"n": "'.encode(codec))
+    assert refused.reason == f"{reason}, from byte offset {at} of the row"
     assert found[4].source == sha256(broken).digest()  # type: ignore[union-attr]
 
 
@@ -201,7 +203,7 @@ def test_what_utf16_ends_with_too_much_is_a_row_error() -> None:
 
     _, found = rows_of(content, "jsonl", FileForm("utf-16-le", "", ""))
 
-    assert read(found) == [{"n": 1}, "not utf-16-le"]
+    assert read(found) == [{"n": 1}, "not utf-16-le, from byte offset 0 of the row"]
     assert found[1].source == sha256(b"\n").digest()  # type: ignore[union-attr]
 
 
@@ -211,7 +213,7 @@ def test_some_broken_rows_make_no_file_of_another_encoding() -> None:
     form, found = rows_of(b"\n".join(lines), "jsonl")
 
     assert form.encoding == "utf-8"
-    assert read(found)[5:] == ["not UTF-8"] * 3
+    assert read(found)[5:] == ["not UTF-8, from byte offset 10 of the row"] * 3
 
 
 def test_another_alphabet_far_into_a_file_is_found() -> None:

@@ -119,10 +119,10 @@ async def test_a_file_with_bad_rows_becomes_a_dataset_and_a_quarantine(
         (3, "not JSON"),
         (5, "missing column 'a'"),
         (6, "column 'q' is neither text nor a number"),
-        (8, "not UTF-8"),
+        (8, "not UTF-8, from byte offset 7 of the row"),
     ]
     report = json.loads((folder / "report.json").read_text())
-    assert report["languages"] == {"en": 10, "zh": 1}
+    assert (report["reasons"]["not UTF-8"], report["languages"]) == (1, {"en": 10, "zh": 1})
     assert report["duplicates"] == [{"kept": 1, "dropped": [9], "dropped_count": 1}]
     assert report["tokens"]["total"] == 10 * 6 + 7
 

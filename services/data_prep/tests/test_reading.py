@@ -66,7 +66,7 @@ def test_jsonl_is_read_line_by_line_and_blank_lines_are_no_rows() -> None:
         (b"[" * 100_000, "nested too deeply"),
         (b'{"a": ' + b"[" * 100 + b"]" * 100 + b"}", "nested too deeply"),
         (b"1" * 5_000, "not JSON"),
-        (b'{"a": "\xff"}', "not UTF-8"),
+        (b'{"a": "\xff"}', "not UTF-8, from byte offset 7 of the row"),
         (b'["a"]', "not a JSON object"),
         (b'{"a": "' + b"x" * 200_000 + b'"}', "longer than 100000 bytes"),
     ],
@@ -111,7 +111,7 @@ def test_csv_rows_that_do_not_fit_the_header_cost_only_themselves() -> None:
         (2, "fewer fields than the header"),
         (3, "more fields than the header"),
         (4, "malformed CSV"),
-        (5, "not UTF-8"),
+        (5, "not UTF-8, from byte offset 0 of the row"),
         (6, "longer than 1000 bytes"),
         (7, {"a": "5", "b": "6"}),
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from data_prep.domain.reading.faults import Fault
+from data_prep.domain.reading.faults import NOT_UTF8, Fault, not_in, not_text_at
 from data_prep.domain.reading.file_form import CODECS, UTF8
 
 RAW_CHARACTERS = 2_000
@@ -40,7 +40,7 @@ class RejectedRow(msgspec.Struct, frozen=True, gc=False):
     """For example "read.not_json"; no values, to be counted."""
 
     reason: str
-    """For people. Names columns and limits but no values."""
+    """For people. Names columns, limits and where bytes are no text, but no values."""
 
     raw: str
     """The row as far as `RAW_CHARACTERS`; bytes that are no text are replaced."""
@@ -54,4 +54,13 @@ def rejected(line: int, fault: Fault, raw: bytes, encoding: str = UTF8) -> Rejec
     text = (
         raw[:RAW_BYTES].decode(CODECS[encoding], errors="replace")[:RAW_CHARACTERS].rstrip("\r\n")
     )
-    return RejectedRow(line, fault.rule, fault.reason, text, sha256(raw).digest())
+    return RejectedRow(line, fault.rule, _reason(fault, raw, encoding), text, sha256(raw).digest())
+
+
+def _reason(fault: Fault, raw: bytes, encoding: str) -> str:
+    if fault in (NOT_UTF8, not_in(encoding)):
+        try:
+            raw.decode(CODECS[encoding])
+        except UnicodeDecodeError as error:
+            return not_text_at(fault, error.start)
+    return fault.reason

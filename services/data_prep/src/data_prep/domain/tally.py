@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from data_prep.domain.measure import Measure
+from data_prep.domain.reading.faults import counted
 from data_prep.domain.verdicts import DUPLICATE_RULES
 
 MAX_CHOICES = 64
@@ -76,7 +77,7 @@ class Tally:
         for row in dropped.to_pylist():
             self.rules[f"{row['outcome']} {row['rule']}"] += 1
             if row["outcome"] == "quarantined":
-                self.reasons[row["detail"] or row["rule"]] += 1
+                self.reasons[counted(row["detail"] or row["rule"])] += 1
             shown = self.samples.setdefault(row["rule"], [])
             if len(shown) < SAMPLES_PER_RULE:
                 shown.append(Sample(row["line"], row["sample"], row["detail"]))

@@ -38,6 +38,20 @@ def not_in(encoding: str) -> Fault:
     return NOT_UTF8 if encoding == "utf-8" else Fault("read.not_in_encoding", f"not {encoding}")
 
 
+_AT = ", from byte offset "
+"""Before the place of the first byte that is no text; the one value that a reason holds."""
+
+
+def not_text_at(fault: Fault, offset: int) -> str:
+    """The reason of a row whose bytes are no text from there on, counted from the row's first."""
+    return f"{fault.reason}{_AT}{offset} of the row"
+
+
+def counted(reason: str) -> str:
+    """What a row's reason is counted by: all of one kind together."""
+    return reason.partition(_AT)[0]
+
+
 def too_long(max_row_bytes: int) -> Fault:
     """The row has more bytes than this."""
     return Fault("read.too_long", f"longer than {max_row_bytes} bytes")
