@@ -22,6 +22,7 @@ from service_kit.grpc_client import open_channel
 from service_kit.mutual_tls import MutualTls
 from testkit.nats_server import run_nats
 from testkit.service_process import SECRET, refused_start, running_service, service_settings
+from testkit.waiting import eventually
 
 from tests.services.test_each_service_alone import settings_of_the_gateway
 
@@ -134,12 +135,19 @@ async def test_a_containers_probe_asks_as_the_services_settings_say(tmp_path: Pa
         )
         return await process.wait()
 
+    async def says_well(target: str) -> bool:
+        """Of a few times, as a container's probe is asked: it waits four seconds for an answer."""
+        return await status_of(target) == 0
+
     async with (
         run_nats(tmp_path / "nats") as nats,
         running_service("moderation", service_settings(nats, tmp_path) | files) as running,
     ):
-        assert await status_of(f"mtls:{running.ports['grpc']}") == 0
-        assert await status_of(f"grpc:{running.ports['grpc']}") == (1 if is_on else 0)
+        await eventually(lambda: says_well(f"mtls:{running.ports['grpc']}"), within=60)
+        if is_on:
+            assert await status_of(f"grpc:{running.ports['grpc']}") == 1
+        else:
+            await eventually(lambda: says_well(f"grpc:{running.ports['grpc']}"), within=60)
         assert await running.stop() == 0
         assert await status_of(f"mtls:{running.ports['grpc']}") == 1
 
