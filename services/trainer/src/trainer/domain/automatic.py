@@ -18,7 +18,7 @@ RATES = {LORA: 5e-4, FULL: 5e-5}
 """Of a model of `REFERENCE_WIDTH`, adapters at `REFERENCE_ALPHA`."""
 REFERENCE_WIDTH, WIDTH_POWER = 2000, 0.781
 REFERENCE_ALPHA = 32
-BEGINNING_RATES = {PREFIX: 5e-3, PROMPT: 1e-2}
+BEGINNING_RATES = {PREFIX: 1e-2, PROMPT: 1e-2}
 """What stands before every row is learned at a rate of its own, whatever the model."""
 OBJECTIVE_SHARES = {DPO: 0.1, KTO: 0.1}
 """A preference says little about each token, and a model that leaves its base soon says nothing."""
