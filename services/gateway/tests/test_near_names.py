@@ -32,15 +32,27 @@ async def asked(house: House, model: str) -> httpx.Response:
 
 
 async def test_an_unknown_model_is_refused_with_the_one_that_may_be_meant(house: House):
-    near = await asked(house, "knids")
     far = await asked(house, "gpt-9")
-
-    said = near.json()["error"]["message"]
-    assert said == (
-        "the model 'knids' does not exist. Did you mean 'kinds'? GET /v1/models lists what there is"
-    )
+    # By an alias and by its own name, misspelt or begun.
+    for wrong, meant in (("defalt", "default"), ("knids", "kinds"), ("tin", "tiny")):
+        near = await asked(house, wrong)
+        assert near.json()["error"]["message"] == (
+            f"the model {wrong!r} does not exist. Did you mean {meant!r}?"
+            " GET /v1/models lists what there is"
+        )
     assert (near.status_code, "Did you mean" in far.json()["error"]["message"]) == (404, False)
     assert "GET /v1/models lists what there is" in far.json()["error"]["message"]
+
+
+async def test_a_field_that_goes_on_after_the_given_one_is_nearer_than_one_that_looks_like_it(
+    house: House,
+):
+    body = {"name": "a", "file": "file-1", "mapping": {"user": "{a}"}}
+    answer = await house.http().post("/v1/datasets", json=body)
+
+    errors = answer.json()["error"]["errors"]
+    assert "file: unknown field. Did you mean 'file_id'?" in errors
+    assert "mapping.user: unknown field. Did you mean 'user_template'?" in errors
 
 
 async def test_head_is_answered_as_get_without_the_body(house: House):

@@ -20,6 +20,7 @@ from gateway.adapters.key_set import SigningKey
 from gateway.adapters.trusted_issuer import KeySource, TrustedIssuer
 from gateway.domain.access import Caller
 
+NOT_VALID = "the token is not valid. `mill token` prints a new one, or ask who issued it"
 MAX_TOKEN_BYTES = 8192
 LEEWAY_SECONDS = 30
 REQUIRED_CLAIMS = ["exp", "iat", "iss", "aud", "sub"]
@@ -66,7 +67,7 @@ class TokenVerifier:
                 failed is not said, except about the times of a token that is truly signed.
         """
         if len(token) > MAX_TOKEN_BYTES or _COMPACT.fullmatch(token) is None:
-            raise UnauthenticatedError("the token is not valid")
+            raise UnauthenticatedError(NOT_VALID)
         digest = hashlib.sha256(token.encode()).digest()
         known = self._verified.get(digest)
         if known is not None and known.since <= time.time() < known.expires:
@@ -89,7 +90,7 @@ class TokenVerifier:
             key_id, algorithm = _key_id(token, issuer)
             key = await issuer.keys.get(key_id)
             if key is None or key.algorithm != algorithm:
-                raise UnauthenticatedError("the token is not valid")
+                raise UnauthenticatedError(NOT_VALID)
             claims = jwt.decode(
                 token,
                 key.public,
@@ -104,7 +105,7 @@ class TokenVerifier:
             # Raised only once the signature is known to be good.
             raise UnauthenticatedError(_wrong_time(token.split(".")[1])) from error
         except (jwt.InvalidTokenError, ValueError, RecursionError) as error:
-            raise UnauthenticatedError("the token is not valid") from error
+            raise UnauthenticatedError(NOT_VALID) from error
         return _Verified(issuer.keys, key_id, key, caller, now, claims["exp"])
 
     def _issuer(self, claims: dict[str, Any]) -> TrustedIssuer:
@@ -147,7 +148,7 @@ def _wrong_time(payload: str) -> str:
         ahead = max(float(claims.get(name, 0)) for name in ("iat", "nbf")) - now
         late = now - float(claims["exp"])
     except (ValueError, TypeError, OverflowError):
-        return "the token is not valid"
+        return NOT_VALID
     if ahead > 0:
         return (
             f"the token is from {_seconds(ahead)} s in the future: the clocks of its issuer and of"

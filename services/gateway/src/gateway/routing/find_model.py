@@ -242,8 +242,10 @@ class FindModel:
 
     def _unknown(self, tenant: str, name: str) -> str:
         """That there is no such model, which one may be meant, and where all stand."""
-        versions = self._catalogue.list(tenant)
-        known = models.served_names(self._aliases.list(tenant), versions)
+        known = {
+            *(alias.name for alias in self._aliases.list(tenant)),
+            *(version.name for version in self._catalogue.list(tenant)),
+        }
         return (
             f"the model {name[:80]!r} does not exist.{did_you_mean(name, known)}"
             " GET /v1/models lists what there is"
