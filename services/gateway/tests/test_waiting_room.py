@@ -46,7 +46,7 @@ async def test_who_has_as_many_waiting_as_may_is_refused_and_told_what_to_do(hou
 
     assert (full.status_code, full.json()["error"]["code"]) == (429, "too_many_waiting")
     assert int(full.headers["retry-after"]) > 0
-    assert "cancel one of them" in full.json()["error"]["message"]
+    assert "Cancel one of them" in full.json()["error"]["message"]
     assert repeat.json()["id"] == first.json()["id"], "a repeat is no job more"
     assert modest.status_code == 202
 

@@ -12,6 +12,7 @@ import httpx
 from gateway.domain.route import Route
 from gateway.domain.routes import ROUTES
 from gateway.entrypoints.document import examples as e
+from gateway.entrypoints.document import feedback_answers as feedback
 from gateway.entrypoints.document import webhook_answers as hooks
 from gateway.entrypoints.document.operations import OPERATIONS
 
@@ -94,6 +95,8 @@ async def furnished(house: House, owner: httpx.AsyncClient) -> Estate:
         },
     )
     estate.of_routes["create_batch"] = {e.FILE: batch}
+    # Of the policy that the house has in force.
+    estate.of_routes["record_feedback"] = {feedback.BODY["rules"][0]: "note-locks"}
     evals = await _uploaded(owner, "evals", b'{"item": {"text": "of the owner"}}\n')
     estate.of_routes["create_eval_run"] = {e.FILE: evals}
     making = await _made(owner, estate, "create_dataset")
