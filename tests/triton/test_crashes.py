@@ -161,7 +161,7 @@ async def test_a_killed_reader_costs_its_questions_and_no_stream(
 
         reader_stub.kill()
 
-        with pytest.raises(UnavailableError, match="retry"):
+        with pytest.raises(UnavailableError, match="Retry"):
             await engine.embed([[20]])
         assert await running == plain
 
