@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, NotFoundError
 from openai.types import Batch, FileObject
 from testkit.waiting import eventually
 
@@ -47,7 +47,11 @@ async def ended(client: AsyncOpenAI, batch_id: str, within: float = 30.0) -> Bat
     """The batch, once nothing more happens to it."""
 
     async def over() -> Batch | None:
-        batch = await client.batches.retrieve(batch_id)
+        try:
+            batch = await client.batches.retrieve(batch_id)
+        except NotFoundError:
+            # Ordered on the bus, of which the gateway hears in a moment.
+            return None
         return batch if batch.status in OVER else None
 
     return await eventually(over, within=within)
