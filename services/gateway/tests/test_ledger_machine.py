@@ -93,6 +93,18 @@ class Ledger(RuleBasedStateMachine):
             self.world.settle_down()
 
 
+def test_a_lease_that_ended_while_nobody_was_there_is_given_back_by_who_comes_back():
+    world = World(Limits(5, 0, 0, 60, 0), holders=1)
+    (holder,) = world.holders
+    world.ask(holder, Amounts(1, 61, 1, 61, 61 * PRICE))
+    world.write(holder, "lands")
+    assert world.record.leased != Amounts()
+    world.now_ms += TERMS.grace_ms + 7_000
+    world.crash(holder, 0.0)
+
+    world.settle_down()
+
+
 TestLedger = Ledger.TestCase
 TestLedger.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 

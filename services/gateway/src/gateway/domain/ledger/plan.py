@@ -22,7 +22,8 @@ def plan(account: Account, now_ms: int) -> Write | None:
     seen = account.budget.at(now_ms)
     budget = seen.closing(now_ms, account.terms.grace_ms)
     mine = budget.lease_of(account.holder_id) or Lease(account.holder_id)
-    owes = account.owes_by(mine)
+    # By the row as it is written: once it is closed it has nothing, and still stands there.
+    owes = account.owes
     is_new = not account.met and (owes or bool(account.waiters))
     follows = budget.recall > mine.answered and any(mine.leased)
     renews = owes and _is_due(account, mine, now_ms)
