@@ -55,6 +55,12 @@ class Room:
         for field, value in fields.items():
             setattr(model, field, value)
 
+    async def know(self, version_id: str) -> None:
+        """Have it loaded once, so that it is known how long that takes, and freed."""
+        self.add(version_id)
+        await self.use(version_id)
+        await self.pool.free(version_id)
+
     async def use(self, version_id: str, seconds: float | None = None) -> float:
         """Seconds until it could be used."""
         loop = asyncio.get_running_loop()
@@ -107,9 +113,7 @@ def test_who_could_not_wait_so_long_hears_at_once_how_long_the_last_load_took(
     tokenizer: ChatTokenizer,
 ) -> None:
     async def story(room: Room) -> None:
-        room.add("mv-1")
-        await room.use("mv-1")
-        await room.pool.free("mv-1")
+        await room.know("mv-1")
 
         waited, refusal = await room.refused("mv-1", seconds=12.0)
 
@@ -154,9 +158,7 @@ def test_who_asks_after_a_load_that_failed_waits_and_hears_why_it_fails(
     tokenizer: ChatTokenizer,
 ) -> None:
     async def story(room: Room) -> None:
-        room.add("mv-1")
-        await room.use("mv-1")
-        await room.pool.free("mv-1")
+        await room.know("mv-1")
         room.loader.failure = PreconditionError("the engine refused the model")
         await room.refused("mv-1", seconds=12.0)
         await asyncio.sleep(30.0)
@@ -172,9 +174,7 @@ def test_the_beginning_of_a_load_is_told_with_what_is_expected_of_it(
     tokenizer: ChatTokenizer,
 ) -> None:
     async def story(room: Room) -> None:
-        room.add("mv-1")
-        await room.use("mv-1")
-        await room.pool.free("mv-1")
+        await room.know("mv-1")
         await room.use("mv-1")
 
         facts = [fact for fact in room.heard.facts if fact.state == LOADING]
