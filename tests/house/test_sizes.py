@@ -1,6 +1,7 @@
-"""Every file and every function is read without scrolling far; a longer one hides two."""
+"""A file holds what is read together, and a function is read without scrolling."""
 
 import ast
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GENERATED = ROOT / "libs" / "contracts" / "src"
-MAX_FILE_LINES = 300
+LONG_FILE_LINES, MAX_FILE_LINES = 400, 600
 MAX_FUNCTION_LINES = 40
 FILES = sorted(
     file
@@ -27,15 +28,18 @@ def long_functions(tree: ast.Module, path: Path) -> Iterator[str]:
                 yield f"{path}:{node.lineno} {node.name} has {lines} lines"
 
 
+@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("folder", ["libs", "services", "tests", "deploy"])
-def test_files_stay_under_300_lines_and_functions_under_40(folder: str):
+def test_files_stay_under_600_lines_and_functions_under_40(folder: str):
     wrong: list[str] = []
     for file in FILES:
         path = file.relative_to(ROOT)
         if path.parts[0] == folder:
             text = file.read_text("utf-8")
             wrong += long_functions(ast.parse(text), path)
-            if (lines := text.count("\n")) >= MAX_FILE_LINES:
+            if (lines := text.count("\n")) > MAX_FILE_LINES:
                 wrong.append(f"{path} has {lines} lines")
+            elif lines > LONG_FILE_LINES:
+                warnings.warn(f"{path} has {lines} lines: does it hold two things?", stacklevel=1)
 
     assert wrong == []
