@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ STORE_SECONDS = 600.0
 STORE_LOOK_SECONDS = 1.0
 STOP_SECONDS = 10.0
 """How long a child may take to save and stop; within a pod's grace period."""
+STORE_AT_STOP_SECONDS = 18.0
+"""How long, of a stop, a checkpoint that was handed over in time may take to become durable: a disk
+that others write to holds up each fsync. Below what a supervisor allows a service (20 s)."""
 LOOK_SECONDS = 0.2
 
 OnCheckpoint = Callable[[Path, int], Awaitable[str]]
@@ -64,6 +68,8 @@ class ActiveJob:
         self._claim = claim
         self._progress = progress
         self._stop = stop
+        self._stored = asyncio.Event()
+        self._stored.set()
 
     @property
     def checkpoint(self) -> Checkpoint | None:
@@ -108,6 +114,12 @@ class ActiveJob:
     def is_cancelled(self) -> bool:
         """Whether somebody wishes that it stops for good."""
         return self._stop.heard.wish == JOB_WISH_CANCEL
+
+    async def until_stored(self, seconds: float) -> None:
+        """Return once no checkpoint of the child is being made durable, or after so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stored.wait()
 
     async def save_summary(self, summary: Mapping[str, Any]) -> None:
         """Record figures for people, which stay with the job though it ends without a result.
@@ -235,8 +247,13 @@ class ActiveJob:
             raise TypeError("the child saves checkpoints, but run_child was given no on_checkpoint")
         limit = self.pulse.limit_seconds
         self.pulse.rest(SAVE_SILENCE_SECONDS)
-        digest = await self._durable(saving.on_checkpoint, Path(message["folder"]), message["step"])
-        await self.save_checkpoint(digest, message["step"])
+        self._stored.clear()
+        try:
+            folder, step = Path(message["folder"]), message["step"]
+            digest = await self._durable(saving.on_checkpoint, folder, step)
+            await self.save_checkpoint(digest, step)
+        finally:
+            self._stored.set()
         await saving.tell({one.digest for one in self.checkpoints})
         self.pulse.rest(limit)
         await child.send({"saved_step": message["step"]})

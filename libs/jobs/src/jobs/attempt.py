@@ -22,7 +22,7 @@ from modelmill.jobs.v1.job_pb2 import (
 from nats.errors import Error as NatsError
 from service_kit.errors import UnavailableError
 
-from jobs.active import STOP_SECONDS, ActiveJob
+from jobs.active import STOP_SECONDS, STORE_AT_STOP_SECONDS, ActiveJob
 from jobs.announcements import announce, announcement_of
 from jobs.attempt_rules import AttemptRules
 from jobs.bus import Bus
@@ -159,6 +159,7 @@ class Attempt:
         while True:
             await self._stop.wait()
             await asyncio.sleep(STOP_SECONDS + 1)
+            await self._job.until_stored(STORE_AT_STOP_SECONDS - STOP_SECONDS - 1)
             if self._stop.is_set():  # not withdrawn meanwhile
                 raise Preempted
 
