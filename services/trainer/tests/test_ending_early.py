@@ -129,3 +129,23 @@ def test_the_best_weights_outlive_an_interruption(
     assert (loop.progress.step, loop.progress.best_step) == (8, 4)
     assert loop.progress.stopped_by == "plateau"
     assert same(weights(model), measures.seen[2])
+
+
+def test_rows_that_somebody_named_are_measured_without_limits_and_change_nothing(
+    tmp_path: Path, tiny_base: Path, examples: list[Example], measures: Measures
+) -> None:
+    chosen = choices(max_steps=4, epochs=10)
+    plan = plan_training(ROWS, chosen)
+    model = TrainedModel.load(tiny_base, chosen, "mv-base")
+    watching = Validation(model, examples[:2], TrainingLimits(), plan.steps, watched=True)
+    loop = TrainingLoop(
+        *(model, examples, plan, chosen, Port(tmp_path)),
+        objective=LearnAnswers(),
+        validation=watching,
+    )
+
+    loop.run()
+
+    assert loop.progress.valid_losses == [(1, 3.0), (2, 1.0), (3, 2.0), (4, 1.5)]
+    assert same(weights(model), measures.seen[-1])
+    assert not same(measures.seen[-1], measures.seen[2])

@@ -63,15 +63,20 @@ async def test_the_valid_loss_is_that_of_the_dataset_to_validate_on(
         dataset_id="ds-toy",
         hyper_parameters=pb.HyperParameters(**quick | {"epochs": 4}),
     )
-    losses = []
+    losses, steps_measured = [], []
     for validation in ("", "ds-apart"):
         spec.validation_dataset_id = validation
         job = await trainer.create(spec)
         state = await trainer.ended(job.job_id)
         assert state.status == JOB_STATUS_SUCCEEDED, state.error
         losses.append(state.result.summary["valid_loss"])
+        asked = pb.ListStepFiguresRequest(tenant="acme", job_id=job.job_id)
+        steps = (await trainer.stub.ListStepFigures(asked, timeout=20)).steps
+        steps_measured.append(sum("valid_loss" in each.metrics for each in steps))
 
     assert losses[1] < losses[0] / 4
+    assert steps_measured[0] == 0
+    assert steps_measured[1] >= 10  # with no limits: every tenth of the run
     [ready] = await eventually(lambda: trainer.announced(job.job_id))
     edges = {(edge.role, edge.source) for edge in walk(trainer.store, ready.digest)}
     assert ("validation", apart.digest) in edges

@@ -20,8 +20,8 @@ class TrainingLimits:
     max_cost: float = 0.0
     """In the currency that the operator has set, all attempts together."""
     evaluation_steps: int = 0
-    """Steps between two measures of the valid split; 0 for a tenth of the run when `patience` asks
-    for them."""
+    """Steps between two measures of the valid split; 0 for a tenth of the run when `patience` or a
+    dataset to validate on asks for them."""
     patience: int = 0
     """Measures without a better loss after which training stops; the best weights are the
     result."""

@@ -173,6 +173,7 @@ def loop_of(
             *(model, splits["valid"], request.limits, plan.steps, objective),
             ranks=ranks,
             weights=weights,
+            watched=request.validation_folder is not None,
         ),
         update=update,
         ranks=ranks,

@@ -47,11 +47,13 @@ class Validation:
 
     Args:
         rows: Of the valid split; with none nothing is measured.
-        limits: How often, and after how many measures without progress training stops.
+        limits: How often, and after how many measures without progress training stops. With
+            none of these the run's last weights are its result.
         steps: Of the plan.
         objective: What is measured; the loss of answers by default.
         ranks: All of these measure the same; the one that leads keeps the best weights.
         weights: The model's, where they are not in one process.
+        watched: Whether somebody named the rows: then they are measured without limits, too.
     """
 
     def __init__(
@@ -64,12 +66,15 @@ class Validation:
         *,
         ranks: Ranks | None = None,
         weights: Weights | None = None,
+        watched: bool = False,
     ) -> None:
         self._model = model
         self._rows = rows
         self._ranks = ranks or OneRank()
         self._weights = weights or _OwnWeights(model)
         self._limits = limits
+        self._keeps_best = limits.patience > 0 or limits.evaluation_steps > 0
+        self._watched = watched
         self._objective = objective or LearnAnswers()
         self._every = limits.evaluation_steps or max(1, steps // 10)
         self.best: dict[str, Tensor] = {}
@@ -78,7 +83,7 @@ class Validation:
     @property
     def is_wanted(self) -> bool:
         """Whether anything is measured."""
-        return bool(self._rows) and (self._limits.patience > 0 or self._limits.evaluation_steps > 0)
+        return bool(self._rows) and (self._keeps_best or self._watched)
 
     def before(self, progress: Progress) -> None:
         """Measure what the base makes of the valid split, once and before the first step."""
@@ -95,6 +100,8 @@ class Validation:
             return None
         loss = self._loss()
         progress.valid_losses.append((progress.step, loss))
+        if not self._keeps_best:
+            return loss
         best = progress.best_valid_loss
         if best is None or loss < best - self._limits.min_improvement:
             progress.best_step, progress.best_valid_loss = progress.step, loss

@@ -399,7 +399,7 @@ class TrainingLimits(_message.Message):
     max_cost: _builtins.float
     """Money at the operator's price, over all attempts; refused where there is no price."""
     evaluation_steps: _builtins.int
-    """Steps between two measures of the valid split; a tenth of the run when patience asks for them."""
+    """Steps between two measures of the valid split; a tenth of the run when patience or a validation dataset asks for them."""
     patience: _builtins.int
     """Measures without a better loss after which training stops."""
     min_improvement: _builtins.float
