@@ -45,3 +45,30 @@ def test_a_remedy_is_a_sentence_of_its_own(folder: str):
         if JOINED.search(text) and "\n" not in text
     ]
     assert joined == []
+
+
+STORES = {"digests.py", "job_checkpoints.py", "verifying_store.py"}
+"""What they miss no caller has named; whoever asked them says what it is."""
+
+
+def refusals(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Texts of errors that something is not there; those that others wrote are left out."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.args):
+            continue
+        if re.fullmatch(r"(Model)?NotFoundError", node.func.id):
+            for _, text in messages(ast.Module([ast.Expr(ast.List([node.args[0]]))], [])):
+                yield node.lineno, text
+
+
+@pytest.mark.parametrize("folder", ["libs", "services"])
+def test_what_is_not_there_is_refused_with_a_cause_and_a_remedy(folder: str):
+    alone = [
+        f"{file.relative_to(ROOT)}:{line}: {text}"
+        for file in sorted((ROOT / folder).glob("*/src/**/*.py"))
+        if not {"contracts", "testkit"} & set(file.parts) and file.name not in STORES
+        for line, text in refusals(ast.parse(file.read_text(encoding="utf-8")))
+        # What they are filled with may be a question of its own, or nothing.
+        if re.search("[a-z] ", text) and not re.search(r"\.x? \S", text)
+    ]
+    assert alone == []

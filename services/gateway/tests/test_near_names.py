@@ -44,6 +44,42 @@ async def test_an_unknown_model_is_refused_with_the_one_that_may_be_meant(house:
     assert "GET /v1/models lists what there is" in far.json()["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("path", "listed_at"),
+    [
+        ("/v1/jobs", "/v1/jobs"),
+        ("/v1/fine_tuning/jobs", "/v1/jobs"),
+        ("/v1/evaluations", "/v1/jobs"),
+        ("/v1/batches", "/v1/jobs"),
+        ("/v1/evals", "/v1/evals"),
+        ("/v1/datasets", "/v1/datasets"),
+        ("/v1/webhooks", "/v1/webhooks"),
+        ("/v1/keys", "/v1/keys"),
+        ("/v1/feedback", "/v1/feedback"),
+    ],
+)
+async def test_an_unknown_id_is_refused_with_where_all_of_them_stand(
+    house: House, path: str, listed_at: str
+):
+    client = house.http(tenant="unknown-ids")
+    answer = await client.get(f"{path}/x-1")
+
+    message = answer.json()["error"]["message"]
+    assert answer.status_code == 404
+    assert message.startswith("no ")
+    assert message.endswith(f" 'x-1'. GET {listed_at} lists what there is")
+    assert (await client.get(listed_at)).status_code == 200
+
+
+async def test_an_alias_that_there_is_not_is_refused_with_the_one_that_may_be_meant(house: House):
+    client = house.http()
+    await client.put("/v1/aliases/animals", json={"version_id": "kinds"})
+    for path in ("/v1/aliases/anmals", "/v1/models/anmals"):
+        answer = await client.delete(path)
+        assert answer.status_code == 404
+        assert "Did you mean 'animals'?" in answer.json()["error"]["message"]
+
+
 async def test_a_field_that_goes_on_after_the_given_one_is_nearer_than_one_that_looks_like_it(
     house: House,
 ):

@@ -27,10 +27,10 @@ from modelmill.jobs.v1.job_pb2 import (
 )
 from service_kit.errors import (
     InvalidInputError,
-    NotFoundError,
     PreconditionError,
     UnavailableError,
 )
+from service_kit.nearest import no_such
 
 from jobs.bus import Bus
 from jobs.envelope import Stored
@@ -133,7 +133,7 @@ class ControlJob:
             stored = await self._bus.last(job_requested(kind, tenant, job_id), JobRequested)
             if stored is not None:
                 return stored
-        raise NotFoundError(f"no job {job_id[:80]!r}")
+        raise no_such("job", job_id, "/v1/jobs")
 
     async def _record(
         self, request: Stored[JobRequested], wish: JobWish.ValueType, requested_by: str

@@ -7,7 +7,8 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from modelmill.jobs.v1.job_pb2 import JobStatus
-from service_kit.errors import NotFoundError, UnavailableError
+from service_kit.errors import UnavailableError
+from service_kit.nearest import no_such
 
 from jobs.book import JobBook, JobListing
 from jobs.bus import Bus
@@ -150,7 +151,7 @@ class JobLedger:
     def _find(self, tenant: str, job_id: str) -> Entry:
         seen = self._book.seen(job_id)
         if seen is None or not seen.requested_sequence or seen.tenant != tenant:
-            raise NotFoundError(f"no job {job_id[:80]!r}")
+            raise no_such("job", job_id, "/v1/jobs")
         return self._book.look(job_id)
 
     async def _follow_jobs(self, tasks: asyncio.TaskGroup) -> None:

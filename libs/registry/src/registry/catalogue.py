@@ -1,5 +1,6 @@
 """What exists: model versions, datasets and files, as their streams tell it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from jobs.envelope import Stored
@@ -12,8 +13,12 @@ from modelmill.registry.v1.model_events_pb2 import (
     ModelRetired,
 )
 from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such, where_listed
 
 from registry.read_model import Follows, ReadModel, visible_to
+
+MODELS, DATASETS, FILES = "/v1/models", "/v1/datasets", "/v1/files"
+"""Where the gateway lists what each catalogue holds."""
 
 
 class ModelCatalogue(ReadModel):
@@ -32,9 +37,9 @@ class ModelCatalogue(ReadModel):
         """
         version = self._versions.get(version_id)
         if version is None or not visible_to(tenant, version.tenant):
-            raise NotFoundError(f"no model {version_id!r}")
+            raise no_such("model", version_id, MODELS)
         if self._is_retired(version):
-            raise NotFoundError(f"model {version_id!r} was retired")
+            raise NotFoundError(f"model {version_id!r} was retired. {where_listed(MODELS)}")
         return version
 
     def was_announced(self, version_id: str) -> bool:
@@ -114,9 +119,9 @@ class DatasetCatalogue(ReadModel):
         """
         dataset = self._datasets.get(dataset_id)
         if dataset is None or not visible_to(tenant, dataset.tenant):
-            raise NotFoundError(f"no dataset {dataset_id!r}")
+            raise no_such("dataset", dataset_id, DATASETS, self._ids(tenant))
         if self._is_retired(dataset) and not include_retired:
-            raise NotFoundError(f"dataset {dataset_id!r} was retired")
+            raise NotFoundError(f"dataset {dataset_id!r} was retired. {where_listed(DATASETS)}")
         return dataset
 
     def was_announced(self, dataset_id: str) -> bool:
@@ -138,6 +143,9 @@ class DatasetCatalogue(ReadModel):
             for dataset in reversed(self._datasets.values())
             if visible_to(tenant, dataset.tenant) and not self._is_retired(dataset)
         ]
+
+    def _ids(self, tenant: str) -> Iterator[str]:
+        return (dataset.dataset_id for dataset in self.list(tenant))
 
     def _is_retired(self, dataset: DatasetReady) -> bool:
         return (dataset.dataset_id, dataset.tenant) in self._retired
@@ -168,10 +176,14 @@ class FileCatalogue(ReadModel):
         """
         file = self._files.get(file_id)
         if file is None or not visible_to(tenant, file.tenant):
-            raise NotFoundError(f"no file {file_id!r}")
+            raise self.missing(tenant, file_id)
         if file.deleted and not include_deleted:
-            raise NotFoundError(f"no file {file_id!r}")
+            raise self.missing(tenant, file_id)
         return file
+
+    def missing(self, tenant: str, file_id: str) -> NotFoundError:
+        """What is said of a file that there is not."""
+        return no_such("file", file_id, FILES, (each.file_id for each in self.list(tenant)))
 
     def tenants(self) -> set[str]:
         """Owners of any, also of what is gone."""

@@ -12,7 +12,13 @@ from modelmill.registry.v1.model_events_pb2 import FileState
 from service_kit.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 
 from data_prep.store_file import StoreFile
-from data_prep.uploads import COMPLETED, UploadShelf, own_upload, pending_upload
+from data_prep.uploads import (
+    COMPLETED,
+    UploadShelf,
+    own_upload,
+    pending_upload,
+    unknown_part,
+)
 
 _LISTED_ERRORS = 20
 
@@ -93,9 +99,7 @@ class CompleteUpload:
     async def _check_parts(self, upload: Upload, part_ids: Sequence[str]) -> None:
         sizes = await self._shelf.parts(upload.upload_id)
         errors = [
-            f"no part {part_id[:80]!r}"
-            for part_id in dict.fromkeys(part_ids)
-            if part_id not in sizes
+            unknown_part(part_id) for part_id in dict.fromkeys(part_ids) if part_id not in sizes
         ]
         if len(set(part_ids)) < len(part_ids):
             errors.append("a part is listed twice")

@@ -4,7 +4,8 @@ from collections.abc import Collection
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import DatasetReady, DatasetRetired
-from service_kit.errors import NotFoundError
+from registry.catalogue import DATASETS
+from service_kit.nearest import no_such
 
 
 class Datasets(Protocol):
@@ -46,7 +47,7 @@ class DeleteDataset:
         dataset = await self._datasets.get(tenant, dataset_id)
         if dataset.tenant != tenant:
             # Shared: everybody sees it, and only its owner may take it away.
-            raise NotFoundError(f"no dataset {dataset_id!r} of your own")
+            raise no_such("dataset of your own", dataset_id, DATASETS)
         await self._jobs.refuse_use(tenant, f"dataset {dataset_id!r}", [dataset_id])
         reason = f"deleted by {requested_by}"
         retired = DatasetRetired(dataset_id=dataset_id, tenant=tenant, reason=reason)

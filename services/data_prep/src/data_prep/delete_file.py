@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import FileState
-from service_kit.errors import NotFoundError
+from registry.catalogue import FILES
+from service_kit.nearest import no_such
 
 from data_prep.delete_dataset import Jobs
 
@@ -42,6 +43,6 @@ class DeleteFile:
         """
         file = await self._records.get(tenant, file_id)
         if file.tenant != tenant:
-            raise NotFoundError(f"no file {file_id!r} of your own")
+            raise no_such("file of your own", file_id, FILES)
         await self._jobs.refuse_use(tenant, f"file {file_id!r}", [file_id])
         return await self._records.delete(tenant, file_id)

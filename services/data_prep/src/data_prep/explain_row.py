@@ -37,5 +37,8 @@ class ExplainRow:
         folder = await self._folders.folder(tenant, dataset_id, needs=STORIES_FILE)
         stories = await self._looks.stories(folder, line)
         if not stories:
-            raise NotFoundError(f"no row of dataset {dataset_id!r} begins on line {line}")
+            raise NotFoundError(
+                f"no row of dataset {dataset_id!r} begins on line {line}. Lines are those of the"
+                " source file, from 1; a row may be several"
+            )
         return [RowStory(**story) for story in stories]

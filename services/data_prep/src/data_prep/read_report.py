@@ -63,10 +63,14 @@ class ReadReport:
     async def _of_failure(self, tenant: str, dataset_id: str, job_id: str) -> Path:
         failure = await self._failures.failure(tenant, job_id)
         if failure is None:
-            raise NotFoundError(f"dataset {dataset_id!r} is not ready: its job has not ended")
+            raise NotFoundError(
+                f"dataset {dataset_id!r} is not ready: its job has not ended. GET /v1/jobs/{job_id}"
+                " tells how far it is"
+            )
         if not failure.report_digest:
             raise NotFoundError(
                 f"dataset {dataset_id!r} has no report: its job failed before its rows were"
-                f" looked at ({failure.code}: {failure.message})"
+                f" looked at ({failure.code}: {failure.message}). GET /v1/jobs/{job_id} says"
+                " what to do"
             )
         return await asyncio.to_thread(self._store.materialise, failure.report_digest)

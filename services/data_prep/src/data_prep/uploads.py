@@ -65,6 +65,20 @@ class UploadShelf(Protocol):
         ...
 
 
+BEGIN_ANOTHER = "POST /v1/uploads begins another"
+"""Nothing lists uploads."""
+
+
+def unknown_upload(upload_id: str) -> NotFoundError:
+    """What is said of an upload that there is not, or that nobody knows any more."""
+    return NotFoundError(f"no upload {upload_id[:80]!r}. {BEGIN_ANOTHER}")
+
+
+def unknown_part(part_id: str) -> str:
+    """The same of a part."""
+    return f"no part {part_id[:80]!r}. POST /v1/uploads/ID/parts stores one and names it"
+
+
 def status_at(upload: Upload, now: float) -> str:
     """The upload's status at this time, in Unix seconds."""
     return EXPIRED if upload.status == PENDING and now >= upload.expires_at else upload.status
@@ -78,7 +92,7 @@ async def own_upload(shelf: UploadShelf, tenant: str, upload_id: str) -> Upload:
     """
     upload = await shelf.get(upload_id)
     if upload is None or upload.header.tenant != tenant:
-        raise NotFoundError(f"no upload {upload_id[:80]!r}")
+        raise unknown_upload(upload_id)
     return upload
 
 
@@ -91,5 +105,5 @@ async def pending_upload(shelf: UploadShelf, tenant: str, upload_id: str, now: f
     upload = await own_upload(shelf, tenant, upload_id)
     status = status_at(upload, now)
     if status != PENDING:
-        raise NotFoundError(f"upload {upload_id!r} is {status}")
+        raise NotFoundError(f"upload {upload_id!r} is {status}. {BEGIN_ANOTHER}")
     return upload

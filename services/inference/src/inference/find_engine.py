@@ -93,7 +93,7 @@ class FindEngine:
             base = self._models.get(adapter.tenant, base_id)
         except NotFoundError as error:
             raise NotFoundError(
-                f"adapter {adapter.version_id} cannot be served: its base is gone: {error.message}"
+                f"adapter {adapter.version_id} cannot be served: its base is gone. {error.message}"
             ) from error
         builds = self._models.builds_of(base_id, tenant=adapter.tenant)
         for form in forms_for(adapter, base, builds):
@@ -109,5 +109,5 @@ class FindEngine:
         hint = f"; {self._missing[model.form]}" if model.form in self._missing else ""
         return NotFoundError(
             f"model version {model.version_id} cannot be served: "
-            f"no engine runs {model.form!r}{hint}"
+            f"no engine runs {model.form!r}{hint}. POST /v1/optimizations builds another form of it"
         )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from guard.bundle import Bundle
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
-from service_kit.errors import ConflictError, InvalidInputError, NotFoundError
+from service_kit.errors import ConflictError, InvalidInputError
 
 from moderation.domain.judges_here import JudgesHere
 from moderation.domain.policies import SHARED_TENANT
@@ -19,7 +19,7 @@ from moderation.domain.policy_documents import (
     unknown_names,
 )
 from moderation.domain.rule_costs import CostLimit
-from moderation.history import History
+from moderation.history import History, unknown_version
 from moderation.policy_states import check_size, compiled_again, documents_of, say, say_alike
 from moderation.publish_default_policy import CHANGED_BY
 
@@ -114,7 +114,7 @@ class ChangePolicy:
         versions = await self._history.versions(tenant)
         old = next((state for state in versions if state.version == version), None)
         if old is None:
-            raise NotFoundError(f"the policy has no version {version}")
+            raise unknown_version(version)
         _check_names(removing, standing.default)
         state = self._next(standing, by)
         state.follows_shared = old.follows_shared

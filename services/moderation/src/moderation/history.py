@@ -4,6 +4,7 @@ from typing import Protocol
 
 from jobs.envelope import Stored
 from modelmill.moderation.v1.moderation_events_pb2 import PolicyState
+from service_kit.errors import NotFoundError
 
 
 class History(Protocol):
@@ -12,3 +13,10 @@ class History(Protocol):
     async def newest(self, tenant: str) -> Stored[PolicyState] | None: ...
     async def versions(self, tenant: str) -> list[PolicyState]: ...
     async def add(self, state: PolicyState, *, after: int) -> None: ...
+
+
+def unknown_version(version: int) -> NotFoundError:
+    """What is said of a version that the tenant's policy never had."""
+    return NotFoundError(
+        f"the policy has no version {version}. GET /v1/moderation/policy/versions lists them"
+    )

@@ -10,7 +10,7 @@ from modelmill.moderation.v1.moderation_service_pb2 import PolicyDocument
 from service_kit.errors import NotFoundError
 
 from moderation.domain.policies import SHARED_TENANT
-from moderation.history import History
+from moderation.history import History, unknown_version
 
 MAX_VERSIONS = 100
 
@@ -60,14 +60,14 @@ class ShowPolicy:
         for state in await self._history.versions(tenant):
             if state.version == version:
                 return state
-        raise NotFoundError(f"the policy has no version {version}")
+        raise unknown_version(version)
 
     async def _judging(self, tenant: str) -> PolicyState:
         for owner in (tenant, SHARED_TENANT):
             stored = await self._history.newest(owner)
             if stored is not None and not stored.body.follows_shared:
                 return stored.body
-        raise NotFoundError("no policy is in force")
+        raise NotFoundError("no policy is in force. PUT /v1/moderation/policy puts one in force")
 
 
 def default_documents(state: PolicyState) -> list[PolicyDocument]:

@@ -13,7 +13,7 @@ from jobs.kinds import TRAIN
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
 from registry.materialised import in_use
 from registry.store import ArtifactStore
-from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such
 
 METRICS = "metrics.jsonl"
 MAX_STEPS = 1000
@@ -57,7 +57,7 @@ class ListStepFigures:
         known = await self._jobs.is_known(tenant=tenant, kind=TRAIN, job_id=job_id)
         state = await self._jobs.state(job_id) if known else None
         if state is None or state.status != JOB_STATUS_SUCCEEDED:
-            raise NotFoundError(f"no finished training job {job_id[:80]!r}")
+            raise no_such("finished training job", job_id, "/v1/fine_tuning/jobs")
         return await asyncio.to_thread(self._read, state.result.digest, after_step)
 
     def _read(self, digest: str, after_step: int | None) -> Sequence[StepFigures]:

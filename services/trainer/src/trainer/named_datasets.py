@@ -6,6 +6,7 @@ from jobs.kinds import DATASET, dataset_id_of
 from modelmill.registry.v1.model_events_pb2 import DatasetReady
 from modelmill.trainer.v1.trainer_service_pb2 import TrainSpec
 from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.nearest import no_such
 
 from trainer.soon import soon
 
@@ -91,6 +92,6 @@ class NamedDatasets:
             )
         setattr(wanted, f"{role}_id", made)
         if not await self._jobs.is_known(tenant=tenant, kind=DATASET, job_id=job_id):
-            raise NotFoundError(f"no dataset job {job_id!r}")
+            raise no_such("dataset job", job_id, "/v1/jobs?kind=dataset")
         # Not looked up even where it is there by now: a repeat must ask for the same run.
         return None

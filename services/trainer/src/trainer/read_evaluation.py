@@ -9,7 +9,8 @@ from jobs.kinds import EVALUATE
 from modelmill.jobs.v1.job_pb2 import JOB_STATUS_SUCCEEDED, JobState
 from registry.artifact_store import ArtifactStore
 from registry.materialised import in_use
-from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.errors import InvalidInputError
+from service_kit.nearest import no_such
 
 FILES = {"json": "results.json", "rows": "rows.jsonl", "html": "report.html"}
 """By the format that is asked for."""
@@ -46,7 +47,7 @@ class ReadEvaluation:
         known = await self._jobs.is_known(tenant=tenant, kind=EVALUATE, job_id=job_id)
         state = await self._jobs.state(job_id) if known else None
         if state is None or state.status != JOB_STATUS_SUCCEEDED:
-            raise NotFoundError(f"no finished evaluation {job_id[:80]!r}")
+            raise no_such("finished evaluation", job_id, "/v1/evaluations")
         folder = await asyncio.to_thread(self._store.materialise, state.result.digest)
         with in_use(folder):
             async for chunk in _chunks(folder / FILES[wanted]):

@@ -6,7 +6,9 @@ from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady, ModelRetired
 from registry.aliases import split_versions
-from service_kit.errors import NotFoundError, PreconditionError
+from registry.catalogue import MODELS
+from service_kit.errors import PreconditionError
+from service_kit.nearest import no_such
 
 ADAPTER = "adapter"
 TRAINED_FORMS = (ADAPTER, "safetensors")
@@ -76,7 +78,7 @@ class RetireModel:
         await self._models.catch_up()
         version = self._models.get(tenant, version_id)
         if version.tenant != tenant:
-            raise NotFoundError(f"no model {version_id!r} of your own")
+            raise no_such("model of your own", version_id, MODELS)
         going = self._with_builds(version)
         self._refuse_adapters(tenant, going)
         ids = [each.version_id for each in going]

@@ -189,5 +189,8 @@ def _card_of(state: StateFolder, digest: str) -> str:
     with in_use(folder):
         file = folder / CARD
         if not file.is_file():
-            raise NotFoundError("this version has no card: it was imported, or made before cards")
+            raise NotFoundError(
+                "this version has no card: it was imported, or made before cards. `mill models"
+                " show` shows what is known of it"
+            )
         return file.read_text(encoding="utf-8")

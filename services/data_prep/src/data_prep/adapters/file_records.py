@@ -5,9 +5,10 @@ import logging
 from jobs.bus import Bus, StaleWriteError, Stored
 from jobs.subjects import TOKEN, file_state
 from modelmill.registry.v1.model_events_pb2 import FileState
-from registry.catalogue import FileCatalogue
+from registry.catalogue import FILES, FileCatalogue
 from registry.read_model import visible_to
-from service_kit.errors import AlreadyExistsError, DeadlineError, NotFoundError
+from service_kit.errors import AlreadyExistsError, DeadlineError
+from service_kit.nearest import no_such
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class FileRecords:
         while True:
             stored = await self._stored(tenant, file_id)
             if stored.body.tenant != tenant:
-                raise NotFoundError(f"no file {file_id!r} of your own")
+                raise no_such("file of your own", file_id, FILES)
             file = FileState()
             file.CopyFrom(stored.body)
             file.deleted = True
@@ -78,7 +79,7 @@ class FileRecords:
             is_there = stored is not None and (include_deleted or not stored.body.deleted)
             if stored and is_there and visible_to(tenant, stored.body.tenant):
                 return stored
-        raise NotFoundError(f"no file {file_id[:80]!r}")
+        raise self._catalogue.missing(tenant, file_id)
 
     async def _write(self, file: FileState, *, expect_last: int) -> int:
         sequence = await self._bus.publish(file_state(file.file_id), file, expect_last=expect_last)

@@ -23,7 +23,13 @@ from modelmill.data_prep.v1.data_prep_service_pb2 import Upload
 from registry.durable import make_folder, publish, write_durably
 from service_kit.errors import NotFoundError
 
-from data_prep.uploads import PENDING, status_at
+from data_prep.uploads import (
+    BEGIN_ANOTHER,
+    PENDING,
+    status_at,
+    unknown_part,
+    unknown_upload,
+)
 
 _UPLOAD_ID = re.compile(r"upload_[0-9a-f]{32}")
 _PART_ID = re.compile(r"part_[0-9a-f]{32}")
@@ -60,7 +66,7 @@ class PartFile:
         try:
             publish(self._path, self._final)
         except FileNotFoundError:
-            raise NotFoundError("the upload is over") from None
+            raise NotFoundError(f"the upload is over. {BEGIN_ANOTHER}") from None
 
 
 class UploadFolder:
@@ -101,7 +107,7 @@ class UploadFolder:
         try:
             file = path.open("xb")
         except FileNotFoundError:
-            raise NotFoundError("the upload is over") from None
+            raise NotFoundError(f"the upload is over. {BEGIN_ANOTHER}") from None
         try:
             with file:
                 yield PartFile(part_id, file, path, self._folder(upload_id) / "parts" / part_id)
@@ -116,7 +122,7 @@ class UploadFolder:
         """The bytes of these parts one after the other, at most 1 MiB at a time."""
         for part_id in part_ids:
             if not _PART_ID.fullmatch(part_id):
-                raise NotFoundError(f"no part {part_id[:80]!r}")
+                raise NotFoundError(unknown_part(part_id))
             with (self._folder(upload_id) / "parts" / part_id).open("rb") as file:
                 while chunk := await asyncio.to_thread(file.read, _READ_BYTES):
                     yield chunk
@@ -127,7 +133,7 @@ class UploadFolder:
 
     def _folder(self, upload_id: str) -> Path:
         if not _UPLOAD_ID.fullmatch(upload_id):
-            raise NotFoundError(f"no upload {upload_id[:80]!r}")
+            raise unknown_upload(upload_id)
         return self._root / upload_id
 
     def _put(self, upload: Upload) -> None:

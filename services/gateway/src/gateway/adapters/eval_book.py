@@ -10,6 +10,7 @@ from jobs.subjects import TOKEN
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from registry.read_model import ReadModel
 from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such
 
 DELETED_SECONDS = 30 * 24 * 3600.0
 """How long it is known that an eval is deleted."""
@@ -27,8 +28,11 @@ class EvalBook(ReadModel):
         """One eval. Raises NotFoundError: none, deleted, or another tenant's."""
         found = self._evals.get(eval_id)
         if found is None or found.deleted or found.tenant != tenant:
-            raise NotFoundError(f"no eval {eval_id[:80]!r}")
+            raise self._missing(tenant, eval_id)
         return found
+
+    def _missing(self, tenant: str, eval_id: str) -> NotFoundError:
+        return no_such("eval", eval_id, "/v1/evals", (each.eval_id for each in self.list(tenant)))
 
     def list(self, tenant: str) -> Sequence[EvalState]:
         """The tenant's, oldest first."""
@@ -46,7 +50,7 @@ class EvalBook(ReadModel):
         if TOKEN.fullmatch(eval_id):
             stored = await self._store.last(eval_state(eval_id), EvalState)
         if stored is None or stored.body.deleted or stored.body.tenant != tenant:
-            raise NotFoundError(f"no eval {eval_id[:80]!r}")
+            raise self._missing(tenant, eval_id)
         return stored
 
     async def write(self, state: EvalState, *, expected: int) -> int:

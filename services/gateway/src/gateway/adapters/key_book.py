@@ -14,6 +14,7 @@ from jobs.subjects import key_state
 from modelmill.gateway.v1.gateway_events_pb2 import KeyState
 from registry.read_model import ReadModel
 from service_kit.errors import NotFoundError, UnauthenticatedError
+from service_kit.nearest import no_such
 
 from gateway.domain.access import Caller
 from gateway.domain.api_keys import KEPT_SECONDS, Authority, is_key, sha256_of
@@ -115,8 +116,11 @@ class KeyBook(ReadModel):
         """
         found = self._keys.get(key_id)
         if found is None or found.tenant != tenant:
-            raise NotFoundError(f"no API key {key_id[:80]!r}")
+            raise self._missing(tenant, key_id)
         return found
+
+    def _missing(self, tenant: str, key_id: str) -> NotFoundError:
+        return no_such("API key", key_id, "/v1/keys", (each.key_id for each in self.list(tenant)))
 
     def list(self, tenant: str) -> list[KeyState]:
         """The tenant's keys, newest first; those that ended, too, for a month.
@@ -141,7 +145,7 @@ class KeyBook(ReadModel):
         self.get(tenant, key_id)
         stored = await self._store.last(key_state(key_id), KeyState)
         if stored is None or stored.body.tenant != tenant:
-            raise NotFoundError(f"no API key {key_id[:80]!r}")
+            raise self._missing(tenant, key_id)
         return stored
 
     async def write(self, state: KeyState, *, expected: int) -> int:

@@ -9,6 +9,7 @@ from jobs.webhook_subjects import webhook_state
 from modelmill.gateway.v1.gateway_events_pb2 import WebhookState
 from registry.read_model import ReadModel
 from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such
 
 from gateway.domain.webhooks import Event
 
@@ -32,8 +33,12 @@ class WebhookBook(ReadModel):
         """
         found = self._endpoints.get(webhook_id)
         if found is None or found.tenant != tenant:
-            raise NotFoundError(f"no webhook {webhook_id[:80]!r}")
+            raise self._missing(tenant, webhook_id)
         return found
+
+    def _missing(self, tenant: str, webhook_id: str) -> NotFoundError:
+        known = (each.webhook_id for each in self.list(tenant))
+        return no_such("webhook", webhook_id, "/v1/webhooks", known)
 
     def find(self, webhook_id: str) -> WebhookState | None:
         """The endpoint of that id, whoever owns it."""
@@ -74,7 +79,7 @@ class WebhookBook(ReadModel):
         self.get(tenant, webhook_id)
         stored = await self._store.last(webhook_state(webhook_id), WebhookState)
         if stored is None or stored.body.deleted:
-            raise NotFoundError(f"no webhook {webhook_id[:80]!r}")
+            raise self._missing(tenant, webhook_id)
         return stored
 
     async def write(self, state: WebhookState, *, expected: int) -> int:

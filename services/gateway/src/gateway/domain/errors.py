@@ -98,12 +98,12 @@ class NoDefaultModelError(ModelNotFoundError):
 
     def __init__(self, default: str, served: int) -> None:
         several = (
-            f"{served} models are served and none is the default: name one as `model`, or make one"
+            f"{served} models are served and none is the default. Name one as `model`, or make one"
             f" the default with `mill models alias {default} MODEL`, which is PUT /v1/aliases"
             f"/{default}"
         )
         none = (
-            f"the model {default!r} does not exist, nor any other: bring one in with"
+            f"the model {default!r} does not exist, nor any other. Bring one in with"
             " `mill models import FOLDER`"
         )
         super().__init__(several if served else none)

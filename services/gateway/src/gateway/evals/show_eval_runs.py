@@ -11,7 +11,7 @@ from jobs.ledger import JobRecord
 from modelmill.gateway.v1.gateway_events_pb2 import EvalState
 from modelmill.gateway.v1.gateway_jobs_pb2 import EvalRunSpec
 from registry.artifact_store import ArtifactStore
-from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such
 
 from gateway.domain.access import Caller
 from gateway.evals.run_eval import ITEMS
@@ -52,7 +52,7 @@ class ShowEvalRuns:
         found = self._evals.get(eval_id, caller)
         record = self._jobs.get(caller.tenant, run_id)
         if not _is_of(record, found):
-            raise NotFoundError(f"no run {run_id[:80]!r} of eval {eval_id[:80]!r}")
+            raise no_such(f"run of eval {eval_id[:80]!r}", run_id, f"/v1/evals/{eval_id[:80]}/runs")
         return record
 
     async def items(self, record: JobRecord) -> Sequence[dict[str, Any]]:

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 from modelmill.gateway.v1 import gateway_events_pb2 as pb
 from service_kit.errors import NotFoundError
+from service_kit.nearest import did_you_mean, no_such
 
 from gateway.domain.access import Caller
 from gateway.domain.feedback import Feedback, Report
-from gateway.domain.nearest import did_you_mean
 from gateway.domain.request_ids import RequestIds
 from gateway.measures import FEEDBACK
 from gateway.neighbours import Policies
@@ -111,7 +111,7 @@ class RecordFeedback:
         for record in await self._book.of(caller.tenant):
             if record.feedback_id == feedback_id:
                 return record
-        raise NotFoundError(f"no feedback {feedback_id[:80]!r}")
+        raise no_such("feedback", feedback_id, "/v1/feedback")
 
 
 def _id_of(said: pb.FeedbackRecorded, idempotency_key: str) -> str:

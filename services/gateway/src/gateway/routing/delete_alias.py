@@ -1,8 +1,9 @@
 """Take a name away from what it means; what it meant stays as it is."""
 
+from collections.abc import Iterator
 from typing import Protocol
 
-from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such
 
 from gateway.domain.access import Caller
 from gateway.routing.find_model import Aliases, FreshLook
@@ -19,6 +20,11 @@ class DeleteAlias:
     def __init__(self, aliases: DeletableAliases, look: FreshLook) -> None:
         self._aliases = aliases
         self._look = look
+
+    def names(self, caller: Caller) -> Iterator[str]:
+        """Aliases of the caller's tenant, as far as is known here."""
+        mine = (each for each in self._aliases.list(caller.tenant) if each.tenant == caller.tenant)
+        return (each.name for each in mine)
 
     def owns(self, name: str, caller: Caller) -> bool:
         """Whether the caller's tenant has an alias of that name, as far as is known here."""
@@ -39,4 +45,4 @@ class DeleteAlias:
 
     def _require(self, name: str, caller: Caller) -> None:
         if not self.owns(name, caller):
-            raise NotFoundError(f"no alias {name[:80]!r} of your own")
+            raise no_such("alias of your own", name, "/v1/aliases", self.names(caller))

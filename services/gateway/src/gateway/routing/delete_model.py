@@ -1,12 +1,14 @@
 """Take out of use what is listed under a name: an alias, or a version with its builds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from modelmill.registry.v1.model_events_pb2 import ModelReady
+from registry.catalogue import MODELS
 from service_kit.errors import NotFoundError, PreconditionError
+from service_kit.nearest import did_you_mean, no_such
 
 from gateway.domain.access import Caller
 from gateway.domain.models import is_build
@@ -76,9 +78,13 @@ class DeleteModel:
             await self.delete_alias(name, caller)
             return ()
         version_id = self._version_id(name, caller.tenant)
-        retired = await self._retiring.retire_model(
-            tenant=caller.tenant, version_id=version_id, requested_by=caller.subject
-        )
+        try:
+            retired = await self._retiring.retire_model(
+                tenant=caller.tenant, version_id=version_id, requested_by=caller.subject
+            )
+        except NotFoundError as error:
+            hint = did_you_mean(name, self._names(caller))
+            raise NotFoundError(f"{error.message}.{hint}" if hint else error.message) from error
         await until_seen(self._models, retired.sequence)
         return retired.version_ids
 
@@ -88,7 +94,13 @@ class DeleteModel:
 
     def _require(self, name: str, caller: Caller) -> None:
         if not self.delete_alias.owns(name, caller) and name not in self._own(caller.tenant):
-            raise NotFoundError(f"no alias and no version {name[:80]!r}")
+            raise no_such("alias and no version", name, MODELS)
+
+    def _names(self, caller: Caller) -> Iterator[str]:
+        """What the tenant may delete is called so."""
+        yield from self.delete_alias.names(caller)
+        for version in self._own(caller.tenant).values():
+            yield from (version.version_id, version.name)
 
     def _version_id(self, name: str, tenant: str) -> str:
         """Of the version that bears the name; what is not known here is taken for an id."""

@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from modelmill.registry.v1.model_events_pb2 import AliasState, ModelReady
+from registry.catalogue import MODELS
 from registry.default_build import is_slower
 from service_kit.errors import InvalidInputError, NotFoundError
+from service_kit.nearest import did_you_mean, where_listed
 
 from gateway.domain import models
 from gateway.domain.errors import ModelNotFoundError, ModelUndecidedError, NoDefaultModelError
 from gateway.domain.models import AskedModel, TrainingStart
-from gateway.domain.nearest import did_you_mean
 from gateway.domain.split import Split
 from gateway.routing.alias_split import alias_split
 
@@ -169,7 +170,9 @@ class FindModel:
         try:
             return TrainingStart(self._catalogue.get(tenant, found.parent_version_id), found)
         except NotFoundError as error:
-            raise ModelNotFoundError(f"the base of the adapter {name[:80]!r} is gone") from error
+            raise ModelNotFoundError(
+                f"the base of the adapter {name[:80]!r} is gone. {where_listed(MODELS)}"
+            ) from error
 
     async def buildable(self, tenant: str, name: str) -> ModelReady:
         """The version that a build of `name` is made from; a build stands for its source.
@@ -188,7 +191,7 @@ class FindModel:
             return self._catalogue.get(tenant, found[0].parent_version_id)
         except NotFoundError as error:
             raise ModelNotFoundError(
-                f"what the model {name[:80]!r} was built from is gone"
+                f"what the model {name[:80]!r} was built from is gone. {where_listed(MODELS)}"
             ) from error
 
     def _split(self, alias: AliasState) -> Split | None:
@@ -248,5 +251,5 @@ class FindModel:
         }
         return (
             f"the model {name[:80]!r} does not exist.{did_you_mean(name, known)}"
-            " GET /v1/models lists what there is"
+            f" {where_listed(MODELS)}"
         )

@@ -145,11 +145,7 @@ class LimitsBody(StrictBody):
     max_seconds: float | None = Field(None, gt=0, description="Of work, over all attempts.")
     max_cost: float | None = Field(None, gt=0, description="At the operator's price.")
     evaluation_steps: int | None = Field(
-        None,
-        gt=0,
-        lt=UINT32,
-        description="Between two measures of the valid split, whose best weights are the result. "
-        "With a validation_file alone each tenth of the run is measured.",
+        None, gt=0, lt=UINT32, description="Between two measures of the valid split."
     )
     patience: int | None = Field(
         None, gt=0, lt=UINT32, description="Measures without a better loss, then training stops."

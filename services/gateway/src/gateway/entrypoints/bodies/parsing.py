@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from modelmill.jobs.v1.job_pb2 import JOB_PRIORITY_HIGH, JOB_PRIORITY_LOW, JOB_PRIORITY_NORMAL
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from service_kit.errors import InvalidInputError
+from service_kit.nearest import did_you_mean
 from starlette.requests import Request
 
 from gateway.domain.errors import BadRequestError
-from gateway.domain.nearest import did_you_mean
 
 Priority = Literal["low", "normal", "high"]
 """Which of a tenant's own jobs go first."""

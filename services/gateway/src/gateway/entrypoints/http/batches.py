@@ -7,7 +7,7 @@ from jobs.ledger import JobRecord
 from modelmill.gateway.v1.gateway_jobs_pb2 import BatchSpec
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
 from pydantic import Field
-from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -95,7 +95,7 @@ class BatchRoutes:
         batch_id = request.path_params["batch_id"]
         record = self._jobs.get(caller_of(request).tenant, batch_id)
         if record.requested.kind != BATCH or not is_batch(record):
-            raise NotFoundError(f"no batch {batch_id[:80]!r}")
+            raise no_such("batch", batch_id, "/v1/batches")
         return record
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL
-from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -151,7 +151,8 @@ class EvalRoutes:
             view = output_item_view(each, record)
             if view["id"] == wanted:
                 return json_response(view)
-        raise NotFoundError(f"no output item {wanted[:80]!r}")
+        listed_at = request.url.path.rpartition("/")[0]
+        raise no_such("output item", wanted, listed_at)
 
 
 def _run_of(request: Request) -> tuple[str, str]:

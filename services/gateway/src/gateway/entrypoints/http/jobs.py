@@ -6,7 +6,7 @@ from typing import Protocol
 from jobs.kinds import KINDS
 from jobs.ledger import JobRecord
 from modelmill.jobs.v1.job_pb2 import JOB_WISH_CANCEL, JOB_WISH_PAUSE, JOB_WISH_RUN, JobWish
-from service_kit.errors import NotFoundError
+from service_kit.nearest import no_such
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -81,7 +81,7 @@ def job_of(request: Request, jobs: Jobs, kind: str | None = None, what: str = "j
     job_id = request.path_params["job_id"]
     record = jobs.get(caller_of(request).tenant, job_id)
     if kind not in (None, record.requested.kind):
-        raise NotFoundError(f"no {what} {job_id[:80]!r}")
+        raise no_such(what, job_id, f"/v1/jobs?kind={kind}")
     return record
 
 

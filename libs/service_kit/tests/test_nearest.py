@@ -1,0 +1,35 @@
+"""What is said of a name that there is not."""
+
+import uuid
+
+import pytest
+from service_kit.nearest import did_you_mean, no_such
+
+IDS = [f"ds-{uuid.uuid5(uuid.NAMESPACE_DNS, str(number)).hex}" for number in range(400)]
+
+
+@pytest.mark.parametrize(
+    "slip",
+    [
+        lambda name: name[:-1],
+        lambda name: name[:12],
+        lambda name: f"{name[:10]}x{name[11:]}",
+        lambda name: f"{name[:-4]}xx{name[-2:]}",
+        lambda name: name + "0",
+    ],
+)
+def test_an_id_with_one_slip_is_found_among_many(slip):
+    assert did_you_mean(slip(IDS[7]), IDS) == f" Did you mean {IDS[7]!r}?"
+
+
+def test_an_id_that_only_shares_its_letters_with_others_is_near_none():
+    assert did_you_mean(f"ds-{uuid.uuid5(uuid.NAMESPACE_DNS, 'another').hex}", IDS) == ""
+
+
+def test_a_refusal_has_the_cause_and_where_to_look():
+    said = no_such("dataset", "ds-kinds", "/v1/datasets", ["ds-kind", "other"]).message
+
+    assert said == (
+        "no dataset 'ds-kinds'. Did you mean 'ds-kind'? GET /v1/datasets lists what there is"
+    )
+    assert len(no_such("dataset", "x" * 10_000, "/v1/datasets").message) < 200
